@@ -1,0 +1,63 @@
+import nx from '@nx/eslint-plugin';
+import prettier from 'eslint-config-prettier';
+import { defineConfig } from 'eslint/config';
+import tseslint from 'typescript-eslint';
+
+// Who may import whom; the picture is in docs/architecture.md. Tests may additionally use the conformance kit and fixtures.
+const layers = {
+  'layer:core': [],
+  'layer:rule': ['layer:core'],
+  'layer:onnx': ['layer:core'],
+  'layer:runner': ['layer:core', 'layer:onnx'],
+  'layer:fixtures': [],
+  'layer:tool': ['layer:core', 'layer:rule', 'layer:onnx', 'layer:runner', 'layer:fixtures', 'layer:tool'],
+};
+const boundaries = (extra) => [
+  'error',
+  {
+    enforceBuildableLibDependency: false,
+    allowCircularSelfDependency: true,
+    depConstraints: Object.entries(layers).map(([sourceTag, allowed]) => ({
+      sourceTag,
+      onlyDependOnLibsWithTags: [...allowed, ...extra],
+    })),
+  },
+];
+
+export default defineConfig(
+  {
+    ignores: [
+      '**/dist/',
+      'node_modules/',
+      '.nx/',
+      'out/',
+      'coverage/',
+      'tools/fixtures/data/',
+      'tools/fixtures/golden/',
+    ],
+  },
+  tseslint.configs.strictTypeChecked,
+  {
+    languageOptions: {
+      parserOptions: { project: ['./tsconfig.test.json'], tsconfigRootDir: import.meta.dirname },
+    },
+    plugins: { '@nx': nx },
+    rules: {
+      '@nx/enforce-module-boundaries': boundaries([]),
+      '@typescript-eslint/restrict-template-expressions': ['error', { allowNumber: true, allowBoolean: true }],
+      '@typescript-eslint/consistent-type-imports': 'error',
+      '@typescript-eslint/unbound-method': 'off',
+      eqeqeq: 'error',
+    },
+  },
+  {
+    files: ['**/*.test.ts'],
+    rules: { '@nx/enforce-module-boundaries': boundaries(['kit', 'layer:fixtures']) },
+  },
+  {
+    files: ['**/*.js'],
+    extends: [tseslint.configs.disableTypeChecked],
+    rules: { '@nx/enforce-module-boundaries': 'off' },
+  },
+  prettier,
+);
