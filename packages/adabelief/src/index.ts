@@ -1,1 +1,1 @@
-export {};
+export { adabelief } from './adabelief.js';

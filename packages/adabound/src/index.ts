@@ -1,1 +1,1 @@
-export {};
+export { adabound } from './adabound.js';

@@ -1,1 +1,1 @@
-export {};
+export { adadiff } from './adadiff.js';

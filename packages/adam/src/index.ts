@@ -1,1 +1,2 @@
-export {};
+export { adam } from './adam.js';
+export { adamw } from './adamw.js';

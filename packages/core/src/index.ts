@@ -1,1 +1,78 @@
-export {};
+export { AdakitError, closestName, type ErrorCode } from './errors.js';
+export {
+  Expression,
+  Condition,
+  mean,
+  movingAverage,
+  norm,
+  oneMinus,
+  scalar,
+  sum,
+  where,
+  type InputName,
+  type Kind,
+  type Scalar,
+  type Tensor,
+} from './expression/expression.js';
+export {
+  isReduction,
+  operation,
+  operations,
+  reduction,
+  reductions,
+  type OperationName,
+  type ReductionName,
+} from './expression/operations.js';
+export { scalarOperands, type Instruction, type Program, type Slot } from './program/program.js';
+export { printProgram } from './program/print.js';
+export {
+  defineOptimizer,
+  type OptimizerFactory,
+  type OptimizerSource,
+  type Structure,
+  type UpdateInputs,
+  type UpdateOutputs,
+} from './optimizer/define.js';
+export {
+  coefficient,
+  decayRate,
+  epsilon,
+  flag,
+  learningRate,
+  nonNegative,
+  positive,
+  type FlagHyperparameter,
+  type Hyperparameter,
+  type HyperparameterDefinitions,
+  type HyperparameterOptions,
+  type HyperparameterValues,
+  type NumberHyperparameter,
+} from './optimizer/hyperparameters.js';
+export { Optimizer, type ParameterGroup } from './optimizer/optimizer.js';
+export { interpret, type FloatArray, type Precision, type UpdateArrays } from './execution/interpreter.js';
+export { compileLoop, type UpdateLoop } from './execution/loop.js';
+export { evaluateScalars, type ScalarInputs } from './execution/scalars.js';
+export {
+  castTensor,
+  copyTensor,
+  elementCount,
+  filled,
+  sameShape,
+  tensor32,
+  tensor64,
+  type DType,
+  type NamedTensors,
+  type TensorData,
+} from './tensor/tensor-data.js';
+export {
+  optimizerState,
+  optimizerStateSchema,
+  restoreOptimizer,
+  type GroupState,
+  type OptimizerState,
+  type ParameterState,
+  type TrainingState,
+} from './state/training-state.js';
+export { inverseMappings, mapState, mapTensor, type ParameterMapping } from './state/layout.js';
+export type { Run, Runner, Stateful } from './runner/runner.js';
+export { loopRunner, referenceRunner } from './runner/host-run.js';

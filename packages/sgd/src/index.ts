@@ -1,1 +1,1 @@
-export {};
+export { sgd } from './sgd.js';

@@ -1,1 +1,3 @@
-export {};
+export { boundUpdate, exact, float32Rounding, type Approximation, type Rounding } from './error-bound.js';
+export { replay, type ReplayReport } from './replay.js';
+export { parseTrajectory, torchSlotName, type Trajectory } from './trajectory.js';

@@ -1,0 +1,46 @@
+/** What went wrong, for programs; the message is for people. */
+export type ErrorCode =
+  | 'invalid-hyperparameter'
+  | 'unknown-hyperparameter'
+  | 'invalid-rule'
+  | 'invalid-state'
+  | 'state-mismatch'
+  | 'unknown-parameter'
+  | 'invalid-gradient'
+  | 'disposed';
+
+/** Every error this package throws on bad input: the message names the thing, what is wrong and what to do. */
+export class AdakitError extends Error {
+  override readonly name = 'AdakitError';
+  readonly code: ErrorCode;
+
+  constructor(code: ErrorCode, message: string, options?: ErrorOptions) {
+    super(message, options);
+    this.code = code;
+  }
+}
+
+/** The known name closest to `given` (edit distance at most 2, letter case and underscores ignored), for "did you mean". */
+export function closestName(given: string, known: Iterable<string>): string | undefined {
+  const plain = (name: string): string => name.replaceAll('_', '').toLowerCase();
+  let best: string | undefined;
+  let bestDistance = 3;
+  for (const name of known) {
+    const distance = editDistance(plain(given), plain(name));
+    if (distance < bestDistance) [best, bestDistance] = [name, distance];
+  }
+  return best;
+}
+
+/** Levenshtein distance by the two-row dynamic program. */
+function editDistance(a: string, b: string): number {
+  let row = Array.from({ length: b.length + 1 }, (_, j) => j);
+  for (let i = 1; i <= a.length; i++) {
+    const next = [i];
+    for (let j = 1; j <= b.length; j++) {
+      next.push(Math.min(row[j] + 1, next[j - 1] + 1, row[j - 1] + (a[i - 1] === b[j - 1] ? 0 : 1)));
+    }
+    row = next;
+  }
+  return row[b.length];
+}

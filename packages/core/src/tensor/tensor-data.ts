@@ -1,0 +1,78 @@
+import { AdakitError } from '../errors.js';
+
+/** Element types of tensors in memory. */
+export interface TypedArrays {
+  float32: Float32Array;
+  float64: Float64Array;
+}
+export type DType = keyof TypedArrays;
+
+/** A dense tensor outside any runtime: row-major elements and a shape (`[]` is one number). */
+export interface TensorData<D extends DType = DType> {
+  readonly dtype: D;
+  readonly shape: readonly number[];
+  readonly data: TypedArrays[D];
+}
+
+/** Tensors by name. */
+export type NamedTensors = Readonly<Record<string, TensorData>>;
+
+/** Number of elements of a shape. */
+export function elementCount(shape: readonly number[]): number {
+  return shape.reduce((product, size) => product * size, 1);
+}
+
+/**
+ * A float32 tensor over `data` (not copied).
+ *
+ * @param shape defaults to one dimension
+ */
+export function tensor32(data: Float32Array | readonly number[], shape?: readonly number[]): TensorData<'float32'> {
+  return checked({
+    dtype: 'float32',
+    shape: shape ?? [data.length],
+    data: data instanceof Float32Array ? data : Float32Array.from(data),
+  });
+}
+
+/** A float64 tensor over `data` (not copied). */
+export function tensor64(data: Float64Array | readonly number[], shape?: readonly number[]): TensorData<'float64'> {
+  return checked({
+    dtype: 'float64',
+    shape: shape ?? [data.length],
+    data: data instanceof Float64Array ? data : Float64Array.from(data),
+  });
+}
+
+/** A tensor of `shape` filled with one value. */
+export function filled(dtype: DType, shape: readonly number[], value: number): TensorData {
+  const length = elementCount(shape);
+  return dtype === 'float32'
+    ? { dtype, shape, data: new Float32Array(length).fill(value) }
+    : { dtype, shape, data: new Float64Array(length).fill(value) };
+}
+
+/** The same values as another dtype; a copy. Narrowing rounds to nearest. */
+export function castTensor(tensor: TensorData, dtype: DType): TensorData {
+  const data = dtype === 'float32' ? Float32Array.from(tensor.data) : Float64Array.from(tensor.data);
+  return { dtype, shape: tensor.shape, data };
+}
+
+/** A copy that shares no memory. */
+export function copyTensor(tensor: TensorData): TensorData {
+  return castTensor(tensor, tensor.dtype);
+}
+
+export function sameShape(a: readonly number[], b: readonly number[]): boolean {
+  return a.length === b.length && a.every((size, i) => size === b[i]);
+}
+
+function checked<T extends TensorData>(tensor: T): T {
+  if (tensor.data.length !== elementCount(tensor.shape)) {
+    throw new AdakitError(
+      'invalid-state',
+      `a tensor of shape [${tensor.shape.join(', ')}] needs ${elementCount(tensor.shape)} elements, got ${tensor.data.length}`,
+    );
+  }
+  return tensor;
+}

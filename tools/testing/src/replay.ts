@@ -1,0 +1,179 @@
+import { AdakitError, type Optimizer, type Precision, type Runner } from '@adakit/core';
+import {
+  boundUpdate,
+  exact,
+  float32Rounding,
+  float64Rounding,
+  type Approximation,
+  type Rounding,
+} from './error-bound.js';
+import { torchSlotName, vectorTensor, type Trajectory } from './trajectory.js';
+
+/** How far one replayed trajectory is from the recorded one. */
+export interface ReplayReport {
+  readonly optimizer: string;
+  readonly backend: string;
+  readonly steps: number;
+  /** Largest absolute difference of any element of any parameter or final slot. */
+  readonly maxAbs: number;
+  /** Largest difference relative to the largest magnitude that element has had. */
+  readonly maxRel: number;
+  /** Largest difference in units in the last place (of the backend's precision) of that magnitude. */
+  readonly maxUlp: number;
+  /** What `maxRel` (float64) or `maxUlp` (float32) may be; for float32 the largest bound of any element. */
+  readonly tolerance: number;
+  /** Every element of every step is within its own bound. */
+  readonly ok: boolean;
+}
+
+/**
+ * The tolerances, in one place.
+ *
+ * float64: the recorded run and ours do the same arithmetic in another order, so they differ by a few of 1.1e-16 a
+ * step; 1e-12 leaves room for thousands of steps and none for a different formula. It is relative to the largest
+ * magnitude the element has had: a parameter that crosses zero has no relative accuracy of its own.
+ *
+ * float32: no fixed number of ulps holds for every rule, hyperparameter and gradient sequence, because rules cancel
+ * and divide by small roots. So the bound is derived, element by element and step by step, by running error analysis
+ * ({@link boundUpdate}); twice, since the recorded run rounds as well.
+ */
+const float64Tolerance = 1e-12;
+const roundedRuns = 2;
+
+/**
+ * Replays a trajectory on a backend and compares every step.
+ *
+ * @param optimizer configured with the trajectory's hyperparameters
+ */
+export async function replay(trajectory: Trajectory, optimizer: Optimizer, runner: Runner): Promise<ReplayReport> {
+  const { precision } = runner;
+  const recorded = trajectory[precision];
+  const expected = new ExpectedRun(trajectory, optimizer, precision);
+  const comparison = new Comparison(precision);
+  const run = await runner.start(optimizer, { theta: vectorTensor(trajectory.param0, precision) });
+  try {
+    for (let t = 0; t < trajectory.steps; t++) {
+      const lr = trajectory.lrPerStep?.[t];
+      if (lr !== undefined) run.setHyperparameters({ lr });
+      await run.applyGradients({ theta: vectorTensor(trajectory.grads[t], precision) });
+      expected.step(trajectory.grads[t], lr);
+      const { value } = (await run.state()).parameters.theta;
+      comparison.add(value.data, recorded.params[t], expected.param);
+    }
+    const { slots } = (await run.state()).parameters.theta;
+    for (const [name, values] of Object.entries(recorded.slots)) {
+      const slot = Object.keys(slots).find((ours) => torchSlotName(ours) === name);
+      if (slot === undefined) {
+        throw new AdakitError(
+          'state-mismatch',
+          `the trajectory records a slot "${name}", but ${optimizer.name} keeps ${Object.keys(slots).join(', ') || 'none'} with these options`,
+        );
+      }
+      comparison.add(slots[slot].data, values, expected.slot(slot));
+    }
+    return { optimizer: trajectory.optimizer, backend: run.backend, steps: trajectory.steps, ...comparison.result() };
+  } finally {
+    await run.dispose();
+  }
+}
+
+/** A tensor as it should be: value, error bound, and the largest magnitude each element has had. */
+interface Expected extends Approximation {
+  readonly scale: Float64Array;
+}
+
+/** The same optimization in float64 with error bounds for another precision alongside. */
+class ExpectedRun {
+  readonly #rounding: Rounding;
+  #optimizer: Optimizer;
+  #param: Expected;
+  #slots: Expected[];
+  #step = 0;
+
+  constructor(trajectory: Trajectory, optimizer: Optimizer, precision: Precision) {
+    this.#rounding = precision === 'float32' ? float32Rounding : float64Rounding;
+    this.#optimizer = optimizer;
+    this.#param = grown(exact(trajectory.param0));
+    this.#slots = optimizer.program.slots.map(({ initial }) => grown(exact(trajectory.param0.map(() => initial))));
+  }
+
+  get param(): Expected {
+    return this.#param;
+  }
+
+  slot(name: string): Expected {
+    return this.#slots[this.#optimizer.program.slots.findIndex((slot) => slot.name === name)];
+  }
+
+  step(gradient: readonly number[], lr: number | undefined): void {
+    if (lr !== undefined) this.#optimizer = this.#optimizer.with({ lr });
+    const { program } = this.#optimizer;
+    const inputs = { param: this.#param, grad: exact(gradient), slots: this.#slots };
+    const updated = boundUpdate(program, inputs, this.#optimizer.scalars(++this.#step), this.#rounding);
+    this.#param = grown(updated.param, this.#param);
+    this.#slots = updated.slots.map((slot, i) => grown(slot, this.#slots[i]));
+  }
+}
+
+function grown(now: Approximation, before?: Expected): Expected {
+  return { ...now, scale: now.value.map((x, i) => Math.max(Math.abs(x), before?.scale[i] ?? 0)) };
+}
+
+/** Collects the largest differences. */
+class Comparison {
+  readonly #precision: Precision;
+  #maxAbs = 0;
+  #maxRel = 0;
+  #maxUlp = 0;
+  #tolerance = 0;
+  #ok = true;
+
+  constructor(precision: Precision) {
+    this.#precision = precision;
+  }
+
+  add(actual: ArrayLike<number>, recorded: readonly number[], { error, scale }: Expected): void {
+    for (let i = 0; i < recorded.length; i++) {
+      const difference = Object.is(actual[i], recorded[i]) ? 0 : Math.abs(actual[i] - recorded[i]);
+      const relative = difference === 0 ? 0 : difference / scale[i];
+      const ulp = this.#precision === 'float32' ? ulp32(scale[i]) : ulp64(scale[i]);
+      const allowed = this.#precision === 'float32' ? roundedRuns * error[i] : float64Tolerance * scale[i];
+      // Written so that NaN is not ok.
+      if (!(difference <= allowed)) this.#ok = false;
+      this.#maxAbs = largest(this.#maxAbs, difference);
+      this.#maxRel = largest(this.#maxRel, relative);
+      this.#maxUlp = largest(this.#maxUlp, difference / ulp);
+      this.#tolerance = largest(this.#tolerance, this.#precision === 'float32' ? allowed / ulp : float64Tolerance);
+    }
+  }
+
+  result(): Pick<ReplayReport, 'maxAbs' | 'maxRel' | 'maxUlp' | 'tolerance' | 'ok'> {
+    return {
+      maxAbs: this.#maxAbs,
+      maxRel: this.#maxRel,
+      maxUlp: this.#maxUlp,
+      tolerance: this.#tolerance,
+      ok: this.#ok,
+    };
+  }
+}
+
+/** Like Math.max, but once NaN always NaN. */
+function largest(a: number, b: number): number {
+  return Number.isNaN(a) || Number.isNaN(b) ? NaN : Math.max(a, b);
+}
+
+/** Distance from |x| to the next float32 away from zero. */
+export function ulp32(x: number): number {
+  return ulp(x, -126, 23);
+}
+
+/** Distance from |x| to the next float64 away from zero. */
+export function ulp64(x: number): number {
+  return ulp(x, -1022, 52);
+}
+
+function ulp(x: number, minExponent: number, fractionBits: number): number {
+  const exponent = x === 0 ? minExponent : Math.max(Math.floor(Math.log2(Math.abs(x))), minExponent);
+  return 2 ** (exponent - fractionBits);
+}
