@@ -1,3 +1,4 @@
 export { boundUpdate, exact, float32Rounding, type Approximation, type Rounding } from './error-bound.js';
+export { runReadme } from './readme.js';
 export { replay, type ReplayReport } from './replay.js';
 export { parseTrajectory, torchSlotName, type Trajectory } from './trajectory.js';
