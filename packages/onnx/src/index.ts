@@ -1,1 +1,49 @@
-export {};
+export { OnnxError, problemsError, type OnnxErrorCode, type Problem } from './error.js';
+export { parseModel, readModel, writeModel, type Model } from './model/model.js';
+export { defaultOpset, IR_VERSION, OPSET } from './model/opset.js';
+export { isDifferentiable, type DType } from './model/dtype.js';
+export { Tensor, type TensorData } from './model/tensor.js';
+export { float, type AttributeValue } from './graph/attribute.js';
+export { Emitter, type AttributeRecord } from './graph/emitter.js';
+export { graphFromModel } from './graph/from-model.js';
+export { Graph } from './graph/graph.js';
+export { Node } from './graph/node.js';
+export { graphToProto, modelFromGraph } from './graph/to-model.js';
+export { Value, type Contents, type ValueInfo } from './graph/value.js';
+export { evaluateDim, symbol, symbolName, SymbolicDim, type Dim } from './shape/dim.js';
+export { inferNode, inferShapes } from './shape/infer.js';
+export type { Shape } from './shape/shape.js';
+export type {
+  Gradient,
+  GradientContext,
+  InferContext,
+  Operator,
+  OperatorTable,
+  UpgradeContext,
+} from './operators/operator.js';
+export { operators } from './operators/index.js';
+export { importGraph } from './import.js';
+export { differentiate } from './gradient/differentiate.js';
+export { unbroadcast } from './gradient/unbroadcast.js';
+export { crossEntropy } from './loss/cross-entropy.js';
+export type { Loss, LossOptions, Target } from './loss/loss.js';
+export { mse } from './loss/mse.js';
+export { emitScalars, emitUpdate, type ScalarValues } from './optimizer/emit-update.js';
+export type { ParameterFilter, TrainableOptions } from './trainable/select.js';
+export {
+  evaluationGraph,
+  gradientsGraph,
+  inferenceGraph,
+  optimizerGraph,
+  trainStepGraph,
+  type EmittedGraph,
+  type EvaluationGraph,
+  type GradientsGraph,
+  type ParameterSpec,
+  type TargetSpec,
+  type TensorSpec,
+  type TrainingOptions,
+  type TrainStepGraph,
+} from './training/graphs.js';
+export type { OptimizerBindings, ScalarGroup } from './training/optimizer-step.js';
+export { withParameters } from './training/trained-model.js';

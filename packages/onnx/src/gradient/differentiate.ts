@@ -1,0 +1,207 @@
+import { OnnxError, problemsError, type Problem } from '../error.js';
+import { Emitter } from '../graph/emitter.js';
+import type { Graph } from '../graph/graph.js';
+import type { Node } from '../graph/node.js';
+import type { Value } from '../graph/value.js';
+import { isDifferentiable } from '../model/dtype.js';
+import type { GradientContext, OperatorTable } from '../operators/operator.js';
+import { differentShapes, printShape, type Shape } from '../shape/shape.js';
+import { inferNode, unsupportedOperator } from '../shape/infer.js';
+import { unbroadcast } from './unbroadcast.js';
+
+/**
+ * Appends to `graph` the nodes that compute the gradient of a scalar with respect to some of its values (graph inputs,
+ * initializers or inner values), by reverse-mode differentiation: linear in the number of nodes, and only nodes
+ * between the wanted values and the loss are visited. Shapes must have been inferred.
+ *
+ * Dead nodes may be left behind; `graph.removeDead()` drops them once the outputs are set.
+ *
+ * @param loss a float value of rank 0 (or with a single element)
+ * @returns the gradient of each wanted value, of its shape and dtype. Values that the loss does not depend on are absent.
+ * @throws {OnnxError} `not-differentiable` listing every operator on the way that has no gradient, all at once.
+ */
+export function differentiate(
+  graph: Graph,
+  loss: Value,
+  wanted: readonly Value[],
+  operators: OperatorTable,
+): ReadonlyMap<Value, Value> {
+  requireScalar(loss);
+  for (const value of wanted) requireFloat(value);
+  const path = findPath(graph, loss, wanted, operators);
+  reportObstacles(path.nodes, path.active, operators);
+
+  const e = new Emitter(graph, (node) => {
+    inferNode(graph, node, operators);
+  });
+  const cotangents = new Map<Value, Value[]>();
+  /** The sum of what has arrived at a value; called only after all of its users have been visited. */
+  const total = (value: Value): Value | undefined => {
+    const parts = cotangents.get(value);
+    if (parts === undefined) return undefined;
+    const sum = e.named(gradientName(value), () => parts.reduce((a, b) => e.add(a, b)));
+    cotangents.set(value, [sum]);
+    return sum;
+  };
+  cotangents.set(loss, [e.expandLike(e.scalar(1, loss), loss)]);
+
+  for (const node of path.nodes.toReversed()) {
+    const operator = operators.get(node.key);
+    // `reportObstacles` has refused everything else.
+    if (typeof operator?.gradient !== 'function') continue;
+    const arrived = node.outputs.map((output) => (output === undefined ? undefined : total(output)));
+    if (arrived.every((cotangent) => cotangent === undefined)) continue;
+    const { gradient } = operator;
+    const context = gradientContext(graph, node, e, operators, path.active, arrived);
+    const results = e.named(`${node.name}_grad`, () => gradient(context));
+    results.forEach((cotangent, i) => {
+      const input = node.inputs[i];
+      if (cotangent === undefined || input === undefined || !path.active.has(input)) return;
+      checkCotangent(node, input, cotangent);
+      const parts = cotangents.get(input);
+      if (parts === undefined) cotangents.set(input, [cotangent]);
+      else parts.push(cotangent);
+    });
+  }
+
+  const gradients = new Map<Value, Value>();
+  for (const value of wanted) {
+    const gradient = total(value);
+    if (gradient !== undefined) gradients.set(value, gradient);
+  }
+  return gradients;
+}
+
+function gradientName(value: Value): string {
+  return `${value.name}_grad`;
+}
+
+interface Path {
+  /** Nodes through which the loss depends on a wanted value, in graph order. */
+  readonly nodes: readonly Node[];
+  /** Values that depend on a wanted value through float values only (wanted values included). */
+  readonly active: ReadonlySet<Value>;
+}
+
+function findPath(graph: Graph, loss: Value, wanted: readonly Value[], operators: OperatorTable): Path {
+  const active = new Set(wanted);
+  const dependent: Node[] = [];
+  for (const node of graph.nodes) {
+    if (![...node.inputs, ...node.captures].some((input) => input !== undefined && active.has(input))) continue;
+    if (operators.get(node.key)?.gradient === 'zero') continue;
+    dependent.push(node);
+    for (const output of node.outputs) {
+      // A dtype is unknown only below unsupported operators, which are reported.
+      if (output !== undefined && (output.dtype === undefined || isDifferentiable(output.dtype))) active.add(output);
+    }
+  }
+  const influential = new Set<Value>([loss]);
+  const nodes = dependent
+    .toReversed()
+    .filter((node) => {
+      if (!node.outputs.some((output) => output !== undefined && active.has(output) && influential.has(output))) {
+        return false;
+      }
+      for (const input of [...node.inputs, ...node.captures]) if (input !== undefined) influential.add(input);
+      return true;
+    })
+    .toReversed();
+  return { nodes, active };
+}
+
+function reportObstacles(nodes: readonly Node[], active: ReadonlySet<Value>, operators: OperatorTable): void {
+  const problems = nodes.flatMap((node): Problem[] => {
+    const operator = operators.get(node.key);
+    if (operator === undefined) return [unsupportedOperator(node)];
+    if (operator.gradient === 'none') {
+      return [
+        {
+          node: node.name,
+          op: node.key,
+          what: 'the operator lies between the parameters and the loss and has no gradient',
+          hint: 'freeze the parameters before it',
+        },
+      ];
+    }
+    if (node.captures.some((value) => active.has(value))) {
+      return [{ node: node.name, op: node.key, what: 'a subgraph uses a value that must be differentiated' }];
+    }
+    return [];
+  });
+  if (problems.length > 0) {
+    throw problemsError('not-differentiable', 'the loss cannot be differentiated:', problems);
+  }
+}
+
+function gradientContext(
+  graph: Graph,
+  node: Node,
+  e: Emitter,
+  operators: OperatorTable,
+  active: ReadonlySet<Value>,
+  arrived: readonly (Value | undefined)[],
+): GradientContext {
+  const fail = (what: string): never => {
+    throw new OnnxError('not-differentiable', `${node.label}: ${what}`);
+  };
+  const input = (index: number): Value => node.inputs[index] ?? fail(`input ${index} is missing`);
+  const shape = (value: Value): Shape => value.shape ?? fail(`the rank of '${value.name}' is unknown`);
+  const output = (index = 0): Value => {
+    const present = node.outputs[index];
+    if (present !== undefined) return present;
+    const extra = graph.addValue(graph.uniqueName(`${node.name}_output_${index}`));
+    extra.producer = node;
+    while (node.outputs.length < index) node.outputs.push(undefined);
+    node.outputs[index] = extra;
+    inferNode(graph, node, operators);
+    return extra;
+  };
+  return {
+    node,
+    e,
+    inputCount: node.inputs.length,
+    has: (index) => index < node.inputs.length && node.inputs[index] !== undefined,
+    input,
+    output,
+    needs: (index) => {
+      const value = node.inputs[index];
+      return value !== undefined && active.has(value);
+    },
+    grad: (index = 0) => arrived[index] ?? e.zerosLike(output(index)),
+    hasGrad: (index) => arrived[index] !== undefined,
+    unbroadcast: (cotangent, index) => unbroadcast(e, cotangent, input(index), shape(input(index)), shape(cotangent)),
+    shape,
+    fail,
+  };
+}
+
+function checkCotangent(node: Node, input: Value, cotangent: Value): void {
+  const wrongShape =
+    input.shape !== undefined && cotangent.shape !== undefined && differentShapes(input.shape, cotangent.shape);
+  if (wrongShape || input.dtype !== cotangent.dtype) {
+    throw new OnnxError(
+      'not-differentiable',
+      `the gradient rule of ${node.label} gave ${cotangent.dtype ?? '?'} ${printShape(cotangent.shape)} for the input ` +
+        `'${input.name}', which is ${input.dtype ?? '?'} ${printShape(input.shape)}; this is a defect of the rule`,
+    );
+  }
+}
+
+function requireScalar(loss: Value): void {
+  requireFloat(loss);
+  if (loss.shape === undefined || loss.shape.some((dim) => dim !== 1)) {
+    throw new OnnxError(
+      'invalid-argument',
+      `the loss '${loss.name}' has shape ${printShape(loss.shape)}; a single number is needed, so reduce it first`,
+    );
+  }
+}
+
+function requireFloat(value: Value): void {
+  if (!isDifferentiable(value.dtype)) {
+    throw new OnnxError(
+      'invalid-argument',
+      `'${value.name}' is ${value.dtype ?? 'of unknown element type'}; only float values can be differentiated`,
+    );
+  }
+}

@@ -1,0 +1,205 @@
+import type { TypeProto } from 'onnx-buf';
+import { OnnxError } from '../error.js';
+import type { Tensor } from '../model/tensor.js';
+import { unknown, type Dim } from '../shape/dim.js';
+import type { Node } from './node.js';
+import { Value, type ValueInfo } from './value.js';
+
+/**
+ * A dataflow graph of ONNX operators. Nodes are kept in an order in which every value is computed before it is used;
+ * names of values are unique. Values are found by name with {@link Graph.value}.
+ */
+export class Graph {
+  name: string;
+  readonly inputs: Value[] = [];
+  readonly outputs: Value[] = [];
+  nodes: Node[] = [];
+  readonly #values = new Map<string, Value>();
+  #initializers = new Set<Value>();
+  readonly #nameCounts = new Map<string, number>();
+  #unknowns = 0;
+
+  constructor(name = 'graph') {
+    this.name = name;
+  }
+
+  /** The constants of the graph: values with a `tensor`. */
+  get initializers(): readonly Value[] {
+    return [...this.#initializers];
+  }
+
+  /** The value of that name, if there is one. */
+  value(name: string): Value | undefined {
+    return this.#values.get(name);
+  }
+
+  /** As {@link value}, but a missing name is an error. */
+  requireValue(name: string): Value {
+    const value = this.#values.get(name);
+    if (value === undefined) throw new OnnxError('invalid-argument', `graph '${this.name}' has no value '${name}'`);
+    return value;
+  }
+
+  /** A name not used by any value: `hint` itself when it is free, else with a number behind. */
+  uniqueName(hint: string): string {
+    if (!this.#values.has(hint)) return hint;
+    let count = this.#nameCounts.get(hint) ?? 0;
+    let name;
+    do name = `${hint}_${++count}`;
+    while (this.#values.has(name));
+    this.#nameCounts.set(hint, count);
+    return name;
+  }
+
+  /** A dimension nothing is known about, except that it is at least `least` (1 unless told: it is a size). */
+  unknownDim(least = 1): Dim {
+    return unknown(this.#unknowns++, least);
+  }
+
+  /** Registers a value under exactly this name. */
+  addValue(name: string, info: ValueInfo & { tensor?: Tensor; type?: TypeProto | undefined } = {}): Value {
+    if (this.#values.has(name)) {
+      throw new OnnxError('invalid-model', `the name '${name}' is defined twice in graph '${this.name}'`);
+    }
+    const value = new Value(name, info);
+    this.#values.set(name, value);
+    if (value.tensor !== undefined) this.#initializers.add(value);
+    return value;
+  }
+
+  addInput(name: string, info: ValueInfo & { type?: TypeProto | undefined }): Value {
+    const value = this.addValue(name, info);
+    this.inputs.push(value);
+    return value;
+  }
+
+  addInitializer(name: string, tensor: Tensor): Value {
+    return this.addValue(name, { dtype: tensor.dtype, shape: tensor.dims, tensor });
+  }
+
+  /** Appends a node; its inputs must already be in the graph. */
+  addNode(node: Node): Node {
+    this.nodes.push(node);
+    return node;
+  }
+
+  /**
+   * Gives a value another name.
+   *
+   * @throws {OnnxError} `invalid-argument` when the name is taken or a subgraph refers to the old one.
+   */
+  rename(value: Value, name: string): void {
+    if (value.name === name) return;
+    if (this.#values.has(name)) {
+      throw new OnnxError('invalid-argument', `cannot rename '${value.name}' to '${name}': that name is taken`);
+    }
+    if (this.nodes.some(({ captures }) => captures.includes(value))) {
+      throw new OnnxError('invalid-argument', `cannot rename '${value.name}': a subgraph uses it by name`);
+    }
+    this.#values.delete(value.name);
+    value.name = name;
+    this.#values.set(name, value);
+  }
+
+  /** Turns an initializer into a graph input of the same name: this is how a weight becomes a parameter that is fed. */
+  initializerToInput(value: Value): Value {
+    if (!this.#initializers.has(value)) {
+      throw new OnnxError('invalid-argument', `'${value.name}' is not an initializer of graph '${this.name}'`);
+    }
+    this.#initializers.delete(value);
+    this.inputs.push(value);
+    return value;
+  }
+
+  /** Makes every node and graph output that uses `from` use `to` instead. */
+  replaceUses(from: Value, to: Value): void {
+    const swap = (values: (Value | undefined)[]) => {
+      for (let i = 0; i < values.length; i++) if (values[i] === from) values[i] = to;
+    };
+    for (const node of this.nodes) swap(node.inputs);
+    swap(this.outputs);
+  }
+
+  /** The nodes that use each value as an input or inside a subgraph. */
+  consumers(): ReadonlyMap<Value, readonly Node[]> {
+    const consumers = new Map<Value, Node[]>();
+    for (const node of this.nodes) {
+      for (const input of new Set([...node.inputs, ...node.captures])) {
+        if (input === undefined) continue;
+        const list = consumers.get(input);
+        if (list === undefined) consumers.set(input, [node]);
+        else list.push(node);
+      }
+    }
+    return consumers;
+  }
+
+  /** Removes every node and initializer that no graph output (or value in `keep`) depends on. Inputs stay. */
+  removeDead(keep: Iterable<Value> = []): void {
+    const live = new Set<Value>();
+    const liveNodes = new Set<Node>();
+    const pending = [...this.outputs, ...keep];
+    for (let value = pending.pop(); value !== undefined; value = pending.pop()) {
+      if (live.has(value)) continue;
+      live.add(value);
+      const node = value.producer;
+      if (node === undefined || liveNodes.has(node)) continue;
+      liveNodes.add(node);
+      for (const input of [...node.inputs, ...node.captures]) if (input !== undefined) pending.push(input);
+    }
+    for (const node of this.nodes) {
+      if (liveNodes.has(node)) continue;
+      for (const output of node.outputs) if (output !== undefined) this.#values.delete(output.name);
+    }
+    this.nodes = this.nodes.filter((node) => liveNodes.has(node));
+    for (const value of this.#initializers) if (!live.has(value)) this.#values.delete(value.name);
+    this.#initializers = new Set([...this.#initializers].filter((value) => live.has(value)));
+  }
+
+  /**
+   * Orders the nodes so that producers come before users, keeping the present order where it is free.
+   *
+   * @throws {OnnxError} `invalid-model` when nodes depend on each other in a circle.
+   */
+  sort(): void {
+    const waiting = new Map<Node, number>();
+    const users = new Map<Node, Node[]>();
+    for (const node of this.nodes) {
+      const producers = new Set<Node>();
+      for (const input of [...node.inputs, ...node.captures]) {
+        if (input?.producer !== undefined) producers.add(input.producer);
+      }
+      waiting.set(node, producers.size);
+      for (const producer of producers) {
+        const list = users.get(producer);
+        if (list === undefined) users.set(producer, [node]);
+        else list.push(node);
+      }
+    }
+    const sorted = this.nodes.filter((node) => waiting.get(node) === 0);
+    // `sorted` grows while it is walked.
+    for (const node of sorted) {
+      for (const user of users.get(node) ?? []) {
+        const left = (waiting.get(user) ?? 0) - 1;
+        waiting.set(user, left);
+        if (left === 0) sorted.push(user);
+      }
+    }
+    if (sorted.length < this.nodes.length) {
+      const stuck = this.nodes.filter((node) => (waiting.get(node) ?? 0) > 0).map(({ label }) => label);
+      throw new OnnxError('invalid-model', `graph '${this.name}' has a cycle through ${stuck.slice(0, 5).join(', ')}`);
+    }
+    if (!this.#isSorted()) this.nodes = sorted;
+  }
+
+  #isSorted(): boolean {
+    const done = new Set<Node>();
+    for (const node of this.nodes) {
+      for (const input of [...node.inputs, ...node.captures]) {
+        if (input?.producer !== undefined && !done.has(input.producer)) return false;
+      }
+      done.add(node);
+    }
+    return true;
+  }
+}

@@ -1,0 +1,87 @@
+import { create } from '@bufbuild/protobuf';
+import {
+  GraphProtoSchema,
+  ModelProtoSchema,
+  NodeProtoSchema,
+  OperatorSetIdProtoSchema,
+  TensorShapeProto_DimensionSchema,
+  TensorShapeProtoSchema,
+  TypeProto_TensorSchema,
+  TypeProtoSchema,
+  ValueInfoProtoSchema,
+  type GraphProto,
+  type ModelProto,
+  type NodeProto,
+  type ValueInfoProto,
+} from 'onnx-buf';
+import { OnnxError } from '../error.js';
+import { dtypeCode } from '../model/dtype.js';
+import { IR_VERSION, OPSET } from '../model/opset.js';
+import { hasUnknown, isStatic, symbolName, type Dim } from '../shape/dim.js';
+import type { Graph } from './graph.js';
+import type { Node } from './node.js';
+import type { Value } from './value.js';
+
+/** A complete model around a graph: target opset, plus the versions of other domains that its nodes use. */
+export function modelFromGraph(graph: Graph, domains: ReadonlyMap<string, number> = new Map()): ModelProto {
+  const used = new Set(graph.nodes.map(({ domain }) => domain).filter((domain) => domain !== ''));
+  return create(ModelProtoSchema, {
+    irVersion: BigInt(IR_VERSION),
+    producerName: 'adakit',
+    opsetImport: [
+      create(OperatorSetIdProtoSchema, { domain: '', version: BigInt(OPSET.target) }),
+      ...[...used].map((domain) =>
+        create(OperatorSetIdProtoSchema, { domain, version: BigInt(domains.get(domain) ?? 1) }),
+      ),
+    ],
+    graph: graphToProto(graph),
+  });
+}
+
+/** The protobuf form of a graph. Types of inner values are left out: every runtime infers them. */
+export function graphToProto(graph: Graph): GraphProto {
+  return create(GraphProtoSchema, {
+    name: graph.name,
+    input: graph.inputs.map(valueInfo),
+    output: graph.outputs.map(valueInfo),
+    initializer: graph.initializers.flatMap(({ name, tensor }) => tensor?.toProto(name) ?? []),
+    node: graph.nodes.map(nodeToProto),
+  });
+}
+
+function nodeToProto(node: Node): NodeProto {
+  // A node read from a file keeps its documentation and metadata.
+  return Object.assign(create(NodeProtoSchema), node.source, {
+    name: node.name,
+    opType: node.op,
+    domain: node.domain,
+    input: node.inputs.map((input) => input?.name ?? ''),
+    output: node.outputs.map((output) => output?.name ?? ''),
+    attribute: node.attributes.protos(),
+  });
+}
+
+function valueInfo({ name, dtype, shape, type }: Value): ValueInfoProto {
+  if (type !== undefined) return create(ValueInfoProtoSchema, { name, type });
+  if (dtype === undefined) {
+    throw new OnnxError(
+      'unknown-shape',
+      `the element type of '${name}' is unknown, so it cannot be an input or output`,
+    );
+  }
+  const tensor = create(TypeProto_TensorSchema, { elemType: dtypeCode(dtype) });
+  if (shape !== undefined) tensor.shape = create(TensorShapeProtoSchema, { dim: shape.map(dimension) });
+  return create(ValueInfoProtoSchema, {
+    name,
+    type: create(TypeProtoSchema, { value: { case: 'tensorType', value: tensor } }),
+  });
+}
+
+function dimension(dim: Dim) {
+  if (isStatic(dim)) {
+    return create(TensorShapeProto_DimensionSchema, { value: { case: 'dimValue', value: BigInt(dim) } });
+  }
+  // A dimension without a name is left open.
+  if (hasUnknown(dim)) return create(TensorShapeProto_DimensionSchema);
+  return create(TensorShapeProto_DimensionSchema, { value: { case: 'dimParam', value: symbolName(dim) ?? dim.key } });
+}

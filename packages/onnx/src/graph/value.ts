@@ -1,0 +1,69 @@
+import type { TypeProto } from 'onnx-buf';
+import type { DType } from '../model/dtype.js';
+import type { Tensor } from '../model/tensor.js';
+import type { Dim } from '../shape/dim.js';
+import { MAX_CONTENTS, type Shape } from '../shape/shape.js';
+import { constantTensor } from './constant.js';
+import type { Node } from './node.js';
+
+/** The elements of a small integer or bool tensor of rank 0 or 1; false and true are 0 and 1. */
+export type Contents = readonly Dim[];
+
+/** What shape inference knows about a value. */
+export interface ValueInfo {
+  dtype?: DType | undefined;
+  /** Undefined while even the rank is unknown. */
+  shape?: Shape | undefined;
+  /** Known elements; what makes `Shape → Gather → Concat → Reshape` chains resolve. */
+  contents?: Contents | undefined;
+}
+
+/** Dtypes whose elements can be {@link Contents}. */
+const COUNTABLE: ReadonlySet<DType | undefined> = new Set<DType | undefined>(['int64', 'int32', 'bool']);
+
+/** An edge of the graph: a graph input, an initializer, or the output of one node. */
+export class Value implements ValueInfo {
+  /** Unique in its graph; change it with `Graph.rename` only. */
+  name: string;
+  dtype: DType | undefined;
+  shape: Shape | undefined;
+  /** The node that computes it; undefined for graph inputs and initializers. */
+  producer: Node | undefined;
+  /** The constant, for an initializer. */
+  readonly tensor: Tensor | undefined;
+  /** The declared type of a value that is no tensor (sequence, map, optional), kept as the file says it. */
+  readonly type: TypeProto | undefined;
+  #contents: Contents | undefined;
+
+  /** Internal: values are made by their `Graph`, which keeps names unique. */
+  constructor(name: string, info: ValueInfo & { tensor?: Tensor; type?: TypeProto | undefined } = {}) {
+    this.name = name;
+    this.dtype = info.dtype;
+    this.shape = info.shape;
+    this.tensor = info.tensor;
+    this.type = info.type;
+    this.#contents = info.contents;
+  }
+
+  /** The elements, where they are known. */
+  get contents(): Contents | undefined {
+    if (this.#contents === undefined && this.tensor !== undefined) this.#contents = tensorContents(this.tensor);
+    return this.#contents;
+  }
+
+  set contents(contents: Contents | undefined) {
+    this.#contents = contents;
+  }
+
+  /** The tensor of an initializer or of a Constant node. */
+  get constant(): Tensor | undefined {
+    if (this.tensor !== undefined) return this.tensor;
+    return this.producer?.key === 'Constant' ? constantTensor(this.producer) : undefined;
+  }
+}
+
+/** The contents of a constant, when it is small, of an integer dtype and of rank 0 or 1. */
+export function tensorContents(tensor: Tensor): Contents | undefined {
+  if (!COUNTABLE.has(tensor.dtype) || tensor.dims.length > 1 || tensor.size > MAX_CONTENTS) return undefined;
+  return tensor.toNumbers();
+}

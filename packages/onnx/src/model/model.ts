@@ -1,0 +1,76 @@
+import { fromBinary, toBinary } from '@bufbuild/protobuf';
+import { ModelProtoSchema, type GraphProto, type ModelProto } from 'onnx-buf';
+import { OnnxError } from '../error.js';
+
+/** An ONNX model as its file says it, every field kept. */
+export interface Model {
+  readonly proto: ModelProto;
+  readonly graph: GraphProto;
+  /** Where it came from, for messages: a path, or 'model' for bytes. */
+  readonly source: string;
+}
+
+/**
+ * Reads a model from a file or from bytes.
+ *
+ * @throws {OnnxError} `file-not-found`, `truncated-file` (the protobuf message ends early) or `not-onnx`.
+ */
+export async function readModel(source: string | Uint8Array): Promise<Model> {
+  return typeof source === 'string' ? parseModel(await readBytes(source), source) : parseModel(source);
+}
+
+/** As {@link readModel}, for bytes already in memory. Tensors refer to `bytes` and do not copy them. */
+export function parseModel(bytes: Uint8Array, source = 'model'): Model {
+  const notOnnx = (why: string, cause?: unknown) =>
+    new OnnxError('not-onnx', `${source} is not an ONNX model: ${why}`, cause === undefined ? {} : { cause });
+  if (bytes.length === 0) throw new OnnxError('truncated-file', `${source} is empty; write the model again`);
+  let proto: ModelProto;
+  try {
+    proto = fromBinary(ModelProtoSchema, bytes);
+  } catch (cause) {
+    // The reader reports running off the end as a RangeError; a message that begins like a model was cut short.
+    if (cause instanceof RangeError && beginsLikeModel(bytes)) {
+      throw new OnnxError(
+        'truncated-file',
+        `${source} ends in the middle of the model after ${bytes.length} bytes; copy or download it again`,
+        { cause },
+      );
+    }
+    throw notOnnx('its bytes are not a ModelProto message', cause);
+  }
+  if (proto.irVersion === 0n && proto.graph === undefined) throw notOnnx('it has neither an IR version nor a graph');
+  if (proto.graph === undefined || proto.opsetImport.length === 0) {
+    const missing = proto.graph === undefined ? 'graph' : 'opset import';
+    throw new OnnxError(
+      'truncated-file',
+      `${source} has no ${missing}: it was cut short after ${bytes.length} bytes, or its writer failed; write it again`,
+    );
+  }
+  return { proto, graph: proto.graph, source };
+}
+
+/** The bytes of a model. Reading and writing loses nothing, unknown fields included. */
+export function writeModel(model: Model | ModelProto): Uint8Array {
+  return toBinary(ModelProtoSchema, 'proto' in model ? model.proto : model);
+}
+
+/** Every writer puts `ir_version` (field 1, varint, a small number) first. */
+function beginsLikeModel(bytes: Uint8Array): boolean {
+  return bytes[0] === 0x08 && (bytes.length === 1 || bytes[1] < 0x20);
+}
+
+async function readBytes(path: string): Promise<Uint8Array> {
+  const { readFile } = await import('node:fs/promises');
+  try {
+    return await readFile(path);
+  } catch (cause) {
+    const code = (cause as NodeJS.ErrnoException).code;
+    if (code === 'ENOENT') {
+      throw new OnnxError('file-not-found', `no file at ${path}; check the path`, { cause });
+    }
+    if (code === 'EISDIR') {
+      throw new OnnxError('file-not-found', `${path} is a folder; name the .onnx file in it`, { cause });
+    }
+    throw cause;
+  }
+}

@@ -1,0 +1,28 @@
+import { OnnxError } from '../error.js';
+import type { Model } from './model.js';
+
+/** Default-domain operator sets: what is read, and the one that every graph is brought to. */
+export const OPSET = { oldest: 13, newest: 24, target: 18 } as const;
+
+/** IR version of emitted models: the one that came with opset 18's release, loadable by every ONNX Runtime since 1.15. */
+export const IR_VERSION = 9;
+
+/** The default-domain opset of a model ('' and 'ai.onnx' name the same domain). */
+export function defaultOpset(model: Model): number {
+  const entry = model.proto.opsetImport.find(({ domain }) => domain === '' || domain === 'ai.onnx');
+  if (entry === undefined) {
+    const domains = model.proto.opsetImport.map(({ domain }) => `'${domain}'`).join(', ');
+    throw new OnnxError(
+      'unsupported-opset',
+      `${model.source} imports only the operator domains ${domains}; a model of standard ONNX operators is needed`,
+    );
+  }
+  const opset = Number(entry.version);
+  if (opset < OPSET.oldest || opset > OPSET.newest) {
+    throw new OnnxError(
+      'unsupported-opset',
+      `${model.source} uses opset ${opset}; opsets ${OPSET.oldest} to ${OPSET.newest} are accepted. Export it again with one of these`,
+    );
+  }
+  return opset;
+}

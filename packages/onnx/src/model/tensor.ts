@@ -1,0 +1,200 @@
+import { create } from '@bufbuild/protobuf';
+import { TensorProto_DataLocation, TensorProtoSchema, type TensorProto } from 'onnx-buf';
+import { OnnxError } from '../error.js';
+import { dtypeCode, requireDType, type DType } from './dtype.js';
+
+/**
+ * Decoded elements. float16 and bfloat16 keep their 16-bit patterns in a Uint16Array; bool is one byte an element;
+ * 2- and 4-bit types and the 8-bit floats keep their packed bytes; complex numbers are (re, im) pairs; strings are
+ * UTF-8 byte strings.
+ */
+export type TensorData =
+  | Float32Array
+  | Float64Array
+  | Int8Array
+  | Int16Array
+  | Int32Array
+  | BigInt64Array
+  | Uint8Array
+  | Uint16Array
+  | Uint32Array
+  | BigUint64Array
+  | readonly Uint8Array[];
+
+type NumericData = Exclude<TensorData, readonly Uint8Array[]>;
+
+interface ArrayType {
+  readonly BYTES_PER_ELEMENT: number;
+  new (buffer: ArrayBufferLike, byteOffset: number, length: number): NumericData;
+  from(values: ArrayLike<number>): NumericData;
+}
+
+interface Storage {
+  readonly array: ArrayType;
+  /** Elements of `array` that `size` tensor elements occupy. */
+  readonly length: (size: number) => number;
+  /** The typed field that may hold the elements instead of `raw_data`. */
+  readonly field: (proto: TensorProto) => ArrayLike<number> | ArrayLike<bigint>;
+}
+
+const one = (size: number) => size;
+const pair = (size: number) => 2 * size;
+const packed = (bits: number) => (size: number) => Math.ceil((size * bits) / 8);
+const int32Field = (proto: TensorProto) => proto.int32Data;
+// BigInt arrays convert from bigint lists only; the cast records that `field` and `array` of a row always match.
+const array = (type: unknown) => type as ArrayType;
+const bytes = (length: (size: number) => number): Storage => ({ array: array(Uint8Array), length, field: int32Field });
+
+const STORAGE: Readonly<Record<Exclude<DType, 'string'>, Storage>> = {
+  float32: { array: array(Float32Array), length: one, field: (p) => p.floatData },
+  float64: { array: array(Float64Array), length: one, field: (p) => p.doubleData },
+  complex64: { array: array(Float32Array), length: pair, field: (p) => p.floatData },
+  complex128: { array: array(Float64Array), length: pair, field: (p) => p.doubleData },
+  int64: { array: array(BigInt64Array), length: one, field: (p) => p.int64Data },
+  uint64: { array: array(BigUint64Array), length: one, field: (p) => p.uint64Data },
+  uint32: { array: array(Uint32Array), length: one, field: (p) => Array.from(p.uint64Data, Number) },
+  int32: { array: array(Int32Array), length: one, field: int32Field },
+  int16: { array: array(Int16Array), length: one, field: int32Field },
+  int8: { array: array(Int8Array), length: one, field: int32Field },
+  uint16: { array: array(Uint16Array), length: one, field: int32Field },
+  float16: { array: array(Uint16Array), length: one, field: int32Field },
+  bfloat16: { array: array(Uint16Array), length: one, field: int32Field },
+  uint8: bytes(one),
+  bool: bytes(one),
+  float8e4m3fn: bytes(one),
+  float8e4m3fnuz: bytes(one),
+  float8e5m2: bytes(one),
+  float8e5m2fnuz: bytes(one),
+  float8e8m0: bytes(one),
+  uint4: bytes(packed(4)),
+  int4: bytes(packed(4)),
+  float4e2m1: bytes(packed(4)),
+  uint2: bytes(packed(2)),
+  int2: bytes(packed(2)),
+};
+
+/** A constant tensor. One read from a file keeps its protobuf message and decodes it when the elements are asked for. */
+export class Tensor {
+  readonly dtype: DType;
+  readonly dims: readonly number[];
+  readonly #proto: TensorProto | undefined;
+  #data: TensorData | undefined;
+
+  private constructor(dtype: DType, dims: readonly number[], proto?: TensorProto, data?: TensorData) {
+    this.dtype = dtype;
+    this.dims = dims;
+    this.#proto = proto;
+    this.#data = data;
+  }
+
+  static fromProto(proto: TensorProto): Tensor {
+    return new Tensor(requireDType(proto.dataType, `tensor '${proto.name}'`), proto.dims.map(Number), proto);
+  }
+
+  /** A tensor over `data`, which is kept, not copied. */
+  static of(dtype: DType, dims: readonly number[], data: TensorData): Tensor {
+    const size = dims.reduce((product, dim) => product * dim, 1);
+    const expected = dtype === 'string' ? size : STORAGE[dtype].length(size);
+    if (data.length !== expected) {
+      throw new OnnxError(
+        'invalid-argument',
+        `a ${dtype} tensor of shape [${dims.join(', ')}] needs ${expected} elements, got ${data.length}`,
+      );
+    }
+    return new Tensor(dtype, dims, undefined, data);
+  }
+
+  /** A rank-1 int64 tensor, the form in which ONNX takes axes, shapes and indices. */
+  static int64(values: readonly number[]): Tensor {
+    return Tensor.of('int64', [values.length], BigInt64Array.from(values, BigInt));
+  }
+
+  /** A rank-0 tensor of a float or integer dtype. */
+  static scalar(dtype: DType, value: number): Tensor {
+    return Tensor.filled(dtype, [], value);
+  }
+
+  /** A tensor with every element equal to `value`. */
+  static filled(dtype: DType, dims: readonly number[], value: number): Tensor {
+    const size = dims.reduce((product, dim) => product * dim, 1);
+    if (dtype === 'int64') return Tensor.of(dtype, dims, new BigInt64Array(size).fill(BigInt(value)));
+    const constructors = {
+      float32: Float32Array,
+      float64: Float64Array,
+      int32: Int32Array,
+      uint8: Uint8Array,
+      int8: Int8Array,
+      bool: Uint8Array,
+    } as const;
+    if (!(dtype in constructors)) {
+      throw new OnnxError('unsupported-dtype', `cannot build a ${dtype} constant; use float32 or float64`);
+    }
+    return Tensor.of(dtype, dims, new constructors[dtype as keyof typeof constructors](size).fill(value));
+  }
+
+  /** Number of elements. */
+  get size(): number {
+    return this.dims.reduce((product, dim) => product * dim, 1);
+  }
+
+  /** The elements in row-major order; decoded at the first call. */
+  get data(): TensorData {
+    this.#data ??= this.#proto === undefined ? [] : decode(this.#proto, this.dtype, this.size);
+    return this.#data;
+  }
+
+  /** The elements of a numeric tensor as plain numbers (int64 beyond 2^53 is rounded). */
+  toNumbers(): number[] {
+    return Array.from(this.data as ArrayLike<number | bigint>, Number);
+  }
+
+  /** The protobuf message, under `name`; elements read from a file are passed on as they were stored. */
+  toProto(name: string): TensorProto {
+    if (this.#proto !== undefined) {
+      return this.#proto.name === name ? this.#proto : Object.assign(create(TensorProtoSchema), this.#proto, { name });
+    }
+    const proto = create(TensorProtoSchema, {
+      name,
+      dataType: dtypeCode(this.dtype),
+      dims: this.dims.map(BigInt),
+    });
+    const data = this.data;
+    if (ArrayBuffer.isView(data)) {
+      // Another view of the same memory; protobuf only reads it.
+      proto.rawData = new Uint8Array(data.buffer as ArrayBuffer, data.byteOffset, data.byteLength);
+    } else {
+      proto.stringData = data.map((text) => new Uint8Array(text));
+    }
+    return proto;
+  }
+}
+
+function decode(proto: TensorProto, dtype: DType, size: number): TensorData {
+  const fail = (what: string) =>
+    new OnnxError('invalid-model', `tensor '${proto.name}' (${dtype}, shape [${proto.dims.join(', ')}]) ${what}`);
+  if (proto.dataLocation === TensorProto_DataLocation.EXTERNAL) {
+    const location = proto.externalData.find(({ key }) => key === 'location')?.value ?? 'another file';
+    throw new OnnxError(
+      'external-data',
+      `tensor '${proto.name}' keeps its elements in '${location}', outside the model file; save the model with its weights inside`,
+    );
+  }
+  if (dtype === 'string') {
+    if (proto.stringData.length !== size) throw fail(`holds ${proto.stringData.length} strings instead of ${size}`);
+    return proto.stringData;
+  }
+  const { array, length, field } = STORAGE[dtype];
+  const expected = length(size);
+  const raw = proto.rawData;
+  if (raw.length > 0 || expected === 0) {
+    if (raw.length !== expected * array.BYTES_PER_ELEMENT) {
+      throw fail(`holds ${raw.length} bytes instead of ${expected * array.BYTES_PER_ELEMENT}`);
+    }
+    // Typed arrays must start at a multiple of their element size; bytes inside a file rarely do.
+    const aligned = raw.byteOffset % array.BYTES_PER_ELEMENT === 0 ? raw : raw.slice();
+    return new array(aligned.buffer, aligned.byteOffset, expected);
+  }
+  const values = field(proto);
+  if (values.length !== expected) throw fail(`holds ${values.length} elements instead of ${expected}`);
+  return array.from(values as ArrayLike<number>);
+}

@@ -1,0 +1,94 @@
+import type { Emitter } from '../graph/emitter.js';
+import type { Graph } from '../graph/graph.js';
+import type { Node } from '../graph/node.js';
+import type { Contents, Value, ValueInfo } from '../graph/value.js';
+import type { DType } from '../model/dtype.js';
+import type { Tensor } from '../model/tensor.js';
+import type { Dim } from '../shape/dim.js';
+import type { Shape } from '../shape/shape.js';
+
+/**
+ * One ONNX operator: everything the package knows about it. The file of an operator exports one of these under the
+ * operator's name, and `index.ts` lists it.
+ */
+export interface Operator {
+  readonly op: string;
+  /** Operator domain; left out for the default one. */
+  readonly domain?: string;
+  /** The opset that introduced the form handled here, which is the form of the target opset 18. */
+  readonly since: number;
+  /** Shapes, dtypes and, for small integer tensors, contents of the outputs. */
+  infer(ctx: InferContext): readonly ValueInfo[];
+  readonly gradient: Gradient;
+  /** Rewrites a node of another accepted opset into the opset-18 form. */
+  upgrade?(ctx: UpgradeContext): void;
+}
+
+/** Operators by {@link Node.key}. */
+export type OperatorTable = ReadonlyMap<string, Operator>;
+
+/**
+ * How cotangents (the gradients of the loss) pass from outputs to inputs.
+ * - a function: returns one cotangent an input, of exactly the input's shape and dtype, or undefined where none flows;
+ * - 'zero': the derivative is zero wherever it exists (Floor, Sign);
+ * - 'none': there is no derivative. For integer and bool outputs nothing flows and nothing is said; a float output
+ *   between parameters and loss is reported before differentiation starts.
+ */
+export type Gradient = ((ctx: GradientContext) => readonly (Value | undefined)[]) | 'zero' | 'none';
+
+/** What a shape rule sees. Every accessor throws an `OnnxError` that names the node when the thing is missing. */
+export interface InferContext {
+  readonly node: Node;
+  /** Number of inputs listed, left-out ones included. */
+  readonly inputCount: number;
+  has(index: number): boolean;
+  input(index: number): Value;
+  shape(index: number): Shape;
+  rank(index: number): number;
+  dtype(index: number): DType;
+  /** Known elements of an integer input. */
+  contents(index: number): Contents | undefined;
+  /** As {@link contents}, for inputs that must be known numbers: axes and the like. */
+  staticContents(index: number): readonly number[] | undefined;
+  /** The tensor of a constant input. */
+  constant(index: number): Tensor | undefined;
+  /** An axis counted from the front; outside [-rank, rank) is an error. */
+  axis(axis: number, rank: number): number;
+  /** A dimension (or, with `least: -Infinity`, an integer) nothing more is known about. */
+  unknownDim(least?: number): Dim;
+  /** The shape the inputs broadcast to. */
+  broadcast(...shapes: readonly Shape[]): Shape;
+  fail(what: string): never;
+}
+
+/** What a gradient sees. */
+export interface GradientContext {
+  readonly node: Node;
+  /** Writes the backward nodes. */
+  readonly e: Emitter;
+  /** Number of inputs listed, left-out ones included. */
+  readonly inputCount: number;
+  has(index: number): boolean;
+  input(index: number): Value;
+  /** Output `index` of the forward node, which is made to compute it if it did not (MaxPool Indices, Dropout mask). */
+  output(index?: number): Value;
+  /** Whether anybody wants the gradient of this input; skip the work otherwise. */
+  needs(index: number): boolean;
+  /** The cotangent of output `index`; zeros when the loss does not depend on that output. */
+  grad(index?: number): Value;
+  /** Whether the loss depends on output `index` at all. */
+  hasGrad(index: number): boolean;
+  /** Sums `cotangent` over the axes along which input `index` was broadcast. */
+  unbroadcast(cotangent: Value, index: number): Value;
+  shape(value: Value): Shape;
+  fail(what: string): never;
+}
+
+/** What an upgrade sees. New inputs are constants from `e`; the node is changed in place. */
+export interface UpgradeContext {
+  readonly node: Node;
+  /** Default-domain opset of the model. */
+  readonly opset: number;
+  readonly graph: Graph;
+  readonly e: Emitter;
+}

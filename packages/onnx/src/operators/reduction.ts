@@ -1,0 +1,72 @@
+import type { Emitter } from '../graph/emitter.js';
+import type { Value } from '../graph/value.js';
+import type { Dim } from '../shape/dim.js';
+import { axesFromInput } from './axes.js';
+import type { GradientContext, InferContext, Operator } from './operator.js';
+
+/** What the derivative of a reduction y = f(x) over some axes is written with. */
+export interface ReductionGradient {
+  readonly e: Emitter;
+  readonly x: Value;
+  /** y, and its cotangent, with the reduced axes kept as axes of length 1: they broadcast against x. */
+  readonly y: () => Value;
+  readonly dy: Value;
+  readonly ctx: GradientContext;
+}
+
+/**
+ * A reduction over axes given as input 1 (all axes when left out), in the form that opset 18 has for every reduction.
+ *
+ * @param derivative returns dy · ∂f/∂x; anything that broadcasts to the shape of x
+ */
+export function reduction(op: string, since: number, derivative: (gradient: ReductionGradient) => Value): Operator {
+  return {
+    op,
+    since,
+    infer: (ctx) => [{ dtype: ctx.dtype(0), shape: reducedShape(ctx) }],
+    gradient(ctx) {
+      const { e } = ctx;
+      const x = ctx.input(0);
+      const restore = (value: Value) => restoreAxes(ctx, value);
+      const dx = derivative({ e, x, y: () => restore(ctx.output()), dy: restore(ctx.grad()), ctx });
+      return [e.expandLike(dx, x)];
+    },
+    upgrade({ node, opset, e }) {
+      // Before opset 18 (13 for ReduceSum) the axes were an attribute.
+      const axes = node.attributes.ints('axes');
+      if (opset >= since || axes === undefined) return;
+      node.attributes.delete('axes');
+      node.inputs[1] = e.int64(axes);
+    },
+  };
+}
+
+/** Whether the node leaves x as it is because it names no axes. */
+function isNoop(
+  ctx: { readonly node: GradientContext['node']; has(index: number): boolean },
+  axisCount: number,
+): boolean {
+  return ctx.node.attributes.int('noop_with_empty_axes', 0) === 1 && (!ctx.has(1) || axisCount === 0);
+}
+
+function reducedShape(ctx: InferContext): readonly Dim[] {
+  const shape = ctx.shape(0);
+  const keepdims = ctx.node.attributes.int('keepdims', 1) === 1;
+  const known = ctx.has(1) ? ctx.staticContents(1) : [];
+  if (known === undefined && keepdims) return shape.map((dim) => (dim === 1 ? 1 : ctx.unknownDim()));
+  const listed = ctx.has(1) ? axesFromInput(ctx, 1, shape.length) : [];
+  if (isNoop(ctx, listed.length)) return shape;
+  const axes = new Set(listed.length === 0 ? shape.keys() : listed);
+  return keepdims ? shape.map((dim, i) => (axes.has(i) ? 1 : dim)) : shape.filter((_, i) => !axes.has(i));
+}
+
+/** Puts the reduced axes back as axes of length 1. */
+function restoreAxes(ctx: GradientContext, value: Value): Value {
+  const { e, node } = ctx;
+  if (node.attributes.int('keepdims', 1) === 1) return value;
+  const count = ctx.has(1) ? ctx.input(1).contents?.length : 0;
+  if (isNoop(ctx, count ?? 1)) return value;
+  if (count !== 0) return e.node('Unsqueeze', [value, ctx.input(1)]);
+  // Everything was reduced, so any rank of ones will do.
+  return value;
+}

@@ -1,0 +1,29 @@
+import { differentDims, isStatic } from '../shape/dim.js';
+import { axesFromInput } from './axes.js';
+import type { InferContext, Operator } from './operator.js';
+
+/** Removes axes of length 1: those given, or all. */
+export const Squeeze: Operator = {
+  op: 'Squeeze',
+  since: 13,
+  infer(ctx) {
+    const axes = new Set(squeezedAxes(ctx));
+    const shape = ctx.shape(0).filter((_, i) => !axes.has(i));
+    return [{ dtype: ctx.dtype(0), shape, contents: ctx.contents(0) }];
+  },
+  gradient: (ctx) => [ctx.e.reshapeLike(ctx.grad(), ctx.input(0))],
+};
+
+function squeezedAxes(ctx: InferContext): readonly number[] {
+  const shape = ctx.shape(0);
+  if (!ctx.has(1)) {
+    if (!shape.every(isStatic))
+      ctx.fail('without axes, the rank of its result depends on a free dimension; give the axes');
+    return shape.flatMap((dim, i) => (dim === 1 ? [i] : []));
+  }
+  const axes = axesFromInput(ctx, 1, shape.length);
+  const long = axes.find((axis) => differentDims(shape[axis], 1));
+  if (long !== undefined)
+    ctx.fail(`axis ${long} has length ${String(shape[long])}, only axes of length 1 can be removed`);
+  return axes;
+}

@@ -1,0 +1,113 @@
+import { OnnxError, problemsError, type Problem } from '../error.js';
+import type { Graph } from '../graph/graph.js';
+import type { Node } from '../graph/node.js';
+import type { Value, ValueInfo } from '../graph/value.js';
+import type { InferContext, OperatorTable } from '../operators/operator.js';
+import { hasUnknown, isStatic } from './dim.js';
+import { broadcastShapes, differentShapes, normalizeAxis, printShape, type Shape } from './shape.js';
+
+/**
+ * Fills in dtype, shape and contents of every value of a graph, walking the nodes in order.
+ *
+ * @throws {OnnxError} `unsupported-operator` listing every node whose operator is not in the table (all at once);
+ * `unknown-shape` or `invalid-node` naming the node whose shape rule failed.
+ */
+export function inferShapes(graph: Graph, operators: OperatorTable): void {
+  const unsupported: Problem[] = [];
+  /** Outputs of unsupported nodes and what depends on them: nothing can be said about these. */
+  const dark = new Set<Value>();
+  for (const node of graph.nodes) {
+    const isUnsupported = !operators.has(node.key);
+    if (isUnsupported) unsupported.push(unsupportedOperator(node));
+    if (isUnsupported || node.inputs.some((input) => input !== undefined && dark.has(input))) {
+      for (const output of node.outputs) if (output !== undefined) dark.add(output);
+    } else {
+      inferNode(graph, node, operators);
+    }
+  }
+  if (unsupported.length > 0) {
+    throw problemsError('unsupported-operator', 'the model uses operators that are not supported:', unsupported);
+  }
+}
+
+export function unsupportedOperator(node: Node): Problem {
+  return {
+    node: node.name,
+    op: node.key,
+    what: 'the operator is not supported',
+    hint: 'export the model without it, or add an entry for it',
+  };
+}
+
+/** Infers one node's outputs and writes the findings into them. */
+export function inferNode(graph: Graph, node: Node, operators: OperatorTable): void {
+  const operator = operators.get(node.key);
+  if (operator === undefined) throw problemsError('unsupported-operator', 'cannot infer:', [unsupportedOperator(node)]);
+  const infos = operator.infer(inferContext(graph, node));
+  node.outputs.forEach((output, i) => {
+    if (output === undefined) return;
+    if (i >= infos.length) {
+      throw new OnnxError(
+        'invalid-node',
+        `${node.label} has ${node.outputs.length} outputs; at most ${infos.length} exist`,
+      );
+    }
+    refine(output, infos[i], node);
+  });
+}
+
+function refine(value: Value, info: ValueInfo, node: Node): void {
+  const { dtype, shape, contents } = info;
+  if (value.dtype !== undefined && dtype !== undefined && value.dtype !== dtype) {
+    throw new OnnxError(
+      'invalid-model',
+      `'${value.name}' is declared as ${value.dtype}, but ${node.label} computes ${dtype}; the file contradicts itself`,
+    );
+  }
+  if (value.shape !== undefined && shape !== undefined && differentShapes(value.shape, shape)) {
+    throw new OnnxError(
+      'invalid-model',
+      `'${value.name}' is declared with shape ${printShape(value.shape)}, but ${node.label} computes ${printShape(shape)}`,
+    );
+  }
+  // What is computed counts; what was declared fills the holes.
+  const declared = value.shape;
+  value.dtype = dtype ?? value.dtype;
+  value.shape = shape?.map((dim, i) => (hasUnknown(dim) ? (declared?.[i] ?? dim) : dim)) ?? declared;
+  value.contents = contents ?? value.contents;
+}
+
+/** The view of a node that its shape rule gets. */
+export function inferContext(graph: Graph, node: Node): InferContext {
+  const fail = (what: string): never => {
+    throw new OnnxError('invalid-node', `${node.label}: ${what}`);
+  };
+  const unknownShape = (what: string): never => {
+    throw new OnnxError('unknown-shape', `${node.label}: ${what}`);
+  };
+  const input = (index: number): Value => node.inputs[index] ?? fail(`input ${index} is missing`);
+  const shape = (index: number): Shape =>
+    input(index).shape ??
+    unknownShape(`the rank of its input '${input(index).name}' is unknown; export the model with shapes`);
+  return {
+    node,
+    inputCount: node.inputs.length,
+    has: (index) => index < node.inputs.length && node.inputs[index] !== undefined,
+    input,
+    shape,
+    rank: (index) => shape(index).length,
+    dtype: (index) =>
+      input(index).dtype ?? unknownShape(`the element type of its input '${input(index).name}' is unknown`),
+    contents: (index) => input(index).contents,
+    staticContents: (index) => {
+      const contents = input(index).contents;
+      return contents?.every(isStatic) === true ? contents : undefined;
+    },
+    constant: (index) => input(index).constant,
+    axis: (axis, rank) => normalizeAxis(axis, rank) ?? fail(`axis ${axis} is outside a tensor of rank ${rank}`),
+    unknownDim: (least) => graph.unknownDim(least),
+    broadcast: (...shapes) =>
+      broadcastShapes(...shapes) ?? fail(`shapes ${shapes.map(printShape).join(' and ')} do not broadcast together`),
+    fail,
+  };
+}
