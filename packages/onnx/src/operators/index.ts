@@ -1,22 +1,38 @@
+import { Abs } from './abs.js';
 import { Add } from './add.js';
 import { And } from './and.js';
+import { ArgMax } from './arg-max.js';
+import { ArgMin } from './arg-min.js';
 import { Cast } from './cast.js';
+import { Ceil } from './ceil.js';
+import { Clip } from './clip.js';
 import { Concat } from './concat.js';
-import { ConstantOfShape } from './constant-of-shape.js';
 import { Constant } from './constant.js';
+import { ConstantOfShape } from './constant-of-shape.js';
+import { Cos } from './cos.js';
 import { Div } from './div.js';
+import { Dropout } from './dropout.js';
 import { Equal } from './equal.js';
+import { Erf } from './erf.js';
 import { Exp } from './exp.js';
 import { Expand } from './expand.js';
+import { Flatten } from './flatten.js';
+import { Floor } from './floor.js';
+import { Gather } from './gather.js';
 import { Gemm } from './gemm.js';
-import { GreaterOrEqual } from './greater-or-equal.js';
 import { Greater } from './greater.js';
+import { GreaterOrEqual } from './greater-or-equal.js';
 import { Identity } from './identity.js';
 import { LeakyRelu } from './leaky-relu.js';
-import { LessOrEqual } from './less-or-equal.js';
 import { Less } from './less.js';
+import { LessOrEqual } from './less-or-equal.js';
 import { Log } from './log.js';
+import { LogSoftmax } from './log-softmax.js';
 import { MatMul } from './mat-mul.js';
+import { Max } from './max.js';
+import { Mean } from './mean.js';
+import { Min } from './min.js';
+import { Mod } from './mod.js';
 import { Mul } from './mul.js';
 import { Neg } from './neg.js';
 import { NonZero } from './non-zero.js';
@@ -24,16 +40,25 @@ import { Not } from './not.js';
 import type { Operator, OperatorTable } from './operator.js';
 import { Or } from './or.js';
 import { Pow } from './pow.js';
+import { Range } from './range.js';
+import { Reciprocal } from './reciprocal.js';
+import { ReduceMean } from './reduce-mean.js';
 import { ReduceSum } from './reduce-sum.js';
 import { Relu } from './relu.js';
 import { Reshape } from './reshape.js';
+import { Round } from './round.js';
 import { Shape } from './shape.js';
 import { Sigmoid } from './sigmoid.js';
+import { Sign } from './sign.js';
+import { Sin } from './sin.js';
 import { Size } from './size.js';
+import { Slice } from './slice.js';
+import { Softmax } from './softmax.js';
 import { Split } from './split.js';
 import { Sqrt } from './sqrt.js';
 import { Squeeze } from './squeeze.js';
 import { Sub } from './sub.js';
+import { Sum } from './sum.js';
 import { Tanh } from './tanh.js';
 import { Transpose } from './transpose.js';
 import { Unsqueeze } from './unsqueeze.js';
@@ -42,16 +67,27 @@ import { Xor } from './xor.js';
 
 /** Every operator this package knows, in alphabetical order: one file each. */
 const OPERATORS: readonly Operator[] = [
+  Abs,
   Add,
   And,
+  ArgMax,
+  ArgMin,
   Cast,
+  Ceil,
+  Clip,
   Concat,
   Constant,
   ConstantOfShape,
+  Cos,
   Div,
+  Dropout,
   Equal,
+  Erf,
   Exp,
   Expand,
+  Flatten,
+  Floor,
+  Gather,
   Gemm,
   Greater,
   GreaterOrEqual,
@@ -60,23 +96,37 @@ const OPERATORS: readonly Operator[] = [
   Less,
   LessOrEqual,
   Log,
+  LogSoftmax,
   MatMul,
+  Max,
+  Mean,
+  Min,
+  Mod,
   Mul,
   Neg,
   NonZero,
   Not,
   Or,
   Pow,
+  Range,
+  Reciprocal,
+  ReduceMean,
   ReduceSum,
   Relu,
   Reshape,
+  Round,
   Shape,
   Sigmoid,
+  Sign,
+  Sin,
   Size,
+  Slice,
+  Softmax,
   Split,
   Sqrt,
   Squeeze,
   Sub,
+  Sum,
   Tanh,
   Transpose,
   Unsqueeze,
