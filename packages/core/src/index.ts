@@ -75,4 +75,5 @@ export {
 } from './state/training-state.js';
 export { inverseMappings, mapState, mapTensor, type ParameterMapping } from './state/layout.js';
 export type { Run, Runner, Stateful } from './runner/runner.js';
+export { checkGradients } from './runner/check-gradients.js';
 export { loopRunner, referenceRunner } from './runner/host-run.js';

@@ -1,17 +1,12 @@
 import { AdakitError } from '../errors.js';
+import { AdakitError } from '../errors.js';
 import { interpret, type FloatArray, type Precision } from '../execution/interpreter.js';
 import { compileLoop, type UpdateLoop } from '../execution/loop.js';
 import type { Optimizer } from '../optimizer/optimizer.js';
 import type { Program } from '../program/program.js';
 import { optimizerState, restoreOptimizer, type TrainingState } from '../state/training-state.js';
-import {
-  castTensor,
-  copyTensor,
-  filled,
-  sameShape,
-  type NamedTensors,
-  type TensorData,
-} from '../tensor/tensor-data.js';
+import { castTensor, copyTensor, filled, type NamedTensors, type TensorData } from '../tensor/tensor-data.js';
+import { checkGradients } from './check-gradients.js';
 import type { Run, Runner } from './runner.js';
 
 /** The reference: the interpreter in float64, or in float32 with every operation rounded. */
@@ -48,6 +43,7 @@ class HostRun implements Run {
   readonly #loops = new Map<string, UpdateLoop>();
   #parameters: Map<string, HostParameter>;
   #step = 0;
+  #disposed = false;
 
   constructor(
     backend: string,
@@ -73,31 +69,18 @@ class HostRun implements Run {
   }
 
   async applyGradients(gradients: NamedTensors): Promise<void> {
-    const updates = Object.entries(gradients).map(([name, gradient]) => {
-      const parameter = this.#parameters.get(name);
-      if (parameter === undefined) {
-        throw new AdakitError('unknown-parameter', `gradient for "${name}", but the run has ${this.#names()}`);
-      }
-      if (!sameShape(gradient.shape, parameter.value.shape)) {
-        throw new AdakitError(
-          'invalid-gradient',
-          `the gradient of "${name}" has shape [${gradient.shape.join(', ')}], the parameter has [${parameter.value.shape.join(', ')}]`,
-        );
-      }
-      return {
-        name,
-        parameter,
-        gradient: gradient.dtype === this.#precision ? gradient : castTensor(gradient, this.#precision),
-      };
-    });
+    this.#assertAlive();
+    checkGradients(gradients, new Map([...this.#parameters].map(([name, { value }]) => [name, value.shape])));
     this.#step++;
-    for (const { name, parameter, gradient } of updates) {
+    for (const [name, gradient] of Object.entries(gradients)) {
+      const parameter = this.#parameters.get(name);
+      if (parameter === undefined) continue;
       const rule = this.optimizer.for(name);
       parameter.step++;
       this.#loop(rule.program)(
         {
           param: parameter.value.data,
-          grad: gradient.data,
+          grad: (gradient.dtype === this.#precision ? gradient : castTensor(gradient, this.#precision)).data,
           slots: rule.program.slots.map((slot) => this.#slot(parameter, slot.name, slot.initial)),
         },
         rule.scalars(parameter.step),
@@ -106,7 +89,8 @@ class HostRun implements Run {
     return Promise.resolve();
   }
 
-  state(): Promise<TrainingState> {
+  async state(): Promise<TrainingState> {
+    this.#assertAlive();
     const parameters = [...this.#parameters].map(([name, { value, step, slots }]) => {
       const copies = this.optimizer.for(name).program.slots.map(({ name: slot, initial }) => {
         const tensor = slots.get(slot);
@@ -125,7 +109,8 @@ class HostRun implements Run {
     });
   }
 
-  load(state: TrainingState): Promise<void> {
+  async load(state: TrainingState): Promise<void> {
+    this.#assertAlive();
     const shapes = Object.fromEntries([...this.#parameters].map(([name, { value }]) => [name, value.shape]));
     this.optimizer = restoreOptimizer(state, this.optimizer, shapes);
     this.#step = state.step;
@@ -144,7 +129,12 @@ class HostRun implements Run {
 
   dispose(): Promise<void> {
     this.#parameters.clear();
+    this.#disposed = true;
     return Promise.resolve();
+  }
+
+  #assertAlive(): void {
+    if (this.#disposed) throw new AdakitError('disposed', `the ${this.backend} run has been disposed; start another`);
   }
 
   #loop(program: Program): UpdateLoop {
@@ -159,10 +149,6 @@ class HostRun implements Run {
       parameter.slots.set(name, (slot = filled(this.#precision, parameter.value.shape, initial)));
     }
     return slot.data;
-  }
-
-  #names(): string {
-    return [...this.#parameters.keys()].map((name) => `"${name}"`).join(', ') || 'no parameters';
   }
 }
 

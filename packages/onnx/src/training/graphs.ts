@@ -1,0 +1,210 @@
+import type { Optimizer } from '@adakit/core';
+import type { ModelProto } from 'onnx-buf';
+import { differentiate } from '../gradient/differentiate.js';
+import { Emitter } from '../graph/emitter.js';
+import { Graph } from '../graph/graph.js';
+import { modelFromGraph } from '../graph/to-model.js';
+import type { Value } from '../graph/value.js';
+import { importGraph } from '../import.js';
+import type { Loss } from '../loss/loss.js';
+import type { DType } from '../model/dtype.js';
+import type { Model } from '../model/model.js';
+import { operators } from '../operators/index.js';
+import { inferNode } from '../shape/infer.js';
+import { isStaticShape, type Shape } from '../shape/shape.js';
+import { noTrainable, selectTrainable, type TrainableOptions } from '../trainable/select.js';
+import { setTrainingMode } from './mode.js';
+import { emitOptimizer, type OptimizerBindings } from './optimizer-step.js';
+import { addOutput } from './output.js';
+
+/** What to train and towards what. */
+export interface TrainingOptions extends TrainableOptions {
+  readonly loss: Loss;
+}
+
+export interface TrainStepOptions extends TrainingOptions {
+  readonly optimizer: Optimizer;
+  /** Parameters of different cohorts have step inputs of their own; by default all share one. */
+  readonly cohort?: (parameter: string) => number;
+}
+
+/** A tensor that a graph takes. */
+export interface TensorSpec {
+  readonly name: string;
+  readonly dtype: DType;
+  /** Dimensions; text stands for one that is free, such as the batch. */
+  readonly shape: readonly (number | string)[];
+}
+
+export interface TargetSpec extends TensorSpec {
+  /** Number of classes, when the target holds integer labels. */
+  readonly classes?: number;
+}
+
+/** A trainable parameter: an initializer of the model that has become an input of the emitted graphs. */
+export interface ParameterSpec {
+  readonly name: string;
+  readonly dtype: 'float32' | 'float64';
+  readonly shape: readonly number[];
+}
+
+/** An emitted graph and the names under which its tensors are found. */
+export interface EmittedGraph {
+  readonly model: ModelProto;
+  /** Inputs of the original model. */
+  readonly inputs: readonly TensorSpec[];
+  readonly parameters: readonly ParameterSpec[];
+}
+
+/** Loss and outputs for a batch, without training: `parameters`, inputs and targets in. */
+export interface EvaluationGraph extends EmittedGraph {
+  readonly targets: readonly TargetSpec[];
+  readonly loss: string;
+  /** Outputs of the original model. */
+  readonly outputs: readonly string[];
+}
+
+/** Loss and gradients for a batch, in training mode. */
+export interface GradientsGraph extends EmittedGraph {
+  readonly targets: readonly TargetSpec[];
+  readonly loss: string;
+  /** The output that holds the gradient of each parameter. */
+  readonly gradients: Readonly<Record<string, string>>;
+}
+
+/** Forward, backward and optimizer in one. */
+export interface TrainStepGraph extends EmittedGraph {
+  readonly targets: readonly TargetSpec[];
+  readonly loss: string;
+  readonly optimizer: OptimizerBindings;
+}
+
+/**
+ * The model in inference mode with its trainable parameters as inputs.
+ *
+ * @param parameters names, as another graph of the same model lists them
+ */
+export function inferenceGraph(
+  model: Model,
+  parameters: readonly string[],
+): EmittedGraph & { readonly outputs: readonly string[] } {
+  const { graph, inputs } = begin(model, false);
+  const outputs = graph.outputs.map(({ name }) => name);
+  return { ...finish(graph, inputs, parametersByName(graph, parameters)), outputs };
+}
+
+/** The model in inference mode, with its loss. */
+export function evaluationGraph(model: Model, options: { loss: Loss; parameters: readonly string[] }): EvaluationGraph {
+  const { graph, inputs } = begin(model, false);
+  const outputs = graph.outputs.map(({ name }) => name);
+  const { loss, targets } = attachLoss(graph, options.loss);
+  graph.outputs.unshift(loss);
+  return { ...finish(graph, inputs, parametersByName(graph, options.parameters)), loss: loss.name, targets, outputs };
+}
+
+/**
+ * Loss and gradients.
+ *
+ * @throws OnnxError `not-differentiable`, `no-trainable-parameter`, `unknown-parameter` or whatever importing throws
+ */
+export function gradientsGraph(model: Model, options: TrainingOptions): GradientsGraph {
+  const { graph, inputs, loss, targets, gradients } = differentiateModel(model, options);
+  const e = emitter(graph);
+  const outputs = [...gradients].map(([{ name }, gradient]) => [name, addOutput(e, gradient, `${name}_grad`)] as const);
+  return {
+    ...finish(graph, inputs, [...gradients.keys()]),
+    loss: loss.name,
+    targets,
+    gradients: Object.fromEntries(outputs),
+  };
+}
+
+/** A whole training step as one graph of standard operators, scalars included. */
+export function trainStepGraph(model: Model, options: TrainStepOptions): TrainStepGraph {
+  const { graph, inputs, loss, targets, gradients } = differentiateModel(model, options);
+  const cohort = options.cohort ?? (() => 0);
+  const pairs = [...gradients].map(([param, grad]) => ({ param, grad, cohort: cohort(param.name) }));
+  const bindings = emitOptimizer(emitter(graph), options.optimizer, pairs);
+  return { ...finish(graph, inputs, [...gradients.keys()]), loss: loss.name, targets, optimizer: bindings };
+}
+
+/** The optimizer alone: parameters, gradients (`<parameter>_grad`), slots and scalars in, new parameters and slots out. */
+export function optimizerGraph(
+  optimizer: Optimizer,
+  parameters: readonly ParameterSpec[],
+): {
+  readonly model: ModelProto;
+  readonly gradients: Readonly<Record<string, string>>;
+  readonly optimizer: OptimizerBindings;
+} {
+  const graph = new Graph(`${optimizer.name}_update`);
+  const pairs = parameters.map(({ name, dtype, shape }) => ({
+    param: graph.addInput(name, { dtype, shape }),
+    grad: graph.addInput(graph.uniqueName(`${name}_grad`), { dtype, shape }),
+  }));
+  const bindings = emitOptimizer(emitter(graph), optimizer, pairs);
+  return {
+    model: modelFromGraph(graph),
+    gradients: Object.fromEntries(pairs.map(({ param, grad }) => [param.name, grad.name])),
+    optimizer: bindings,
+  };
+}
+
+function emitter(graph: Graph): Emitter {
+  return new Emitter(graph, (node) => {
+    inferNode(graph, node, operators);
+  });
+}
+
+function begin(model: Model, training: boolean): { graph: Graph; inputs: readonly TensorSpec[] } {
+  const graph = importGraph(model);
+  setTrainingMode(graph, emitter(graph), training);
+  return { graph, inputs: graph.inputs.map(tensorSpec) };
+}
+
+function differentiateModel(model: Model, { loss: objective, ...selection }: TrainingOptions) {
+  const { graph, inputs } = begin(model, true);
+  const candidates = selectTrainable(graph, selection);
+  const { loss, targets } = attachLoss(graph, objective);
+  const gradients = differentiate(graph, loss, candidates, operators);
+  if (gradients.size === 0) throw noTrainable(candidates.map(({ name }) => name));
+  graph.outputs.length = 0;
+  graph.outputs.push(loss);
+  return { graph, inputs, loss, targets, gradients };
+}
+
+function attachLoss(graph: Graph, objective: Loss): { loss: Value; targets: TargetSpec[] } {
+  const { loss, targets } = objective.attach(emitter(graph), graph);
+  if (loss.producer !== undefined) graph.rename(loss, graph.uniqueName('loss'));
+  return {
+    loss,
+    targets: targets.map(({ input, classes }) => ({ ...tensorSpec(input), ...(classes !== undefined && { classes }) })),
+  };
+}
+
+function parametersByName(graph: Graph, names: readonly string[]): Value[] {
+  return names.map((name) => graph.requireValue(name));
+}
+
+/** Turns the parameters into inputs and wraps the graph up. */
+function finish(graph: Graph, inputs: readonly TensorSpec[], parameters: readonly Value[]): EmittedGraph {
+  for (const parameter of parameters) graph.initializerToInput(parameter);
+  graph.removeDead();
+  return { model: modelFromGraph(graph), inputs, parameters: parameters.map(parameterSpec) };
+}
+
+function tensorSpec({ name, dtype, shape }: Value): TensorSpec {
+  return {
+    name,
+    dtype: dtype ?? 'float32',
+    shape: (shape ?? []).map((dim) => (typeof dim === 'number' ? dim : String(dim))),
+  };
+}
+
+function parameterSpec({ name, dtype, shape }: Value): ParameterSpec {
+  const known: Shape = shape ?? [];
+  if (!isStaticShape(known) || (dtype !== 'float32' && dtype !== 'float64')) {
+    throw new Error(`'${name}' is no trainable parameter`);
+  }
+  return { name, dtype, shape: known };
+}

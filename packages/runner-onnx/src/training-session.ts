@@ -1,0 +1,242 @@
+import { rename, writeFile } from 'node:fs/promises';
+import type { Optimizer, Stateful, TrainingState } from '@adakit/core';
+import {
+  evaluationGraph,
+  inferenceGraph,
+  initialParameters,
+  readModel,
+  withParameters,
+  writeModel,
+  type EvaluationGraph,
+  type Loss,
+  type Model,
+  type TargetSpec,
+  type TensorSpec,
+  type TrainableOptions,
+} from '@adakit/onnx';
+import type { InferenceSession, Tensor } from 'onnxruntime-node';
+import { TrainingError } from './error.js';
+import { createSession, type ExecutionProvider, type SessionOptions } from './execution-provider.js';
+import { toFeeds, type Batch } from './feeds.js';
+import { ortTensor, ParameterStore } from './parameter-store.js';
+import { fusedStepper, graphStepper, type Stepper } from './stepper.js';
+
+export interface TrainingSessionOptions extends TrainableOptions {
+  /** Path or bytes of an ONNX inference model. */
+  readonly model: string | Uint8Array;
+  readonly loss: Loss;
+  readonly optimizer: Optimizer;
+  /** Tried in order; the first that works runs everything. Default: `['cpu']`. */
+  readonly executionProviders?: readonly ExecutionProvider[];
+  /**
+   * Where the update is computed: `fused` in one loop on the host, `graph` inside ONNX Runtime. `auto`, the default,
+   * is `fused` on the CPU and `graph` elsewhere.
+   */
+  readonly update?: 'auto' | 'fused' | 'graph';
+  /** Passed on to ONNX Runtime, e.g. `{ intraOpNumThreads: 2 }`. */
+  readonly session?: SessionOptions;
+}
+
+/** What a step reports. */
+export interface StepResult {
+  /** The loss of the batch before the update. */
+  readonly loss: number;
+  /** Steps taken so far, this one included. */
+  readonly step: number;
+}
+
+export interface Evaluation {
+  readonly loss: number;
+  /** The model's outputs by name. */
+  readonly outputs: Readonly<Record<string, Tensor>>;
+}
+
+/**
+ * Trains an ONNX model on stock ONNX Runtime. Calls are carried out one after the other, in the order made.
+ *
+ * @example
+ * ```ts
+ * const session = await TrainingSession.create({ model: 'model.onnx', loss: crossEntropy(), optimizer: adam() });
+ * const { loss } = await session.step({ image, labels });
+ * await session.exportModel('trained.onnx');
+ * await session.dispose();
+ * ```
+ */
+export class TrainingSession implements Stateful {
+  readonly #model: Model;
+  readonly #loss: Loss;
+  readonly #options: TrainingSessionOptions;
+  readonly #stepper: Stepper;
+  readonly #store: ParameterStore;
+  #evaluation: { session: InferenceSession; graph: EvaluationGraph } | undefined;
+  #prediction: { session: InferenceSession; inputs: readonly TensorSpec[] } | undefined;
+  #disposed = false;
+  /** The end of the queue of calls. */
+  #last: Promise<unknown> = Promise.resolve();
+
+  private constructor(model: Model, options: TrainingSessionOptions, stepper: Stepper, store: ParameterStore) {
+    this.#model = model;
+    this.#loss = options.loss;
+    this.#options = options;
+    this.#stepper = stepper;
+    this.#store = store;
+  }
+
+  /**
+   * Reads the model, derives its training graph and starts the runtime.
+   *
+   * @throws OnnxError for a model that cannot be read or trained, with all reasons; TrainingError
+   * `no-execution-provider`
+   */
+  static async create(options: TrainingSessionOptions): Promise<TrainingSession> {
+    const model = await readModel(options.model);
+    const { executionProviders: providers = ['cpu'], update = 'auto', session = {}, optimizer } = options;
+    const stepperOptions = { ...options, providers, session };
+    const fused = update === 'fused' || (update === 'auto' && providers[0] === 'cpu');
+    const stepper = fused
+      ? await fusedStepper(model, stepperOptions)
+      : await graphStepper(model, stepperOptions, optimizer);
+    const store = new ParameterStore(optimizer, initialParameters(model, stepper.parameters));
+    return new TrainingSession(model, options, stepper, store);
+  }
+
+  /** The execution provider in use. */
+  get executionProvider(): ExecutionProvider {
+    return this.#stepper.provider;
+  }
+
+  /** Inputs and targets that {@link step} takes. */
+  get inputs(): readonly (TensorSpec | TargetSpec)[] {
+    return [...this.#stepper.inputs, ...this.#stepper.targets];
+  }
+
+  /** Names of the parameters being trained. */
+  get parameters(): readonly string[] {
+    return this.#stepper.parameters.map(({ name }) => name);
+  }
+
+  /** The optimizer with its current hyperparameters. */
+  get optimizer(): Optimizer {
+    return this.#store.optimizer;
+  }
+
+  /** Steps taken so far. */
+  get stepCount(): number {
+    return this.#store.step;
+  }
+
+  /**
+   * Changes hyperparameters from the next step on.
+   *
+   * @throws AdakitError for an unknown name or a value out of range
+   */
+  setHyperparameters(changes: Readonly<Record<string, number | boolean>>): void {
+    this.#store.optimizer = this.#store.optimizer.with(changes);
+    this.#store.ensureSlots();
+  }
+
+  /**
+   * One training step.
+   *
+   * @throws TrainingError `invalid-feed`, `label-out-of-range`, `non-finite-loss`; nothing has been updated then
+   */
+  step(batch: Batch): Promise<StepResult> {
+    return this.#exclusively(async () => {
+      const store = this.#store;
+      const loss = await this.#stepper.step(store, toFeeds(this.inputs, batch), (value) => {
+        if (Number.isFinite(value)) return;
+        throw new TrainingError(
+          'non-finite-loss',
+          `the loss is ${value} at step ${store.step + 1}; the parameters are as they were before it. ` +
+            'Look for non-finite inputs, lower the learning rate, or go back to an earlier state',
+        );
+      });
+      store.step++;
+      return { loss, step: store.step };
+    });
+  }
+
+  /** Loss and outputs of a batch in inference mode; nothing is updated. */
+  evaluate(batch: Batch): Promise<Evaluation> {
+    return this.#exclusively(async () => {
+      if (this.#evaluation === undefined) {
+        const graph = evaluationGraph(this.#model, { loss: this.#loss, parameters: this.parameters });
+        this.#evaluation = { graph, session: await this.#createSession(graph.model) };
+      }
+      const { graph, session } = this.#evaluation;
+      const results = await session.run({ ...toFeeds([...graph.inputs, ...graph.targets], batch), ...this.#weights() });
+      const { [graph.loss]: loss, ...outputs } = results;
+      return { loss: (loss.data as Float32Array)[0], outputs };
+    });
+  }
+
+  /** The model's outputs for inputs without targets, in inference mode. */
+  predict(inputs: Batch): Promise<Readonly<Record<string, Tensor>>> {
+    return this.#exclusively(async () => {
+      if (this.#prediction === undefined) {
+        const graph = inferenceGraph(this.#model, this.parameters);
+        this.#prediction = { inputs: graph.inputs, session: await this.#createSession(graph.model) };
+      }
+      return this.#prediction.session.run({ ...toFeeds(this.#prediction.inputs, inputs), ...this.#weights() });
+    });
+  }
+
+  /** A copy of parameters, slots, step and hyperparameters. */
+  state(): Promise<TrainingState> {
+    return this.#exclusively(() => Promise.resolve(this.#store.state(`onnxruntime-node/${this.executionProvider}`)));
+  }
+
+  load(state: TrainingState): Promise<void> {
+    return this.#exclusively(() => {
+      this.#store.load(state);
+      return Promise.resolve();
+    });
+  }
+
+  /**
+   * The original model with the trained weights: an inference model again.
+   *
+   * @param path also writes it there, replacing the file in one step
+   * @returns the bytes of the file
+   */
+  exportModel(path?: string): Promise<Uint8Array> {
+    return this.#exclusively(async () => {
+      const values = Object.fromEntries(this.#store.parameters.map(({ name, value }) => [name, value]));
+      const bytes = writeModel(withParameters(this.#model, values));
+      if (path !== undefined) {
+        const temporary = `${path}.${process.pid}.tmp`;
+        await writeFile(temporary, bytes, { flush: true });
+        await rename(temporary, path);
+      }
+      return bytes;
+    });
+  }
+
+  /** Frees the runtime's sessions, after the calls made before. Disposing twice is harmless. */
+  async dispose(): Promise<void> {
+    if (this.#disposed) return;
+    this.#disposed = true;
+    await this.#last.catch(() => undefined);
+    await this.#stepper.release();
+    await this.#evaluation?.session.release();
+    await this.#prediction?.session.release();
+  }
+
+  #createSession(model: EvaluationGraph['model']): Promise<InferenceSession> {
+    return createSession(model, this.executionProvider, this.#options.session);
+  }
+
+  #weights(): Record<string, Tensor> {
+    return Object.fromEntries(this.#store.parameters.map(({ name, value }) => [name, ortTensor(value)]));
+  }
+
+  /** Runs `task` after all earlier ones: the runtime must not see a session from two calls, or after its release. */
+  #exclusively<T>(task: () => Promise<T>): Promise<T> {
+    if (this.#disposed) {
+      return Promise.reject(new TrainingError('disposed', 'the training session has been disposed; create a new one'));
+    }
+    const result = this.#last.then(task, task);
+    this.#last = result;
+    return result;
+  }
+}
