@@ -44,6 +44,7 @@ export {
   type TensorSpec,
   type TrainingOptions,
   type TrainStepGraph,
+  type TrainStepOptions,
 } from './training/graphs.js';
 export type { OptimizerBindings, ScalarGroup } from './training/optimizer-step.js';
-export { withParameters } from './training/trained-model.js';
+export { initialParameters, withParameters } from './training/trained-model.js';

@@ -1,5 +1,4 @@
 import { AdakitError } from '../errors.js';
-import { AdakitError } from '../errors.js';
 import { interpret, type FloatArray, type Precision } from '../execution/interpreter.js';
 import { compileLoop, type UpdateLoop } from '../execution/loop.js';
 import type { Optimizer } from '../optimizer/optimizer.js';
