@@ -1,1 +1,1 @@
-export {};
+export { replayFiles, type FileReport } from './replay/command.js';

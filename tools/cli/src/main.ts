@@ -1,0 +1,27 @@
+import { readFileSync } from 'node:fs';
+import { AdakitError } from '@adakit/core';
+import { Command } from 'commander';
+import { addReplayCommand } from './replay/command.js';
+import { UsageError } from './usage-error.js';
+
+const { version } = JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8')) as {
+  version: string;
+};
+
+const program = new Command('adakit')
+  .description('Optimizers written once, run on TensorFlow.js and inside ONNX Runtime.')
+  .version(version)
+  .showHelpAfterError('(adakit --help lists the commands)')
+  .exitOverride((error) => {
+    // Commander has printed its message already; only help and --version are not mistakes.
+    process.exit(error.exitCode === 0 ? 0 : 2);
+  });
+addReplayCommand(program);
+
+try {
+  await program.parseAsync();
+} catch (error) {
+  if (!(error instanceof UsageError || error instanceof AdakitError)) throw error;
+  process.stderr.write(`adakit: ${error.message}\n`);
+  process.exitCode = 2;
+}
