@@ -174,6 +174,23 @@ describe('differentiate', () => {
     expect(attempt).toThrow(/Exp node 'left\/Exp'[^]*Exp node 'right\/Exp'/);
   });
 
+  test('a parameter is no constant, whatever its first value is', async () => {
+    const { graph, e } = sketch();
+    const scalar = (name: string, value: number) => graph.addInitializer(name, Tensor.scalar('float64', value));
+    const [x, scale, power] = [scalar('x', 3), scalar('scale', 1), scalar('power', 2)];
+    const loss = e.mul(e.pow(x, power), scale);
+    const gradients = differentiate(graph, loss, [x, scale, power], operators);
+    for (const value of [x, scale, power]) {
+      graph.initializerToInput(value);
+      graph.outputs.push(gradients.get(value) ?? value);
+    }
+    graph.removeDead();
+    const results = await runGraph(graph, { x: float64([], [2]), scale: float64([], [5]), power: float64([], [3]) });
+    const [dx, dScale, dPower] = graph.outputs.map(({ name }) => results[name].data[0]);
+    expect([dx, dScale]).toEqual([60, 8]);
+    expect(dPower).toBeCloseTo(40 * Math.LN2, 12);
+  });
+
   test('lets nothing flow through shapes and integers', () => {
     const { graph, e, input } = sketch();
     const x = input('x', [symbol('n')]);

@@ -146,6 +146,10 @@ function gradientContext(
   };
   const input = (index: number): Value => node.inputs[index] ?? fail(`input ${index} is missing`);
   const shape = (value: Value): Shape => value.shape ?? fail(`the rank of '${value.name}' is unknown`);
+  const needs = (index: number): boolean => {
+    const value = node.inputs[index];
+    return value !== undefined && active.has(value);
+  };
   const output = (index = 0): Value => {
     const present = node.outputs[index];
     if (present !== undefined) return present;
@@ -163,10 +167,8 @@ function gradientContext(
     has: (index) => index < node.inputs.length && node.inputs[index] !== undefined,
     input,
     output,
-    needs: (index) => {
-      const value = node.inputs[index];
-      return value !== undefined && active.has(value);
-    },
+    constant: (index) => (needs(index) ? undefined : node.inputs[index]?.constant),
+    needs,
     grad: (index = 0) => arrived[index] ?? e.zerosLike(output(index)),
     hasGrad: (index) => arrived[index] !== undefined,
     unbroadcast: (cotangent, index) => unbroadcast(e, cotangent, input(index), shape(input(index)), shape(cotangent)),

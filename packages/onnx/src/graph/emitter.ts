@@ -24,6 +24,7 @@ export class Emitter {
   readonly graph: Graph;
   readonly #infer: (node: Node) => void;
   readonly #known = new Map<string, readonly Value[]>();
+  readonly #constants = new Set<Value>();
   readonly #serials = new Map<Value, number>();
   /** What new values are named after; see {@link named}. */
   #hint = '';
@@ -83,7 +84,11 @@ export class Emitter {
 
   /** A constant as an initializer. */
   constant(tensor: Tensor, hint = 'constant'): Value {
-    const create = () => this.graph.addInitializer(this.graph.uniqueName(hint), tensor);
+    const create = () => {
+      const value = this.graph.addInitializer(this.graph.uniqueName(hint), tensor);
+      this.#constants.add(value);
+      return value;
+    };
     const { data } = tensor;
     if (!ArrayBuffer.isView(data) || data.byteLength > LARGEST_SHARED_CONSTANT) return create();
     const bytes = byteText(new Uint8Array(data.buffer, data.byteOffset, data.byteLength));
@@ -117,7 +122,9 @@ export class Emitter {
   }
 
   mul(a: Value, b: Value): Value {
-    return this.node('Mul', [a, b]);
+    // The cotangent of a loss starts as the constant 1.
+    if (this.#isOne(a)) return b;
+    return this.#isOne(b) ? a : this.node('Mul', [a, b]);
   }
 
   /** `a` times a number. */
@@ -293,6 +300,11 @@ export class Emitter {
   assume(x: Value, shape: Shape): Value {
     x.shape = shape;
     return x;
+  }
+
+  /** Whether it is a scalar 1 made here; an initializer of the model may be a parameter that will change. */
+  #isOne(value: Value): boolean {
+    return this.#constants.has(value) && value.shape?.length === 0 && Number(value.tensor?.data[0]) === 1;
   }
 
   #serial(value: Value): number {

@@ -1,4 +1,5 @@
 import type { Value } from '../graph/value.js';
+import type { Tensor } from '../model/tensor.js';
 import type { GradientContext, Operator } from './operator.js';
 
 /**
@@ -15,7 +16,7 @@ export const Dropout: Operator = {
   gradient(ctx) {
     const { e } = ctx;
     const dy = ctx.grad();
-    const training = ctx.has(2) ? trainingMode(ctx.input(2)) : false;
+    const training = ctx.has(2) ? trainingMode(ctx.constant(2)) : false;
     if (training === false) return [dy];
     const kept = e.where(ctx.output(1), dy, e.scalar(0, dy));
     const scaled = e.mul(kept, keptScale(ctx, dy));
@@ -25,15 +26,15 @@ export const Dropout: Operator = {
 };
 
 /** True, false, or undefined when it is decided at run time. */
-function trainingMode(input: Value): boolean | undefined {
-  const mode = input.constant?.toNumbers()[0];
+function trainingMode(constant: Tensor | undefined): boolean | undefined {
+  const mode = constant?.toNumbers()[0];
   return mode === undefined ? undefined : mode !== 0;
 }
 
 /** 1 / (1 − ratio), of the dtype of dy. */
 function keptScale(ctx: GradientContext, dy: Value): Value {
   const { e } = ctx;
-  const ratio = ctx.has(1) ? ctx.input(1).constant?.toNumbers()[0] : 0.5;
+  const ratio = ctx.has(1) ? ctx.constant(1)?.toNumbers()[0] : 0.5;
   if (ratio !== undefined) return e.scalar(1 / (1 - ratio), dy);
   const given = e.cast(ctx.input(1), dy.dtype ?? 'float32');
   return e.div(e.scalar(1, dy), e.sub(e.scalar(1, dy), given));

@@ -72,6 +72,8 @@ export interface GradientContext {
   input(index: number): Value;
   /** Output `index` of the forward node, which is made to compute it if it did not (MaxPool Indices, Dropout mask). */
   output(index?: number): Value;
+  /** The tensor of a constant input that is not itself differentiated: a parameter is no constant. */
+  constant(index: number): Tensor | undefined;
   /** Whether anybody wants the gradient of this input; skip the work otherwise. */
   needs(index: number): boolean;
   /** The cotangent of output `index`; zeros when the loss does not depend on that output. */

@@ -2,8 +2,8 @@ import type { Value } from '../graph/value.js';
 import { binary, type BinaryGradient } from './elementwise/binary.js';
 
 /** ∂y/∂a = b aᵇ⁻¹. */
-function base({ e, a, b, dy }: BinaryGradient): Value {
-  const constant = b.constant;
+function base({ e, a, b, dy, ctx }: BinaryGradient): Value {
+  const constant = ctx.constant(1);
   if (constant?.size === 1 && constant.dims.length === 0 && (b.dtype === 'float32' || b.dtype === 'float64')) {
     const [exponent] = constant.toNumbers();
     if (exponent === 1) return dy;

@@ -1,5 +1,6 @@
 import type { Emitter } from '../graph/emitter.js';
 import type { Value } from '../graph/value.js';
+import { Tensor } from '../model/tensor.js';
 import {
   addDims,
   ceilDivideDims,
@@ -122,7 +123,7 @@ function slicedContents(ctx: InferContext, range: Range | undefined): readonly D
 
 /**
  * dy put back between zeros: along each axis turn it around for a negative step, put |step| − 1 zeros behind each
- * element, then pad at both ends (cutting off what the zeros have too many). Undefined when a place is not known.
+ * element, then pad at both ends (cutting off what the zeros have too many). Undefined when neither pad of an axis is known.
  */
 function spread(ctx: GradientContext, ranges: readonly Range[]): Value | undefined {
   const { e } = ctx;
@@ -137,14 +138,30 @@ function spread(ctx: GradientContext, ranges: readonly Range[]): Value | undefin
     before[axis] = step > 0 ? first : addDims(first, multiplyDims(subtractDims(length, 1), step));
     after[axis] = subtractDims(subtractDims(shape[axis], before[axis]), multiplyDims(length, Math.abs(step)));
   }
-  const pads = [...before, ...after];
-  if (!pads.every(isStatic)) return undefined;
+  if (before.some((pad, i) => !isStatic(pad) && !isStatic(after[i]))) return undefined;
   let dy = ctx.grad();
   for (const { axis, step } of ranges) {
     if (step < 0) dy = e.slice(dy, { starts: [-1], ends: [-BEYOND], axes: [axis], steps: [-1] });
     if (Math.abs(step) > 1) dy = dilate(e, dy, axis, Math.abs(step));
   }
-  return pads.every((pad) => pad === 0) ? dy : e.node('Pad', [dy, e.int64(pads)]);
+  const pads = [...before, ...after];
+  if (pads.every((pad) => pad === 0)) return dy;
+  return e.node('Pad', [dy, pads.every(isStatic) ? e.int64(pads) : missingPads(e, x, dy, before, after)]);
+}
+
+/** The pads that take `dy` to the shape of `x`, where one side of each axis is known beforehand. */
+function missingPads(e: Emitter, x: Value, dy: Value, before: readonly Dim[], after: readonly Dim[]): Value {
+  const total = e.sub(e.shapeOf(x), e.shapeOf(dy));
+  const known = (pads: readonly Dim[]) => e.int64(pads.map((pad) => (isStatic(pad) ? pad : 0)));
+  const isBeforeKnown = e.constant(
+    Tensor.of(
+      'bool',
+      [before.length],
+      Uint8Array.from(before, (pad) => Number(isStatic(pad))),
+    ),
+  );
+  const front = e.where(isBeforeKnown, known(before), e.sub(total, known(after)));
+  return e.concat([front, e.sub(total, front)], 0);
 }
 
 /** Puts step − 1 zeros behind each element along one axis. */
