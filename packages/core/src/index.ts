@@ -48,7 +48,18 @@ export {
   type HyperparameterValues,
   type NumberHyperparameter,
 } from './optimizer/hyperparameters.js';
-export { Optimizer, type ParameterGroup } from './optimizer/optimizer.js';
+export { Optimizer, type OptimizerSettings, type ParameterGroup, type Schedules } from './optimizer/optimizer.js';
+export {
+  cosine,
+  exponential,
+  linear,
+  milestones,
+  scheduleFactor,
+  scheduleSchema,
+  stepDecay,
+  warmup,
+  type Schedule,
+} from './schedule/schedule.js';
 export { interpret, type FloatArray, type Precision, type UpdateArrays } from './execution/interpreter.js';
 export { compileLoop, type UpdateLoop } from './execution/loop.js';
 export { evaluateScalars, type ScalarInputs } from './execution/scalars.js';

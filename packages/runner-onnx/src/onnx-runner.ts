@@ -97,7 +97,7 @@ class OnnxRun implements Run {
     };
     for (const [slot, { input }] of Object.entries(slots[name])) feeds[input] = ortTensor(parameter.slots[slot]);
     for (const group of groups) {
-      Object.assign(feeds, scalarFeeds(group, this.optimizer.for(name), parameter.step + 1));
+      Object.assign(feeds, scalarFeeds(group, this.optimizer.for(name).at(this.#store.step + 1), parameter.step + 1));
     }
     // A rule need not use everything a graph offers; the runtime refuses feeds that no node reads.
     const known = new Set(session.inputNames);

@@ -68,7 +68,8 @@ export async function fusedStepper(model: Model, options: StepperOptions): Promi
       const loss = readLoss(results[graph.loss]);
       accept(loss);
       for (const parameter of store.parameters) {
-        const { program } = store.optimizer.for(parameter.name);
+        const rule = store.optimizer.for(parameter.name).at(store.step + 1);
+        const { program } = rule;
         const gradient = fromOrt(results[graph.gradients[parameter.name]]);
         parameter.step++;
         loopFor(program, parameter.value.dtype)(
@@ -77,7 +78,7 @@ export async function fusedStepper(model: Model, options: StepperOptions): Promi
             grad: gradient.data,
             slots: program.slots.map(({ name }) => parameter.slots[name].data),
           },
-          store.optimizer.for(parameter.name).scalars(parameter.step),
+          rule.scalars(parameter.step),
         );
       }
       return loss;
@@ -121,7 +122,7 @@ export async function graphStepper(model: Model, options: StepperOptions, optimi
       for (const group of groups) {
         const [first] = group.parameters;
         const step = store.parameters.find(({ name }) => name === first)?.step ?? store.step;
-        Object.assign(feeds, scalarFeeds(group, store.optimizer.for(first), step + 1));
+        Object.assign(feeds, scalarFeeds(group, store.optimizer.for(first).at(store.step + 1), step + 1));
       }
       const results = await session.run(feeds);
       const loss = readLoss(results[graph.loss]);

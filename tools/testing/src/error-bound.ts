@@ -93,7 +93,7 @@ const propagate: Record<OperationName, (z: number, a: Bounded, b: Bounded, c: Bo
   sub: (_, a, b) => a.e + b.e,
   mul: (_, a, b) => abs(a.x) * b.e + abs(b.x) * a.e + a.e * b.e,
   div: (z, a, b) => (b.e < abs(b.x) ? (a.e + abs(z) * b.e) / (abs(b.x) - b.e) : b.e === 0 ? 0 : Infinity),
-  pow: (z, a, b) => atCorners((x, y) => x ** y, z, a, b),
+  pow: boundPower,
   min: (_, a, b) => (a.x + a.e < b.x - b.e ? a.e : b.x + b.e < a.x - a.e ? b.e : max(a.e, b.e)),
   max: (_, a, b) => (a.x - a.e > b.x + b.e ? a.e : b.x - b.e > a.x + a.e ? b.e : max(a.e, b.e)),
   neg: (_, a) => a.e,
@@ -111,6 +111,13 @@ const propagate: Record<OperationName, (z: number, a: Bounded, b: Bounded, c: Bo
   where: (_, condition, yes, no) =>
     condition.e > 0 ? max(yes.e, no.e) + abs(yes.x - no.x) : condition.x !== 0 ? yes.e : no.e,
 };
+
+/** Like the square root, a power of a value that is not negative assumes that its approximation is not negative. */
+function boundPower(z: number, a: Bounded, b: Bounded): number {
+  const mayBeZero = a.e > 0 && a.e >= abs(a.x);
+  if (mayBeZero && b.x - b.e < 0) return Infinity;
+  return atCorners((x, y) => (a.x >= 0 ? max(x, 0) : x) ** y, z, a, b);
+}
 
 /** A comparison whose operands' error intervals overlap may come out either way. */
 function undecided(_: number, a: Bounded, b: Bounded): number {
@@ -180,7 +187,9 @@ function boundReduction(
     magnitude += abs(term(x));
     propagated += op === 'norm' ? (2 * abs(x) + e) * e : e;
   });
-  const sum: Bounded = { x: total, e: propagated + (n + 1) * unit * (magnitude + propagated) + underflow };
+  const inexact = magnitude > 0 || propagated > 0;
+  const rounded = inexact ? (n + 1) * unit * (magnitude + propagated) + n * underflow : 0;
+  const sum: Bounded = { x: total, e: propagated + rounded };
   const z = op === 'mean' ? total / n : op === 'norm' ? sqrt(total) : total;
   const moved = op === 'mean' ? sum.e / n : op === 'norm' ? propagate.sqrt(z, sum, sum, sum) : sum.e;
   return { value: Float64Array.of(z), error: Float64Array.of(moved + unit * (abs(z) + moved)) };

@@ -1,4 +1,4 @@
-import { AdakitError, type Optimizer, type Precision, type Runner } from '@adakit/core';
+import { AdakitError, type Optimizer, type Precision, type Run, type Runner } from '@adakit/core';
 import {
   boundUpdate,
   exact,
@@ -50,13 +50,11 @@ export async function replay(trajectory: Trajectory, optimizer: Optimizer, runne
   const recorded = trajectory[precision];
   const expected = new ExpectedRun(trajectory, optimizer, precision);
   const comparison = new Comparison(precision);
-  const run = await runner.start(optimizer, { theta: vectorTensor(trajectory.param0, precision) });
+  const run = await startRun(trajectory, optimizer, runner);
   try {
     for (let t = 0; t < trajectory.steps; t++) {
-      const lr = trajectory.lrPerStep?.[t];
-      if (lr !== undefined) run.setHyperparameters({ lr });
-      await run.applyGradients({ theta: vectorTensor(trajectory.grads[t], precision) });
-      expected.step(trajectory.grads[t], lr);
+      await takeStep(run, trajectory, t, precision);
+      expected.step(t);
       const { value } = (await run.state()).parameters.theta;
       comparison.add(value.data, recorded.params[t], expected.param);
     }
@@ -77,6 +75,18 @@ export async function replay(trajectory: Trajectory, optimizer: Optimizer, runne
   }
 }
 
+/** Starts a run on the trajectory's first parameters, under the name `theta`. */
+export function startRun(trajectory: Trajectory, optimizer: Optimizer, runner: Runner): Promise<Run> {
+  return runner.start(optimizer, { theta: vectorTensor(trajectory.param0, runner.precision) });
+}
+
+/** Takes step t + 1 of the trajectory. */
+export async function takeStep(run: Run, trajectory: Trajectory, t: number, precision: Precision): Promise<void> {
+  const lr = trajectory.lrPerStep?.[t];
+  if (lr !== undefined) run.setHyperparameters({ lr });
+  await run.applyGradients({ theta: vectorTensor(trajectory.grads[t], precision) });
+}
+
 /** A tensor as it should be: value, error bound, and the largest magnitude each element has had. */
 interface Expected extends Approximation {
   readonly scale: Float64Array;
@@ -84,17 +94,20 @@ interface Expected extends Approximation {
 
 /** The same optimization in float64 with error bounds for another precision alongside. */
 class ExpectedRun {
+  readonly #precision: Precision;
+  readonly #trajectory: Trajectory;
   readonly #rounding: Rounding;
   #optimizer: Optimizer;
   #param: Expected;
   #slots: Expected[];
-  #step = 0;
 
   constructor(trajectory: Trajectory, optimizer: Optimizer, precision: Precision) {
+    this.#trajectory = trajectory;
+    this.#precision = precision;
     this.#rounding = precision === 'float32' ? float32Rounding : float64Rounding;
     this.#optimizer = optimizer;
-    this.#param = grown(exact(trajectory.param0));
-    this.#slots = optimizer.program.slots.map(({ initial }) => grown(exact(trajectory.param0.map(() => initial))));
+    this.#param = grown(this.#rounded(trajectory.param0));
+    this.#slots = optimizer.program.slots.map(({ initial }) => grown(this.#rounded(trajectory.param0.map(() => initial))));
   }
 
   get param(): Expected {
@@ -105,11 +118,18 @@ class ExpectedRun {
     return this.#slots[this.#optimizer.program.slots.findIndex((slot) => slot.name === name)];
   }
 
-  step(gradient: readonly number[], lr: number | undefined): void {
+  /** Parameters and gradients as a run of that precision receives them. */
+  #rounded(values: readonly number[]): Approximation {
+    return exact(vectorTensor(values, this.#precision).data);
+  }
+
+  /** Takes step t + 1 of the trajectory. */
+  step(t: number): void {
+    const lr = this.#trajectory.lrPerStep?.[t];
     if (lr !== undefined) this.#optimizer = this.#optimizer.with({ lr });
     const { program } = this.#optimizer;
-    const inputs = { param: this.#param, grad: exact(gradient), slots: this.#slots };
-    const updated = boundUpdate(program, inputs, this.#optimizer.scalars(++this.#step), this.#rounding);
+    const inputs = { param: this.#param, grad: this.#rounded(this.#trajectory.grads[t]), slots: this.#slots };
+    const updated = boundUpdate(program, inputs, this.#optimizer.scalars(t + 1), this.#rounding);
     this.#param = grown(updated.param, this.#param);
     this.#slots = updated.slots.map((slot, i) => grown(slot, this.#slots[i]));
   }
@@ -174,6 +194,8 @@ export function ulp64(x: number): number {
 }
 
 function ulp(x: number, minExponent: number, fractionBits: number): number {
-  const exponent = x === 0 ? minExponent : Math.max(Math.floor(Math.log2(Math.abs(x))), minExponent);
-  return 2 ** (exponent - fractionBits);
+  const magnitude = Math.abs(x);
+  let exponent = Math.floor(Math.log2(magnitude));
+  if (2 ** exponent > magnitude) exponent--; // The logarithm just below a power of two may round up to it.
+  return 2 ** (Math.max(exponent, minExponent) - fractionBits);
 }

@@ -98,7 +98,9 @@ export function defineOptimizer<const H extends HyperparameterDefinitions, const
   };
 
   const make = (given: Readonly<Record<string, unknown>> = {}): Optimizer =>
-    new Optimizer(definition, parseHyperparameters(name, definitions, given, 'atConstruction'));
+    new Optimizer(definition, {
+      hyperparameters: parseHyperparameters(name, definitions, given, 'atConstruction'),
+    });
 
   return Object.defineProperty(
     Object.assign((...[options]: [Readonly<Record<string, unknown>>?]) => make(options), {
@@ -130,7 +132,11 @@ function trace<H extends HyperparameterDefinitions, S extends string>(
   };
   const slots = source
     .slots(uses)
-    .map((slot): Slot<S> => (typeof slot === 'string' ? { name: slot, initial: 0 } : slot));
+    .map((slot): Slot<S> => (typeof slot === 'string' ? { name: slot, initial: 0 } : slot))
+    .map(({ name, initial }) => ({ name, initial }));
+  slots.forEach((slot, i) => {
+    if (slots.findIndex((other) => other.name === slot.name) !== i) fail(`slots() declares "${slot.name}" twice`);
+  });
   const numeric = Object.keys(source.hyperparameters).filter((key) => source.hyperparameters[key].type === 'number');
 
   const outputs = source.update({

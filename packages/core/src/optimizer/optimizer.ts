@@ -1,5 +1,7 @@
 import type { Program } from '../program/program.js';
+import { AdakitError } from '../errors.js';
 import { evaluateScalars } from '../execution/scalars.js';
+import { parseSchedule, scheduleFactor, type Schedule } from '../schedule/schedule.js';
 import { parseHyperparameters, type HyperparameterDefinitions, type HyperparameterValues } from './hyperparameters.js';
 
 /** An optimizer's definition as the machinery sees it. */
@@ -18,6 +20,20 @@ export interface ParameterGroup {
   readonly hyperparameters: HyperparameterValues;
 }
 
+/** Schedules by hyperparameter. */
+export type Schedules = Readonly<Record<string, Schedule>>;
+
+/** Everything about an optimizer that is not its rule. */
+export interface OptimizerSettings {
+  readonly hyperparameters: HyperparameterValues;
+  /** Default: the hyperparameters. */
+  readonly initial?: HyperparameterValues;
+  readonly groups?: readonly ParameterGroup[];
+  readonly schedules?: Schedules;
+  /** Default: the one for the hyperparameters. */
+  readonly program?: Program;
+}
+
 /**
  * A configured optimizer: a definition and the values of its hyperparameters. Immutable; {@link with} makes another.
  * Runners ask it, parameter by parameter, which program to run and with which scalars.
@@ -29,20 +45,22 @@ export class Optimizer {
   readonly initial: HyperparameterValues;
   /** Where several groups match a parameter, the later wins. */
   readonly groups: readonly ParameterGroup[];
+  /** How hyperparameters change over time, groups included; see {@link at}. */
+  readonly schedules: Schedules;
+  /** The update rule for these hyperparameters. Schedules do not change it, even where they reach zero. */
+  readonly program: Program;
   readonly #definition: OptimizerDefinition;
   /** Optimizers of the groups, by the indices of the groups that apply. */
   readonly #members = new Map<string, Optimizer>();
 
-  constructor(
-    definition: OptimizerDefinition,
-    hyperparameters: HyperparameterValues,
-    initial: HyperparameterValues = hyperparameters,
-    groups: readonly ParameterGroup[] = [],
-  ) {
+  constructor(definition: OptimizerDefinition, settings: OptimizerSettings) {
+    const { hyperparameters, initial = hyperparameters, groups = [], schedules = {} } = settings;
     this.name = definition.name;
     this.hyperparameters = Object.freeze({ ...hyperparameters });
     this.initial = Object.freeze({ ...initial });
     this.groups = groups;
+    this.schedules = schedules;
+    this.program = settings.program ?? definition.program(hyperparameters);
     this.#definition = definition;
     // Bad values in a group are an error now, not when the first parameter matches.
     groups.forEach((_, index) => this.#member([index]));
@@ -54,9 +72,24 @@ export class Optimizer {
     return matching.length === 0 ? this : this.#member(matching);
   }
 
-  /** The update rule for these hyperparameters. */
-  get program(): Program {
-    return this.#definition.program(this.hyperparameters);
+  /**
+   * The optimizer at step `step` of the run, counted from 1: scheduled hyperparameters have their value then. Without
+   * schedules, this one.
+   */
+  at(step: number): Optimizer {
+    const scheduled = Object.entries(this.schedules);
+    if (scheduled.length === 0) return this;
+    const now = scheduled.map(([name, schedule]) => [
+      name,
+      Number(this.hyperparameters[name]) * scheduleFactor(schedule, step),
+    ]);
+    const hyperparameters = { ...this.hyperparameters, ...(Object.fromEntries(now) as HyperparameterValues) };
+    return new Optimizer(this.#definition, {
+      ...this.#settings(),
+      hyperparameters,
+      program: this.program,
+      schedules: {},
+    });
   }
 
   /**
@@ -66,7 +99,8 @@ export class Optimizer {
    * @throws AdakitError naming the hyperparameter that is unknown or out of range
    */
   with(changes: Readonly<Record<string, number | boolean>>): Optimizer {
-    return new Optimizer(this.#definition, this.#parse(this.hyperparameters, changes), this.initial, this.groups);
+    const hyperparameters = this.#parse(this.hyperparameters, changes);
+    return new Optimizer(this.#definition, { ...this.#settings(), hyperparameters });
   }
 
   /**
@@ -76,16 +110,43 @@ export class Optimizer {
    * @throws AdakitError naming the hyperparameter that is unknown or out of range
    */
   withGroups(groups: readonly ParameterGroup[]): Optimizer {
-    return new Optimizer(this.#definition, this.hyperparameters, this.initial, groups);
+    return new Optimizer(this.#definition, { ...this.#settings(), groups });
   }
 
-  /** As {@link with}, but for a resumed run: all values, and those at construction. */
+  /**
+   * The same optimizer with schedules on numeric hyperparameters; each multiplies the value there is.
+   *
+   * @example `adam({ lr: 1e-3 }).withSchedules({ lr: warmup(100, cosine(10_000)) })`
+   * @throws AdakitError for an unknown or boolean hyperparameter, or a malformed schedule
+   */
+  withSchedules(schedules: Schedules): Optimizer {
+    const parsed = Object.entries(schedules).map(([name, schedule]) => {
+      if (typeof this.hyperparameters[name] !== 'number') {
+        const numeric = Object.keys(this.hyperparameters).filter(
+          (key) => typeof this.hyperparameters[key] === 'number',
+        );
+        throw new AdakitError(
+          'unknown-hyperparameter',
+          `${this.name}: cannot schedule "${name}", the numeric hyperparameters are ${numeric.join(', ')}`,
+        );
+      }
+      return [name, parseSchedule(name, schedule)] as const;
+    });
+    return new Optimizer(this.#definition, { ...this.#settings(), schedules: Object.fromEntries(parsed) });
+  }
+
+  /** The same rule with all settings of a saved run. @throws AdakitError for values that the rule does not accept */
   restore(
     hyperparameters: HyperparameterValues,
     initial: HyperparameterValues,
     groups: readonly ParameterGroup[],
+    schedules: Schedules = {},
   ): Optimizer {
-    return new Optimizer(this.#definition, this.#parse({}, hyperparameters), this.#parse({}, initial), groups);
+    return new Optimizer(this.#definition, {
+      hyperparameters: this.#parse({}, hyperparameters),
+      initial: this.#parse({}, initial, 'atConstruction'),
+      groups,
+    }).withSchedules(schedules);
   }
 
   /**
@@ -104,21 +165,31 @@ export class Optimizer {
         {},
         ...groups.map((index) => this.groups[index].hyperparameters),
       ) as HyperparameterValues;
-      member = new Optimizer(
-        this.#definition,
-        this.#parse(this.hyperparameters, changes),
-        this.#parse(this.initial, changes),
-      );
+      member = new Optimizer(this.#definition, {
+        hyperparameters: this.#parse(this.hyperparameters, changes),
+        initial: this.#parse(this.initial, changes, 'atConstruction'),
+        schedules: this.schedules,
+      });
       this.#members.set(key, member);
     }
     return member;
   }
 
-  #parse(values: HyperparameterValues, changes: HyperparameterValues): HyperparameterValues {
-    return parseHyperparameters(this.name, this.#definition.hyperparameters, { ...values, ...changes }, 'perStep');
+  #settings(): OptimizerSettings {
+    const { hyperparameters, initial, groups, schedules } = this;
+    return { hyperparameters, initial, groups, schedules };
+  }
+
+  #parse(
+    values: HyperparameterValues,
+    changes: HyperparameterValues,
+    when: 'atConstruction' | 'perStep' = 'perStep',
+  ): HyperparameterValues {
+    return parseHyperparameters(this.name, this.#definition.hyperparameters, { ...values, ...changes }, when);
   }
 }
 
-function matches(match: string | RegExp, name: string): boolean {
+/** Whether a group with this `match` applies to the parameter `name`; a regular expression's own state plays no part. */
+export function matches(match: ParameterGroup['match'], name: string): boolean {
   return typeof match === 'string' ? match === name : name.search(match) >= 0;
 }

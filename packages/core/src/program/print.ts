@@ -1,5 +1,5 @@
 import { isReduction, operation } from '../expression/operations.js';
-import type { Program } from './program.js';
+import { constantText, type Program } from './program.js';
 
 const prefix = { scalar: 's', statistic: 'r', tensor: 't' } as const;
 
@@ -18,7 +18,7 @@ export function printProgram(program: Program): string {
   const lines: string[] = [];
   for (const [index, instruction] of program.instructions.entries()) {
     if (instruction.op === 'constant') {
-      names.push(String(instruction.value));
+      names.push(constantText(instruction.value));
     } else if (instruction.op === 'input') {
       names.push(instruction.name);
     } else {

@@ -62,13 +62,15 @@ export function buildProgram(
   return { optimizer, instructions, slots, outputs: indices, hash };
 }
 
-/** Shortest round-trip decimals keep every bit; −0, infinities and NaN, which JSON loses, are spelled out. */
 function contentKey(instruction: Instruction): string {
-  if (instruction.op === 'constant') {
-    return `constant ${Object.is(instruction.value, -0) ? '-0' : String(instruction.value)}`;
-  }
+  if (instruction.op === 'constant') return `constant ${constantText(instruction.value)}`;
   if (instruction.op === 'input') return `input ${instruction.kind} ${instruction.name}`;
   return `${instruction.op} ${instruction.args.join(' ')}`;
+}
+
+/** Shortest round-trip decimals keep every bit; −0, infinities and NaN, which JSON loses, are spelled out. */
+export function constantText(value: number): string {
+  return Object.is(value, -0) ? '-0' : String(value);
 }
 
 /** The scalars that tensor instructions and outputs read: all that a device needs from the host for a step. */

@@ -74,7 +74,7 @@ class HostRun implements Run {
     for (const [name, gradient] of Object.entries(gradients)) {
       const parameter = this.#parameters.get(name);
       if (parameter === undefined) continue;
-      const rule = this.optimizer.for(name);
+      const rule = this.optimizer.for(name).at(this.#step);
       parameter.step++;
       this.#loop(rule.program)(
         {

@@ -1,6 +1,7 @@
 import { AdakitError } from '../errors.js';
 import { elementCount, type TensorData } from '../tensor/tensor-data.js';
-import type { ParameterState, TrainingState } from './training-state.js';
+import { matches } from '../optimizer/optimizer.js';
+import { parameterGroup, type ParameterState, type TrainingState } from './training-state.js';
 
 /**
  * How one parameter of a run corresponds to one of another framework. The elements are viewed in shape `view`, their
@@ -22,7 +23,8 @@ export interface ParameterMapping {
 }
 
 /**
- * The same training state under other names and layouts; nothing else changes.
+ * The same training state under other names and layouts; nothing else changes. Parameter groups stay with their
+ * parameters: each becomes one group per parameter that it matches, under the new names.
  *
  * @throws AdakitError when a mapping names a parameter that is not there, leaves one out, maps two to one name, or does
  * not fit a shape
@@ -43,7 +45,12 @@ export function mapState(state: TrainingState, mappings: readonly ParameterMappi
   }
   const left = Object.keys(state.parameters).filter((name) => !mappings.some(({ from }) => from === name));
   if (left.length > 0) throw mismatch(`it leaves out ${quoted(left)}`);
-  return { ...state, parameters };
+  const groups = state.optimizer.groups.flatMap((group) =>
+    mappings
+      .filter(({ from }) => matches(parameterGroup(group).match, from))
+      .map(({ to }) => ({ ...group, match: to })),
+  );
+  return { ...state, optimizer: { ...state.optimizer, groups }, parameters };
 }
 
 /** One tensor in the layout that `mapping` leads to; a copy. */
@@ -62,12 +69,18 @@ export function mapTensor(tensor: TensorData, mapping: ParameterMapping): Tensor
   return { ...tensor, shape, data: permuteElements(tensor.data, view, permute) };
 }
 
-/** The mappings that undo `mappings` for a state of these shapes. */
+/**
+ * The mappings that undo `mappings`.
+ *
+ * @param shapes the shape of every parameter in the original layout, by name
+ * @throws AdakitError when a mapped parameter has no shape there
+ */
 export function inverseMappings(
   mappings: readonly ParameterMapping[],
   shapes: Readonly<Record<string, readonly number[]>>,
 ): ParameterMapping[] {
   return mappings.map((mapping) => {
+    if (!Object.hasOwn(shapes, mapping.from)) throw mismatch(`the shape of "${mapping.from}" is not given`);
     const original = shapes[mapping.from];
     const view = mapping.view ?? original;
     const permute = mapping.permute ?? view.map((_, axis) => axis);

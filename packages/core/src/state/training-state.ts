@@ -1,7 +1,8 @@
 import { z } from 'zod';
 import { AdakitError } from '../errors.js';
 import type { HyperparameterValues } from '../optimizer/hyperparameters.js';
-import type { Optimizer } from '../optimizer/optimizer.js';
+import type { Optimizer, ParameterGroup, Schedules } from '../optimizer/optimizer.js';
+import { scheduleSchema } from '../schedule/schedule.js';
 import { sameShape, type TensorData } from '../tensor/tensor-data.js';
 
 /** What an optimizer keeps for one parameter. */
@@ -32,6 +33,8 @@ export interface OptimizerState {
   readonly initial: HyperparameterValues;
   /** Parameter groups, later ones winning. */
   readonly groups: readonly GroupState[];
+  /** Schedules by hyperparameter; their position is the state's step. */
+  readonly schedules: Schedules;
   /** {@link Program.hash} of the rule that made the slots. */
   readonly programHash: string;
 }
@@ -51,21 +54,38 @@ export const optimizerStateSchema: z.ZodType<OptimizerState> = z.object({
   initial: hyperparameterValues,
   groups: z.array(
     z.object({
-      match: z.union([z.string(), z.object({ pattern: z.string(), flags: z.string() })]),
+      match: z.union([
+        z.string(),
+        z.object({ pattern: z.string(), flags: z.string() }).refine(isRegExp, 'is not a regular expression'),
+      ]),
       hyperparameters: hyperparameterValues,
     }),
   ),
+  schedules: z.record(z.string(), scheduleSchema),
   programHash: z.string().regex(/^[0-9a-f]{32}$/, 'must be 32 hexadecimal digits'),
 });
 
+function isRegExp({ pattern, flags }: { readonly pattern: string; readonly flags: string }): boolean {
+  try {
+    return new RegExp(pattern, flags).flags === flags;
+  } catch {
+    return false;
+  }
+}
+
+/** A parameter group from its data. */
+export function parameterGroup({ match, hyperparameters }: GroupState): ParameterGroup {
+  return { match: typeof match === 'string' ? match : new RegExp(match.pattern, match.flags), hyperparameters };
+}
+
 /** The `optimizer` entry of a state taken now. */
 export function optimizerState(optimizer: Optimizer): OptimizerState {
-  const { name, hyperparameters, initial, program } = optimizer;
+  const { name, hyperparameters, initial, schedules, program } = optimizer;
   const groups = optimizer.groups.map(({ match, hyperparameters }) => ({
     match: typeof match === 'string' ? match : { pattern: match.source, flags: match.flags },
     hyperparameters,
   }));
-  return { name, hyperparameters, initial, groups, programHash: program.hash };
+  return { name, hyperparameters, initial, groups, schedules, programHash: program.hash };
 }
 
 /**
@@ -97,11 +117,8 @@ export function restoreOptimizer(
     );
   }
   const { hyperparameters, initial } = parsed.data;
-  const groups = parsed.data.groups.map(({ match, hyperparameters }) => ({
-    match: typeof match === 'string' ? match : new RegExp(match.pattern, match.flags),
-    hyperparameters,
-  }));
-  const restored = optimizer.restore(hyperparameters, initial, groups);
+  const { schedules } = parsed.data;
+  const restored = optimizer.restore(hyperparameters, initial, parsed.data.groups.map(parameterGroup), schedules);
   const problems = stateProblems(state, restored, parameters);
   if (problems.length > 0) {
     throw new AdakitError('state-mismatch', `the state does not fit this run:\n  ${problems.join('\n  ')}`);

@@ -1,0 +1,149 @@
+import { describe, expect, it } from 'vitest';
+import { AdakitError } from '../errors.js';
+import {
+  camelCaseKeys,
+  coefficient,
+  decayRate,
+  epsilon,
+  flag,
+  learningRate,
+  nonNegative,
+  parseHyperparameters,
+  positive,
+  type Hyperparameter,
+} from './hyperparameters.js';
+
+const definitions = {
+  lr: learningRate(1e-3),
+  beta1: decayRate(0.9),
+  eps: epsilon(1e-8),
+  weightDecay: coefficient(0),
+  amsgrad: flag(false),
+};
+
+const parse = (given: Record<string, unknown>, when: 'atConstruction' | 'perStep' = 'atConstruction') =>
+  parseHyperparameters('adam', definitions, given, when);
+const messageOf = (action: () => unknown): string => {
+  try {
+    action();
+  } catch (error) {
+    expect(error).toBeInstanceOf(AdakitError);
+    return (error as AdakitError).message;
+  }
+  throw new Error('expected an error');
+};
+
+describe('parseHyperparameters', () => {
+  it('completes what is given with the defaults', () => {
+    expect(parse({ lr: 0.1, amsgrad: true, eps: undefined })).toEqual({
+      lr: 0.1,
+      beta1: 0.9,
+      eps: 1e-8,
+      weightDecay: 0,
+      amsgrad: true,
+    });
+  });
+
+  const refused: [Record<string, unknown>, string][] = [
+    [{ lr: -1 }, 'adam: lr must be > 0, got -1'],
+    [{ lr: 0 }, 'adam: lr must be > 0, got 0'],
+    [{ lr: NaN }, 'adam: lr must be a finite number, got NaN'],
+    [{ lr: Infinity }, 'adam: lr must be a finite number, got Infinity'],
+    [{ lr: '0.1' }, 'adam: lr must be a finite number, got "0.1"'],
+    [{ lr: null }, 'adam: lr must be a finite number, got null'],
+    [{ lr: true }, 'adam: lr must be a finite number, got true'],
+    [{ beta1: 1 }, 'adam: beta1 must be >= 0 and < 1, got 1'],
+    [{ beta1: -0.1 }, 'adam: beta1 must be >= 0 and < 1, got -0.1'],
+    [{ eps: -1e-8 }, 'adam: eps must be >= 0, got -1e-8'],
+    [{ weightDecay: -1 }, 'adam: weightDecay must be >= 0, got -1'],
+    [{ amsgrad: 1 }, 'adam: amsgrad must be true or false, got 1'],
+    [{ amsgrad: 'yes' }, 'adam: amsgrad must be true or false, got "yes"'],
+    [
+      { lr: -1, beta1: 2, amsgrad: 0 },
+      'adam: lr must be > 0, got -1; beta1 must be >= 0 and < 1, got 2; amsgrad must be true or false, got 0',
+    ],
+  ];
+  it.each(refused)('refuses %o, naming each hyperparameter and its value', (given, message) => {
+    expect(messageOf(() => parse(given))).toBe(message);
+  });
+
+  const unknown: [Record<string, unknown>, string][] = [
+    [{ weightDecy: 0 }, 'unknown hyperparameter "weightDecy", did you mean "weightDecay"?'],
+    [{ weight_decay: 0 }, 'unknown hyperparameter "weight_decay", did you mean "weightDecay"?'],
+    [{ Beta1: 0 }, 'unknown hyperparameter "Beta1", did you mean "beta1"?'],
+    [{ temperature: 0 }, 'unknown hyperparameter "temperature"'],
+    [{ toString: 0 }, 'unknown hyperparameter "toString"'],
+    [
+      { lrr: 1, amsgrat: true },
+      'unknown hyperparameter "lrr", did you mean "lr"?; unknown hyperparameter "amsgrat", did you mean "amsgrad"?',
+    ],
+  ];
+  it.each(unknown)('refuses %o, with the nearest name', (given, message) => {
+    expect(messageOf(() => parse(given))).toBe(`adam: ${message} (known: lr, beta1, eps, weightDecay, amsgrad)`);
+  });
+
+  it('says by its code whether a name or a value is wrong', () => {
+    expect(() => parse({ lrr: 1 })).toThrow(expect.objectContaining({ code: 'unknown-hyperparameter' }));
+    expect(() => parse({ lr: -1 })).toThrow(expect.objectContaining({ code: 'invalid-hyperparameter' }));
+  });
+
+  it('allows a learning rate of zero at a step, as in a warm-up, but not less', () => {
+    expect(parse({ lr: 0 }, 'perStep').lr).toBe(0);
+    expect(messageOf(() => parse({ lr: -1 }, 'perStep'))).toBe('adam: lr must be >= 0, got -1');
+  });
+
+  it('requires what has no default', () => {
+    expect(messageOf(() => parseHyperparameters('sgd', { lr: learningRate() }, {}, 'atConstruction'))).toBe(
+      'sgd: lr is required: it has no default that suits every problem',
+    );
+  });
+});
+
+describe('the kinds of hyperparameters', () => {
+  const because = 'it divides';
+  const kinds: [string, Hyperparameter, accepted: number[], refused: number[]][] = [
+    ['learningRate', learningRate(1), [1e-30, 1, 100], [0, -1]],
+    ['decayRate', decayRate(0.5), [0, 0.999], [1, -0.1]],
+    ['positive decayRate', decayRate(0.5, { because }), [1e-9, 0.999], [0, 1]],
+    ['epsilon', epsilon(0), [0, 1], [-1e-30]],
+    ['positive', positive(1), [1e-30, 5], [0, -1]],
+    ['nonNegative', nonNegative(0), [0, 5], [-1]],
+    ['coefficient', coefficient(0), [0, 5], [-1]],
+  ];
+  it.each(kinds)('%s accepts its range and nothing else', (_, definition, accepted, refused) => {
+    const parse = (value: number) => parseHyperparameters('demo', { value: definition }, { value }, 'atConstruction');
+    for (const value of accepted) expect(parse(value)).toEqual({ value });
+    for (const value of refused) expect(() => parse(value)).toThrow(`demo: value must be `);
+  });
+
+  it('give the reason for an unusual range', () => {
+    const definitions = {
+      gamma: positive(1, { because }),
+      beta: decayRate(0.5, { because }),
+      lr: learningRate(1, { because }),
+    };
+    expect(
+      messageOf(() => parseHyperparameters('demo', definitions, { gamma: 0, beta: 0, lr: 0 }, 'atConstruction')),
+    ).toBe(
+      'demo: gamma must be > 0, got 0 (it divides); beta must be > 0 and < 1, got 0 (it divides); lr must be > 0, got 0 (it divides)',
+    );
+  });
+});
+
+describe('camelCaseKeys', () => {
+  it('renames snake_case and leaves the rest', () => {
+    expect(camelCaseKeys('demo', { weight_decay: 1, final_lr: 2, beta1: 3, beta_2: 4, weightDecouple: 5 })).toEqual({
+      weightDecay: 1,
+      finalLr: 2,
+      beta1: 3,
+      beta2: 4,
+      weightDecouple: 5,
+    });
+  });
+
+  it('refuses a name given in both forms', () => {
+    expect(messageOf(() => camelCaseKeys('demo', { weightDecay: 1, weight_decay: 1 }))).toBe(
+      'demo: hyperparameter "weightDecay" is given twice, as "weightDecay" and in snake_case; keep one',
+    );
+  });
+});

@@ -1,0 +1,52 @@
+import type { Optimizer, Runner, TensorData, TrainingState } from '@adakit/core';
+import { startRun, takeStep } from './replay.js';
+import type { Trajectory } from './trajectory.js';
+
+/**
+ * Interrupts a trajectory after every step: takes the state, loads it into a new run and goes on to the end.
+ *
+ * @returns the numbers of steps after which interrupting changed a bit of the outcome: none, if state and load are right
+ */
+export async function lossyInterruptions(
+  trajectory: Trajectory,
+  optimizer: Optimizer,
+  runner: Runner,
+): Promise<number[]> {
+  const goOn = async (from: number, state?: TrainingState): Promise<TrainingState[]> => {
+    const run = await startRun(trajectory, optimizer, runner);
+    try {
+      if (state !== undefined) await run.load(structuredClone(state));
+      const states = [await run.state()];
+      for (let t = from; t < trajectory.steps; t++) {
+        await takeStep(run, trajectory, t, runner.precision);
+        states.push(await run.state());
+      }
+      return states;
+    } finally {
+      await run.dispose();
+    }
+  };
+  const uninterrupted = await goOn(0);
+  const lossy: number[] = [];
+  for (const [step, state] of uninterrupted.entries()) {
+    const resumed = await goOn(step, state);
+    if (!sameBits(resumed[resumed.length - 1], uninterrupted[trajectory.steps])) lossy.push(step);
+  }
+  return lossy;
+}
+
+function sameBits(a: TrainingState, b: TrainingState): boolean {
+  const [p, q] = [a.parameters.theta, b.parameters.theta];
+  const slots = Object.keys(q.slots);
+  return (
+    a.step === b.step &&
+    p.step === q.step &&
+    sameElements(p.value, q.value) &&
+    Object.keys(p.slots).length === slots.length &&
+    slots.every((slot) => sameElements(p.slots[slot], q.slots[slot]))
+  );
+}
+
+function sameElements({ data: a }: TensorData, { data: b }: TensorData): boolean {
+  return a.length === b.length && a.every((x, i) => Object.is(x, b[i]));
+}
