@@ -22,6 +22,7 @@ export type {
   UpgradeContext,
 } from './operators/operator.js';
 export { operators } from './operators/index.js';
+export { emitterOf } from './emit.js';
 export { importGraph } from './import.js';
 export { differentiate } from './gradient/differentiate.js';
 export { unbroadcast } from './gradient/unbroadcast.js';

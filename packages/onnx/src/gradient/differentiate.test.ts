@@ -1,13 +1,13 @@
 import { describe, expect, test } from 'vitest';
+import { emitterOf } from '../emit.js';
 import { OnnxError } from '../error.js';
-import { Emitter } from '../graph/emitter.js';
+import type { Emitter } from '../graph/emitter.js';
 import { Graph } from '../graph/graph.js';
 import type { Value } from '../graph/value.js';
 import { Tensor } from '../model/tensor.js';
 import { Exp } from '../operators/exp.js';
 import { operators } from '../operators/index.js';
 import { symbol, type Dim } from '../shape/dim.js';
-import { inferNode } from '../shape/infer.js';
 import { randomNumbers, relativeError } from '../testing/compare.js';
 import { finiteDifferences } from '../testing/finite-differences.js';
 import { float64, runGraph, Session, type Feeds } from '../testing/session.js';
@@ -21,9 +21,7 @@ interface Sketch {
 
 function sketch(): Sketch {
   const graph = new Graph('test');
-  const e = new Emitter(graph, (node) => {
-    inferNode(graph, node, operators);
-  });
+  const e = emitterOf(graph);
   return { graph, e, input: (name, shape) => graph.addInput(name, { dtype: 'float64', shape }) };
 }
 

@@ -16,6 +16,17 @@ export type AttributeRecord = Readonly<Record<string, AttributeValue | undefined
 /** Constants up to this many bytes are compared with earlier ones; larger ones are not worth the memory. */
 const LARGEST_SHARED_CONSTANT = 4096;
 
+/** Operators that draw random numbers: two of them are never the same computation. */
+const DRAWS: ReadonlySet<string> = new Set([
+  'Bernoulli',
+  'Dropout',
+  'Multinomial',
+  'RandomNormal',
+  'RandomNormalLike',
+  'RandomUniform',
+  'RandomUniformLike',
+]);
+
 /**
  * Appends nodes to a graph, one method an operator, with the shape of every result inferred at once. Asking twice for
  * the same constant or the same computation gives the same value.
@@ -67,7 +78,7 @@ export class Emitter {
       ...inputs.map((input) => (input === undefined ? '-' : this.#serial(input))),
       ...protos.map((proto) => byteText(toBinary(AttributeProtoSchema, proto))),
     ].join('\u0000');
-    const known = this.#known.get(key);
+    const known = DRAWS.has(op) ? undefined : this.#known.get(key);
     if (known !== undefined) return known;
     const name = this.graph.uniqueName(this.#hint === '' ? op : `${this.#hint}/${op}`);
     const outputs = Array.from({ length: count }, (_, i) =>

@@ -1,20 +1,12 @@
 import { create } from '@bufbuild/protobuf';
 import { AttributeProto_AttributeType, AttributeProtoSchema, GraphProtoSchema, NodeProtoSchema } from 'onnx-buf';
+import { emitterOf } from '../emit.js';
 import { describe, expect, test } from 'vitest';
 import { parseModel, writeModel } from '../model/model.js';
 import { Tensor } from '../model/tensor.js';
-import { operators } from '../operators/index.js';
-import { inferNode } from '../shape/infer.js';
-import { Emitter } from './emitter.js';
 import { graphFromModel } from './from-model.js';
 import { Graph } from './graph.js';
 import { modelFromGraph } from './to-model.js';
-
-function emitterOf(graph: Graph): Emitter {
-  return new Emitter(graph, (node) => {
-    inferNode(graph, node, operators);
-  });
-}
 
 function example() {
   const graph = new Graph('example');

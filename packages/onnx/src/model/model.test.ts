@@ -2,23 +2,19 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { Emitter } from '../graph/emitter.js';
 import { float } from '../graph/attribute.js';
+import { emitterOf } from '../emit.js';
 import { graphFromModel } from '../graph/from-model.js';
 import { Graph } from '../graph/graph.js';
 import { modelFromGraph } from '../graph/to-model.js';
-import { operators } from '../operators/index.js';
 import { symbol } from '../shape/dim.js';
-import { inferNode } from '../shape/infer.js';
 import { defaultOpset } from './opset.js';
 import { parseModel, readModel, writeModel } from './model.js';
 import { Tensor } from './tensor.js';
 
 function exampleBytes(): Uint8Array {
   const graph = new Graph('example');
-  const e = new Emitter(graph, (node) => {
-    inferNode(graph, node, operators);
-  });
+  const e = emitterOf(graph);
   const x = graph.addInput('x', { dtype: 'float32', shape: [symbol('batch'), 2] });
   const weight = graph.addInitializer('weight', Tensor.of('float32', [2, 3], Float32Array.of(1, 2, 3, 4, 5, 6)));
   const y = e.node('LeakyRelu', [e.matMul(x, weight)], { alpha: float(0.25) });

@@ -1,20 +1,17 @@
 import fc from 'fast-check';
+import { emitterOf } from '../emit.js';
 import { describe, expect, test } from 'vitest';
-import { Emitter } from '../graph/emitter.js';
+import type { Emitter } from '../graph/emitter.js';
 import { Graph } from '../graph/graph.js';
 import type { Value } from '../graph/value.js';
 import { Tensor } from '../model/tensor.js';
 import { symbol, type Dim } from '../shape/dim.js';
-import { inferNode } from '../shape/infer.js';
 import { printShape } from '../shape/shape.js';
 import { runGraph } from '../testing/session.js';
-import { operators } from './index.js';
 
 function sketch() {
   const graph = new Graph('test');
-  const e = new Emitter(graph, (node) => {
-    inferNode(graph, node, operators);
-  });
+  const e = emitterOf(graph);
   const input = (shape: readonly Dim[], dtype: 'float32' | 'int64' = 'float32') =>
     graph.addInput(graph.uniqueName('x'), { dtype, shape });
   return { graph, e, input };

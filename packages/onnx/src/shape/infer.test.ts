@@ -1,22 +1,20 @@
 import { create } from '@bufbuild/protobuf';
 import { NodeProtoSchema } from 'onnx-buf';
+import { emitterOf } from '../emit.js';
 import { describe, expect, test } from 'vitest';
 import { OnnxError } from '../error.js';
-import { Emitter } from '../graph/emitter.js';
 import { Graph } from '../graph/graph.js';
 import { modelFromGraph } from '../graph/to-model.js';
 import { importGraph } from '../import.js';
 import { parseModel, writeModel } from '../model/model.js';
 import { operators } from '../operators/index.js';
 import { symbol } from './dim.js';
-import { inferNode, inferShapes } from './infer.js';
+import { inferShapes } from './infer.js';
 import { printShape } from './shape.js';
 
 function sketch() {
   const graph = new Graph('test');
-  const e = new Emitter(graph, (node) => {
-    inferNode(graph, node, operators);
-  });
+  const e = emitterOf(graph);
   return { graph, e };
 }
 
