@@ -190,8 +190,9 @@ function decode(proto: TensorProto, dtype: DType, size: number): TensorData {
     if (raw.length !== expected * array.BYTES_PER_ELEMENT) {
       throw fail(`holds ${raw.length} bytes instead of ${expected * array.BYTES_PER_ELEMENT}`);
     }
-    // Typed arrays must start at a multiple of their element size; bytes inside a file rarely do.
-    const aligned = raw.byteOffset % array.BYTES_PER_ELEMENT === 0 ? raw : raw.slice();
+    // Typed arrays must start at a multiple of their element size; bytes inside a file rarely do. (Not slice(): in Node
+    // the bytes may be a Buffer, whose slice() does not copy.)
+    const aligned = raw.byteOffset % array.BYTES_PER_ELEMENT === 0 ? raw : new Uint8Array(raw);
     return new array(aligned.buffer, aligned.byteOffset, expected);
   }
   const values = field(proto);
