@@ -2,14 +2,15 @@ import { graphFromModel } from './graph/from-model.js';
 import type { Graph } from './graph/graph.js';
 import type { Model } from './model/model.js';
 import { defaultOpset } from './model/opset.js';
+import { foldShapes } from './normalize/fold-shapes.js';
 import { operators as standardOperators } from './operators/index.js';
 import type { OperatorTable } from './operators/operator.js';
 import { upgradeNodes } from './operators/upgrade.js';
 import { inferShapes } from './shape/infer.js';
 
 /**
- * The graph of a model, at the target opset, with the shape of every value inferred: what everything else in this
- * package starts from.
+ * The graph of a model, at the target opset, with the shape of every value inferred and shape arithmetic folded: what
+ * everything else in this package starts from.
  *
  * @throws {OnnxError} `unsupported-opset`, `unsupported-operator` (all of them at once), `invalid-model`,
  * `unknown-shape`.
@@ -19,5 +20,6 @@ export function importGraph(model: Model, operators: OperatorTable = standardOpe
   const graph = graphFromModel(model);
   upgradeNodes(graph, opset, operators);
   inferShapes(graph, operators);
+  foldShapes(graph);
   return graph;
 }

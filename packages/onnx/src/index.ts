@@ -11,6 +11,7 @@ export { Node } from './graph/node.js';
 export { graphToProto, modelFromGraph } from './graph/to-model.js';
 export { Value, type Contents, type ValueInfo } from './graph/value.js';
 export { evaluateDim, symbol, symbolName, SymbolicDim, type Dim } from './shape/dim.js';
+export { foldShapes } from './normalize/fold-shapes.js';
 export { inferNode, inferShapes } from './shape/infer.js';
 export type { Shape } from './shape/shape.js';
 export type {
