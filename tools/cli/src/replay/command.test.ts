@@ -1,0 +1,121 @@
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { basename, join } from 'node:path';
+import { goldenFiles } from '@adakit/fixtures';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { parseBackends } from './backends.js';
+import { replayFiles } from './command.js';
+import { formatReports } from './format.js';
+
+let folder: string;
+beforeAll(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'adakit-replay-'));
+});
+afterAll(() => rm(folder, { recursive: true }));
+
+const golden = (name: string): string => {
+  const file = goldenFiles().find((path) => basename(path) === `${name}.json`);
+  if (file === undefined) throw new Error(`no golden file ${name}`);
+  return file;
+};
+
+interface Recorded {
+  hyperparameters: Record<string, number | boolean>;
+  optimizer: string;
+  float32: { params: number[][]; slots: Record<string, number[]> };
+  float64: { params: number[][] };
+}
+
+/** A golden trajectory with something changed, as a file of its own. */
+async function altered(name: string, change: (recorded: Recorded) => void): Promise<string> {
+  const recorded = JSON.parse(await readFile(golden(name), 'utf8')) as Recorded;
+  change(recorded);
+  const file = join(folder, `altered-${Math.random().toString(36).slice(2)}.json`);
+  await writeFile(file, JSON.stringify(recorded));
+  return file;
+}
+
+it('finds every golden trajectory ok on every backend', async () => {
+  const files = goldenFiles();
+  expect(files).toHaveLength(37);
+  const reports = await replayFiles(files, parseBackends('all'));
+  expect(reports).toHaveLength(37 * 6);
+  expect(reports.filter(({ ok }) => !ok)).toEqual([]);
+  for (const { backend, maxRel, maxUlp, tolerance, steps } of reports) {
+    if (backend === 'reference') expect(maxRel).toBeLessThan(1e-12);
+    else expect(maxUlp).toBeLessThanOrEqual(tolerance);
+    expect(steps).toBe(40);
+  }
+});
+
+it('reports file, optimizer, backend, steps, errors, tolerance and verdict', async () => {
+  const file = golden('adadiff-defaults');
+  const [report] = await replayFiles([file], ['js']);
+  expect(Object.keys(report)).toEqual([
+    'file',
+    'optimizer',
+    'backend',
+    'steps',
+    'maxAbs',
+    'maxRel',
+    'maxUlp',
+    'tolerance',
+    'ok',
+  ]);
+  expect(report).toMatchObject({ file, optimizer: 'adadiff', backend: 'js', steps: 40, ok: true });
+  expect(formatReports([report])).toMatch(/adadiff-defaults\.json +js +40 .* ok\n1 ok, 0 not ok\n$/);
+});
+
+describe('a trajectory that another rule made is not ok', () => {
+  const wrong: [string, string, (recorded: Recorded) => void][] = [
+    ['another learning rate', 'adam-defaults', (t) => (t.hyperparameters.lr = 1.001e-3)],
+    ['another epsilon', 'adadiff-defaults', (t) => (t.hyperparameters.eps = 2e-8)],
+    ['no rectification', 'adabelief-defaults', (t) => (t.hyperparameters.rectify = false)],
+    [
+      'coupled instead of decoupled decay',
+      'adam-weight_decay_0.01-weight_decouple_True',
+      (t) => (t.hyperparameters.weight_decouple = false),
+    ],
+    ['another optimizer with the same slots', 'adabound-defaults', (t) => (t.optimizer = 'adam')],
+    ['a slot that is off', 'sgd-lr_0.1-momentum_0.9', (t) => (t.float32.slots.momentum_buffer[3] *= 1.0001)],
+    ['one parameter off at the last step', 'adabelief-defaults', (t) => (t.float32.params[39][0] *= 1.001)],
+    ['a NaN', 'adam-defaults', (t) => (t.float32.params[5][2] = null as unknown as number)],
+  ];
+  it.each(wrong)('%s', async (what, name, change) => {
+    const file = await altered(name, change);
+    if (what === 'a NaN') {
+      await expect(replayFiles([file], ['js'])).rejects.toThrow('float32.params.5.2');
+      return;
+    }
+    for (const { backend, ok } of await replayFiles([file], ['reference-f32', 'js', 'onnx'])) {
+      expect({ backend, ok }).toEqual({ backend, ok: false });
+    }
+  });
+});
+
+it('accepts camelCase hyperparameters and any of ours', async () => {
+  const file = await altered('adam-weight_decay_0.0005', (t) => {
+    t.hyperparameters = { weightDecay: t.hyperparameters.weight_decay, lr: 1e-3 };
+  });
+  const [report] = await replayFiles([file], ['reference']);
+  expect(report.ok).toBe(true);
+});
+
+describe('what cannot be replayed is named, all at once', () => {
+  it('files', async () => {
+    const notJson = join(folder, 'not.json');
+    await writeFile(notJson, 'hello');
+    const unknown = await altered('adam-defaults', (t) => (t.optimizer = 'adamm'));
+    const option = await altered('adam-defaults', (t) => (t.hyperparameters.momentum = 0.9));
+    const attempt = replayFiles(['/nowhere.json', notJson, unknown, option], ['js']);
+    await expect(attempt).rejects.toThrow('/nowhere.json: no such file');
+    await expect(attempt).rejects.toThrow(`${notJson}: not JSON`);
+    await expect(attempt).rejects.toThrow(`${unknown}: unknown optimizer "adamm", did you mean "adam"?`);
+    await expect(attempt).rejects.toThrow(`${option}: adam: unknown hyperparameter "momentum"`);
+  });
+
+  it('backends', () => {
+    expect(() => parseBackends('tfjs-wsam')).toThrow('unknown backend "tfjs-wsam", did you mean "tfjs-wasm"?');
+    expect(parseBackends('js, onnx')).toEqual(['js', 'onnx']);
+  });
+});
