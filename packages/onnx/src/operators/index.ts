@@ -12,6 +12,7 @@ import { ConstantOfShape } from './constant-of-shape.js';
 import { Cos } from './cos.js';
 import { Div } from './div.js';
 import { Dropout } from './dropout.js';
+import { Elu } from './elu.js';
 import { Equal } from './equal.js';
 import { Erf } from './erf.js';
 import { Exp } from './exp.js';
@@ -22,6 +23,8 @@ import { Gather } from './gather.js';
 import { Gemm } from './gemm.js';
 import { Greater } from './greater.js';
 import { GreaterOrEqual } from './greater-or-equal.js';
+import { HardSigmoid } from './hard-sigmoid.js';
+import { HardSwish } from './hard-swish.js';
 import { Identity } from './identity.js';
 import { LeakyRelu } from './leaky-relu.js';
 import { Less } from './less.js';
@@ -42,7 +45,9 @@ import { Or } from './or.js';
 import { Pow } from './pow.js';
 import { Range } from './range.js';
 import { Reciprocal } from './reciprocal.js';
+import { ReduceMax } from './reduce-max.js';
 import { ReduceMean } from './reduce-mean.js';
+import { ReduceMin } from './reduce-min.js';
 import { ReduceSum } from './reduce-sum.js';
 import { Relu } from './relu.js';
 import { Reshape } from './reshape.js';
@@ -54,6 +59,7 @@ import { Sin } from './sin.js';
 import { Size } from './size.js';
 import { Slice } from './slice.js';
 import { Softmax } from './softmax.js';
+import { Softplus } from './softplus.js';
 import { Split } from './split.js';
 import { Sqrt } from './sqrt.js';
 import { Squeeze } from './squeeze.js';
@@ -81,6 +87,7 @@ const OPERATORS: readonly Operator[] = [
   Cos,
   Div,
   Dropout,
+  Elu,
   Equal,
   Erf,
   Exp,
@@ -91,6 +98,8 @@ const OPERATORS: readonly Operator[] = [
   Gemm,
   Greater,
   GreaterOrEqual,
+  HardSigmoid,
+  HardSwish,
   Identity,
   LeakyRelu,
   Less,
@@ -110,7 +119,9 @@ const OPERATORS: readonly Operator[] = [
   Pow,
   Range,
   Reciprocal,
+  ReduceMax,
   ReduceMean,
+  ReduceMin,
   ReduceSum,
   Relu,
   Reshape,
@@ -122,6 +133,7 @@ const OPERATORS: readonly Operator[] = [
   Size,
   Slice,
   Softmax,
+  Softplus,
   Split,
   Sqrt,
   Squeeze,

@@ -41,6 +41,17 @@ export function reduction(op: string, since: number, derivative: (gradient: Redu
   };
 }
 
+/** The derivative of a maximum or minimum: dy goes to the elements that attain it, in equal shares. */
+export function toAttaining({ e, x, y, dy, ctx }: ReductionGradient): Value {
+  const attains = e.cast(e.equal(x, y()), x.dtype ?? 'float32');
+  // The same axes as forward, so that the count lines up with y.
+  const count = e.node('ReduceSum', ctx.has(1) ? [attains, ctx.input(1)] : [attains], {
+    keepdims: 1,
+    noop_with_empty_axes: ctx.node.attributes.int('noop_with_empty_axes'),
+  });
+  return e.mul(attains, e.div(dy, count));
+}
+
 /** Whether the node leaves x as it is because it names no axes. */
 function isNoop(
   ctx: { readonly node: GradientContext['node']; has(index: number): boolean },

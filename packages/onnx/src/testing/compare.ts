@@ -1,7 +1,11 @@
-/** The largest difference, relative to the largest magnitude of the expected numbers (absolute when they are all 0). */
-export function relativeError(actual: readonly number[], expected: readonly number[]): number {
+/**
+ * The largest difference, relative to the largest magnitude of the expected numbers (absolute when they are all 0).
+ *
+ * @param terms magnitude of the terms that the numbers are differences of, where these cancel
+ */
+export function relativeError(actual: readonly number[], expected: readonly number[], terms = 0): number {
   if (actual.length !== expected.length) return Infinity;
-  let scale = 0;
+  let scale = terms;
   let error = 0;
   for (let i = 0; i < expected.length; i++) {
     if (!Number.isFinite(actual[i])) return Infinity;

@@ -1,0 +1,4 @@
+import { reduction, toAttaining } from './reduction.js';
+
+/** y = max x; elements that share the maximum share the cotangent, as in PyTorch. */
+export const ReduceMax = reduction('ReduceMax', 18, toAttaining);

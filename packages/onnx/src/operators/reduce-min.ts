@@ -1,0 +1,4 @@
+import { reduction, toAttaining } from './reduction.js';
+
+/** y = min x; elements that share the minimum share the cotangent, as in PyTorch. */
+export const ReduceMin = reduction('ReduceMin', 18, toAttaining);
