@@ -10,7 +10,8 @@ import { isReduction, operation, type OperationName, type Program } from '@adaki
  * changes), whatever the hyperparameters.
  *
  * Assumed of a backend: + − × ÷ √ within one unit roundoff u of the exact result, elementary functions within 4u,
- * results below the normal range within half the smallest subnormal, sums of n terms in any order (n·u).
+ * results below the normal range within half the smallest subnormal, sums of n terms in any order (n·u). Where a value
+ * may overflow the format, nothing is known of it and of what depends on it: the bound is infinite.
  */
 export interface Approximation {
   readonly value: Float64Array;
@@ -18,13 +19,14 @@ export interface Approximation {
   readonly error: Float64Array;
 }
 
-/** Unit roundoff and half the smallest subnormal of a format. */
+/** A format: its unit roundoff, half its smallest subnormal and its largest number. */
 export interface Rounding {
   readonly unit: number;
   readonly underflow: number;
+  readonly largest: number;
 }
-export const float32Rounding: Rounding = { unit: 2 ** -24, underflow: 2 ** -150 };
-export const float64Rounding: Rounding = { unit: 2 ** -53, underflow: 2 ** -1074 };
+export const float32Rounding: Rounding = { unit: 2 ** -24, underflow: 2 ** -150, largest: (2 - 2 ** -23) * 2 ** 127 };
+export const float64Rounding: Rounding = { unit: 2 ** -53, underflow: 2 ** -1074, largest: Number.MAX_VALUE };
 
 /** An exactly known tensor. */
 export function exact(values: ArrayLike<number>): Approximation {
@@ -50,10 +52,8 @@ export function boundUpdate(
   for (const [index, instruction] of program.instructions.entries()) {
     if (instruction.kind === 'scalar') {
       const value = scalars[index];
-      results.push({
-        value: Float64Array.of(value),
-        error: Float64Array.of(value === Math.fround(value) ? 0 : Math.abs(value) * rounding.unit + rounding.underflow),
-      });
+      const rounded = Object.is(value, Math.fround(value)) ? 0 : roundedError(value, 0, 1, rounding);
+      results.push({ value: Float64Array.of(value), error: Float64Array.of(rounded) });
     } else if (instruction.op === 'input') {
       const slot = slotIndex.get(instruction.name);
       results.push(slot === undefined ? inputs[instruction.name as 'param' | 'grad'] : inputs.slots[slot]);
@@ -121,7 +121,7 @@ function boundPower(z: number, a: Bounded, b: Bounded): number {
 
 /** A comparison whose operands' error intervals overlap may come out either way. */
 function undecided(_: number, a: Bounded, b: Bounded): number {
-  return a.e + b.e > 0 && abs(a.x - b.x) <= a.e + b.e ? 1 : 0;
+  return a.e + b.e > 0 && !(abs(a.x - b.x) > a.e + b.e) ? 1 : 0;
 }
 
 /** A function monotone in each operand deviates most at a corner of the error box. */
@@ -144,37 +144,58 @@ const roundings: Partial<Record<OperationName, number>> = {
   log: 4,
 };
 
+/** Bound on the error of a result z whose exact value has moved by `propagated`, after `roundings` roundings. */
+function roundedError(
+  z: number,
+  propagated: number,
+  roundings: number,
+  { unit, underflow, largest }: Rounding,
+): number {
+  const magnitude = abs(z) + propagated;
+  const error = propagated + roundings * unit * magnitude + underflow;
+  return magnitude + error <= largest ? error : Infinity;
+}
+
+/** The bound `error`, or where arithmetic gives none: a result of exact operands is NaN everywhere, others may be anything. */
+function decided(z: number, error: number, operands: readonly Bounded[]): number {
+  if (!Number.isNaN(z) && !Number.isNaN(error)) return error;
+  return operands.every(({ e }) => e === 0) ? 0 : Infinity;
+}
+
 function boundOperation(
   op: OperationName,
   operands: readonly Approximation[],
   length: number,
-  { unit, underflow }: Rounding,
+  rounding: Rounding,
 ): Approximation {
   const value = new Float64Array(length);
   const error = new Float64Array(length);
   const { evaluate } = operation(op);
   const rounded = roundings[op] ?? 0;
-  const element = (operand: Approximation | undefined, i: number): Bounded => {
-    if (operand === undefined) return { x: NaN, e: 0 };
+  const element = (operand: Approximation, i: number): Bounded => {
     const at = operand.value.length === 1 ? 0 : i;
     return { x: operand.value[at], e: operand.error[at] };
   };
   for (let i = 0; i < length; i++) {
-    const [a, b, c] = [element(operands[0], i), element(operands[1], i), element(operands[2], i)];
+    const elements = operands.map((operand) => element(operand, i));
+    const [a, b = absent, c = absent] = elements;
     const z = evaluate(a.x, b.x, c.x);
-    const propagated = propagate[op](z, a, b, c);
+    const propagated = decided(z, propagate[op](z, a, b, c), elements);
     value[i] = z;
     // Zero from exact operands is exact: products of nonzero float32 numbers do not vanish in float64.
     const inexact = rounded > 0 && (z !== 0 || propagated > 0);
-    error[i] = propagated + (inexact ? rounded * unit * (abs(z) + propagated) + underflow : 0);
+    error[i] = inexact ? roundedError(z, propagated, rounded, rounding) : propagated;
   }
   return { value, error };
 }
 
+/** In the place of operands that an operation does not have. */
+const absent: Bounded = { x: NaN, e: 0 };
+
 function boundReduction(
   op: 'sum' | 'mean' | 'norm',
   operand: Approximation,
-  { unit, underflow }: Rounding,
+  { unit, underflow, largest }: Rounding,
 ): Approximation {
   const n = operand.value.length;
   const term = (x: number): number => (op === 'norm' ? x * x : x);
@@ -192,5 +213,7 @@ function boundReduction(
   const sum: Bounded = { x: total, e: propagated + rounded };
   const z = op === 'mean' ? total / n : op === 'norm' ? sqrt(total) : total;
   const moved = op === 'mean' ? sum.e / n : op === 'norm' ? propagate.sqrt(z, sum, sum, sum) : sum.e;
-  return { value: Float64Array.of(z), error: Float64Array.of(moved + unit * (abs(z) + moved)) };
+  const error = magnitude + sum.e > largest ? Infinity : moved + unit * (abs(z) + moved);
+  const elements = Array.from(operand.value, (x, i) => ({ x, e: operand.error[i] }));
+  return { value: Float64Array.of(z), error: Float64Array.of(decided(z, error, elements)) };
 }

@@ -107,7 +107,9 @@ class ExpectedRun {
     this.#rounding = precision === 'float32' ? float32Rounding : float64Rounding;
     this.#optimizer = optimizer;
     this.#param = grown(this.#rounded(trajectory.param0));
-    this.#slots = optimizer.program.slots.map(({ initial }) => grown(this.#rounded(trajectory.param0.map(() => initial))));
+    this.#slots = optimizer.program.slots.map(({ initial }) =>
+      grown(this.#rounded(trajectory.param0.map(() => initial))),
+    );
   }
 
   get param(): Expected {

@@ -3,34 +3,38 @@ import { startRun, takeStep } from './replay.js';
 import type { Trajectory } from './trajectory.js';
 
 /**
- * Interrupts a trajectory after every step: takes the state, loads it into a new run and goes on to the end.
+ * Interrupts a trajectory before every step: takes the state, loads it into a new run and goes on to the end.
  *
- * @returns the numbers of steps after which interrupting changed a bit of the outcome: none, if state and load are right
+ * @returns after how many steps interrupting changed a bit of the outcome: none, if state and load are right
  */
 export async function lossyInterruptions(
   trajectory: Trajectory,
   optimizer: Optimizer,
   runner: Runner,
 ): Promise<number[]> {
-  const goOn = async (from: number, state?: TrainingState): Promise<TrainingState[]> => {
+  /** Takes the steps from `from` on; `watch` sees the state before each. */
+  const goOn = async (
+    from: number,
+    state?: TrainingState,
+    watch?: (state: TrainingState) => void,
+  ): Promise<TrainingState> => {
     const run = await startRun(trajectory, optimizer, runner);
     try {
       if (state !== undefined) await run.load(structuredClone(state));
-      const states = [await run.state()];
       for (let t = from; t < trajectory.steps; t++) {
+        watch?.(await run.state());
         await takeStep(run, trajectory, t, runner.precision);
-        states.push(await run.state());
       }
-      return states;
+      return await run.state();
     } finally {
       await run.dispose();
     }
   };
-  const uninterrupted = await goOn(0);
+  const states: TrainingState[] = [];
+  const uninterrupted = await goOn(0, undefined, (state) => states.push(state));
   const lossy: number[] = [];
-  for (const [step, state] of uninterrupted.entries()) {
-    const resumed = await goOn(step, state);
-    if (!sameBits(resumed[resumed.length - 1], uninterrupted[trajectory.steps])) lossy.push(step);
+  for (const [step, state] of states.entries()) {
+    if (!sameBits(await goOn(step, state), uninterrupted)) lossy.push(step);
   }
   return lossy;
 }

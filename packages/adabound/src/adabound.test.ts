@@ -1,0 +1,126 @@
+import { readFileSync } from 'node:fs';
+import { basename } from 'node:path';
+import { loopRunner, referenceRunner } from '@adakit/core';
+import { goldenFiles } from '@adakit/fixtures';
+import { lossyInterruptions, parseTrajectory, replay, runReadme, takeSteps } from '@adakit/testing';
+import { describe, expect, it } from 'vitest';
+import { adabound } from './adabound.js';
+
+const trajectories = goldenFiles()
+  .map((file) => parseTrajectory(readFileSync(file, 'utf8'), basename(file)))
+  .filter(({ optimizer }) => optimizer === 'adabound');
+
+describe.each(trajectories)('the recorded run $name', (trajectory) => {
+  const optimizer = adabound.load(trajectory.hyperparameters);
+
+  it('is reproduced to 1e-12 in float64', async () => {
+    const report = await replay(trajectory, optimizer, referenceRunner());
+    expect(report).toMatchObject({ ok: true, steps: trajectory.steps });
+    expect(report.maxRel).toBeLessThanOrEqual(1e-12);
+  });
+
+  it.each([referenceRunner('float32'), loopRunner()])('is reproduced within rounding on $backend', async (runner) => {
+    expect(await replay(trajectory, optimizer, runner)).toMatchObject({ ok: true, steps: trajectory.steps });
+  });
+});
+
+it.each([referenceRunner(), loopRunner()])('an interrupted run goes on bit for bit on $backend', async (runner) => {
+  for (const trajectory of trajectories.slice(0, 2)) {
+    expect(await lossyInterruptions(trajectory, adabound.load(trajectory.hyperparameters), runner)).toEqual([]);
+  }
+});
+
+it('the default rule does not change unnoticed: saved states carry its hash', () => {
+  expect(adabound().program.hash).toBe('dbf0b45131604a6079fac854ab1adb8b');
+});
+
+const options = { lr: 0.5, beta1: 0.5, beta2: 0.75, finalLr: 0.25, eps: 0 };
+
+describe('adabound', () => {
+  it('limits every element’s rate to finalLr·(1 − 1/(γt + 1)) … finalLr·(1 + 1/(γt))', async () => {
+    const gamma = 0.5;
+    // η(√c₂/c₁)/√v at t = 1 is lr/(c₁|g|) = 1/|g|: below, within and above the bounds.
+    const [{ param, slots }] = await takeSteps(adabound({ ...options, gamma }), [0, 0, 0], [[100, 2, 0.01]]);
+    const [lower, upper] = [0.25 * (1 - 1 / (gamma + 1)), 0.25 * (1 + 1 / gamma)];
+    const rates = param.map((x, i) => -x / slots.expAvg[i]);
+    [lower, 1 / 2, upper].forEach((rate, i) => {
+      expect(rates[i]).toBeCloseTo(rate, 14);
+    });
+  });
+
+  it('becomes SGD with momentum and the rate finalLr', async () => {
+    // With γ = 1e12 the bounds have closed in to 1e-12 from the first step on.
+    const states = await takeSteps(adabound({ ...options, gamma: 1e12 }), [0], [[1], [-3], [0.1]]);
+    let theta = 0;
+    for (const { param, slots } of states) {
+      theta -= 0.25 * slots.expAvg[0];
+      expect(param[0]).toBeCloseTo(theta, 10);
+    }
+  });
+
+  it('scales the bounds with the learning rate over its first value', async () => {
+    const first = adabound({ ...options, gamma: 1e12 });
+    const [{ param: full }] = await takeSteps(first, [0], [[2]]);
+    const [{ param: half }] = await takeSteps(first.with({ lr: options.lr / 2 }), [0], [[2]]);
+    const [{ param: other }] = await takeSteps(adabound({ ...options, gamma: 1e12, lr: options.lr / 2 }), [0], [[2]]);
+    expect(half[0]).toBeCloseTo(full[0] / 2, 15);
+    expect(other[0]).toBeCloseTo(full[0], 10);
+  });
+
+  it('remembers the first learning rate across a resume', async () => {
+    const first = await referenceRunner().start(adabound({ lr: 0.1 }), {});
+    first.setHyperparameters({ lr: 0.01 });
+    const second = await referenceRunner().start(adabound({ lr: 5 }), {});
+    await second.load(await first.state());
+    expect(second.optimizer.initial.lr).toBe(0.1);
+    expect(second.optimizer.hyperparameters.lr).toBe(0.01);
+  });
+
+  it('rests at a scheduled learning rate of 0', async () => {
+    expect((await takeSteps(adabound().with({ lr: 0 }), [3], [[1]]))[0].param).toEqual([3]);
+  });
+
+  it('with amsbound never lets the second moment that divides fall', async () => {
+    const states = await takeSteps(adabound({ amsbound: true, beta2: 0.5 }), [0], [[4], [1], [0], [8]]);
+    const moments = states.map(({ slots }) => slots.expAvgSq[0]);
+    expect(states.map(({ slots }) => slots.maxExpAvgSq[0])).toEqual(
+      moments.map((_, t) => Math.max(...moments.slice(0, t + 1))),
+    );
+  });
+
+  it('decoupled, takes λ times the parameter before the step away, not scaled by lr', async () => {
+    const gradients = [[1], [-2]];
+    const [plain] = await takeSteps(adabound(), [4], gradients);
+    const [decayed] = await takeSteps(adabound({ weightDecay: 0.25, weightDecouple: true }), [4], gradients);
+    expect(decayed.param[0]).toBe(plain.param[0] - 4 * 0.25);
+    expect(decayed.slots).toEqual(plain.slots);
+  });
+
+  it('adds coupled decay to the gradient', async () => {
+    const [{ slots }] = await takeSteps(adabound({ weightDecay: 0.5, beta1: 0.5 }), [4], [[1]]);
+    expect(slots.expAvg).toEqual([0.5 * 3]);
+  });
+
+  it.each([
+    [
+      { gamma: 0 },
+      'adabound: gamma must be > 0, got 0 (the upper bound is finalLr * (1 + 1 / (gamma * step)), so 0 divides by zero)',
+    ],
+    [
+      { lr: 0 },
+      'adabound: lr must be > 0, got 0 (the bounds are scaled by lr over its first value, so 0 divides by zero)',
+    ],
+    [{ final_lr: 0 }, 'adabound: finalLr must be > 0, got 0'],
+    [{ final_lr: 0.1, finalLr: 0.1 }, 'adabound: hyperparameter "finalLr" is given twice'],
+  ])('refuses %o, with the reason', (options, message) => {
+    expect(() => adabound.load(options)).toThrow(message);
+  });
+
+  it('refuses a first learning rate of 0 in a group as well', () => {
+    expect(() => adabound().withGroups([{ match: 'w', hyperparameters: { lr: 0 } }])).toThrow('divides by zero');
+  });
+});
+
+it('the README’s example runs', async () => {
+  expect(await runReadme(new URL('../README.md', import.meta.url))).toBe(1);
+});
