@@ -52,7 +52,7 @@ export default defineConfig(
   },
   {
     files: ['**/*.test.ts'],
-    rules: { '@nx/enforce-module-boundaries': boundaries(['kit', 'layer:fixtures']) },
+    rules: { '@nx/enforce-module-boundaries': boundaries(['kit', 'layer:fixtures', 'layer:rule']) },
   },
   {
     files: ['**/*.js'],

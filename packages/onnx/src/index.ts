@@ -27,9 +27,14 @@ export { emitterOf } from './emit.js';
 export { importGraph } from './import.js';
 export { differentiate } from './gradient/differentiate.js';
 export { unbroadcast } from './gradient/unbroadcast.js';
-export { crossEntropy } from './loss/cross-entropy.js';
-export type { Loss, LossOptions, Target } from './loss/loss.js';
-export { mse } from './loss/mse.js';
+export { bceWithLogits } from './loss/binary-cross-entropy.js';
+export { outputLoss, regularized, weightedSum, type Penalties, type WeightedLoss } from './loss/combine.js';
+export type { ClassificationOptions } from './loss/classification.js';
+export { cosineDistance } from './loss/cosine.js';
+export { crossEntropy, type CrossEntropyOptions } from './loss/cross-entropy.js';
+export type { Loss, LossOptions, Reduction, Target } from './loss/loss.js';
+export { nll } from './loss/nll.js';
+export { huber, l1, mse } from './loss/regression.js';
 export { emitScalars, emitUpdate, type ScalarValues } from './optimizer/emit-update.js';
 export type { ParameterFilter, TrainableOptions } from './trainable/select.js';
 export {

@@ -82,7 +82,7 @@ export function toFeeds(specs: readonly (TensorSpec | TargetSpec)[], batch: Batc
       const count = dims.reduce((product, size) => product * size, 1);
       if (data.length !== count)
         fail(`'${name}' of shape [${dims.join(', ')}] needs ${count} elements, got ${data.length}`);
-      if ('classes' in spec) checkLabels(name, data, spec.classes);
+      if ('classes' in spec) checkLabels(spec, data);
       return [name, new Tensor(dtype as 'float32', data as Float32Array, dims)];
     }),
   );
@@ -93,11 +93,11 @@ function conversionHint(dtype: string, name: string): string {
 }
 
 /** A label outside the classes would silently count for nothing in the loss. */
-function checkLabels(name: string, data: BatchArray, classes: number | undefined): void {
+function checkLabels({ name, classes, ignoreIndex }: TargetSpec, data: BatchArray): void {
   if (classes === undefined) return;
   for (let i = 0; i < data.length; i++) {
-    const label = data[i];
-    if (label < 0 || label >= classes) {
+    const label = Number(data[i]);
+    if ((label < 0 || label >= classes) && label !== ignoreIndex) {
       throw new TrainingError(
         'label-out-of-range',
         `'${name}' holds ${label} at position ${i}; labels must be in [0, ${classes}), the number of classes the model has`,

@@ -1,40 +1,51 @@
 import { OnnxError } from '../error.js';
-import { Tensor } from '../model/tensor.js';
-import { isStatic } from '../shape/dim.js';
-import type { Loss, LossOptions } from './loss.js';
+import {
+  classWeightTensor,
+  labelLoss,
+  requireClasses,
+  smoothed,
+  type ClassificationOptions,
+} from './classification.js';
+import { reduce, type Loss } from './loss.js';
 import { floatOutput } from './model-output.js';
 
+export interface CrossEntropyOptions extends ClassificationOptions {
+  /** ε in [0, 1): how much of the target is spread evenly over all classes. Default: 0. */
+  readonly labelSmoothing?: number;
+  /** The target holds a distribution over the classes, of the output's shape, instead of labels. */
+  readonly softTargets?: boolean;
+}
+
 /**
- * Softmax cross-entropy with integer labels, averaged over all positions: mean of −log softmax(logits)[label].
+ * Softmax cross-entropy, as torch.nn.CrossEntropyLoss.
  *
- * The output holds logits of shape [batch, classes, d₁, …] in any float type; the target, named `labels` by default,
- * is int64 of shape [batch, d₁, …] with values in [0, classes). As torch.nn.CrossEntropyLoss.
+ * The output holds logits of shape [batch, classes, d₁, …]. The target, named `labels` by default, is int64 of shape
+ * [batch, d₁, …] with values in [0, classes); with `softTargets` it is named `target`, holds probabilities and has the
+ * output's shape.
  */
-export function crossEntropy(options: LossOptions = {}): Loss {
+export function crossEntropy(options: CrossEntropyOptions = {}): Loss {
   const name = 'crossEntropy';
+  const { labelSmoothing = 0, softTargets = false, classWeights } = options;
+  const fail = (problem: string): never => {
+    throw new OnnxError('invalid-argument', `${name}: ${problem}`);
+  };
+  if (!(labelSmoothing >= 0 && labelSmoothing < 1)) fail(`labelSmoothing must be in [0, 1), got ${labelSmoothing}`);
+  if (softTargets && options.ignoreIndex !== undefined) fail('ignoreIndex needs labels; soft targets have none');
   return {
     name,
     attach(e, graph) {
-      const { value: logits, shape, dtype } = floatOutput(graph, name, options.output);
-      const classes = shape.length < 2 ? undefined : shape[1];
-      if (classes === undefined || !isStatic(classes)) {
-        throw new OnnxError(
-          'invalid-argument',
-          `${name}: the output '${logits.name}' must have shape [batch, classes, …] with a known number of classes, it has [${shape.map(String).join(', ')}]`,
-        );
-      }
-      const labels = graph.addInput(graph.uniqueName(options.target ?? 'labels'), {
-        dtype: 'int64',
-        shape: [shape[0], ...shape.slice(2)],
-      });
-      const indices = BigInt64Array.from({ length: classes }, (_, i) => BigInt(i));
-      // [classes, 1, …] against labels of [batch, 1, d₁, …]: true where the class is the label.
-      const everyClass = e.constant(Tensor.of('int64', [classes, ...shape.slice(2).map(() => 1)], indices), 'classes');
-      const isLabel = e.cast(e.equal(e.unsqueeze(labels, [1]), everyClass), dtype);
-      const logProbabilities = e.node('LogSoftmax', [logits], { axis: 1 });
-      const picked = e.reduceSum(e.mul(logProbabilities, isLabel), [1]);
-      const loss = e.neg(e.node('ReduceMean', [picked], { keepdims: 0 }));
-      return { loss, targets: [{ input: labels, classes }] };
+      const logits = floatOutput(graph, name, options.output);
+      const classes = requireClasses(name, logits, classWeights);
+      const value = e.node('LogSoftmax', [logits.value], { axis: 1 });
+      if (!softTargets) return labelLoss(e, graph, { ...logits, value }, classes, options);
+
+      const { dtype, shape } = logits;
+      const target = graph.addInput(graph.uniqueName(options.target ?? 'target'), { dtype, shape });
+      const distribution = smoothed(e, target, labelSmoothing, classes);
+      const weighted =
+        classWeights === undefined ? distribution : e.mul(distribution, classWeightTensor(e, classWeights, logits));
+      const losses = e.neg(e.reduceSum(e.mul(value, weighted), [1]));
+      return { loss: reduce(e, losses, options.reduction), targets: [{ input: target }] };
     },
   };
 }

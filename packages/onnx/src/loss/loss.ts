@@ -8,6 +8,8 @@ export interface Target {
   readonly input: Value;
   /** Number of classes, when the target holds integer labels: every label must be in [0, classes). */
   readonly classes?: number;
+  /** A label that marks positions to leave out; the one value outside [0, classes) that is allowed. */
+  readonly ignoreIndex?: number;
 }
 
 /** A training objective: a function of model outputs and targets, written as graph nodes. */
@@ -22,9 +24,19 @@ export interface Loss {
   attach(e: Emitter, graph: Graph): { readonly loss: Value; readonly targets: readonly Target[] };
 }
 
+/** How the losses of single elements become one number. */
+export type Reduction = 'mean' | 'sum';
+
 export interface LossOptions {
   /** The model output that the loss looks at; by default the only one. */
   readonly output?: string;
   /** Name of the graph input that receives the target. */
   readonly target?: string;
+  /** Default: `mean`. */
+  readonly reduction?: Reduction;
+}
+
+/** Mean or sum over all elements. */
+export function reduce(e: Emitter, x: Value, reduction: Reduction = 'mean'): Value {
+  return reduction === 'sum' ? e.reduceSum(x) : e.node('ReduceMean', [x], { keepdims: 0 });
 }

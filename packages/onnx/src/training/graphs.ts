@@ -1,7 +1,7 @@
 import type { Optimizer } from '@adakit/core';
 import type { ModelProto } from 'onnx-buf';
 import { differentiate } from '../gradient/differentiate.js';
-import { Emitter } from '../graph/emitter.js';
+import { emitterOf } from '../emit.js';
 import { Graph } from '../graph/graph.js';
 import { modelFromGraph } from '../graph/to-model.js';
 import type { Value } from '../graph/value.js';
@@ -10,7 +10,6 @@ import type { Loss } from '../loss/loss.js';
 import type { DType } from '../model/dtype.js';
 import type { Model } from '../model/model.js';
 import { operators } from '../operators/index.js';
-import { inferNode } from '../shape/infer.js';
 import { isStaticShape, type Shape } from '../shape/shape.js';
 import { noTrainable, selectTrainable, type TrainableOptions } from '../trainable/select.js';
 import { setTrainingMode } from './mode.js';
@@ -39,6 +38,8 @@ export interface TensorSpec {
 export interface TargetSpec extends TensorSpec {
   /** Number of classes, when the target holds integer labels. */
   readonly classes?: number;
+  /** A label outside the classes that marks positions to leave out. */
+  readonly ignoreIndex?: number;
 }
 
 /** A trainable parameter: an initializer of the model that has become an input of the emitted graphs. */
@@ -109,7 +110,7 @@ export function evaluationGraph(model: Model, options: { loss: Loss; parameters:
  */
 export function gradientsGraph(model: Model, options: TrainingOptions): GradientsGraph {
   const { graph, inputs, loss, targets, gradients } = differentiateModel(model, options);
-  const e = emitter(graph);
+  const e = emitterOf(graph);
   const outputs = [...gradients].map(([{ name }, gradient]) => [name, addOutput(e, gradient, `${name}_grad`)] as const);
   return {
     ...finish(graph, inputs, [...gradients.keys()]),
@@ -124,7 +125,7 @@ export function trainStepGraph(model: Model, options: TrainStepOptions): TrainSt
   const { graph, inputs, loss, targets, gradients } = differentiateModel(model, options);
   const cohort = options.cohort ?? (() => 0);
   const pairs = [...gradients].map(([param, grad]) => ({ param, grad, cohort: cohort(param.name) }));
-  const bindings = emitOptimizer(emitter(graph), options.optimizer, pairs);
+  const bindings = emitOptimizer(emitterOf(graph), options.optimizer, pairs);
   return { ...finish(graph, inputs, [...gradients.keys()]), loss: loss.name, targets, optimizer: bindings };
 }
 
@@ -142,7 +143,7 @@ export function optimizerGraph(
     param: graph.addInput(name, { dtype, shape }),
     grad: graph.addInput(graph.uniqueName(`${name}_grad`), { dtype, shape }),
   }));
-  const bindings = emitOptimizer(emitter(graph), optimizer, pairs);
+  const bindings = emitOptimizer(emitterOf(graph), optimizer, pairs);
   return {
     model: modelFromGraph(graph),
     gradients: Object.fromEntries(pairs.map(({ param, grad }) => [param.name, grad.name])),
@@ -150,15 +151,9 @@ export function optimizerGraph(
   };
 }
 
-function emitter(graph: Graph): Emitter {
-  return new Emitter(graph, (node) => {
-    inferNode(graph, node, operators);
-  });
-}
-
 function begin(model: Model, training: boolean): { graph: Graph; inputs: readonly TensorSpec[] } {
   const graph = importGraph(model);
-  setTrainingMode(graph, emitter(graph), training);
+  setTrainingMode(graph, emitterOf(graph), training);
   return { graph, inputs: graph.inputs.map(tensorSpec) };
 }
 
@@ -174,11 +169,11 @@ function differentiateModel(model: Model, { loss: objective, ...selection }: Tra
 }
 
 function attachLoss(graph: Graph, objective: Loss): { loss: Value; targets: TargetSpec[] } {
-  const { loss, targets } = objective.attach(emitter(graph), graph);
+  const { loss, targets } = objective.attach(emitterOf(graph), graph);
   if (loss.producer !== undefined) graph.rename(loss, graph.uniqueName('loss'));
   return {
     loss,
-    targets: targets.map(({ input, classes }) => ({ ...tensorSpec(input), ...(classes !== undefined && { classes }) })),
+    targets: targets.map(({ input, ...labels }) => ({ ...tensorSpec(input), ...labels })),
   };
 }
 

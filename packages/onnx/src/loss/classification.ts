@@ -1,0 +1,92 @@
+import { OnnxError } from '../error.js';
+import type { Emitter } from '../graph/emitter.js';
+import type { Graph } from '../graph/graph.js';
+import type { Value } from '../graph/value.js';
+import { Tensor } from '../model/tensor.js';
+import { isStatic } from '../shape/dim.js';
+import { reduce, type LossOptions, type Target } from './loss.js';
+import type { FloatOutput } from './model-output.js';
+
+export interface ClassificationOptions extends LossOptions {
+  /** Labels with this value are left out of loss and mean, e.g. padding. */
+  readonly ignoreIndex?: number;
+  /** Weight of each class; the mean is over the weights of the labels, as in PyTorch. */
+  readonly classWeights?: readonly number[];
+}
+
+/** Checks that an output has shape [batch, classes, …] and returns the number of classes. */
+export function requireClasses(
+  loss: string,
+  { value, shape }: FloatOutput,
+  weights: readonly number[] | undefined,
+): number {
+  const classes = shape.length < 2 ? undefined : shape[1];
+  const fail = (problem: string): never => {
+    throw new OnnxError('invalid-argument', `${loss}: ${problem}`);
+  };
+  if (classes === undefined || !isStatic(classes)) {
+    return fail(
+      `the output '${value.name}' must have shape [batch, classes, …] with a known number of classes, it has [${shape.map(String).join(', ')}]`,
+    );
+  }
+  if (weights !== undefined && weights.length !== classes) {
+    return fail(`classWeights has ${weights.length} entries, the output '${value.name}' has ${classes} classes`);
+  }
+  return classes;
+}
+
+/**
+ * −Σ w · t · log p over classes and positions, where t is the one-hot label (smoothed: t(1 − ε) + ε/classes), divided
+ * for the mean by the sum of the labels' weights.
+ */
+export function labelLoss(
+  e: Emitter,
+  graph: Graph,
+  logProbabilities: FloatOutput,
+  classes: number,
+  options: ClassificationOptions & { readonly labelSmoothing?: number },
+): { loss: Value; targets: Target[] } {
+  const { ignoreIndex, classWeights, labelSmoothing = 0, reduction = 'mean' } = options;
+  const { value, shape, dtype } = logProbabilities;
+  const labels = graph.addInput(graph.uniqueName(options.target ?? 'labels'), {
+    dtype: 'int64',
+    shape: [shape[0], ...shape.slice(2)],
+  });
+  const indices = BigInt64Array.from({ length: classes }, (_, i) => BigInt(i));
+  // [classes, 1, …] against labels of [batch, 1, d₁, …]: true where the class is the label.
+  const everyClass = e.constant(Tensor.of('int64', perClassShape(classes, shape.length), indices), 'classes');
+  const isLabel = e.cast(e.equal(e.unsqueeze(labels, [1]), everyClass), dtype);
+  const weights = classWeights === undefined ? undefined : classWeightTensor(e, classWeights, logProbabilities);
+
+  const target = smoothed(e, isLabel, labelSmoothing, classes);
+  const weighted = weights === undefined ? target : e.mul(target, weights);
+  let losses = e.neg(e.reduceSum(e.mul(value, weighted), [1]));
+  let counts = weights === undefined ? undefined : e.reduceSum(e.mul(isLabel, weights), [1]);
+  if (ignoreIndex !== undefined) {
+    const ignored = e.equal(labels, e.constant(Tensor.scalar('int64', ignoreIndex), 'ignore_index'));
+    const kept = e.cast(e.not(ignored), dtype);
+    losses = e.mul(losses, kept);
+    counts = counts === undefined ? kept : e.mul(counts, kept);
+  }
+  const loss =
+    reduction === 'mean' && counts !== undefined
+      ? e.div(e.reduceSum(losses), e.reduceSum(counts))
+      : reduce(e, losses, reduction);
+  return { loss, targets: [{ input: labels, classes, ...(ignoreIndex !== undefined && { ignoreIndex }) }] };
+}
+
+/** t(1 − ε) + ε/classes (Szegedy et al. 2016, §7). */
+export function smoothed(e: Emitter, target: Value, epsilon: number, classes: number): Value {
+  if (epsilon === 0) return target;
+  return e.add(e.scale(target, 1 - epsilon), e.scalar(epsilon / classes, target));
+}
+
+/** Class weights of shape [classes, 1, …], to broadcast over an output of shape [batch, classes, …]. */
+export function classWeightTensor(e: Emitter, weights: readonly number[], { shape, dtype }: FloatOutput): Value {
+  const data = dtype === 'float64' ? Float64Array.from(weights) : Float32Array.from(weights);
+  return e.constant(Tensor.of(dtype, perClassShape(weights.length, shape.length), data), 'class_weights');
+}
+
+function perClassShape(classes: number, rank: number): number[] {
+  return [classes, ...new Array<number>(rank - 2).fill(1)];
+}

@@ -1,0 +1,83 @@
+import { OnnxError } from '../error.js';
+import type { Loss } from './loss.js';
+import { floatOutput } from './model-output.js';
+
+/** One term of {@link weightedSum}. */
+export interface WeightedLoss {
+  readonly loss: Loss;
+  /** Default: 1. */
+  readonly weight?: number;
+}
+
+/** Σ weight · loss: several outputs with a target each, or an auxiliary loss beside the main one. */
+export function weightedSum(terms: readonly WeightedLoss[]): Loss {
+  if (terms.length === 0) throw new OnnxError('invalid-argument', 'weightedSum: give at least one loss');
+  return {
+    name: `weightedSum(${terms.map(({ loss }) => loss.name).join(', ')})`,
+    attach(e, graph) {
+      const attached = terms.map(({ loss }) => loss.attach(e, graph));
+      const weighted = attached.map(({ loss }, i) => e.scale(loss, terms[i].weight ?? 1));
+      return {
+        loss: weighted.reduce((sum, term) => e.add(sum, term)),
+        targets: attached.flatMap(({ targets }) => targets),
+      };
+    },
+  };
+}
+
+/**
+ * A model output that already is the loss: a single float number.
+ *
+ * @param options.output default: the only output
+ */
+export function outputLoss(options: { readonly output?: string } = {}): Loss {
+  const name = 'outputLoss';
+  return {
+    name,
+    attach(e, graph) {
+      const { value, shape } = floatOutput(graph, name, options.output);
+      if (shape.some((dim) => dim !== 1)) {
+        throw new OnnxError(
+          'invalid-argument',
+          `${name}: the output '${value.name}' has shape [${shape.map(String).join(', ')}]; a loss is a single number`,
+        );
+      }
+      return { loss: e.reduceSum(value), targets: [] };
+    },
+  };
+}
+
+export interface Penalties {
+  /** λ₁ of λ₁·Σ|θ|; default 0. */
+  readonly l1?: number;
+  /** λ₂ of λ₂·Σθ²; default 0. The gradient is 2λ₂θ: half of it does what an optimizer's weight decay of that size does. */
+  readonly l2?: number;
+  /** Which initializers are penalized; default: float ones of rank 2 and more, so that biases go free. */
+  readonly match?: RegExp;
+}
+
+/** A loss plus penalties on the size of weights. */
+export function regularized(loss: Loss, { l1 = 0, l2 = 0, match }: Penalties): Loss {
+  return {
+    name: `regularized(${loss.name})`,
+    attach(e, graph) {
+      const weights = graph.initializers.filter(
+        ({ name, dtype, shape }) =>
+          (dtype === 'float32' || dtype === 'float64') &&
+          (match === undefined ? (shape?.length ?? 0) >= 2 : name.search(match) >= 0),
+      );
+      if (weights.length === 0) {
+        throw new OnnxError(
+          'invalid-argument',
+          `regularized: no float initializer matches ${String(match ?? 'rank >= 2')}`,
+        );
+      }
+      const attached = loss.attach(e, graph);
+      const terms = weights.flatMap((weight) => [
+        ...(l1 === 0 ? [] : [e.scale(e.reduceSum(e.node('Abs', [weight])), l1)]),
+        ...(l2 === 0 ? [] : [e.scale(e.reduceSum(e.square(weight)), l2)]),
+      ]);
+      return { ...attached, loss: terms.reduce((sum, term) => e.add(sum, term), attached.loss) };
+    },
+  };
+}

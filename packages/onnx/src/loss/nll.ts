@@ -1,0 +1,18 @@
+import { labelLoss, requireClasses, type ClassificationOptions } from './classification.js';
+import type { Loss } from './loss.js';
+import { floatOutput } from './model-output.js';
+
+/**
+ * Negative log likelihood, as torch.nn.NLLLoss: for models that end in LogSoftmax. The output holds log-probabilities
+ * of shape [batch, classes, d₁, …]; the target, named `labels` by default, is int64 of shape [batch, d₁, …].
+ */
+export function nll(options: ClassificationOptions = {}): Loss {
+  const name = 'nll';
+  return {
+    name,
+    attach(e, graph) {
+      const output = floatOutput(graph, name, options.output);
+      return labelLoss(e, graph, output, requireClasses(name, output, options.classWeights), options);
+    },
+  };
+}
