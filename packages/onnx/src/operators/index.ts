@@ -3,12 +3,15 @@ import { Add } from './add.js';
 import { And } from './and.js';
 import { ArgMax } from './arg-max.js';
 import { ArgMin } from './arg-min.js';
+import { AveragePool } from './average-pool.js';
 import { Cast } from './cast.js';
 import { Ceil } from './ceil.js';
 import { Clip } from './clip.js';
 import { Concat } from './concat.js';
 import { Constant } from './constant.js';
 import { ConstantOfShape } from './constant-of-shape.js';
+import { Conv } from './conv.js';
+import { ConvTranspose } from './conv-transpose.js';
 import { Cos } from './cos.js';
 import { Div } from './div.js';
 import { Dropout } from './dropout.js';
@@ -20,7 +23,11 @@ import { Expand } from './expand.js';
 import { Flatten } from './flatten.js';
 import { Floor } from './floor.js';
 import { Gather } from './gather.js';
+import { GatherElements } from './gather-elements.js';
+import { GatherND } from './gather-nd.js';
 import { Gemm } from './gemm.js';
+import { GlobalAveragePool } from './global-average-pool.js';
+import { GlobalMaxPool } from './global-max-pool.js';
 import { Greater } from './greater.js';
 import { GreaterOrEqual } from './greater-or-equal.js';
 import { HardSigmoid } from './hard-sigmoid.js';
@@ -33,6 +40,8 @@ import { Log } from './log.js';
 import { LogSoftmax } from './log-softmax.js';
 import { MatMul } from './mat-mul.js';
 import { Max } from './max.js';
+import { MaxPool } from './max-pool.js';
+import { MaxUnpool } from './max-unpool.js';
 import { Mean } from './mean.js';
 import { Min } from './min.js';
 import { Mod } from './mod.js';
@@ -40,11 +49,14 @@ import { Mul } from './mul.js';
 import { Neg } from './neg.js';
 import { NonZero } from './non-zero.js';
 import { Not } from './not.js';
+import { OneHot } from './one-hot.js';
 import type { Operator, OperatorTable } from './operator.js';
 import { Or } from './or.js';
+import { Pad } from './pad.js';
 import { Pow } from './pow.js';
 import { Range } from './range.js';
 import { Reciprocal } from './reciprocal.js';
+import { ReduceL2 } from './reduce-l2.js';
 import { ReduceMax } from './reduce-max.js';
 import { ReduceMean } from './reduce-mean.js';
 import { ReduceMin } from './reduce-min.js';
@@ -52,6 +64,8 @@ import { ReduceSum } from './reduce-sum.js';
 import { Relu } from './relu.js';
 import { Reshape } from './reshape.js';
 import { Round } from './round.js';
+import { ScatterElements } from './scatter-elements.js';
+import { ScatterND } from './scatter-nd.js';
 import { Shape } from './shape.js';
 import { Sigmoid } from './sigmoid.js';
 import { Sign } from './sign.js';
@@ -78,12 +92,15 @@ const OPERATORS: readonly Operator[] = [
   And,
   ArgMax,
   ArgMin,
+  AveragePool,
   Cast,
   Ceil,
   Clip,
   Concat,
   Constant,
   ConstantOfShape,
+  Conv,
+  ConvTranspose,
   Cos,
   Div,
   Dropout,
@@ -95,7 +112,11 @@ const OPERATORS: readonly Operator[] = [
   Flatten,
   Floor,
   Gather,
+  GatherElements,
+  GatherND,
   Gemm,
+  GlobalAveragePool,
+  GlobalMaxPool,
   Greater,
   GreaterOrEqual,
   HardSigmoid,
@@ -108,6 +129,8 @@ const OPERATORS: readonly Operator[] = [
   LogSoftmax,
   MatMul,
   Max,
+  MaxPool,
+  MaxUnpool,
   Mean,
   Min,
   Mod,
@@ -115,10 +138,13 @@ const OPERATORS: readonly Operator[] = [
   Neg,
   NonZero,
   Not,
+  OneHot,
   Or,
+  Pad,
   Pow,
   Range,
   Reciprocal,
+  ReduceL2,
   ReduceMax,
   ReduceMean,
   ReduceMin,
@@ -126,6 +152,8 @@ const OPERATORS: readonly Operator[] = [
   Relu,
   Reshape,
   Round,
+  ScatterElements,
+  ScatterND,
   Shape,
   Sigmoid,
   Sign,

@@ -36,6 +36,17 @@ export interface PlacedWindows extends Windows {
   readonly end: readonly number[];
 }
 
+/** The channels of a convolution's weights, which are laid out as [groups·outputs, inputs, …kernel]. */
+export interface Channels {
+  readonly groups: number;
+  /** Input and output channels of one group. */
+  readonly inputs: number;
+  readonly outputs: number;
+}
+
+/** Slice bounds this large mean "to the end". */
+export const TO_THE_END = Number.MAX_SAFE_INTEGER;
+
 /** What reading windows needs of a shape rule's or a gradient's context. */
 export interface WindowContext {
   readonly node: Node;
@@ -111,9 +122,20 @@ export function requirePlaced(ctx: WindowContext, windows: Windows): PlacedWindo
     );
   }
   if (begin.some((pad) => pad < 0)) {
-    return ctx.fail("'auto_pad' with a stride larger than the kernel cuts the input; export the model with explicit pads");
+    return ctx.fail(
+      "'auto_pad' with a stride larger than the kernel cuts the input; export the model with explicit pads",
+    );
   }
   return { ...windows, begin, end };
+}
+
+/** The channels of weights laid out as [groups·outputs, inputs, …kernel]. */
+export function requireChannels(ctx: WindowContext, weights: Shape): Channels {
+  const groups = ctx.node.attributes.int('group', 1);
+  const [outputs, inputs] = weights;
+  if (!isStatic(outputs) || !isStatic(inputs)) return ctx.fail('the number of channels of its weights is unknown');
+  if (outputs % groups !== 0) ctx.fail(`${outputs} channels cannot be divided into ${groups} groups`);
+  return { groups, inputs, outputs: outputs / groups };
 }
 
 function slide(
@@ -131,7 +153,10 @@ function slide(
     const extent = dilations[i] * (kernel[i] - 1) + 1;
     if (autoPad === 'SAME_UPPER' || autoPad === 'SAME_LOWER') {
       const count = ceilDivideDims(dim, strides[i]);
-      const covered = addDims(multiplyDims(subtractDims(count, 1), strides[i]), samePadding.dilated ? extent : kernel[i]);
+      const covered = addDims(
+        multiplyDims(subtractDims(count, 1), strides[i]),
+        samePadding.dilated ? extent : kernel[i],
+      );
       [begin[i], end[i]] = halve(subtractDims(covered, dim), autoPad);
       if (samePadding.dilated || dilations[i] === 1) return count;
     }

@@ -1,0 +1,143 @@
+import type { Emitter } from '../graph/emitter.js';
+import type { Value } from '../graph/value.js';
+import { OnnxError } from '../error.js';
+import { Tensor } from '../model/tensor.js';
+import { equalDims, isStatic, multiplyDims } from '../shape/dim.js';
+import { isStaticShape } from '../shape/shape.js';
+import type { GradientContext, Operator } from './operator.js';
+import { inputGradient } from './window/input-gradient.js';
+import { poolWindows, requirePlaced, spatialAxes, windowExtent, type PlacedWindows } from './window/windows.js';
+
+/**
+ * The mean over each window. Padding counts as zeros with `count_include_pad` and not at all without; what a window
+ * covers beyond the padding (with `ceil_mode`) never counts.
+ */
+export const AveragePool: Operator = {
+  op: 'AveragePool',
+  since: 11,
+  infer(ctx) {
+    const [batch, channels, ...spatial] = ctx.shape(0);
+    return [{ dtype: ctx.dtype(0), shape: [batch, channels, ...poolWindows(ctx, spatial).output] }];
+  },
+  /** A mean is a convolution with ones, divided by how many elements count: dx is the transpose of that. */
+  gradient(ctx) {
+    const { e } = ctx;
+    const [x, dy] = [ctx.input(0), ctx.grad()];
+    const windows = requirePlaced(ctx, poolWindows(ctx, ctx.shape(x).slice(2)));
+    const size = windows.kernel.reduce((product, length) => product * length, 1);
+    const counts = elementCounts(ctx, windows);
+    const [shares, weight] = counts === undefined ? [dy, 1 / size] : [e.div(dy, counts), 1];
+    if (isTiling(windows)) return [tile(e, shares, x, windows, weight)];
+    // Every channel is treated alike, as one more sample.
+    const samples = e.reshape(shares, e.concat([e.int64([-1, 1]), e.node('Shape', [shares], { start: 2 })], 0));
+    const dx = inputGradient(e, {
+      x,
+      dy: e.assume(samples, [ctx.shape(samples)[0], 1, ...windows.output]),
+      weights: filled(e, [1, 1, ...windows.kernel], weight, dy),
+      channels: { groups: 1, inputs: 1, outputs: 1 },
+      windows: coverEverything(windows),
+    });
+    return [e.reshapeLike(dx, x)];
+  },
+  upgrade({ node }) {
+    // Dilations came with opset 19.
+    if (node.attributes.ints('dilations')?.some((dilation) => dilation !== 1) === true) {
+      throw new OnnxError(
+        'unsupported-operator',
+        `${node.label} has dilated windows, which opset 18 cannot express; export the model without them`,
+      );
+    }
+    node.attributes.delete('dilations');
+  },
+};
+
+/** A constant tensor with every element equal to `value`. */
+function filled(e: Emitter, dims: readonly number[], value: number, like: Value): Value {
+  return e.constant(Tensor.filled(like.dtype ?? 'float32', dims, value), 'window');
+}
+
+/** Whether the windows lie side by side and cover every element once. */
+function isTiling({ kernel, strides, dilations, begin, input, output }: PlacedWindows): boolean {
+  return kernel.every(
+    (length, i) =>
+      length === strides[i] &&
+      dilations[i] === 1 &&
+      begin[i] === 0 &&
+      equalDims(input[i], multiplyDims(output[i], length)),
+  );
+}
+
+/** Repeats each element over its window: [.., n, m] to [.., n·length, m·width]. */
+function tile(e: Emitter, dy: Value, x: Value, { kernel }: PlacedWindows, weight: number): Value {
+  const spread = e.unsqueeze(
+    dy,
+    kernel.map((_, i) => 3 + 2 * i),
+  );
+  const window = filled(e, [1, 1, ...kernel.flatMap((length) => [1, length])], weight, dy);
+  return e.reshapeLike(e.mul(spread, window), x);
+}
+
+/** With `ceil_mode`, the windows that reach beyond the padding need as much more of it. */
+function coverEverything(windows: PlacedWindows): PlacedWindows {
+  const { strides, begin, end, input, output } = windows;
+  const reach = end.map((pad, i) => {
+    const [length, count] = [input[i], output[i]];
+    if (!isStatic(length) || !isStatic(count)) return pad;
+    return Math.max(pad, strides[i] * (count - 1) + windowExtent(windows, i) - begin[i] - length);
+  });
+  return { ...windows, end: reach };
+}
+
+/**
+ * How many elements count in each window, [1, 1, …positions]; undefined when it is the size of the window for all.
+ */
+function elementCounts(ctx: GradientContext, windows: PlacedWindows): Value | undefined {
+  const { e } = ctx;
+  const { kernel, begin, end, input, output } = windows;
+  const padded = [...begin, ...end].some((pad) => pad > 0);
+  const includesPadding = ctx.node.attributes.int('count_include_pad', 0) === 1;
+  const reachesBeyond = ctx.node.attributes.int('ceil_mode', 0) === 1;
+  if ((includesPadding || !padded) && !reachesBeyond) return undefined;
+  if (!isStaticShape(input) || !isStaticShape(output)) return countAtRunTime(ctx, windows, includesPadding);
+  const axes = kernel.map((_, i) => {
+    const [from, to] = includesPadding ? [0, begin[i] + input[i] + end[i]] : [begin[i], begin[i] + input[i]];
+    return Array.from({ length: output[i] }, (_, place) => countBetween(windows, i, place, from, to));
+  });
+  const counts = axes.reduce((outer, axis) => outer.flatMap((a) => axis.map((b) => a * b)), [1]);
+  const size = kernel.reduce((product, length) => product * length, 1);
+  if (counts.every((count) => count === size)) return undefined;
+  const tensor = Tensor.of('float32', [1, 1, ...output], Float32Array.from(counts));
+  return e.cast(e.constant(tensor, 'window_counts'), ctx.grad().dtype ?? 'float32');
+}
+
+/** How many positions in [from, to), counted in the padded input, the window at `place` covers. */
+function countBetween(
+  { kernel, strides, dilations }: PlacedWindows,
+  axis: number,
+  place: number,
+  from: number,
+  to: number,
+) {
+  const positions = Array.from({ length: kernel[axis] }, (_, k) => place * strides[axis] + k * dilations[axis]);
+  return positions.filter((position) => position >= from && position < to).length;
+}
+
+/** The counts by convolving ones (padding: ones or zeros; beyond it: zeros) with ones, for free dimensions. */
+function countAtRunTime(ctx: GradientContext, windows: PlacedWindows, includesPadding: boolean): Value {
+  const { e } = ctx;
+  const [x, dy] = [ctx.input(0), ctx.grad()];
+  const { kernel, strides, dilations, begin, end } = windows;
+  const shape = e.concat([e.int64([1, 1]), e.node('Shape', [x], { start: 2 })], 0);
+  const ones = e.node('Expand', [e.scalar(1, dy), shape]);
+  const pads = e.int64([0, 0, ...begin, 0, 0, ...end]);
+  const padded = e.node('Pad', [ones, pads, e.scalar(includesPadding ? 1 : 0, dy)]);
+  const beyond = e.node('Pad', [
+    padded,
+    e.int64([0, 0, ...kernel.map(() => 0), 0, 0, ...strides.map((stride) => stride - 1)]),
+  ]);
+  const counts = e.node('Conv', [beyond, filled(e, [1, 1, ...kernel], 1, dy)], { strides, dilations });
+  const axes = spatialAxes(windows);
+  const starts = e.int64(axes.map(() => 0));
+  const cut = e.node('Slice', [counts, starts, e.node('Shape', [dy], { start: 2 }), e.int64(axes)]);
+  return e.assume(cut, [1, 1, ...windows.output]);
+}
