@@ -183,7 +183,7 @@ function boundOperation(
     const propagated = decided(z, propagate[op](z, a, b, c), elements);
     value[i] = z;
     // Zero from exact operands is exact: products of nonzero float32 numbers do not vanish in float64.
-    const inexact = rounded > 0 && (z !== 0 || propagated > 0);
+    const inexact = rounded > 0 && (abs(z) > 0 || propagated > 0);
     error[i] = inexact ? roundedError(z, propagated, rounded, rounding) : propagated;
   }
   return { value, error };

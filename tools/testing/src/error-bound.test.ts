@@ -1,0 +1,166 @@
+import { defineOptimizer, interpret, mean, norm, sum, where, type Optimizer, type Tensor } from '@adakit/core';
+import fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import { boundUpdate, exact, float32Rounding } from './error-bound.js';
+import { inventedOptimizer } from './invented-rule.js';
+
+const unit = 2 ** -24;
+const tiny = 2 ** -150;
+
+/** An optimizer whose new parameter is `result` of the parameter and the gradient. */
+function rule(result: (param: Tensor, grad: Tensor) => Tensor): Optimizer {
+  return defineOptimizer({
+    name: 'rule',
+    hyperparameters: {},
+    slots: () => [],
+    update: ({ param, grad }) => ({ param: result(param, grad) }),
+  })();
+}
+
+/** The bound of one update on exactly known vectors. */
+function bound(result: (param: Tensor, grad: Tensor) => Tensor, param: readonly number[], grad = param.map(() => 0)) {
+  const optimizer = rule(result);
+  const inputs = { param: exact(param), grad: exact(grad), slots: [] };
+  return boundUpdate(optimizer.program, inputs, optimizer.scalars(1), float32Rounding).param;
+}
+
+describe('the error bound', () => {
+  it('of exact numbers is one rounding an operation', () => {
+    expect(bound((x, y) => x.add(y), [1], [2])).toEqual({
+      value: Float64Array.of(3),
+      error: Float64Array.of(3 * unit + tiny),
+    });
+  });
+
+  it('is nothing where nothing is rounded', () => {
+    const free: ((x: Tensor) => Tensor)[] = [
+      (x) => x.neg(),
+      (x) => x.abs(),
+      (x) => x.sign(),
+      (x) => x.max(2),
+      (x) => x.min(2),
+    ];
+    for (const result of free) expect(bound(result, [-3, 0, 5]).error).toEqual(new Float64Array(3));
+    expect(bound((x) => x.mul(0), [3]).error).toEqual(Float64Array.of(0));
+    expect(bound((x) => sum(x), [0, 0]).error).toEqual(Float64Array.of(0, 0));
+  });
+
+  it('stays absolute where numbers cancel, and so grows relative to the result', () => {
+    const { value, error } = bound((x, y) => x.add(y).sub(x), [1], [1e-6]);
+    expect(value[0]).toBeCloseTo(1e-6, 15);
+    // The rounding of 1 + 1e-6 stays when 1 is taken away.
+    expect(error[0]).toBeGreaterThan(unit);
+    expect(error[0]).toBeLessThan(1.01 * unit);
+  });
+
+  it('of a quotient takes the uncertainty of a small divisor into account', () => {
+    const sensitive = (x: Tensor, y: Tensor): Tensor => x.div(x.add(y).sub(x));
+    expect(bound(sensitive, [1], [1e-6]).error[0]).toBeGreaterThan(1e6 * unit * 1e6);
+    expect(bound(sensitive, [1], [1e-9]).error[0]).toBe(Infinity);
+  });
+
+  it('covers both sides of a comparison that rounding may decide either way', () => {
+    const jump = (x: Tensor, y: Tensor): Tensor => where(x.add(y).greater(1), 100, 0);
+    expect(bound(jump, [1], [1e-9]).error[0]).toBe(100);
+    expect(bound(jump, [1], [1e-3]).error[0]).toBe(0);
+  });
+
+  it('of a sum allows any order: one rounding a term, of the sum of magnitudes', () => {
+    const { value, error } = bound((x) => sum(x), [1, -1, 2, -2]);
+    expect(value[0]).toBe(0);
+    expect(error[0]).toBeGreaterThanOrEqual(4 * unit * 6);
+    expect(error[0]).toBeLessThan(6 * unit * 6);
+  });
+
+  it('is infinite, not wrong, where float32 may overflow', () => {
+    expect(bound((x) => x.exp(), [88, 89]).error[0]).toBeLessThan(Infinity);
+    expect(bound((x) => x.exp(), [88, 89]).error[1]).toBe(Infinity);
+    expect(bound((x) => x.square().sqrt(), [1e20]).error).toEqual(Float64Array.of(Infinity));
+    expect(bound((x) => norm(x), [1e20, 1]).error[0]).toBe(Infinity);
+  });
+
+  it('of an undefined result is nothing if every backend finds it so, infinite otherwise', () => {
+    expect(bound((x) => x.sqrt(), [-1])).toEqual({ value: Float64Array.of(NaN), error: Float64Array.of(0) });
+    const { error } = bound((x, y) => x.add(y).sub(x).sub(y).div(x.add(y).sub(x).sub(y)), [1], [2]);
+    expect(error[0]).toBe(Infinity);
+  });
+});
+
+describe('no float32 computation leaves the bound', () => {
+  const numbers = fc.array(
+    fc.oneof(fc.float({ noNaN: true, min: -100, max: 100 }), fc.float({ noNaN: true, noDefaultInfinity: true })),
+    { minLength: 1, maxLength: 6 },
+  );
+  const choices = fc.array(fc.nat(999), { maxLength: 60 });
+
+  /** Two steps, the second from where the first ended: the inputs then have errors of their own. */
+  function steps(optimizer: Optimizer, param: readonly number[], gradients: readonly (readonly number[])[]) {
+    const { program } = optimizer;
+    let approximate = {
+      param: exact(param),
+      slots: program.slots.map(({ initial }) => exact(param.map(() => initial))),
+    };
+    let computed = {
+      param: Float32Array.from(param),
+      slots: program.slots.map(({ initial }) => new Float32Array(param.length).fill(initial)),
+    };
+    gradients.forEach((gradient, t) => {
+      const scalars = optimizer.scalars(t + 1);
+      const inputs = { ...approximate, grad: exact(gradient) };
+      approximate = boundUpdate(program, inputs, scalars, float32Rounding);
+      computed = interpret(
+        program,
+        { ...computed, grad: Float32Array.from(gradient) },
+        scalars,
+        'float32',
+      ) as typeof computed;
+    });
+    return [
+      { ...approximate.param, computed: computed.param },
+      ...approximate.slots.map((slot, i) => ({ ...slot, computed: computed.slots[i] })),
+    ];
+  }
+
+  function expectWithin(results: ReturnType<typeof steps>): void {
+    for (const { value, error, computed } of results) {
+      value.forEach((x, i) => {
+        expect(error[i]).not.toBeNaN();
+        if (error[i] === Infinity) return;
+        const difference = Object.is(x, computed[i]) || x === computed[i] ? 0 : Math.abs(x - computed[i]);
+        if (!(difference <= error[i])) expect.fail(`${computed[i]} is not within ${error[i]} of ${x}`);
+      });
+    }
+  }
+
+  it('on invented rules', () => {
+    fc.assert(
+      fc.property(choices, numbers, numbers, (list, param, grad) => {
+        const first = param.map((_, i) => grad[i % grad.length]);
+        expectWithin(steps(inventedOptimizer(list), param, [first, first.toReversed()]));
+      }),
+      { numRuns: 1000 },
+    );
+  });
+
+  it('and few bounds are infinite, so that this says something', () => {
+    const results = fc
+      .sample(fc.tuple(choices, numbers), { numRuns: 500, seed: 1 })
+      .flatMap(([list, param]) => steps(inventedOptimizer(list), param, [param]));
+    const bounds = results.flatMap(({ error }) => [...error]);
+    expect(bounds.filter((e) => e < Infinity).length / bounds.length).toBeGreaterThan(0.5);
+    expect(bounds.filter((e) => e > 0 && e < Infinity).length / bounds.length).toBeGreaterThan(0.1);
+  });
+
+  it('on rules with reductions that feed each other', () => {
+    const layered = rule((x, g) => {
+      const unit = g.div(norm(g).add(1e-3));
+      const centred = unit.sub(mean(unit));
+      return x.sub(centred.mul(norm(x)).div(norm(centred).add(0.1)));
+    });
+    fc.assert(
+      fc.property(numbers, (values) => {
+        expectWithin(steps(layered, values, [values.toReversed(), values]));
+      }),
+    );
+  });
+});
