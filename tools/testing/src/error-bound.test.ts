@@ -1,4 +1,18 @@
-import { defineOptimizer, interpret, mean, norm, sum, where, type Optimizer, type Tensor } from '@adakit/core';
+import {
+  decayRate,
+  defineOptimizer,
+  epsilon,
+  interpret,
+  learningRate,
+  mean,
+  movingAverage,
+  norm,
+  oneMinus,
+  sum,
+  where,
+  type Optimizer,
+  type Tensor,
+} from '@adakit/core';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { boundUpdate, exact, float32Rounding } from './error-bound.js';
@@ -16,6 +30,20 @@ function rule(result: (param: Tensor, grad: Tensor) => Tensor): Optimizer {
     update: ({ param, grad }) => ({ param: result(param, grad) }),
   })();
 }
+
+/** A bias-corrected mean over the root of its mean squared error: g − m cancels where the gradient is steady. */
+const believing = defineOptimizer({
+  name: 'believing',
+  hyperparameters: { lr: learningRate(1e-3), beta1: decayRate(0.9), beta2: decayRate(0.999), eps: epsilon(1e-16) },
+  slots: () => ['m', 's'],
+  update({ param, grad, slots, hyper: { lr, beta1, beta2, eps }, step }) {
+    const m = movingAverage(slots.m, grad, beta1);
+    const s = movingAverage(slots.s, grad.sub(m).square(), beta2).add(eps);
+    const c1 = oneMinus(beta1.pow(step));
+    const c2 = oneMinus(beta2.pow(step));
+    return { param: param.sub(m.mul(lr.div(c1)).div(s.sqrt().div(c2.sqrt()).add(eps))), slots: { m, s } };
+  },
+});
 
 /** The bound of one update on exactly known vectors. */
 function bound(result: (param: Tensor, grad: Tensor) => Tensor, param: readonly number[], grad = param.map(() => 0)) {
@@ -139,6 +167,29 @@ describe('no float32 computation leaves the bound', () => {
         expectWithin(steps(inventedOptimizer(list), param, [first, first.toReversed()]));
       }),
       { numRuns: 1000 },
+    );
+  });
+
+  it('on an adaptive rule that cancels, for any hyperparameters and gradients', () => {
+    const probability = fc.double({ min: 0, max: 0.9999, noNaN: true });
+    const hyperparameters = fc.record({
+      lr: fc.double({ min: 1e-6, max: 10, noNaN: true }),
+      beta1: probability,
+      beta2: probability,
+      eps: fc.double({ min: 1e-16, max: 1e-2, noNaN: true }),
+    });
+    const gradients = fc.array(fc.float({ noNaN: true, min: -1000, max: 1000 }), { minLength: 3, maxLength: 12 });
+    fc.assert(
+      fc.property(hyperparameters, gradients, (values, sequence) => {
+        expectWithin(
+          steps(
+            believing.load(values),
+            [1, -1e-3],
+            sequence.map((g) => [g, 1]),
+          ),
+        );
+      }),
+      { numRuns: 300 },
     );
   });
 
