@@ -85,6 +85,19 @@ export {
   type TrainingState,
 } from './state/training-state.js';
 export { inverseMappings, mapState, mapTensor, type ParameterMapping } from './state/layout.js';
+export { StateFileError, type StateFileErrorCode } from './state-file/error.js';
+export type { JsonObject, JsonValue } from './state-file/json.js';
+export type { StateDocument } from './state-file/document.js';
+export { loadTensor, storeTensor, type StoredDType, type StoredTensor } from './state-file/stored-tensor.js';
+export {
+  decodeState,
+  decodeTensors,
+  encodeState,
+  encodeTensors,
+  type DecodeOptions,
+  type EncodeOptions,
+  type TensorFile,
+} from './state-file/state-file.js';
 export type { Run, Runner, Stateful } from './runner/runner.js';
 export { checkGradients } from './runner/check-gradients.js';
 export { loopRunner, referenceRunner } from './runner/host-run.js';

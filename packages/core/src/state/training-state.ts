@@ -3,6 +3,8 @@ import { AdakitError } from '../errors.js';
 import type { HyperparameterValues } from '../optimizer/hyperparameters.js';
 import type { Optimizer, ParameterGroup, Schedules } from '../optimizer/optimizer.js';
 import { scheduleSchema } from '../schedule/schedule.js';
+import type { JsonObject } from '../state-file/json.js';
+import type { StoredTensor } from '../state-file/stored-tensor.js';
 import { sameShape, type TensorData } from '../tensor/tensor-data.js';
 
 /** What an optimizer keeps for one parameter. */
@@ -21,8 +23,14 @@ export interface TrainingState {
   /** Optimizer steps taken so far. */
   readonly step: number;
   readonly parameters: Readonly<Record<string, ParameterState>>;
+  /** Tensors that training updates without the optimizer, e.g. the running mean of a batch normalization, by name. */
+  readonly statistics?: Readonly<Record<string, TensorData | StoredTensor>>;
+  /** State of random number generators, as whoever draws from them saved it. */
+  readonly random?: JsonObject;
   /** Where it was taken, for people: e.g. `onnxruntime-node/cpu`. */
   readonly origin: string;
+  /** Versions of the software that took it, by package, for people. */
+  readonly versions?: Readonly<Record<string, string>>;
 }
 
 /** Which optimizer, exactly. */
@@ -48,15 +56,15 @@ export interface GroupState {
 const hyperparameterValues = z.record(z.string(), z.union([z.number(), z.boolean()]));
 
 /** The part of a state that is not tensors, as data. */
-export const optimizerStateSchema: z.ZodType<OptimizerState> = z.object({
+export const optimizerStateSchema: z.ZodType<OptimizerState> = z.strictObject({
   name: z.string().min(1),
   hyperparameters: hyperparameterValues,
   initial: hyperparameterValues,
   groups: z.array(
-    z.object({
+    z.strictObject({
       match: z.union([
         z.string(),
-        z.object({ pattern: z.string(), flags: z.string() }).refine(isRegExp, 'is not a regular expression'),
+        z.strictObject({ pattern: z.string(), flags: z.string() }).refine(isRegExp, 'is not a regular expression'),
       ]),
       hyperparameters: hyperparameterValues,
     }),

@@ -1,0 +1,12 @@
+export { Checkpoints, type Checkpoint, type CheckpointsOptions, type LoadedCheckpoint } from './checkpoints.js';
+export { OpenTensors, openTensors } from './open-tensors.js';
+export { OpenState, openState, readState, type ReadStateOptions, type TensorLocation } from './state-reader.js';
+export {
+  removeState,
+  writeState,
+  writeStateFile,
+  writeTensors,
+  type TensorSource,
+  type WriteOptions,
+  type WriteStateOptions,
+} from './state-writer.js';

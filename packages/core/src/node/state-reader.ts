@@ -1,0 +1,229 @@
+import { stat } from 'node:fs/promises';
+import { basename, join } from 'node:path';
+import { assembleState, layoutOf, requireFinite, type StateLayout } from '../state-file/contents.js';
+import { parseDocument, type StateDocument } from '../state-file/document.js';
+import { StateFileError, type Place } from '../state-file/error.js';
+import { MAX_HEADER_BYTES, type TensorEntry, type TensorInfo } from '../state-file/header.js';
+import { parseIndex, type ShardIndex } from '../state-file/shard-index.js';
+import { checkTensor, parseStateHeader, type SealedStateHeader } from '../state-file/state-header.js';
+import { elementBits, type StoredTensor } from '../state-file/stored-tensor.js';
+import type { TrainingState } from '../state/training-state.js';
+import { fileError, openRegularFile, readFully, sha256, systemErrorCode } from './file-access.js';
+import { isIndexPath, statePath } from './state-path.js';
+import { TensorReader } from './tensor-reader.js';
+
+/** Options for reading a state file. */
+export interface ReadStateOptions {
+  /** Refuse infinities and NaN in parameters and slots. Default: false. */
+  readonly finite?: boolean;
+}
+
+/** Where a tensor is. */
+export interface TensorLocation extends TensorInfo {
+  readonly file: string;
+  /** Byte offset in that file. */
+  readonly offset: number;
+  readonly byteLength: number;
+}
+
+/**
+ * Reads a training state and checks every byte of it.
+ *
+ * @param path the file; for a state in shards its index, or the name that the file would have
+ * @throws StateFileError for the first violation of the format, with its code and place
+ */
+export async function readState(path: string, options: ReadStateOptions = {}): Promise<TrainingState> {
+  const state = await openState(path);
+  try {
+    return await state.load(options);
+  } finally {
+    await state.close();
+  }
+}
+
+/**
+ * Opens a state file: checks headers, document and index, and leaves the tensors where they are.
+ *
+ * @param path as for {@link readState}
+ * @throws StateFileError for the first violation of the format, with its code and place
+ */
+export async function openState(path: string): Promise<OpenState> {
+  const target = statePath(path);
+  if (!isIndexPath(path) && ((await exists(target.single)) || !(await exists(target.index)))) {
+    return OpenState.open(target.single, [target.single]);
+  }
+  const index = await readIndex(target.index);
+  const shards = [...index.shards.keys()].map((name) => join(target.directory, name));
+  return OpenState.open(target.index, shards, index);
+}
+
+/** An open state file, or an open set of shards. */
+export class OpenState {
+  readonly path: string;
+  readonly document: StateDocument;
+  /** Every tensor by its name in the file, in the order of the file. */
+  readonly tensors: ReadonlyMap<string, TensorLocation>;
+  readonly #shards: readonly Shard[];
+  readonly #layout: StateLayout;
+
+  private constructor(path: string, shards: readonly Shard[], document: StateDocument) {
+    this.path = path;
+    this.document = document;
+    this.tensors = new Map(shards.flatMap(locations));
+    this.#shards = shards;
+    this.#layout = layoutOf(document, this.tensors, path);
+  }
+
+  /** For {@link openState}. */
+  static async open(path: string, files: readonly string[], index?: ShardIndex): Promise<OpenState> {
+    const shards: Shard[] = [];
+    try {
+      for (const file of files) shards.push(await openShard(file));
+      if (index !== undefined) checkShards(shards, index, path);
+      const document = parseDocument(shards[0].header.document, { file: shards[0].reader.file });
+      return new OpenState(path, shards, document);
+    } catch (error) {
+      for (const { reader } of shards) await reader.close();
+      if (index !== undefined && error instanceof StateFileError && error.code === 'file-not-found') {
+        throw new StateFileError('missing-shard', `${path} needs this shard`, { file: error.file }, { cause: error });
+      }
+      throw error;
+    }
+  }
+
+  /**
+   * Reads one tensor, and nothing else, and checks it.
+   *
+   * @param name as in {@link tensors}
+   * @throws StateFileError `unknown-tensor`, or `tensor-checksum` for one that is not what was written
+   */
+  async read(name: string): Promise<StoredTensor> {
+    for (const shard of this.#shards) {
+      const entry = shard.header.tensors.get(name);
+      if (entry === undefined) continue;
+      for await (const { sha256, bytes } of shard.reader.read([[name, entry]], { keep: true })) {
+        checkTensor(sha256, name, shard.header, placeOf(shard, entry));
+        return { dtype: entry.dtype, shape: entry.shape, bytes };
+      }
+    }
+    throw new StateFileError('unknown-tensor', 'there is no such tensor', { file: this.path, tensor: name });
+  }
+
+  /** Reads everything and checks it. */
+  async load(options: ReadStateOptions = {}): Promise<TrainingState> {
+    const tensors = new Map<string, StoredTensor>();
+    await this.#readAll(true, options, (name, tensor) => tensors.set(name, tensor));
+    return assembleState(this.document, this.#layout, (name) => {
+      const tensor = tensors.get(name);
+      if (tensor === undefined) throw new StateFileError('unknown-tensor', 'there is no such tensor', { tensor: name });
+      return tensor;
+    });
+  }
+
+  /** Checks everything and keeps nothing: memory does not grow with the state. */
+  async verify(options: ReadStateOptions = {}): Promise<void> {
+    await this.#readAll(false, options, () => undefined);
+  }
+
+  async close(): Promise<void> {
+    for (const { reader } of this.#shards) await reader.close();
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.close();
+  }
+
+  async #readAll(
+    keep: boolean,
+    { finite = false }: ReadStateOptions,
+    use: (name: string, tensor: StoredTensor) => void,
+  ): Promise<void> {
+    for (const shard of this.#shards) {
+      const { reader, header } = shard;
+      const inspect = (name: string, { dtype }: TensorEntry, part: Uint8Array, start: number): void => {
+        requireFinite(name, dtype, part, reader.file, (start * 8) / elementBits(dtype));
+      };
+      const options = finite ? { keep, inspect } : { keep };
+      for await (const { name, entry, sha256, bytes } of reader.read(header.tensors, options)) {
+        checkTensor(sha256, name, header, placeOf(shard, entry));
+        use(name, { dtype: entry.dtype, shape: entry.shape, bytes });
+      }
+    }
+  }
+}
+
+interface Shard {
+  readonly reader: TensorReader;
+  readonly header: SealedStateHeader;
+}
+
+async function openShard(file: string): Promise<Shard> {
+  const reader = await TensorReader.open(file);
+  try {
+    return { reader, header: parseStateHeader(reader.header, reader.dataLength, file, sha256) };
+  } catch (error) {
+    await reader.close();
+    throw error;
+  }
+}
+
+async function readIndex(file: string): Promise<ShardIndex> {
+  const handle = await openRegularFile(file);
+  try {
+    const { size } = await handle.stat();
+    if (size > MAX_HEADER_BYTES) {
+      throw new StateFileError('header-too-large', `the index has ${size} bytes, more than ${MAX_HEADER_BYTES}`, {
+        file,
+      });
+    }
+    const bytes = new Uint8Array(size);
+    await readFully(handle, bytes, 0, file);
+    return parseIndex(bytes, file, sha256);
+  } finally {
+    await handle.close();
+  }
+}
+
+/** Shards must be those that the index was written for, and contain what it says. */
+function checkShards(shards: readonly Shard[], index: ShardIndex, file: string): void {
+  let totalSize = 0;
+  let count = 0;
+  for (const { reader, header } of shards) {
+    const name = basename(reader.file);
+    const mismatch = (problem: string, tensor?: string): never => {
+      throw new StateFileError('shard-mismatch', problem, { file: reader.file, tensor });
+    };
+    if (header.sha256 !== index.shards.get(name)) mismatch(`it is not the shard that ${file} was written for`);
+    if (header.document !== shards[0].header.document) mismatch("its document differs from the first shard's");
+    for (const tensor of header.tensors.keys()) {
+      if (index.tensors.get(tensor) !== name) mismatch(`${file} does not say that it is in this shard`, tensor);
+    }
+    totalSize += reader.dataLength;
+    count += header.tensors.size;
+  }
+  if (count !== index.tensors.size || totalSize !== index.totalSize) {
+    const problem = `it names ${index.tensors.size} tensors of ${index.totalSize} bytes, its shards have ${count} of ${totalSize}`;
+    throw new StateFileError('shard-mismatch', problem, { file });
+  }
+}
+
+function locations({ reader, header }: Shard): [string, TensorLocation][] {
+  return [...header.tensors].map(([name, { dtype, shape, begin, end }]) => [
+    name,
+    { dtype, shape, file: reader.file, offset: reader.dataStart + begin, byteLength: end - begin },
+  ]);
+}
+
+function placeOf({ reader }: Shard, { begin }: TensorEntry): Place {
+  return { file: reader.file, offset: reader.dataStart + begin };
+}
+
+async function exists(path: string): Promise<boolean> {
+  try {
+    await stat(path);
+    return true;
+  } catch (error) {
+    if (systemErrorCode(error) === 'ENOENT') return false;
+    throw fileError(error, 'cannot-read', path);
+  }
+}

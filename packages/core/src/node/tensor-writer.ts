@@ -1,0 +1,70 @@
+import { createHash } from 'node:crypto';
+import type { FileHandle } from 'node:fs/promises';
+import { CHUNK_BYTES, PACKED_BYTES, writeFully } from './file-access.js';
+
+/**
+ * Writes tensors one after the other. Small ones are gathered, large ones go out in chunks; while a chunk is on its way
+ * to the file, the next is hashed.
+ */
+export class TensorWriter {
+  readonly #handle: FileHandle;
+  #position: number;
+  #inFlight: Promise<void> = Promise.resolve();
+  /** Where small tensors are gathered, and where the previous gathering is being written from. */
+  readonly #packs: [Uint8Array?, Uint8Array?] = [];
+  #current: 0 | 1 = 0;
+  #packed = 0;
+
+  /** @param position where the first tensor goes */
+  constructor(handle: FileHandle, position: number) {
+    this.#handle = handle;
+    this.#position = position;
+  }
+
+  /**
+   * Writes a tensor; its bytes may be reused afterwards.
+   *
+   * @returns their SHA-256
+   */
+  async write(bytes: Uint8Array): Promise<string> {
+    const hash = createHash('sha256');
+    if (bytes.length < PACKED_BYTES) {
+      hash.update(bytes);
+      if (this.#packed + bytes.length > CHUNK_BYTES) await this.#writePack();
+      const pack = (this.#packs[this.#current] ??= new Uint8Array(CHUNK_BYTES));
+      pack.set(bytes, this.#packed);
+      this.#packed += bytes.length;
+    } else {
+      await this.#writePack();
+      for (let start = 0; start < bytes.length; start += CHUNK_BYTES) {
+        const chunk = bytes.subarray(start, start + CHUNK_BYTES);
+        hash.update(chunk);
+        await this.#send(chunk);
+      }
+      await this.#inFlight;
+    }
+    return hash.digest('hex');
+  }
+
+  /** Resolves when everything is in the file. */
+  async finish(): Promise<void> {
+    await this.#writePack();
+    await this.#inFlight;
+  }
+
+  async #writePack(): Promise<void> {
+    const pack = this.#packs[this.#current];
+    if (pack === undefined || this.#packed === 0) return;
+    await this.#send(pack.subarray(0, this.#packed));
+    this.#current = this.#current === 0 ? 1 : 0;
+    this.#packed = 0;
+  }
+
+  /** Starts to write when the chunk before is done. */
+  async #send(chunk: Uint8Array): Promise<void> {
+    await this.#inFlight;
+    this.#inFlight = writeFully(this.#handle, chunk, this.#position);
+    this.#inFlight.catch(() => undefined); // Whoever awaits it next gets the error.
+    this.#position += chunk.length;
+  }
+}
