@@ -114,6 +114,108 @@ describe('the error bound', () => {
   });
 });
 
+describe('errors of the operands move the result', () => {
+  const exactly = { unit: 0, underflow: 0, largest: Infinity };
+  type Form = (x: Tensor, y: Tensor) => Tensor;
+  /** Every operation; `positive` where the first operand has to be. */
+  const forms: [string, Form, positive?: boolean][] = [
+    ['x + y', (x, y) => x.add(y)],
+    ['x − y', (x, y) => x.sub(y)],
+    ['x · y', (x, y) => x.mul(y)],
+    ['x / y', (x, y) => x.div(y)],
+    ['x ^ y', (x, y) => x.pow(y), true],
+    ['x ^ 3', (x) => x.pow(3)],
+    ['x ^ −2', (x) => x.pow(-2)],
+    ['min(x, y)', (x, y) => x.min(y)],
+    ['max(x, y)', (x, y) => x.max(y)],
+    ['−x', (x) => x.neg()],
+    ['|x|', (x) => x.abs()],
+    ['sign x', (x) => x.sign()],
+    ['x²', (x) => x.square()],
+    ['√x', (x) => x.sqrt(), true],
+    ['exp x', (x) => x.exp()],
+    ['log x', (x) => x.log(), true],
+    ['x = y', (x, y) => where(x.equal(y), 1, 0)],
+    ['x < y', (x, y) => where(x.less(y), 1, 0)],
+    ['x ≤ y', (x, y) => where(x.lessOrEqual(y), 1, 0)],
+    ['x > y', (x, y) => where(x.greater(y), 1, 0)],
+    ['x ≥ y', (x, y) => where(x.greaterOrEqual(y), 1, 0)],
+    ['x where x < 1, otherwise y', (x, y) => where(x.less(1), x, y)],
+    ['y where x < 1, otherwise x', (x, y) => where(x.less(1), y, x)],
+    ['Σ(x · y)', (x, y) => sum(x.mul(y))],
+    ['mean(x · y)', (x, y) => mean(x.mul(y))],
+    ['‖x − y‖', (x, y) => norm(x.sub(y))],
+  ];
+  const value = fc.double({ min: -4, max: 4, noNaN: true });
+  const error = fc.oneof(
+    fc.constant(0),
+    fc.double({ min: 0, max: 2, noNaN: true }),
+    fc.double({ min: 0, max: 1e-3, noNaN: true }),
+  );
+  /** Where in its interval an operand really is. */
+  const place = fc.oneof(fc.constantFrom(-1, 1), fc.double({ min: -1, max: 1, noNaN: true }));
+  const operand = fc.tuple(value, error, place);
+
+  it.each(forms)('%s by no more than the bound', (_, form, positive = false) => {
+    const optimizer = rule(form);
+    const { program } = optimizer;
+    const scalars = optimizer.scalars(1);
+    fc.assert(
+      fc.property(operand, operand, ([x0, xe, xp], [y, ye, yp]) => {
+        const x = positive ? Math.abs(x0) : x0;
+        const moved = positive ? Math.max(x + xp * xe, 0) : x + xp * xe;
+        const approximate = (at: number, within: number) => ({
+          value: Float64Array.of(at),
+          error: Float64Array.of(within),
+        });
+        const bounded = boundUpdate(
+          program,
+          { param: approximate(x, xe), grad: approximate(y, ye), slots: [] },
+          scalars,
+          exactly,
+        );
+        const arrays = { param: Float64Array.of(moved), grad: Float64Array.of(y + yp * ye), slots: [] };
+        const actual = interpret(program, arrays, scalars, 'float64').param[0];
+        const [center, allowed] = [bounded.param.value[0], bounded.param.error[0]];
+        if (allowed === Infinity || Object.is(center, actual)) return;
+        // This test's own rounding, in float64.
+        const slack = 1e-14 * (Math.abs(center) + Math.abs(actual) + 1);
+        if (!(Math.abs(actual - center) <= allowed + slack)) {
+          expect.fail(`${actual} is not within ${allowed} of ${center}`);
+        }
+      }),
+      { numRuns: 500 },
+    );
+  });
+
+  it('by all of the bound where they conspire', () => {
+    const conspiring: [Form, number][] = [
+      [(x, y) => x.add(y), 3 + 0.25 + (2 + 0.5) - 5],
+      [(x, y) => x.sub(y), 3 + 0.25 - (2 - 0.5) - 1],
+      [(x, y) => x.mul(y), (3 + 0.25) * (2 + 0.5) - 6],
+      [(x, y) => x.div(y), (3 + 0.25) / (2 - 0.5) - 1.5],
+      [(x) => x.square(), (3 + 0.25) ** 2 - 9],
+      [(x) => x.sqrt(), Math.sqrt(3) - Math.sqrt(3 - 0.25)],
+      [(x) => x.exp(), Math.exp(3.25) - Math.exp(3)],
+      [(x) => x.log(), Math.log(3) - Math.log(3 - 0.25)],
+      [(x, y) => x.pow(y), 3.25 ** 2.5 - 9],
+      [(x) => x.neg(), 0.25],
+      [(x, y) => x.max(y), 0.25],
+      [(x, y) => x.min(y), 0.5],
+    ];
+    for (const [form, expected] of conspiring) {
+      const { program } = rule(form);
+      const inputs = {
+        param: { value: Float64Array.of(3), error: Float64Array.of(0.25) },
+        grad: { value: Float64Array.of(2), error: Float64Array.of(0.5) },
+        slots: [],
+      };
+      const { param } = boundUpdate(program, inputs, new Float64Array(program.instructions.length), exactly);
+      expect(param.error[0]).toBeCloseTo(expected, 12);
+    }
+  });
+});
+
 describe('no float32 computation leaves the bound', () => {
   const numbers = fc.array(
     fc.oneof(fc.float({ noNaN: true, min: -100, max: 100 }), fc.float({ noNaN: true, noDefaultInfinity: true })),
