@@ -5,6 +5,8 @@ export type ErrorCode =
   | 'invalid-rule'
   | 'invalid-state'
   | 'state-mismatch'
+  | 'invalid-mapping'
+  | 'ambiguous-mapping'
   | 'unknown-parameter'
   | 'invalid-gradient'
   | 'disposed';

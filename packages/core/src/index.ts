@@ -84,7 +84,18 @@ export {
   type ParameterState,
   type TrainingState,
 } from './state/training-state.js';
-export { inverseMappings, mapState, mapTensor, type ParameterMapping } from './state/layout.js';
+export { mapState, mapTensor } from './state/layout.js';
+export { inverseMappings, parseMappings, type ParameterMapping, type Part } from './state/parameter-mapping.js';
+export { describeParameters, type LayerKind, type ParameterDescription } from './state/parameter-description.js';
+export { deriveMappings, type MappingHint } from './state/derive-mappings.js';
+export { adaptState, type AdaptedState, type AdaptOptions } from './state/adapt.js';
+export {
+  formatAdaptReport,
+  type AdaptedParameter,
+  type AdaptedSlot,
+  type AdaptReport,
+  type ChangedHyperparameter,
+} from './state/adapt-report.js';
 export { StateFileError, type StateFileErrorCode } from './state-file/error.js';
 export type { JsonObject, JsonValue } from './state-file/json.js';
 export type { StateDocument } from './state-file/document.js';

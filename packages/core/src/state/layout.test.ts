@@ -3,7 +3,8 @@ import { describe, expect, it } from 'vitest';
 import { defineOptimizer } from '../optimizer/define.js';
 import { coefficient, learningRate } from '../optimizer/hyperparameters.js';
 import { elementCount, tensor32, tensor64 } from '../tensor/tensor-data.js';
-import { inverseMappings, mapState, mapTensor, type ParameterMapping } from './layout.js';
+import { mapState, mapTensor } from './layout.js';
+import { inverseMappings, parseMappings, type ParameterMapping } from './parameter-mapping.js';
 import { optimizerState, restoreOptimizer, type TrainingState } from './training-state.js';
 
 const iota = (shape: readonly number[]) =>
@@ -138,6 +139,161 @@ describe('mapState', () => {
   });
 });
 
+describe('parts and sums', () => {
+  const half = (index: number) => ({ index, of: 2 });
+
+  it('cut a parameter up and put parameters together, slots included', () => {
+    const state = stateOf({ whole: [2, 2] });
+    const cut: ParameterMapping[] = [
+      { from: 'whole', to: 'first', fromPart: half(0), view: [2] },
+      { from: 'whole', to: 'second', fromPart: half(1), view: [2] },
+    ];
+    const there = mapState(state, cut);
+    expect(there.parameters.second).toEqual({
+      value: tensor32([2, 3]),
+      step: 0,
+      slots: { m: tensor32([-2, -3]) },
+    });
+    expect(mapState(there, inverseMappings(cut, { whole: [2, 2] }))).toEqual(state);
+  });
+
+  it('split a sum into itself and zero, which share their slots, and add it up again', () => {
+    const split: ParameterMapping[] = [
+      { from: 'bias', to: 'input' },
+      { from: 'bias', to: 'recurrent', addend: 'zero' },
+    ];
+    const { input, recurrent } = mapState(stateOf({ bias: [3] }), split).parameters;
+    expect(input).toEqual({ value: tensor32([0, 1, 2]), step: 0, slots: { m: tensor32([-0, -1, -2]) } });
+    expect(recurrent).toEqual({ ...input, value: tensor32([0, 0, 0]) });
+    const parted = stateOf({ input: [3], recurrent: [3] });
+    const state = { ...parted, parameters: { ...parted.parameters, recurrent: { ...input, step: 0 } } };
+    const { bias } = mapState(state, inverseMappings(split, { bias: [3] })).parameters;
+    expect(bias).toEqual({ value: tensor32([0, 2, 4]), step: 0, slots: input.slots });
+  });
+
+  it('reorder gates along an axis', () => {
+    const gates = { from: 'k', to: 'w', view: [2, 3], permute: [1, 0], reorder: { axis: 0, order: [2, 0, 1] } };
+    expect(mapTensor(iota([6]), gates)).toEqual(tensor32([2, 5, 0, 3, 1, 4], [3, 2]));
+  });
+
+  const misfits: [string, ParameterMapping[], string][] = [
+    ['leave a part out', [{ from: 'a', to: 'x', fromPart: half(0), view: [2] }], 'it leaves out part 1 of "a"'],
+    [
+      'cut in two ways',
+      [
+        { from: 'a', to: 'x', fromPart: half(0), view: [2] },
+        { from: 'a', to: 'y' },
+      ],
+      'it cuts "a" into 2 parts and into 1',
+    ],
+    ['make half a parameter', [{ from: 'a', to: 'x', toPart: half(1), shape: [8] }], 'it makes no part 0 of "x"'],
+    [
+      'make a whole of unknown shape',
+      [
+        { from: 'a', to: 'x', toPart: half(0) },
+        { from: 'b', to: 'x', toPart: half(1) },
+      ],
+      'the shape of "x", which is made of parts, is not given',
+    ],
+    [
+      'make a whole of unequal parts',
+      [
+        { from: 'a', to: 'x', toPart: half(0), shape: [6] },
+        { from: 'b', to: 'x', toPart: half(1), shape: [6] },
+      ],
+      '"a" has 4 elements, a part of "x" has 3',
+    ],
+    [
+      'add what differs in shape',
+      [
+        { from: 'a', to: 'x' },
+        { from: 'b', to: 'x', addend: 'add' },
+      ],
+      '"b" has shape [2], "x" has [4]',
+    ],
+    ['add to nothing', [{ from: 'a', to: 'x', addend: 'add' }], 'nothing makes "x", to which "a" is added'],
+    [
+      'reorder what is not there',
+      [{ from: 'a', to: 'x', reorder: { axis: 0, order: [0, 1] } }],
+      '"a" of shape [4] cannot be',
+    ],
+  ];
+  it.each(misfits)('refuse to %s', (_, mappings, problem) => {
+    const state = { ...stateOf({ a: [4], b: [2] }) };
+    const steps = Object.entries(state.parameters).map(([name, parameter]) => [name, { ...parameter, step: 0 }]);
+    const named = new Set(mappings.map(({ from }) => from));
+    const rest = ['a', 'b'].filter((name) => !named.has(name)).map((name) => ({ from: name, to: `${name}'` }));
+    const equal = { ...state, parameters: Object.fromEntries(steps) as TrainingState['parameters'] };
+    expect(() => mapState(equal, [...mappings, ...rest])).toThrow(problem);
+  });
+
+  it('refuse to join parameters that have had different numbers of updates', () => {
+    const mappings: ParameterMapping[] = [
+      { from: 'a', to: 'x', toPart: half(0), shape: [4] },
+      { from: 'b', to: 'x', toPart: half(1), shape: [4] },
+    ];
+    expect(() => mapState(stateOf({ a: [2], b: [2] }), mappings)).toThrow(
+      '"x" would be made of "a" at step 0 and "b" at step 1',
+    );
+  });
+});
+
+describe('running statistics', () => {
+  const state = {
+    ...stateOf({ gamma: [2] }),
+    statistics: { mean: tensor32([1, 2]), count: { dtype: 'I64', shape: [], bytes: new Uint8Array(8) } as const },
+  };
+
+  it('are renamed where a mapping names them, and stay otherwise', () => {
+    const mapped = mapState(state, [
+      { from: 'gamma', to: 'bn.weight' },
+      { from: 'mean', to: 'bn.running_mean' },
+    ]);
+    expect(mapped.statistics).toEqual({ 'bn.running_mean': state.statistics.mean, count: state.statistics.count });
+  });
+
+  it('must keep different names', () => {
+    const clash: ParameterMapping[] = [
+      { from: 'gamma', to: 'gamma' },
+      { from: 'mean', to: 'count' },
+    ];
+    expect(() => mapState(state, clash)).toThrow('it makes the statistic "count" twice');
+  });
+});
+
+describe('parseMappings', () => {
+  const mapping: ParameterMapping = {
+    from: 'a',
+    to: 'b',
+    fromPart: { index: 0, of: 2 },
+    view: [2, 3],
+    permute: [1, 0],
+    reorder: { axis: 0, order: [1, 0, 2] },
+    shape: [1, 6],
+    toPart: { index: 1, of: 2 },
+    addend: 'zero',
+  };
+
+  it('takes what JSON keeps of mappings', () => {
+    expect(parseMappings(JSON.parse(JSON.stringify([mapping])))).toEqual([mapping]);
+  });
+
+  const malformed: [string, unknown, string][] = [
+    ['something else', { from: 'a' }, 'map.json: not a list of mappings: it: '],
+    ['an unknown key', [{ from: 'a', to: 'b', transpose: true }], '0: Unrecognized key: "transpose"'],
+    [
+      'a part that is not there',
+      [{ from: 'a', to: 'b', toPart: { index: 2, of: 2 } }],
+      '0.toPart: index must be less than of',
+    ],
+    ['a negative size', [{ from: 'a', to: 'b', view: [-1] }], '0.view.0: '],
+  ];
+  it.each(malformed)('refuses %s', (_, value, message) => {
+    const error = { code: 'invalid-mapping', message: expect.stringContaining(message) as string };
+    expect(() => parseMappings(value, 'map.json')).toThrow(expect.objectContaining(error));
+  });
+});
+
 describe('inverseMappings', () => {
   /** A shape with up to four axes, some regrouping of it to view it in, and a permutation of that. */
   const mapped = fc.array(fc.integer({ min: 0, max: 4 }), { maxLength: 4 }).chain((view) =>
@@ -167,6 +323,8 @@ describe('inverseMappings', () => {
   });
 
   it('need the original shapes', () => {
-    expect(() => inverseMappings([{ from: 'a', to: 'b' }], {})).toThrow('the shape of "a" is not given');
+    expect(() => inverseMappings([{ from: 'a', to: 'b' }], {})).toThrow(
+      'the shape of "a", which a mapping starts from, is not given',
+    );
   });
 });

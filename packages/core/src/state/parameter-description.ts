@@ -1,0 +1,84 @@
+import type { TrainingState } from './training-state.js';
+
+/** Layers whose parameters are laid out differently in different frameworks. */
+export type LayerKind =
+  | 'dense'
+  | 'conv1d'
+  | 'conv2d'
+  | 'conv3d'
+  | 'conv2dTranspose'
+  | 'conv3dTranspose'
+  | 'depthwiseConv2d'
+  | 'separableConv2d'
+  | 'batchNorm'
+  | 'embedding'
+  | 'lstm'
+  | 'gru';
+
+/** What is known of a parameter before its value. */
+export interface ParameterDescription {
+  readonly name: string;
+  readonly shape: readonly number[];
+  /** The layer it belongs to, where known. */
+  readonly layer?: LayerKind;
+}
+
+/** The parameters of a state, in their order. */
+export function describeParameters(state: TrainingState): ParameterDescription[] {
+  return Object.entries(state.parameters).map(([name, { value }]) => ({ name, shape: value.shape }));
+}
+
+/** How a framework lays kernels out: channels last in TensorFlow.js and Keras, first in ONNX and PyTorch. */
+export type Convention = 'channels-last' | 'channels-first';
+
+/** What a parameter is in its layer. */
+export type Role = 'weight' | 'recurrent' | 'scale' | 'bias' | 'mean' | 'variance';
+
+interface KnownName {
+  readonly role: Role;
+  /** Where only one convention has the name. */
+  readonly convention?: Convention;
+  /** Axes of a matrix, letters as in layer-layouts. */
+  readonly matrix?: string;
+}
+
+const keras = { convention: 'channels-last' } as const;
+const torch = { convention: 'channels-first' } as const;
+
+/** Last parts of names, as Keras and PyTorch give them. */
+const knownNames: Readonly<Record<string, KnownName>> = {
+  kernel: { role: 'weight', matrix: 'io', ...keras },
+  depthwise_kernel: { role: 'weight', ...keras },
+  pointwise_kernel: { role: 'weight', ...keras },
+  recurrent_kernel: { role: 'recurrent', ...keras },
+  embeddings: { role: 'weight', matrix: 'vd', ...keras },
+  gamma: { role: 'scale', ...keras },
+  beta: { role: 'bias', ...keras },
+  moving_mean: { role: 'mean', ...keras },
+  moving_variance: { role: 'variance', ...keras },
+  bias: { role: 'bias' },
+  // A Linear has (out, in), an Embedding (vocabulary, dimension).
+  weight: { role: 'weight', matrix: 'oi', ...torch },
+  running_mean: { role: 'mean', ...torch },
+  running_var: { role: 'variance', ...torch },
+};
+
+/** `a/b/kernel_1` in two: the prefix `a/b` and what the last part means, if it is known. */
+export function parseName(name: string): { readonly prefix: string; readonly known: KnownName | undefined } {
+  const separator = Math.max(name.lastIndexOf('/'), name.lastIndexOf('.'));
+  // TensorFlow.js numbers names that it has had before.
+  const last = name.slice(separator + 1).replace(/_\d+$/, '');
+  return {
+    prefix: name.slice(0, Math.max(separator, 0)),
+    known: Object.hasOwn(knownNames, last) ? knownNames[last] : undefined,
+  };
+}
+
+/** The convention that the names of a list speak for, if any does. */
+export function conventionOf(parameters: readonly ParameterDescription[]): Convention | undefined {
+  return parameters.map(({ name }) => parseName(name).known?.convention).find((convention) => convention !== undefined);
+}
+
+export function describe({ name, shape }: ParameterDescription): string {
+  return `"${name}" [${shape.join(', ')}]`;
+}
