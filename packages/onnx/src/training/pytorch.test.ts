@@ -61,7 +61,7 @@ async function runGraph(graph: EmittedGraph, model: Model, feeds: Record<string,
  */
 const tolerance = 1e-5;
 
-describe.each(['mlp', 'regression', 'attention'])('%s exported from PyTorch', (name) => {
+describe.each(['mlp', 'cnn', 'residual', 'attention', 'regression'])('%s exported from PyTorch', (name) => {
   const { model: file, loss, cases } = fixture.parse(readData(`${name}.json`));
 
   it.each(cases.map((_, i) => i))('has the loss, outputs and gradients of autograd (case %i)', async (index) => {
