@@ -10,3 +10,4 @@ export {
   type WriteOptions,
   type WriteStateOptions,
 } from './state-writer.js';
+export type { InspectTensor } from './tensor-reader.js';

@@ -1,7 +1,7 @@
 import { StateFileError } from '../state-file/error.js';
 import { parseHeader, type Header, type TensorInfo } from '../state-file/header.js';
 import type { StoredTensor } from '../state-file/stored-tensor.js';
-import { TensorReader } from './tensor-reader.js';
+import { TensorReader, type InspectTensor } from './tensor-reader.js';
 
 /**
  * Opens any safetensors file: checks its header and leaves the tensors where they are.
@@ -51,6 +51,12 @@ export class OpenTensors {
       }
     }
     throw new StateFileError('unknown-tensor', 'there is no such tensor', { file: this.path, tensor: name });
+  }
+
+  /** Shows every tensor part by part, in the order of the file: memory does not grow with the tensors. */
+  async scan(inspect: InspectTensor): Promise<void> {
+    const reading = this.#reader.read(this.#header.tensors, { keep: false, inspect });
+    while ((await reading.next()).done !== true);
   }
 
   async close(): Promise<void> {

@@ -10,7 +10,7 @@ import { elementBits, type StoredTensor } from '../state-file/stored-tensor.js';
 import type { TrainingState } from '../state/training-state.js';
 import { fileError, openRegularFile, readFully, sha256, systemErrorCode } from './file-access.js';
 import { isIndexPath, statePath } from './state-path.js';
-import { TensorReader } from './tensor-reader.js';
+import { TensorReader, type InspectTensor } from './tensor-reader.js';
 
 /** Options for reading a state file. */
 export interface ReadStateOptions {
@@ -125,6 +125,27 @@ export class OpenState {
     await this.#readAll(false, options, () => undefined);
   }
 
+  /**
+   * Shows every tensor part by part, in the order of the file, and checks it: memory does not grow with the state.
+   *
+   * @returns an error `tensor-checksum` for every tensor that is not what was written
+   */
+  async scan(inspect: InspectTensor): Promise<StateFileError[]> {
+    const errors: StateFileError[] = [];
+    for (const shard of this.#shards) {
+      const { reader, header } = shard;
+      for await (const { name, entry, sha256 } of reader.read(header.tensors, { keep: false, inspect })) {
+        try {
+          checkTensor(sha256, name, header, placeOf(shard, entry));
+        } catch (error) {
+          if (!(error instanceof StateFileError)) throw error;
+          errors.push(error);
+        }
+      }
+    }
+    return errors;
+  }
+
   async close(): Promise<void> {
     for (const { reader } of this.#shards) await reader.close();
   }
@@ -140,7 +161,7 @@ export class OpenState {
   ): Promise<void> {
     for (const shard of this.#shards) {
       const { reader, header } = shard;
-      const inspect = (name: string, { dtype }: TensorEntry, part: Uint8Array, start: number): void => {
+      const inspect = (name: string, { dtype }: TensorInfo, part: Uint8Array, start: number): void => {
         requireFinite(name, dtype, part, reader.file, (start * 8) / elementBits(dtype));
       };
       const options = finite ? { keep, inspect } : { keep };

@@ -1,7 +1,7 @@
 import { createHash, type Hash } from 'node:crypto';
 import type { FileHandle } from 'node:fs/promises';
 import { StateFileError } from '../state-file/error.js';
-import { LENGTH_BYTES, readHeaderLength, type TensorEntry } from '../state-file/header.js';
+import { LENGTH_BYTES, readHeaderLength, type TensorEntry, type TensorInfo } from '../state-file/header.js';
 import { CHUNK_BYTES, fileError, openRegularFile, PACKED_BYTES, readFully } from './file-access.js';
 
 /** A tensor that has been read to its end. */
@@ -14,11 +14,14 @@ export interface ReadTensor {
   readonly bytes: Uint8Array;
 }
 
+/** Sees a part of a tensor that starts at byte `start` of it; a part begins and ends with an element. */
+export type InspectTensor = (name: string, info: TensorInfo, part: Uint8Array, start: number) => void;
+
 export interface ReadOptions {
   /** Keep the bytes; otherwise they are only looked at, and memory stays the same however large the tensors. */
   readonly keep: boolean;
-  /** Called with every part of every tensor, in order; a part begins and ends with an element. */
-  readonly inspect?: (name: string, entry: TensorEntry, part: Uint8Array, start: number) => void;
+  /** Called with every part of every tensor, in order. */
+  readonly inspect?: InspectTensor;
 }
 
 /** An open safetensors file: its header's bytes, and its tensors on demand. */
