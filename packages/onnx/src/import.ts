@@ -3,13 +3,15 @@ import type { Graph } from './graph/graph.js';
 import type { Model } from './model/model.js';
 import { defaultOpset } from './model/opset.js';
 import { foldShapes } from './normalize/fold-shapes.js';
+import { decomposeNodes } from './operators/decompose.js';
 import { operators as standardOperators } from './operators/index.js';
 import type { OperatorTable } from './operators/operator.js';
 import { upgradeNodes } from './operators/upgrade.js';
 import { inferShapes } from './shape/infer.js';
 
 /**
- * The graph of a model, at the target opset, with the shape of every value inferred and shape arithmetic folded: what
+ * The graph of a model, at the target opset and in operators that ONNX Runtime executes there, with the shape of every value
+ * inferred and shape arithmetic folded: what
  * everything else in this package starts from.
  *
  * @throws {OnnxError} `unsupported-opset`, `unsupported-operator` (all of them at once), `invalid-model`,
@@ -20,6 +22,7 @@ export function importGraph(model: Model, operators: OperatorTable = standardOpe
   const graph = graphFromModel(model);
   upgradeNodes(graph, opset, operators);
   inferShapes(graph, operators);
+  decomposeNodes(graph, operators);
   foldShapes(graph);
   return graph;
 }

@@ -28,12 +28,36 @@ export function differentiate(
 ): ReadonlyMap<Value, Value> {
   requireScalar(loss);
   for (const value of wanted) requireFloat(value);
-  const path = findPath(graph, loss, wanted, operators);
-  reportObstacles(path.nodes, path.active, operators);
-
   const e = new Emitter(graph, (node) => {
     inferNode(graph, node, operators);
   });
+  const nodes = [...graph.nodes];
+  return propagate(
+    e,
+    { nodes, seeds: () => new Map([[loss, e.expandLike(e.scalar(1, loss), loss)]]), ends: [loss], wanted },
+    operators,
+  );
+}
+
+interface Propagation {
+  /** The nodes to go through, in graph order. */
+  readonly nodes: readonly Node[];
+  /** The values whose cotangents are given. */
+  readonly ends: readonly Value[];
+  /** Their cotangents; asked for once it is known that all is differentiable. */
+  readonly seeds: () => ReadonlyMap<Value, Value>;
+  readonly wanted: readonly Value[];
+}
+
+/** Takes cotangents of some values back to others. */
+function propagate(
+  e: Emitter,
+  { nodes, ends, seeds, wanted }: Propagation,
+  operators: OperatorTable,
+): ReadonlyMap<Value, Value> {
+  const { graph } = e;
+  const path = findPath(nodes, ends, wanted, operators);
+  reportObstacles(path.nodes, path.active, operators);
   const cotangents = new Map<Value, Value[]>();
   /** The sum of what has arrived at a value; called only after all of its users have been visited. */
   const total = (value: Value): Value | undefined => {
@@ -43,7 +67,7 @@ export function differentiate(
     cotangents.set(value, [sum]);
     return sum;
   };
-  cotangents.set(loss, [e.expandLike(e.scalar(1, loss), loss)]);
+  for (const [value, cotangent] of seeds()) cotangents.set(value, [cotangent]);
 
   for (const node of path.nodes.toReversed()) {
     const operator = operators.get(node.key);
@@ -83,10 +107,15 @@ interface Path {
   readonly active: ReadonlySet<Value>;
 }
 
-function findPath(graph: Graph, loss: Value, wanted: readonly Value[], operators: OperatorTable): Path {
+function findPath(
+  nodes: readonly Node[],
+  ends: readonly Value[],
+  wanted: readonly Value[],
+  operators: OperatorTable,
+): Path {
   const active = new Set(wanted);
   const dependent: Node[] = [];
-  for (const node of graph.nodes) {
+  for (const node of nodes) {
     if (![...node.inputs, ...node.captures].some((input) => input !== undefined && active.has(input))) continue;
     if (operators.get(node.key)?.gradient === 'zero') continue;
     dependent.push(node);
@@ -95,8 +124,8 @@ function findPath(graph: Graph, loss: Value, wanted: readonly Value[], operators
       if (output !== undefined && (output.dtype === undefined || isDifferentiable(output.dtype))) active.add(output);
     }
   }
-  const influential = new Set<Value>([loss]);
-  const nodes = dependent
+  const influential = new Set<Value>(ends);
+  const visited = dependent
     .toReversed()
     .filter((node) => {
       if (!node.outputs.some((output) => output !== undefined && active.has(output) && influential.has(output))) {
@@ -106,7 +135,7 @@ function findPath(graph: Graph, loss: Value, wanted: readonly Value[], operators
       return true;
     })
     .toReversed();
-  return { nodes, active };
+  return { nodes: visited, active };
 }
 
 function reportObstacles(nodes: readonly Node[], active: ReadonlySet<Value>, operators: OperatorTable): void {
@@ -160,7 +189,7 @@ function gradientContext(
     inferNode(graph, node, operators);
     return extra;
   };
-  return {
+  const context: GradientContext = {
     node,
     e,
     inputCount: node.inputs.length,
@@ -173,8 +202,35 @@ function gradientContext(
     hasGrad: (index) => arrived[index] !== undefined,
     unbroadcast: (cotangent, index) => unbroadcast(e, cotangent, input(index), shape(input(index)), shape(cotangent)),
     shape,
+    pullback: (define) => {
+      // An emitter of its own computes everything anew, so that the nodes to go back through are all at the end.
+      const forward = new Emitter(graph, (each) => {
+        inferNode(graph, each, operators);
+      });
+      const start = graph.nodes.length;
+      const outputs = define({ ...context, e: forward });
+      const arrivals = new Map<Value, Value[]>();
+      outputs.forEach((value, i) => {
+        const cotangent = arrived[i];
+        if (value !== undefined && cotangent !== undefined) {
+          arrivals.set(value, [...(arrivals.get(value) ?? []), cotangent]);
+        }
+      });
+      const wanted = new Set(node.inputs.filter((value): value is Value => value !== undefined && active.has(value)));
+      const seeds = () => new Map([...arrivals].map(([value, parts]) => [value, parts.reduce((a, b) => e.add(a, b))]));
+      const found = propagate(
+        e,
+        { nodes: graph.nodes.slice(start), ends: [...arrivals.keys()], seeds, wanted: [...wanted] },
+        operators,
+      );
+      // An input listed twice gets its whole cotangent once.
+      return node.inputs.map((value, i) =>
+        value === undefined || node.inputs.indexOf(value) < i ? undefined : found.get(value),
+      );
+    },
     fail,
   };
+  return context;
 }
 
 function checkCotangent(node: Node, input: Value, cotangent: Value): void {

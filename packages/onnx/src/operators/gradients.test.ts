@@ -8,26 +8,13 @@ import { Graph } from '../graph/graph.js';
 import type { Value } from '../graph/value.js';
 import { Tensor } from '../model/tensor.js';
 import { symbol, type Dim } from '../shape/dim.js';
+import { positive, type Case } from '../testing/cases/case.js';
+import { normalizationCases } from '../testing/cases/normalization.js';
 import { randomNumbers, relativeError } from '../testing/compare.js';
 import { finiteDifferences } from '../testing/finite-differences.js';
-import { float64, runGraph, Session, type Feeds, type Numbers } from '../testing/session.js';
+import { float32, float64, runGraph, Session, type Feeds, type Numbers } from '../testing/session.js';
+import { decomposeNodes } from './decompose.js';
 import { operators } from './index.js';
-
-type Build = (e: Emitter, ...inputs: Value[]) => Value;
-
-interface Case {
-  readonly name: string;
-  readonly dims: readonly (readonly number[])[];
-  readonly build: Build;
-  /** Where the input numbers, drawn from [-1, 1), are taken to. */
-  readonly domain?: (x: number) => number;
-  /** Dimensions of length 1 stay fixed always; with true, all stay. */
-  readonly fixed?: boolean;
-  /** The shape of the result, where it is known at run time only. */
-  readonly size?: readonly number[];
-}
-
-const positive = (x: number) => Math.abs(x) + 0.2;
 
 const matrix = (...rows: number[][]) =>
   Tensor.of('int64', [rows.length, rows[0].length], BigInt64Array.from(rows.flat(), BigInt));
@@ -215,15 +202,22 @@ const CASES: readonly Case[] = [
   { name: 'Transpose', dims: [[2, 3, 4]], build: (e, x) => e.transpose(x, [1, 2, 0]) },
   { name: 'Transpose of all', dims: [[2, 3, 4]], build: (e, x) => e.transpose(x) },
   { name: 'Reshape', dims: [[2, 3, 4]], build: (e, x) => e.reshape(x, [0, -1]) },
+  ...normalizationCases,
 ];
 
-/** A model `loss = Σ weight · build(x0, x1, …)`. */
-function model({ dims, build }: Case, free: boolean) {
+/** The graph of a case as it is built. */
+function application({ dims, build }: Case, dtype: 'float32' | 'float64', free = false) {
   const graph = new Graph('test');
   const e = emitterOf(graph);
   const dimension = (length: number): Dim => (free && length !== 1 ? symbol(`d${length}`) : length);
-  const inputs = dims.map((shape, i) => graph.addInput(`x${i}`, { dtype: 'float64', shape: shape.map(dimension) }));
-  const y = build(e, ...inputs);
+  const inputs = dims.map((shape, i) => graph.addInput(`x${i}`, { dtype, shape: shape.map(dimension) }));
+  return { graph, e, inputs, y: build(e, ...inputs) };
+}
+
+/** A model `loss = Σ weight · build(x0, x1, …)`, in operators that ONNX Runtime executes. */
+function model(example: Case, free: boolean) {
+  const { graph, e, inputs, y } = application(example, 'float64', free);
+  decomposeNodes(graph, operators);
   const weight = graph.addInput('weight', { dtype: 'float64', shape: y.shape });
   return { graph, inputs, y, loss: e.reduceSum(e.node('Mul', [y, weight])) };
 }
@@ -273,13 +267,41 @@ describe('gradients, against central differences in float64', () => {
   });
 });
 
+describe('operators in terms of others', () => {
+  const native = CASES.filter((example) => example.native !== undefined);
+
+  test.each(native.map((example) => [example.name, example] as const))(
+    '%s: what ONNX Runtime computes in float32',
+    async (_, example) => {
+      const { dims, domain = (x: number) => x } = example;
+      const data = dims.map((shape, i) => numbers(shape, i + 3).map(domain));
+      const run = async (float: typeof float32, { graph, y }: { graph: Graph; y: Value }, opset = 18) => {
+        graph.outputs.push(y);
+        const session = await Session.create(graph, opset);
+        const feeds = dims.map((shape, i) => [`x${i}`, float(shape, data[i])] as const);
+        const result = (await session.run(Object.fromEntries(feeds)))[y.name];
+        await session.release();
+        return result;
+      };
+      const expected = await run(float32, application(example, 'float32'), example.native);
+      const decomposed = application(example, 'float64');
+      decomposeNodes(decomposed.graph, operators);
+      const actual = await run(float64, decomposed);
+      expect(actual.dims).toEqual(expected.dims);
+      expect(decomposed.y.shape).toEqual(expected.dims);
+      // Float32 rounds by 6e-8, and sums here have below a hundred terms.
+      expect(relativeError(actual.data, expected.data)).toBeLessThan(5e-6);
+    },
+  );
+});
+
 describe('every differentiable operator', () => {
   /** Operators that ONNX Runtime has in float32 only, or draws random numbers for: tested by themselves below. */
   const APART = ['Cast', 'Dropout', 'Mean'];
 
   test('has a case here or in the file of PyTorch gradients', () => {
     const file = readData('operators.json') as { readonly cases: readonly { readonly op: string }[] };
-    const here = CASES.flatMap((example) => model(example, false).graph.nodes.map(({ op }) => op));
+    const here = CASES.flatMap((example) => application(example, 'float64').graph.nodes.map(({ op }) => op));
     const tested = new Set([...file.cases.map(({ op }) => op), ...here, ...APART]);
     const differentiable = [...operators.values()].filter(({ gradient }) => typeof gradient === 'function');
     expect(differentiable.map(({ op }) => op).filter((op) => !tested.has(op))).toEqual([]);

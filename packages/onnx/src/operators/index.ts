@@ -4,6 +4,7 @@ import { And } from './and.js';
 import { ArgMax } from './arg-max.js';
 import { ArgMin } from './arg-min.js';
 import { AveragePool } from './average-pool.js';
+import { BatchNormalization } from './batch-normalization.js';
 import { Cast } from './cast.js';
 import { Ceil } from './ceil.js';
 import { Clip } from './clip.js';
@@ -30,19 +31,25 @@ import { GlobalAveragePool } from './global-average-pool.js';
 import { GlobalMaxPool } from './global-max-pool.js';
 import { Greater } from './greater.js';
 import { GreaterOrEqual } from './greater-or-equal.js';
+import { GroupNormalization } from './group-normalization.js';
 import { HardSigmoid } from './hard-sigmoid.js';
 import { HardSwish } from './hard-swish.js';
 import { Identity } from './identity.js';
+import { InstanceNormalization } from './instance-normalization.js';
+import { LayerNormalization } from './layer-normalization.js';
 import { LeakyRelu } from './leaky-relu.js';
 import { Less } from './less.js';
 import { LessOrEqual } from './less-or-equal.js';
 import { Log } from './log.js';
 import { LogSoftmax } from './log-softmax.js';
+import { LpNormalization } from './lp-normalization.js';
+import { LRN } from './lrn.js';
 import { MatMul } from './mat-mul.js';
 import { Max } from './max.js';
 import { MaxPool } from './max-pool.js';
 import { MaxUnpool } from './max-unpool.js';
 import { Mean } from './mean.js';
+import { MeanVarianceNormalization } from './mean-variance-normalization.js';
 import { Min } from './min.js';
 import { Mod } from './mod.js';
 import { Mul } from './mul.js';
@@ -56,13 +63,19 @@ import { Pad } from './pad.js';
 import { Pow } from './pow.js';
 import { Range } from './range.js';
 import { Reciprocal } from './reciprocal.js';
+import { ReduceL1 } from './reduce-l1.js';
 import { ReduceL2 } from './reduce-l2.js';
+import { ReduceLogSum } from './reduce-log-sum.js';
+import { ReduceLogSumExp } from './reduce-log-sum-exp.js';
 import { ReduceMax } from './reduce-max.js';
 import { ReduceMean } from './reduce-mean.js';
 import { ReduceMin } from './reduce-min.js';
+import { ReduceProd } from './reduce-prod.js';
 import { ReduceSum } from './reduce-sum.js';
+import { ReduceSumSquare } from './reduce-sum-square.js';
 import { Relu } from './relu.js';
 import { Reshape } from './reshape.js';
+import { RMSNormalization } from './rms-normalization.js';
 import { Round } from './round.js';
 import { ScatterElements } from './scatter-elements.js';
 import { ScatterND } from './scatter-nd.js';
@@ -93,6 +106,7 @@ const OPERATORS: readonly Operator[] = [
   ArgMax,
   ArgMin,
   AveragePool,
+  BatchNormalization,
   Cast,
   Ceil,
   Clip,
@@ -119,19 +133,25 @@ const OPERATORS: readonly Operator[] = [
   GlobalMaxPool,
   Greater,
   GreaterOrEqual,
+  GroupNormalization,
   HardSigmoid,
   HardSwish,
   Identity,
+  InstanceNormalization,
+  LayerNormalization,
   LeakyRelu,
   Less,
   LessOrEqual,
   Log,
   LogSoftmax,
+  LpNormalization,
+  LRN,
   MatMul,
   Max,
   MaxPool,
   MaxUnpool,
   Mean,
+  MeanVarianceNormalization,
   Min,
   Mod,
   Mul,
@@ -144,13 +164,19 @@ const OPERATORS: readonly Operator[] = [
   Pow,
   Range,
   Reciprocal,
+  ReduceL1,
   ReduceL2,
+  ReduceLogSum,
+  ReduceLogSumExp,
   ReduceMax,
   ReduceMean,
   ReduceMin,
+  ReduceProd,
   ReduceSum,
+  ReduceSumSquare,
   Relu,
   Reshape,
+  RMSNormalization,
   Round,
   ScatterElements,
   ScatterND,

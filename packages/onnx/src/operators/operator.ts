@@ -22,6 +22,11 @@ export interface Operator {
   readonly gradient: Gradient;
   /** Rewrites a node of another accepted opset into the opset-18 form. */
   upgrade?(ctx: UpgradeContext): void;
+  /**
+   * Writes the operator in terms of others, where ONNX Runtime or the target opset lacks it: one value an output.
+   * Undefined leaves the node as it is. Runs after shape inference (see `decomposeNodes`).
+   */
+  decompose?(ctx: DefinitionContext): readonly (Value | undefined)[] | undefined;
 }
 
 /** Operators by {@link Node.key}. */
@@ -83,8 +88,19 @@ export interface GradientContext {
   /** Sums `cotangent` over the axes along which input `index` was broadcast. */
   unbroadcast(cotangent: Value, index: number): Value;
   shape(value: Value): Shape;
+  /** The cotangents of the inputs by differentiating a definition of the operator in terms of others, computed anew. */
+  pullback(define: Definition): readonly (Value | undefined)[];
   fail(what: string): never;
 }
+
+/** What a definition of an operator in terms of others sees. */
+export type DefinitionContext = Pick<
+  GradientContext,
+  'node' | 'e' | 'inputCount' | 'has' | 'input' | 'constant' | 'shape' | 'fail'
+>;
+
+/** Writes an operator in terms of others and returns its outputs, undefined for those that are not floats. */
+export type Definition = (ctx: DefinitionContext) => readonly (Value | undefined)[];
 
 /** What an upgrade sees. New inputs are constants from `e`; the node is changed in place. */
 export interface UpgradeContext {

@@ -28,8 +28,12 @@ export class Session {
     this.#session = session;
   }
 
-  static async create(graph: Graph): Promise<Session> {
-    return Session.fromBytes(writeModel(modelFromGraph(graph)));
+  /** @param opset of the default domain, when the graph holds operators of a later one than the target */
+  static async create(graph: Graph, opset?: number): Promise<Session> {
+    const model = modelFromGraph(graph);
+    if (opset !== undefined)
+      for (const entry of model.opsetImport) if (entry.domain === '') entry.version = BigInt(opset);
+    return Session.fromBytes(writeModel(model));
   }
 
   static async fromBytes(bytes: Uint8Array): Promise<Session> {

@@ -1,0 +1,22 @@
+import type { Emitter } from '../../graph/emitter.js';
+import type { Value } from '../../graph/value.js';
+
+/** One application of an operator whose gradient is compared with central differences in float64. */
+export interface Case {
+  readonly name: string;
+  readonly dims: readonly (readonly number[])[];
+  readonly build: (e: Emitter, ...inputs: Value[]) => Value;
+  /** Where the input numbers, drawn from [-1, 1), are taken to. */
+  readonly domain?: (x: number) => number;
+  /** Dimensions of length 1 stay fixed always; with true, all stay. */
+  readonly fixed?: boolean;
+  /** The shape of the result, where it is known at run time only. */
+  readonly size?: readonly number[];
+  /**
+   * For operators that are written in terms of others: the opset at which ONNX Runtime executes the operator itself, in
+   * float32, to compare with.
+   */
+  readonly native?: number;
+}
+
+export const positive = (x: number) => Math.abs(x) + 0.2;
