@@ -114,6 +114,11 @@ describe('the error bound', () => {
   });
 });
 
+/** Numbers spread evenly over a range; fc.double spreads them over the exponents, so that nearly all are tiny. */
+function evenly(min: number, max: number) {
+  return fc.integer({ min: 0, max: 10_000 }).map((n) => min + ((max - min) * n) / 10_000);
+}
+
 describe('errors of the operands move the result', () => {
   const exactly = { unit: 0, underflow: 0, largest: Infinity };
   type Form = (x: Tensor, y: Tensor) => Tensor;
@@ -146,14 +151,10 @@ describe('errors of the operands move the result', () => {
     ['mean(x · y)', (x, y) => mean(x.mul(y))],
     ['‖x − y‖', (x, y) => norm(x.sub(y))],
   ];
-  const value = fc.double({ min: -4, max: 4, noNaN: true });
-  const error = fc.oneof(
-    fc.constant(0),
-    fc.double({ min: 0, max: 2, noNaN: true }),
-    fc.double({ min: 0, max: 1e-3, noNaN: true }),
-  );
+  const value = evenly(-4, 4);
+  const error = fc.oneof(fc.constant(0), evenly(0, 2), evenly(0, 1e-3));
   /** Where in its interval an operand really is. */
-  const place = fc.oneof(fc.constantFrom(-1, 1), fc.double({ min: -1, max: 1, noNaN: true }));
+  const place = fc.oneof(fc.constantFrom(-1, 1), evenly(-1, 1));
   const operand = fc.tuple(value, error, place);
 
   it.each(forms)('%s by no more than the bound', (_, form, positive = false) => {
@@ -218,7 +219,7 @@ describe('errors of the operands move the result', () => {
 
 describe('no float32 computation leaves the bound', () => {
   const numbers = fc.array(
-    fc.oneof(fc.float({ noNaN: true, min: -100, max: 100 }), fc.float({ noNaN: true, noDefaultInfinity: true })),
+    fc.oneof(evenly(-10, 10).map(Math.fround), fc.float({ noNaN: true, noDefaultInfinity: true })),
     { minLength: 1, maxLength: 6 },
   );
   const choices = fc.array(fc.nat(999), { maxLength: 60 });
@@ -273,14 +274,17 @@ describe('no float32 computation leaves the bound', () => {
   });
 
   it('on an adaptive rule that cancels, for any hyperparameters and gradients', () => {
-    const probability = fc.double({ min: 0, max: 0.9999, noNaN: true });
+    const probability = evenly(0, 0.9999);
     const hyperparameters = fc.record({
-      lr: fc.double({ min: 1e-6, max: 10, noNaN: true }),
+      lr: evenly(1e-3, 10),
       beta1: probability,
       beta2: probability,
       eps: fc.double({ min: 1e-16, max: 1e-2, noNaN: true }),
     });
-    const gradients = fc.array(fc.float({ noNaN: true, min: -1000, max: 1000 }), { minLength: 3, maxLength: 12 });
+    const gradients = fc.array(
+      fc.oneof(evenly(-10, 10), fc.float({ noNaN: true, min: -1000, max: 1000 })).map(Math.fround),
+      { minLength: 3, maxLength: 12 },
+    );
     fc.assert(
       fc.property(hyperparameters, gradients, (values, sequence) => {
         expectWithin(

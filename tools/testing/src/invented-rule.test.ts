@@ -4,8 +4,16 @@ import { describe, expect, it } from 'vitest';
 import { inventedOptimizer } from './invented-rule.js';
 
 const choices = fc.array(fc.nat(999), { maxLength: 60 });
-/** Numbers of every size, and the special ones. */
-const numbers = fc.array(fc.float(), { maxLength: 6 });
+/** Ordinary numbers, where roundings show, and numbers of every size with the special ones. */
+const numbers = fc.array(
+  fc.oneof(
+    fc.integer({ min: -5000, max: 5000 }).map((n) => Math.fround(n / 1000)),
+    fc.float(),
+  ),
+  {
+    maxLength: 6,
+  },
+);
 
 describe('an invented optimizer', () => {
   it('is decided by its choices', () => {
