@@ -48,10 +48,11 @@ export {
   type GradientsGraph,
   type ParameterSpec,
   type TargetSpec,
-  type TensorSpec,
   type TrainingOptions,
   type TrainStepGraph,
   type TrainStepOptions,
 } from './training/graphs.js';
 export type { OptimizerBindings, ScalarGroup } from './training/optimizer-step.js';
 export { initialParameters, withParameters } from './training/trained-model.js';
+export type { TensorSpec } from './training/tensor-spec.js';
+export { checkModel, type ModelCheck, type OperatorCheck, type ParameterCheck } from './check/check-model.js';

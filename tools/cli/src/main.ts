@@ -1,6 +1,8 @@
 import { readFileSync } from 'node:fs';
 import { AdakitError } from '@adakit/core';
+import { OnnxError } from '@adakit/onnx';
 import { Command } from 'commander';
+import { addCheckCommand } from './check/command.js';
 import { addReplayCommand } from './replay/command.js';
 import { UsageError } from './usage-error.js';
 
@@ -16,12 +18,13 @@ const program = new Command('adakit')
     // Commander has printed its message already; only help and --version are not mistakes.
     process.exit(error.exitCode === 0 ? 0 : 2);
   });
+addCheckCommand(program);
 addReplayCommand(program);
 
 try {
   await program.parseAsync();
 } catch (error) {
-  if (!(error instanceof UsageError || error instanceof AdakitError)) throw error;
+  if (!(error instanceof UsageError || error instanceof AdakitError || error instanceof OnnxError)) throw error;
   process.stderr.write(`adakit: ${error.message}\n`);
   process.exitCode = 2;
 }

@@ -13,23 +13,51 @@ export interface TrainableOptions {
   readonly freeze?: ParameterFilter;
 }
 
+/** What the selection says about one initializer. */
+export interface Candidate {
+  readonly value: Value;
+  readonly selected: boolean;
+  /** Why, in a few words. */
+  readonly reason: string;
+}
+
 /**
- * The float32 and float64 initializers to train, in the order of the file. Scalars and integers are constants of the computation, not
- * parameters, unless named explicitly.
+ * Every initializer, in the order of the file, and whether it is to be trained. Only float32 and float64 tensors can
+ * be; scalars are constants of the computation rather than parameters, unless `train` names them.
+ *
+ * @throws OnnxError for a name that is no float initializer
+ */
+export function classifyInitializers(graph: Graph, { train, freeze }: TrainableOptions): Candidate[] {
+  const names = graph.initializers.filter(isTrainableType).map(({ name }) => name);
+  requireKnown('train', train, names);
+  requireKnown('freeze', freeze, names);
+  return graph.initializers.map((value): Candidate => {
+    const not = (reason: string): Candidate => ({ value, selected: false, reason });
+    if (!isTrainableType(value)) return not(`${value.dtype ?? 'unknown'} values are not trained`);
+    if (freeze !== undefined && matches(freeze, value.name)) return not('frozen by the selection');
+    if (train !== undefined) {
+      return matches(train, value.name) ? { value, selected: true, reason: 'selected' } : not('not in the selection');
+    }
+    if (value.shape?.length === 0) return not('a scalar constant');
+    return { value, selected: true, reason: 'a float tensor' };
+  });
+}
+
+function isTrainableType({ dtype }: Value): boolean {
+  return dtype === 'float32' || dtype === 'float64';
+}
+
+/**
+ * The initializers to train: the selected ones of {@link classifyInitializers}.
  *
  * @throws OnnxError for a name that is no float initializer, and when nothing is left to train
  */
-export function selectTrainable(graph: Graph, { train, freeze }: TrainableOptions): Value[] {
-  const candidates = graph.initializers.filter(({ dtype }) => dtype === 'float32' || dtype === 'float64');
-  const names = candidates.map(({ name }) => name);
-  requireKnown('train', train, names);
-  requireKnown('freeze', freeze, names);
-  const selected = candidates.filter(
-    (value) =>
-      (train === undefined ? value.shape !== undefined && value.shape.length > 0 : matches(train, value.name)) &&
-      !(freeze !== undefined && matches(freeze, value.name)),
-  );
-  if (selected.length === 0) throw noTrainable(names);
+export function selectTrainable(graph: Graph, options: TrainableOptions): Value[] {
+  const candidates = classifyInitializers(graph, options);
+  const selected = candidates.filter((candidate) => candidate.selected).map(({ value }) => value);
+  if (selected.length === 0) {
+    throw noTrainable(candidates.filter(({ value }) => isTrainableType(value)).map(({ value }) => value.name));
+  }
   return selected;
 }
 

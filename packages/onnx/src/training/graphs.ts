@@ -7,7 +7,6 @@ import { modelFromGraph } from '../graph/to-model.js';
 import type { Value } from '../graph/value.js';
 import { importGraph } from '../import.js';
 import type { Loss } from '../loss/loss.js';
-import type { DType } from '../model/dtype.js';
 import type { Model } from '../model/model.js';
 import { operators } from '../operators/index.js';
 import { isStaticShape, type Shape } from '../shape/shape.js';
@@ -15,6 +14,7 @@ import { noTrainable, selectTrainable, type TrainableOptions } from '../trainabl
 import { setTrainingMode } from './mode.js';
 import { emitOptimizer, type OptimizerBindings } from './optimizer-step.js';
 import { addOutput } from './output.js';
+import { tensorSpec, type TensorSpec } from './tensor-spec.js';
 
 /** What to train and towards what. */
 export interface TrainingOptions extends TrainableOptions {
@@ -25,14 +25,6 @@ export interface TrainStepOptions extends TrainingOptions {
   readonly optimizer: Optimizer;
   /** Parameters of different cohorts have step inputs of their own; by default all share one. */
   readonly cohort?: (parameter: string) => number;
-}
-
-/** A tensor that a graph takes. */
-export interface TensorSpec {
-  readonly name: string;
-  readonly dtype: DType;
-  /** Dimensions; text stands for one that is free, such as the batch. */
-  readonly shape: readonly (number | string)[];
 }
 
 export interface TargetSpec extends TensorSpec {
@@ -186,14 +178,6 @@ function finish(graph: Graph, inputs: readonly TensorSpec[], parameters: readonl
   for (const parameter of parameters) graph.initializerToInput(parameter);
   graph.removeDead();
   return { model: modelFromGraph(graph), inputs, parameters: parameters.map(parameterSpec) };
-}
-
-function tensorSpec({ name, dtype, shape }: Value): TensorSpec {
-  return {
-    name,
-    dtype: dtype ?? 'float32',
-    shape: (shape ?? []).map((dim) => (typeof dim === 'number' ? dim : String(dim))),
-  };
 }
 
 function parameterSpec({ name, dtype, shape }: Value): ParameterSpec {

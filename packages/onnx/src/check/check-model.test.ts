@@ -1,0 +1,102 @@
+import { dataFile } from '@adakit/fixtures';
+import { describe, expect, it } from 'vitest';
+import { emitterOf } from '../emit.js';
+import { Graph } from '../graph/graph.js';
+import { modelFromGraph } from '../graph/to-model.js';
+import { Emitter } from '../graph/emitter.js';
+import { parseModel, readModel, writeModel, type Model } from '../model/model.js';
+import { Tensor } from '../model/tensor.js';
+import { symbol } from '../shape/dim.js';
+import { checkModel } from './check-model.js';
+
+/** x · w through whatever `body` adds; w is a trainable 3×2 matrix. */
+function model(
+  body: (e: Emitter, y: ReturnType<Emitter['add']>, graph: Graph) => ReturnType<Emitter['add']>,
+  infer = true,
+): Model {
+  const graph = new Graph('test');
+  const x = graph.addInput('x', { dtype: 'float32', shape: [symbol('batch'), 3] });
+  const w = graph.addInitializer('w', Tensor.filled('float32', [3, 2], 0.5));
+  const e = infer ? emitterOf(graph) : new Emitter(graph, () => undefined);
+  const y = body(e, e.matMul(x, w), graph);
+  y.dtype ??= 'float32';
+  graph.outputs.push(y);
+  return parseModel(writeModel(modelFromGraph(graph)));
+}
+
+it('describes a trainable model completely', async () => {
+  const check = checkModel(await readModel(dataFile('mnist-cnn.onnx')));
+  expect(check).toMatchObject({ trainable: true, opsets: { '': 17 }, problems: [] });
+  expect(check.inputs).toEqual([{ name: 'image', dtype: 'float32', shape: ['batch', 1, 28, 28] }]);
+  expect(check.outputs).toEqual([{ name: 'logits', dtype: 'float32', shape: ['batch', 10] }]);
+  expect(check.parameters.map(({ name, selected }) => [name, selected])).toEqual(
+    ['conv1.weight', 'conv1.bias', 'conv2.weight', 'conv2.bias', 'fc.weight', 'fc.bias'].map((name) => [name, true]),
+  );
+  expect(check.operators).toContainEqual({ op: 'Conv', domain: '', count: 2, gradient: 'yes' });
+});
+
+it('says why an initializer is not trained', () => {
+  const check = checkModel(
+    model((e, y, graph) => {
+      const scale = graph.addInitializer('scale', Tensor.scalar('float32', 2));
+      const unused = graph.addInitializer('unused', Tensor.filled('float32', [4], 1));
+      graph.outputs.push(e.cast(unused, 'int64'));
+      return e.reshape(e.mul(y, scale), graph.addInitializer('shape', Tensor.int64([-1, 1])));
+    }),
+    { freeze: [] },
+  );
+  const reasons = Object.fromEntries(check.parameters.map(({ name, selected, reason }) => [name, [selected, reason]]));
+  expect(reasons).toEqual({
+    w: [true, 'a float tensor'],
+    scale: [false, 'a scalar constant'],
+    unused: [false, 'no float output depends on it'],
+    shape: [false, 'int64 values are not trained'],
+  });
+});
+
+describe('what stands in the way is listed at once', () => {
+  it('unsupported operators', () => {
+    const check = checkModel(model((e, y) => e.node('Bernoulli', [e.node('DeformConv', [y, y, y])]), false));
+    expect(check.trainable).toBe(false);
+    expect(check.problems.map(({ node, op }) => [node, op])).toEqual([
+      ['DeformConv', 'DeformConv'],
+      ['Bernoulli', 'Bernoulli'],
+    ]);
+    expect(check.operators.map(({ op, gradient }) => [op, gradient])).toEqual([
+      ['MatMul', 'yes'],
+      ['DeformConv', 'no'],
+      ['Bernoulli', 'no'],
+    ]);
+  });
+
+  it('no parameter that an output depends on', () => {
+    const check = checkModel(model((e, y) => e.node('Floor', [y])));
+    expect(check.problems).toMatchObject([{ what: expect.stringContaining('no trainable parameter') as string }]);
+    expect(check.operators).toContainEqual({ op: 'Floor', domain: '', count: 1, gradient: 'zero' });
+  });
+
+  it('no float output', () => {
+    const check = checkModel(model((e, y) => e.node('ArgMax', [y], { axis: 1 })));
+    expect(check.problems).toMatchObject([
+      { what: 'the model has no float output that a loss could be computed from' },
+    ]);
+  });
+
+  it('an opset that is too old', () => {
+    const old = model((_, y) => y);
+    old.proto.opsetImport[0].version = 3n;
+    expect(checkModel(old)).toMatchObject({
+      trainable: false,
+      opsets: { '': 3 },
+      problems: [{ what: expect.stringContaining('opset 3') as string }],
+    });
+  });
+
+  it('a selection that names nothing', () => {
+    const check = checkModel(
+      model((_, y) => y),
+      { train: ['W'] },
+    );
+    expect(check.problems).toMatchObject([{ what: expect.stringContaining("no float initializer 'W'") as string }]);
+  });
+});

@@ -1,0 +1,138 @@
+import { OnnxError, type Problem } from '../error.js';
+import { emitterOf } from '../emit.js';
+import { differentiate } from '../gradient/differentiate.js';
+import type { Graph } from '../graph/graph.js';
+import type { Value } from '../graph/value.js';
+import { importGraph } from '../import.js';
+import { isDifferentiable, dtypeFromCode } from '../model/dtype.js';
+import type { Model } from '../model/model.js';
+import { operators } from '../operators/index.js';
+import { classifyInitializers, noTrainable, type TrainableOptions } from '../trainable/select.js';
+import { tensorSpec, type TensorSpec } from '../training/tensor-spec.js';
+
+/** One initializer and what training would do with it. */
+export interface ParameterCheck {
+  readonly name: string;
+  readonly shape: readonly number[];
+  readonly dtype: string;
+  /** Whether it would be trained. */
+  readonly selected: boolean;
+  readonly reason: string;
+}
+
+/** How often an operator occurs, and whether gradients pass: `zero` where the derivative is zero wherever it exists. */
+export interface OperatorCheck {
+  readonly op: string;
+  readonly domain: string;
+  readonly count: number;
+  readonly gradient: 'yes' | 'no' | 'zero';
+}
+
+/** Everything that can be said about training a model before trying. */
+export interface ModelCheck {
+  readonly trainable: boolean;
+  readonly irVersion: number;
+  /** Operator-set versions by domain; '' is the default domain. */
+  readonly opsets: Readonly<Record<string, number>>;
+  readonly inputs: readonly TensorSpec[];
+  readonly outputs: readonly TensorSpec[];
+  readonly parameters: readonly ParameterCheck[];
+  readonly operators: readonly OperatorCheck[];
+  /** What stands in the way of training, all at once. */
+  readonly problems: readonly Problem[];
+}
+
+/**
+ * Finds out whether a model can be trained, towards any loss of all its float outputs, and if not, everything that
+ * stands in the way. Never throws for a model that could be read.
+ */
+export function checkModel(model: Model, options: TrainableOptions = {}): ModelCheck {
+  const { proto } = model;
+  const general = {
+    irVersion: Number(proto.irVersion),
+    opsets: Object.fromEntries(proto.opsetImport.map(({ domain, version }) => [domain, Number(version)])),
+    operators: countOperators(model),
+  };
+  const problems: Problem[] = [];
+  const graph = attempt(problems, () => importGraph(model));
+  if (graph === undefined) {
+    const parameters = model.graph.initializer.map(({ name, dims, dataType }) => ({
+      name,
+      shape: dims.map(Number),
+      dtype: dtypeFromCode(dataType) ?? `type ${dataType}`,
+      selected: false,
+      reason: 'the model cannot be imported',
+    }));
+    return { trainable: false, ...general, inputs: [], outputs: [], parameters, problems };
+  }
+
+  const inputs = graph.inputs.map(tensorSpec);
+  const outputs = graph.outputs.map(tensorSpec);
+  const candidates = attempt(problems, () => classifyInitializers(graph, options)) ?? [];
+  const wanted = candidates.filter(({ selected }) => selected).map(({ value }) => value);
+  const reached = attempt(problems, () => reachable(graph, wanted)) ?? new Set<Value>();
+  const parameters = candidates.map(({ value, selected, reason }): ParameterCheck => {
+    const trained = selected && reached.has(value);
+    return {
+      name: value.name,
+      shape: value.tensor?.dims ?? [],
+      dtype: value.dtype ?? 'unknown',
+      selected: trained,
+      reason: selected && !trained ? 'no float output depends on it' : reason,
+    };
+  });
+  if (problems.length === 0 && !parameters.some(({ selected }) => selected)) {
+    problems.push(asProblem(noTrainable(wanted.map(({ name }) => name))));
+  }
+  return { trainable: problems.length === 0, ...general, inputs, outputs, parameters, problems };
+}
+
+/** The parameters that some float output depends on differentiably. */
+function reachable(graph: Graph, wanted: readonly Value[]): ReadonlySet<Value> {
+  const outputs = graph.outputs.filter(({ dtype }) => isDifferentiable(dtype));
+  if (outputs.length === 0) {
+    throw new OnnxError('not-differentiable', 'the model has no float output that a loss could be computed from');
+  }
+  if (wanted.length === 0) return new Set();
+  const e = emitterOf(graph);
+  const sums = outputs.map((output) => e.cast(e.reduceSum(output), outputs[0].dtype ?? 'float32'));
+  return new Set(
+    differentiate(
+      graph,
+      sums.reduce((a, b) => e.add(a, b)),
+      wanted,
+      operators,
+    ).keys(),
+  );
+}
+
+/** Runs a step; what it finds wrong becomes problems, and the result is undefined. */
+function attempt<T>(problems: Problem[], step: () => T): T | undefined {
+  try {
+    return step();
+  } catch (error) {
+    if (!(error instanceof OnnxError)) throw error;
+    problems.push(...(error.problems.length > 0 ? error.problems : [asProblem(error)]));
+    return undefined;
+  }
+}
+
+/** An error that is not about one node. */
+function asProblem({ message }: OnnxError): Problem {
+  return { node: '', op: '', what: message };
+}
+
+function countOperators({ graph }: Model): OperatorCheck[] {
+  const counts = new Map<string, { op: string; domain: string; count: number }>();
+  for (const { opType: op, domain: written } of graph.node) {
+    const domain = written === 'ai.onnx' ? '' : written;
+    const key = domain === '' ? op : `${domain}::${op}`;
+    const entry = counts.get(key);
+    if (entry === undefined) counts.set(key, { op, domain, count: 1 });
+    else entry.count++;
+  }
+  return [...counts].map(([key, entry]): OperatorCheck => {
+    const gradient = operators.get(key)?.gradient ?? 'none';
+    return { ...entry, gradient: gradient === 'zero' ? 'zero' : gradient === 'none' ? 'no' : 'yes' };
+  });
+}
