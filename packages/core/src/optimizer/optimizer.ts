@@ -75,6 +75,8 @@ export class Optimizer {
   /**
    * The optimizer at step `step` of the run, counted from 1: scheduled hyperparameters have their value then. Without
    * schedules, this one.
+   *
+   * @throws AdakitError when a schedule has left the range of its hyperparameter
    */
   at(step: number): Optimizer {
     const scheduled = Object.entries(this.schedules);
@@ -83,7 +85,7 @@ export class Optimizer {
       name,
       Number(this.hyperparameters[name]) * scheduleFactor(schedule, step),
     ]);
-    const hyperparameters = { ...this.hyperparameters, ...(Object.fromEntries(now) as HyperparameterValues) };
+    const hyperparameters = this.#parse(this.hyperparameters, Object.fromEntries(now) as HyperparameterValues);
     return new Optimizer(this.#definition, {
       ...this.#settings(),
       hyperparameters,

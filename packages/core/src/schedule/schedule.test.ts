@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import {
   cosine,
+  decayRate,
   defineOptimizer,
   exponential,
   learningRate,
@@ -46,6 +47,16 @@ const sgd = defineOptimizer({
   update: ({ param, grad, hyper }) => ({ param: param.sub(grad.mul(hyper.lr)) }),
 });
 
+const momentum = defineOptimizer({
+  name: 'momentum',
+  hyperparameters: { decay: decayRate(0.9) },
+  slots: () => ['velocity'],
+  update({ param, grad, hyper, slots }) {
+    const velocity = slots.velocity.mul(hyper.decay).add(grad);
+    return { param: param.sub(velocity), slots: { velocity } };
+  },
+});
+
 async function run(optimizer: Optimizer, gradients: readonly number[]): Promise<number> {
   const training = await loopRunner().start(optimizer, { x: tensor32([0]) });
   for (const gradient of gradients) await training.applyGradients({ x: tensor32([gradient]) });
@@ -78,6 +89,12 @@ describe('a scheduled optimizer', () => {
       await (t < 3 ? first : second).applyGradients({ x: tensor32([t]) });
     }
     expect(await second.state()).toEqual(await whole.state());
+  });
+
+  it('may take a learning rate to zero, but not a value out of its range', async () => {
+    await expect(run(sgd({ lr: 1 }).withSchedules({ lr: linear(1, 0, 1) }), [1, 1, 1])).resolves.toBe(-1);
+    const growing = momentum({ decay: 0.5 }).withSchedules({ decay: exponential(2) });
+    expect(() => growing.at(2)).toThrow('momentum: decay must be >= 0 and < 1, got 1');
   });
 
   it('keeps its structure where a factor reaches zero', () => {
