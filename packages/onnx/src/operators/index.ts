@@ -1,12 +1,27 @@
 import { Abs } from './abs.js';
+import { Acos } from './acos.js';
+import { Acosh } from './acosh.js';
 import { Add } from './add.js';
 import { And } from './and.js';
 import { ArgMax } from './arg-max.js';
 import { ArgMin } from './arg-min.js';
+import { Asin } from './asin.js';
+import { Asinh } from './asinh.js';
+import { Atan } from './atan.js';
+import { Atanh } from './atanh.js';
 import { AveragePool } from './average-pool.js';
 import { BatchNormalization } from './batch-normalization.js';
+import { Bernoulli } from './bernoulli.js';
+import { BiasGelu } from './microsoft/bias-gelu.js';
+import { BitShift } from './bit-shift.js';
+import { BitwiseAnd } from './bitwise-and.js';
+import { BitwiseNot } from './bitwise-not.js';
+import { BitwiseOr } from './bitwise-or.js';
+import { BitwiseXor } from './bitwise-xor.js';
 import { Cast } from './cast.js';
+import { CastLike } from './cast-like.js';
 import { Ceil } from './ceil.js';
+import { Celu } from './celu.js';
 import { Clip } from './clip.js';
 import { Concat } from './concat.js';
 import { Constant } from './constant.js';
@@ -14,6 +29,10 @@ import { ConstantOfShape } from './constant-of-shape.js';
 import { Conv } from './conv.js';
 import { ConvTranspose } from './conv-transpose.js';
 import { Cos } from './cos.js';
+import { Cosh } from './cosh.js';
+import { CumSum } from './cum-sum.js';
+import { DepthToSpace } from './depth-to-space.js';
+import { DequantizeLinear } from './dequantize-linear.js';
 import { Div } from './div.js';
 import { Dropout } from './dropout.js';
 import { Elu } from './elu.js';
@@ -21,13 +40,17 @@ import { Equal } from './equal.js';
 import { Erf } from './erf.js';
 import { Exp } from './exp.js';
 import { Expand } from './expand.js';
+import { EyeLike } from './eye-like.js';
+import { FastGelu } from './microsoft/fast-gelu.js';
 import { Flatten } from './flatten.js';
 import { Floor } from './floor.js';
 import { Gather } from './gather.js';
 import { GatherElements } from './gather-elements.js';
 import { GatherND } from './gather-nd.js';
+import { Gelu } from './gelu.js';
 import { Gemm } from './gemm.js';
 import { GlobalAveragePool } from './global-average-pool.js';
+import { GlobalLpPool } from './global-lp-pool.js';
 import { GlobalMaxPool } from './global-max-pool.js';
 import { Greater } from './greater.js';
 import { GreaterOrEqual } from './greater-or-equal.js';
@@ -36,6 +59,8 @@ import { HardSigmoid } from './hard-sigmoid.js';
 import { HardSwish } from './hard-swish.js';
 import { Identity } from './identity.js';
 import { InstanceNormalization } from './instance-normalization.js';
+import { IsInf } from './is-inf.js';
+import { IsNaN } from './is-nan.js';
 import { LayerNormalization } from './layer-normalization.js';
 import { LeakyRelu } from './leaky-relu.js';
 import { Less } from './less.js';
@@ -43,6 +68,7 @@ import { LessOrEqual } from './less-or-equal.js';
 import { Log } from './log.js';
 import { LogSoftmax } from './log-softmax.js';
 import { LpNormalization } from './lp-normalization.js';
+import { LpPool } from './lp-pool.js';
 import { LRN } from './lrn.js';
 import { MatMul } from './mat-mul.js';
 import { Max } from './max.js';
@@ -50,10 +76,13 @@ import { MaxPool } from './max-pool.js';
 import { MaxUnpool } from './max-unpool.js';
 import { Mean } from './mean.js';
 import { MeanVarianceNormalization } from './mean-variance-normalization.js';
+import { MicrosoftGelu } from './microsoft/gelu.js';
 import { Min } from './min.js';
+import { Mish } from './mish.js';
 import { Mod } from './mod.js';
 import { Mul } from './mul.js';
 import { Neg } from './neg.js';
+import { NegativeLogLikelihoodLoss } from './negative-log-likelihood-loss.js';
 import { NonZero } from './non-zero.js';
 import { Not } from './not.js';
 import { OneHot } from './one-hot.js';
@@ -61,6 +90,12 @@ import type { Operator, OperatorTable } from './operator.js';
 import { Or } from './or.js';
 import { Pad } from './pad.js';
 import { Pow } from './pow.js';
+import { PRelu } from './p-relu.js';
+import { QuickGelu } from './microsoft/quick-gelu.js';
+import { RandomNormal } from './random-normal.js';
+import { RandomNormalLike } from './random-normal-like.js';
+import { RandomUniform } from './random-uniform.js';
+import { RandomUniformLike } from './random-uniform-like.js';
 import { Range } from './range.js';
 import { Reciprocal } from './reciprocal.js';
 import { ReduceL1 } from './reduce-l1.js';
@@ -75,25 +110,39 @@ import { ReduceSum } from './reduce-sum.js';
 import { ReduceSumSquare } from './reduce-sum-square.js';
 import { Relu } from './relu.js';
 import { Reshape } from './reshape.js';
+import { ReverseSequence } from './reverse-sequence.js';
 import { RMSNormalization } from './rms-normalization.js';
 import { Round } from './round.js';
+import { Scatter } from './scatter.js';
 import { ScatterElements } from './scatter-elements.js';
 import { ScatterND } from './scatter-nd.js';
+import { Selu } from './selu.js';
 import { Shape } from './shape.js';
+import { Shrink } from './shrink.js';
 import { Sigmoid } from './sigmoid.js';
 import { Sign } from './sign.js';
 import { Sin } from './sin.js';
+import { Sinh } from './sinh.js';
 import { Size } from './size.js';
 import { Slice } from './slice.js';
 import { Softmax } from './softmax.js';
+import { SoftmaxCrossEntropyLoss } from './softmax-cross-entropy-loss.js';
 import { Softplus } from './softplus.js';
+import { Softsign } from './softsign.js';
+import { SpaceToDepth } from './space-to-depth.js';
 import { Split } from './split.js';
 import { Sqrt } from './sqrt.js';
 import { Squeeze } from './squeeze.js';
 import { Sub } from './sub.js';
 import { Sum } from './sum.js';
+import { Swish } from './swish.js';
+import { Tan } from './tan.js';
 import { Tanh } from './tanh.js';
+import { ThresholdedRelu } from './thresholded-relu.js';
+import { Tile } from './tile.js';
+import { TopK } from './top-k.js';
 import { Transpose } from './transpose.js';
+import { Trilu } from './trilu.js';
 import { Unsqueeze } from './unsqueeze.js';
 import { Where } from './where.js';
 import { Xor } from './xor.js';
@@ -101,14 +150,29 @@ import { Xor } from './xor.js';
 /** Every operator this package knows, in alphabetical order: one file each. */
 const OPERATORS: readonly Operator[] = [
   Abs,
+  Acos,
+  Acosh,
   Add,
   And,
   ArgMax,
   ArgMin,
+  Asin,
+  Asinh,
+  Atan,
+  Atanh,
   AveragePool,
   BatchNormalization,
+  Bernoulli,
+  BiasGelu,
+  BitShift,
+  BitwiseAnd,
+  BitwiseNot,
+  BitwiseOr,
+  BitwiseXor,
   Cast,
+  CastLike,
   Ceil,
+  Celu,
   Clip,
   Concat,
   Constant,
@@ -116,6 +180,10 @@ const OPERATORS: readonly Operator[] = [
   Conv,
   ConvTranspose,
   Cos,
+  Cosh,
+  CumSum,
+  DepthToSpace,
+  DequantizeLinear,
   Div,
   Dropout,
   Elu,
@@ -123,13 +191,17 @@ const OPERATORS: readonly Operator[] = [
   Erf,
   Exp,
   Expand,
+  EyeLike,
+  FastGelu,
   Flatten,
   Floor,
   Gather,
   GatherElements,
   GatherND,
+  Gelu,
   Gemm,
   GlobalAveragePool,
+  GlobalLpPool,
   GlobalMaxPool,
   Greater,
   GreaterOrEqual,
@@ -138,6 +210,8 @@ const OPERATORS: readonly Operator[] = [
   HardSwish,
   Identity,
   InstanceNormalization,
+  IsInf,
+  IsNaN,
   LayerNormalization,
   LeakyRelu,
   Less,
@@ -145,6 +219,7 @@ const OPERATORS: readonly Operator[] = [
   Log,
   LogSoftmax,
   LpNormalization,
+  LpPool,
   LRN,
   MatMul,
   Max,
@@ -152,16 +227,25 @@ const OPERATORS: readonly Operator[] = [
   MaxUnpool,
   Mean,
   MeanVarianceNormalization,
+  MicrosoftGelu,
   Min,
+  Mish,
   Mod,
   Mul,
   Neg,
+  NegativeLogLikelihoodLoss,
   NonZero,
   Not,
   OneHot,
   Or,
   Pad,
   Pow,
+  PRelu,
+  QuickGelu,
+  RandomNormal,
+  RandomNormalLike,
+  RandomUniform,
+  RandomUniformLike,
   Range,
   Reciprocal,
   ReduceL1,
@@ -176,25 +260,39 @@ const OPERATORS: readonly Operator[] = [
   ReduceSumSquare,
   Relu,
   Reshape,
+  ReverseSequence,
   RMSNormalization,
   Round,
+  Scatter,
   ScatterElements,
   ScatterND,
+  Selu,
   Shape,
+  Shrink,
   Sigmoid,
   Sign,
   Sin,
+  Sinh,
   Size,
   Slice,
   Softmax,
+  SoftmaxCrossEntropyLoss,
   Softplus,
+  Softsign,
+  SpaceToDepth,
   Split,
   Sqrt,
   Squeeze,
   Sub,
   Sum,
+  Swish,
+  Tan,
   Tanh,
+  ThresholdedRelu,
+  Tile,
+  TopK,
   Transpose,
+  Trilu,
   Unsqueeze,
   Where,
   Xor,

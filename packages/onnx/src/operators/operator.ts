@@ -1,5 +1,4 @@
 import type { Emitter } from '../graph/emitter.js';
-import type { Graph } from '../graph/graph.js';
 import type { Node } from '../graph/node.js';
 import type { Contents, Value, ValueInfo } from '../graph/value.js';
 import type { DType } from '../model/dtype.js';
@@ -20,8 +19,11 @@ export interface Operator {
   /** Shapes, dtypes and, for small integer tensors, contents of the outputs. */
   infer(ctx: InferContext): readonly ValueInfo[];
   readonly gradient: Gradient;
-  /** Rewrites a node of another accepted opset into the opset-18 form. */
-  upgrade?(ctx: UpgradeContext): void;
+  /**
+   * Brings a node of another accepted opset to the opset-18 form: by changing it in place, or by writing it out as
+   * other nodes and returning one value an output. Runs before the node's own shape rule.
+   */
+  upgrade?(ctx: UpgradeContext): readonly (Value | undefined)[] | undefined;
   /**
    * Writes the operator in terms of others, where ONNX Runtime or the target opset lacks it: one value an output.
    * Undefined leaves the node as it is. Runs after shape inference (see `decomposeNodes`).
@@ -102,11 +104,13 @@ export type DefinitionContext = Pick<
 /** Writes an operator in terms of others and returns its outputs, undefined for those that are not floats. */
 export type Definition = (ctx: DefinitionContext) => readonly (Value | undefined)[];
 
-/** What an upgrade sees. New inputs are constants from `e`; the node is changed in place. */
+/** What an upgrade sees. The inputs of the node have been inferred, the outputs not yet. */
 export interface UpgradeContext {
   readonly node: Node;
   /** Default-domain opset of the model. */
   readonly opset: number;
-  readonly graph: Graph;
+  /** Adds constants and nodes ahead of the node. */
   readonly e: Emitter;
+  /** Refuses the node. */
+  fail(what: string): never;
 }

@@ -1,7 +1,7 @@
 import type { Feeds, Session } from './session.js';
 
 /**
- * Central differences of a scalar output with respect to one float64 input, at every element. The truncation error of
+ * Central differences of a scalar output with respect to one input, at every element. In float64 the truncation error of
  * the step 1e-5 is about 1e-10, its rounding error about 1e-11.
  */
 export async function finiteDifferences(
@@ -9,8 +9,8 @@ export async function finiteDifferences(
   feeds: Feeds,
   input: string,
   output: string,
+  step = 1e-5,
 ): Promise<number[]> {
-  const step = 1e-5;
   const base = feeds[input];
   const gradient: number[] = [];
   for (let i = 0; i < base.data.length; i++) {

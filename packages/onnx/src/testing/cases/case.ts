@@ -1,7 +1,7 @@
-import type { Emitter } from '../../graph/emitter.js';
+import type { AttributeRecord, Emitter } from '../../graph/emitter.js';
 import type { Value } from '../../graph/value.js';
 
-/** One application of an operator whose gradient is compared with central differences in float64. */
+/** One application of an operator whose gradient is compared with central differences, in float64 unless said. */
 export interface Case {
   readonly name: string;
   readonly dims: readonly (readonly number[])[];
@@ -17,6 +17,14 @@ export interface Case {
    * float32, to compare with.
    */
   readonly native?: number;
+  /** ONNX Runtime has no double precision for what this needs: coarser differences in float32. */
+  readonly single?: boolean;
 }
 
 export const positive = (x: number) => Math.abs(x) + 0.2;
+
+/** Applies `op` to everything given. */
+export const apply =
+  (op: string, attributes: AttributeRecord = {}): Case['build'] =>
+  (e, ...inputs) =>
+    e.node(op, inputs, attributes);

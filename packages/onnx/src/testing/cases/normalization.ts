@@ -1,11 +1,5 @@
 import { float } from '../../graph/attribute.js';
-import { positive, type Case } from './case.js';
-
-/** Applies `op` to everything given. */
-const apply =
-  (op: string, attributes: Parameters<Parameters<Case['build']>[0]['node']>[2] = {}): Case['build'] =>
-  (e, ...inputs) =>
-    e.node(op, inputs, attributes);
+import { apply, positive, type Case } from './case.js';
 
 export const normalizationCases: readonly Case[] = [
   { name: 'LayerNormalization', dims: [[2, 3, 4], [4], [4]], build: apply('LayerNormalization'), native: 18 },

@@ -1,0 +1,4 @@
+import { bitwise } from './elementwise/bitwise.js';
+
+/** Bits shifted left or right. */
+export const BitShift = bitwise('BitShift', 11);

@@ -1,0 +1,3 @@
+import { predicate } from './elementwise/predicate.js';
+
+export const IsInf = predicate('IsInf', 10);

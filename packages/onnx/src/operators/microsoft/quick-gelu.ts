@@ -1,0 +1,14 @@
+import { composite, likeInput } from '../composite.js';
+
+/** y = x / (1 + e^(−αx)). */
+export const QuickGelu = composite({
+  op: 'QuickGelu',
+  domain: 'com.microsoft',
+  since: 1,
+  native: 'none',
+  infer: likeInput,
+  define({ e, node, input }) {
+    const gate = e.node('Sigmoid', [e.scale(input(0), node.attributes.float('alpha', 1.702))]);
+    return [e.mul(input(0), gate)];
+  },
+});
