@@ -7,7 +7,6 @@ import { decomposeNodes } from './operators/decompose.js';
 import { operators as standardOperators } from './operators/index.js';
 import type { OperatorTable } from './operators/operator.js';
 import { upgradeNodes } from './operators/upgrade.js';
-import { inferShapes } from './shape/infer.js';
 
 /**
  * The graph of a model, at the target opset and in operators that ONNX Runtime executes there, with the shape of every value
@@ -21,7 +20,6 @@ export function importGraph(model: Model, operators: OperatorTable = standardOpe
   const opset = defaultOpset(model);
   const graph = graphFromModel(model);
   upgradeNodes(graph, opset, operators);
-  inferShapes(graph, operators);
   decomposeNodes(graph, operators);
   foldShapes(graph);
   return graph;

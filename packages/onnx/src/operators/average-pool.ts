@@ -48,6 +48,7 @@ export const AveragePool: Operator = {
       );
     }
     node.attributes.delete('dilations');
+    return undefined;
   },
 };
 

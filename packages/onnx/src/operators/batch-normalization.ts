@@ -16,6 +16,18 @@ export const BatchNormalization: Operator = {
   },
   gradient: (ctx) => ctx.pullback(definition),
   decompose: (ctx) => (isTraining(ctx) ? definition(ctx) : undefined),
+  upgrade({ node, opset, fail }) {
+    if (node.attributes.int('spatial', 1) !== 1)
+      fail('has statistics for every element (spatial = 0); use one a channel');
+    node.attributes.delete('spatial');
+    // Before opset 14 it is the number of outputs that tells training from inference.
+    if (opset >= 14) return undefined;
+    if (node.outputs.slice(1).some((output) => output !== undefined)) {
+      fail(`is in the training form of opset ${opset}; export the model for inference`);
+    }
+    node.outputs.length = 1;
+    return undefined;
+  },
 };
 
 function isTraining({ node }: DefinitionContext): boolean {

@@ -31,6 +31,7 @@ export const Cast: Operator = {
     // Both only concern casts to 8-bit floats, and opset 18 does not know them.
     node.attributes.delete('saturate');
     node.attributes.delete('round_mode');
+    return undefined;
   },
 };
 

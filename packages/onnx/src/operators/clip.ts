@@ -1,5 +1,6 @@
 import type { Value } from '../graph/value.js';
 import type { Operator } from './operator.js';
+import { floatToInput } from './upgrade.js';
 
 /**
  * y = min(max(x, low), high), a bound left out being infinite. The cotangent goes to x where it lies within the bounds
@@ -25,5 +26,11 @@ export const Clip: Operator = {
       to(1, below && crossed ? e.and(below, e.not(crossed)) : below),
       to(2, above && crossed ? e.node('Or', [above, crossed]) : above),
     ];
+  },
+  upgrade(ctx) {
+    if (ctx.opset >= 11) return undefined;
+    floatToInput(ctx, 'min', 1);
+    floatToInput(ctx, 'max', 2);
+    return undefined;
   },
 };

@@ -2,6 +2,7 @@ import { OnnxError } from '../error.js';
 import { Emitter } from '../graph/emitter.js';
 import type { Graph } from '../graph/graph.js';
 import { Node } from '../graph/node.js';
+import type { Value } from '../graph/value.js';
 import { inferNode } from '../shape/infer.js';
 import type { DefinitionContext, OperatorTable } from './operator.js';
 
@@ -22,21 +23,24 @@ export function decomposeNodes(graph: Graph, operators: OperatorTable): void {
       graph.addNode(node);
       continue;
     }
-    node.outputs.forEach((output, i) => {
-      if (output === undefined) return;
-      const result = results[i];
-      if (result === undefined) {
-        throw new OnnxError(
-          'unsupported-operator',
-          `${node.label}: its output ${i} ('${output.name}') is not supported`,
-        );
-      }
-      const name = `${node.name}/output_${i}`;
-      graph.addNode(new Node({ name, op: 'Identity', inputs: [result], outputs: [output] }));
-      output.shape ??= result.shape;
-      output.contents ??= result.contents;
-    });
+    standIn(e, node, results);
   }
+}
+
+/** Gives the outputs of a node, which is itself left out of the graph, to the values that stand in for them. */
+export function standIn({ graph }: Emitter, node: Node, results: readonly (Value | undefined)[]): void {
+  node.outputs.forEach((output, i) => {
+    if (output === undefined) return;
+    const result = results[i];
+    if (result === undefined) {
+      throw new OnnxError('unsupported-operator', `${node.label}: its output ${i} ('${output.name}') is not supported`);
+    }
+    const name = `${node.name}/output_${i}`;
+    graph.addNode(new Node({ name, op: 'Identity', inputs: [result], outputs: [output] }));
+    output.dtype ??= result.dtype;
+    output.shape ??= result.shape;
+    output.contents ??= result.contents;
+  });
 }
 
 function definitionContext(node: Node, e: Emitter): DefinitionContext {

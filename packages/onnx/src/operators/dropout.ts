@@ -1,6 +1,7 @@
 import type { Value } from '../graph/value.js';
 import type { Tensor } from '../model/tensor.js';
 import type { GradientContext, Operator } from './operator.js';
+import { setInput } from './upgrade.js';
 
 /**
  * In training, each element is 0 with probability `ratio` (default 0.5), else scaled by 1 / (1 − ratio); otherwise
@@ -22,6 +23,14 @@ export const Dropout: Operator = {
     const scaled = e.mul(kept, keptScale(ctx, dy));
     // Outside training the mask is all true, but nothing was scaled.
     return [training === true ? scaled : e.where(ctx.input(2), scaled, dy)];
+  },
+  upgrade(ctx) {
+    const { node, opset, e } = ctx;
+    const ratio = node.attributes.float('ratio');
+    if (opset >= 12 || ratio === undefined) return undefined;
+    setInput(ctx, 1, e.scalar(ratio, 'float32'));
+    node.attributes.delete('ratio');
+    return undefined;
   },
 };
 

@@ -1,4 +1,5 @@
 import type { Operator } from './operator.js';
+import { softmaxOfMatrix } from './softmax-of-matrix.js';
 
 /** y = x − ln Σ eˣ over one axis; dx = dy − eʸ Σ dy. */
 export const LogSoftmax: Operator = {
@@ -14,4 +15,5 @@ export const LogSoftmax: Operator = {
     const total = e.reduceSum(dy, [ctx.node.attributes.int('axis', -1)], { keepdims: true });
     return [e.sub(dy, e.mul(e.exp(y), total))];
   },
+  upgrade: softmaxOfMatrix,
 };

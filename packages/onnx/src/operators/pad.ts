@@ -3,6 +3,7 @@ import type { Value } from '../graph/value.js';
 import { addDims, isStatic, type Dim } from '../shape/dim.js';
 import { normalizeAxis } from '../shape/shape.js';
 import type { GradientContext, InferContext, Operator } from './operator.js';
+import { floatToInput, intsToInput } from './upgrade.js';
 
 /**
  * Puts elements before and after a value along some axes: a constant (0 unless given), the border repeated ("edge"), or
@@ -26,6 +27,12 @@ export const Pad: Operator = {
   gradient(ctx) {
     const mode = ctx.node.attributes.string('mode', 'constant');
     return mode === 'constant' ? constantGradient(ctx) : [ctx.needs(0) ? foldBack(ctx, FOLDS[mode]) : undefined];
+  },
+  upgrade(ctx) {
+    if (ctx.opset >= 11) return undefined;
+    intsToInput(ctx, 'pads', 1);
+    floatToInput(ctx, 'value', 2);
+    return undefined;
   },
 };
 

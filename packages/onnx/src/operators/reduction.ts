@@ -2,6 +2,7 @@ import type { Emitter } from '../graph/emitter.js';
 import type { Value } from '../graph/value.js';
 import type { Dim } from '../shape/dim.js';
 import { axesFromInput } from './axes.js';
+import { intsToInput } from './upgrade.js';
 import type { GradientContext, InferContext, Operator } from './operator.js';
 
 /** What the derivative of a reduction y = f(x) over some axes is written with. */
@@ -31,12 +32,10 @@ export function reduction(op: string, since: number, derivative: (gradient: Redu
       const dx = derivative({ e, x, y: () => restore(ctx.output()), dy: restore(ctx.grad()), ctx });
       return [e.expandLike(dx, x)];
     },
-    upgrade({ node, opset, e }) {
+    upgrade(ctx) {
       // Before opset 18 (13 for ReduceSum) the axes were an attribute.
-      const axes = node.attributes.ints('axes');
-      if (opset >= since || axes === undefined) return;
-      node.attributes.delete('axes');
-      node.inputs[1] = e.int64(axes);
+      if (ctx.opset < since) intsToInput(ctx, 'axes', 1);
+      return undefined;
     },
   };
 }

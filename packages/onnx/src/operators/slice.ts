@@ -16,6 +16,7 @@ import {
 } from '../shape/dim.js';
 import { normalizeAxis, type Shape } from '../shape/shape.js';
 import type { GradientContext, InferContext, Operator } from './operator.js';
+import { intsToInput } from './upgrade.js';
 
 /** Every |step|-th element of a range along some axes; a negative step walks backwards. */
 export const Slice: Operator = {
@@ -41,6 +42,11 @@ export const Slice: Operator = {
     const ranges = readRanges(ctx, ctx.shape(ctx.input(0)));
     const dx = (ranges && spread(ctx, ranges)) ?? scatter(ctx);
     return [ctx.e.assume(dx, ctx.shape(ctx.input(0)))];
+  },
+  upgrade(ctx) {
+    if (ctx.opset >= 10) return undefined;
+    for (const [i, name] of ['starts', 'ends', 'axes'].entries()) intsToInput(ctx, name, i + 1);
+    return undefined;
   },
 };
 

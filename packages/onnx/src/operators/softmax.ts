@@ -1,4 +1,5 @@
 import type { Operator } from './operator.js';
+import { softmaxOfMatrix } from './softmax-of-matrix.js';
 
 /** y = eˣ / Σ eˣ over one axis; dx = y (dy − Σ dy y). */
 export const Softmax: Operator = {
@@ -15,4 +16,5 @@ export const Softmax: Operator = {
     const inner = e.reduceSum(e.mul(dy, y), [axis], { keepdims: true });
     return [e.mul(y, e.sub(dy, inner))];
   },
+  upgrade: softmaxOfMatrix,
 };

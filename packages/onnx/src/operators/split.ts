@@ -1,5 +1,6 @@
 import { ceilDivideDims, subtractDims, multiplyDims } from '../shape/dim.js';
 import type { Operator } from './operator.js';
+import { intsToInput } from './upgrade.js';
 
 /** Cuts a value along one axis into pieces of given sizes, or into `num_outputs` equal ones (the last may be smaller). */
 export const Split: Operator = {
@@ -22,7 +23,10 @@ export const Split: Operator = {
     const parts = ctx.node.outputs.map((_, i) => ctx.grad(i));
     return [ctx.e.assume(ctx.e.concat(parts, ctx.node.attributes.int('axis', 0)), ctx.shape(ctx.input(0)))];
   },
-  upgrade({ node, opset }) {
+  upgrade(ctx) {
+    const { node, opset } = ctx;
+    if (opset < 13) intsToInput(ctx, 'split', 1);
     if (opset < 18 && node.inputs[1] === undefined) node.attributes.set('num_outputs', node.outputs.length);
+    return undefined;
   },
 };

@@ -1,6 +1,7 @@
 import { differentDims, isStatic } from '../shape/dim.js';
 import { axesFromInput } from './axes.js';
 import type { InferContext, Operator } from './operator.js';
+import { intsToInput } from './upgrade.js';
 
 /** Removes axes of length 1: those given, or all. */
 export const Squeeze: Operator = {
@@ -12,6 +13,10 @@ export const Squeeze: Operator = {
     return [{ dtype: ctx.dtype(0), shape, contents: ctx.contents(0) }];
   },
   gradient: (ctx) => [ctx.e.reshapeLike(ctx.grad(), ctx.input(0))],
+  upgrade(ctx) {
+    if (ctx.opset < 13) intsToInput(ctx, 'axes', 1);
+    return undefined;
+  },
 };
 
 function squeezedAxes(ctx: InferContext): readonly number[] {

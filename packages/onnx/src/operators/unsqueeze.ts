@@ -1,6 +1,7 @@
 import type { Dim } from '../shape/dim.js';
 import { axesFromInput } from './axes.js';
 import type { Operator } from './operator.js';
+import { intsToInput } from './upgrade.js';
 
 /** Inserts axes of length 1. */
 export const Unsqueeze: Operator = {
@@ -14,4 +15,8 @@ export const Unsqueeze: Operator = {
     return [{ dtype: ctx.dtype(0), shape, contents: rank <= 1 ? ctx.contents(0) : undefined }];
   },
   gradient: (ctx) => [ctx.e.reshapeLike(ctx.grad(), ctx.input(0))],
+  upgrade(ctx) {
+    if (ctx.opset < 13) intsToInput(ctx, 'axes', 1);
+    return undefined;
+  },
 };

@@ -1,10 +1,58 @@
+import { OnnxError } from '../error.js';
 import { Emitter } from '../graph/emitter.js';
 import type { Graph } from '../graph/graph.js';
-import type { OperatorTable } from './operator.js';
+import type { Node } from '../graph/node.js';
+import { inferNode, inferShapes } from '../shape/infer.js';
+import { standIn } from './decompose.js';
+import type { OperatorTable, UpgradeContext } from './operator.js';
 
-/** Brings every node of a graph from the model's opset to the target opset. Runs before shape inference. */
+/**
+ * Brings every node of a graph from the model's opset to the target opset and infers all shapes, node by node: what a
+ * node of an older opset means can depend on the shapes of its inputs.
+ *
+ * @throws {OnnxError} as `inferShapes`; `unsupported-operator` for a form that the target opset cannot express
+ */
 export function upgradeNodes(graph: Graph, opset: number, operators: OperatorTable): void {
-  // Upgrades only add constants, for which nothing needs to be inferred.
-  const e = new Emitter(graph, () => undefined);
-  for (const node of [...graph.nodes]) operators.get(node.key)?.upgrade?.({ node, opset, graph, e });
+  const e = new Emitter(graph, (node) => {
+    inferNode(graph, node, operators);
+  });
+  inferShapes(graph, operators, (node) => {
+    const upgrade = operators.get(node.key)?.upgrade;
+    const results =
+      upgrade && e.named(node.name, () => upgrade({ node, opset, e, fail: (what) => refuse(node, what) }));
+    if (results === undefined) return false;
+    standIn(e, node, results);
+    return true;
+  });
+}
+
+function refuse(node: Node, what: string): never {
+  throw new OnnxError('unsupported-operator', `${node.label} ${what}`);
+}
+
+/** Puts a value at an input of a node; inputs before it that the node does not list count as left out. */
+export function setInput(
+  { node }: UpgradeContext,
+  index: number,
+  value: UpgradeContext['node']['inputs'][number],
+): void {
+  while (node.inputs.length < index) node.inputs.push(undefined);
+  node.inputs[index] = value;
+}
+
+/** Turns an INTS attribute (or an INT) into the int64 vector that later opsets take as an input. */
+export function intsToInput(ctx: UpgradeContext, attribute: string, index: number): void {
+  const { node, e } = ctx;
+  if (!node.attributes.has(attribute)) return;
+  setInput(ctx, index, e.int64(node.attributes.ints(attribute, [])));
+  node.attributes.delete(attribute);
+}
+
+/** Turns a FLOAT attribute into the scalar, of the dtype of the first input, that later opsets take as an input. */
+export function floatToInput(ctx: UpgradeContext, attribute: string, index: number): void {
+  const { node, e } = ctx;
+  const value = node.attributes.float(attribute);
+  if (value === undefined) return;
+  setInput(ctx, index, e.scalar(value, node.inputs[0]?.dtype ?? 'float32'));
+  node.attributes.delete(attribute);
 }

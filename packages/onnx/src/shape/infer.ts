@@ -9,19 +9,29 @@ import { broadcastShapes, differentShapes, normalizeAxis, printShape, type Shape
 /**
  * Fills in dtype, shape and contents of every value of a graph, walking the nodes in order.
  *
+ * @param rewrite sees every node before its shapes are inferred and may append nodes to the graph, which come ahead of
+ * it; true when these replace it
  * @throws {OnnxError} `unsupported-operator` listing every node whose operator is not in the table (all at once);
  * `unknown-shape` or `invalid-node` naming the node whose shape rule failed.
  */
-export function inferShapes(graph: Graph, operators: OperatorTable): void {
+export function inferShapes(
+  graph: Graph,
+  operators: OperatorTable,
+  rewrite: (node: Node) => boolean = () => false,
+): void {
   const unsupported: Problem[] = [];
   /** Outputs of unsupported nodes and what depends on them: nothing can be said about these. */
   const dark = new Set<Value>();
-  for (const node of graph.nodes) {
+  const nodes = graph.nodes;
+  graph.nodes = [];
+  for (const node of nodes) {
     const isUnsupported = !operators.has(node.key);
     if (isUnsupported) unsupported.push(unsupportedOperator(node));
     if (isUnsupported || node.inputs.some((input) => input !== undefined && dark.has(input))) {
       for (const output of node.outputs) if (output !== undefined) dark.add(output);
-    } else {
+      graph.addNode(node);
+    } else if (!rewrite(node)) {
+      graph.addNode(node);
       inferNode(graph, node, operators);
     }
   }
