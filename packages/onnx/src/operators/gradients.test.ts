@@ -14,6 +14,7 @@ import { layoutCases } from '../testing/cases/layout.js';
 import { lossCases } from '../testing/cases/loss.js';
 import { normalizationCases } from '../testing/cases/normalization.js';
 import { quantizationCases } from '../testing/cases/quantization.js';
+import { recurrentCases } from '../testing/cases/recurrent.js';
 import { unaryCases } from '../testing/cases/unary.js';
 import { randomNumbers, relativeError } from '../testing/compare.js';
 import { finiteDifferences } from '../testing/finite-differences.js';
@@ -211,14 +212,16 @@ const CASES: readonly Case[] = [
   ...activationCases,
   ...layoutCases,
   ...quantizationCases,
+  ...recurrentCases,
   ...lossCases,
 ];
 
 /** The graph of a case as it is built. */
-function application({ dims, build }: Case, dtype: 'float32' | 'float64', free = false) {
+function application({ dims, build, free: only }: Case, dtype: 'float32' | 'float64', free = false) {
   const graph = new Graph('test');
   const e = emitterOf(graph);
-  const dimension = (length: number): Dim => (free && length !== 1 ? symbol(`d${length}`) : length);
+  const dimension = (length: number): Dim =>
+    free && length !== 1 && length === (only ?? length) ? symbol(`d${length}`) : length;
   const inputs = dims.map((shape, i) => graph.addInput(`x${i}`, { dtype, shape: shape.map(dimension) }));
   return { graph, e, inputs, y: build(e, ...inputs) };
 }

@@ -55,9 +55,11 @@ import { GlobalMaxPool } from './global-max-pool.js';
 import { Greater } from './greater.js';
 import { GreaterOrEqual } from './greater-or-equal.js';
 import { GroupNormalization } from './group-normalization.js';
+import { GRU } from './recurrent/gru.js';
 import { HardSigmoid } from './hard-sigmoid.js';
 import { HardSwish } from './hard-swish.js';
 import { Identity } from './identity.js';
+import { If } from './if.js';
 import { InstanceNormalization } from './instance-normalization.js';
 import { IsInf } from './is-inf.js';
 import { IsNaN } from './is-nan.js';
@@ -70,6 +72,7 @@ import { LogSoftmax } from './log-softmax.js';
 import { LpNormalization } from './lp-normalization.js';
 import { LpPool } from './lp-pool.js';
 import { LRN } from './lrn.js';
+import { LSTM } from './recurrent/lstm.js';
 import { MatMul } from './mat-mul.js';
 import { Max } from './max.js';
 import { MaxPool } from './max-pool.js';
@@ -112,6 +115,7 @@ import { Relu } from './relu.js';
 import { Reshape } from './reshape.js';
 import { ReverseSequence } from './reverse-sequence.js';
 import { RMSNormalization } from './rms-normalization.js';
+import { RNN } from './recurrent/rnn.js';
 import { Round } from './round.js';
 import { Scatter } from './scatter.js';
 import { ScatterElements } from './scatter-elements.js';
@@ -206,9 +210,11 @@ const OPERATORS: readonly Operator[] = [
   Greater,
   GreaterOrEqual,
   GroupNormalization,
+  GRU,
   HardSigmoid,
   HardSwish,
   Identity,
+  If,
   InstanceNormalization,
   IsInf,
   IsNaN,
@@ -221,6 +227,7 @@ const OPERATORS: readonly Operator[] = [
   LpNormalization,
   LpPool,
   LRN,
+  LSTM,
   MatMul,
   Max,
   MaxPool,
@@ -262,6 +269,7 @@ const OPERATORS: readonly Operator[] = [
   Reshape,
   ReverseSequence,
   RMSNormalization,
+  RNN,
   Round,
   Scatter,
   ScatterElements,

@@ -1,3 +1,4 @@
+import type { GraphProto } from 'onnx-buf';
 import type { Emitter } from '../graph/emitter.js';
 import type { Node } from '../graph/node.js';
 import type { Contents, Value, ValueInfo } from '../graph/value.js';
@@ -16,6 +17,8 @@ export interface Operator {
   readonly domain?: string;
   /** The opset that introduced the form handled here, which is the form of the target opset 18. */
   readonly since: number;
+  /** What is not supported, for the table of operators. */
+  readonly notes?: string;
   /** Shapes, dtypes and, for small integer tensors, contents of the outputs. */
   infer(ctx: InferContext): readonly ValueInfo[];
   readonly gradient: Gradient;
@@ -111,6 +114,8 @@ export interface UpgradeContext {
   readonly opset: number;
   /** Adds constants and nodes ahead of the node. */
   readonly e: Emitter;
+  /** Writes out the nodes of a subgraph without inputs; returns what it outputs. */
+  inline(body: GraphProto): readonly Value[];
   /** Refuses the node. */
   fail(what: string): never;
 }

@@ -10,6 +10,8 @@ export interface Case {
   readonly domain?: (x: number) => number;
   /** Dimensions of length 1 stay fixed always; with true, all stay. */
   readonly fixed?: boolean;
+  /** The only length that becomes a free dimension. */
+  readonly free?: number;
   /** The shape of the result, where it is known at run time only. */
   readonly size?: readonly number[];
   /**

@@ -1,0 +1,76 @@
+import type { AttributeRecord } from '../../graph/emitter.js';
+import { Tensor } from '../../model/tensor.js';
+import type { Case } from './case.js';
+
+const [time, batch, input, hidden] = [3, 5, 2, 4];
+const GATES = { LSTM: 4, GRU: 3, RNN: 1 } as const;
+
+interface Options {
+  readonly attributes?: AttributeRecord;
+  readonly directions?: 1 | 2;
+  /** Biases and initial states, or neither. */
+  readonly complete?: boolean;
+  readonly peepholes?: boolean;
+  readonly lengths?: readonly number[];
+}
+
+/** All outputs of a recurrent operator, side by side. */
+function recurrentCase(op: keyof typeof GATES, what: string, options: Options = {}): Case {
+  const { attributes = {}, directions = 1, complete = true, peepholes = false, lengths } = options;
+  const rows = GATES[op] * hidden;
+  const batchFirst = attributes.layout === 1;
+  const state = batchFirst ? [batch, directions, hidden] : [directions, batch, hidden];
+  const outputs = op === 'LSTM' ? 3 : 2;
+  return {
+    name: `${op}${what}`,
+    dims: [
+      batchFirst ? [batch, time, input] : [time, batch, input],
+      [directions, rows, input],
+      [directions, rows, hidden],
+      ...(complete ? [[directions, 2 * rows], state, ...(op === 'LSTM' ? [state] : [])] : []),
+      ...(peepholes ? [[directions, 3 * hidden]] : []),
+    ],
+    build(e, x, w, r, ...rest) {
+      const vector = lengths && e.constant(Tensor.of('int32', [lengths.length], Int32Array.from(lengths)));
+      const [bias, h, c] = complete ? rest : [];
+      const list = [x, w, r, bias, vector, h, op === 'LSTM' ? c : undefined, peepholes ? rest.at(-1) : undefined];
+      while (list.at(-1) === undefined) list.pop();
+      const all = e.nodes(op, list, { hidden_size: hidden, ...attributes }, outputs);
+      return e.concat(
+        all.map((value) => e.reshape(value, [-1])),
+        0,
+      );
+    },
+    free: batch,
+    // ONNX Runtime does not execute layout 1.
+    ...(batchFirst ? {} : { native: 18 }),
+  };
+}
+
+export const recurrentCases: readonly Case[] = [
+  ...(['LSTM', 'GRU', 'RNN'] as const).flatMap((op) => [
+    recurrentCase(op, ''),
+    recurrentCase(op, ' without biases and states', { complete: false }),
+    recurrentCase(op, ', backwards', { attributes: { direction: 'reverse' } }),
+    recurrentCase(op, ' in both directions', { attributes: { direction: 'bidirectional' }, directions: 2 }),
+    recurrentCase(op, ' in both directions over sequences of several lengths', {
+      attributes: { direction: 'bidirectional' },
+      directions: 2,
+      lengths: [3, 1, 2, 3, 1],
+    }),
+    recurrentCase(op, ' in both directions, batch first', {
+      attributes: { direction: 'bidirectional', layout: 1 },
+      directions: 2,
+    }),
+  ]),
+  recurrentCase('LSTM', ' with peepholes', { peepholes: true }),
+  recurrentCase('LSTM', ' with coupled gates', { attributes: { input_forget: 1 } }),
+  recurrentCase('LSTM', ' with other activations', { attributes: { activations: ['Tanh', 'Relu', 'Sigmoid'] } }),
+  recurrentCase('GRU', ' with the reset after the product', { attributes: { linear_before_reset: 1 } }),
+  recurrentCase('GRU', ' with the reset after the product, both ways without biases', {
+    attributes: { linear_before_reset: 1, direction: 'bidirectional' },
+    directions: 2,
+    complete: false,
+  }),
+  recurrentCase('RNN', ' with another activation', { attributes: { activations: ['Relu'] } }),
+];
