@@ -323,7 +323,7 @@ const attacks: readonly (readonly [name: string, code: StateFileErrorCode, forge
   ],
   [
     'a hyperparameter that overflows',
-    'invalid-document',
+    'non-finite',
     { documentText: JSON.stringify(document).replace('0.001', '1e999') },
   ],
   [
@@ -333,7 +333,7 @@ const attacks: readonly (readonly [name: string, code: StateFileErrorCode, forge
   ],
   [
     'a step that overflows',
-    'invalid-document',
+    'non-finite',
     { documentText: JSON.stringify(document).replace('"step":3', '"step":1e999') },
   ],
   ['a negative step', 'invalid-document', { document: { ...document, step: -1 } }],

@@ -20,7 +20,8 @@ const NATURAL = /^(?:0|[1-9][0-9]*)$/;
 
 /**
  * Reads JSON strictly, piece by piece, so that the caller checks every piece as it comes and nothing large is built
- * before it is known to be right. Unlike `JSON.parse` it refuses repeated keys, half surrogate pairs and deep nesting.
+ * before it is known to be right. Unlike `JSON.parse` it refuses repeated keys, half surrogate pairs, numbers that
+ * overflow and deep nesting.
  */
 export class JsonReader {
   readonly #text: string;
@@ -127,7 +128,9 @@ export class JsonReader {
     const start = this.#index;
     const token = this.#numberToken();
     if (!NUMBER.test(token)) this.#fail('invalid-json', `expected a value, found ${token || this.#found()}`, start);
-    return Number(token);
+    const value = Number(token);
+    if (!Number.isFinite(value)) this.#fail('non-finite', `${token} is infinite as a double`, start);
+    return value;
   }
 
   /** Nothing but white space may follow. */
