@@ -1,10 +1,18 @@
-import { fromBinary, toBinary } from '@bufbuild/protobuf';
+import { create, fromBinary, toBinary } from '@bufbuild/protobuf';
 import { ModelProtoSchema, type GraphProto, type ModelProto } from 'onnx-buf';
 import { OnnxError } from '../error.js';
+import { loadExternalData } from './external-data.js';
+import { inlineFunctions } from './inline-functions.js';
+import { liftConstants, widenWeights } from './weights.js';
 
-/** An ONNX model as its file says it, every field kept. */
+/** An ONNX model. */
 export interface Model {
+  /** As its file says it, every field kept. */
   readonly proto: ModelProto;
+  /**
+   * The graph to work with: the functions of the model inlined, its weights in initializers, whether they were in
+   * Constant nodes, in files beside the model or in half precision. The graph of the file where none of this applies.
+   */
   readonly graph: GraphProto;
   /** Where it came from, for messages: a path, or 'model' for bytes. */
   readonly source: string;
@@ -13,14 +21,37 @@ export interface Model {
 /**
  * Reads a model from a file or from bytes.
  *
- * @throws {OnnxError} `file-not-found`, `truncated-file` (the protobuf message ends early) or `not-onnx`.
+ * @throws {OnnxError} `file-not-found`, `truncated-file` (the protobuf message ends early), `not-onnx`,
+ * `external-data` for weights in another file that cannot be read, or `invalid-model`.
  */
 export async function readModel(source: string | Uint8Array): Promise<Model> {
-  return typeof source === 'string' ? parseModel(await readBytes(source), source) : parseModel(source);
+  if (typeof source !== 'string') return parseModel(source);
+  const { proto, graph } = parseProto(await readBytes(source), source);
+  const { dirname } = await import('node:path');
+  return toModel(proto, await loadExternalData(graph, dirname(source)), source);
 }
 
-/** As {@link readModel}, for bytes already in memory. Tensors refer to `bytes` and do not copy them. */
+/**
+ * As {@link readModel}, for bytes already in memory. Tensors refer to `bytes` and do not copy them; those in other files
+ * are an error once they are needed.
+ */
 export function parseModel(bytes: Uint8Array, source = 'model'): Model {
+  const { proto, graph } = parseProto(bytes, source);
+  return toModel(proto, graph, source);
+}
+
+function toModel(written: ModelProto, loaded: GraphProto, source: string): Model {
+  const whole =
+    loaded === written.graph ? written : Object.assign(create(ModelProtoSchema), written, { graph: loaded });
+  const inlined = inlineFunctions(whole, source);
+  const graph = widenWeights(liftConstants(inlined.graph ?? loaded));
+  // Inlined nodes may be of domains that only the functions imported.
+  const { opsetImport } = inlined;
+  const proto = inlined === whole ? written : Object.assign(create(ModelProtoSchema), written, { opsetImport });
+  return { proto, graph, source };
+}
+
+function parseProto(bytes: Uint8Array, source: string): { proto: ModelProto; graph: GraphProto } {
   const notOnnx = (why: string, cause?: unknown) =>
     new OnnxError('not-onnx', `${source} is not an ONNX model: ${why}`, cause === undefined ? {} : { cause });
   if (bytes.length === 0) throw new OnnxError('truncated-file', `${source} is empty; write the model again`);
@@ -46,7 +77,7 @@ export function parseModel(bytes: Uint8Array, source = 'model'): Model {
       `${source} has no ${missing}: it was cut short after ${bytes.length} bytes, or its writer failed; write it again`,
     );
   }
-  return { proto, graph: proto.graph, source };
+  return { proto, graph: proto.graph };
 }
 
 /** The bytes of a model. Reading and writing loses nothing, unknown fields included. */

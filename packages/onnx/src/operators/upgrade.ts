@@ -1,6 +1,8 @@
+import type { GraphProto } from 'onnx-buf';
 import { OnnxError } from '../error.js';
 import { Emitter } from '../graph/emitter.js';
 import type { Graph } from '../graph/graph.js';
+import { inlinedNodes } from '../graph/inline.js';
 import type { Node } from '../graph/node.js';
 import { inferNode, inferShapes } from '../shape/infer.js';
 import { standIn } from './decompose.js';
@@ -16,14 +18,24 @@ export function upgradeNodes(graph: Graph, opset: number, operators: OperatorTab
   const e = new Emitter(graph, (node) => {
     inferNode(graph, node, operators);
   });
-  inferShapes(graph, operators, (node) => {
+  const rewrite = (node: Node): boolean => {
     const upgrade = operators.get(node.key)?.upgrade;
-    const results =
-      upgrade && e.named(node.name, () => upgrade({ node, opset, e, fail: (what) => refuse(node, what) }));
+    const inline = (body: GraphProto) => {
+      const { nodes, outputs } = inlinedNodes(graph, body, node.name);
+      for (const inner of nodes) {
+        if (operators.has(inner.key) && rewrite(inner)) continue;
+        graph.addNode(inner);
+        inferNode(graph, inner, operators);
+      }
+      return outputs;
+    };
+    const context = { node, opset, e, inline, fail: (what: string) => refuse(node, what) };
+    const results = upgrade && e.named(node.name, () => upgrade(context));
     if (results === undefined) return false;
     standIn(e, node, results);
     return true;
-  });
+  };
+  inferShapes(graph, operators, rewrite);
 }
 
 function refuse(node: Node, what: string): never {

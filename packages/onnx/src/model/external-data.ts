@@ -1,0 +1,83 @@
+import { create } from '@bufbuild/protobuf';
+import {
+  GraphProtoSchema,
+  TensorProto_DataLocation,
+  TensorProtoSchema,
+  type GraphProto,
+  type TensorProto,
+} from 'onnx-buf';
+import { OnnxError } from '../error.js';
+
+const isExternal = ({ dataLocation }: TensorProto) => dataLocation === TensorProto_DataLocation.EXTERNAL;
+
+/**
+ * A graph whose initializers hold their elements, read one by one from the files beside the model that they refer to.
+ * The graph itself when there is nothing to read.
+ *
+ * @param folder that of the model file; what lies outside is not read
+ * @throws {OnnxError} `external-data` naming the tensor and the file
+ */
+export async function loadExternalData(graph: GraphProto, folder: string): Promise<GraphProto> {
+  if (!graph.initializer.some(isExternal)) return graph;
+  const initializer: TensorProto[] = [];
+  for (const tensor of graph.initializer) {
+    initializer.push(isExternal(tensor) ? await loadTensor(tensor, folder) : tensor);
+  }
+  return Object.assign(create(GraphProtoSchema), graph, { initializer });
+}
+
+async function loadTensor(tensor: TensorProto, folder: string): Promise<TensorProto> {
+  const entries = new Map(tensor.externalData.map(({ key, value }) => [key, value]));
+  const location = entries.get('location') ?? '';
+  const fail = (what: string, cause?: unknown) =>
+    new OnnxError('external-data', `tensor '${tensor.name}' keeps its elements in '${location}', ${what}`, {
+      ...(cause === undefined ? {} : { cause }),
+    });
+  const { open, realpath } = await import('node:fs/promises');
+  const { isAbsolute, join, relative, sep } = await import('node:path');
+  const outside = (path: string) => isAbsolute(path) || path.split(sep).includes('..');
+  if (location === '' || location.includes('\0') || outside(location)) {
+    throw fail('which does not lie in the folder of the model; such files are not read');
+  }
+  const path = join(folder, location);
+  let file;
+  try {
+    // A link out of the folder is as good as a path out of it.
+    if (outside(relative(await realpath(folder), await realpath(path)))) {
+      throw fail('a link out of the folder of the model; such files are not read');
+    }
+    file = await open(path);
+  } catch (cause) {
+    if (cause instanceof OnnxError) throw cause;
+    throw fail(`but ${path} cannot be opened; keep the files of a model together`, cause);
+  }
+  try {
+    const stat = await file.stat();
+    if (!stat.isFile()) throw fail('which is no file');
+    const offset = toCount(entries.get('offset') ?? '0');
+    const length = toCount(entries.get('length') ?? String(stat.size - (offset ?? 0)));
+    if (offset === undefined || length === undefined) throw fail('at an offset or length that is no number');
+    if (offset + length > stat.size) {
+      throw fail(`which has ${stat.size} bytes, fewer than the ${offset + length} needed; copy or download it again`);
+    }
+    const rawData = new Uint8Array(length);
+    let done = 0;
+    while (done < length) {
+      const { bytesRead } = await file.read(rawData, done, length - done, offset + done);
+      if (bytesRead === 0) throw fail('which ended while it was read');
+      done += bytesRead;
+    }
+    return Object.assign(create(TensorProtoSchema), tensor, {
+      rawData,
+      externalData: [],
+      dataLocation: TensorProto_DataLocation.DEFAULT,
+    });
+  } finally {
+    await file.close();
+  }
+}
+
+function toCount(text: string): number | undefined {
+  const count = /^\d+$/.test(text) ? Number(text) : NaN;
+  return Number.isSafeInteger(count) ? count : undefined;
+}

@@ -1,0 +1,309 @@
+import { create } from '@bufbuild/protobuf';
+import {
+  AttributeProto_AttributeType,
+  AttributeProtoSchema,
+  FunctionProtoSchema,
+  NodeProtoSchema,
+  OperatorSetIdProtoSchema,
+  StringStringEntryProtoSchema,
+  TensorProto_DataLocation,
+  type ModelProto,
+} from 'onnx-buf';
+import { mkdir, mkdtemp, rm, symlink, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { checkModel } from '../check/check-model.js';
+import { attribute } from '../graph/attribute.js';
+import { Emitter } from '../graph/emitter.js';
+import { Graph } from '../graph/graph.js';
+import { graphToProto, modelFromGraph } from '../graph/to-model.js';
+import { importGraph } from '../import.js';
+import { initialParameters } from '../training/trained-model.js';
+import { float32, runGraph, Session } from '../testing/session.js';
+import { dtypeCode } from './dtype.js';
+import { parseModel, readModel, writeModel, type Model } from './model.js';
+import { Tensor } from './tensor.js';
+
+const x = float32([2, 2], [1, -2, 3, 0.5]);
+const weight = () => Tensor.of('float32', [2, 2], Float32Array.of(1, 2, 3, 4));
+const node = (opType: string, input: string[], output: string[], more: object = {}) =>
+  create(NodeProtoSchema, { opType, input, output, name: `${opType}_node`, ...more });
+
+/** y = x · w, changed by `edit` into what is tested. */
+function written(edit: (proto: ModelProto) => void): Uint8Array {
+  const graph = new Graph('test');
+  const e = new Emitter(graph, () => undefined);
+  const input = graph.addInput('x', { dtype: 'float32', shape: [2, 2] });
+  const y = e.node('MatMul', [input, graph.addInitializer('w', weight())]);
+  y.dtype = 'float32';
+  graph.rename(y, 'y');
+  graph.outputs.push(y);
+  const proto = modelFromGraph(graph);
+  edit(proto);
+  return writeModel(proto);
+}
+
+function graphOf(proto: ModelProto) {
+  if (proto.graph === undefined) throw new Error('the model has a graph');
+  return proto.graph;
+}
+
+/** What stock ONNX Runtime computes from the file, and from the graph that we make of it. */
+async function bothResults(bytes: Uint8Array, model: Model = parseModel(bytes)) {
+  const session = await Session.fromBytes(bytes);
+  const { y: expected } = await session.run({ x });
+  await session.release();
+  const { y: actual } = await runGraph(importGraph(model), { x });
+  return { expected, actual };
+}
+
+const trained = (model: Model) =>
+  checkModel(model)
+    .parameters.filter(({ selected }) => selected)
+    .map(({ name }) => name);
+
+describe('weights in Constant nodes', () => {
+  const bytes = written((proto) => {
+    const graph = graphOf(proto);
+    graph.initializer = [];
+    graph.node.unshift(
+      node('Constant', [], ['w'], { attribute: [attribute('value', weight())] }),
+      node('Constant', [], ['one'], { attribute: [attribute('value', Tensor.scalar('float32', 1))] }),
+    );
+  });
+
+  test('are parameters like others, and can be read and replaced', async () => {
+    const model = parseModel(bytes);
+    expect(trained(model)).toEqual(['w']);
+    const parameters = initialParameters(model, [{ name: 'w', dtype: 'float32', shape: [2, 2] }]);
+    expect([...parameters.w.data]).toEqual([1, 2, 3, 4]);
+    const { actual, expected } = await bothResults(bytes, model);
+    expect(actual).toEqual(expected);
+  });
+
+  test('single numbers stay constants, and the file is written back as it was', () => {
+    const model = parseModel(bytes);
+    expect(model.graph.node.map(({ opType }) => opType)).toEqual(['Constant', 'MatMul']);
+    expect(Buffer.compare(writeModel(model), bytes)).toBe(0);
+  });
+});
+
+describe('weights in half precision', () => {
+  const halves = (dtype: 'float16' | 'bfloat16', patterns: number[]) =>
+    written((proto) => {
+      const graph = graphOf(proto);
+      graph.initializer = [Tensor.of(dtype, [2, 2], Uint16Array.from(patterns)).toProto('h')];
+      graph.node.unshift(node('Cast', ['h'], ['w'], { attribute: [attribute('to', dtypeCode('float32'))] }));
+    });
+
+  test.each([
+    // 1, -2, the smallest subnormal, 65504
+    ['float16', [0x3c00, 0xc000, 0x0001, 0x7bff]],
+    // 1, -2, 2^-126, 3.39e38
+    ['bfloat16', [0x3f80, 0xc000, 0x0080, 0x7f7f]],
+  ] as const)('%s behind a cast is trained in float32', async (dtype, patterns) => {
+    const bytes = halves(dtype, [...patterns]);
+    const model = parseModel(bytes);
+    expect(trained(model)).toEqual(['h']);
+    const { actual, expected } = await bothResults(bytes, model);
+    expect(actual).toEqual(expected);
+  });
+
+  test('used as they are, they stay as they are and are said not to be trained', () => {
+    const bytes = written((proto) => {
+      graphOf(proto).initializer.push(Tensor.of('float16', [2], Uint16Array.of(1, 2)).toProto('h'));
+      graphOf(proto).node.push(node('Neg', ['h'], ['n']));
+    });
+    const found = checkModel(parseModel(bytes)).parameters.find(({ name }) => name === 'h');
+    expect(found).toMatchObject({ selected: false, dtype: 'float16', reason: 'float16 values are not trained' });
+  });
+});
+
+describe('functions of the model', () => {
+  const opset = (domain: string, version: number) =>
+    create(OperatorSetIdProtoSchema, { domain, version: BigInt(version) });
+  const refer = (name: string, refAttrName: string) =>
+    create(AttributeProtoSchema, { name, refAttrName, type: AttributeProto_AttributeType.FLOAT });
+  const activation = (inner: object[] = [], version = 18) =>
+    create(FunctionProtoSchema, {
+      domain: 'local',
+      name: 'Activate',
+      input: ['a'],
+      output: ['b'],
+      attribute: ['slope'],
+      opsetImport: [opset('', version)],
+      node: [
+        node('LeakyRelu', ['a'], ['w'], { attribute: [refer('alpha', 'slope')] }),
+        node('Neg', ['w'], ['b']),
+        ...inner,
+      ],
+    });
+  const slope = create(AttributeProtoSchema, { name: 'slope', type: AttributeProto_AttributeType.FLOAT, f: 0.25 });
+  const calling = (functions: ModelProto['functions']) =>
+    written((proto) => {
+      const graph = graphOf(proto);
+      proto.functions = functions;
+      proto.opsetImport.push(opset('local', 1));
+      graph.node[0].output = ['z'];
+      // A function called twice, one time with what it calls itself: its inner value 'w' is not the weight 'w'.
+      graph.node.push(
+        node('Activate', ['z'], ['u'], { domain: 'local', attribute: [slope] }),
+        node('Twice', ['u'], ['y'], { domain: 'local' }),
+      );
+    });
+  const twice = create(FunctionProtoSchema, {
+    domain: 'local',
+    name: 'Twice',
+    input: ['a'],
+    output: ['b'],
+    opsetImport: [opset('', 18), opset('local', 1)],
+    node: [
+      node('Activate', ['a'], ['c'], { domain: 'local', attribute: [slope] }),
+      node('Activate', ['c'], ['b'], { domain: 'local', name: 'second', attribute: [slope] }),
+    ],
+  });
+
+  test('are written out where they are called', async () => {
+    const bytes = calling([activation(), twice]);
+    const model = parseModel(bytes);
+    expect(checkModel(model)).toMatchObject({ trainable: true });
+    expect(model.graph.node.map(({ opType }) => opType).sort()).toEqual(
+      ['LeakyRelu', 'LeakyRelu', 'LeakyRelu', 'MatMul', 'Neg', 'Neg', 'Neg'].sort(),
+    );
+    const { actual, expected } = await bothResults(bytes, model);
+    expect(actual).toEqual(expected);
+  });
+
+  test('that call themselves are refused', () => {
+    const loop = activation([node('Activate', ['b'], ['c'], { domain: 'local' })]);
+    expect(() => parseModel(calling([loop, twice]))).toThrow('calls a function that calls itself');
+  });
+
+  test('of another opset than the model are refused', () => {
+    expect(() => parseModel(calling([activation([], 12), twice]))).toThrow(
+      "the function 'Activate' is written for opset 12 of 'ai.onnx', the model for 18",
+    );
+  });
+});
+
+describe('If', () => {
+  const branch = (op: string, output: string) => {
+    const graph = new Graph(op);
+    const e = new Emitter(graph, () => undefined);
+    const y = e.node(op, [graph.addInput('z', { dtype: 'float32', shape: [2, 2] })]);
+    graph.rename(y, output);
+    y.dtype = 'float32';
+    graph.outputs.push(y);
+    const proto = graphToProto(graph);
+    proto.input = [];
+    return proto;
+  };
+  const choosing = (condition: Tensor | undefined) =>
+    written((proto) => {
+      const graph = graphOf(proto);
+      graph.node[0].output = ['z'];
+      const body = (name: string, op: string) =>
+        create(AttributeProtoSchema, { name, type: AttributeProto_AttributeType.GRAPH, g: branch(op, 'inner') });
+      graph.node.push(
+        ...(condition === undefined
+          ? [
+              node('ReduceSum', ['z'], ['s'], { attribute: [attribute('keepdims', 0)] }),
+              node('Cast', ['s'], ['c'], { attribute: [attribute('to', 9)] }),
+            ]
+          : [node('Constant', [], ['c'], { attribute: [attribute('value', condition)] })]),
+        node('If', ['c'], ['y'], { attribute: [body('then_branch', 'Neg'), body('else_branch', 'Abs')] }),
+      );
+    });
+
+  test.each([
+    [1, 'Neg'],
+    [0, 'Abs'],
+  ])('on the constant %d becomes its branch', async (value, op) => {
+    const bytes = choosing(Tensor.of('bool', [], Uint8Array.of(value)));
+    const graph = importGraph(parseModel(bytes));
+    expect(graph.nodes.map((each) => each.op)).toContain(op);
+    expect(checkModel(parseModel(bytes)).problems).toEqual([]);
+    const { actual, expected } = await bothResults(bytes);
+    expect(actual).toEqual(expected);
+  });
+
+  test('on data is refused by name', () => {
+    expect(checkModel(parseModel(choosing(undefined))).problems[0].what).toContain("If node 'If_node': its condition");
+  });
+});
+
+describe('weights in other files', () => {
+  let folder: string;
+  beforeAll(async () => {
+    folder = await mkdtemp(join(tmpdir(), 'adakit-external-'));
+    await mkdir(join(folder, 'model'));
+    const data = new Uint8Array(8 + 16);
+    data.set(new Uint8Array(Float32Array.of(1, 2, 3, 4).buffer), 8);
+    await writeFile(join(folder, 'model', 'weights.bin'), data);
+    await writeFile(join(folder, 'secret.bin'), data);
+    await symlink(join(folder, 'secret.bin'), join(folder, 'model', 'link.bin'));
+  });
+  afterAll(() => rm(folder, { recursive: true }));
+
+  const referring = async (entries: Record<string, string>) => {
+    const bytes = written((proto) => {
+      const [tensor] = graphOf(proto).initializer;
+      tensor.rawData = new Uint8Array(0);
+      tensor.dataLocation = TensorProto_DataLocation.EXTERNAL;
+      tensor.externalData = Object.entries(entries).map(([key, value]) =>
+        create(StringStringEntryProtoSchema, { key, value }),
+      );
+    });
+    const path = join(folder, 'model', 'model.onnx');
+    await writeFile(path, bytes);
+    return { path, bytes };
+  };
+
+  test('are read from the folder of the model, and referred to again when it is written', async () => {
+    const { path, bytes } = await referring({ location: 'weights.bin', offset: '8', length: '16' });
+    const model = await readModel(path);
+    expect(importGraph(model).value('w')?.tensor?.toNumbers()).toEqual([1, 2, 3, 4]);
+    expect(Buffer.compare(writeModel(model), bytes)).toBe(0);
+  });
+
+  test.each([
+    ['a path upwards', { location: '../secret.bin' }, 'does not lie in the folder'],
+    ['an absolute path', { location: '/etc/hostname' }, 'does not lie in the folder'],
+    ['no path', {}, 'does not lie in the folder'],
+    ['a link out of the folder', { location: 'link.bin', offset: '8' }, 'a link out of the folder'],
+    ['a missing file', { location: 'none.bin' }, 'cannot be opened; keep the files of a model together'],
+    ['a folder', { location: '.' }, 'is no file'],
+    ['a length beyond the end', { location: 'weights.bin', offset: '16', length: '16' }, 'which has 24 bytes'],
+    ['an offset that is no number', { location: 'weights.bin', offset: '-1' }, 'no number'],
+  ])('%s is refused with the name of the tensor', async (_, entries, message) => {
+    const { path } = await referring(entries);
+    const attempt = readModel(path);
+    await expect(attempt).rejects.toMatchObject({ code: 'external-data' });
+    await expect(attempt).rejects.toThrow("tensor 'w'");
+    await expect(attempt).rejects.toThrow(message);
+  });
+});
+
+test('names may be any text, and several domains may stand in one file', async () => {
+  const odd = ['{"layer": [1, "w"]}', '__proto__', 'a/b::c\n', 'ünï'];
+  const bytes = written((proto) => {
+    const graph = graphOf(proto);
+    graph.initializer[0].name = odd[0];
+    graph.node = [
+      node('MatMul', ['x', odd[0]], [odd[1]], { name: odd[1] }),
+      node('Neg', [odd[1]], [odd[2]], { name: '' }),
+      node('Abs', [odd[2]], [odd[3]], { name: '' }),
+      node('Gelu', [odd[3]], ['y'], { domain: 'com.microsoft', name: odd[0] }),
+    ];
+    for (const [domain, version] of [
+      ['com.microsoft', 1],
+      ['ai.onnx.ml', 3],
+    ] as const) {
+      proto.opsetImport.push(create(OperatorSetIdProtoSchema, { domain, version: BigInt(version) }));
+    }
+  });
+  expect(trained(parseModel(bytes))).toEqual([odd[0]]);
+  const { actual, expected } = await bothResults(bytes);
+  expect(actual).toEqual(expected);
+});
