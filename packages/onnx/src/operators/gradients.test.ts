@@ -10,11 +10,13 @@ import { Tensor } from '../model/tensor.js';
 import { symbol, type Dim } from '../shape/dim.js';
 import { positive, type Case } from '../testing/cases/case.js';
 import { activationCases } from '../testing/cases/activation.js';
+import { einsumCases } from '../testing/cases/einsum.js';
 import { layoutCases } from '../testing/cases/layout.js';
 import { lossCases } from '../testing/cases/loss.js';
 import { normalizationCases } from '../testing/cases/normalization.js';
 import { quantizationCases } from '../testing/cases/quantization.js';
 import { recurrentCases } from '../testing/cases/recurrent.js';
+import { resizeCases } from '../testing/cases/resize.js';
 import { unaryCases } from '../testing/cases/unary.js';
 import { randomNumbers, relativeError } from '../testing/compare.js';
 import { finiteDifferences } from '../testing/finite-differences.js';
@@ -213,6 +215,8 @@ const CASES: readonly Case[] = [
   ...layoutCases,
   ...quantizationCases,
   ...recurrentCases,
+  ...einsumCases,
+  ...resizeCases,
   ...lossCases,
 ];
 

@@ -35,6 +35,7 @@ import { DepthToSpace } from './depth-to-space.js';
 import { DequantizeLinear } from './dequantize-linear.js';
 import { Div } from './div.js';
 import { Dropout } from './dropout.js';
+import { Einsum } from './einsum.js';
 import { Elu } from './elu.js';
 import { Equal } from './equal.js';
 import { Erf } from './erf.js';
@@ -113,6 +114,7 @@ import { ReduceSum } from './reduce-sum.js';
 import { ReduceSumSquare } from './reduce-sum-square.js';
 import { Relu } from './relu.js';
 import { Reshape } from './reshape.js';
+import { Resize } from './resize/resize.js';
 import { ReverseSequence } from './reverse-sequence.js';
 import { RMSNormalization } from './rms-normalization.js';
 import { RNN } from './recurrent/rnn.js';
@@ -190,6 +192,7 @@ const OPERATORS: readonly Operator[] = [
   DequantizeLinear,
   Div,
   Dropout,
+  Einsum,
   Elu,
   Equal,
   Erf,
@@ -267,6 +270,7 @@ const OPERATORS: readonly Operator[] = [
   ReduceSumSquare,
   Relu,
   Reshape,
+  Resize,
   ReverseSequence,
   RMSNormalization,
   RNN,

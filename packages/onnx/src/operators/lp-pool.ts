@@ -7,6 +7,7 @@ import { poolWindows } from './window/windows.js';
 export const LpPool = composite({
   op: 'LpPool',
   since: 18,
+  notes: 'no gradient with dilations or ceil_mode',
   native: 'float32',
   infer(ctx) {
     const [batch, channels, ...spatial] = ctx.shape(0);

@@ -1,0 +1,102 @@
+import { Tensor } from '../../model/tensor.js';
+import type { Value } from '../../graph/value.js';
+import { floorDivideDims, isStatic, multiplyDims, type Dim } from '../../shape/dim.js';
+import type { Shape } from '../../shape/shape.js';
+import { composite } from '../composite.js';
+import type { DefinitionContext, InferContext } from '../operator.js';
+import { repeats, samplingMatrix, type Sampling } from './sampling.js';
+
+/**
+ * Interpolation along some axes. Its definition is one matrix an axis, so the sizes of the axes must be known, except
+ * where elements are merely repeated.
+ */
+export const Resize = composite({
+  op: 'Resize',
+  since: 18,
+  notes: 'not antialiased, not cropping; free sizes only where elements are repeated a whole number of times',
+  native: 'float32',
+  infer: (ctx) => [{ dtype: ctx.dtype(0), shape: resizedShape(ctx) }],
+  define(ctx) {
+    const { e, node } = ctx;
+    const { attributes } = node;
+    const sampling: Sampling = {
+      mode: attributes.string('mode', 'nearest'),
+      coordinates: attributes.string('coordinate_transformation_mode', 'half_pixel'),
+      nearest: attributes.string('nearest_mode', 'round_prefer_floor'),
+      cubic: attributes.float('cubic_coeff_a', -0.75),
+      excludeOutside: attributes.int('exclude_outside', 0) === 1,
+    };
+    if (attributes.int('antialias', 0) === 1) ctx.fail('no gradient with antialias; export the model without it');
+    const x = ctx.input(0);
+    const shape = ctx.shape(x);
+    const output = ctx.shape(node.outputs[0] ?? ctx.fail('it has no output'));
+    const axes = resizedAxes(attributes.ints('axes'), shape.length);
+    const scales = ctx.has(2) ? ctx.constant(2)?.toNumbers() : undefined;
+    const given = scales?.length === axes.length ? scales : undefined;
+    const factors = shape.map((_, axis) => given?.[axes.indexOf(axis)] ?? undefined);
+    if (factors.some((factor) => factor !== undefined) && factors.every((f) => f === undefined || repeats(f, sampling))) {
+      return [repeated(ctx, x, factors.map((factor) => factor ?? 1))];
+    }
+    return [
+      axes.reduce((value, axis) => {
+        const [from, to] = [shape[axis], output[axis]];
+        const factor = factors[axis];
+        if (from === to && (factor ?? 1) === 1) return value;
+        if (!isStatic(from) || !isStatic(to)) {
+          return ctx.fail(`the length of its axis ${axis} is free; export the model with a fixed size`);
+        }
+        const matrix =
+          samplingMatrix({ input: from, output: to, scale: factor ?? to / from }, sampling) ??
+          ctx.fail(`${sampling.mode} interpolation with ${sampling.coordinates} coordinates is not supported`);
+        const dtype = x.dtype === 'float64' ? 'float64' : 'float32';
+        const data = dtype === 'float64' ? matrix : Float32Array.from(matrix);
+        const transposed = e.transpose(e.constant(Tensor.of(dtype, [to, from], data), 'interpolation'), [1, 0]);
+        const order = shape.map((_, i) => i);
+        const swapped = order.with(axis, shape.length - 1).with(shape.length - 1, axis);
+        return e.transpose(e.matMul(e.transpose(value, swapped), transposed), swapped);
+      }, x),
+    ];
+  },
+});
+
+/** Every element `counts[axis]` times in a row. */
+function repeated({ e }: DefinitionContext, x: Value, counts: readonly number[]): Value {
+  const spread = e.unsqueeze(
+    x,
+    counts.map((_, axis) => 2 * axis + 1),
+  );
+  const copies = e.node('Expand', [spread, e.int64(counts.flatMap((count) => [1, count]))]);
+  return e.reshape(copies, e.node('Mul', [e.shapeOf(x), e.int64(counts)]));
+}
+
+function resizedAxes(axes: readonly number[] | undefined, rank: number): readonly number[] {
+  return axes?.map((axis) => (axis < 0 ? axis + rank : axis)) ?? Array.from({ length: rank }, (_, i) => i);
+}
+
+function resizedShape(ctx: InferContext): Shape {
+  const shape = ctx.shape(0);
+  const { attributes } = ctx.node;
+  if (attributes.string('coordinate_transformation_mode') === 'tf_crop_and_resize') {
+    ctx.fail('cropping by tf_crop_and_resize is not supported');
+  }
+  const axes = resizedAxes(attributes.ints('axes'), shape.length);
+  const place = (axis: number) => axes.indexOf(axis);
+  const scales = ctx.has(2) ? ctx.constant(2)?.toNumbers() : undefined;
+  if (scales !== undefined && scales.length > 0) {
+    return shape.map((dim, axis) => (place(axis) < 0 ? dim : scaled(ctx, dim, scales[place(axis)])));
+  }
+  if (attributes.string('keep_aspect_ratio_policy', 'stretch') !== 'stretch') {
+    ctx.fail("keep_aspect_ratio_policy is not supported; export the model with plain sizes ('stretch')");
+  }
+  const sizes = ctx.has(3) ? ctx.contents(3) : undefined;
+  return shape.map((dim, axis) => (place(axis) < 0 ? dim : (sizes?.[place(axis)] ?? ctx.unknownDim())));
+}
+
+/** ⌊dim · scale⌋. */
+function scaled(ctx: InferContext, dim: Dim, scale: number): Dim {
+  if (isStatic(dim)) return Math.floor(Math.fround(dim * scale));
+  for (let divisor = 1; divisor <= 64; divisor++) {
+    if (Number.isInteger(scale * divisor)) return floorDivideDims(multiplyDims(dim, scale * divisor), divisor);
+  }
+  return ctx.unknownDim();
+}

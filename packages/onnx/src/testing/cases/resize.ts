@@ -1,0 +1,71 @@
+import type { AttributeRecord } from '../../graph/emitter.js';
+import { float } from '../../graph/attribute.js';
+import { Tensor } from '../../model/tensor.js';
+import type { Case } from './case.js';
+
+const scales = (...values: number[]) => Tensor.of('float32', [values.length], Float32Array.from(values));
+
+/** Images of 5 by 4 pixels, resized by factors or to sizes. */
+function resizeCase(
+  what: string,
+  to: { by: number[] } | { sizes: number[] },
+  attributes: AttributeRecord,
+  more?: Partial<Case>,
+): Case {
+  return {
+    name: `Resize, ${what}`,
+    dims: [[3, 2, 5, 4]],
+    build: (e, x) =>
+      'by' in to
+        ? e.node('Resize', [x, undefined, e.constant(scales(1, 1, ...to.by))], attributes)
+        : e.node('Resize', [x, undefined, undefined, e.int64([3, 2, ...to.sizes])], attributes),
+    native: 19,
+    fixed: true,
+    ...more,
+  };
+}
+
+const COORDINATES = ['half_pixel', 'asymmetric', 'align_corners', 'pytorch_half_pixel', 'half_pixel_symmetric'];
+
+export const resizeCases: readonly Case[] = [
+  resizeCase('nearest by 2', { by: [2, 2] }, {}),
+  resizeCase(
+    'nearest by 2 and 3, any size',
+    { by: [2, 3] },
+    { coordinate_transformation_mode: 'asymmetric', nearest_mode: 'floor' },
+    { fixed: false },
+  ),
+  ...COORDINATES.flatMap((coordinates) => [
+    ...['round_prefer_floor', 'round_prefer_ceil', 'floor', 'ceil'].map((nearest) =>
+      resizeCase(
+        `nearest ${nearest} ${coordinates}`,
+        { by: [1.7, 0.6] },
+        { coordinate_transformation_mode: coordinates, nearest_mode: nearest },
+      ),
+    ),
+    ...['linear', 'cubic'].flatMap((mode) => [
+      resizeCase(
+        `${mode} ${coordinates} by factors`,
+        { by: [1.7, 0.6] },
+        { mode, coordinate_transformation_mode: coordinates },
+      ),
+      resizeCase(
+        `${mode} ${coordinates} to sizes`,
+        { sizes: [3, 9] },
+        { mode, coordinate_transformation_mode: coordinates },
+      ),
+    ]),
+  ]),
+  resizeCase(
+    'cubic without what is outside',
+    { by: [2, 1.5] },
+    { mode: 'cubic', exclude_outside: 1, cubic_coeff_a: float(-0.5) },
+  ),
+  {
+    name: 'Resize of two axes',
+    dims: [[3, 2, 5, 4]],
+    build: (e, x) => e.node('Resize', [x, undefined, undefined, e.int64([7, 8])], { mode: 'linear', axes: [-2, -1] }),
+    native: 18,
+    free: 3,
+  },
+];
