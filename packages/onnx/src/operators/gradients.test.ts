@@ -8,6 +8,7 @@ import { Graph } from '../graph/graph.js';
 import type { Value } from '../graph/value.js';
 import { Tensor } from '../model/tensor.js';
 import { symbol, type Dim } from '../shape/dim.js';
+import { attentionCases } from '../testing/cases/attention.js';
 import { positive, type Case } from '../testing/cases/case.js';
 import { activationCases } from '../testing/cases/activation.js';
 import { einsumCases } from '../testing/cases/einsum.js';
@@ -216,6 +217,7 @@ const CASES: readonly Case[] = [
   ...quantizationCases,
   ...recurrentCases,
   ...einsumCases,
+  ...attentionCases,
   ...resizeCases,
   ...lossCases,
 ];

@@ -9,6 +9,7 @@ import { Asin } from './asin.js';
 import { Asinh } from './asinh.js';
 import { Atan } from './atan.js';
 import { Atanh } from './atanh.js';
+import { Attention } from './attention.js';
 import { AveragePool } from './average-pool.js';
 import { BatchNormalization } from './batch-normalization.js';
 import { Bernoulli } from './bernoulli.js';
@@ -118,6 +119,7 @@ import { Resize } from './resize/resize.js';
 import { ReverseSequence } from './reverse-sequence.js';
 import { RMSNormalization } from './rms-normalization.js';
 import { RNN } from './recurrent/rnn.js';
+import { RotaryEmbedding } from './rotary-embedding.js';
 import { Round } from './round.js';
 import { Scatter } from './scatter.js';
 import { ScatterElements } from './scatter-elements.js';
@@ -166,6 +168,7 @@ const OPERATORS: readonly Operator[] = [
   Asinh,
   Atan,
   Atanh,
+  Attention,
   AveragePool,
   BatchNormalization,
   Bernoulli,
@@ -274,6 +277,7 @@ const OPERATORS: readonly Operator[] = [
   ReverseSequence,
   RMSNormalization,
   RNN,
+  RotaryEmbedding,
   Round,
   Scatter,
   ScatterElements,

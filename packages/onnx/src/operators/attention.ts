@@ -1,0 +1,99 @@
+import type { Emitter } from '../graph/emitter.js';
+import type { Value } from '../graph/value.js';
+import { divideExactly, isStatic, multiplyDims, type Dim } from '../shape/dim.js';
+import { composite } from './composite.js';
+import type { DefinitionContext, InferContext } from './operator.js';
+
+/**
+ * softmax(√s Q (√s K)ᵀ + mask) V for every head (A. Vaswani et al., 2017, with s = 1/√d unless told), on values
+ * [batch, heads, time, d] or [batch, time, heads · d]. Where there are fewer heads of K and V, neighbours share them.
+ */
+export const Attention = composite({
+  op: 'Attention',
+  since: 23,
+  notes: 'without past keys and values',
+  native: 'none',
+  infer(ctx) {
+    const [q, k, v] = [ctx.shape(0), ctx.shape(1), ctx.shape(2)];
+    const dtype = ctx.dtype(0);
+    if (q.length === 4) {
+      return [
+        { dtype, shape: [q[0], q[1], q[2], v[3]] },
+        { dtype: ctx.dtype(1), shape: k },
+        { dtype: ctx.dtype(2), shape: v },
+        { dtype, shape: [q[0], q[1], q[2], k[2]] },
+      ];
+    }
+    const { heads, sharedHeads } = headCounts(ctx);
+    const width = (dim: Dim) =>
+      divideExactly(dim, sharedHeads) ?? ctx.fail(`${String(dim)} is no ${sharedHeads} heads`);
+    return [
+      { dtype, shape: [q[0], q[1], multiplyDims(width(v[2]), heads)] },
+      { dtype: ctx.dtype(1), shape: [k[0], sharedHeads, k[1], width(k[2])] },
+      { dtype: ctx.dtype(2), shape: [v[0], sharedHeads, v[1], width(v[2])] },
+      { dtype, shape: [q[0], heads, q[1], k[1]] },
+    ];
+  },
+  define(ctx) {
+    const { e, node } = ctx;
+    if (ctx.has(4) || ctx.has(5) || ctx.has(6))
+      ctx.fail('past keys and values are not supported; export it for training');
+    const flat = ctx.shape(ctx.input(0)).length === 3;
+    const byHead = (value: Value, count: number) =>
+      flat ? e.transpose(e.reshape(value, [0, 0, count, -1]), [0, 2, 1, 3]) : value;
+    const { heads, sharedHeads } = flat ? headCounts(ctx) : headsOf(ctx);
+    const query = byHead(ctx.input(0), heads);
+    const [key, value] = [byHead(ctx.input(1), sharedHeads), byHead(ctx.input(2), sharedHeads)];
+    const depth = ctx.shape(query)[3];
+    if (!isStatic(depth)) return ctx.fail('the width of its heads is free; export the model with a fixed one');
+    const scale = Math.sqrt(node.attributes.float('scale', 1 / Math.sqrt(depth)));
+    const share = (x: Value) => repeatHeads(ctx, x, heads / sharedHeads);
+    const scores = e.matMul(e.scale(query, scale), e.matrixTranspose(e.scale(share(key), scale)));
+    const softcap = node.attributes.float('softcap', 0);
+    const capped = softcap === 0 ? scores : e.scale(e.node('Tanh', [e.scale(scores, 1 / softcap)]), softcap);
+    const weights = e.node('Softmax', [masked(ctx, capped)], { axis: -1 });
+    const mixed = e.matMul(weights, share(value));
+    const result = flat ? e.reshape(e.transpose(mixed, [0, 2, 1, 3]), [0, 0, -1]) : mixed;
+    return [result, key, value];
+  },
+});
+
+function headCounts({ node, fail }: Pick<InferContext, 'node' | 'fail'>): { heads: number; sharedHeads: number } {
+  const heads = node.attributes.int('q_num_heads') ?? fail("attribute 'q_num_heads' is missing for inputs of rank 3");
+  return { heads, sharedHeads: node.attributes.int('kv_num_heads', heads) };
+}
+
+function headsOf(ctx: DefinitionContext): { heads: number; sharedHeads: number } {
+  const [heads, sharedHeads] = [0, 1].map((i) => ctx.shape(ctx.input(i))[1]);
+  if (!isStatic(heads) || !isStatic(sharedHeads))
+    return ctx.fail('its number of heads is free; export it with a fixed one');
+  return { heads, sharedHeads };
+}
+
+/** Every head `count` times in a row. */
+function repeatHeads(ctx: DefinitionContext, x: Value, count: number): Value {
+  if (count === 1) return x;
+  const { e } = ctx;
+  const [, heads, , depth] = ctx.shape(x);
+  if (!isStatic(heads) || !isStatic(depth)) return ctx.fail('the width of its heads is free');
+  const copies = e.node('Expand', [e.unsqueeze(x, [2]), e.int64([1, 1, count, 1, 1])]);
+  return e.reshape(copies, [0, heads * count, -1, depth]);
+}
+
+/** Scores [batch, heads, query, key] with the mask (true lets through; floats are added) and the past only. */
+function masked(ctx: DefinitionContext, scores: Value): Value {
+  const { e, node } = ctx;
+  const never = e.scalar(-Infinity, scores);
+  const mask = ctx.has(3) ? ctx.input(3) : undefined;
+  const allowed =
+    mask === undefined ? scores : mask.dtype === 'bool' ? e.where(mask, scores, never) : e.add(scores, mask);
+  if (node.attributes.int('is_causal', 0) === 0) return allowed;
+  return e.where(causal(e, scores), allowed, never);
+}
+
+/** [query, key], true where the key is not later than the query. */
+function causal(e: Emitter, scores: Value): Value {
+  const size = e.node('Shape', [scores], { start: -2 });
+  const ones = e.node('Expand', [e.scalar(1, scores), size]);
+  return e.greater(e.node('Trilu', [ones], { upper: 0 }), e.scalar(0, scores));
+}

@@ -1,0 +1,82 @@
+import { float } from '../../graph/attribute.js';
+import { Tensor } from '../../model/tensor.js';
+import { apply, type Case } from './case.js';
+
+const flat = [
+  [2, 3, 8],
+  [2, 5, 8],
+  [2, 5, 8],
+];
+const byHead = [
+  [2, 4, 3, 6],
+  [2, 2, 5, 6],
+  [2, 2, 5, 6],
+];
+const seen = Tensor.of('bool', [3, 5], Uint8Array.of(1, 0, 0, 1, 0, 0, 1, 1, 1, 1, 1, 0, 1, 0, 0));
+const positions = Tensor.of('int64', [2, 3], BigInt64Array.of(0n, 1n, 2n, 4n, 3n, 1n));
+
+export const attentionCases: readonly Case[] = [
+  {
+    name: 'Attention',
+    dims: flat,
+    build: apply('Attention', { q_num_heads: 2, kv_num_heads: 2 }),
+    native: 23,
+    free: 2,
+  },
+  {
+    name: 'Attention to the past only, heads apart and shared',
+    dims: byHead,
+    build: apply('Attention', { is_causal: 1, scale: float(0.5) }),
+    native: 23,
+    free: 3,
+  },
+  {
+    name: 'Attention, heads shared, softly capped',
+    dims: [
+      [2, 3, 8],
+      [2, 5, 4],
+      [2, 5, 4],
+    ],
+    build: apply('Attention', { q_num_heads: 4, kv_num_heads: 2, softcap: float(0.5) }),
+    native: 23,
+    free: 5,
+  },
+  {
+    name: 'Attention with a mask that is added, softly capped',
+    dims: [...byHead, [3, 5]],
+    build: apply('Attention', { softcap: float(0.5) }),
+    native: 23,
+    free: 3,
+  },
+  {
+    name: 'Attention with a mask of what to see',
+    dims: byHead,
+    build: (e, q, k, v) => e.node('Attention', [q, k, v, e.constant(seen)]),
+    native: 23,
+    fixed: true,
+  },
+  ...[0, 1].flatMap((interleaved): Case[] => [
+    {
+      name: `RotaryEmbedding, interleaved = ${interleaved}`,
+      dims: [
+        [2, 4, 3, 6],
+        [5, 3],
+        [5, 3],
+      ],
+      build: (e, x, cos, sin) => e.node('RotaryEmbedding', [x, cos, sin, e.constant(positions)], { interleaved }),
+      native: 23,
+      fixed: true,
+    },
+    {
+      name: `RotaryEmbedding of a part, without positions, interleaved = ${interleaved}`,
+      dims: [
+        [5, 3, 12],
+        [5, 3, 2],
+        [5, 3, 2],
+      ],
+      build: apply('RotaryEmbedding', { interleaved, num_heads: 2, rotary_embedding_dim: 4 }),
+      native: 23,
+      free: 5,
+    },
+  ]),
+];
