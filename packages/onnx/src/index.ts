@@ -47,6 +47,7 @@ export {
   type EvaluationGraph,
   type GradientsGraph,
   type ParameterSpec,
+  type StatisticSpec,
   type TargetSpec,
   type TrainingOptions,
   type TrainStepGraph,

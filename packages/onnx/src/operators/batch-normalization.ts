@@ -10,18 +10,26 @@ import { alongChannels, standardize } from './normalization.js';
 export const BatchNormalization: Operator = {
   op: 'BatchNormalization',
   since: 15,
+  notes: 'in training with the statistics of the batch, the running ones being state',
   infer(ctx) {
     const statistics = { dtype: ctx.dtype(3), shape: ctx.shape(3) };
     return [{ dtype: ctx.dtype(0), shape: ctx.shape(0) }, statistics, { ...statistics, dtype: ctx.dtype(4) }];
   },
   gradient: (ctx) => ctx.pullback(definition),
   decompose: (ctx) => (isTraining(ctx) ? definition(ctx) : undefined),
-  upgrade({ node, opset, fail }) {
+  upgrade({ node, opset, e, fail }) {
     if (node.attributes.int('spatial', 1) !== 1)
       fail('has statistics for every element (spatial = 0); use one a channel');
     node.attributes.delete('spatial');
     // Before opset 14 it is the number of outputs that tells training from inference.
-    if (opset >= 14) return undefined;
+    if (opset >= 14) {
+      // Whether it trains is decided by how the model is used, unless the running statistics are results of the model.
+      if (node.outputs.slice(1).some((output) => output !== undefined && e.graph.outputs.includes(output)))
+        return undefined;
+      node.attributes.delete('training_mode');
+      node.outputs.length = 1;
+      return undefined;
+    }
     if (node.outputs.slice(1).some((output) => output !== undefined)) {
       fail(`is in the training form of opset ${opset}; export the model for inference`);
     }

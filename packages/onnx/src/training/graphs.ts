@@ -2,6 +2,7 @@ import type { Optimizer } from '@adakit/core';
 import type { ModelProto } from 'onnx-buf';
 import { differentiate } from '../gradient/differentiate.js';
 import { emitterOf } from '../emit.js';
+import type { Emitter } from '../graph/emitter.js';
 import { Graph } from '../graph/graph.js';
 import { modelFromGraph } from '../graph/to-model.js';
 import type { Value } from '../graph/value.js';
@@ -11,7 +12,7 @@ import type { Model } from '../model/model.js';
 import { operators } from '../operators/index.js';
 import { isStaticShape, type Shape } from '../shape/shape.js';
 import { noTrainable, selectTrainable, type TrainableOptions } from '../trainable/select.js';
-import { setTrainingMode } from './mode.js';
+import { setTrainingMode, type RunningStatistic } from './mode.js';
 import { emitOptimizer, type OptimizerBindings } from './optimizer-step.js';
 import { addOutput } from './output.js';
 import { tensorSpec, type TensorSpec } from './tensor-spec.js';
@@ -41,6 +42,12 @@ export interface ParameterSpec {
   readonly shape: readonly number[];
 }
 
+/** A tensor that training changes without a gradient, such as a running mean: an input of its name, and an output. */
+export interface StatisticSpec extends ParameterSpec {
+  /** The output that holds it after the step. */
+  readonly output: string;
+}
+
 /** An emitted graph and the names under which its tensors are found. */
 export interface EmittedGraph {
   readonly model: ModelProto;
@@ -63,6 +70,7 @@ export interface GradientsGraph extends EmittedGraph {
   readonly loss: string;
   /** The output that holds the gradient of each parameter. */
   readonly gradients: Readonly<Record<string, string>>;
+  readonly statistics: readonly StatisticSpec[];
 }
 
 /** Forward, backward and optimizer in one. */
@@ -70,12 +78,13 @@ export interface TrainStepGraph extends EmittedGraph {
   readonly targets: readonly TargetSpec[];
   readonly loss: string;
   readonly optimizer: OptimizerBindings;
+  readonly statistics: readonly StatisticSpec[];
 }
 
 /**
  * The model in inference mode with its trainable parameters as inputs.
  *
- * @param parameters names, as another graph of the same model lists them
+ * @param parameters names, as another graph of the same model lists them; those of its statistics, too
  */
 export function inferenceGraph(
   model: Model,
@@ -101,24 +110,27 @@ export function evaluationGraph(model: Model, options: { loss: Loss; parameters:
  * @throws OnnxError `not-differentiable`, `no-trainable-parameter`, `unknown-parameter` or whatever importing throws
  */
 export function gradientsGraph(model: Model, options: TrainingOptions): GradientsGraph {
-  const { graph, inputs, loss, targets, gradients } = differentiateModel(model, options);
+  const { graph, inputs, loss, targets, gradients, running } = differentiateModel(model, options);
   const e = emitterOf(graph);
+  const statistics = addStatistics(e, running);
   const outputs = [...gradients].map(([{ name }, gradient]) => [name, addOutput(e, gradient, `${name}_grad`)] as const);
   return {
     ...finish(graph, inputs, [...gradients.keys()]),
     loss: loss.name,
     targets,
     gradients: Object.fromEntries(outputs),
+    statistics,
   };
 }
 
 /** A whole training step as one graph of standard operators, scalars included. */
 export function trainStepGraph(model: Model, options: TrainStepOptions): TrainStepGraph {
-  const { graph, inputs, loss, targets, gradients } = differentiateModel(model, options);
+  const { graph, inputs, loss, targets, gradients, running } = differentiateModel(model, options);
+  const statistics = addStatistics(emitterOf(graph), running);
   const cohort = options.cohort ?? (() => 0);
   const pairs = [...gradients].map(([param, grad]) => ({ param, grad, cohort: cohort(param.name) }));
   const bindings = emitOptimizer(emitterOf(graph), options.optimizer, pairs);
-  return { ...finish(graph, inputs, [...gradients.keys()]), loss: loss.name, targets, optimizer: bindings };
+  return { ...finish(graph, inputs, [...gradients.keys()]), loss: loss.name, targets, optimizer: bindings, statistics };
 }
 
 /** The optimizer alone: parameters, gradients (`<parameter>_grad`), slots and scalars in, new parameters and slots out. */
@@ -143,21 +155,35 @@ export function optimizerGraph(
   };
 }
 
-function begin(model: Model, training: boolean): { graph: Graph; inputs: readonly TensorSpec[] } {
+function begin(
+  model: Model,
+  training: boolean,
+): { graph: Graph; inputs: readonly TensorSpec[]; running: readonly RunningStatistic[] } {
   const graph = importGraph(model);
-  setTrainingMode(graph, emitterOf(graph), training);
-  return { graph, inputs: graph.inputs.map(tensorSpec) };
+  const running = setTrainingMode(graph, emitterOf(graph), training);
+  return { graph, inputs: graph.inputs.map(tensorSpec), running };
+}
+
+/** Turns running statistics into inputs and adds what they become as outputs. */
+function addStatistics(e: Emitter, running: readonly RunningStatistic[]): StatisticSpec[] {
+  return running.map(({ initializer, updated }) => {
+    const spec = parameterSpec(initializer);
+    const output = addOutput(e, updated, `${initializer.name}_updated`);
+    e.graph.initializerToInput(initializer);
+    return { ...spec, output };
+  });
 }
 
 function differentiateModel(model: Model, { loss: objective, ...selection }: TrainingOptions) {
-  const { graph, inputs } = begin(model, true);
-  const candidates = selectTrainable(graph, selection);
+  const { graph, inputs, running } = begin(model, true);
+  const statistics = new Set(running.map(({ initializer }) => initializer));
+  const candidates = selectTrainable(graph, selection).filter((value) => !statistics.has(value));
   const { loss, targets } = attachLoss(graph, objective);
   const gradients = differentiate(graph, loss, candidates, operators);
   if (gradients.size === 0) throw noTrainable(candidates.map(({ name }) => name));
   graph.outputs.length = 0;
   graph.outputs.push(loss);
-  return { graph, inputs, loss, targets, gradients };
+  return { graph, inputs, loss, targets, gradients, running };
 }
 
 function attachLoss(graph: Graph, objective: Loss): { loss: Value; targets: TargetSpec[] } {
