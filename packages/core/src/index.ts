@@ -86,7 +86,12 @@ export {
 } from './state/training-state.js';
 export { mapState, mapTensor } from './state/layout.js';
 export { inverseMappings, parseMappings, type ParameterMapping, type Part } from './state/parameter-mapping.js';
-export { describeParameters, type LayerKind, type ParameterDescription } from './state/parameter-description.js';
+export {
+  describeParameters,
+  type LayerKind,
+  type MatrixAxes,
+  type ParameterDescription,
+} from './state/parameter-description.js';
 export { deriveMappings, type MappingHint } from './state/derive-mappings.js';
 export { adaptState, type AdaptedState, type AdaptOptions } from './state/adapt.js';
 export {

@@ -1,9 +1,11 @@
 import { readFileSync } from 'node:fs';
-import { AdakitError } from '@adakit/core';
+import { AdakitError, StateFileError } from '@adakit/core';
 import { OnnxError } from '@adakit/onnx';
 import { Command } from 'commander';
 import { addCheckCommand } from './check/command.js';
+import { addInspectCommand } from './inspect/command.js';
 import { addReplayCommand } from './replay/command.js';
+import { addStateCommand } from './state/command.js';
 import { UsageError } from './usage-error.js';
 
 const { version } = JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8')) as {
@@ -20,11 +22,14 @@ const program = new Command('adakit')
   });
 addCheckCommand(program);
 addReplayCommand(program);
+addInspectCommand(program);
+addStateCommand(program);
 
 try {
   await program.parseAsync();
 } catch (error) {
-  if (!(error instanceof UsageError || error instanceof AdakitError || error instanceof OnnxError)) throw error;
+  const expected = [UsageError, AdakitError, OnnxError, StateFileError];
+  if (!(error instanceof Error) || !expected.some((kind) => error instanceof kind)) throw error;
   process.stderr.write(`adakit: ${error.message}\n`);
   process.exitCode = 2;
 }

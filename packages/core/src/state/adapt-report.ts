@@ -1,3 +1,6 @@
+import type { Schedules } from '../optimizer/optimizer.js';
+import type { GroupState } from './training-state.js';
+
 /** What became of a slot. */
 export interface AdaptedSlot {
   readonly name: string;
@@ -30,13 +33,18 @@ export interface ChangedHyperparameter {
 export interface AdaptReport {
   readonly optimizer: { readonly from: string; readonly to: string };
   readonly hyperparameters: readonly ChangedHyperparameter[];
+  /** Where they differ from the saved ones. */
+  readonly groups?: { readonly from: readonly GroupState[]; readonly to: readonly GroupState[] };
+  /** Where they differ from the saved ones. */
+  readonly schedules?: { readonly from: Schedules; readonly to: Schedules };
   /** The step of the run, which stays. */
   readonly step: number;
   readonly parameters: readonly AdaptedParameter[];
 }
 
 /** The report as lines for people; parameters with the same fate share one. */
-export function formatAdaptReport({ optimizer, hyperparameters, step, parameters }: AdaptReport): string[] {
+export function formatAdaptReport(report: AdaptReport): string[] {
+  const { optimizer, hyperparameters, groups, schedules, step, parameters } = report;
   const { from, to } = optimizer;
   const values = hyperparameters.map(({ name, from: before, to: after }) => `${name} ${transition(before, after)}`);
   const fates = new Map<string, string[]>();
@@ -47,8 +55,14 @@ export function formatAdaptReport({ optimizer, hyperparameters, step, parameters
   return [
     `optimizer: ${from === to ? to : `${from} -> ${to}`}, at step ${step}`,
     `hyperparameters: ${values.join(', ') || 'as they were'}`,
+    ...(groups ? [`groups: ${groups.from.length} saved, ${groups.to.length} now`] : []),
+    ...(schedules ? [`schedules: ${scheduled(schedules.from)} saved, ${scheduled(schedules.to)} now`] : []),
     ...[...fates].map(([text, names]) => `${someNames(names)}: ${text}`),
   ];
+}
+
+function scheduled(schedules: Schedules): string {
+  return Object.keys(schedules).join(', ') || 'none';
 }
 
 function fate({ outcome, updates, slots }: AdaptedParameter): string {

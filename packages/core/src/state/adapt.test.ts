@@ -171,6 +171,12 @@ describe('hyperparameters', () => {
       { name: 'lr', from: 0.3, to: 0.2 },
       { name: 'weightDecay', from: 0, to: 1e-4 },
     ]);
+    expect([report.groups?.from.length, report.groups?.to, report.schedules?.to]).toEqual([1, [], {}]);
+    expect(formatAdaptReport(report).slice(1, 4)).toEqual([
+      'hyperparameters: lr 0.3 -> 0.2, weightDecay 0 -> 0.0001',
+      'groups: 1 saved, 0 now',
+      'schedules: lr saved, none now',
+    ]);
   });
 
   it('are those saved when asked for', async () => {

@@ -9,6 +9,7 @@ import {
   optimizerState,
   parameterGroup,
   restoreOptimizer,
+  type OptimizerState,
   type ParameterState,
   type TrainingState,
 } from './training-state.js';
@@ -92,6 +93,8 @@ export function adaptState(
     report: {
       optimizer: { from: state.optimizer.name, to: target.name },
       hyperparameters: changes(state.optimizer.hyperparameters, target.hyperparameters),
+      ...changed('groups', state.optimizer, adapted.optimizer),
+      ...changed('schedules', state.optimizer, adapted.optimizer),
       step: state.step,
       parameters: [...present.map(({ report }) => report), ...absent(removed, 'removed'), ...absent(frozen, 'frozen')],
     },
@@ -274,6 +277,15 @@ function changes(before: HyperparameterValues, after: HyperparameterValues): Cha
       ...(Object.hasOwn(before, name) && { from: before[name] }),
       ...(Object.hasOwn(after, name) && { to: after[name] }),
     }));
+}
+
+/** Groups or schedules before and after, if they are not the same. */
+function changed<K extends 'groups' | 'schedules'>(
+  key: K,
+  { [key]: from }: OptimizerState,
+  { [key]: to }: OptimizerState,
+): { readonly [key in K]?: { readonly from: OptimizerState[K]; readonly to: OptimizerState[K] } } {
+  return JSON.stringify(from) === JSON.stringify(to) ? {} : ({ [key]: { from, to } } as ReturnType<typeof changed<K>>);
 }
 
 function slotsOf(optimizer: Optimizer, name: string): readonly Slot[] {

@@ -255,6 +255,11 @@ describe('deriveMappings', () => {
   });
 });
 
+it.each(['io', 'oi'] as const)('takes the axes of a matrix from its description: %s', (axes) => {
+  const [mapping] = deriveMappings(list({ 'd/kernel': [4, 4] }), [{ name: 'onnx::MatMul_7', shape: [4, 4], axes }]);
+  expect(moves([mapping])).toEqual([axes === 'io' ? {} : { permute: [1, 0] }]);
+});
+
 describe('what is ambiguous', () => {
   const questions: [string, Shapes, Shapes, string, MappingHint[], Omit<ParameterMapping, 'from' | 'to'>[]][] = [
     [

@@ -4,6 +4,7 @@ import { rearrangements, type Conventions, type ImageChannels, type Rearrangemen
 import {
   conventionOf,
   describe,
+  matrixAxes,
   parseName,
   type Convention,
   type ParameterDescription,
@@ -268,8 +269,8 @@ function isConvolution({ name, shape }: ParameterDescription): boolean {
   return shape.length >= 3 && isWeight(name);
 }
 
-function isDense({ name, shape, layer }: ParameterDescription): boolean {
-  return shape.length === 2 && layer !== 'embedding' && isWeight(name) && parseName(name).known?.matrix !== 'vd';
+function isDense(parameter: ParameterDescription): boolean {
+  return parameter.shape.length === 2 && isWeight(parameter.name) && matrixAxes(parameter) !== 'vd';
 }
 
 function isWeight(name: string): boolean {

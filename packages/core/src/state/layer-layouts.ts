@@ -1,5 +1,11 @@
 import { elementCount, sameShape } from '../tensor/tensor-data.js';
-import { parseName, type Convention, type LayerKind, type ParameterDescription } from './parameter-description.js';
+import {
+  matrixAxes,
+  parseName,
+  type Convention,
+  type LayerKind,
+  type ParameterDescription,
+} from './parameter-description.js';
 import { inverseMappings, type ParameterMapping } from './parameter-mapping.js';
 
 /** The part of a mapping that says how elements move. */
@@ -83,13 +89,9 @@ function matrixRearrangements(
 ): Rearrangement[] {
   const [a, b] = [matrixAxes(from), matrixAxes(to)];
   const isEmbedding = a === 'vd' || b === 'vd';
-  const options = isEmbedding
-    ? [{ axes: 'vd', transposed: false }]
-    : [
-        { axes: a ?? 'io', transposed: false },
-        { axes: a ?? 'io', transposed: true },
-      ].filter(({ transposed }) => a === undefined || b === undefined || (a !== b) === transposed);
-  return options.flatMap(({ transposed }) => {
+  const isOpen = a === undefined || b === undefined;
+  const transpositions = isEmbedding ? [false] : isOpen ? [false, true] : [a !== b];
+  return transpositions.flatMap((transposed) => {
     if (!sameShape(transposed ? from.shape.toReversed() : from.shape, to.shape)) return [];
     const rows = grouped(from.shape[0], isEmbedding ? undefined : channels.inputs);
     const columns = grouped(from.shape[1], isEmbedding ? undefined : channels.outputs);
@@ -103,10 +105,6 @@ function matrixRearrangements(
 function grouped(size: number, channels = 1): readonly [number, number] | undefined {
   if (channels === 1) return [1, size];
   return size % channels === 0 ? [size / channels, channels] : undefined;
-}
-
-function matrixAxes({ name, layer }: ParameterDescription): string | undefined {
-  return layer === 'embedding' ? 'vd' : parseName(name).known?.matrix;
 }
 
 function kernelRearrangements(from: ParameterDescription, to: ParameterDescription): Rearrangement[] {

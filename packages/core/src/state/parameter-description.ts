@@ -21,7 +21,12 @@ export interface ParameterDescription {
   readonly shape: readonly number[];
   /** The layer it belongs to, where known. */
   readonly layer?: LayerKind;
+  /** Of a matrix, where known: (in, out) or (out, in) of a dense layer, or (vocabulary, dimension) of an embedding. */
+  readonly axes?: MatrixAxes;
 }
+
+/** i: inputs, o: outputs, v: vocabulary, d: dimension. */
+export type MatrixAxes = 'io' | 'oi' | 'vd';
 
 /** The parameters of a state, in their order. */
 export function describeParameters(state: TrainingState): ParameterDescription[] {
@@ -38,8 +43,8 @@ interface KnownName {
   readonly role: Role;
   /** Where only one convention has the name. */
   readonly convention?: Convention;
-  /** Axes of a matrix, letters as in layer-layouts. */
-  readonly matrix?: string;
+  /** Axes of a matrix. */
+  readonly matrix?: MatrixAxes;
 }
 
 const keras = { convention: 'channels-last' } as const;
@@ -77,6 +82,11 @@ export function parseName(name: string): { readonly prefix: string; readonly kno
 /** The convention that the names of a list speak for, if any does. */
 export function conventionOf(parameters: readonly ParameterDescription[]): Convention | undefined {
   return parameters.map(({ name }) => parseName(name).known?.convention).find((convention) => convention !== undefined);
+}
+
+/** The axes of a matrix, as far as its description says. */
+export function matrixAxes({ name, layer, axes }: ParameterDescription): MatrixAxes | undefined {
+  return axes ?? (layer === 'embedding' ? 'vd' : parseName(name).known?.matrix);
 }
 
 export function describe({ name, shape }: ParameterDescription): string {

@@ -1,0 +1,121 @@
+import { AdakitError, StateFileError, type StateDocument, type StoredDType } from '@adakit/core';
+import { openState, openTensors, type InspectTensor, type OpenState, type OpenTensors } from '@adakit/core/node';
+import { optimizerNames } from '../optimizers.js';
+import { stateOptimizer } from '../state/state-optimizer.js';
+import { hasStatistics, StatisticsCollector, type TensorStatistics } from './statistics.js';
+
+/** What is wrong with a file. */
+export interface Violation {
+  /** From `StateFileError` or `AdakitError`. */
+  readonly code: string;
+  readonly message: string;
+  readonly tensor?: string;
+  /** Byte in the file. */
+  readonly offset?: number;
+}
+
+export interface InspectedTensor {
+  readonly name: string;
+  readonly dtype: StoredDType;
+  readonly shape: readonly number[];
+  /** Undefined for element types that are no numbers here, such as 8-bit floats. */
+  readonly statistics?: TensorStatistics;
+}
+
+/** What is in a file. */
+export interface Inspection {
+  readonly file: string;
+  /** A training state, some other safetensors file, or nothing that can be read. */
+  readonly kind: 'state' | 'safetensors' | 'unreadable';
+  readonly valid: boolean;
+  readonly violations: readonly Violation[];
+  /** Of a training state: everything that is not tensors. */
+  readonly document?: StateDocument;
+  /** Of any other safetensors file. */
+  readonly metadata?: Readonly<Record<string, string>>;
+  readonly tensors: readonly InspectedTensor[];
+}
+
+/**
+ * Looks at every byte of a file, one part at a time.
+ *
+ * @param path a safetensors file, or the index of a state in shards
+ * @throws StateFileError `file-not-found`, `not-a-file`, `cannot-read`; everything else is part of the result
+ */
+export async function inspectFile(path: string): Promise<Inspection> {
+  const opened = await attempt(() => openState(path));
+  if (opened instanceof StateFileError) {
+    if (unusable.has(opened.code)) throw opened;
+    return inspectForeign(path, opened);
+  }
+  try {
+    const { tensors, errors } = await scan(opened);
+    const violations = [...errors.map(violation), ...misfits(opened)];
+    const { document } = opened;
+    return { file: path, kind: 'state', valid: violations.length === 0, violations, document, tensors };
+  } finally {
+    await opened.close();
+  }
+}
+
+const unusable: ReadonlySet<string> = new Set(['file-not-found', 'not-a-file', 'cannot-read', 'unsupported-platform']);
+
+/** @param refusal why it is no training state */
+async function inspectForeign(path: string, refusal: StateFileError): Promise<Inspection> {
+  const isForeign = refusal.code === 'missing-document';
+  const violations = isForeign ? [] : [violation(refusal)];
+  const result = { file: path, valid: isForeign, violations };
+  const opened = await attempt(() => openTensors(path));
+  if (opened instanceof StateFileError) return { ...result, kind: 'unreadable', tensors: [] };
+  try {
+    const { tensors } = await scan(opened);
+    if (!isForeign) return { ...result, kind: 'state', tensors };
+    return { ...result, kind: 'safetensors', metadata: Object.fromEntries(opened.metadata), tensors };
+  } finally {
+    await opened.close();
+  }
+}
+
+/** What opening gives, or why it fails. */
+async function attempt<T>(open: () => Promise<T>): Promise<T | StateFileError> {
+  try {
+    return await open();
+  } catch (error) {
+    if (error instanceof StateFileError) return error;
+    throw error;
+  }
+}
+
+async function scan(
+  file: OpenState | OpenTensors,
+): Promise<{ readonly tensors: readonly InspectedTensor[]; readonly errors: readonly StateFileError[] }> {
+  const collectors = new Map<string, StatisticsCollector>();
+  const inspect: InspectTensor = (name, { dtype }, part) => {
+    if (!hasStatistics(dtype)) return;
+    const collector = collectors.get(name) ?? new StatisticsCollector();
+    collectors.set(name, collector);
+    collector.add(dtype, part);
+  };
+  const errors = (await file.scan(inspect)) ?? [];
+  const tensors = [...file.tensors].map(([name, { dtype, shape }]) => {
+    const statistics = collectors.get(name)?.result();
+    return { name, dtype, shape, ...(statistics && { statistics }) };
+  });
+  return { tensors, errors };
+}
+
+/** Whether the slots are those that the optimizer keeps; of an optimizer that is not known here nothing can be said. */
+function misfits({ document, tensors }: OpenState): Violation[] {
+  if (!optimizerNames.some((name) => name === document.optimizer.name)) return [];
+  try {
+    stateOptimizer(document, tensors);
+    return [];
+  } catch (error) {
+    if (error instanceof AdakitError) return [{ code: error.code, message: error.message }];
+    throw error;
+  }
+}
+
+function violation({ code, message, tensor, offset }: StateFileError): Violation {
+  return { code, message, ...(tensor !== undefined && { tensor }), ...(offset !== undefined && { offset }) };
+}

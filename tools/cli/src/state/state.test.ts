@@ -1,0 +1,323 @@
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { adam } from '@adakit/adam';
+import {
+  loopRunner,
+  storeTensor,
+  tensor32,
+  tensor64,
+  type Optimizer,
+  type StoredTensor,
+  type TrainingState,
+} from '@adakit/core';
+import { openState, readState, writeState, writeTensors } from '@adakit/core/node';
+import { Emitter, Graph, modelFromGraph, Tensor, writeModel } from '@adakit/onnx';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { runCommand } from '../testing/run-command.js';
+import { addStateCommand } from './command.js';
+import { compareTensors, diffFiles, type FileDifference } from './diff.js';
+
+let folder: string;
+beforeAll(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'adakit-state-'));
+});
+afterAll(() => rm(folder, { recursive: true }));
+const at = (name: string): string => join(folder, name);
+const adakit = (...args: readonly string[]) => runCommand(addStateCommand, 'state', ...args);
+
+const kernel = tensor32([1, 2, 3, 4, 5, 6], [3, 2]);
+
+/** Two steps on a dense layer as TensorFlow.js has it. */
+async function trained(optimizer: Optimizer = adam()): Promise<TrainingState> {
+  const run = await loopRunner().start(optimizer, { 'd/kernel': kernel, 'd/bias': tensor32([0, 0]) });
+  for (let step = 0; step < 2; step++) {
+    await run.applyGradients({ 'd/kernel': kernel, 'd/bias': tensor32([1, -1]) });
+  }
+  return run.state();
+}
+
+async function written(name: string, state?: TrainingState): Promise<string> {
+  await writeState(at(name), state ?? (await trained()));
+  return at(name);
+}
+
+describe('adakit state convert', () => {
+  it('goes on with another optimizer and says what it did', async () => {
+    const source = await written('adam');
+    const { output, exitCode } = await adakit(
+      'convert',
+      source,
+      at('belief'),
+      '--optimizer',
+      'adabelief',
+      '--set',
+      'lr=1e-2',
+    );
+    expect(exitCode).toBe(0);
+    const { optimizer, parameters } = await readState(at('belief'));
+    expect([optimizer.name, optimizer.hyperparameters.lr]).toEqual(['adabelief', 0.01]);
+    expect(Object.keys(parameters['d/kernel'].slots)).toEqual(['expAvg', 'expAvgVar']);
+    expect(output.split('\n').slice(0, 2)).toEqual([`${at('belief')}:`, '  optimizer: adam -> adabelief, at step 2']);
+    expect(output).toContain(
+      '"d/kernel", "d/bias": kept; updates 2 -> 1, expAvg kept times 0.526, expAvgVar starts at 0, expAvgSq dropped',
+    );
+  });
+
+  it('takes one slot for another when told', async () => {
+    const source = await written('adam');
+    await adakit('convert', source, at('belief'), '--optimizer', 'adabelief', '--slot', 'expAvgVar=expAvgSq');
+    const { step, slots } = (await readState(at('belief'))).parameters['d/kernel'];
+    expect(step).toBe(2);
+    expect(slots.expAvgVar).toEqual((await readState(source)).parameters['d/kernel'].slots.expAvgSq);
+  });
+
+  it('changes hyperparameters and keeps groups and schedules', async () => {
+    const optimizer = adam()
+      .withGroups([{ match: /bias$/, hyperparameters: { weightDecay: 0 } }])
+      .withSchedules({ lr: { kind: 'exponential', factor: 0.9 } });
+    const source = await written('grouped', await trained(optimizer));
+    const { output } = await adakit('convert', source, at('lower'), '--set', 'lr=0.5', '--set', 'amsgrad=true');
+    const [before, after] = [await readState(source), await readState(at('lower'))];
+    expect(after.optimizer.hyperparameters).toMatchObject({ lr: 0.5, amsgrad: true });
+    expect(after.optimizer.initial).toEqual(before.optimizer.initial);
+    expect([after.optimizer.groups, after.optimizer.schedules]).toEqual([
+      before.optimizer.groups,
+      before.optimizer.schedules,
+    ]);
+    expect(output).toContain('hyperparameters: lr 0.001 -> 0.5, amsgrad false -> true\n');
+  });
+
+  it('writes another element type', async () => {
+    const source = await written('single');
+    await adakit('convert', source, at('double'), '--dtype', 'float64');
+    const state = await openState(at('double'));
+    expect(new Set([...state.tensors.values()].map(({ dtype }) => dtype))).toEqual(new Set(['F64']));
+    await state.close();
+    await adakit('convert', at('double'), at('back'), '--dtype', 'float32');
+    expect(await readState(at('back'))).toEqual(await readState(source));
+  });
+
+  it('derives names and layouts from an ONNX model, and saves and applies the mapping', async () => {
+    const graph = new Graph('dense');
+    const x = graph.addInput('x', { dtype: 'float32', shape: [1, 3] });
+    const w = graph.addInitializer('W', Tensor.of('float32', [2, 3], new Float32Array(6)));
+    const b = graph.addInitializer('b', Tensor.of('float32', [2], new Float32Array(2)));
+    const y = new Emitter(graph, () => undefined).node('Gemm', [x, w, b], { transB: 1 });
+    Object.assign(y, { dtype: 'float32', shape: [1, 2] });
+    graph.outputs.push(y);
+    await writeFile(at('model.onnx'), writeModel(modelFromGraph(graph)));
+
+    const source = await written('tfjs');
+    const flags = ['--like', at('model.onnx'), '--save-mapping', at('map.json')];
+    const { output } = await adakit('convert', source, at('onnx'), ...flags);
+    expect(output).toBe(`${at('onnx')}:\n  mapped 2 parameters\n`);
+    const { W } = (await readState(at('onnx'))).parameters;
+    const { value } = (await readState(source)).parameters['d/kernel'];
+    expect(W.value).toEqual(
+      tensor32(
+        [0, 2, 4, 1, 3, 5].map((i) => value.data[i]),
+        [2, 3],
+      ),
+    );
+    expect(JSON.parse(await readFile(at('map.json'), 'utf8'))).toEqual([
+      { from: 'd/kernel', to: 'W', permute: [1, 0] },
+      { from: 'd/bias', to: 'b' },
+    ]);
+    await adakit('convert', source, at('mapped'), '--mapping', at('map.json'));
+    expect(await readState(at('mapped'))).toEqual(await readState(at('onnx')));
+    // The other way, from the state of the ONNX model to one like that of TensorFlow.js.
+    await adakit('convert', at('onnx'), at('back'), '--like', source);
+    expect(await readState(at('back'))).toEqual(await readState(source));
+  });
+
+  it('knows from the nodes of an ONNX model which way a square matrix lies', async () => {
+    const graph = new Graph('square');
+    const x = graph.addInput('x', { dtype: 'float32', shape: [1, 2] });
+    const [a, b] = ['a', 'b'].map((name) =>
+      graph.addInitializer(name, Tensor.of('float32', [2, 2], new Float32Array(4))),
+    );
+    const e = new Emitter(graph, (node) => {
+      for (const output of node.outputs) Object.assign(output ?? {}, { dtype: 'float32', shape: [1, 2] });
+    });
+    graph.outputs.push(e.node('Gemm', [e.node('MatMul', [x, a]), b], { transB: 1 }));
+    await writeFile(at('square.onnx'), writeModel(modelFromGraph(graph)));
+    const square = tensor32([1, 2, 3, 4], [2, 2]);
+    const run = await loopRunner().start(adam(), { 'd/kernel': square, 'd_1/kernel': square });
+    const source = await written('squares', await run.state());
+    await adakit('convert', source, at('onnx'), '--like', at('square.onnx'));
+    const { parameters } = await readState(at('onnx'));
+    expect(parameters.a.value).toEqual(square);
+    expect(parameters.b.value).toEqual(tensor32([1, 3, 2, 4], [2, 2]));
+  });
+
+  it('takes names from a safetensors file of weights, with hints for what is open', async () => {
+    const square = tensor32([1, 2, 3, 4], [2, 2]);
+    const run = await loopRunner().start(adam(), { 'd/kernel': square });
+    const source = await written('square', await run.state());
+    await writeTensors(at('weights'), new Map([['proj', storeTensor(square)]]));
+    await expect(adakit('convert', source, at('never'), '--like', at('weights'))).rejects.toMatchObject({
+      code: 'ambiguous-mapping',
+      message: expect.stringContaining('{"from":"d/kernel","to":"proj","permute":[1,0]}') as string,
+    });
+    const hint = '{"from":"d/kernel","to":"proj","permute":[1,0]}';
+    await adakit('convert', source, at('hinted'), '--like', at('weights'), '--hint', hint);
+    expect((await readState(at('hinted'))).parameters.proj.value).toEqual(tensor32([1, 3, 2, 4], [2, 2]));
+  });
+
+  it('prints its report as JSON', async () => {
+    const { output } = await adakit('convert', await written('j'), at('out'), '--dtype', 'float64', '--json');
+    expect(JSON.parse(output)).toEqual({ dtype: 'float64' });
+  });
+
+  const mistakes: [string, string[], string | RegExp][] = [
+    ['an unknown optimizer', ['--optimizer', 'adamm'], 'unknown optimizer "adamm", did you mean "adam"?'],
+    ['an unknown hyperparameter', ['--set', 'beta=1'], 'unknown hyperparameter "beta"'],
+    ['a value that is none', ['--set', 'lr=fast'], '"fast" is neither a number nor true or false.'],
+    ['an assignment without a name', ['--set', '=1'], 'It must be <name>=<value>.'],
+    ['an unknown element type', ['--dtype', 'float16'], 'Allowed choices are float32, float64'],
+    ['a hint that is none', ['--hint', '{"to":"x"}'], 'from: '],
+    ['two sources of names', ['--like', 'a', '--mapping', 'b'], /cannot be used with option/],
+    ['a mapping that is not there', ['--mapping', 'nowhere.json'], 'nowhere.json: ENOENT'],
+  ];
+  it.each(mistakes)('refuses %s', async (_, flags, message) => {
+    await expect(adakit('convert', await written('m'), at('never'), ...flags)).rejects.toThrow(message);
+    await expect(readFile(at('never'))).rejects.toThrow('ENOENT');
+  });
+});
+
+describe('adakit state diff', () => {
+  it('finds a state the same as itself, wherever it was written', async () => {
+    const state = await trained();
+    const [a, b] = [
+      await written('a', state),
+      await written('b', { ...state, origin: 'elsewhere', versions: { x: '1' } }),
+    ];
+    const { output, exitCode } = await adakit('diff', a, b);
+    expect(exitCode).toBe(0);
+    expect(output).toMatch(/^param\/d\/kernel +0\.0e\+0 +0\.0e\+0 +0 +0 +equal$/m);
+    expect(output).toMatch(/\nthe same\n$/);
+  });
+
+  it('measures the largest differences of each tensor', async () => {
+    const state = await trained();
+    const weights = state.parameters['d/kernel'];
+    const data = weights.value.data.slice() as Float32Array<ArrayBuffer>;
+    const step = 2 ** -22; // The distance of neighbours in [2, 4).
+    data.set([data[1] + 3 * step, data[2] + step], 1);
+    const changed = { ...weights, value: { ...weights.value, data } };
+    const [a, b] = [
+      await written('a', state),
+      await written('b', { ...state, parameters: { ...state.parameters, 'd/kernel': changed } }),
+    ];
+    const { tensors, same } = await diffFiles(a, b);
+    const difference = tensors.find(({ name }) => name === 'param/d/kernel');
+    const old = weights.value.data;
+    const maxAbs = Math.max(data[1] - old[1], data[2] - old[2]);
+    expect(difference).toMatchObject({ differing: 2, same: false, maxAbs, maxRel: (data[1] - old[1]) / data[1] });
+    expect(difference?.maxUlp).toBeGreaterThanOrEqual(3);
+    expect(same).toBe(false);
+    // The largest element is about 6.
+    expect((await adakit('diff', a, b)).exitCode).toBe(1);
+    expect((await adakit('diff', a, b, '--tolerance', String(maxAbs / 5.9))).exitCode).toBe(0);
+    expect((await adakit('diff', a, b, '--tolerance', String(maxAbs / 6.1))).exitCode).toBe(1);
+  });
+
+  it('names what else differs', async () => {
+    const state = await trained();
+    const other = await trained(adam({ lr: 0.1 }));
+    const run = await loopRunner().start(adam(), { 'd/kernel': tensor32([1, 2]), extra: tensor32([1]) });
+    const b = await written('b', { ...(await run.state()), optimizer: other.optimizer });
+    const { problems } = await diffFiles(await written('a', state), b);
+    expect(problems.filter((problem) => !problem.startsWith('"'))).toEqual([
+      expect.stringMatching(/^hyperparameters: .*"lr":0.001.* and .*"lr":0.1/),
+      expect.stringMatching(/^hyperparameters at construction: /),
+      'step: 2 and 0',
+    ]);
+    expect(problems).toContain(`"param/d/kernel" has shape [3, 2] in ${at('a')} and [2] in ${at('b')}`);
+    expect(problems).toContain(`"param/d/bias" is only in ${at('a')}`);
+    expect(problems).toContain(`"param/extra" is only in ${at('b')}`);
+  });
+
+  it('compares any safetensors files, and says when only one is a state', async () => {
+    await writeTensors(at('x'), new Map([['t', storeTensor(tensor32([1]))]]));
+    await writeTensors(at('y'), new Map([['t', storeTensor(tensor64([1]))]]));
+    const { output, exitCode } = await adakit('diff', at('x'), at('y'), '--json');
+    expect(exitCode).toBe(0);
+    expect((JSON.parse(output) as FileDifference).tensors).toEqual([
+      { name: 't', maxAbs: 0, maxRel: 0, maxUlp: null, differing: 0, same: true },
+    ]);
+    expect((await diffFiles(await written('s'), at('x'))).problems[0]).toBe('only one of them is a training state');
+  });
+
+  const stored = (dtype: StoredTensor['dtype'], array: ArrayBufferView<ArrayBuffer>): StoredTensor => ({
+    dtype,
+    shape: [],
+    bytes: new Uint8Array(array.buffer),
+  });
+  const pairs: [string, StoredTensor, StoredTensor, [maxAbs: number, maxRel: number, maxUlp: number | null]][] = [
+    ['NaN with NaN', stored('F32', Float32Array.of(NaN)), stored('F32', Float32Array.of(NaN)), [0, 0, 0]],
+    [
+      'NaN with a number',
+      stored('F64', Float64Array.of(NaN)),
+      stored('F64', Float64Array.of(1)),
+      [Infinity, Infinity, 2 ** 51 + (0x7ff - 0x3ff) * 2 ** 52],
+    ],
+    ['zero with minus zero', stored('F32', Float32Array.of(0)), stored('F32', Float32Array.of(-0)), [0, 0, 0]],
+    [
+      'neighbours around zero',
+      stored('F32', Float32Array.of(2 ** -149)),
+      stored('F32', Float32Array.of(-(2 ** -149))),
+      [2 ** -148, 2, 2],
+    ],
+    [
+      'neighbours in half precision',
+      stored('F16', Uint16Array.of(0x3c00)),
+      stored('F16', Uint16Array.of(0x3c01)),
+      [2 ** -10, 2 ** -10 / (1 + 2 ** -10), 1],
+    ],
+    ['integers', stored('I64', BigInt64Array.of(5n)), stored('I64', BigInt64Array.of(-5n)), [10, 2, null]],
+  ];
+  it.each(pairs)('measures %s', (_, a, b, [maxAbs, maxRel, maxUlp]) => {
+    expect(compareTensors('t', a, b, 0)).toMatchObject({ maxAbs, maxRel, maxUlp, same: maxAbs === 0 });
+  });
+});
+
+describe('adakit state verify', () => {
+  it('says ok, or the first violation, file by file', async () => {
+    const good = await written('good');
+    const bad = await written('bad');
+    const bytes = await readFile(bad);
+    bytes[bytes.length - 1] ^= 1;
+    await writeFile(bad, bytes);
+    expect(await adakit('verify', good)).toEqual({ output: `${good}: ok\n`, exitCode: 0 });
+    const { output, exitCode } = await adakit('verify', good, bad, at('nowhere'));
+    expect(exitCode).toBe(1);
+    expect(output.split('\n')).toEqual([
+      `${good}: ok`,
+      expect.stringMatching(/bad: tensor-checksum: tensor "slot\/.*", byte \d+: /),
+      `${at('nowhere')}: file-not-found: there is no such file`,
+      '',
+    ]);
+    const json = await adakit('verify', bad, '--json');
+    expect(JSON.parse(json.output)).toMatchObject([{ file: bad, valid: false, code: 'tensor-checksum' }]);
+  });
+
+  it('refuses slots that the optimizer does not keep', async () => {
+    const state = await trained();
+    const { 'd/bias': bias, ...rest } = state.parameters;
+    const file = await written('slots', { ...state, parameters: { ...rest, 'd/bias': { ...bias, slots: {} } } });
+    const { output, exitCode } = await adakit('verify', file);
+    expect([output.includes('state-mismatch: the state does not fit'), exitCode]).toEqual([true, 1]);
+  });
+
+  it('refuses infinities and NaN when told', async () => {
+    const state = await trained();
+    const { 'd/bias': bias, ...rest } = state.parameters;
+    const value = tensor32([1, NaN]);
+    const file = await written('nan', { ...state, parameters: { ...rest, 'd/bias': { ...bias, value } } });
+    expect((await adakit('verify', file)).exitCode).toBe(0);
+    const { output, exitCode } = await adakit('verify', file, '--finite');
+    expect([output.includes('non-finite: '), exitCode]).toEqual([true, 1]);
+  });
+});

@@ -1,0 +1,248 @@
+import { createHash } from 'node:crypto';
+import { mkdtemp, readFile, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import {
+  decodeTensors,
+  loopRunner,
+  storeTensor,
+  tensor32,
+  type HyperparameterValues,
+  type NamedTensors,
+  type Optimizer,
+  type ParameterGroup,
+  type Run,
+  type Schedules,
+  type TrainingState,
+} from '@adakit/core';
+import { readState, writeState, writeTensors } from '@adakit/core/node';
+import { dataFile, readData } from '@adakit/fixtures';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { optimizerByName } from '../../optimizers.js';
+import { fromTorch } from './from-torch.js';
+import { toTorch } from './to-torch.js';
+
+interface Case {
+  /** What PyTorch's optimizer is called here. */
+  readonly adakit: {
+    readonly optimizer: string;
+    readonly hyperparameters: HyperparameterValues;
+    readonly groups: readonly ParameterGroup[];
+    readonly schedules: Schedules;
+  };
+  /** Parameters after 20 steps in PyTorch. */
+  readonly uninterrupted: Readonly<Record<string, readonly number[]>>;
+  /** Parameters after 10 steps here and 10 in PyTorch. */
+  readonly continued: Readonly<Record<string, readonly number[]>>;
+}
+
+const recorded = readData('torch-states.json') as {
+  readonly snippet: string;
+  readonly start: Readonly<Record<string, { readonly dims: readonly number[]; readonly data: readonly number[] }>>;
+  readonly gradients: readonly Readonly<Record<string, readonly number[]>>[];
+  readonly late: { readonly name: string; readonly from: number };
+  readonly cases: Readonly<Record<string, Case>>;
+};
+const { gradients, late, cases } = recorded;
+const tensors = Object.entries(recorded.start).map(([name, { dims, data }]) => [name, tensor32(data, dims)] as const);
+const isParameter = (name: string): boolean => !name.includes('running');
+const start: NamedTensors = Object.fromEntries(tensors.filter(([name]) => isParameter(name)));
+const statistics: NamedTensors = Object.fromEntries(tensors.filter(([name]) => !isParameter(name)));
+
+let folder: string;
+beforeAll(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'adakit-torch-'));
+});
+afterAll(() => rm(folder, { recursive: true }));
+const at = (name: string): string => join(folder, name);
+const torchFile = (name: string): string => dataFile(`torch-states/${name}.safetensors`);
+
+function optimizerOf({ adakit }: Case): Optimizer {
+  const { optimizer, hyperparameters, groups, schedules } = adakit;
+  return optimizerByName(optimizer, hyperparameters).withGroups(groups).withSchedules(schedules);
+}
+
+async function train(run: Run, from: number, to: number): Promise<TrainingState> {
+  for (let step = from; step <= to; step++) {
+    const given = Object.keys(start).filter((name) => name !== late.name || step >= late.from);
+    await run.applyGradients(
+      Object.fromEntries(given.map((name) => [name, tensor32(gradients[step - 1][name], start[name].shape)])),
+    );
+  }
+  return { ...(await run.state()), statistics };
+}
+
+/**
+ * Whether parameters agree: every step rounds θ once, and the update it adds by about as much, in either run. A unit of
+ * rounding is 2⁻²⁴ of the magnitude of θ, which stays near where it started.
+ */
+function expectClose(state: TrainingState, expected: Case['uninterrupted'], steps: number): void {
+  for (const [name, values] of Object.entries(expected)) {
+    const { data } = state.parameters[name].value;
+    const errors = values.map((value, i) => {
+      const magnitude = Math.max(Math.abs(value), Math.abs(start[name].data[i]));
+      return Math.abs(data[i] - value) / magnitude;
+    });
+    expect(Math.max(...errors), name).toBeLessThanOrEqual(2 * 2 * steps * 2 ** -24);
+  }
+}
+
+describe.each(Object.entries(cases))('%s', (name, recordedCase) => {
+  const optimizer = optimizerOf(recordedCase);
+  const run = async (): Promise<Run> => loopRunner().start(optimizer, start);
+
+  it('goes on after ten steps of PyTorch like PyTorch', async () => {
+    const target = at(`${name}.safetensors`);
+    const report = await fromTorch(torchFile(name), target, 10);
+    expect(report).toMatchObject({ optimizer: optimizer.name, step: 10, parameters: 4 });
+    const state = await readState(target);
+    expect(state.parameters[late.name].step).toBe(name === 'sgd' ? 10 : 0);
+    const resumed = await run();
+    await resumed.load(state);
+    expectClose(await train(resumed, 11, 20), recordedCase.uninterrupted, 10);
+  });
+
+  it('hands PyTorch a state after ten steps that it goes on from like from its own', async () => {
+    const own = await run();
+    await writeState(at('own'), await train(own, 1, 10));
+    await toTorch(at('own'), at('to-torch'));
+    // This is the file that PyTorch went on from.
+    expect((await readFile(at('to-torch'))).equals(await readFile(torchFile(`${name}-adakit`)))).toBe(true);
+    const uninterrupted = await train(own, 11, 20);
+    expectClose(uninterrupted, recordedCase.continued, 10);
+    expectClose(uninterrupted, recordedCase.uninterrupted, 20);
+  });
+
+  it('keeps every bit on the way to PyTorch and back', async () => {
+    await fromTorch(torchFile(name), at('there'), 10);
+    await toTorch(at('there'), at('back'));
+    const [before, after] = [await readFile(torchFile(name)), await readFile(at('back'))].map((bytes) =>
+      decodeTensors(bytes),
+    );
+    expect(new Set(after.tensors.keys())).toEqual(new Set(before.tensors.keys()));
+    for (const [key, tensor] of before.tensors) expect(after.tensors.get(key), key).toEqual(tensor);
+    await fromTorch(at('back'), at('again'));
+    expect(await readState(at('again'))).toEqual(await readState(at('there')));
+  });
+});
+
+it('keeps the learning rate at construction, which the bounds of AdaBound refer to and its authors lose', async () => {
+  await fromTorch(torchFile('adabound'), at('adabound'));
+  const { hyperparameters, initial } = (await readState(at('adabound'))).optimizer;
+  expect([hyperparameters.lr, initial.lr]).toEqual([0.001, 0.01]);
+});
+
+it('turns groups into hyperparameters of parameters', async () => {
+  await fromTorch(torchFile('adamw'), at('adamw'));
+  const { optimizer } = await readState(at('adamw'));
+  expect(optimizer.hyperparameters).toMatchObject({ lr: 0.01, weightDecay: 0, weightDecouple: true });
+  expect(optimizer.groups).toEqual(
+    ['fc.weight', 'norm.weight'].map((match) => ({ match, hyperparameters: { lr: 0.02, weightDecay: 0.1 } })),
+  );
+});
+
+it('says what is not one to one', async () => {
+  expect((await fromTorch(torchFile('sgd-momentum'), at('notes'))).notes).toEqual([
+    'SGD does not count its steps: the run is taken to be at step 1; give it with --step',
+    'without an update so far: "norm.bias"',
+    'in no group, so kept as statistics: "norm.num_batches_tracked", "norm.running_mean", "norm.running_var"',
+  ]);
+  const scheduled = await loopRunner().start(optimizerOf(cases.adabound), start);
+  await writeState(at('scheduled'), await train(scheduled, 1, 5));
+  expect((await toTorch(at('scheduled'), at('notes'))).notes).toEqual([
+    'schedules stay behind: lr as at step 6; set up a scheduler of PyTorch',
+  ]);
+});
+
+it('is tested with the Python functions as they are documented', async () => {
+  const text = await readFile(new URL('../../../../../docs/switching.md', import.meta.url), 'utf8');
+  const snippet = /```python\n(import json\n.*?)```/s.exec(text)?.[1] ?? '';
+  expect(createHash('sha256').update(snippet).digest('hex')).toBe(recorded.snippet);
+});
+
+describe('refuses', () => {
+  const value = storeTensor(tensor32([1, 2]));
+  const good = {
+    class: 'Adam',
+    param_groups: [{ params: ['w'], lr: 0.1, betas: [0.9, 0.999], eps: 1e-8, weight_decay: 0, amsgrad: false }],
+    steps: {},
+    attributes: {},
+  };
+  const [group] = good.param_groups;
+  const torchCases: [string, unknown, Record<string, typeof value>, string][] = [
+    ['a file from somewhere else', undefined, {}, 'its metadata has no "torch"; write it with the Python function'],
+    ['a document that is not JSON', '{', {}, 'the metadata "torch" is not JSON'],
+    ['a document without groups', { ...good, param_groups: [] }, {}, 'the metadata "torch" is not valid: param_groups'],
+    [
+      'an optimizer without a counterpart',
+      { ...good, class: 'Lion' },
+      {},
+      'the optimizer Lion has no counterpart here',
+    ],
+    [
+      'a parameter without a tensor',
+      { ...good, param_groups: [{ ...group, params: ['w', 'x'] }] },
+      {},
+      'no tensor for "x"',
+    ],
+    ['a missing slot', { ...good, steps: { w: 3 } }, {}, '"w" has had 3 updates, but there is no "state/w/exp_avg"'],
+    ['a slot without a counterpart', good, { 'state/w/exp_inf': value }, 'adam has no slot for "state/w/exp_inf"'],
+    [
+      'a setting without a counterpart',
+      { ...good, param_groups: [{ ...group, maximize: true }] },
+      {},
+      'the setting maximize: true of Adam has no counterpart here',
+    ],
+    [
+      'an Adam that is an AdamW',
+      { ...good, param_groups: [{ ...group, decoupled_weight_decay: true }] },
+      {},
+      'Adam with decoupled_weight_decay true is another class',
+    ],
+    [
+      'an attribute that the class does not have',
+      { ...good, attributes: { rectify: true } },
+      {},
+      'Adam has no attribute "rectify"',
+    ],
+    ['a hyperparameter out of range', { ...good, param_groups: [{ ...group, betas: [1, 0.9] }] }, {}, 'beta1 must be'],
+    [
+      'groups whose learning rates have moved apart',
+      {
+        ...good,
+        class: 'AdaBound',
+        param_groups: [
+          { params: ['w'], lr: 0.1, base_lr: 0.1 },
+          { params: ['v'], lr: 0.01, base_lr: 0.1 },
+        ],
+      },
+      { v: value },
+      '"v" has learning rate 0.01 and base_lr 0.1, "w" has 0.1 and 0.1',
+    ],
+  ];
+  it.each(torchCases)('%s from PyTorch', async (_, document, more, message) => {
+    const text = typeof document === 'string' ? document : JSON.stringify(document);
+    const metadata = new Map(document === undefined ? [] : [['torch', text]]);
+    await writeTensors(at('bad'), new Map(Object.entries({ w: value, ...more })), metadata);
+    await expect(fromTorch(at('bad'), at('never'))).rejects.toThrow(message);
+    await expect(readFile(at('never'))).rejects.toThrow('ENOENT');
+  });
+
+  const states: [string, Optimizer, string][] = [
+    [
+      'groups that differ in what is one for all in PyTorch',
+      optimizerByName('adabelief', {}).withGroups([{ match: 'fc.bias', hyperparameters: { rectify: false } }]),
+      '"fc.weight" and "fc.bias" differ in what one optimizer of PyTorch has for all its groups',
+    ],
+    [
+      'groups that would be different classes',
+      optimizerByName('adam', {}).withGroups([{ match: 'fc.bias', hyperparameters: { weightDecouple: true } }]),
+      '"fc.weight" and "fc.bias" differ in what one optimizer',
+    ],
+  ];
+  it.each(states)('%s, for PyTorch', async (_, optimizer, message) => {
+    const run = await loopRunner().start(optimizer, start);
+    await writeState(at('state'), await run.state());
+    await expect(toTorch(at('state'), at('never'))).rejects.toThrow(message);
+  });
+});
