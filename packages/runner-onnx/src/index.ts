@@ -1,6 +1,13 @@
 export { TrainingError, type TrainingErrorCode } from './error.js';
 export type { ExecutionProvider, SessionOptions } from './execution-provider.js';
 export type { Batch, BatchArray, BatchTensor } from './feeds.js';
+export {
+  gradcheck,
+  type Gradcheck,
+  type GradcheckOptions,
+  type GradcheckParameter,
+  type GradcheckVerdict,
+} from './gradcheck.js';
 export { onnxRunner } from './onnx-runner.js';
 export { TrainingSession, type Evaluation, type StepResult, type TrainingSessionOptions } from './training-session.js';
 export {

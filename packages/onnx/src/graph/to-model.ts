@@ -45,8 +45,22 @@ export function graphToProto(graph: Graph): GraphProto {
     input: graph.inputs.map(valueInfo),
     output: graph.outputs.map(valueInfo),
     initializer: graph.initializers.flatMap(({ name, tensor }) => tensor?.toProto(name) ?? []),
-    node: graph.nodes.map(nodeToProto),
+    node: withUniqueNames(graph.nodes.map(nodeToProto)),
   });
+}
+
+/** ONNX Runtime refuses two nodes of one name; the later ones get a number behind. */
+function withUniqueNames(nodes: NodeProto[]): NodeProto[] {
+  const used = new Set<string>();
+  const counts = new Map<string, number>();
+  for (const node of nodes) {
+    const { name } = node;
+    if (name === '') continue;
+    for (let count = counts.get(name) ?? 0; used.has(node.name); counts.set(name, count))
+      node.name = `${name}_${++count}`;
+    used.add(node.name);
+  }
+  return nodes;
 }
 
 function nodeToProto(node: Node): NodeProto {

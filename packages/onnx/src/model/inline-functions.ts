@@ -131,7 +131,7 @@ class Inliner {
         : Object.assign(create(AttributeProtoSchema), given, { name: each.name, refAttrName: '' });
     });
     const renamed = Object.assign(create(NodeProtoSchema), node, {
-      name: `${call.prefix}${node.name}`,
+      name: node.name === '' ? '' : `${call.prefix}${node.name}`,
       input: node.input.map(rename),
       output: node.output.map(rename),
       attribute,

@@ -116,6 +116,8 @@ export interface UpgradeContext {
   readonly e: Emitter;
   /** Writes out the nodes of a subgraph without inputs; returns what it outputs. */
   inline(body: GraphProto): readonly Value[];
+  /** Whether a node of the model or its outputs use a value. */
+  isUsed(value: Value): boolean;
   /** Refuses the node. */
   fail(what: string): never;
 }

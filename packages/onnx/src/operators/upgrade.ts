@@ -4,6 +4,7 @@ import { Emitter } from '../graph/emitter.js';
 import type { Graph } from '../graph/graph.js';
 import { inlinedNodes } from '../graph/inline.js';
 import type { Node } from '../graph/node.js';
+import type { Value } from '../graph/value.js';
 import { inferNode, inferShapes } from '../shape/infer.js';
 import { standIn } from './decompose.js';
 import type { OperatorTable, UpgradeContext } from './operator.js';
@@ -18,6 +19,9 @@ export function upgradeNodes(graph: Graph, opset: number, operators: OperatorTab
   const e = new Emitter(graph, (node) => {
     inferNode(graph, node, operators);
   });
+  const used = new Set<Value | undefined>(graph.outputs);
+  for (const { inputs, captures } of graph.nodes) for (const value of [...inputs, ...captures]) used.add(value);
+  const isUsed = (value: Value) => used.has(value);
   const rewrite = (node: Node): boolean => {
     const upgrade = operators.get(node.key)?.upgrade;
     const inline = (body: GraphProto) => {
@@ -29,7 +33,7 @@ export function upgradeNodes(graph: Graph, opset: number, operators: OperatorTab
       }
       return outputs;
     };
-    const context = { node, opset, e, inline, fail: (what: string) => refuse(node, what) };
+    const context = { node, opset, e, inline, isUsed, fail: (what: string) => refuse(node, what) };
     const results = upgrade && e.named(node.name, () => upgrade(context));
     if (results === undefined) return false;
     standIn(e, node, results);

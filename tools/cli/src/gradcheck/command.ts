@@ -1,0 +1,91 @@
+import { openTensors } from '@adakit/core/node';
+import { gradcheck, TrainingError, type Batch, type BatchTensor, type Gradcheck } from '@adakit/runner-onnx';
+import { InvalidArgumentError, type Command } from 'commander';
+import { UsageError } from '../usage-error.js';
+
+/** Registers `adakit gradcheck`. */
+export function addGradcheckCommand(program: Command): void {
+  program
+    .command('gradcheck')
+    .summary('are the gradients of this ONNX model right?')
+    .description(
+      'Compares the compiled gradient with central differences of the original model in ONNX Runtime.\n' +
+        'Exit code: 0 they agree, 1 they do not or nothing can be said, 2 the model cannot be read or run.',
+    )
+    .argument('<model>', 'ONNX file')
+    .option('--loss <name>', 'mse, cross-entropy, sum, or the name of an output', 'mse')
+    .option('--inputs <file>', 'safetensors file with inputs by name; random ones by default')
+    .option('--seed <n>', 'of all that is random', count, 0)
+    .option('--directions <k>', 'random directions for every parameter', count, 2)
+    .option('--json', 'print the findings as JSON')
+    .addHelpText('after', '\nExample:\n  adakit gradcheck model.onnx --loss cross-entropy --directions 4')
+    .action(async (path: string, options: Options) => {
+      const { loss, seed, directions } = options;
+      if (directions < 1) throw new UsageError('--directions must be at least 1');
+      const inputs = options.inputs === undefined ? {} : { inputs: await readInputs(options.inputs) };
+      const result = await gradcheck(path, { loss, seed, directions, ...inputs }).catch((error: unknown) => {
+        throw error instanceof TrainingError ? new UsageError(error.message) : error;
+      });
+      process.stdout.write(options.json ? `${JSON.stringify(result, null, 2)}\n` : formatGradcheck(path, result));
+      if (!result.ok) process.exitCode = 1;
+    });
+}
+
+interface Options {
+  readonly loss: string;
+  readonly inputs?: string;
+  readonly seed: number;
+  readonly directions: number;
+  readonly json?: true;
+}
+
+function count(text: string): number {
+  if (!/^\d{1,9}$/.test(text)) throw new InvalidArgumentError('a whole number is needed.');
+  return Number(text);
+}
+
+/** Array type and name in ONNX Runtime by safetensors dtype. */
+const TYPES = {
+  F32: [Float32Array, 'float32'],
+  F64: [Float64Array, 'float64'],
+  I64: [BigInt64Array, 'int64'],
+  I32: [Int32Array, 'int32'],
+  U8: [Uint8Array, 'uint8'],
+  BOOL: [Uint8Array, 'bool'],
+} as const;
+
+async function readInputs(path: string): Promise<Batch> {
+  const file = await openTensors(path);
+  try {
+    const inputs: [string, BatchTensor][] = [];
+    for (const name of file.tensors.keys()) {
+      const { dtype, shape, bytes } = await file.read(name);
+      if (!(dtype in TYPES)) {
+        throw new UsageError(`${path}: '${name}' is ${dtype}; inputs can be ${Object.keys(TYPES).join(', ')}`);
+      }
+      const [array, type] = TYPES[dtype as keyof typeof TYPES];
+      // A copy, which starts at a multiple of the element size.
+      inputs.push([name, { data: new array(new Uint8Array(bytes).buffer), dims: shape, type }]);
+    }
+    return Object.fromEntries(inputs);
+  } finally {
+    await file.close();
+  }
+}
+
+/** The findings as text for people. */
+export function formatGradcheck(path: string, { loss, parameters, maxRelError, ok }: Gradcheck): string {
+  const width = Math.max(9, ...parameters.map(({ name }) => name.length));
+  const columns = (name: string, ...rest: string[]) =>
+    `${name.padEnd(width)}${rest.map((text) => text.padStart(12)).join('')}`;
+  const short = (value: number) => value.toPrecision(4);
+  return [
+    `${path}: ${ok ? 'the gradients agree with differences' : 'NOT CONFIRMED'}`,
+    `loss ${short(loss)}, largest relative error ${maxRelError.toExponential(1)}`,
+    columns('parameter', '|gradient|', 'slope', 'numeric', 'rel. error', 'verdict'),
+    ...parameters.map(({ name, norm, directional, numeric, relError, verdict }) =>
+      columns(name, short(norm), short(directional), short(numeric), relError.toExponential(1), verdict),
+    ),
+    '',
+  ].join('\n');
+}
