@@ -4,6 +4,7 @@ import { OnnxError } from '@adakit/onnx';
 import { Command } from 'commander';
 import { addCheckCommand } from './check/command.js';
 import { addInspectCommand } from './inspect/command.js';
+import { addGradcheckCommand } from './gradcheck/command.js';
 import { addReplayCommand } from './replay/command.js';
 import { addStateCommand } from './state/command.js';
 import { UsageError } from './usage-error.js';
@@ -21,6 +22,7 @@ const program = new Command('adakit')
     process.exit(error.exitCode === 0 ? 0 : 2);
   });
 addCheckCommand(program);
+addGradcheckCommand(program);
 addReplayCommand(program);
 addInspectCommand(program);
 addStateCommand(program);
