@@ -1,9 +1,12 @@
 import {
+  AdakitError,
   castTensor,
   copyTensor,
   filled,
+  loadTensor,
   optimizerState,
   restoreOptimizer,
+  sameShape,
   type NamedTensors,
   type Optimizer,
   type ParameterState,
@@ -24,11 +27,13 @@ export interface StoredParameter {
 /** Parameters, slots and step counts of a run, independent of how steps are computed. */
 export class ParameterStore {
   readonly parameters: readonly StoredParameter[];
+  /** Tensors that training changes without the optimizer: the running statistics of batch normalizations. */
+  readonly statistics: Map<string, TensorData>;
   optimizer: Optimizer;
   step = 0;
 
-  /** @param values initial parameters; copied */
-  constructor(optimizer: Optimizer, values: NamedTensors) {
+  /** @param values initial parameters; copied, and so are the statistics */
+  constructor(optimizer: Optimizer, values: NamedTensors, statistics: NamedTensors = {}) {
     this.optimizer = optimizer;
     this.parameters = Object.entries(values).map(([name, value]) => ({
       name,
@@ -36,7 +41,16 @@ export class ParameterStore {
       step: 0,
       slots: {},
     }));
+    this.statistics = new Map(Object.entries(statistics).map(([name, value]) => [name, copyTensor(value)]));
     this.ensureSlots();
+  }
+
+  /** Parameters and statistics by name: the weights of the model. Not copied. */
+  get weights(): NamedTensors {
+    return {
+      ...Object.fromEntries(this.parameters.map(({ name, value }) => [name, value])),
+      ...Object.fromEntries(this.statistics),
+    };
   }
 
   /** Creates the slots that the optimizer needs and the parameters do not have yet. */
@@ -55,19 +69,32 @@ export class ParameterStore {
         .program.slots.map((slot) => [slot.name, copyTensor(slots[slot.name])] as const);
       return [name, { value: copyTensor(value), step, slots: Object.fromEntries(kept) }];
     });
+    const statistics = Object.fromEntries([...this.statistics].map(([name, value]) => [name, copyTensor(value)]));
     return {
       optimizer: optimizerState(this.optimizer),
       step: this.step,
       parameters: Object.fromEntries(copies),
+      ...(this.statistics.size === 0 ? {} : { statistics }),
       origin,
     };
   }
 
   /** @throws AdakitError when the state does not fit; nothing is changed then */
   load(state: TrainingState): void {
+    const statistics = [...this.statistics].map(([name, { dtype, shape }]) => {
+      const value = state.statistics?.[name];
+      if (value !== undefined && sameShape(value.shape, shape)) {
+        return [name, castTensor('data' in value ? value : loadTensor(value), dtype)] as const;
+      }
+      throw new AdakitError(
+        'state-mismatch',
+        `the state has no running statistic '${name}' of shape [${shape.join(', ')}]; load one of this model`,
+      );
+    });
     const shapes = Object.fromEntries(this.parameters.map(({ name, value }) => [name, value.shape]));
     this.optimizer = restoreOptimizer(state, this.optimizer, shapes);
     this.step = state.step;
+    for (const [name, value] of statistics) this.statistics.set(name, value);
     for (const parameter of this.parameters) {
       const { value, step, slots } = state.parameters[parameter.name];
       const { dtype } = parameter.value;
@@ -83,6 +110,11 @@ export class ParameterStore {
 /** The runtime's view of a tensor; shares its memory. */
 export function ortTensor({ dtype, shape, data }: TensorData): Tensor {
   return new Tensor(dtype as 'float32', data as Float32Array, shape);
+}
+
+/** Parameters and statistics for the runtime. */
+export function weightFeeds({ weights }: ParameterStore): Record<string, Tensor> {
+  return Object.fromEntries(Object.entries(weights).map(([name, value]) => [name, ortTensor(value)]));
 }
 
 /** A tensor of ours over the runtime's memory. */

@@ -4,6 +4,7 @@ import {
   trainStepGraph,
   type Model,
   type ParameterSpec,
+  type StatisticSpec,
   type TargetSpec,
   type TensorSpec,
   type TrainingOptions,
@@ -15,7 +16,7 @@ import {
   type ExecutionProvider,
   type SessionOptions,
 } from './execution-provider.js';
-import { fromOrt, ortTensor, type ParameterStore } from './parameter-store.js';
+import { fromOrt, ortTensor, weightFeeds, type ParameterStore } from './parameter-store.js';
 import { scalarFeeds } from './scalar-feeds.js';
 
 type Feeds = Readonly<Record<string, Tensor>>;
@@ -25,6 +26,7 @@ export interface Stepper {
   readonly inputs: readonly TensorSpec[];
   readonly targets: readonly TargetSpec[];
   readonly parameters: readonly ParameterSpec[];
+  readonly statistics: readonly StatisticSpec[];
   readonly provider: ExecutionProvider;
   /**
    * Computes loss and new parameters for a batch; `accept` sees the loss before anything is changed and may throw.
@@ -62,11 +64,11 @@ export async function fusedStepper(model: Model, options: StepperOptions): Promi
     ...graph,
     provider,
     async step(store, batch, accept) {
-      const feeds: Record<string, Tensor> = { ...batch };
-      for (const { name, value } of store.parameters) feeds[name] = ortTensor(value);
+      const feeds: Record<string, Tensor> = { ...batch, ...weightFeeds(store) };
       const results = await session.run(feeds);
       const loss = readLoss(results[graph.loss]);
       accept(loss);
+      keepStatistics(store, graph.statistics, results);
       for (const parameter of store.parameters) {
         const rule = store.optimizer.for(parameter.name).at(store.step + 1);
         const { program } = rule;
@@ -113,10 +115,9 @@ export async function graphStepper(model: Model, options: StepperOptions, optimi
     provider,
     async step(store, batch, accept) {
       await rebuildIfNeeded(store);
-      const feeds: Record<string, Tensor> = { ...batch };
+      const feeds: Record<string, Tensor> = { ...batch, ...weightFeeds(store) };
       const { groups, slots, updated } = graph.optimizer;
-      for (const { name, value, slots: stored } of store.parameters) {
-        feeds[name] = ortTensor(value);
+      for (const { name, slots: stored } of store.parameters) {
         for (const [slot, { input }] of Object.entries(slots[name])) feeds[input] = ortTensor(stored[slot]);
       }
       for (const group of groups) {
@@ -127,6 +128,7 @@ export async function graphStepper(model: Model, options: StepperOptions, optimi
       const results = await session.run(feeds);
       const loss = readLoss(results[graph.loss]);
       accept(loss);
+      keepStatistics(store, graph.statistics, results);
       for (const parameter of store.parameters) {
         parameter.step++;
         parameter.value = fromOrt(results[updated[parameter.name]]);
@@ -158,4 +160,8 @@ function structure(
 
 function readLoss(tensor: Tensor): number {
   return (tensor.data as Float32Array | Float64Array)[0];
+}
+
+function keepStatistics(store: ParameterStore, statistics: readonly StatisticSpec[], results: Feeds): void {
+  for (const { name, output } of statistics) store.statistics.set(name, fromOrt(results[output]));
 }

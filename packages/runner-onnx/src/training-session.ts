@@ -18,7 +18,7 @@ import type { InferenceSession, Tensor } from 'onnxruntime-node';
 import { TrainingError } from './error.js';
 import { createSession, type ExecutionProvider, type SessionOptions } from './execution-provider.js';
 import { toFeeds, type Batch } from './feeds.js';
-import { ortTensor, ParameterStore } from './parameter-store.js';
+import { ParameterStore, weightFeeds } from './parameter-store.js';
 import { fusedStepper, graphStepper, type Stepper } from './stepper.js';
 
 export interface TrainingSessionOptions extends TrainableOptions {
@@ -96,7 +96,11 @@ export class TrainingSession implements Stateful {
     const stepper = fused
       ? await fusedStepper(model, stepperOptions)
       : await graphStepper(model, stepperOptions, optimizer);
-    const store = new ParameterStore(optimizer, initialParameters(model, stepper.parameters));
+    const store = new ParameterStore(
+      optimizer,
+      initialParameters(model, stepper.parameters),
+      initialParameters(model, stepper.statistics),
+    );
     return new TrainingSession(model, options, stepper, store);
   }
 
@@ -160,11 +164,14 @@ export class TrainingSession implements Stateful {
   evaluate(batch: Batch): Promise<Evaluation> {
     return this.#exclusively(async () => {
       if (this.#evaluation === undefined) {
-        const graph = evaluationGraph(this.#model, { loss: this.#loss, parameters: this.parameters });
+        const graph = evaluationGraph(this.#model, { loss: this.#loss, parameters: this.#weightNames() });
         this.#evaluation = { graph, session: await this.#createSession(graph.model) };
       }
       const { graph, session } = this.#evaluation;
-      const results = await session.run({ ...toFeeds([...graph.inputs, ...graph.targets], batch), ...this.#weights() });
+      const results = await session.run({
+        ...toFeeds([...graph.inputs, ...graph.targets], batch),
+        ...weightFeeds(this.#store),
+      });
       const { [graph.loss]: loss, ...outputs } = results;
       return { loss: (loss.data as Float32Array)[0], outputs };
     });
@@ -174,10 +181,10 @@ export class TrainingSession implements Stateful {
   predict(inputs: Batch): Promise<Readonly<Record<string, Tensor>>> {
     return this.#exclusively(async () => {
       if (this.#prediction === undefined) {
-        const graph = inferenceGraph(this.#model, this.parameters);
+        const graph = inferenceGraph(this.#model, this.#weightNames());
         this.#prediction = { inputs: graph.inputs, session: await this.#createSession(graph.model) };
       }
-      return this.#prediction.session.run({ ...toFeeds(this.#prediction.inputs, inputs), ...this.#weights() });
+      return this.#prediction.session.run({ ...toFeeds(this.#prediction.inputs, inputs), ...weightFeeds(this.#store) });
     });
   }
 
@@ -201,8 +208,7 @@ export class TrainingSession implements Stateful {
    */
   exportModel(path?: string): Promise<Uint8Array> {
     return this.#exclusively(async () => {
-      const values = Object.fromEntries(this.#store.parameters.map(({ name, value }) => [name, value]));
-      const bytes = writeModel(withParameters(this.#model, values));
+      const bytes = writeModel(withParameters(this.#model, this.#store.weights));
       if (path !== undefined) {
         const temporary = `${path}.${process.pid}.tmp`;
         await writeFile(temporary, bytes, { flush: true });
@@ -226,8 +232,9 @@ export class TrainingSession implements Stateful {
     return createSession(model, this.executionProvider, this.#options.session);
   }
 
-  #weights(): Record<string, Tensor> {
-    return Object.fromEntries(this.#store.parameters.map(({ name, value }) => [name, ortTensor(value)]));
+  /** Initializers of the model that have become inputs. */
+  #weightNames(): readonly string[] {
+    return Object.keys(this.#store.weights);
   }
 
   /** Runs `task` after all earlier ones: the runtime must not see a session from two calls, or after its release. */
