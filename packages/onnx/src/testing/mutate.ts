@@ -55,6 +55,17 @@ const AWKWARD = [
   -(1n << 63n),
 ];
 
+const TYPES = [
+  AttributeProto_AttributeType.UNDEFINED,
+  AttributeProto_AttributeType.FLOAT,
+  AttributeProto_AttributeType.INT,
+  AttributeProto_AttributeType.STRING,
+  AttributeProto_AttributeType.TENSOR,
+  AttributeProto_AttributeType.GRAPH,
+  AttributeProto_AttributeType.FLOATS,
+  AttributeProto_AttributeType.INTS,
+];
+
 /** Changes a few fields of a model in place: what a broken or malicious exporter could have written. */
 export function mutateFields(proto: ModelProto, choose: (count: number) => number): void {
   const { graph } = proto;
@@ -111,7 +122,7 @@ function mutateField(proto: ModelProto, graph: GraphProto, choose: (count: numbe
         attribute.ints[choose(attribute.ints.length + 1)] = awkward();
       break;
     case 10:
-      if (attribute) attribute.type = choose(16);
+      if (attribute) attribute.type = pick(TYPES) ?? AttributeProto_AttributeType.UNDEFINED;
       break;
     case 11:
       if (tensor && tensor.rawData.length > 0) tensor.rawData = tensor.rawData.map(() => choose(256));
