@@ -34,8 +34,17 @@ export const Resize = composite({
     const scales = ctx.has(2) ? ctx.constant(2)?.toNumbers() : undefined;
     const given = scales?.length === axes.length ? scales : undefined;
     const factors = shape.map((_, axis) => given?.[axes.indexOf(axis)] ?? undefined);
-    if (factors.some((factor) => factor !== undefined) && factors.every((f) => f === undefined || repeats(f, sampling))) {
-      return [repeated(ctx, x, factors.map((factor) => factor ?? 1))];
+    if (
+      factors.some((factor) => factor !== undefined) &&
+      factors.every((f) => f === undefined || repeats(f, sampling))
+    ) {
+      return [
+        repeated(
+          ctx,
+          x,
+          factors.map((factor) => factor ?? 1),
+        ),
+      ];
     }
     return [
       axes.reduce((value, axis) => {
