@@ -1,0 +1,65 @@
+import { adabelief } from '@adakit/adabelief';
+import { adabound } from '@adakit/adabound';
+import { adadiff } from '@adakit/adadiff';
+import { adam } from '@adakit/adam';
+import { dataFile, readData } from '@adakit/fixtures';
+import { crossEntropy, TrainingSession } from '@adakit/runner-onnx';
+import { sgd } from '@adakit/sgd';
+import { describe, expect, it } from 'vitest';
+import { z } from 'zod';
+import { orderedBatches, readMnist } from './mnist.js';
+
+const run = z.object({ losses: z.array(z.number()), parameterNorms: z.record(z.string(), z.number()) });
+const recorded = z
+  .object({
+    model: z.string(),
+    batchSize: z.number(),
+    steps: z.number(),
+    runs: z.array(
+      z.object({
+        optimizer: z.enum(['sgd', 'adam', 'adadiff', 'adabelief', 'adabound']),
+        hyperparameters: z.record(z.string(), z.union([z.number(), z.boolean()])),
+        float64: run,
+        sensitivity: z.array(z.number()),
+      }),
+    ),
+  })
+  .parse(readData('mnist-losses.json'));
+const optimizers = { sgd, adam, adadiff, adabelief, adabound };
+
+/**
+ * Training amplifies rounding, and not continuously: where two values in a pooling window are closer than the error,
+ * a gradient goes elsewhere. `sensitivity` says by how much, at each step, PyTorch's own float64 run changes when its
+ * initial weights are perturbed by a few float32 roundings (the largest of several trials). A correct float32 run is
+ * such a perturbation at every step; it may be four times as far off, and need not be closer than 1e-6, a few
+ * roundings of the loss. A wrong gradient or rule is off by percents within a few steps.
+ */
+const tolerance = (sensitivity: number): number => Math.max(4 * sensitivity, 1e-6);
+
+describe.each(recorded.runs)('$optimizer on the MNIST CNN', ({ optimizer, hyperparameters, float64, sensitivity }) => {
+  it.each(['fused', 'graph'] as const)('has the losses of PyTorch for 50 steps (%s update)', async (update) => {
+    expect(float64.losses).toHaveLength(50);
+    const session = await TrainingSession.create({
+      model: dataFile(recorded.model),
+      loss: crossEntropy(),
+      optimizer: optimizers[optimizer].load(hyperparameters),
+      update,
+    });
+    const batches = orderedBatches(readMnist().train, recorded.batchSize);
+    for (const [step, expected] of float64.losses.entries()) {
+      const batch = batches.next();
+      if (batch.done === true) throw new Error('MNIST has too few images');
+      const { size, images, labels } = batch.value;
+      const { loss } = await session.step({
+        image: { data: images, dims: [size, 1, 28, 28] },
+        labels: { data: BigInt64Array.from(labels, BigInt), dims: [size] },
+      });
+      expect(Math.abs(loss / expected - 1), `step ${step + 1}`).toBeLessThanOrEqual(tolerance(sensitivity[step]));
+    }
+    for (const [name, { value }] of Object.entries((await session.state()).parameters)) {
+      const relative = Math.abs(Math.hypot(...value.data) / float64.parameterNorms[name] - 1);
+      expect(relative, name).toBeLessThanOrEqual(tolerance(sensitivity[49]));
+    }
+    await session.dispose();
+  });
+});
