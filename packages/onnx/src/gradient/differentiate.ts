@@ -77,7 +77,7 @@ function propagate(
     if (arrived.every((cotangent) => cotangent === undefined)) continue;
     const { gradient } = operator;
     const context = gradientContext(graph, node, e, operators, path.active, arrived);
-    const results = e.named(`${node.name}_grad`, () => gradient(context));
+    const results = e.named(`${node.name}_grad`, () => attempt(node, () => gradient(context)));
     results.forEach((cotangent, i) => {
       const input = node.inputs[i];
       if (cotangent === undefined || input === undefined || !path.active.has(input)) return;
@@ -94,6 +94,16 @@ function propagate(
     if (gradient !== undefined) gradients.set(value, gradient);
   }
   return gradients;
+}
+
+/** What a gradient trips over that shape rules let pass, sizes beyond all memory say, is an error of the node. */
+function attempt<T>(node: Node, step: () => T): T {
+  try {
+    return step();
+  } catch (cause) {
+    if (cause instanceof OnnxError || !(cause instanceof Error)) throw cause;
+    throw new OnnxError('invalid-node', `${node.label}: its gradient cannot be written (${cause.message})`, { cause });
+  }
 }
 
 function gradientName(value: Value): string {

@@ -83,13 +83,23 @@ function collectFreeNames(body: GraphProto, free: Set<string>): void {
   for (const name of used) if (name !== '' && !own.has(name)) free.add(name);
 }
 
-function describe(graph: Graph, { type }: ValueInfoProto): ValueInfo & { type?: TypeProto | undefined } {
+/** No element count of an in-memory tensor goes beyond this. */
+const LONGEST = 2n ** 31n - 1n;
+
+function describe(graph: Graph, { name, type }: ValueInfoProto): ValueInfo & { type?: TypeProto | undefined } {
   if (type?.value.case !== 'tensorType') {
     return type === undefined ? {} : { type };
   }
   const { elemType, shape } = type.value.value;
   const dims = shape?.dim.map(({ value }): Dim => {
-    if (value.case === 'dimValue') return Number(value.value);
+    if (value.case === 'dimValue' && value.value > LONGEST) {
+      throw new OnnxError(
+        'invalid-model',
+        `'${name}' is declared with the dimension ${value.value}, which no tensor has`,
+      );
+    }
+    // Some exporters write -1 for a dimension they do not know.
+    if (value.case === 'dimValue') return value.value < 0n ? graph.unknownDim() : Number(value.value);
     return value.case === 'dimParam' && value.value !== '' ? symbol(value.value) : graph.unknownDim();
   });
   return { dtype: dtypeFromCode(elemType), shape: dims };

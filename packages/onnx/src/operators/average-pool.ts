@@ -89,6 +89,9 @@ function coverEverything(windows: PlacedWindows): PlacedWindows {
   return { ...windows, end: reach };
 }
 
+/** More positions than this are counted when the graph runs instead of being stored in it. */
+const MOST_COUNTS = 2 ** 20;
+
 /**
  * How many elements count in each window, [1, 1, …positions]; undefined when it is the size of the window for all.
  */
@@ -99,7 +102,9 @@ function elementCounts(ctx: GradientContext, windows: PlacedWindows): Value | un
   const includesPadding = ctx.node.attributes.int('count_include_pad', 0) === 1;
   const reachesBeyond = ctx.node.attributes.int('ceil_mode', 0) === 1;
   if ((includesPadding || !padded) && !reachesBeyond) return undefined;
-  if (!isStaticShape(input) || !isStaticShape(output)) return countAtRunTime(ctx, windows, includesPadding);
+  if (!isStaticShape(input) || !isStaticShape(output) || output.reduce((a, b) => a * b, 1) > MOST_COUNTS) {
+    return countAtRunTime(ctx, windows, includesPadding);
+  }
   const axes = kernel.map((_, i) => {
     const [from, to] = includesPadding ? [0, begin[i] + input[i] + end[i]] : [begin[i], begin[i] + input[i]];
     return Array.from({ length: output[i] }, (_, place) => countBetween(windows, i, place, from, to));

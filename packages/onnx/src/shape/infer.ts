@@ -2,7 +2,7 @@ import { OnnxError, problemsError, type Problem } from '../error.js';
 import type { Graph } from '../graph/graph.js';
 import type { Node } from '../graph/node.js';
 import type { Value, ValueInfo } from '../graph/value.js';
-import type { InferContext, OperatorTable } from '../operators/operator.js';
+import type { InferContext, Operator, OperatorTable } from '../operators/operator.js';
 import { hasUnknown, isStatic } from './dim.js';
 import { broadcastShapes, differentShapes, normalizeAxis, printShape, type Shape } from './shape.js';
 
@@ -53,7 +53,7 @@ export function unsupportedOperator(node: Node): Problem {
 export function inferNode(graph: Graph, node: Node, operators: OperatorTable): void {
   const operator = operators.get(node.key);
   if (operator === undefined) throw problemsError('unsupported-operator', 'cannot infer:', [unsupportedOperator(node)]);
-  const infos = operator.infer(inferContext(graph, node));
+  const infos = inferOutputs(graph, node, operator);
   node.outputs.forEach((output, i) => {
     if (output === undefined) return;
     if (i >= infos.length) {
@@ -64,6 +64,28 @@ export function inferNode(graph: Graph, node: Node, operators: OperatorTable): v
     }
     refine(output, infos[i], node);
   });
+}
+
+/**
+ * Shape rules check what models get wrong in practice. What they trip over in a file that is broken otherwise, such as
+ * an input of too low a rank, is an error of the file too.
+ */
+function inferOutputs(graph: Graph, node: Node, operator: Operator): readonly ValueInfo[] {
+  try {
+    const infos = operator.infer(inferContext(graph, node));
+    if (infos.some(({ shape }) => (shape as readonly unknown[] | undefined)?.includes(undefined) === true)) {
+      throw new RangeError('an axis is missing');
+    }
+    return infos;
+  } catch (cause) {
+    if (cause instanceof OnnxError || !(cause instanceof Error)) throw cause;
+    const shapes = node.inputs.map((input) => printShape(input?.shape)).join(', ');
+    throw new OnnxError(
+      'invalid-node',
+      `${node.label}: its inputs, of shapes ${shapes}, or its attributes do not fit the operator (${cause.message})`,
+      { cause },
+    );
+  }
 }
 
 function refine(value: Value, info: ValueInfo, node: Node): void {
