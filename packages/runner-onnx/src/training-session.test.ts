@@ -195,6 +195,31 @@ it('exports an inference model that plain ONNX Runtime runs with the trained wei
   }
 });
 
+it('goes on from a state file as if nothing had happened', async () => {
+  const folder = await mkdtemp(join(tmpdir(), 'adakit-'));
+  try {
+    const path = join(folder, 'step-3.safetensors');
+    const [whole, first, second] = [
+      await create({ optimizer: adam() }),
+      await create({ optimizer: adam() }),
+      await create({ optimizer: adam({ lr: 1 }) }),
+    ];
+    for (let i = 0; i < 6; i++) {
+      if (i === 3) {
+        await first.save(path);
+        await second.load(path);
+      }
+      await whole.step(batch(8, i + 1));
+      await (i < 3 ? first : second).step(batch(8, i + 1));
+    }
+    expect(await second.state()).toEqual(await whole.state());
+    await expect(second.load(join(folder, 'step-4.safetensors'))).rejects.toThrow('step-4.safetensors');
+    expect(await second.state()).toEqual(await whole.state());
+  } finally {
+    await rm(folder, { recursive: true });
+  }
+});
+
 it('trains towards continuous targets with mse', async () => {
   const session = await create({ loss: mse(), optimizer: adam({ lr: 0.05 }) });
   const { x } = batch(32);

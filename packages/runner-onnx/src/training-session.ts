@@ -1,5 +1,6 @@
 import { rename, writeFile } from 'node:fs/promises';
 import type { Optimizer, Stateful, TrainingState } from '@adakit/core';
+import { readState, writeState } from '@adakit/core/node';
 import {
   evaluationGraph,
   inferenceGraph,
@@ -193,11 +194,20 @@ export class TrainingSession implements Stateful {
     return this.#exclusively(() => Promise.resolve(this.#store.state(`onnxruntime-node/${this.executionProvider}`)));
   }
 
-  load(state: TrainingState): Promise<void> {
-    return this.#exclusively(() => {
-      this.#store.load(state);
-      return Promise.resolve();
+  /**
+   * Goes on from a state or from a state file.
+   *
+   * @throws AdakitError when the state does not fit, StateFileError when the file is damaged; the session is unchanged
+   */
+  load(state: TrainingState | string): Promise<void> {
+    return this.#exclusively(async () => {
+      this.#store.load(typeof state === 'string' ? await readState(state) : state);
     });
+  }
+
+  /** Writes the state to a file, complete or not at all; {@link load} goes on from it, here or on another backend. */
+  async save(path: string): Promise<void> {
+    await writeState(path, await this.state());
   }
 
   /**

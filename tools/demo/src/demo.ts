@@ -75,14 +75,16 @@ interface Run {
   readonly curve: LossCurve;
 }
 
-/** Trains the ONNX file and writes it with the trained weights. */
+/** Trains the ONNX file and writes it with the trained weights, and the state to go on from. */
 async function onnxRun(contender: Contender, setting: Setting): Promise<Run> {
   const model = await OnnxModel.create(contender.create());
   try {
     const { report, curve } = await run(contender, model, setting);
     const file = join(setting.out, `mnist-cnn-${contender.name}.onnx`);
+    const checkpoint = join(setting.out, `mnist-cnn-${contender.name}.safetensors`);
     await model.export(file);
-    return { report: { ...report, file }, curve };
+    await model.save(checkpoint);
+    return { report: { ...report, file, checkpoint }, curve };
   } finally {
     await model.dispose();
   }

@@ -45,6 +45,11 @@ export class OnnxModel implements TrainableModel {
     await this.#session.exportModel(path);
   }
 
+  /** Writes the training state, from which the run could go on. */
+  async save(path: string): Promise<void> {
+    await this.#session.save(path);
+  }
+
   dispose(): Promise<void> {
     return this.#session.dispose();
   }

@@ -16,6 +16,8 @@ export interface RunReport {
   readonly msPerStep: number;
   /** The trained model, if it was written. */
   readonly file?: string;
+  /** The state to go on from, if it was written. */
+  readonly checkpoint?: string;
 }
 
 export interface Report {
@@ -67,6 +69,7 @@ function formatRuns({ runs, reopened, plot }: Report): string[] {
     formatTable(runColumns, runs),
     '',
     `Loss curves: ${plot}. Trained models: ${runs.flatMap(({ file }) => file ?? []).join(', ')}`,
+    `Checkpoints: ${runs.flatMap(({ checkpoint }) => checkpoint ?? []).join(', ')} (npx adakit inspect FILE)`,
     ...(reopened === undefined
       ? []
       : [`${reopened.file} reopened in plain onnxruntime-node: ${percent(reopened.testAccuracy)} of the test images`]),
