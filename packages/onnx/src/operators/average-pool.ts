@@ -15,6 +15,7 @@ import { poolWindows, requirePlaced, spatialAxes, windowExtent, type PlacedWindo
 export const AveragePool: Operator = {
   op: 'AveragePool',
   since: 11,
+  notes: 'no dilations',
   infer(ctx) {
     const [batch, channels, ...spatial] = ctx.shape(0);
     return [{ dtype: ctx.dtype(0), shape: [batch, channels, ...poolWindows(ctx, spatial).output] }];

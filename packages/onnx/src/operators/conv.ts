@@ -12,6 +12,7 @@ import { convolutionWindows, requireChannels, requirePlaced, spatialAxes } from 
 export const Conv: Operator = {
   op: 'Conv',
   since: 11,
+  notes: "'SAME' padding with a stride needs fixed sizes for the gradient",
   infer(ctx) {
     const [batch, channels, ...spatial] = ctx.shape(0);
     const [outputs, inputs, ...kernel] = ctx.shape(1);

@@ -9,6 +9,7 @@ import { poolWindows, windowExtent } from './window/windows.js';
 export const MaxPool: Operator = {
   op: 'MaxPool',
   since: 12,
+  notes: 'row-major Indices only',
   infer(ctx) {
     const [batch, channels, ...spatial] = ctx.shape(0);
     const shape = [batch, channels, ...poolWindows(ctx, spatial).output];

@@ -12,6 +12,7 @@ import { floatToInput, intsToInput } from './upgrade.js';
 export const Pad: Operator = {
   op: 'Pad',
   since: 18,
+  notes: 'modes constant, reflect and edge',
   infer(ctx) {
     const shape = ctx.shape(0);
     const mode = ctx.node.attributes.string('mode', 'constant');

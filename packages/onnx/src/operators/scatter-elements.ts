@@ -8,6 +8,7 @@ import { scatterReduction } from './scatter-reduction.js';
 export const ScatterElements: Operator = {
   op: 'ScatterElements',
   since: 18,
+  notes: 'gradient of reductions none and add',
   infer(ctx) {
     ctx.axis(ctx.node.attributes.int('axis', 0), ctx.rank(0));
     return [{ dtype: ctx.dtype(0), shape: ctx.shape(0) }];

@@ -8,6 +8,7 @@ import { scatterReduction } from './scatter-reduction.js';
 export const ScatterND: Operator = {
   op: 'ScatterND',
   since: 18,
+  notes: 'gradient of reductions none and add',
   infer: (ctx) => [{ dtype: ctx.dtype(0), shape: ctx.shape(0) }],
   gradient(ctx) {
     const { e } = ctx;
