@@ -2,7 +2,9 @@
 import { readFileSync } from 'node:fs';
 
 const [report, checks] = process.argv.slice(2);
-const { numPassedTests, numFailedTests, numPendingTests, numTodoTests, success } = JSON.parse(readFileSync(report, 'utf8'));
+const { numPassedTests, numFailedTests, numPendingTests, numTodoTests, success } = JSON.parse(
+  readFileSync(report, 'utf8'),
+);
 const checksFailed = checks === '0' ? 0 : 1;
 // A file that fails to load has no tests to count, but it is a failure.
 const failed = numFailedTests + checksFailed + (!success && numFailedTests === 0 ? 1 : 0);
