@@ -142,7 +142,8 @@ function* planReads(
   // Two, because one is filled while the other is looked at.
   const buffers = [0, 1].map(() => lazy(() => new Uint8Array(CHUNK_BYTES)));
   let turn = 0;
-  const buffer = (length: number): Uint8Array => buffers[turn++ % 2]().subarray(0, length);
+  const buffer = (length: number): Uint8Array =>
+    length < PACKED_BYTES ? new Uint8Array(length) : buffers[turn++ % 2]().subarray(0, length);
 
   let position = 0;
   let packed = 0;

@@ -4,7 +4,8 @@ import type { GroupState } from './training-state.js';
 /** What became of a slot. */
 export interface AdaptedSlot {
   readonly name: string;
-  readonly outcome: 'kept' | 'renamed' | 'initialized' | 'dropped';
+  /** Seeded: as if the mean gradient so far had been the only one. */
+  readonly outcome: 'kept' | 'renamed' | 'initialized' | 'seeded' | 'dropped';
   /** The name it had, if renamed. */
   readonly from?: string;
   /** What it was multiplied by, so that its bias-corrected value stays the same. */
@@ -90,6 +91,8 @@ function slotFate({ outcome, from, factor, initial }: AdaptedSlot): string {
       return `taken from ${from ?? ''}${scale}`;
     case 'initialized':
       return `starts at ${initial ?? 0}`;
+    case 'seeded':
+      return 'from the mean gradient';
     case 'dropped':
       return 'dropped';
   }

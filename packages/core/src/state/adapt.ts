@@ -1,18 +1,10 @@
 import { AdakitError } from '../errors.js';
 import type { HyperparameterValues } from '../optimizer/hyperparameters.js';
-import { matches, type Optimizer } from '../optimizer/optimizer.js';
-import { copyTensor, filled, sameShape, type NamedTensors, type TensorData } from '../tensor/tensor-data.js';
-import type { Slot } from '../program/program.js';
-import type { AdaptedParameter, AdaptedSlot, AdaptReport, ChangedHyperparameter } from './adapt-report.js';
-import { slotMeaning } from './slot-meaning.js';
-import {
-  optimizerState,
-  parameterGroup,
-  restoreOptimizer,
-  type OptimizerState,
-  type ParameterState,
-  type TrainingState,
-} from './training-state.js';
+import type { Optimizer } from '../optimizer/optimizer.js';
+import { copyTensor, sameShape, type NamedTensors } from '../tensor/tensor-data.js';
+import type { AdaptedParameter, AdaptReport, ChangedHyperparameter } from './adapt-report.js';
+import { carryOver, startAfresh } from './carry-over.js';
+import { optimizerState, parameterGroup, restoreOptimizer, type TrainingState } from './training-state.js';
 
 export interface AdaptOptions {
   /**
@@ -45,12 +37,17 @@ export interface AdaptedState {
 
 /**
  * Makes a saved state fit a run with another optimizer, other hyperparameters or other parameters. Parameters and the
- * slots that both optimizers have are kept, missing slots get their initial values, others are dropped.
+ * slots that both optimizers have are kept, others are dropped; missing ones start at their initial values, or, where that
+ * would make wrong steps, as follows.
  *
  * Bias correction divides an average by 1 − βᵗ, where t counts the updates it has had, and all averages of a parameter
- * share one t. So where one of them has to start anew, the count starts anew at t = 1, and the others count as the
- * average of one gradient: they are multiplied by (1 − β)/(1 − βᵗ), which leaves their corrected values as they are. The
- * same happens to an average whose β has changed. The step of the run, and with it the position of schedules, stays.
+ * share one t. An old and a new average cannot: with the old t the new one would be far too small, with t = 0 the old one
+ * far too large, and a division of the one by the other has no bound. So where a second moment is missing, the state
+ * becomes that of a run whose first and only gradient was the mean of all so far: t is 1, `expAvg` is multiplied by
+ * (1 − β)/(1 − βᵗ), which leaves its corrected value as it is, and the missing slots are what the rule makes of that
+ * gradient. Without `expAvg` everything starts at 0. An average whose β has changed is rescaled in the same way.
+ *
+ * The step of the run, and with it the position of schedules, stays.
  *
  * @param optimizer the optimizer to go on with
  * @param parameters the parameters of the run, by name; values matter only for added ones
@@ -65,13 +62,16 @@ export function adaptState(
   requireAccounted(state, parameters, options);
   const { keep = 'given', added = [], removed = [], frozen = [], slots: sources = {} } = options;
   const target = settle(state, optimizer, keep);
-  const known = new Set(Object.keys(parameters).flatMap((name) => slotsOf(target, name).map((slot) => slot.name)));
+  const known = new Set(
+    Object.keys(parameters).flatMap((name) => target.for(name).program.slots.map((slot) => slot.name)),
+  );
   const unknown = Object.keys(sources).filter((slot) => !known.has(slot));
   if (unknown.length > 0) throw mismatch([`${target.name} has no slot ${quoted(unknown)}, which options.slots names`]);
 
   const present = Object.entries(parameters).map(([name, value]) => {
     const isNew = added.includes(name);
-    const { parameter, slots } = isNew ? startAfresh(value, target, name) : carryOver(state, target, name, sources);
+    const rule = target.for(name);
+    const { parameter, slots } = isNew ? startAfresh(value, rule) : carryOver(state, name, rule, sources);
     const updates = { ...(!isNew && { from: state.parameters[name].step }), to: parameter.step };
     const report: AdaptedParameter = { name, outcome: isNew ? 'added' : 'kept', updates, slots };
     return { name, parameter, report };
@@ -79,7 +79,12 @@ export function adaptState(
   const absent = (names: readonly string[], outcome: 'removed' | 'frozen'): AdaptedParameter[] =>
     names.map((name) => {
       const { step, slots } = state.parameters[name];
-      return { name, outcome, updates: { from: step }, slots: droppedSlots(Object.keys(slots)) };
+      return {
+        name,
+        outcome,
+        updates: { from: step },
+        slots: Object.keys(slots).map((slot) => ({ name: slot, outcome: 'dropped' })),
+      };
     });
   const adapted: TrainingState = {
     ...state,
@@ -87,14 +92,16 @@ export function adaptState(
     parameters: Object.fromEntries(present.map(({ name, parameter }) => [name, parameter])),
   };
   restoreOptimizer(adapted, target, shapesOf(parameters)); // Anything malformed in the state is an error now.
+  const groups = change(state.optimizer.groups, adapted.optimizer.groups);
+  const schedules = change(state.optimizer.schedules, adapted.optimizer.schedules);
   return {
     state: adapted,
     frozen: Object.fromEntries(frozen.map((name) => [name, copyTensor(state.parameters[name].value)])),
     report: {
       optimizer: { from: state.optimizer.name, to: target.name },
       hyperparameters: changes(state.optimizer.hyperparameters, target.hyperparameters),
-      ...changed('groups', state.optimizer, adapted.optimizer),
-      ...changed('schedules', state.optimizer, adapted.optimizer),
+      ...(groups && { groups }),
+      ...(schedules && { schedules }),
       step: state.step,
       parameters: [...present.map(({ report }) => report), ...absent(removed, 'removed'), ...absent(frozen, 'frozen')],
     },
@@ -162,113 +169,6 @@ function settle(state: TrainingState, optimizer: Optimizer, keep: 'given' | 'sav
     : optimizer;
 }
 
-function startAfresh(value: TensorData, optimizer: Optimizer, name: string): Adapted {
-  const slots = slotsOf(optimizer, name).map((slot) => initialize(slot, value));
-  return assemble(copyTensor(value), 0, slots);
-}
-
-interface Adapted {
-  readonly parameter: ParameterState;
-  readonly slots: readonly AdaptedSlot[];
-}
-
-function carryOver(
-  state: TrainingState,
-  optimizer: Optimizer,
-  name: string,
-  sources: Readonly<Record<string, string>>,
-): Adapted {
-  const { value, step, slots: saved } = state.parameters[name];
-  const savedValues = savedHyperparameters(state, name);
-  const newValues = optimizer.for(name).hyperparameters;
-  const wanted = slotsOf(optimizer, name).map((slot) => {
-    const source = Object.hasOwn(sources, slot.name) ? sources[slot.name] : slot.name;
-    if (source !== slot.name && !Object.hasOwn(saved, source)) {
-      throw mismatch([
-        `options.slots wants "${source}" as "${slot.name}", but "${name}" has ${quoted(Object.keys(saved))}`,
-      ]);
-    }
-    return { slot, source, tensor: Object.hasOwn(saved, source) ? saved[source] : undefined };
-  });
-
-  const restarts = step > 0 && wanted.some(({ slot, tensor }) => !tensor && !slotMeaning(slot.name).joinsLate);
-  const averages = wanted.some(({ slot, tensor }) => tensor && decayRates(slot.name) !== undefined);
-  const updates = !restarts ? step : averages ? 1 : 0;
-
-  /** β of an average, before and after; undefined for other slots. */
-  function decayRates(slot: string): readonly [number, number] | undefined {
-    const { decay } = slotMeaning(slot);
-    if (decay === undefined) return undefined;
-    const [before, after] = [savedValues[decay], newValues[decay]];
-    return typeof before === 'number' && typeof after === 'number' ? [before, after] : undefined;
-  }
-
-  /** What a saved slot has to be multiplied by to be right at the new count; undefined if nothing makes it right. */
-  function factor(slot: string): number | undefined {
-    const rates = decayRates(slot);
-    if (rates === undefined) return updates === step || slotMeaning(slot).joinsLate ? 1 : undefined;
-    const [before, after] = rates;
-    return (updates === step && before === after) || step === 0 ? 1 : (1 - after ** updates) / (1 - before ** step);
-  }
-
-  const slots = wanted.map(({ slot, source, tensor }): FilledSlot => {
-    const scale = tensor && factor(slot.name);
-    if (tensor === undefined || scale === undefined) return initialize(slot, value);
-    const report: AdaptedSlot = {
-      name: slot.name,
-      outcome: source === slot.name ? 'kept' : 'renamed',
-      ...(source !== slot.name && { from: source }),
-      ...(scale !== 1 && { factor: scale }),
-    };
-    return { report, tensor: scale === 1 ? copyTensor(tensor) : scaled(tensor, scale) };
-  });
-  const used = slots.flatMap(({ report }) => (report.outcome === 'initialized' ? [] : (report.from ?? report.name)));
-  const dropped = Object.keys(saved).filter((slot) => !used.includes(slot));
-  return assemble(copyTensor(value), updates, slots, dropped);
-}
-
-interface FilledSlot {
-  readonly report: AdaptedSlot;
-  readonly tensor: TensorData;
-}
-
-function initialize({ name, initial }: Slot, { dtype, shape }: TensorData): FilledSlot {
-  return { report: { name, outcome: 'initialized', initial }, tensor: filled(dtype, shape, initial) };
-}
-
-function assemble(
-  value: TensorData,
-  step: number,
-  slots: readonly FilledSlot[],
-  dropped: readonly string[] = [],
-): Adapted {
-  return {
-    parameter: { value, step, slots: Object.fromEntries(slots.map(({ report, tensor }) => [report.name, tensor])) },
-    slots: [...slots.map(({ report }) => report), ...droppedSlots(dropped)],
-  };
-}
-
-function droppedSlots(names: readonly string[]): AdaptedSlot[] {
-  return names.map((name) => ({ name, outcome: 'dropped' }));
-}
-
-/** The tensor times a number, in its own precision. */
-function scaled(tensor: TensorData, factor: number): TensorData {
-  const copy = copyTensor(tensor);
-  copy.data.forEach((x, i) => (copy.data[i] = x * factor));
-  return copy;
-}
-
-/** The hyperparameters that applied to one parameter of the saved run. */
-function savedHyperparameters({ optimizer }: TrainingState, name: string): HyperparameterValues {
-  const groups = optimizer.groups.filter((group) => matches(parameterGroup(group).match, name));
-  return Object.assign(
-    {},
-    optimizer.hyperparameters,
-    ...groups.map((group) => group.hyperparameters),
-  ) as HyperparameterValues;
-}
-
 function changes(before: HyperparameterValues, after: HyperparameterValues): ChangedHyperparameter[] {
   return [...new Set([...Object.keys(before), ...Object.keys(after)])]
     .filter((name) => before[name] !== after[name])
@@ -279,17 +179,9 @@ function changes(before: HyperparameterValues, after: HyperparameterValues): Cha
     }));
 }
 
-/** Groups or schedules before and after, if they are not the same. */
-function changed<K extends 'groups' | 'schedules'>(
-  key: K,
-  { [key]: from }: OptimizerState,
-  { [key]: to }: OptimizerState,
-): { readonly [key in K]?: { readonly from: OptimizerState[K]; readonly to: OptimizerState[K] } } {
-  return JSON.stringify(from) === JSON.stringify(to) ? {} : ({ [key]: { from, to } } as ReturnType<typeof changed<K>>);
-}
-
-function slotsOf(optimizer: Optimizer, name: string): readonly Slot[] {
-  return optimizer.for(name).program.slots;
+/** What was before and what is now, if they are not the same. */
+function change<T>(from: T, to: T): { readonly from: T; readonly to: T } | undefined {
+  return JSON.stringify(from) === JSON.stringify(to) ? undefined : { from, to };
 }
 
 function shapesOf(parameters: NamedTensors): Record<string, readonly number[]> {

@@ -235,6 +235,13 @@ describe('deriveMappings', () => {
     ]);
   });
 
+  it('pairs running statistics, too, which a state keeps apart', () => {
+    const gamma = { 'bn/gamma': [2] };
+    const state = { ...numbered(gamma), statistics: { 'bn/moving_mean': tensor32([5, 6]) } };
+    const mappings = deriveMappings(describeParameters(state), list({ 'n.weight': [2], 'n.running_mean': [2] }));
+    expect(mapState(state, mappings).statistics).toEqual({ 'n.running_mean': tensor32([5, 6]) });
+  });
+
   it('only renames within one framework', () => {
     const state = { 'conv/kernel': [3, 3, 3, 3], 'dense/kernel': [5, 5] };
     expect(deriveMappings(list(state), list({ 'c2/kernel': [3, 3, 3, 3], 'd2/kernel': [5, 5] }))).toEqual([

@@ -28,9 +28,12 @@ export interface ParameterDescription {
 /** i: inputs, o: outputs, v: vocabulary, d: dimension. */
 export type MatrixAxes = 'io' | 'oi' | 'vd';
 
-/** The parameters of a state, in their order. */
-export function describeParameters(state: TrainingState): ParameterDescription[] {
-  return Object.entries(state.parameters).map(([name, { value }]) => ({ name, shape: value.shape }));
+/** The parameters of a state, in their order, and then its running statistics. */
+export function describeParameters({ parameters, statistics = {} }: TrainingState): ParameterDescription[] {
+  return [
+    ...Object.entries(parameters).map(([name, { value }]) => ({ name, shape: value.shape })),
+    ...Object.entries(statistics).map(([name, { shape }]) => ({ name, shape })),
+  ];
 }
 
 /** How a framework lays kernels out: channels last in TensorFlow.js and Keras, first in ONNX and PyTorch. */

@@ -5,7 +5,7 @@ export interface SlotMeaning {
    * (Kingma & Ba 2015, §3, "bias correction").
    */
   readonly decay?: string;
-  /** Whether it can start in the middle of a run. If not, the parameter's updates are counted anew with it. */
+  /** Whether it can start at its initial value in the middle of a run. If not, updates are counted anew with it. */
   readonly joinsLate: boolean;
 }
 

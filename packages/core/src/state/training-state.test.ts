@@ -96,7 +96,7 @@ describe('restoreOptimizer', () => {
     [
       'another optimizer',
       optimizer({ name: 'adam' }),
-      'state-mismatch: the state belongs to the optimizer "adam", this one is "demo"; create the run with adam() to resume it',
+      'state-mismatch: the state belongs to the optimizer "adam", this one is "demo"; create the run with adam() to resume it, or adapt the state with adaptState()',
     ],
     [
       'another version of the rule',

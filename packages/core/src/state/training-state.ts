@@ -121,7 +121,7 @@ export function restoreOptimizer(
     throw new AdakitError(
       'state-mismatch',
       `the state belongs to the optimizer "${state.optimizer.name}", this one is "${optimizer.name}"; ` +
-        `create the run with ${state.optimizer.name}() to resume it`,
+        `create the run with ${state.optimizer.name}() to resume it, or adapt the state with adaptState()`,
     );
   }
   const { hyperparameters, initial } = parsed.data;

@@ -60,7 +60,7 @@ describe('adakit state convert', () => {
     expect(Object.keys(parameters['d/kernel'].slots)).toEqual(['expAvg', 'expAvgVar']);
     expect(output.split('\n').slice(0, 2)).toEqual([`${at('belief')}:`, '  optimizer: adam -> adabelief, at step 2']);
     expect(output).toContain(
-      '"d/kernel", "d/bias": kept; updates 2 -> 1, expAvg kept times 0.526, expAvgVar starts at 0, expAvgSq dropped',
+      '"d/kernel", "d/bias": kept; updates 2 -> 1, expAvg kept times 0.526, expAvgVar from the mean gradient, expAvgSq dropped',
     );
   });
 
