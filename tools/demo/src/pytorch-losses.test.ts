@@ -29,16 +29,18 @@ const optimizers = { sgd, adam, adadiff, adabelief, adabound };
 
 /**
  * Training amplifies rounding, and not continuously: where two values in a pooling window are closer than the error,
- * a gradient goes elsewhere. `sensitivity` says by how much, at each step, PyTorch's own float64 run changes when its
- * initial weights are perturbed by a few float32 roundings (the largest of several trials). A correct float32 run is
- * such a perturbation at every step; it may be four times as far off, and need not be closer than 1e-6, a few
- * roundings of the loss. A wrong gradient or rule is off by percents within a few steps.
+ * a gradient goes elsewhere, at a step that no one can foretell. `sensitivity` says by how much PyTorch's own float64
+ * losses change when the initial weights are perturbed by a few float32 roundings, the largest of several trials. A
+ * correct float32 run is such a perturbation; its losses may be four times the largest change off. That is 4e-4 for
+ * the worst of these runs; a wrong gradient or rule is off by percents within a few steps.
  */
-const tolerance = (sensitivity: number): number => Math.max(4 * sensitivity, 1e-6);
+const toleranceFactor = 4;
 
 describe.each(recorded.runs)('$optimizer on the MNIST CNN', ({ optimizer, hyperparameters, float64, sensitivity }) => {
+  const tolerance = toleranceFactor * Math.max(...sensitivity);
   it.each(['fused', 'graph'] as const)('has the losses of PyTorch for 50 steps (%s update)', async (update) => {
     expect(float64.losses).toHaveLength(50);
+    expect(tolerance).toBeLessThan(1e-3);
     const session = await TrainingSession.create({
       model: dataFile(recorded.model),
       loss: crossEntropy(),
@@ -54,11 +56,11 @@ describe.each(recorded.runs)('$optimizer on the MNIST CNN', ({ optimizer, hyperp
         image: { data: images, dims: [size, 1, 28, 28] },
         labels: { data: BigInt64Array.from(labels, BigInt), dims: [size] },
       });
-      expect(Math.abs(loss / expected - 1), `step ${step + 1}`).toBeLessThanOrEqual(tolerance(sensitivity[step]));
+      expect(Math.abs(loss / expected - 1), `step ${step + 1}`).toBeLessThanOrEqual(tolerance);
     }
     for (const [name, { value }] of Object.entries((await session.state()).parameters)) {
       const relative = Math.abs(Math.hypot(...value.data) / float64.parameterNorms[name] - 1);
-      expect(relative, name).toBeLessThanOrEqual(tolerance(sensitivity[49]));
+      expect(relative, name).toBeLessThanOrEqual(tolerance);
     }
     await session.dispose();
   });
