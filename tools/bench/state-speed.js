@@ -2,14 +2,16 @@
 //
 //   npm run build && node tools/bench/state-speed.js [--mib 1024] [--runs 5] [--directory /tmp]
 //
-// Runs are interleaved, so that whatever else the machine does meets all of them; the result is the median and the
-// quotients of medians. Writing and one of the copies end when the data is on the disk (fsync).
+// Runs are interleaved and every round begins with another operation, so that whatever else the machine does meets all of
+// them; the result is the median and the quotients of medians. Files are written to new names, in a file system that has
+// just been flushed. Writing and one of the copies end when the data is on the disk (fsync).
 
 import { execFileSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { closeSync, fsyncSync, mkdtempSync, openSync, rmSync } from 'node:fs';
 import { availableParallelism, tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { setTimeout } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
 import { crc32 } from 'node:zlib';
 import { openState, readState, writeState } from '@adakit/core/node';
@@ -25,7 +27,7 @@ const mib = Number(values.mib);
 const runs = Number(values.runs);
 const directory = mkdtempSync(join(values.directory, 'adakit-bench-'));
 const file = join(directory, 'state.safetensors');
-const copy = join(directory, 'copy.safetensors');
+const fresh = join(directory, 'fresh.safetensors');
 
 /** Parameters of 16 MiB with two slots, as Adam has. */
 function makeState() {
@@ -61,12 +63,12 @@ const arrays = Object.values(state.parameters).flatMap(({ value, slots }) =>
 );
 
 const measured = {
-  cp: () => execFileSync('cp', [file, copy]),
+  cp: () => execFileSync('cp', [file, fresh]),
   'cp, fsync': () => {
-    execFileSync('cp', [file, copy]);
-    flush(copy);
+    execFileSync('cp', [file, fresh]);
+    flush(fresh);
   },
-  'write (with fsync)': () => writeState(file, state),
+  'write (with fsync)': () => writeState(fresh, state),
   'read, verified': () => readState(file),
   verify: async () => {
     const open = await openState(file);
@@ -86,9 +88,12 @@ try {
   await writeState(file, state);
   await readState(file);
   for (let run = 0; run < runs; run++) {
-    for (const [name, operation] of Object.entries(measured)) {
-      rmSync(copy, { force: true });
+    const operations = Object.entries(measured);
+    const first = run % operations.length;
+    for (const [name, operation] of [...operations.slice(first), ...operations.slice(0, first)]) {
+      rmSync(fresh, { force: true });
       execFileSync('sync', ['-f', directory]); // What was written before must not be flushed at this one's expense.
+      await setTimeout(200);
       const start = performance.now();
       await operation();
       seconds[name].push((performance.now() - start) / 1000);

@@ -2,14 +2,20 @@ import { createHash } from 'node:crypto';
 import type { FileHandle } from 'node:fs/promises';
 import { CHUNK_BYTES, PACKED_BYTES, writeFully } from './file-access.js';
 
+/** The disk gets to work whenever this much has been written. */
+const FLUSH_BYTES = 64 * 2 ** 20;
+
 /**
  * Writes tensors one after the other. Small ones are gathered, large ones go out in chunks; while a chunk is on its way
- * to the file, the next is hashed.
+ * to the file, the next is hashed, and what was written before is on its way to the disk.
  */
 export class TensorWriter {
   readonly #handle: FileHandle;
   #position: number;
   #inFlight: Promise<void> = Promise.resolve();
+  /** Without it, the disk would idle until everything is written and then make everyone wait. */
+  #flush: Promise<void> = Promise.resolve();
+  #unflushed = 0;
   /** Where small tensors are gathered, and where the previous gathering is being written from. */
   readonly #packs: [Uint8Array?, Uint8Array?] = [];
   #current: 0 | 1 = 0;
@@ -50,6 +56,7 @@ export class TensorWriter {
   async finish(): Promise<void> {
     await this.#writePack();
     await this.#inFlight;
+    await this.#flush;
   }
 
   async #writePack(): Promise<void> {
@@ -64,7 +71,17 @@ export class TensorWriter {
   async #send(chunk: Uint8Array): Promise<void> {
     await this.#inFlight;
     this.#inFlight = writeFully(this.#handle, chunk, this.#position);
-    this.#inFlight.catch(() => undefined); // Whoever awaits it next gets the error.
+    this.#inFlight.catch(ignore); // Whoever awaits it next gets the error.
     this.#position += chunk.length;
+    this.#unflushed += chunk.length;
+    if (this.#unflushed < FLUSH_BYTES) return;
+    this.#unflushed = 0;
+    await this.#flush; // The system reports a failed flush only once, so each one counts.
+    this.#flush = this.#handle.datasync();
+    this.#flush.catch(ignore);
   }
+}
+
+function ignore(): void {
+  // An error is not lost: the promise is awaited later.
 }
