@@ -6,6 +6,8 @@ import {
   readdirSync,
   readFileSync,
   rmSync,
+  symlinkSync,
+  truncateSync,
   utimesSync,
   writeFileSync,
 } from 'node:fs';
@@ -71,6 +73,8 @@ const flip = (path: string, offset: number): void => {
   bytes[offset < 0 ? bytes.length + offset : offset] ^= 1;
   writeFileSync(path, bytes);
 };
+
+const utf8 = (text: string): Uint8Array => new TextEncoder().encode(text);
 
 describe('a state in one file', () => {
   test('has the bytes of encodeState, and comes back exactly', async () => {
@@ -537,6 +541,21 @@ describe('what is not a state file', () => {
     expect(error.code).toBe(code);
     expect(error.message).toContain(at('a.safetensors'));
     expect((await refusal(openTensors(at('a.safetensors')))).code).toBe(code);
+  });
+
+  test('a link to itself', async () => {
+    symlinkSync(at('a.safetensors'), at('a.safetensors'));
+    expect((await refusal(readState(at('a.safetensors')))).code).toBe('cannot-read');
+  });
+
+  test('a tensor that no array can hold is refused before anything is read', async () => {
+    const header = utf8(`{"x":{"dtype":"U8","shape":[${2 ** 40}],"data_offsets":[0,${2 ** 40}]}}`);
+    const length = new Uint8Array(8);
+    length[0] = header.length;
+    writeFileSync(at('a.safetensors'), Buffer.concat([length, header]));
+    truncateSync(at('a.safetensors'), 8 + header.length + 2 ** 40); // A hole, which takes no space on the disk.
+    await using opened = await openTensors(at('a.safetensors'));
+    expect(await refusal(opened.read('x'))).toMatchObject({ code: 'tensor-too-large', tensor: 'x' });
   });
 
   test('a directory that does not exist cannot be written to', async () => {
