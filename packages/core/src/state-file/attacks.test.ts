@@ -270,6 +270,11 @@ const attacks: readonly (readonly [name: string, code: StateFileErrorCode, forge
     'invalid-json',
     { document: { ...document, optimizer: { ...optimizer, schedules: { lr: nestedSchedule(40) } } } },
   ],
+  [
+    'a document of a million numbers',
+    'header-too-large',
+    { documentText: `{"formatVersion":1,"random":[${'0,'.repeat(1_000_000)}0]}` },
+  ],
   ['no format version', 'invalid-document', { document: { ...document, formatVersion: undefined } }],
   ['a format version in quotes', 'invalid-document', { document: { ...document, formatVersion: '1' } }],
   ['format version 0', 'unsupported-version', { document: { ...document, formatVersion: 0 } }],

@@ -80,6 +80,10 @@ describe('reading JSON', () => {
     expect(refusal(`{${members.join()}}`).code).toBe('header-too-large');
   });
 
+  test('refuses a text with too many values', () => {
+    expect(refusal(`[${'0,'.repeat(2 ** 18)}0]`).code).toBe('header-too-large');
+  });
+
   test('makes own properties of every key and touches no prototype', () => {
     const value = parse('{"__proto__":{"polluted":1},"constructor":2,"hasOwnProperty":3}') as object;
     expect(Object.getPrototypeOf(value)).toBe(Object.prototype);

@@ -10,8 +10,9 @@ export type JsonFailure = (code: StateFileErrorCode, problem: string, index: num
 
 /** Objects and arrays may be nested this deep; more is an attack on the stack. */
 const MAX_DEPTH = 64;
-/** An object may have this many members: a bound on the memory that a hostile header can claim. */
+/** An object may have this many members and a text this many values: bounds on the memory that a hostile file can claim. */
 const MAX_MEMBERS = 2 ** 20;
+const MAX_VALUES = 2 ** 18;
 /** The longest double takes 24 characters. */
 const MAX_NUMBER_LENGTH = 64;
 
@@ -27,6 +28,7 @@ export class JsonReader {
   readonly #text: string;
   readonly #fail: JsonFailure;
   #index = 0;
+  #values = 0;
 
   constructor(text: string, fail: JsonFailure) {
     this.#text = text;
@@ -105,6 +107,7 @@ export class JsonReader {
   /** Reads any value. */
   value(depth = 0): JsonValue {
     if (depth === MAX_DEPTH) this.fail('invalid-json', `nested deeper than ${MAX_DEPTH}`);
+    if (++this.#values > MAX_VALUES) this.fail('header-too-large', `there are more than ${MAX_VALUES} values`);
     switch (this.peek()) {
       case '{': {
         const entries: (readonly [string, JsonValue])[] = [];
