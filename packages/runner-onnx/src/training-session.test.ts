@@ -182,6 +182,7 @@ it('exports an inference model that plain ONNX Runtime runs with the trained wei
     for (let i = 0; i < 5; i++) await session.step({ x, labels });
     const path = join(folder, 'trained.onnx');
     await session.exportModel(path);
+    await expect(session.exportModel(join(folder, 'missing', 'trained.onnx'))).rejects.toThrow('missing');
     expect(await readdir(folder)).toEqual(['trained.onnx']);
     const plain = await InferenceSession.create(path);
     expect([plain.inputNames, plain.outputNames]).toEqual([['x'], ['y']]);

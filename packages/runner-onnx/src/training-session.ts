@@ -1,6 +1,5 @@
-import { rename, writeFile } from 'node:fs/promises';
 import type { Optimizer, Stateful, TrainingState } from '@adakit/core';
-import { readState, writeState } from '@adakit/core/node';
+import { readState, writeFileAtomically, writeState } from '@adakit/core/node';
 import {
   evaluationGraph,
   inferenceGraph,
@@ -213,17 +212,13 @@ export class TrainingSession implements Stateful {
   /**
    * The original model with the trained weights: an inference model again.
    *
-   * @param path also writes it there, replacing the file in one step
+   * @param path also writes it there, complete or not at all
    * @returns the bytes of the file
    */
   exportModel(path?: string): Promise<Uint8Array> {
     return this.#exclusively(async () => {
       const bytes = writeModel(withParameters(this.#model, this.#store.weights));
-      if (path !== undefined) {
-        const temporary = `${path}.${process.pid}.tmp`;
-        await writeFile(temporary, bytes, { flush: true });
-        await rename(temporary, path);
-      }
+      if (path !== undefined) await writeFileAtomically(path, bytes);
       return bytes;
     });
   }

@@ -2,7 +2,7 @@ import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { adadiff } from '@adakit/adadiff';
 import { mapState } from '@adakit/core';
-import { writeFileAtomically } from './atomic-file.js';
+import { writeFileAtomically } from '@adakit/core/node';
 import type { Contender } from './contenders.js';
 import { handOver } from './handover.js';
 import { onnxToTfjs } from './layout.js';

@@ -50,6 +50,18 @@ export class AtomicFile {
   }
 }
 
+/** Writes a whole file that appears under its name complete and durable, or not at all. */
+export async function writeFileAtomically(path: string, content: string | Uint8Array): Promise<void> {
+  const file = await AtomicFile.create(path);
+  try {
+    await file.handle.writeFile(content);
+  } catch (error) {
+    await file.abandon();
+    throw fileError(error, 'cannot-write', path);
+  }
+  await file.commit();
+}
+
 /** Makes renamed and removed names in a directory durable. */
 export async function syncDirectory(directory: string): Promise<void> {
   let handle: FileHandle | undefined;

@@ -1,3 +1,4 @@
+export { writeFileAtomically } from './atomic-file.js';
 export { Checkpoints, type Checkpoint, type CheckpointsOptions, type LoadedCheckpoint } from './checkpoints.js';
 export { OpenTensors, openTensors } from './open-tensors.js';
 export { OpenState, openState, readState, type ReadStateOptions, type TensorLocation } from './state-reader.js';

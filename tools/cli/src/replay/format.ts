@@ -1,3 +1,4 @@
+import { formatTable } from '../table.js';
 import type { FileReport } from './command.js';
 
 /** Reports as a table for people, with a summary line. */
@@ -13,14 +14,8 @@ export function formatReports(reports: readonly FileReport[]): string {
     report.ok ? 'ok' : 'NOT OK',
   ]);
   const header = ['file', 'backend', 'steps', 'max abs', 'max rel', 'max ulp', 'tolerance', ''];
-  const widths = header.map((title, column) => Math.max(title.length, ...rows.map((row) => row[column].length)));
-  const line = (cells: readonly string[]): string =>
-    cells
-      .map((cell, column) => (column < 2 ? cell.padEnd(widths[column]) : cell.padStart(widths[column])))
-      .join('  ')
-      .trimEnd();
   const failed = reports.filter(({ ok }) => !ok).length;
-  return `${[header, ...rows].map(line).join('\n')}\n${reports.length - failed} ok, ${failed} not ok\n`;
+  return `${formatTable(header, rows, 2).join('\n')}\n${reports.length - failed} ok, ${failed} not ok\n`;
 }
 
 function tolerance({ backend, tolerance: value }: FileReport): string {
