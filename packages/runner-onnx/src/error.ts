@@ -1,6 +1,12 @@
 /** What went wrong, for programs; the message is for people. */
 export type TrainingErrorCode =
-  'no-execution-provider' | 'invalid-feed' | 'label-out-of-range' | 'non-finite-loss' | 'execution-failed' | 'disposed';
+  | 'no-execution-provider'
+  | 'invalid-feed'
+  | 'label-out-of-range'
+  | 'non-finite-loss'
+  | 'execution-failed'
+  | 'needs-path'
+  | 'disposed';
 
 /** An error of a training session. The session itself is unharmed unless the code is `disposed`. */
 export class TrainingError extends Error {

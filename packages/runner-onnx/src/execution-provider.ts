@@ -1,6 +1,8 @@
-import { InferenceSession, listSupportedBackends } from 'onnxruntime-node';
-import { writeModel, type EmittedGraph } from '@adakit/onnx';
+import { Tensor as OnnxTensor, withFedWeights, writeModel, type EmittedGraph } from '@adakit/onnx';
+import { InferenceSession, listSupportedBackends, Tensor } from 'onnxruntime-node';
 import { TrainingError } from './error.js';
+
+type ModelProto = EmittedGraph['model'];
 
 /** Names as onnxruntime-node takes them: `cpu`, `webgpu`, `cuda`, … */
 export type ExecutionProvider = string;
@@ -14,14 +16,84 @@ export type SessionOptions = Omit<InferenceSession.SessionOptions, 'executionPro
  */
 const defaults: SessionOptions = { graphOptimizationLevel: 'basic' };
 
-/** Creates a session on one execution provider. */
-export async function createSession(
-  model: EmittedGraph['model'],
-  provider: ExecutionProvider,
-  options: SessionOptions = {},
-): Promise<InferenceSession> {
-  return InferenceSession.create(writeModel(model), { ...defaults, ...options, executionProviders: [provider] });
+/**
+ * A model in the runtime. Its large constants are fed at every run, which costs nothing on the CPU, instead of being
+ * written into the model, copied by the runtime, and bounded by the 2 GiB of a protobuf message.
+ */
+export class Session {
+  readonly #session: InferenceSession;
+  readonly #constants: Readonly<Record<string, Tensor>>;
+
+  private constructor(session: InferenceSession, constants: Readonly<Record<string, Tensor>>) {
+    this.#session = session;
+    this.#constants = constants;
+  }
+
+  /** @param mostEmbedded bytes of constants up to which none is fed */
+  static async create(
+    model: ModelProto,
+    provider: ExecutionProvider,
+    options: SessionOptions = {},
+    mostEmbedded = provider === 'cpu' ? MOST_EMBEDDED : MOST_SERIALIZED,
+  ): Promise<Session> {
+    const constants = largeConstants(model, mostEmbedded);
+    const written = writeModel(withFedWeights(model, Object.keys(constants)));
+    const session = await InferenceSession.create(written, { ...defaults, ...options, executionProviders: [provider] });
+    return new Session(session, constants);
+  }
+
+  /** What {@link run} must be given. */
+  get inputNames(): readonly string[] {
+    return this.#session.inputNames.filter((name) => !Object.hasOwn(this.#constants, name));
+  }
+
+  run(feeds: Readonly<Record<string, Tensor>>): Promise<Readonly<Record<string, Tensor>>> {
+    return this.#session.run({ ...this.#constants, ...feeds });
+  }
+
+  release(): Promise<void> {
+    return this.#session.release();
+  }
 }
+
+/** Constants of up to so many bytes in all are given to the runtime, which may rearrange them for its kernels. */
+const MOST_EMBEDDED = 2 ** 28;
+
+/** Where feeding means a transfer at every run, only what a protobuf message cannot hold is fed. */
+const MOST_SERIALIZED = 2 ** 31 - 2 ** 27;
+
+/** Smaller ones stay in the model: they may be shapes and axes, which runtimes want to know beforehand. */
+const LEAST_FED = 2 ** 20;
+
+/** The constants to feed, when all of them together exceed `most` bytes. */
+function largeConstants({ graph }: ModelProto, most: number): Record<string, Tensor> {
+  const initializers = graph?.initializer ?? [];
+  if (initializers.reduce((sum, { rawData }) => sum + rawData.length, 0) <= most) return {};
+  const fed = initializers.flatMap((proto) => {
+    if (proto.rawData.length < LEAST_FED) return [];
+    const { dtype, dims, data } = OnnxTensor.fromProto(proto);
+    // bfloat16, strings and packed types have no tensors in JavaScript.
+    return FEEDABLE.has(dtype)
+      ? [[proto.name, new Tensor(dtype as 'float32', data as Float32Array, dims)] as const]
+      : [];
+  });
+  return Object.fromEntries(fed);
+}
+
+const FEEDABLE: ReadonlySet<string> = new Set([
+  'float32',
+  'float64',
+  'float16',
+  'int64',
+  'int32',
+  'int16',
+  'int8',
+  'uint64',
+  'uint32',
+  'uint16',
+  'uint8',
+  'bool',
+]);
 
 /**
  * Creates a session on the first provider of the list that works.
@@ -29,10 +101,10 @@ export async function createSession(
  * @throws TrainingError `no-execution-provider` with the reason for each
  */
 export async function createSessionOnFirst(
-  model: EmittedGraph['model'],
+  model: ModelProto,
   providers: readonly ExecutionProvider[],
   options: SessionOptions = {},
-): Promise<{ session: InferenceSession; provider: ExecutionProvider }> {
+): Promise<{ session: Session; provider: ExecutionProvider }> {
   const available = listSupportedBackends().map(({ name }) => name);
   const reasons: string[] = [];
   for (const provider of providers) {
@@ -41,7 +113,7 @@ export async function createSessionOnFirst(
       continue;
     }
     try {
-      return { session: await createSession(model, provider, options), provider };
+      return { session: await Session.create(model, provider, options), provider };
     } catch (error) {
       reasons.push(`${provider}: ${error instanceof Error ? error.message : String(error)}`);
     }

@@ -17,9 +17,9 @@ import {
   type TensorSpec,
   type Value,
 } from '@adakit/onnx';
-import { Tensor, type InferenceSession } from 'onnxruntime-node';
+import { Tensor } from 'onnxruntime-node';
 import { TrainingError } from './error.js';
-import { createSession } from './execution-provider.js';
+import { Session } from './execution-provider.js';
 import type { Batch, BatchTensor } from './feeds.js';
 
 export interface GradcheckOptions {
@@ -114,7 +114,7 @@ export async function gradcheck(
   }
   const random = generator(seed);
   const names = check.parameters.filter(({ selected }) => selected).map(({ name }) => name);
-  const original = await createSession(withFedWeights(model, names), 'cpu', { logSeverityLevel: 3 });
+  const original = await Session.create(withFedWeights(model, names), 'cpu', { logSeverityLevel: 3 });
   const graph = importGraph(model, operators);
   const objective = attachLoss(graph, emitterOf(graph, operators), lossName);
   const parameters = names.map((name) => graph.requireValue(name));
@@ -135,7 +135,7 @@ export async function gradcheck(
   const lossOutput = identity(e, objective.loss);
   const gradientOutputs = new Map([...gradients].map(([{ name }, gradient]) => [name, identity(e, gradient)]));
   graph.removeDead();
-  const compiled = await createSession(modelFromGraph(graph), 'cpu', { logSeverityLevel: 3 });
+  const compiled = await Session.create(modelFromGraph(graph), 'cpu', { logSeverityLevel: 3 });
   try {
     const feeds = await chooseInputs({ session: original, base, graph, specs: check.inputs, random }, options.inputs);
     const targets = objective.targets(await original.run({ ...base, ...feeds }), random);
@@ -431,7 +431,7 @@ function logLikelihood(logits: Tensor, labels: Tensor): number {
 const LENGTHS = [2, 3, 4, 8, 16, 32, 64, 1];
 
 interface InputChoice {
-  readonly session: InferenceSession;
+  readonly session: Session;
   /** The weights. */
   readonly base: Tensors;
   readonly graph: Graph;

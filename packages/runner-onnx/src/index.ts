@@ -9,7 +9,13 @@ export {
   type GradcheckVerdict,
 } from './gradcheck.js';
 export { onnxRunner } from './onnx-runner.js';
-export { TrainingSession, type Evaluation, type StepResult, type TrainingSessionOptions } from './training-session.js';
+export {
+  TrainingSession,
+  type Evaluation,
+  type ExportOptions,
+  type StepResult,
+  type TrainingSessionOptions,
+} from './training-session.js';
 export {
   bceWithLogits,
   cosineDistance,

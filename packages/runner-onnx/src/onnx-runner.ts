@@ -8,9 +8,9 @@ import {
   type TensorData,
   type TrainingState,
 } from '@adakit/core';
-import { optimizerGraph } from '@adakit/onnx';
-import type { InferenceSession, Tensor } from 'onnxruntime-node';
-import { createSession, createSessionOnFirst, type ExecutionProvider } from './execution-provider.js';
+import { optimizerGraph, type EmittedGraph } from '@adakit/onnx';
+import type { Tensor } from 'onnxruntime-node';
+import { createSessionOnFirst, Session, type ExecutionProvider } from './execution-provider.js';
 import { fromOrt, ortTensor, ParameterStore, type StoredParameter } from './parameter-store.js';
 import { scalarFeeds } from './scalar-feeds.js';
 
@@ -29,7 +29,7 @@ export function onnxRunner(executionProviders: readonly ExecutionProvider[] = ['
 
 interface CompiledUpdate {
   readonly graph: ReturnType<typeof optimizerGraph>;
-  readonly session: InferenceSession;
+  readonly session: Session;
 }
 
 class OnnxRun implements Run {
@@ -122,8 +122,8 @@ class OnnxRun implements Run {
     return compiled;
   }
 
-  async #createSession(model: Parameters<typeof createSession>[0]): Promise<InferenceSession> {
-    if (this.#provider !== undefined) return createSession(model, this.#provider);
+  async #createSession(model: EmittedGraph['model']): Promise<Session> {
+    if (this.#provider !== undefined) return Session.create(model, this.#provider);
     const { session, provider } = await createSessionOnFirst(model, this.#providers);
     this.#provider = provider;
     return session;

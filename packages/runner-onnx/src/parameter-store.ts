@@ -32,16 +32,11 @@ export class ParameterStore {
   optimizer: Optimizer;
   step = 0;
 
-  /** @param values initial parameters; copied, and so are the statistics */
+  /** @param values initial parameters; they and the statistics are taken over, not copied, and change from now on */
   constructor(optimizer: Optimizer, values: NamedTensors, statistics: NamedTensors = {}) {
     this.optimizer = optimizer;
-    this.parameters = Object.entries(values).map(([name, value]) => ({
-      name,
-      value: copyTensor(value),
-      step: 0,
-      slots: {},
-    }));
-    this.statistics = new Map(Object.entries(statistics).map(([name, value]) => [name, copyTensor(value)]));
+    this.parameters = Object.entries(values).map(([name, value]) => ({ name, value, step: 0, slots: {} }));
+    this.statistics = new Map(Object.entries(statistics));
     this.ensureSlots();
   }
 
@@ -62,18 +57,26 @@ export class ParameterStore {
     }
   }
 
+  /** A copy of everything. */
   state(origin: string): TrainingState {
-    const copies = this.parameters.map(({ name, value, step, slots }): [string, ParameterState] => {
-      const kept = this.optimizer
-        .for(name)
-        .program.slots.map((slot) => [slot.name, copyTensor(slots[slot.name])] as const);
-      return [name, { value: copyTensor(value), step, slots: Object.fromEntries(kept) }];
+    return this.#describe(origin, copyTensor);
+  }
+
+  /** As {@link state}, in the memory of the run: for reading it before the next step, without holding it twice. */
+  view(origin: string): TrainingState {
+    return this.#describe(origin, (tensor) => tensor);
+  }
+
+  #describe(origin: string, take: (tensor: TensorData) => TensorData): TrainingState {
+    const parameters = this.parameters.map(({ name, value, step, slots }): [string, ParameterState] => {
+      const kept = this.optimizer.for(name).program.slots.map((slot) => [slot.name, take(slots[slot.name])] as const);
+      return [name, { value: take(value), step, slots: Object.fromEntries(kept) }];
     });
-    const statistics = Object.fromEntries([...this.statistics].map(([name, value]) => [name, copyTensor(value)]));
+    const statistics = Object.fromEntries([...this.statistics].map(([name, value]) => [name, take(value)]));
     return {
       optimizer: optimizerState(this.optimizer),
       step: this.step,
-      parameters: Object.fromEntries(copies),
+      parameters: Object.fromEntries(parameters),
       ...(this.statistics.size === 0 ? {} : { statistics }),
       origin,
     };
@@ -98,7 +101,7 @@ export class ParameterStore {
     for (const parameter of this.parameters) {
       const { value, step, slots } = state.parameters[parameter.name];
       const { dtype } = parameter.value;
-      parameter.value = castTensor(value, dtype);
+      parameter.value.data.set(value.data);
       parameter.step = step;
       parameter.slots = Object.fromEntries(
         Object.entries(slots).map(([name, slot]) => [name, castTensor(slot, dtype)]),

@@ -10,12 +10,7 @@ import {
   type TrainingOptions,
 } from '@adakit/onnx';
 import type { Tensor } from 'onnxruntime-node';
-import {
-  createSession,
-  createSessionOnFirst,
-  type ExecutionProvider,
-  type SessionOptions,
-} from './execution-provider.js';
+import { createSessionOnFirst, Session, type ExecutionProvider, type SessionOptions } from './execution-provider.js';
 import { fromOrt, ortTensor, weightFeeds, type ParameterStore } from './parameter-store.js';
 import { scalarFeeds } from './scalar-feeds.js';
 
@@ -104,9 +99,12 @@ export async function graphStepper(model: Model, options: StepperOptions, optimi
     const wanted = structure(store.optimizer, store.parameters);
     if (wanted === built) return;
     const steps = new Map(store.parameters.map(({ name, step }) => [name, step]));
-    graph = trainStepGraph(model, { ...options, optimizer: store.optimizer, cohort: (name) => steps.get(name) ?? 0 });
+    // By name: what the weights have become must not change the selection.
+    const train = [...steps.keys()];
+    const { optimizer } = store;
+    graph = trainStepGraph(model, { ...options, train, optimizer, cohort: (name) => steps.get(name) ?? 0 });
     await session.release();
-    session = await createSession(graph.model, provider, options.session);
+    session = await Session.create(graph.model, provider, options.session);
     built = wanted;
   };
 
@@ -131,7 +129,8 @@ export async function graphStepper(model: Model, options: StepperOptions, optimi
       keepStatistics(store, graph.statistics, results);
       for (const parameter of store.parameters) {
         parameter.step++;
-        parameter.value = fromOrt(results[updated[parameter.name]]);
+        // In place: the model that was read, which these may be part of, is not kept beside them.
+        parameter.value.data.set(fromOrt(results[updated[parameter.name]]).data);
         for (const [slot, { output }] of Object.entries(slots[parameter.name])) {
           parameter.slots[slot] = fromOrt(results[output]);
         }

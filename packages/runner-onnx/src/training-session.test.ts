@@ -1,11 +1,11 @@
-import { mkdtemp, readdir, rm } from 'node:fs/promises';
+import { mkdtemp, readdir, rm, stat } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { adabelief } from '@adakit/adabelief';
 import { adam } from '@adakit/adam';
 import { adadiff } from '@adakit/adadiff';
 import { referenceRunner, tensor32, type Optimizer } from '@adakit/core';
-import { Emitter, Graph, Tensor as OnnxTensor, modelFromGraph, symbol, writeModel } from '@adakit/onnx';
+import { Emitter, emitterOf, Graph, Tensor as OnnxTensor, modelFromGraph, symbol, writeModel } from '@adakit/onnx';
 import { sgd } from '@adakit/sgd';
 import { InferenceSession, Tensor } from 'onnxruntime-node';
 import { afterEach, describe, expect, it } from 'vitest';
@@ -27,6 +27,18 @@ function linearModel(hidden: (e: Emitter, y: ReturnType<Emitter['add']>) => Retu
   const e = new Emitter(graph, () => undefined);
   const y = hidden(e, e.node('Gemm', [x, w, b], { transB: 1 }));
   Object.assign(y, { dtype: 'float32', shape: [symbol('batch'), 2] });
+  graph.rename(y, 'y');
+  graph.outputs.push(y);
+  return writeModel(modelFromGraph(graph));
+}
+
+/** y = (x ∘ g)·W + b with W of shape [1500, 2] and g of 3000 elements in two rows. */
+function wideModel() {
+  const graph = new Graph('wide');
+  const e = emitterOf(graph);
+  const x = graph.addInput('x', { dtype: 'float32', shape: [2, 1500] });
+  const weight = (name: string, dims: number[]) => graph.addInitializer(name, OnnxTensor.filled('float32', dims, 0.01));
+  const y = e.add(e.matMul(e.mul(x, weight('g', [2, 1500])), weight('w', [1500, 2])), weight('b', [2]));
   graph.rename(y, 'y');
   graph.outputs.push(y);
   return writeModel(modelFromGraph(graph));
@@ -191,6 +203,38 @@ it('exports an inference model that plain ONNX Runtime runs with the trained wei
     expect(y.data).toEqual(predicted.y.data);
     expect((await session.evaluate({ x, labels })).outputs.y.data).toEqual(y.data);
     await plain.release();
+  } finally {
+    await rm(folder, { recursive: true });
+  }
+});
+
+it('exports weights to a file of their own, which plain ONNX Runtime and a next session read', async () => {
+  const folder = await mkdtemp(join(tmpdir(), 'adakit-'));
+  try {
+    const wide = wideModel();
+    const given = wide.slice();
+    const session = await create({ model: wide, optimizer: adam({ lr: 0.1 }) });
+    const x = { data: new Float32Array(2 * 1500).map((_, i) => Math.sin(i)), dims: [2, 1500] };
+    for (let i = 0; i < 3; i++) await session.step({ x, labels: { data: BigInt64Array.of(0n, 1n), dims: [2] } });
+    await expect(session.exportModel(undefined, { externalData: true })).rejects.toMatchObject({ code: 'needs-path' });
+    const path = join(folder, 'trained.onnx');
+    await session.exportModel(path, { externalData: true });
+    expect(await readdir(folder)).toEqual(['trained.onnx', 'trained.onnx.data']);
+    // Two weights of 12,000 bytes, each from the start of a page of 4 KiB; the bias of two stays in the model.
+    expect((await stat(`${path}.data`)).size).toBe(3 * 4096 + 12_000);
+    expect((await stat(path)).size).toBeLessThan(1000);
+    const again = await create({ model: path });
+    expect((await again.predict({ x })).y.data).toEqual((await session.predict({ x })).y.data);
+    const [two, one] = [
+      await InferenceSession.create(path),
+      await InferenceSession.create(await session.exportModel()),
+    ];
+    const feeds = { x: new Tensor('float32', x.data, x.dims) };
+    expect((await two.run(feeds)).y.data).toEqual((await one.run(feeds)).y.data);
+    // What the caller gave is the caller's; training has not touched it.
+    expect(wide).toEqual(given);
+    await one.release();
+    await two.release();
   } finally {
     await rm(folder, { recursive: true });
   }

@@ -1,7 +1,9 @@
-import type { Optimizer, Stateful, TrainingState } from '@adakit/core';
+import { basename } from 'node:path';
+import { copyTensor, type NamedTensors, type Optimizer, type Stateful, type TrainingState } from '@adakit/core';
 import { readState, writeFileAtomically, writeState } from '@adakit/core/node';
 import {
   evaluationGraph,
+  externalize,
   inferenceGraph,
   initialParameters,
   readModel,
@@ -14,9 +16,9 @@ import {
   type TensorSpec,
   type TrainableOptions,
 } from '@adakit/onnx';
-import type { InferenceSession, Tensor } from 'onnxruntime-node';
+import type { Tensor } from 'onnxruntime-node';
 import { TrainingError } from './error.js';
-import { createSession, type ExecutionProvider, type SessionOptions } from './execution-provider.js';
+import { Session, type ExecutionProvider, type SessionOptions } from './execution-provider.js';
 import { toFeeds, type Batch } from './feeds.js';
 import { ParameterStore, weightFeeds } from './parameter-store.js';
 import { fusedStepper, graphStepper, type Stepper } from './stepper.js';
@@ -35,6 +37,11 @@ export interface TrainingSessionOptions extends TrainableOptions {
   readonly update?: 'auto' | 'fused' | 'graph';
   /** Passed on to ONNX Runtime, e.g. `{ intraOpNumThreads: 2 }`. */
   readonly session?: SessionOptions;
+}
+
+export interface ExportOptions {
+  /** Whether to keep the weights in a file of their own. By default where a protobuf message cannot hold them. */
+  readonly externalData?: boolean;
 }
 
 /** What a step reports. */
@@ -68,8 +75,8 @@ export class TrainingSession implements Stateful {
   readonly #options: TrainingSessionOptions;
   readonly #stepper: Stepper;
   readonly #store: ParameterStore;
-  #evaluation: { session: InferenceSession; graph: EvaluationGraph } | undefined;
-  #prediction: { session: InferenceSession; inputs: readonly TensorSpec[] } | undefined;
+  #evaluation: { session: Session; graph: EvaluationGraph } | undefined;
+  #prediction: { session: Session; inputs: readonly TensorSpec[] } | undefined;
   #disposed = false;
   /** The end of the queue of calls. */
   #last: Promise<unknown> = Promise.resolve();
@@ -96,11 +103,12 @@ export class TrainingSession implements Stateful {
     const stepper = fused
       ? await fusedStepper(model, stepperOptions)
       : await graphStepper(model, stepperOptions, optimizer);
-    const store = new ParameterStore(
-      optimizer,
-      initialParameters(model, stepper.parameters),
-      initialParameters(model, stepper.statistics),
-    );
+    const [parameters, statistics] = [stepper.parameters, stepper.statistics].map((specs) => {
+      const values = initialParameters(model, specs);
+      // The bytes are the caller's. A model read here is the session's own and need not be kept beside the parameters.
+      return options.model instanceof Uint8Array ? copies(values) : values;
+    });
+    const store = new ParameterStore(optimizer, parameters, statistics);
     return new TrainingSession(model, options, stepper, store);
   }
 
@@ -190,7 +198,7 @@ export class TrainingSession implements Stateful {
 
   /** A copy of parameters, slots, step and hyperparameters. */
   state(): Promise<TrainingState> {
-    return this.#exclusively(() => Promise.resolve(this.#store.state(`onnxruntime-node/${this.executionProvider}`)));
+    return this.#exclusively(() => Promise.resolve(this.#store.state(this.#origin)));
   }
 
   /**
@@ -205,20 +213,37 @@ export class TrainingSession implements Stateful {
   }
 
   /** Writes the state to a file, complete or not at all; {@link load} goes on from it, here or on another backend. */
-  async save(path: string): Promise<void> {
-    await writeState(path, await this.state());
+  save(path: string): Promise<void> {
+    return this.#exclusively(() => writeState(path, this.#store.view(this.#origin)));
   }
 
   /**
    * The original model with the trained weights: an inference model again.
    *
-   * @param path also writes it there, complete or not at all
-   * @returns the bytes of the file
+   * @param path also writes it there, complete or not at all; a model that has to keep its weights in a file of their
+   * own gets one of this name with `.data` behind
+   * @returns the bytes of the model file
+   * @throws TrainingError `needs-path` for a model with external data and no path
    */
-  exportModel(path?: string): Promise<Uint8Array> {
+  exportModel(path?: string, { externalData }: ExportOptions = {}): Promise<Uint8Array> {
     return this.#exclusively(async () => {
-      const bytes = writeModel(withParameters(this.#model, this.#store.weights));
-      if (path !== undefined) await writeFileAtomically(path, bytes);
+      const trained = withParameters(this.#model, this.#store.weights);
+      if (!(externalData ?? weightBytes(trained) > MOST_INSIDE)) {
+        const bytes = writeModel(trained);
+        if (path !== undefined) await writeFileAtomically(path, bytes);
+        return bytes;
+      }
+      if (path === undefined) {
+        throw new TrainingError(
+          'needs-path',
+          'a model with its weights in a file of their own, which it must be from 2 GiB on, is two files; ' +
+            'give exportModel the path of the .onnx file',
+        );
+      }
+      const { model, data } = externalize(trained, `${basename(path)}.data`);
+      const bytes = writeModel(model);
+      await writeFileAtomically(`${path}.data`, data);
+      await writeFileAtomically(path, bytes);
       return bytes;
     });
   }
@@ -233,8 +258,12 @@ export class TrainingSession implements Stateful {
     await this.#prediction?.session.release();
   }
 
-  #createSession(model: EvaluationGraph['model']): Promise<InferenceSession> {
-    return createSession(model, this.executionProvider, this.#options.session);
+  get #origin(): string {
+    return `onnxruntime-node/${this.executionProvider}`;
+  }
+
+  #createSession(model: EvaluationGraph['model']): Promise<Session> {
+    return Session.create(model, this.executionProvider, this.#options.session);
   }
 
   /** Initializers of the model that have become inputs. */
@@ -251,4 +280,15 @@ export class TrainingSession implements Stateful {
     this.#last = result;
     return result;
   }
+}
+
+/** A protobuf message ends at 2 GiB; the rest of the model needs some of it. */
+const MOST_INSIDE = 2 ** 31 - 2 ** 27;
+
+function weightBytes({ graph }: Model): number {
+  return graph.initializer.reduce((sum, { rawData }) => sum + rawData.length, 0);
+}
+
+function copies(values: NamedTensors): NamedTensors {
+  return Object.fromEntries(Object.entries(values).map(([name, value]) => [name, copyTensor(value)]));
 }

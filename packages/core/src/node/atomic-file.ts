@@ -3,7 +3,7 @@ import { readlinkSync } from 'node:fs';
 import { open, readdir, rename, stat, unlink, type FileHandle } from 'node:fs/promises';
 import { hostname } from 'node:os';
 import { basename, dirname, join } from 'node:path';
-import { fileError, systemErrorCode } from './file-access.js';
+import { fileError, systemErrorCode, writeFully } from './file-access.js';
 
 /**
  * A file that appears under its name complete and durable, or not at all: it is written beside it under a temporary
@@ -50,16 +50,32 @@ export class AtomicFile {
   }
 }
 
-/** Writes a whole file that appears under its name complete and durable, or not at all. */
-export async function writeFileAtomically(path: string, content: string | Uint8Array): Promise<void> {
+/**
+ * Writes a whole file that appears under its name complete and durable, or not at all.
+ *
+ * @param content all of it, or pieces to be written one after the other
+ */
+export async function writeFileAtomically(
+  path: string,
+  content: string | Uint8Array | Iterable<Uint8Array>,
+): Promise<void> {
   const file = await AtomicFile.create(path);
   try {
-    await file.handle.writeFile(content);
+    const pieces = typeof content === 'string' ? [Buffer.from(content)] : piecesOf(content);
+    let position = 0;
+    for (const piece of pieces) {
+      await writeFully(file.handle, piece, position);
+      position += piece.length;
+    }
   } catch (error) {
     await file.abandon();
     throw fileError(error, 'cannot-write', path);
   }
   await file.commit();
+}
+
+function piecesOf(content: Uint8Array | Iterable<Uint8Array>): Iterable<Uint8Array> {
+  return content instanceof Uint8Array ? [content] : content;
 }
 
 /** Makes renamed and removed names in a directory durable. */

@@ -36,10 +36,15 @@ export async function openRegularFile(file: string): Promise<FileHandle> {
   }
 }
 
+/** Node moves fewer than 2 GiB at once. */
+const LONGEST_TRANSFER = 2 ** 30;
+
+const nextLength = (bytes: Uint8Array, done: number) => Math.min(bytes.length - done, LONGEST_TRANSFER);
+
 /** Fills `bytes` from the file. */
 export async function readFully(handle: FileHandle, bytes: Uint8Array, position: number, file: string): Promise<void> {
   for (let done = 0; done < bytes.length;) {
-    const { bytesRead } = await handle.read(bytes, done, bytes.length - done, position + done);
+    const { bytesRead } = await handle.read(bytes, done, nextLength(bytes, done), position + done);
     if (bytesRead === 0) {
       const offset = position + done;
       throw new StateFileError('truncated-data', 'the file has become shorter while it was read', { file, offset });
@@ -51,7 +56,7 @@ export async function readFully(handle: FileHandle, bytes: Uint8Array, position:
 /** Writes all of `bytes` to the file. */
 export async function writeFully(handle: FileHandle, bytes: Uint8Array, position: number): Promise<void> {
   for (let done = 0; done < bytes.length;) {
-    const { bytesWritten } = await handle.write(bytes, done, bytes.length - done, position + done);
+    const { bytesWritten } = await handle.write(bytes, done, nextLength(bytes, done), position + done);
     done += bytesWritten;
   }
 }

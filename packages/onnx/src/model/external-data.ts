@@ -1,12 +1,15 @@
 import { create } from '@bufbuild/protobuf';
 import {
   GraphProtoSchema,
+  ModelProtoSchema,
+  StringStringEntryProtoSchema,
   TensorProto_DataLocation,
   TensorProtoSchema,
   type GraphProto,
   type TensorProto,
 } from 'onnx-buf';
 import { OnnxError } from '../error.js';
+import type { Model } from './model.js';
 
 const isExternal = ({ dataLocation }: TensorProto) => dataLocation === TensorProto_DataLocation.EXTERNAL;
 
@@ -63,7 +66,7 @@ async function loadTensor(tensor: TensorProto, folder: string): Promise<TensorPr
     const rawData = new Uint8Array(length);
     let done = 0;
     while (done < length) {
-      const { bytesRead } = await file.read(rawData, done, length - done, offset + done);
+      const { bytesRead } = await file.read(rawData, done, Math.min(length - done, LONGEST_READ), offset + done);
       if (bytesRead === 0) throw fail('which ended while it was read');
       done += bytesRead;
     }
@@ -77,7 +80,50 @@ async function loadTensor(tensor: TensorProto, folder: string): Promise<TensorPr
   }
 }
 
+/** Node refuses to read 2 GiB and more at once. */
+const LONGEST_READ = 2 ** 30;
+
 function toCount(text: string): number | undefined {
   const count = /^\d+$/.test(text) ? Number(text) : NaN;
   return Number.isSafeInteger(count) ? count : undefined;
+}
+
+/**
+ * Tensors are placed at multiples of a page, as the ONNX specification recommends, so that readers can map them into
+ * memory; smaller ones stay in the model.
+ */
+const PAGE = 4096;
+
+/** A model whose large tensors are in a file beside it, and the content of that file, in pieces. */
+export interface ExternalizedModel {
+  readonly model: Model;
+  readonly data: Iterable<Uint8Array>;
+}
+
+/**
+ * Moves the elements of the large initializers to a file of their own, which is what an ONNX model of 2 GiB and more
+ * must do. Nothing is copied.
+ *
+ * @param location name of that file, to be put into the folder of the model
+ */
+export function externalize(model: Model, location: string): ExternalizedModel {
+  const pieces: Uint8Array[] = [];
+  let offset = 0;
+  const initializer = model.graph.initializer.map((tensor) => {
+    const { length } = tensor.rawData;
+    if (length < PAGE) return tensor;
+    const padding = (PAGE - (offset % PAGE)) % PAGE;
+    if (padding > 0) pieces.push(new Uint8Array(padding));
+    pieces.push(tensor.rawData);
+    const entries = { location, offset: String(offset + padding), length: String(length) };
+    offset += padding + length;
+    return Object.assign(create(TensorProtoSchema), tensor, {
+      rawData: new Uint8Array(),
+      dataLocation: TensorProto_DataLocation.EXTERNAL,
+      externalData: Object.entries(entries).map(([key, value]) => create(StringStringEntryProtoSchema, { key, value })),
+    });
+  });
+  const graph = Object.assign(create(GraphProtoSchema), model.graph, { initializer });
+  const proto = Object.assign(create(ModelProtoSchema), model.proto, { graph });
+  return { model: { ...model, graph, proto }, data: pieces };
 }

@@ -13,15 +13,17 @@ import {
 import type { Model } from './model.js';
 
 /** The model as it is, except that the named initializers are inputs, which have to be fed. */
-export function withFedWeights(model: Model, names: readonly string[]): ModelProto {
+export function withFedWeights(model: Model | ModelProto, names: readonly string[]): ModelProto {
+  const { proto, graph } = 'proto' in model ? model : { proto: model, graph: model.graph };
+  if (graph === undefined) return proto;
   const fed = new Set(names);
-  const inputs = new Set(model.graph.input.map(({ name }) => name));
-  const added = model.graph.initializer.filter(({ name }) => fed.has(name) && !inputs.has(name)).map(inputOf);
-  const graph = Object.assign(create(GraphProtoSchema), model.graph, {
-    input: [...model.graph.input, ...added],
-    initializer: model.graph.initializer.filter(({ name }) => !fed.has(name)),
+  const inputs = new Set(graph.input.map(({ name }) => name));
+  const added = graph.initializer.filter(({ name }) => fed.has(name) && !inputs.has(name)).map(inputOf);
+  const changed = Object.assign(create(GraphProtoSchema), graph, {
+    input: [...graph.input, ...added],
+    initializer: graph.initializer.filter(({ name }) => !fed.has(name)),
   });
-  return Object.assign(create(ModelProtoSchema), model.proto, { graph });
+  return Object.assign(create(ModelProtoSchema), proto, { graph: changed });
 }
 
 function inputOf({ name, dims, dataType }: TensorProto) {

@@ -102,6 +102,13 @@ async function readBytes(path: string): Promise<Uint8Array> {
     if (code === 'EISDIR') {
       throw new OnnxError('file-not-found', `${path} is a folder; name the .onnx file in it`, { cause });
     }
+    if (code === 'ERR_FS_FILE_TOO_LARGE') {
+      throw new OnnxError(
+        'not-onnx',
+        `${path} is larger than the 2 GiB that an ONNX file can have; weights beyond that belong in external data`,
+        { cause },
+      );
+    }
     throw cause;
   }
 }

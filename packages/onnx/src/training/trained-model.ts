@@ -8,7 +8,8 @@ import { Tensor } from '../model/tensor.js';
 import type { ParameterSpec } from './graphs.js';
 
 /**
- * The values of initializers, copied.
+ * The values of initializers. Where alignment allows they are in the memory of the model: copy them before changing
+ * them, unless the model is yours to change.
  *
  * @param parameters as an emitted graph of the same model lists them
  */
@@ -20,14 +21,14 @@ export function initialParameters(model: Model, parameters: readonly ParameterSp
       if (tensor === undefined)
         throw new OnnxError('unknown-parameter', `${model.source} has no initializer '${name}'`);
       const values = Tensor.fromProto(tensor).data as Float32Array | Float64Array;
-      return [name, { dtype, shape, data: values.slice() }];
+      return [name, { dtype, shape, data: values }];
     }),
   );
 }
 
 /**
  * The original model with new values in some of its initializers: an inference model again, every other field as it
- * was. The original is not modified and shares what did not change.
+ * was. The original is not modified and shares what did not change; the result refers to the memory of `values`.
  *
  * @throws OnnxError for a value without an initializer of its name, shape and dtype
  */
@@ -55,7 +56,7 @@ function withValue(tensor: TensorProto, { dtype, shape, data }: TensorData): Ten
     );
   }
   const { name, docString, metadataProps } = tensor;
-  const rawData = new Uint8Array(data.slice().buffer);
+  const rawData = new Uint8Array(data.buffer as ArrayBuffer, data.byteOffset, data.byteLength);
   return create(TensorProtoSchema, {
     name,
     docString,
