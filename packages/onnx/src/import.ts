@@ -1,5 +1,6 @@
-import { graphFromModel } from './graph/from-model.js';
+import { graphFromModel, readIntoGraph, type Placement } from './graph/from-model.js';
 import type { Graph } from './graph/graph.js';
+import type { Value } from './graph/value.js';
 import type { Model } from './model/model.js';
 import { defaultOpset } from './model/opset.js';
 import { foldShapes } from './normalize/fold-shapes.js';
@@ -17,10 +18,38 @@ import { upgradeNodes } from './operators/upgrade.js';
  * `unknown-shape`.
  */
 export function importGraph(model: Model, operators: OperatorTable = standardOperators): Graph {
-  const opset = defaultOpset(model);
   const graph = graphFromModel(model);
-  upgradeNodes(graph, opset, operators);
+  normalize(graph, model, operators);
+  return graph;
+}
+
+/**
+ * Appends a whole model to a graph that has been imported, as {@link importGraph} would import it.
+ *
+ * @param placement what its inputs and values become in the graph
+ * @returns its outputs
+ */
+export function appendModel(
+  graph: Graph,
+  model: Model,
+  placement: Placement,
+  operators: OperatorTable = standardOperators,
+): readonly Value[] {
+  const [before, outputCount] = [graph.nodes, graph.outputs.length];
+  graph.nodes = [...before];
+  const read = readIntoGraph(graph, model, placement);
+  graph.sort();
+  const present = new Set(before);
+  // The nodes from before have been brought to the target opset already, from another one.
+  graph.nodes = graph.nodes.filter((node) => !present.has(node));
+  graph.outputs.push(...read);
+  normalize(graph, model, operators);
+  graph.nodes = [...before, ...graph.nodes];
+  return graph.outputs.splice(outputCount);
+}
+
+function normalize(graph: Graph, model: Model, operators: OperatorTable): void {
+  upgradeNodes(graph, defaultOpset(model), operators);
   decomposeNodes(graph, operators);
   foldShapes(graph);
-  return graph;
 }

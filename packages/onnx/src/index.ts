@@ -33,6 +33,7 @@ export { bceWithLogits } from './loss/binary-cross-entropy.js';
 export { outputLoss, regularized, weightedSum, type Penalties, type WeightedLoss } from './loss/combine.js';
 export type { ClassificationOptions } from './loss/classification.js';
 export { cosineDistance } from './loss/cosine.js';
+export { graphLoss, type GraphLossOptions } from './loss/graph-loss.js';
 export { crossEntropy, type CrossEntropyOptions } from './loss/cross-entropy.js';
 export type { Loss, LossOptions, Reduction, Target } from './loss/loss.js';
 export { nll } from './loss/nll.js';

@@ -1,6 +1,9 @@
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { dataFile } from '@adakit/fixtures';
 import type { Emitter } from '@adakit/onnx';
-import { emitterOf, Graph, modelFromGraph, operators, Tensor, writeModel, type Operator } from '@adakit/onnx';
+import { emitterOf, Graph, modelFromGraph, operators, symbol, Tensor, writeModel, type Operator } from '@adakit/onnx';
 import { describe, expect, test } from 'vitest';
 import { gradcheck } from './index.js';
 
@@ -18,6 +21,25 @@ describe('the gradients of exported models agree with differences', () => {
   test.each(['cross-entropy', 'sum', 'logits'])('with %s as the loss', { timeout: 60_000 }, async (loss) => {
     expect(await gradcheck(dataFile('cnn.onnx'), { loss })).toMatchObject({ ok: true });
   });
+});
+
+test('with a loss that is a model', { timeout: 60_000 }, async () => {
+  const graph = new Graph('loss');
+  const e = emitterOf(graph);
+  const logits = graph.addInput('logits', { dtype: 'float32', shape: [symbol('N'), 5] });
+  const labels = graph.addInput('labels', { dtype: 'int64', shape: [symbol('N')] });
+  graph.outputs.push(e.node('SoftmaxCrossEntropyLoss', [logits, labels]));
+  const folder = await mkdtemp(join(tmpdir(), 'adakit-'));
+  try {
+    const path = join(folder, 'loss.onnx');
+    await writeFile(path, writeModel(modelFromGraph(graph)));
+    const result = await gradcheck(dataFile('mlp.onnx'), { loss: path });
+    expect(result.ok).toBe(true);
+    expect(result.compiledLoss).toBeCloseTo(result.loss, 5);
+    await expect(gradcheck(dataFile('regression.onnx'), { loss: path })).rejects.toThrow('none of its inputs');
+  } finally {
+    await rm(folder, { recursive: true });
+  }
 });
 
 /** The table with the cotangent that one operator passes on multiplied by a factor. */

@@ -3,12 +3,15 @@ import {
   crossEntropy,
   differentiate,
   emitterOf,
+  evaluateDim,
+  graphLoss,
   importGraph,
   initialParameters,
   modelFromGraph,
   mse,
   operators as standardOperators,
   readModel,
+  symbolName,
   withFedWeights,
   type Emitter,
   type Graph,
@@ -25,7 +28,8 @@ import type { Batch, BatchTensor } from './feeds.js';
 export interface GradcheckOptions {
   /**
    * `mse` of every float output to random targets (the default), `cross-entropy` of the first float output to random
-   * labels, `sum` of all float outputs, or the name of an output, whose elements are summed.
+   * labels, `sum` of all float outputs, the name of an output, whose elements are summed, or the path of an ONNX model
+   * (`….onnx`) that computes the loss, with random targets.
    */
   readonly loss?: string;
   /** By default random numbers in [−1, 1), free dimensions being small, and valid indices for what looks values up. */
@@ -116,7 +120,9 @@ export async function gradcheck(
   const names = check.parameters.filter(({ selected }) => selected).map(({ name }) => name);
   const original = await Session.create(withFedWeights(model, names), 'cpu', { logSeverityLevel: 3 });
   const graph = importGraph(model, operators);
-  const objective = attachLoss(graph, emitterOf(graph, operators), lossName);
+  const objective = lossName.endsWith('.onnx')
+    ? await attachGraphLoss(graph, emitterOf(graph, operators), lossName)
+    : attachLoss(graph, emitterOf(graph, operators), lossName);
   const parameters = names.map((name) => graph.requireValue(name));
   const gradients = differentiate(graph, objective.loss, parameters, operators);
   const weights = initialParameters(
@@ -140,7 +146,7 @@ export async function gradcheck(
     const feeds = await chooseInputs({ session: original, base, graph, specs: check.inputs, random }, options.inputs);
     const targets = objective.targets(await original.run({ ...base, ...feeds }), random);
     const lossAt = async (moved: Tensors) =>
-      objective.evaluate(await original.run({ ...base, ...feeds, ...moved }), targets);
+      objective.evaluate(await original.run({ ...base, ...feeds, ...moved }), targets, feeds);
     const loss = await lossAt({});
     if (!Number.isFinite(loss))
       throw new TrainingError('invalid-feed', `the loss is ${loss} on these inputs; give others`);
@@ -176,6 +182,7 @@ export async function gradcheck(
   } finally {
     await original.release();
     await compiled.release();
+    await objective.release?.();
   }
 }
 
@@ -331,8 +338,9 @@ interface Objective {
   readonly loss: Value;
   /** Random targets for outputs of these shapes. */
   readonly targets: (outputs: Tensors, random: () => number) => Tensors;
-  /** The same loss in double precision. */
-  readonly evaluate: (outputs: Tensors, targets: Tensors) => number;
+  /** The same loss without the compiler: in double precision, or for a loss model in stock ONNX Runtime. */
+  readonly evaluate: (outputs: Tensors, targets: Tensors, inputs: Tensors) => number | Promise<number>;
+  readonly release?: () => Promise<void>;
 }
 
 const isFloat = ({ dtype }: Value) => dtype === 'float32' || dtype === 'float64';
@@ -375,9 +383,44 @@ function attachLoss(graph: Graph, e: Emitter, name: string): Objective {
   }
   throw new TrainingError(
     'invalid-feed',
-    `'${name}' is neither a loss (mse, cross-entropy, sum) nor an output of the model ` +
+    `'${name}' is neither a loss (mse, cross-entropy, sum, FILE.onnx) nor an output of the model ` +
       `(${graph.outputs.map((output) => output.name).join(', ')})`,
   );
+}
+
+/** A loss that is a model itself; the original of it runs on what the original model gives. */
+async function attachGraphLoss(graph: Graph, e: Emitter, path: string): Promise<Objective> {
+  const model = await readModel(path);
+  const { loss, targets } = graphLoss(model).attach(e, graph);
+  const specs = targets.map(({ input }) => input);
+  const results = [...graph.outputs];
+  const session = await createSession(withFedWeights(model, []), 'cpu', { logSeverityLevel: 3 });
+  return {
+    loss,
+    targets(outputs, random) {
+      const sizes = new Map(
+        results.flatMap(({ name, shape = [] }) =>
+          shape.flatMap((dim, i) => [[symbolName(dim) ?? '', outputs[name].dims[i]] as const]),
+        ),
+      );
+      return Object.fromEntries(
+        specs.map(({ name, dtype = 'float32', shape = [] }) => {
+          const dims = shape.map((dim) => evaluateDim(dim, sizes) ?? LENGTHS[0]);
+          return [name, draw({ name, dtype, shape: dims }, LENGTHS[0], indexRange(graph, name), random)];
+        }),
+      );
+    },
+    async evaluate(outputs, given, inputs) {
+      const left = specs.map(({ name }) => given[name]);
+      const known: Partial<Tensors> = { ...inputs, ...outputs };
+      const feeds = session.inputNames.flatMap((name) => {
+        const tensor = known[name] ?? left.shift();
+        return tensor === undefined ? [] : [[name, tensor] as const];
+      });
+      return sumOf((await session.run(Object.fromEntries(feeds)))[session.outputNames[0]]);
+    },
+    release: () => session.release(),
+  };
 }
 
 function numbersOf({ data }: Tensor): Float64Array {

@@ -9,7 +9,7 @@ import { Emitter, emitterOf, Graph, Tensor as OnnxTensor, modelFromGraph, symbol
 import { sgd } from '@adakit/sgd';
 import { InferenceSession, Tensor } from 'onnxruntime-node';
 import { afterEach, describe, expect, it } from 'vitest';
-import { crossEntropy, mse, TrainingSession, type TrainingSessionOptions } from './index.js';
+import { crossEntropy, graphLoss, mse, TrainingSession, type TrainingSessionOptions } from './index.js';
 
 const sessions: TrainingSession[] = [];
 afterEach(async () => {
@@ -165,6 +165,22 @@ describe.each(modes)('training with the %s update', (update) => {
       expect(value).toBeCloseTo(expected[i], 5);
     });
   });
+});
+
+it('trains towards a loss that is a model as towards the same loss of this package', async () => {
+  const graph = new Graph('loss');
+  const e = emitterOf(graph);
+  const y = graph.addInput('y', { dtype: 'float32', shape: [symbol('N'), 2] });
+  const goal = graph.addInput('goal', { dtype: 'float32', shape: [symbol('N'), 2] });
+  graph.outputs.push(e.node('ReduceMean', [e.square(e.sub(y, goal))], { keepdims: 0 }));
+  const loss = graphLoss(writeModel(modelFromGraph(graph)));
+  const [own, given] = [await create({ loss: mse({ target: 'goal' }) }), await create({ loss })];
+  expect(given.inputs).toEqual(own.inputs);
+  const { x } = batch(4);
+  const feeds = { x, goal: { data: Float32Array.from({ length: 8 }, (_, i) => i / 8), dims: [4, 2] } };
+  for (let i = 0; i < 3; i++) expect(await given.step(feeds)).toEqual(await own.step(feeds));
+  expect((await given.evaluate(feeds)).loss).toBe((await own.evaluate(feeds)).loss);
+  await expect(given.step({ x })).rejects.toThrow("the batch lacks 'goal', a float32 tensor of shape [batch, 2]");
 });
 
 it('computes the same trajectory with both updates', async () => {

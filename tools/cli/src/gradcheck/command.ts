@@ -13,12 +13,15 @@ export function addGradcheckCommand(program: Command): void {
         'Exit code: 0 they agree, 1 they do not or nothing can be said, 2 the model cannot be read or run.',
     )
     .argument('<model>', 'ONNX file')
-    .option('--loss <name>', 'mse, cross-entropy, sum, or the name of an output', 'mse')
+    .option('--loss <name>', 'mse, cross-entropy, sum, the name of an output, or an ONNX file that computes it', 'mse')
     .option('--inputs <file>', 'safetensors file with inputs by name; random ones by default')
     .option('--seed <n>', 'of all that is random', count, 0)
     .option('--directions <k>', 'random directions for every parameter', count, 2)
     .option('--json', 'print the findings as JSON')
-    .addHelpText('after', '\nExample:\n  adakit gradcheck model.onnx --loss cross-entropy --directions 4')
+    .addHelpText(
+      'after',
+      '\nExamples:\n  adakit gradcheck model.onnx --loss cross-entropy --directions 4\n  adakit gradcheck model.onnx --loss loss.onnx',
+    )
     .action(async (path: string, options: Options) => {
       const { loss, seed, directions } = options;
       if (directions < 1) throw new UsageError('--directions must be at least 1');
