@@ -394,7 +394,7 @@ async function attachGraphLoss(graph: Graph, e: Emitter, path: string): Promise<
   const { loss, targets } = graphLoss(model).attach(e, graph);
   const specs = targets.map(({ input }) => input);
   const results = [...graph.outputs];
-  const session = await createSession(withFedWeights(model, []), 'cpu', { logSeverityLevel: 3 });
+  const session = await Session.create(withFedWeights(model, []), 'cpu', { logSeverityLevel: 3 });
   return {
     loss,
     targets(outputs, random) {
@@ -417,7 +417,7 @@ async function attachGraphLoss(graph: Graph, e: Emitter, path: string): Promise<
         const tensor = known[name] ?? left.shift();
         return tensor === undefined ? [] : [[name, tensor] as const];
       });
-      return sumOf((await session.run(Object.fromEntries(feeds)))[session.outputNames[0]]);
+      return sumOf((await session.run(Object.fromEntries(feeds)))[model.graph.output[0].name]);
     },
     release: () => session.release(),
   };
