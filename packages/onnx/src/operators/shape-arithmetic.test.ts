@@ -60,6 +60,22 @@ describe('shape arithmetic', () => {
     expect(printShape(e.node('Expand', [x, shape]).shape)).toBe('[batch, 1, 8]');
   });
 
+  test('resolves pads put together from the pieces of a constant', () => {
+    const { e, input } = sketch();
+    const x = input([batch, 3, 8, 8]);
+    const [n0, c0, h0, w0, n1, c1, h1, w1] = e.nodes(
+      'Split',
+      [e.int64([0, 1, 1, 0, 0, 1, 2, 0])],
+      { num_outputs: 8 },
+      8,
+    );
+    const pads = e.concat([n0, w0, c0, h0, n1, w1, c1, h1], 0);
+    expect(pads.contents).toEqual([0, 0, 1, 1, 0, 0, 1, 2]);
+    expect(printShape(e.node('Pad', [x, pads]).shape)).toBe('[batch, 3, 10, 11]');
+    const [head, tail] = e.nodes('Split', [e.node('Shape', [x]), e.int64([1, 3])], {}, 2);
+    expect([head, tail].map(({ contents }) => contents?.map(String))).toEqual([['batch'], ['3', '8', '8']]);
+  });
+
   test('resolves ranges, casts, squeezes and negative indices', () => {
     const { e, input } = sketch();
     const x = input([batch, seq, 64]);

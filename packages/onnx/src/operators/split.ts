@@ -1,4 +1,4 @@
-import { ceilDivideDims, subtractDims, multiplyDims } from '../shape/dim.js';
+import { ceilDivideDims, isStatic, subtractDims, multiplyDims, type Dim } from '../shape/dim.js';
 import type { Operator } from './operator.js';
 import { intsToInput } from './upgrade.js';
 
@@ -13,10 +13,18 @@ export const Split: Operator = {
     const sizes = ctx.has(1) ? ctx.contents(1) : undefined;
     if (sizes !== undefined && sizes.length !== count) ctx.fail(`${sizes.length} sizes are given for ${count} outputs`);
     const piece = ceilDivideDims(shape[axis], count);
-    return Array.from({ length: count }, (_, i) => {
+    const lengths = Array.from({ length: count }, (_, i): Dim => {
       const equal = i < count - 1 ? piece : subtractDims(shape[axis], multiplyDims(piece, count - 1));
-      const length = ctx.has(1) ? (sizes?.[i] ?? ctx.unknownDim(0)) : equal;
-      return { dtype: ctx.dtype(0), shape: shape.map((dim, j) => (j === axis ? length : dim)) };
+      return ctx.has(1) ? (sizes?.[i] ?? ctx.unknownDim(0)) : equal;
+    });
+    // Pieces of a known vector are known: tf2onnx reorders the pads of a convolution so.
+    const contents = shape.length === 1 && lengths.every(isStatic) ? ctx.contents(0) : undefined;
+    let start = 0;
+    return lengths.map((length) => {
+      const piece = { dtype: ctx.dtype(0), shape: shape.map((dim, j) => (j === axis ? length : dim)) };
+      if (contents === undefined || !isStatic(length)) return piece;
+      start += length;
+      return { ...piece, contents: contents.slice(start - length, start) };
     });
   },
   gradient(ctx) {

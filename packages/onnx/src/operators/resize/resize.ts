@@ -31,7 +31,8 @@ export const Resize = composite({
     const shape = ctx.shape(x);
     const output = ctx.shape(node.outputs[0] ?? ctx.fail('it has no output'));
     const axes = resizedAxes(attributes.ints('axes'), shape.length);
-    const scales = ctx.has(2) ? ctx.constant(2)?.toNumbers() : undefined;
+    // Read from the file even where they pass for parameters: no gradient goes to scales, which decide the shape.
+    const scales = node.inputs[2]?.constant?.toNumbers();
     const given = scales?.length === axes.length ? scales : undefined;
     const factors = shape.map((_, axis) => given?.[axes.indexOf(axis)] ?? undefined);
     if (
