@@ -2,6 +2,7 @@ import { create, fromBinary, toBinary } from '@bufbuild/protobuf';
 import { ModelProtoSchema, type GraphProto, type ModelProto } from 'onnx-buf';
 import { OnnxError } from '../error.js';
 import { loadExternalData } from './external-data.js';
+import { inFullPrecision } from './full-precision.js';
 import { inlineFunctions } from './inline-functions.js';
 import { liftConstants, widenWeights } from './weights.js';
 
@@ -10,8 +11,9 @@ export interface Model {
   /** As its file says it, every field kept. */
   readonly proto: ModelProto;
   /**
-   * The graph to work with: the functions of the model inlined, its weights in initializers, whether they were in
-   * Constant nodes, in files beside the model or in half precision. The graph of the file where none of this applies.
+   * The graph to work with: the functions of the model inlined, its weights in initializers of float32 or float64,
+   * whether they were in Constant nodes, in the bodies of other nodes, in files beside the model or in half precision.
+   * The graph of the file where none of this applies.
    */
   readonly graph: GraphProto;
   /** Where it came from, for messages: a path, or 'model' for bytes. */
@@ -44,7 +46,7 @@ function toModel(written: ModelProto, loaded: GraphProto, source: string): Model
   const whole =
     loaded === written.graph ? written : Object.assign(create(ModelProtoSchema), written, { graph: loaded });
   const inlined = inlineFunctions(whole, source);
-  const graph = widenWeights(liftConstants(inlined.graph ?? loaded));
+  const graph = inFullPrecision(widenWeights(liftConstants(inlined.graph ?? loaded)));
   // Inlined nodes may be of domains that only the functions imported.
   const { opsetImport } = inlined;
   const proto = inlined === whole ? written : Object.assign(create(ModelProtoSchema), written, { opsetImport });

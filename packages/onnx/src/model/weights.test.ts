@@ -3,6 +3,7 @@ import {
   AttributeProto_AttributeType,
   AttributeProtoSchema,
   FunctionProtoSchema,
+  ModelProtoSchema,
   NodeProtoSchema,
   OperatorSetIdProtoSchema,
   StringStringEntryProtoSchema,
@@ -110,13 +111,47 @@ describe('weights in half precision', () => {
     expect(actual).toEqual(expected);
   });
 
-  test('used as they are, they stay as they are and are said not to be trained', () => {
+  test('used as they are, they take the computation to float32 with them', async () => {
+    // y = float32(float16(x) · h), its float16 input and output as PyTorch's `model.half()` exports them.
     const bytes = written((proto) => {
-      graphOf(proto).initializer.push(Tensor.of('float16', [2], Uint16Array.of(1, 2)).toProto('h'));
-      graphOf(proto).node.push(node('Neg', ['h'], ['n']));
+      const graph = graphOf(proto);
+      graph.initializer = [Tensor.of('float16', [2, 2], Uint16Array.of(0x3c00, 0xc000, 0x3555, 0x4900)).toProto('h')];
+      graph.node = [
+        node('Cast', ['x'], ['x16'], { attribute: [attribute('to', dtypeCode('float16'))] }),
+        node('MatMul', ['x16', 'h'], ['y16']),
+        node('Constant', [], ['two'], {
+          attribute: [attribute('value', Tensor.of('float16', [], Uint16Array.of(0x4000)))],
+        }),
+        node('Mul', ['y16', 'two'], ['z16']),
+        node('Cast', ['z16'], ['y'], { name: 'back', attribute: [attribute('to', dtypeCode('float32'))] }),
+      ];
     });
-    const found = checkModel(parseModel(bytes)).parameters.find(({ name }) => name === 'h');
-    expect(found).toMatchObject({ selected: false, dtype: 'float16', reason: 'float16 values are not trained' });
+    const model = parseModel(bytes);
+    expect(checkModel(model).parameters).toMatchObject([{ name: 'h', dtype: 'float32', selected: true }]);
+    const graph = importGraph(model);
+    expect(graph.nodes.flatMap(({ outputs }) => outputs.map((output) => output?.dtype))).not.toContain('float16');
+    const { actual, expected } = await bothResults(bytes, model);
+    // float16 keeps 11 bits of each of the three results on the way, none of which is above 44.
+    for (const [i, value] of actual.data.entries()) {
+      expect(Math.abs(value - expected.data[i])).toBeLessThanOrEqual(3 * 2 ** -11 * 44);
+    }
+    expect(Buffer.compare(writeModel(model), bytes)).toBe(0);
+  });
+
+  test('inputs and outputs in half precision are fed and fetched in float32', () => {
+    const bytes = written((proto) => {
+      const graph = graphOf(proto);
+      for (const { type } of [...graph.input, ...graph.output]) {
+        if (type?.value.case === 'tensorType') type.value.value.elemType = dtypeCode('float16');
+      }
+      graph.initializer = [Tensor.of('float16', [2, 2], Uint16Array.of(0x3c00, 0, 0, 0x3c00)).toProto('w')];
+    });
+    const { inputs, outputs, trainable } = checkModel(parseModel(bytes));
+    expect({ inputs, outputs, trainable }).toEqual({
+      inputs: [{ name: 'x', dtype: 'float32', shape: [2, 2] }],
+      outputs: [{ name: 'y', dtype: 'float32', shape: [2, 2] }],
+      trainable: true,
+    });
   });
 });
 
@@ -306,4 +341,51 @@ test('names may be any text, and several domains may stand in one file', async (
   expect(trained(parseModel(bytes))).toEqual([odd[0]]);
   const { actual, expected } = await bothResults(bytes);
   expect(actual).toEqual(expected);
+});
+
+describe('weights in the bodies of other nodes', () => {
+  const constant = (name: string, values: number[]) =>
+    node('Constant', [], [name], {
+      attribute: [attribute('value', Tensor.of('float32', [2, 2], Float32Array.from(values)))],
+    });
+  const body = (name: string, op: string, weights: object, nodes: object[]) =>
+    create(AttributeProtoSchema, {
+      name,
+      type: AttributeProto_AttributeType.GRAPH,
+      g: { name, node: [...nodes, node(op, ['x', 'v'], ['inner'])], output: [{ name: 'inner' }], ...weights },
+    });
+  /** y = c ? x · v : x + v, each branch with a weight of its own called v, one of them an initializer. */
+  const bytes = written((proto) => {
+    const graph = graphOf(proto);
+    graph.initializer = [];
+    const initializer = [Tensor.of('float32', [2, 2], Float32Array.of(5, 6, 7, 8)).toProto('v')];
+    graph.node = [
+      node('ReduceSum', ['x'], ['s'], { attribute: [attribute('keepdims', 0)] }),
+      node('Cast', ['s'], ['c'], { attribute: [attribute('to', 9)] }),
+      node('If', ['c'], ['y'], {
+        attribute: [
+          body('then_branch', 'MatMul', {}, [constant('v', [1, 2, 3, 4])]),
+          body('else_branch', 'Add', { initializer }, []),
+        ],
+      }),
+    ];
+  });
+
+  test('become initializers of the model, by names of their own, and the model computes the same', async () => {
+    const { proto, graph } = parseModel(bytes);
+    expect(graph.initializer.map(({ name }) => name)).toEqual(['If_node/then_branch/v', 'If_node/else_branch/v']);
+    const run = async (model: Uint8Array, values: number[]) => {
+      const session = await Session.fromBytes(model);
+      const { y } = await session.run({ x: float32([2, 2], values) });
+      await session.release();
+      return y.data;
+    };
+    const lifted = writeModel(Object.assign(create(ModelProtoSchema), proto, { graph }));
+    for (const values of [
+      [1, -2, 3, 0.5],
+      [1, -1, 0, 0],
+    ]) {
+      expect(await run(lifted, values)).toEqual(await run(bytes, values));
+    }
+  });
 });

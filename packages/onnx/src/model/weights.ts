@@ -1,6 +1,8 @@
 import { create } from '@bufbuild/protobuf';
 import {
+  AttributeProtoSchema,
   GraphProtoSchema,
+  NodeProtoSchema,
   TensorProto_DataLocation,
   TensorProtoSchema,
   type GraphProto,
@@ -11,20 +13,97 @@ import { dtypeCode, dtypeFromCode, isDifferentiable } from './dtype.js';
 import { Tensor } from './tensor.js';
 
 /**
- * A graph whose weights are initializers: float tensors with several elements that Constant nodes hold become
- * initializers named after the output. Single numbers stay constants. The graph itself when there is nothing to do.
+ * A graph whose weights are initializers of its own: float tensors with several elements that Constant nodes hold, or
+ * the bodies of If, Loop and Scan, become initializers, named after themselves unless the model uses that name twice.
+ * Single numbers stay where they are. The graph itself when there is nothing to do.
  */
 export function liftConstants(graph: GraphProto): GraphProto {
-  const lifted = new Map<NodeProto, TensorProto>();
-  for (const node of graph.node) {
-    const tensor = weightOf(node);
-    if (tensor !== undefined) lifted.set(node, tensor);
+  return new Lifter(graph).lift();
+}
+
+class Lifter {
+  readonly #graph: GraphProto;
+  /** How often the graph and the bodies in it define each name. */
+  readonly #definitions = new Map<string, number>();
+  readonly #lifted: TensorProto[] = [];
+
+  constructor(graph: GraphProto) {
+    this.#graph = graph;
+    this.#count(graph);
   }
-  if (lifted.size === 0) return graph;
-  return Object.assign(create(GraphProtoSchema), graph, {
-    node: graph.node.filter((node) => !lifted.has(node)),
-    initializer: [...graph.initializer, ...lifted.values()],
-  });
+
+  lift(): GraphProto {
+    const graph = this.#without(this.#graph, new Map(), undefined);
+    if (this.#lifted.length === 0) return this.#graph;
+    return Object.assign(create(GraphProtoSchema), graph, { initializer: [...graph.initializer, ...this.#lifted] });
+  }
+
+  #count(graph: GraphProto): void {
+    for (const name of definedNames(graph)) this.#definitions.set(name, (this.#definitions.get(name) ?? 0) + 1);
+    for (const { attribute } of graph.node) for (const body of bodiesOf(attribute)) this.#count(body);
+  }
+
+  /**
+   * @param renamed what names of the graphs around stand for
+   * @param place where the graph is a body; undefined for the outermost graph
+   */
+  #without(graph: GraphProto, renamed: ReadonlyMap<string, string>, place: string | undefined): GraphProto {
+    const own = new Set(definedNames(graph));
+    const names = new Map([...renamed].filter(([name]) => !own.has(name)));
+    // A body has to compute its outputs itself; what is also an input is a default that callers replace.
+    const fixed = new Set(place === undefined ? [] : [...graph.input, ...graph.output].map(({ name }) => name));
+    const take = (tensor: TensorProto | undefined): boolean => {
+      if (tensor === undefined || fixed.has(tensor.name)) return false;
+      const name = this.#nameFor(tensor.name, place);
+      if (name !== tensor.name) names.set(tensor.name, name);
+      this.#lifted.push(name === tensor.name ? tensor : Object.assign(create(TensorProtoSchema), tensor, { name }));
+      return true;
+    };
+    const initializer =
+      place === undefined
+        ? graph.initializer
+        : graph.initializer.filter((tensor) => !(isWeight(tensor) && take(tensor)));
+    const left = graph.node.filter((node) => !take(weightOf(node)));
+    const node = left.map((each, i) =>
+      this.#renamed(each, names, `${place === undefined ? '' : `${place}/`}${each.name || `${each.opType}_${i}`}`),
+    );
+    return Object.assign(create(GraphProtoSchema), graph, { initializer, node });
+  }
+
+  #renamed(node: NodeProto, names: ReadonlyMap<string, string>, place: string): NodeProto {
+    const hasBodies = node.attribute.some(({ g, graphs }) => g !== undefined || graphs.length > 0);
+    if (!hasBodies && !node.input.some((name) => names.has(name))) return node;
+    return Object.assign(create(NodeProtoSchema), node, {
+      input: node.input.map((name) => names.get(name) ?? name),
+      attribute: node.attribute.map((attribute) => {
+        if (attribute.g === undefined) return attribute;
+        const g = this.#without(attribute.g, names, `${place}/${attribute.name}`);
+        return Object.assign(create(AttributeProtoSchema), attribute, { g });
+      }),
+    });
+  }
+
+  #nameFor(name: string, place: string | undefined): string {
+    if (place === undefined || this.#definitions.get(name) === 1) return name;
+    let free = `${place}/${name}`;
+    while (this.#definitions.has(free)) free += '_';
+    this.#definitions.set(free, 1);
+    return free;
+  }
+}
+
+function definedNames({ input, initializer, node }: GraphProto): string[] {
+  const names = new Set([...input, ...initializer].map(({ name }) => name));
+  for (const { output } of node) for (const name of output) names.add(name);
+  return [...names];
+}
+
+function bodiesOf(attributes: NodeProto['attribute']): readonly GraphProto[] {
+  return attributes.flatMap(({ g, graphs }) => (g === undefined ? graphs : [g, ...graphs]));
+}
+
+function isWeight({ dataType, dims }: TensorProto): boolean {
+  return isDifferentiable(dtypeFromCode(dataType)) && dims.reduce((size, dim) => size * dim, 1n) > 1n;
 }
 
 function weightOf({ opType, domain, attribute, output }: NodeProto): TensorProto | undefined {
@@ -33,10 +112,8 @@ function weightOf({ opType, domain, attribute, output }: NodeProto): TensorProto
   if (name === 'value_floats' && floats.length > 1) {
     return Tensor.of('float32', [floats.length], Float32Array.from(floats)).toProto(output[0]);
   }
-  if (name !== 'value' || t === undefined || !isDifferentiable(dtypeFromCode(t.dataType))) return undefined;
-  return t.dims.reduce((size, dim) => size * dim, 1n) > 1n
-    ? Object.assign(create(TensorProtoSchema), t, { name: output[0] })
-    : undefined;
+  if (name !== 'value' || t === undefined || !isWeight(t)) return undefined;
+  return Object.assign(create(TensorProtoSchema), t, { name: output[0] });
 }
 
 /**
@@ -56,7 +133,7 @@ export function widenWeights(graph: GraphProto): GraphProto {
   for (const node of graph.node) {
     if (!isWideningCast(node)) for (const name of node.input) halves.delete(name);
     // Subgraphs use values by name only; none of these is touched.
-    for (const { g, graphs } of node.attribute) for (const body of g ? [g, ...graphs] : graphs) forget(body, halves);
+    for (const body of bodiesOf(node.attribute)) forget(body, halves);
   }
   if (halves.size === 0) return graph;
   return Object.assign(create(GraphProtoSchema), graph, {
@@ -69,7 +146,7 @@ function forget(body: GraphProto, names: Map<string, unknown>): void {
   for (const { name } of body.output) names.delete(name);
   for (const { input, attribute } of body.node) {
     for (const name of input) names.delete(name);
-    for (const { g, graphs } of attribute) for (const inner of g ? [g, ...graphs] : graphs) forget(inner, names);
+    for (const inner of bodiesOf(attribute)) forget(inner, names);
   }
 }
 
@@ -79,13 +156,23 @@ function isWideningCast({ opType, domain, attribute }: NodeProto): boolean {
   return to === 'float32' || to === 'float64';
 }
 
-function widen(proto: TensorProto): TensorProto {
+/** The same numbers in float32. */
+export function widen(proto: TensorProto): TensorProto {
   const tensor = Tensor.fromProto(proto);
   const toFloat = tensor.dtype === 'float16' ? halfToFloat : bfloat16ToFloat;
-  const data = Float32Array.from(tensor.data as Uint16Array, toFloat);
+  const data = widened(tensor.data as Uint16Array, toFloat);
   const { dims, name, docString, metadataProps } = proto;
   const rawData = new Uint8Array(data.buffer);
   return create(TensorProtoSchema, { dims, name, docString, metadataProps, dataType: dtypeCode('float32'), rawData });
+}
+
+/** There are only so many half-precision numbers: large tensors are looked up. */
+function widened(halves: Uint16Array, toFloat: (bits: number) => number): Float32Array<ArrayBuffer> {
+  if (halves.length < 2 ** 16) return Float32Array.from(halves, toFloat);
+  const table = Float32Array.from({ length: 2 ** 16 }, (_, bits) => toFloat(bits));
+  const data = new Float32Array(halves.length);
+  for (let i = 0; i < data.length; i++) data[i] = table[halves[i]];
+  return data;
 }
 
 /** IEEE 754 binary16: a sign, 5 bits of exponent (bias 15), 10 of fraction. */
