@@ -1,6 +1,7 @@
 export { OnnxError, problemsError, type OnnxErrorCode, type Problem } from './error.js';
 export { parseModel, readModel, writeModel, type Model } from './model/model.js';
 export { externalize, type ExternalizedModel } from './model/external-data.js';
+export { specialize, type Specialization } from './model/specialize.js';
 export { withFedWeights } from './model/fed-weights.js';
 export { defaultOpset, IR_VERSION, OPSET } from './model/opset.js';
 export { isDifferentiable, type DType } from './model/dtype.js';
