@@ -1,5 +1,5 @@
 import { differentDims, multiplyDims } from '../shape/dim.js';
-import { printShape } from '../shape/shape.js';
+import { isStaticShape, printShape } from '../shape/shape.js';
 import type { Operator } from './operator.js';
 import { inputGradient } from './window/input-gradient.js';
 import { weightGradient } from './window/weight-gradient.js';
@@ -16,7 +16,9 @@ export const Conv: Operator = {
   infer(ctx) {
     const [batch, channels, ...spatial] = ctx.shape(0);
     const [outputs, inputs, ...kernel] = ctx.shape(1);
-    const { output } = convolutionWindows(ctx, spatial, kernel);
+    // Weights that are computed may have any size.
+    const sized = isStaticShape(kernel) || ctx.node.attributes.ints('kernel_shape') !== undefined;
+    const output = sized ? convolutionWindows(ctx, spatial, kernel).output : spatial.map(() => ctx.unknownDim());
     if (differentDims(channels, multiplyDims(inputs, ctx.node.attributes.int('group', 1)))) {
       ctx.fail(`weights ${printShape(ctx.shape(1))} do not fit the ${String(channels)} channels of its input`);
     }

@@ -19,7 +19,8 @@ type Formulation = (e: Emitter, convolution: Convolution) => Value;
 /**
  * The cotangent of the weights of a convolution: for every offset in the kernel, the product of dy with the elements of
  * x that this offset of the windows meets, summed over batch and positions. A convolution that computes it (x and dy
- * with batch and channels swapped) takes ONNX Runtime several times as long as these matrix products.
+ * with batch and channels swapped) takes ONNX Runtime several times as long as matrix products, unless every channel
+ * is on its own.
  */
 export function weightGradient(e: Emitter, convolution: Convolution): Value {
   return chooseFormulation(convolution)(e, convolution);
@@ -31,7 +32,7 @@ export function weightGradient(e: Emitter, convolution: Convolution): Value {
  */
 function chooseFormulation({ channels, windows: { kernel, output } }: Convolution): Formulation {
   const { groups, inputs, outputs } = channels;
-  if (groups > 1) return inputs === 1 && outputs === 1 ? depthwise : grouped;
+  if (groups > 1) return inputs === 1 ? depthwise : grouped;
   const positions = productOfDims(output);
   // A matrix of weights for every sample would be larger than the sample.
   if (isStatic(positions) && positions < Math.max(inputs, outputs)) return summedByProduct;
@@ -88,14 +89,33 @@ const grouped: Formulation = (e, convolution) => {
   return asWeights(e, convolution, e.transpose(stack(e, products, 1), [0, 3, 2, 1]));
 };
 
-/** With one channel a group, the products are of single elements. */
+/**
+ * With one input channel a group, a convolution whose channels are the samples, windows as large as dy and offsets for
+ * positions: it sums over the batch itself, and its groups are those of the original.
+ */
 const depthwise: Formulation = (e, convolution) => {
   const { x, dy, windows, channels } = convolution;
-  const cotangent = e.reshape(channelsLast(e, dy), [-1, channels.groups]);
-  const sums = atOffsets(e, channelsLast(e, x), windows, CHANNELS_LAST).map((part) =>
-    e.reduceSum(e.mul(cotangent, e.reshape(part, [-1, channels.groups])), [0]),
-  );
-  return asWeights(e, convolution, stack(e, sums, 1));
+  const { kernel, strides, dilations, begin, end } = windows;
+  const spatialAxes = kernel.map((_, i) => 2 + i);
+  const swapped = [1, 0, ...spatialAxes];
+  const samples = e.reshape(e.transpose(x, swapped), [1, -1, ...kernel.map(() => 0)]);
+  const sums = e.node('Conv', [samples, e.transpose(dy, swapped)], {
+    group: channels.groups,
+    pads: [...begin, ...end],
+    strides: dilations,
+    dilations: strides,
+  });
+  // Strides leave rows at the end that no window reaches, and with them offsets beyond the kernel.
+  const axes = kernel.flatMap((_, i) => (strides[i] > 1 ? [i] : []));
+  const met =
+    axes.length === 0
+      ? sums
+      : e.slice(sums, {
+          starts: axes.map(() => 0),
+          ends: axes.map((i) => kernel[i]),
+          axes: axes.map((i) => spatialAxes[i]),
+        });
+  return asWeights(e, convolution, met);
 };
 
 /** The weights' shape for elements that are in their order already. */
