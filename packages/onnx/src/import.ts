@@ -11,15 +11,29 @@ import { upgradeNodes } from './operators/upgrade.js';
 
 /**
  * The graph of a model, at the target opset and in operators that ONNX Runtime executes there, with the shape of every value
- * inferred and shape arithmetic folded: what
- * everything else in this package starts from.
+ * inferred and shape arithmetic folded: what everything else in this package starts from.
  *
  * @throws {OnnxError} `unsupported-opset`, `unsupported-operator` (all of them at once), `invalid-model`,
  * `unknown-shape`.
  */
 export function importGraph(model: Model, operators: OperatorTable = standardOperators): Graph {
+  return executableGraph(upgradedGraph(model, operators), operators);
+}
+
+/**
+ * The first half of {@link importGraph}: at the target opset and with shapes, operators still as the model has them, which
+ * say what its constants are for.
+ */
+export function upgradedGraph(model: Model, operators: OperatorTable = standardOperators): Graph {
   const graph = graphFromModel(model);
-  normalize(graph, model, operators);
+  upgradeNodes(graph, defaultOpset(model), operators);
+  return graph;
+}
+
+/** The second half of {@link importGraph}, in place: operators that ONNX Runtime executes, shape arithmetic folded. */
+export function executableGraph(graph: Graph, operators: OperatorTable = standardOperators): Graph {
+  decomposeNodes(graph, operators);
+  foldShapes(graph);
   return graph;
 }
 
@@ -43,13 +57,8 @@ export function appendModel(
   // The nodes from before have been brought to the target opset already, from another one.
   graph.nodes = graph.nodes.filter((node) => !present.has(node));
   graph.outputs.push(...read);
-  normalize(graph, model, operators);
+  upgradeNodes(graph, defaultOpset(model), operators);
+  executableGraph(graph, operators);
   graph.nodes = [...before, ...graph.nodes];
   return graph.outputs.splice(outputCount);
-}
-
-function normalize(graph: Graph, model: Model, operators: OperatorTable): void {
-  upgradeNodes(graph, defaultOpset(model), operators);
-  decomposeNodes(graph, operators);
-  foldShapes(graph);
 }

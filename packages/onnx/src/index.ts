@@ -40,7 +40,10 @@ export type { Loss, LossOptions, Reduction, Target } from './loss/loss.js';
 export { nll } from './loss/nll.js';
 export { huber, l1, mse } from './loss/regression.js';
 export { emitScalars, emitUpdate, type ScalarValues } from './optimizer/emit-update.js';
-export type { ParameterFilter, TrainableOptions } from './trainable/select.js';
+export { adapters } from './trainable/adapters.js';
+export type { ParameterFilter } from './trainable/filter.js';
+export type { Prefix } from './trainable/prefix.js';
+export type { FreezeFilter, TrainableOptions } from './trainable/select.js';
 export {
   evaluationGraph,
   gradientsGraph,

@@ -18,6 +18,7 @@ import {
   type Model,
   type OperatorTable,
   type TensorSpec,
+  type TrainableOptions,
   type Value,
 } from '@adakit/onnx';
 import { Tensor } from 'onnxruntime-node';
@@ -25,7 +26,8 @@ import { TrainingError } from './error.js';
 import { Session } from './execution-provider.js';
 import type { Batch, BatchTensor } from './feeds.js';
 
-export interface GradcheckOptions {
+/** What to check, `train` and `freeze` choosing parameters as in training, and on what. */
+export interface GradcheckOptions extends TrainableOptions {
   /**
    * `mse` of every float output to random targets (the default), `cross-entropy` of the first float output to random
    * labels, `sum` of all float outputs, the name of an output, whose elements are summed, or the path of an ONNX model
@@ -109,7 +111,7 @@ export async function gradcheck(
 ): Promise<Gradcheck> {
   const { loss: lossName = 'mse', seed = 0, directions = 2, operators = standardOperators } = options;
   const model = typeof source === 'string' || source instanceof Uint8Array ? await readModel(source) : source;
-  const check = checkModel(model);
+  const check = checkModel(model, options);
   if (!check.trainable) {
     throw new TrainingError(
       'invalid-feed',

@@ -47,9 +47,9 @@ it('says why an initializer is not trained', () => {
   );
   const reasons = Object.fromEntries(check.parameters.map(({ name, selected, reason }) => [name, [selected, reason]]));
   expect(reasons).toEqual({
-    w: [true, 'a float tensor'],
-    scale: [false, 'a scalar constant'],
-    unused: [false, 'no float output depends on it'],
+    w: [true, 'weight matrix'],
+    scale: [false, 'a single number'],
+    unused: [false, 'no gradient passes its use'],
     shape: [false, 'int64 values are not trained'],
   });
 });

@@ -3,7 +3,7 @@ import { emitterOf } from '../emit.js';
 import { differentiate } from '../gradient/differentiate.js';
 import type { Graph } from '../graph/graph.js';
 import type { Value } from '../graph/value.js';
-import { importGraph } from '../import.js';
+import { executableGraph, upgradedGraph } from '../import.js';
 import { isDifferentiable, dtypeFromCode } from '../model/dtype.js';
 import type { Model } from '../model/model.js';
 import { operators } from '../operators/index.js';
@@ -54,7 +54,7 @@ export function checkModel(model: Model, options: TrainableOptions = {}): ModelC
     operators: countOperators(model),
   };
   const problems: Problem[] = [];
-  const graph = attempt(problems, () => importGraph(model));
+  const graph = attempt(problems, () => upgradedGraph(model));
   if (graph === undefined) {
     const parameters = model.graph.initializer.map(({ name, dims, dataType }) => ({
       name,
@@ -68,7 +68,8 @@ export function checkModel(model: Model, options: TrainableOptions = {}): ModelC
 
   const inputs = graph.inputs.map(tensorSpec);
   const outputs = graph.outputs.map(tensorSpec);
-  const candidates = attempt(problems, () => classifyInitializers(graph, options)) ?? [];
+  const candidates = attempt(problems, () => classifyInitializers(graph, model, options).candidates) ?? [];
+  attempt(problems, () => executableGraph(graph));
   const wanted = candidates.filter(({ selected }) => selected).map(({ value }) => value);
   const reached = attempt(problems, () => reachable(graph, wanted)) ?? new Set<Value>();
   const parameters = candidates.map(({ value, selected, reason }): ParameterCheck => {
@@ -82,7 +83,11 @@ export function checkModel(model: Model, options: TrainableOptions = {}): ModelC
     };
   });
   if (problems.length === 0 && !parameters.some(({ selected }) => selected)) {
-    problems.push(asProblem(noTrainable(wanted.map(({ name }) => name))));
+    problems.push(
+      asProblem(
+        noTrainable(candidates.filter(({ value }) => isDifferentiable(value.dtype)).map(({ value }) => value.name)),
+      ),
+    );
   }
   return { trainable: problems.length === 0, ...general, inputs, outputs, parameters, problems };
 }

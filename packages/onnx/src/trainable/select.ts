@@ -1,16 +1,29 @@
-import { closestName } from '@adakit/core';
 import { OnnxError } from '../error.js';
 import type { Graph } from '../graph/graph.js';
+import type { Node } from '../graph/node.js';
 import type { Value } from '../graph/value.js';
+import type { Model } from '../model/model.js';
+import { adapters } from './adapters.js';
+import { listNames, matches, requireKnown, type ParameterFilter } from './filter.js';
+import { prefixOf, type Prefix } from './prefix.js';
+import { Uses } from './uses.js';
 
-/** Parameters by exact names, by a regular expression searched in names, or by a function of the name. */
-export type ParameterFilter = readonly string[] | RegExp | ((name: string) => boolean);
+/** Parameters by name, or all that come before some place in the model; a list of both. */
+export type FreezeFilter = ParameterFilter | Prefix | readonly FreezeFilter[];
 
 export interface TrainableOptions {
-  /** Which parameters to train; by default all initializers of rank 1 and more that the loss depends on. */
+  /**
+   * Which parameters to train. By default what is used as weights and biases are: kernels, matrices, embeddings, gains and
+   * biases, position embeddings, tokens; not running statistics, single numbers, masks, grids, position codes or what
+   * prepares an input. In a model with adapters, the adapters alone.
+   */
   readonly train?: ParameterFilter;
-  /** Which of these to leave as they are. */
-  readonly freeze?: ParameterFilter;
+  /**
+   * Which parameters to leave as they are: by name, or all before a place, `{ before: '/classifier' }`. A batch
+   * normalization whose running statistics are frozen uses them in training, and leaves them as they are. So does one
+   * outside of `train`, when that is given.
+   */
+  readonly freeze?: FreezeFilter;
 }
 
 /** What the selection says about one initializer. */
@@ -21,26 +34,102 @@ export interface Candidate {
   readonly reason: string;
 }
 
+/** What to train. */
+export interface Selection {
+  /** Every initializer of the model, in the order of the file. */
+  readonly candidates: readonly Candidate[];
+  /** Batch normalizations that use their running statistics in training, and leave them as they are. */
+  readonly frozenNormalizations: ReadonlySet<Node>;
+}
+
 /**
- * Every initializer, in the order of the file, and whether it is to be trained. Only float32 and float64 tensors can
- * be; scalars are constants of the computation rather than parameters, unless `train` names them.
+ * Decides for every initializer of a model whether it is to be trained. Only float32 and float64 tensors can be.
  *
- * @throws OnnxError for a name that is no float initializer
+ * @param graph the graph of the model, operators as the model has them (`upgradedGraph`)
+ * @throws {OnnxError} `unknown-parameter` for an exact name that is no float initializer, `invalid-argument` for a place
+ * that does not exist
  */
-export function classifyInitializers(graph: Graph, { train, freeze }: TrainableOptions): Candidate[] {
-  const names = graph.initializers.filter(isTrainableType).map(({ name }) => name);
-  requireKnown('train', train, names);
-  requireKnown('freeze', freeze, names);
-  return graph.initializers.map((value): Candidate => {
+export function classifyInitializers(graph: Graph, model: Model, options: TrainableOptions): Selection {
+  const values = model.graph.initializer.flatMap(({ name }) => {
+    const value = graph.value(name);
+    return value?.tensor === undefined ? [] : [value];
+  });
+  const names = values.filter(isTrainableType).map(({ name }) => name);
+  const { freeze } = options;
+  // Adapters are there to be trained instead of the rest.
+  const train = options.train ?? (names.some((name) => matches(adapters, name)) ? adapters : undefined);
+  if (train !== undefined) requireKnown('train', train, names);
+  const frozen = freeze === undefined ? () => undefined : frozenBy(graph, freeze, names);
+  const uses = new Uses(graph, values);
+
+  const normalizations = graph.nodes.filter(({ key }) => key === 'BatchNormalization');
+  const statistics = new Map<Value, { moving: boolean }>();
+  const frozenNormalizations = new Set<Node>();
+  for (const node of normalizations) {
+    const [, gain, bias, ...running] = node.inputs;
+    const chosen =
+      train === undefined ||
+      [gain, bias, ...running].some(
+        (value) => value !== undefined && matches(train, value.name) && frozen(value) === undefined,
+      );
+    const moving = chosen && !running.some((value) => value !== undefined && frozen(value) !== undefined);
+    if (!moving) frozenNormalizations.add(node);
+    for (const value of running) {
+      if (value === undefined) continue;
+      statistics.set(value, { moving: moving || statistics.get(value)?.moving === true });
+    }
+  }
+
+  const candidates = values.map((value): Candidate => {
     const not = (reason: string): Candidate => ({ value, selected: false, reason });
     if (!isTrainableType(value)) return not(`${value.dtype ?? 'unknown'} values are not trained`);
-    if (freeze !== undefined && matches(freeze, value.name)) return not('frozen by the selection');
-    if (train !== undefined) {
-      return matches(train, value.name) ? { value, selected: true, reason: 'selected' } : not('not in the selection');
+    const statistic = statistics.get(value);
+    if (statistic !== undefined) {
+      return not(statistic.moving ? 'running statistics, which move with the batches' : 'running statistics, frozen');
     }
-    if (value.shape?.length === 0) return not('a scalar constant');
-    return { value, selected: true, reason: 'a float tensor' };
+    const why = frozen(value);
+    if (why !== undefined) return not(why);
+    if (train !== undefined) {
+      const selected = matches(train, value.name);
+      if (selected) return { value, selected, reason: train === adapters ? 'adapter' : 'selected' };
+      return not(train === adapters ? 'frozen: the adapters are trained' : 'not in the selection');
+    }
+    const { learned, reason } = uses.verdict(value);
+    return { value, selected: learned, reason };
   });
+  return { candidates, frozenNormalizations };
+}
+
+/** Says of a value why it is frozen, or undefined. */
+function frozenBy(graph: Graph, freeze: FreezeFilter, names: readonly string[]): (value: Value) => string | undefined {
+  const rules = flatten(freeze).map((rule): ((value: Value) => string | undefined) => {
+    if (isPrefix(rule)) {
+      const prefix = prefixOf(graph, rule);
+      const place = typeof rule.before === 'string' ? [rule.before] : rule.before;
+      return (value) => (prefix.has(value) ? `frozen: comes before ${listNames(place)}` : undefined);
+    }
+    requireKnown('freeze', rule, names);
+    return (value) => (matches(rule, value.name) ? 'frozen by the selection' : undefined);
+  });
+  return (value) => {
+    for (const rule of rules) {
+      const reason = rule(value);
+      if (reason !== undefined) return reason;
+    }
+    return undefined;
+  };
+}
+
+function flatten(freeze: FreezeFilter): readonly (ParameterFilter | Prefix)[] {
+  return isList(freeze) ? freeze.flatMap(flatten) : [freeze];
+}
+
+function isList(freeze: FreezeFilter): freeze is readonly FreezeFilter[] {
+  return Array.isArray(freeze);
+}
+
+function isPrefix(freeze: FreezeFilter): freeze is Prefix {
+  return typeof freeze === 'object' && 'before' in freeze;
 }
 
 function isTrainableType({ dtype }: Value): boolean {
@@ -48,12 +137,11 @@ function isTrainableType({ dtype }: Value): boolean {
 }
 
 /**
- * The initializers to train: the selected ones of {@link classifyInitializers}.
+ * The initializers to train.
  *
- * @throws OnnxError for a name that is no float initializer, and when nothing is left to train
+ * @throws {OnnxError} `no-trainable-parameter` when nothing is left to train
  */
-export function selectTrainable(graph: Graph, options: TrainableOptions): Value[] {
-  const candidates = classifyInitializers(graph, options);
+export function selectedValues({ candidates }: Selection): Value[] {
   const selected = candidates.filter((candidate) => candidate.selected).map(({ value }) => value);
   if (selected.length === 0) {
     throw noTrainable(candidates.filter(({ value }) => isTrainableType(value)).map(({ value }) => value.name));
@@ -63,33 +151,10 @@ export function selectTrainable(graph: Graph, options: TrainableOptions): Value[
 
 /** The error for a model or a selection without parameters. */
 export function noTrainable(candidates: readonly string[]): OnnxError {
-  const listed = candidates
-    .slice(0, 20)
-    .map((name) => `'${name}'`)
-    .join(', ');
   return new OnnxError(
     'no-trainable-parameter',
     candidates.length === 0
       ? 'the model has no trainable parameter: it has no float initializers; export it with its weights inside'
-      : `the selection leaves no trainable parameter that the loss depends on; the float initializers are ${listed}`,
-  );
-}
-
-function matches(filter: ParameterFilter, name: string): boolean {
-  if (typeof filter === 'function') return filter(name);
-  return filter instanceof RegExp ? name.search(filter) >= 0 : filter.includes(name);
-}
-
-function requireKnown(option: string, filter: ParameterFilter | undefined, names: readonly string[]): void {
-  if (filter === undefined || typeof filter === 'function' || filter instanceof RegExp) return;
-  const unknown = filter.filter((name) => !names.includes(name));
-  if (unknown.length === 0) return;
-  const described = unknown.map((name) => {
-    const suggestion = closestName(name, names);
-    return `'${name}'${suggestion === undefined ? '' : ` (did you mean '${suggestion}'?)`}`;
-  });
-  throw new OnnxError(
-    'unknown-parameter',
-    `${option}: the model has no float initializer ${described.join(', ')}; it has ${names.map((name) => `'${name}'`).join(', ')}`,
+      : `the selection leaves no trainable parameter that the loss depends on; the float initializers are ${listNames(candidates)}`,
   );
 }

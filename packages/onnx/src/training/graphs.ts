@@ -6,12 +6,12 @@ import type { Emitter } from '../graph/emitter.js';
 import { Graph } from '../graph/graph.js';
 import { modelFromGraph } from '../graph/to-model.js';
 import type { Value } from '../graph/value.js';
-import { importGraph } from '../import.js';
+import { executableGraph, importGraph, upgradedGraph } from '../import.js';
 import type { Loss } from '../loss/loss.js';
 import type { Model } from '../model/model.js';
 import { operators } from '../operators/index.js';
 import { isStaticShape, type Shape } from '../shape/shape.js';
-import { noTrainable, selectTrainable, type TrainableOptions } from '../trainable/select.js';
+import { classifyInitializers, noTrainable, selectedValues, type TrainableOptions } from '../trainable/select.js';
 import { setTrainingMode, type RunningStatistic } from './mode.js';
 import { emitOptimizer, type OptimizerBindings } from './optimizer-step.js';
 import { addOutput } from './output.js';
@@ -90,14 +90,14 @@ export function inferenceGraph(
   model: Model,
   parameters: readonly string[],
 ): EmittedGraph & { readonly outputs: readonly string[] } {
-  const { graph, inputs } = begin(model, false);
+  const { graph, inputs } = inferenceMode(model);
   const outputs = graph.outputs.map(({ name }) => name);
   return { ...finish(graph, inputs, parametersByName(graph, parameters)), outputs };
 }
 
 /** The model in inference mode, with its loss. */
 export function evaluationGraph(model: Model, options: { loss: Loss; parameters: readonly string[] }): EvaluationGraph {
-  const { graph, inputs } = begin(model, false);
+  const { graph, inputs } = inferenceMode(model);
   const outputs = graph.outputs.map(({ name }) => name);
   const { loss, targets } = attachLoss(graph, options.loss);
   graph.outputs.unshift(loss);
@@ -155,13 +155,10 @@ export function optimizerGraph(
   };
 }
 
-function begin(
-  model: Model,
-  training: boolean,
-): { graph: Graph; inputs: readonly TensorSpec[]; running: readonly RunningStatistic[] } {
+function inferenceMode(model: Model): { graph: Graph; inputs: readonly TensorSpec[] } {
   const graph = importGraph(model);
-  const running = setTrainingMode(graph, emitterOf(graph), training);
-  return { graph, inputs: graph.inputs.map(tensorSpec), running };
+  setTrainingMode(graph, emitterOf(graph), false);
+  return { graph, inputs: graph.inputs.map(tensorSpec) };
 }
 
 /** Turns running statistics into inputs and adds what they become as outputs. */
@@ -174,10 +171,13 @@ function addStatistics(e: Emitter, running: readonly RunningStatistic[]): Statis
   });
 }
 
-function differentiateModel(model: Model, { loss: objective, ...selection }: TrainingOptions) {
-  const { graph, inputs, running } = begin(model, true);
-  const statistics = new Set(running.map(({ initializer }) => initializer));
-  const candidates = selectTrainable(graph, selection).filter((value) => !statistics.has(value));
+function differentiateModel(model: Model, { loss: objective, ...options }: TrainingOptions) {
+  const graph = upgradedGraph(model);
+  const selection = classifyInitializers(graph, model, options);
+  const candidates = selectedValues(selection);
+  executableGraph(graph);
+  const running = setTrainingMode(graph, emitterOf(graph), true, selection.frozenNormalizations);
+  const inputs = graph.inputs.map(tensorSpec);
   const { loss, targets } = attachLoss(graph, objective);
   const gradients = differentiate(graph, loss, candidates, operators);
   if (gradients.size === 0) throw noTrainable(candidates.map(({ name }) => name));

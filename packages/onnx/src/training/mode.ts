@@ -20,13 +20,20 @@ export interface RunningStatistic {
  * Dropout keeps its ratio, and its `training_mode` input becomes a constant. BatchNormalization in training form takes
  * the statistics of the batch.
  *
+ * @param frozen batch normalizations that stay in inference form
  * @returns the running statistics that a step changes, which are none in inference form
  */
-export function setTrainingMode(graph: Graph, e: Emitter, training: boolean): readonly RunningStatistic[] {
+export function setTrainingMode(
+  graph: Graph,
+  e: Emitter,
+  training: boolean,
+  frozen: ReadonlySet<Node> = new Set(),
+): readonly RunningStatistic[] {
   const statistics = new Map<Value, RunningStatistic>();
   for (const node of graph.nodes) {
     if (node.key === 'Dropout') setDropout(node, e, training);
-    if (node.key === 'BatchNormalization' && training) setBatchNormalization(graph, node, statistics);
+    if (node.key === 'BatchNormalization' && training && !frozen.has(node))
+      setBatchNormalization(graph, node, statistics);
   }
   if (training) decomposeNodes(graph, operators);
   return [...statistics.values()];

@@ -7,7 +7,7 @@ it('prints a model for people: parameters with reasons, operators with gradients
   const text = formatCheck('mnist-cnn.onnx', checkModel(await readModel(dataFile('mnist-cnn.onnx'))));
   expect(text).toMatch(/^mnist-cnn.onnx: trainable\nIR version \d+, opsets: ai.onnx 17\n/);
   expect(text).toContain('  image  float32 [batch, 1, 28, 28]\n');
-  expect(text).toContain('  + conv1.weight  float32 [8, 1, 5, 5]  a float tensor\n');
+  expect(text).toContain('  + conv1.weight  float32 [8, 1, 5, 5]  convolution kernel\n');
   expect(text).toMatch(/ +2 × Conv {2}gradient: yes\n/);
   expect(text).not.toContain('problems');
 });

@@ -1,0 +1,444 @@
+import { describe, expect, it } from 'vitest';
+import { checkModel } from '../check/check-model.js';
+import { emitterOf } from '../emit.js';
+import { float } from '../graph/attribute.js';
+import type { Emitter } from '../graph/emitter.js';
+import { Graph } from '../graph/graph.js';
+import { modelFromGraph } from '../graph/to-model.js';
+import type { Value } from '../graph/value.js';
+import { dtypeCode } from '../model/dtype.js';
+import { parseModel, writeModel, type Model } from '../model/model.js';
+import { Tensor } from '../model/tensor.js';
+import { symbol } from '../shape/dim.js';
+import { randomNumbers } from '../testing/compare.js';
+import type { TrainableOptions } from './select.js';
+
+/** What a model is built with: `weight` makes an initializer of random numbers, `table` one of given numbers. */
+interface Builder {
+  readonly e: Emitter;
+  readonly graph: Graph;
+  /** Float features of shape [batch, 4]. */
+  x(): Value;
+  /** Float images of shape [batch, 3, 8, 8]. */
+  image(): Value;
+  /** Token numbers of shape [batch, 8]. */
+  tokens(): Value;
+  weight(name: string, ...dims: number[]): Value;
+  table(name: string, dims: readonly number[], data: readonly number[]): Value;
+}
+
+const size = (dims: readonly number[]) => dims.reduce((product, dim) => product * dim, 1);
+
+function model(build: (b: Builder) => Value | readonly Value[]): Model {
+  const graph = new Graph('test');
+  const input = (name: string, dtype: 'float32' | 'int64', ...dims: number[]) =>
+    graph.value(name) ?? graph.addInput(name, { dtype, shape: [symbol('batch'), ...dims] });
+  const table = (name: string, dims: readonly number[], data: readonly number[]) =>
+    graph.addInitializer(name, Tensor.of('float32', dims, Float32Array.from(data)));
+  const outputs = build({
+    graph,
+    e: emitterOf(graph),
+    x: () => input('x', 'float32', 4),
+    image: () => input('image', 'float32', 3, 8, 8),
+    tokens: () => input('tokens', 'int64', 8),
+    weight: (name, ...dims) => table(name, dims, randomNumbers(size(dims), name.length + size(dims))),
+    table,
+  });
+  graph.outputs.push(...[outputs].flat());
+  return parseModel(writeModel(modelFromGraph(graph)));
+}
+
+function selection(source: Model, options: TrainableOptions = {}) {
+  const { parameters, problems } = checkModel(source, options);
+  if (problems.length > 0) throw new Error(problems.map(({ what }) => what).join());
+  const named = parameters.filter(({ name }) => !/^(int64|float32|training_mode|folded)_/.test(name));
+  return Object.fromEntries(
+    named.map(({ name, selected, reason }) => [name, selected ? `+ ${reason}` : `- ${reason}`]),
+  );
+}
+
+/** By default; values that the builder names. */
+const chosen = (build: Parameters<typeof model>[0]) => selection(model(build));
+
+describe('weights and biases are trained', () => {
+  it('of layers, by the place they have there', () => {
+    expect(
+      chosen(({ e, image, weight }) => {
+        const conv = e.node('Conv', [image(), weight('kernel', 4, 3, 3, 3), weight('conv.bias', 4)]);
+        const slopes = e.node('PRelu', [conv, weight('slope', 4, 1, 1)]);
+        const norm = e.node('InstanceNormalization', [slopes, weight('gain', 4), weight('shift', 4)]);
+        const flat = e.reshape(norm, [0, -1]);
+        const gemm = e.node('Gemm', [flat, weight('fc', 5, 144), weight('fc.bias', 5)], { transB: 1 });
+        const product = e.matMul(gemm, weight('w', 5, 1));
+        return e.add(product, weight('one', 1));
+      }),
+    ).toEqual({
+      kernel: '+ convolution kernel',
+      'conv.bias': '+ bias',
+      slope: '+ slopes',
+      gain: '+ scale of a normalization',
+      shift: '+ bias',
+      fc: '+ weight matrix',
+      'fc.bias': '+ bias',
+      w: '+ weight matrix',
+      one: '+ added to activations',
+    });
+  });
+
+  it('of recurrent layers, and the tables that tokens are looked up in', () => {
+    expect(
+      chosen(({ e, tokens, weight, table }) => {
+        const words = e.transpose(e.gather(weight('words', 30, 6), tokens()), [1, 0, 2]);
+        const zeros = Array.from({ length: 5 }, () => 0);
+        const inputs = [words, weight('W', 1, 20, 6), weight('R', 1, 20, 5), weight('B', 1, 40), undefined];
+        const state = table('h0', [1, 1, 5], zeros);
+        return e.nodes(
+          'LSTM',
+          [...inputs, e.node('Tile', [state, e.int64([1, 1, 1])]), undefined],
+          { hidden_size: 5 },
+          1,
+        );
+      }),
+    ).toMatchObject({
+      words: '+ embedding table',
+      W: '+ weights of a layer',
+      R: '+ weights of a layer',
+      B: '+ bias',
+      h0: '- an initial state',
+    });
+  });
+
+  it('behind Identity, Cast, Transpose and Reshape, and of weights that are computed', () => {
+    expect(
+      chosen(({ e, x, weight }) => {
+        const behind = e.cast(e.transpose(e.node('Identity', [weight('w', 6, 4)]), [1, 0]), 'float64');
+        const y = e.cast(e.matMul(e.cast(x(), 'float64'), behind), 'float32');
+        const b = e.add(y, e.reshape(weight('b', 1, 6), [6]));
+        // Weight normalization: g · v / |v|.
+        const v = weight('v', 2, 6);
+        const g = weight('g', 2, 1);
+        const length = e.node('ReduceL2', [v, e.int64([1])], { keepdims: 1 });
+        return e.node('Gemm', [b, e.mul(e.div(v, length), g)], { transB: 1 });
+      }),
+    ).toEqual({
+      w: '+ weight matrix',
+      b: '+ added to activations',
+      v: '+ weight matrix',
+      g: '+ weight matrix',
+    });
+  });
+
+  it('a class token, a learned position embedding and the gains of layers', () => {
+    expect(
+      chosen(({ e, image, weight }) => {
+        const conv = e.node('Conv', [image(), weight('patch', 6, 3, 2, 2)], { strides: [2, 2] });
+        const patches = e.transpose(e.reshape(conv, [0, 0, -1]), [0, 2, 1]);
+        const batch = e.slice(e.node('Shape', [patches]), { starts: [0], ends: [1], axes: [0] });
+        const shape = e.concat([batch, e.int64([1, 6])], 0);
+        const token = e.node('Expand', [weight('cls', 1, 1, 6), shape]);
+        const embedded = e.add(e.concat([token, patches], 1), weight('positions', 1, 17, 6));
+        const block = e.matMul(embedded, weight('w', 6, 6));
+        return e.matMul(e.add(embedded, e.mul(block, weight('gamma', 6))), weight('head', 6, 3));
+      }),
+    ).toEqual({
+      patch: '+ convolution kernel',
+      cls: '+ joined to activations',
+      positions: '+ added to activations',
+      w: '+ weight matrix',
+      gamma: '+ scales activations',
+      head: '+ weight matrix',
+    });
+  });
+
+  it('a position embedding of zeros, as it is before training, and one that is added to features from outside', () => {
+    const build =
+      (data: readonly number[]): Parameters<typeof model>[0] =>
+      ({ e, graph, table, weight }) => {
+        const features = graph.addInput('features', { dtype: 'float32', shape: [symbol('batch'), 8, 6] });
+        return e.matMul(e.add(features, table('positions', [1, 8, 6], data)), weight('w', 6, 2));
+      };
+    expect(chosen(build(new Array<number>(48).fill(0))).positions).toBe('+ added to activations');
+    expect(chosen(build(randomNumbers(48, 3))).positions).toBe('+ added to activations');
+  });
+
+  it('a layer normalization that the exporter wrote out, on the input itself', () => {
+    expect(
+      chosen(({ e, x, weight }) => {
+        const centered = e.sub(x(), e.node('ReduceMean', [x()], { axes: [1] }));
+        const variance = e.node('ReduceMean', [e.square(centered)], { axes: [1] });
+        const deviation = e.sqrt(e.add(variance, e.scalar(1e-5, 'float32')));
+        return e.add(e.mul(e.div(centered, deviation), weight('gain', 4)), weight('shift', 4));
+      }),
+    ).toEqual({ gain: '+ scales activations', shift: '+ added to activations' });
+  });
+});
+
+describe('constants are not trained', () => {
+  it('mean and deviation of images, and other arithmetic on an input', () => {
+    expect(
+      chosen(({ e, image, weight, table }) => {
+        const scaled = e.mul(image(), e.scalar(1 / 255, 'float32'));
+        const mean = table('mean', [1, 3, 1, 1], [0.485, 0.456, 0.406]);
+        const deviation = table('deviation', [1, 3, 1, 1], [0.229, 0.224, 0.225]);
+        const normalized = e.div(e.sub(scaled, mean), deviation);
+        const asProduct = e.add(e.mul(normalized, weight('a', 3, 1, 1)), weight('b', 3, 1, 1));
+        return e.node('Conv', [asProduct, weight('kernel', 2, 3, 1, 1)]);
+      }),
+    ).toEqual({
+      mean: '- subtracted, like a mean',
+      deviation: '- a divisor, like a deviation',
+      a: '- prepares an input: no layer comes before it',
+      b: '- prepares an input: no layer comes before it',
+      kernel: '+ convolution kernel',
+    });
+  });
+
+  const d = 6;
+  const angle = (p: number, i: number) => p / 10000 ** ((2 * Math.floor(i / 2)) / d);
+  const sinusoids = Array.from({ length: 8 * d }, (_, at) => {
+    const [p, i] = [Math.floor(at / d), at % d];
+    return i % 2 === 0 ? Math.sin(angle(p, i)) : Math.cos(angle(p, i));
+  });
+  const grid = Array.from({ length: 8 * d }, (_, at) => Math.floor(at / d) / 7 + (at % d) / 5);
+
+  it.each([
+    ['sines and cosines of positions', sinusoids],
+    ['evenly spaced coordinates', grid],
+  ])('%s', (_, data) => {
+    const verdicts = chosen(({ e, tokens, weight, table }) => {
+      const words = e.gather(weight('words', 30, d), tokens());
+      return e.matMul(e.add(words, table('codes', [1, 8, d], data)), weight('w', d, 2));
+    });
+    expect(verdicts.codes).toBe('- a table of waves or steps, like position codes');
+    expect(verdicts.words).toBe('+ embedding table');
+  });
+
+  it('a code of 5,000 positions as PyTorch computes it in float32, also a part of it', () => {
+    const [positions, width] = [5000, 16];
+    const data = Array.from({ length: positions * width }, (_, at) => {
+      const [p, i] = [Math.floor(at / width), at % width];
+      const theta = Math.fround(p * Math.fround(Math.exp((-Math.log(10000) * 2 * Math.floor(i / 2)) / width)));
+      return i % 2 === 0 ? Math.sin(theta) : Math.cos(theta);
+    });
+    const verdicts = chosen(({ e, tokens, weight, table }) => {
+      const words = e.gather(weight('words', 30, width), tokens());
+      const length = e.slice(e.node('Shape', [tokens()]), { starts: [1], ends: [2], axes: [0] });
+      const part = e.node('Slice', [table('pe', [1, positions, width], data), e.int64([0]), length, e.int64([1])]);
+      return e.matMul(e.add(words, part), weight('w', width, 2));
+    });
+    expect(verdicts.pe).toBe('- a table of waves or steps, like position codes');
+  });
+
+  it.each([
+    ['minus infinity', -Infinity],
+    ['the lowest float', -3.4028234663852886e38],
+    ['minus 100', -100],
+  ])('a causal mask of zeros and %s', (_, low) => {
+    const verdicts = chosen(({ e, tokens, weight, table }) => {
+      const words = e.gather(weight('words', 30, 6), tokens());
+      const scores = e.matMul(e.matMul(words, weight('q', 6, 6)), e.transpose(words, [0, 2, 1]));
+      const mask = Array.from({ length: 64 }, (_, at) => (at % 8 > Math.floor(at / 8) ? low : 0));
+      const attention = e.node('Softmax', [e.add(scores, table('mask', [1, 8, 8], mask))], { axis: -1 });
+      return e.matMul(e.matMul(attention, words), weight('w', 6, 2));
+    });
+    expect(verdicts.mask).toBe('- a mask');
+    expect(verdicts.q).toBe('+ weight matrix');
+  });
+
+  it('a mask of zeros and ones on weights, but not a gain of ones', () => {
+    const verdicts = chosen(({ e, x, weight, table }) => {
+      const masked = e.mul(weight('w', 4, 4), table('mask', [4, 4], [1, 0, 0, 0, 1, 1, 0, 0, 1, 1, 1, 0, 1, 1, 1, 1]));
+      return e.mul(e.matMul(x(), masked), table('gain', [4], [1, 1, 1, 1]));
+    });
+    expect(verdicts).toEqual({ w: '+ weight matrix', mask: '- a mask', gain: '+ scales activations' });
+  });
+
+  it('anchors, strides and what else decodes an output', () => {
+    const verdicts = chosen(({ e, image, weight, table }) => {
+      const conv = e.node('Conv', [image(), weight('kernel', 2, 3, 1, 1)]);
+      const boxes = e.transpose(e.reshape(conv, [0, 2, 64]), [0, 2, 1]);
+      const anchors = table('anchors', [1, 64, 2], randomNumbers(128, 4));
+      const strides = table('strides', [64, 1], [...new Array<number>(32).fill(8), ...new Array<number>(32).fill(16)]);
+      return e.mul(e.add(e.node('Sigmoid', [boxes]), anchors), strides);
+    });
+    expect(verdicts).toEqual({
+      kernel: '+ convolution kernel',
+      anchors: '- a table for the output: no layer comes after it',
+      strides: '- a table of whole numbers',
+    });
+  });
+
+  it('settings: scales of images, bounds, padding, quantization, exponents, conditions', () => {
+    const verdicts = chosen(({ e, graph, image, weight, table }) => {
+      const scalar = (name: string, value: number) => graph.addInitializer(name, Tensor.scalar('float32', value));
+      const larger = e.node('Resize', [image(), undefined, table('scales', [4], [1, 1, 2, 2])], { mode: 'nearest' });
+      const clipped = e.node('Clip', [larger, scalar('low', 0), scalar('high', 6)]);
+      const padded = e.node('Pad', [clipped, e.int64([0, 0, 1, 1, 0, 0, 1, 1]), scalar('value', 0.5)]);
+      const quantized = graph.addInitializer('w8', Tensor.of('int8', [2, 3, 1, 1], Int8Array.of(1, 2, 3, 4, 5, 6)));
+      const kernel = e.node('DequantizeLinear', [quantized, table('w8.scale', [2], [0.1, 0.2])], { axis: 0 });
+      const conv = e.node('Conv', [padded, kernel, weight('bias', 2)]);
+      const powers = e.pow(conv, table('powers', [2, 1, 1], [2, 3]));
+      return e.where(e.greater(powers, table('threshold', [2, 1, 1], [0.1, 0.3])), powers, e.neg(powers));
+    });
+    expect(verdicts).toMatchObject({
+      scales: '- sizes or scales of an image',
+      low: '- a bound',
+      high: '- a bound',
+      value: '- a padding value',
+      'w8.scale': '- quantization parameters',
+      w8: '- int8 values are not trained',
+      bias: '+ bias',
+      powers: '- an exponent',
+      threshold: '- no gradient passes Greater',
+    });
+  });
+
+  it('frequencies of rotary positions, from position numbers that are fed and from the shape', () => {
+    const rotary =
+      (fed: boolean): Parameters<typeof model>[0] =>
+      ({ e, graph, tokens, weight, table }) => {
+        const words = e.gather(weight('words', 30, 6), tokens());
+        const frequencies = table('inv_freq', [1, 3], [1, 0.0464, 0.00215]);
+        const length = e.gather(e.node('Shape', [tokens()]), e.scalar(1, 'int64'));
+        const positions = fed
+          ? graph.addInput('position_ids', { dtype: 'int64', shape: [8] })
+          : e.node('Range', [e.scalar(0, 'int64'), length, e.scalar(1, 'int64')]);
+        const angles = e.matMul(e.unsqueeze(e.cast(positions, 'float32'), [1]), frequencies);
+        const both = e.concat([angles, angles], 1);
+        const turned = e.add(e.mul(words, e.node('Cos', [both])), e.mul(e.neg(words), e.node('Sin', [both])));
+        return e.matMul(turned, weight('w', 6, 2));
+      };
+    expect(chosen(rotary(true)).inv_freq).toBe('- frequencies of position codes');
+    expect(chosen(rotary(false)).inv_freq).toBe('- angles of a sine or cosine');
+    expect(chosen(rotary(true)).w).toBe('+ weight matrix');
+  });
+
+  it('the products of a layer of sines are weights all the same', () => {
+    const verdicts = chosen(({ e, x, weight }) =>
+      e.matMul(e.node('Sin', [e.add(e.matMul(x(), weight('w', 4, 5)), weight('b', 5))]), weight('v', 5, 1)),
+    );
+    expect(Object.values(verdicts).every((verdict) => verdict.startsWith('+'))).toBe(true);
+  });
+
+  it('running statistics, also those of a normalization that was written out', () => {
+    const verdicts = chosen(({ e, image, weight }) => {
+      const norm = e.node('BatchNormalization', [
+        e.node('Conv', [image(), weight('kernel', 2, 3, 1, 1)]),
+        weight('gain', 2),
+        weight('shift', 2),
+        weight('mean', 2),
+        weight('var', 2),
+      ]);
+      const variance = e.square(weight('var2', 2, 1, 1));
+      const factor = e.div(weight('gain2', 2, 1, 1), e.sqrt(e.add(variance, e.scalar(1e-5, 'float32'))));
+      const offset = e.sub(weight('shift2', 2, 1, 1), e.mul(weight('mean2', 2, 1, 1), factor));
+      return e.add(e.mul(norm, factor), offset);
+    });
+    expect(verdicts).toEqual({
+      kernel: '+ convolution kernel',
+      gain: '+ scale of a normalization',
+      shift: '+ bias',
+      mean: '- running statistics, which move with the batches',
+      var: '- running statistics, which move with the batches',
+      gain2: '+ scales activations',
+      shift2: '+ added to activations',
+      mean2: '- subtracted, like a mean',
+      var2: '- below a root or inverted, like a variance',
+    });
+  });
+
+  it('a scalar that scales weights, and what nothing uses', () => {
+    const verdicts = chosen(({ e, graph, x, weight }) => {
+      weight('unused', 3);
+      const half = graph.addInitializer('half', Tensor.scalar('float32', 0.5));
+      return e.matMul(x(), e.mul(weight('w', 4, 2), half));
+    });
+    expect(verdicts).toEqual({ unused: '- nothing uses it', half: '- a single number', w: '+ weight matrix' });
+  });
+});
+
+it('a tensor with several uses is trained if one of them is a use of a weight', () => {
+  const verdicts = chosen(({ e, x, weight }) => {
+    const shared = weight('shared', 4, 4);
+    const y = e.matMul(x(), shared);
+    return e.matMul(e.sub(y, e.node('ReduceMax', [shared, e.int64([0])], { keepdims: 0 })), weight('w', 4, 2));
+  });
+  expect(verdicts.shared).toBe('+ weight matrix');
+});
+
+/** Two blocks of convolution and batch normalization, and a head. */
+const network = () =>
+  model(({ e, graph, image, weight }) => {
+    const block = (name: string, x: Value, from: number, to: number) =>
+      e.named(`/${name}`, () => {
+        const norm = ['weight', 'bias', 'running_mean', 'running_var'].map((part) => weight(`${name}.bn.${part}`, to));
+        const conv = e.node('Conv', [x, weight(`${name}.conv.weight`, to, from, 3, 3)]);
+        return e.node('Relu', [e.node('BatchNormalization', [conv, ...norm], { momentum: float(0.9) })]);
+      });
+    const features = block('layer2', block('layer1', image(), 3, 4), 4, 5);
+    const pooled = e.reshape(e.node('GlobalAveragePool', [features]), [0, -1]);
+    graph.rename(pooled, 'features');
+    return e.named('/head', () => e.node('Gemm', [pooled, weight('head.weight', 5, 2), weight('head.bias', 2)]));
+  });
+
+describe('the selection', () => {
+  it('trains what is named: exactly, by an expression, by a function or by a list of these', () => {
+    const trained = (train: TrainableOptions['train']) =>
+      Object.entries(selection(network(), train === undefined ? {} : { train }))
+        .filter(([, verdict]) => verdict.startsWith('+'))
+        .map(([name]) => name);
+    expect(trained('head.bias')).toEqual(['head.bias']);
+    expect(trained(/^head\./)).toEqual(['head.weight', 'head.bias']);
+    expect(trained((name) => name.endsWith('conv.weight'))).toEqual(['layer1.conv.weight', 'layer2.conv.weight']);
+    expect(trained(['head.bias', /2\.conv/])).toEqual(['layer2.conv.weight', 'head.bias']);
+    expect(trained(undefined)).toHaveLength(8);
+  });
+
+  it('overrides the default for anything with a gradient, but running statistics', () => {
+    const prepared = model(({ e, x, weight }) => e.matMul(e.sub(x(), weight('mean', 4)), weight('w', 4, 2)));
+    expect(selection(prepared, { train: /./ })).toEqual({ mean: '+ selected', w: '+ selected' });
+    expect(selection(network(), { train: /./ })['layer1.bn.running_mean']).toBe(
+      '- running statistics, which move with the batches',
+    );
+  });
+
+  it('freezes by name and all that comes before a value, a node or a scope of nodes', () => {
+    const frozen = (freeze: TrainableOptions['freeze']) =>
+      Object.entries(selection(network(), freeze === undefined ? {} : { freeze })).flatMap(([name, verdict]) =>
+        verdict.includes('frozen') ? name : [],
+      );
+    const [one, two] = [1, 2].map((i) =>
+      ['bn.weight', 'bn.bias', 'bn.running_mean', 'bn.running_var', 'conv.weight'].map((part) => `layer${i}.${part}`),
+    );
+    expect(frozen(/^layer1\./)).toEqual(one);
+    expect(frozen({ before: 'features' })).toEqual([...one, ...two]);
+    expect(frozen({ before: '/head' })).toEqual([...one, ...two]);
+    expect(frozen({ before: '/layer2' })).toEqual(one);
+    expect(frozen([{ before: '/layer2/Conv' }, 'head.bias'])).toEqual([...one, 'head.bias']);
+    expect(() => frozen({ before: 'featurs' })).toThrow(
+      "freeze before 'featurs': the model has no value, node or scope of that name; did you mean 'features'?",
+    );
+    expect(() => frozen(['head.bais'])).toThrow("did you mean 'head.bias'?");
+  });
+
+  it('says why', () => {
+    expect(selection(network(), { freeze: { before: '/layer2' } })).toMatchObject({
+      'layer1.conv.weight': "- frozen: comes before '/layer2'",
+      'layer1.bn.running_var': '- running statistics, frozen',
+      'layer2.bn.running_var': '- running statistics, which move with the batches',
+    });
+    expect(selection(network(), { train: /^head/ })).toMatchObject({
+      'layer1.conv.weight': '- not in the selection',
+      'layer1.bn.running_var': '- running statistics, frozen',
+    });
+  });
+});
+
+it('reads what dtypeCode says of widths that no training happens in', () => {
+  const half = model(({ e, graph, x, weight }) => {
+    const w = graph.addInitializer('half', Tensor.of('float16', [4], new Uint16Array(4)));
+    const y = e.mul(e.node('Cast', [x()], { to: dtypeCode('float16') }), w);
+    return [e.cast(y, 'float32'), e.matMul(x(), weight('w', 4, 2))];
+  });
+  expect(selection(half)).toEqual({ half: '- float16 values are not trained', w: '+ weight matrix' });
+});

@@ -1,0 +1,93 @@
+import type { Tensor } from '../model/tensor.js';
+
+/**
+ * What kind of table of constants the elements of a float tensor are, in a few words, or undefined: what training finds
+ * is none of these.
+ */
+export function tableKind(tensor: Tensor): string | undefined {
+  const { data } = tensor;
+  if (!(data instanceof Float32Array || data instanceof Float64Array) || tensor.size < 2) return undefined;
+  if (isMask(data)) return 'a mask';
+  if (isWholeNumbers(data)) return 'a table of whole numbers';
+  return isWave(tensor.dims, data) ? 'a table of waves or steps, like position codes' : undefined;
+}
+
+type Floats = Float32Array | Float64Array;
+
+/** Added to scores, this leaves a softmax nothing: float16 cannot go lower than −65504. */
+const FORBIDDING = -1e4;
+/** Swin and others forbid with a plain −100. */
+const LOWEST_SCORE = -10;
+
+/** Zeros and something forbidding, or zeros and ones, both of them present. */
+function isMask(data: Floats): boolean {
+  const first = data[0];
+  let other = first;
+  for (const value of data) {
+    if (value <= FORBIDDING) return true;
+    if (value === first || value === other) continue;
+    if (other !== first) return false;
+    other = value;
+  }
+  const [low, high] = [Math.min(first, other), Math.max(first, other)];
+  return (low === 0 && high === 1) || (low <= LOWEST_SCORE && high === 0);
+}
+
+/** Multiples of one half, with more than zeros and ones among them and not all alike: strides, anchors, grids. */
+function isWholeNumbers(data: Floats): boolean {
+  let [least, most] = [data[0], data[0]];
+  for (const value of data) {
+    if (!Number.isInteger(2 * value)) return false;
+    least = Math.min(least, value);
+    most = Math.max(most, value);
+  }
+  return least !== most && Math.max(-least, most) >= 2;
+}
+
+/** Columns that are looked at, of as many places. */
+const SAMPLE = 64;
+/** Fewer places are no evidence: two of them, and the factor, are free. */
+const FEWEST_PLACES = 6;
+/**
+ * How far a place may be off, relative to the largest element of its column. Angles of positions up to 5,000, written in
+ * float32, are off by 5,000 · 2⁻²⁴ = 3e-4; what is learned is off by its own size.
+ */
+const WAVE_TOLERANCE = 1e-3;
+
+/**
+ * Whether every column of a table, along its last axis or the one before, is a sine, a cosine or evenly spaced numbers:
+ * these are the sequences with v[p+1] + v[p−1] = k · v[p] and |k| ≤ 2 (2 cos θ for an angle θ, 2 for even spacing).
+ */
+function isWave(dims: readonly number[], data: Floats): boolean {
+  const axes = dims.flatMap((size, axis) => (size >= FEWEST_PLACES ? [axis] : []));
+  if (dims.filter((size) => size > 1).length < 2) return false;
+  return axes.some((axis) => {
+    const stride = dims.slice(axis + 1).reduce((product, size) => product * size, 1);
+    const places = dims[axis];
+    const columns = data.length / places;
+    const step = Math.max(1, Math.floor(columns / SAMPLE));
+    let changes = false;
+    for (let column = 0; column < columns; column += step) {
+      const start = Math.floor(column / stride) * stride * places + (column % stride);
+      const values = Array.from({ length: Math.min(places, SAMPLE) }, (_, place) => data[start + place * stride]);
+      if (!isWaveColumn(values)) return false;
+      changes ||= values.some((value) => value !== values[0]);
+    }
+    return changes;
+  });
+}
+
+function isWaveColumn(values: readonly number[]): boolean {
+  let [products, squares, largest] = [0, 0, 0];
+  for (let p = 1; p + 1 < values.length; p++) {
+    products += (values[p + 1] + values[p - 1]) * values[p];
+    squares += values[p] ** 2;
+  }
+  for (const value of values) largest = Math.max(largest, Math.abs(value));
+  const k = squares === 0 ? 2 : products / squares;
+  if (!(Math.abs(k) <= 2 + WAVE_TOLERANCE)) return false;
+  for (let p = 1; p + 1 < values.length; p++) {
+    if (!(Math.abs(values[p + 1] + values[p - 1] - k * values[p]) <= WAVE_TOLERANCE * largest)) return false;
+  }
+  return true;
+}

@@ -1,0 +1,256 @@
+import type { Graph } from '../graph/graph.js';
+import type { Node } from '../graph/node.js';
+import type { Value } from '../graph/value.js';
+import { isDifferentiable } from '../model/dtype.js';
+import { ADDED, roleOf, type Role, type RoleKind } from './roles.js';
+import { tableKind } from './tables.js';
+
+/** Whether an initializer is one that training usually changes, and why (not), in a few words. */
+export interface Verdict {
+  readonly learned: boolean;
+  readonly reason: string;
+}
+
+/**
+ * Where a value comes from: from constants alone, from whole numbers that are fed (tokens, positions), from floats that
+ * are fed with no layer in between, or from a layer. The later ones win where they meet.
+ */
+type Origin = 'constant' | 'integers' | 'input' | 'layer';
+const ORIGINS: readonly Origin[] = ['constant', 'integers', 'input', 'layer'];
+
+/** Operators that mix the elements of their input as layers do, without weights: what follows is no preprocessing. */
+const MIXES =
+  /^(Reduce\w+|\w*Softmax|\w*Normalization|LRN|Global\w+Pool|Attention|LSTM|GRU|RNN|(Softmax|Negative)\w+Loss)$/;
+
+/**
+ * Tells learned tensors from constants by how they are used. A tensor is learned when one of its uses says so:
+ * - in a place for weights (kernels, matrices of products, gains and biases of normalizations, recurrent weights);
+ * - a table that is looked up at computed places (an embedding);
+ * - added to, multiplied with or joined to what a layer has computed (a bias, a gain, a position embedding, a class
+ *   token), unless its elements are those of a mask, a grid or position codes, or no layer follows a whole table of it.
+ * What is done to an input before any layer is preprocessing (mean and deviation of images). What constants are computed
+ * from goes by what the result is used for.
+ */
+export class Uses {
+  readonly #graph: Graph;
+  readonly #candidates: ReadonlySet<Value>;
+  readonly #consumers: ReadonlyMap<Value, readonly Node[]>;
+  readonly #origins = new Map<Value, Origin>();
+  readonly #tableKinds = new Map<Value, string | undefined>();
+  /** Values that a layer is computed from. */
+  readonly #feeding = new Set<Value>();
+
+  /** @param candidates the initializers of the model, as opposed to those that the import has added */
+  constructor(graph: Graph, candidates: Iterable<Value>) {
+    this.#graph = graph;
+    this.#candidates = new Set(candidates);
+    this.#consumers = graph.consumers();
+    const layers = this.#findOrigins();
+    for (const node of graph.nodes.toReversed()) {
+      if (!layers.has(node) && !node.outputs.some((output) => output !== undefined && this.#feeding.has(output))) {
+        continue;
+      }
+      for (const input of node.inputs) if (input !== undefined) this.#feeding.add(input);
+    }
+  }
+
+  /** Whether an initializer is learned. */
+  verdict(value: Value): Verdict {
+    let constant: string | undefined;
+    let learned: string | undefined;
+    for (const use of this.#walk(value)) {
+      if (use.role.kind === 'statistic') return { learned: false, reason: use.role.what };
+      const verdict = this.#judge(value, use);
+      if (verdict.learned) learned ??= verdict.reason;
+      else constant ??= verdict.reason;
+    }
+    if (learned !== undefined) return { learned: true, reason: learned };
+    return { learned: false, reason: constant ?? 'nothing uses it' };
+  }
+
+  #judge(value: Value, { role, node, index, path }: Use): Verdict {
+    const no = (reason: string): Verdict => ({ learned: false, reason });
+    const yes: Verdict = { learned: true, reason: role.what };
+    const single = value.tensor?.size === 1;
+    if (role.kind === 'weight') return single && path === 'computed' ? no('a single number') : yes;
+    if (role.kind === 'factor') {
+      if (single && path === 'computed') return no('a single number');
+      return this.#isFrequency(node) ? no('frequencies of position codes') : yes;
+    }
+    if (role.kind !== 'operand' && role.kind !== 'lookup') return no(role.what);
+    if (single && !(path === 'alone' && isBiasOfOne(node, index))) return no('a single number');
+    const kind = this.#tableKind(value);
+    if (kind !== undefined) return no(kind);
+    if (role.kind === 'lookup') return yes;
+    const wide = (value.tensor?.dims ?? []).filter((size) => size > 1).length > 1;
+    // Positions are also added to features that come as an input; means of images are one a channel, or subtracted.
+    const positions = wide && role === ADDED;
+    if (!positions && this.#originOfOthers(node, index) !== 'layer') {
+      return no('prepares an input: no layer comes before it');
+    }
+    const followed = node.outputs.some((output) => output !== undefined && this.#feeding.has(output));
+    return wide && !followed ? no('a table for the output: no layer comes after it') : yes;
+  }
+
+  /** Every use of a value, through operations on constants. */
+  *#walk(from: Value): Generator<Use> {
+    const pending: { value: Value; path: Path }[] = [{ value: from, path: 'alone' }];
+    const seen = new Set<Value>([from]);
+    for (let next = pending.pop(); next !== undefined; next = pending.pop()) {
+      const { value, path } = next;
+      for (const node of this.#consumers.get(value) ?? []) {
+        if (node.captures.includes(value)) yield { node, index: 0, path, role: IN_SUBGRAPH };
+        for (const [index, input] of node.inputs.entries()) {
+          if (input !== value) continue;
+          const role = roleOf(node, index);
+          const results = this.#constantResults(node);
+          const isTable = role.kind === 'operand' && this.#tableKind(from) !== undefined;
+          if (results.length === 0 || !PASSES.has(role.kind) || isTable) {
+            yield { node, index, path, role };
+            continue;
+          }
+          const floats = results.filter(({ dtype }) => dtype === undefined || isDifferentiable(dtype));
+          if (floats.length === 0) yield { node, index, path, role: NO_GRADIENT };
+          for (const result of floats) {
+            if (seen.has(result)) continue;
+            seen.add(result);
+            pending.push({ value: result, path: role.kind === 'data' || role.kind === 'lookup' ? path : 'computed' });
+          }
+        }
+      }
+    }
+  }
+
+  #constantResults({ outputs }: Node): readonly Value[] {
+    return outputs.filter(
+      (output): output is Value => output !== undefined && this.#origins.get(output) === 'constant',
+    );
+  }
+
+  #tableKind(value: Value): string | undefined {
+    if (value.tensor !== undefined && !this.#tableKinds.has(value)) {
+      this.#tableKinds.set(value, tableKind(value.tensor));
+    }
+    return this.#tableKinds.get(value);
+  }
+
+  /** Fills in where every value comes from; returns the nodes that are layers. */
+  #findOrigins(): ReadonlySet<Node> {
+    const { inputs, initializers, nodes } = this.#graph;
+    for (const input of inputs) {
+      this.#origins.set(input, isDifferentiable(input.dtype) ? 'input' : 'integers');
+    }
+    for (const value of initializers) this.#origins.set(value, 'constant');
+    /** Constants with a candidate in them. */
+    const weights = new Set(this.#candidates);
+    const layers = new Set<Node>();
+    for (const node of nodes) {
+      const origin = this.#originOf(node, weights);
+      if (origin === 'layer' && isLayer(node, weights)) layers.add(node);
+      for (const output of node.outputs) {
+        if (output === undefined) continue;
+        this.#origins.set(output, origin);
+        if (origin === 'constant' && node.inputs.some((input) => input !== undefined && weights.has(input))) {
+          weights.add(output);
+        }
+      }
+    }
+    return layers;
+  }
+
+  #originOf(node: Node, weights: ReadonlySet<Value>): Origin {
+    // What only depends on shapes does not depend on what is fed.
+    if (node.op === 'Shape' || node.op === 'Size') return 'constant';
+    if (node.op.startsWith('Random')) return 'input';
+    let origin: Origin = 'constant';
+    let varying = 0;
+    for (const [index, input] of [...node.inputs, ...node.captures].entries()) {
+      if (input === undefined) continue;
+      if (index < node.inputs.length && roleOf(node, index).kind === 'setting') continue;
+      const found = this.#origins.get(input) ?? 'constant';
+      if (found !== 'constant') varying++;
+      if (ORIGINS.indexOf(found) > ORIGINS.indexOf(origin)) origin = found;
+    }
+    if (origin === 'constant') return origin;
+    const product = node.inputs.length > 0 && roleOf(node, 0).kind === 'factor';
+    if (MIXES.test(node.op) || (product && varying > 1)) return 'layer';
+    return isLayer(node, weights) && !this.#isFrequency(node) ? 'layer' : origin;
+  }
+
+  #originOfOthers(node: Node, index: number): Origin {
+    const found = node.inputs.map((input, i) =>
+      input === undefined || i === index ? 'constant' : (this.#origins.get(input) ?? 'constant'),
+    );
+    return ORIGINS[Math.max(...found.map((origin) => ORIGINS.indexOf(origin)))];
+  }
+
+  /** Whether a product is of positions with frequencies: of integers that are fed, for sines and cosines alone. */
+  #isFrequency(node: Node): boolean {
+    const fed = node.inputs.some((input) => input !== undefined && this.#origins.get(input) === 'integers');
+    const floats = node.inputs.some(
+      (input) => input !== undefined && !['constant', 'integers'].includes(this.#origins.get(input) ?? 'constant'),
+    );
+    if (!fed || floats) return false;
+    const pending = [...node.outputs];
+    const seen = new Set(pending);
+    let angles = 0;
+    for (let value = pending.pop(); value !== undefined; value = pending.pop()) {
+      for (const user of this.#consumers.get(value) ?? []) {
+        if (user.op === 'Sin' || user.op === 'Cos') angles++;
+        else if (!ARRANGES.has(user.op)) return false;
+        else {
+          for (const output of user.outputs) if (output !== undefined && !seen.has(output)) pending.push(output);
+          for (const output of user.outputs) seen.add(output);
+        }
+      }
+    }
+    return angles > 0;
+  }
+}
+
+/** What becomes of frequencies times positions before they are angles. */
+const ARRANGES: ReadonlySet<string> = new Set([
+  'Cast',
+  'Concat',
+  'Expand',
+  'Identity',
+  'Mul',
+  'Reshape',
+  'Slice',
+  'Squeeze',
+  'Transpose',
+  'Unsqueeze',
+]);
+
+/** How a constant reaches a use: as it is but for layout, or as a part of something computed. */
+type Path = 'alone' | 'computed';
+
+interface Use {
+  readonly node: Node;
+  readonly index: number;
+  readonly role: Role;
+  readonly path: Path;
+}
+
+/** Places from which constants pass into what is computed from constants alone. */
+const PASSES: ReadonlySet<RoleKind> = new Set(['data', 'factor', 'lookup', 'operand']);
+
+const NO_GRADIENT: Role = { kind: 'aside', what: 'no gradient passes its use' };
+const IN_SUBGRAPH: Role = { kind: 'aside', what: 'used inside a subgraph' };
+
+/** Whether a node has learned weights by the places they are in. */
+function isLayer(node: Node, weights: ReadonlySet<Value>): boolean {
+  return node.inputs.some((input, index) => {
+    if (input === undefined || !weights.has(input)) return false;
+    const { kind } = roleOf(node, index);
+    return kind === 'weight' || kind === 'factor' || kind === 'lookup';
+  });
+}
+
+/** Whether a single number is added to one feature, not to many: the bias of a layer with one output. */
+function isBiasOfOne(node: Node, index: number): boolean {
+  if (node.op !== 'Add') return false;
+  const [own, other] = [node.inputs[index]?.shape, node.inputs[1 - index]?.shape];
+  if (own === undefined || other === undefined || own.length === 0 || own.length > other.length) return false;
+  return own.every((_, i) => other[other.length - own.length + i] === 1);
+}
