@@ -24,8 +24,8 @@ import { ParameterStore, weightFeeds } from './parameter-store.js';
 import { fusedStepper, graphStepper, type Stepper } from './stepper.js';
 
 export interface TrainingSessionOptions extends TrainableOptions {
-  /** Path or bytes of an ONNX inference model. */
-  readonly model: string | Uint8Array;
+  /** An ONNX inference model: its path, its bytes, or one that has been read (and edited: a new head, adapters). */
+  readonly model: string | Uint8Array | Model;
   readonly loss: Loss;
   readonly optimizer: Optimizer;
   /** Tried in order; the first that works runs everything. Default: `['cpu']`. */
@@ -96,7 +96,8 @@ export class TrainingSession implements Stateful {
    * `no-execution-provider`
    */
   static async create(options: TrainingSessionOptions): Promise<TrainingSession> {
-    const model = await readModel(options.model);
+    const { model: source } = options;
+    const model = typeof source === 'string' || source instanceof Uint8Array ? await readModel(source) : source;
     const { executionProviders: providers = ['cpu'], update = 'auto', session = {}, optimizer } = options;
     const stepperOptions = { ...options, providers, session };
     const fused = update === 'fused' || (update === 'auto' && providers[0] === 'cpu');
@@ -105,8 +106,8 @@ export class TrainingSession implements Stateful {
       : await graphStepper(model, stepperOptions, optimizer);
     const [parameters, statistics] = [stepper.parameters, stepper.statistics].map((specs) => {
       const values = initialParameters(model, specs);
-      // The bytes are the caller's. A model read here is the session's own and need not be kept beside the parameters.
-      return options.model instanceof Uint8Array ? copies(values) : values;
+      // Bytes and models are the caller's. A file read here is the session's own and need not be kept beside the parameters.
+      return typeof source === 'string' ? values : copies(values);
     });
     const store = new ParameterStore(optimizer, parameters, statistics);
     return new TrainingSession(model, options, stepper, store);

@@ -40,12 +40,13 @@ function boundary(graph: Graph, name: string): readonly Value[] {
   if (value !== undefined && exact.length === 0) return [value];
   const nodes = exact.length > 0 ? exact : graph.nodes.filter((node) => node.name.startsWith(`${name}/`));
   if (nodes.length === 0) {
-    const names = [...graph.nodes.map((node) => node.name), ...graph.outputs.map((output) => output.name)];
+    const outputs = graph.nodes.flatMap((node) => node.outputs.map((output) => output?.name ?? ''));
+    const names = [...graph.nodes.map((node) => node.name), ...outputs];
     const suggestion = closestName(name, names);
     throw new OnnxError(
       'invalid-argument',
       `freeze before '${name}': the model has no value, node or scope of that name` +
-        (suggestion === undefined ? '; `adakit inspect` and Netron show names' : `; did you mean '${suggestion}'?`),
+        (suggestion === undefined ? '; a viewer such as Netron shows the names' : `; did you mean '${suggestion}'?`),
     );
   }
   const inside = new Set(nodes);

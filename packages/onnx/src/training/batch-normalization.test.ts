@@ -12,8 +12,11 @@ import { evaluationGraph, gradientsGraph } from './graphs.js';
 
 const vector = (...values: number[]) => Tensor.of('float32', [values.length], Float32Array.from(values));
 
-/** y = the batch normalization of x, or of that once more with the same statistics. */
-function model(times = 1) {
+/**
+ * y = the batch normalization of x, or of that once more with the same statistics, or times the weights `head` with the
+ * node `product`.
+ */
+function model(times = 1, head = false) {
   const graph = new Graph('normalize');
   const e = emitterOf(graph);
   const x = graph.addInput('x', { dtype: 'float32', shape: [symbol('batch'), 2] });
@@ -25,9 +28,10 @@ function model(times = 1) {
   ];
   const apply = (value: typeof x) =>
     e.node('BatchNormalization', [value, ...inputs], { momentum: float(0.75), epsilon: float(1e-5) });
-  graph.outputs.push(
-    Array.from({ length: times }, () => apply).reduce((value, f, i) => f(i === 1 ? e.neg(value) : value), x),
-  );
+  const y = Array.from({ length: times }, () => apply).reduce((value, f, i) => f(i === 1 ? e.neg(value) : value), x);
+  const identity = Tensor.of('float32', [2, 2], Float32Array.of(1, 0, 0, 1));
+  graph.outputs.push(head ? e.matMul(y, graph.addInitializer('head', identity)) : y);
+  if (head) graph.nodes[graph.nodes.length - 1].name = 'product';
   return parseModel(writeModel(modelFromGraph(graph)));
 }
 
@@ -76,4 +80,31 @@ test('statistics that two normalizations share move twice', async () => {
   const mean = results[graph.statistics[0].output].data;
   expect(mean[0]).toBeCloseTo(0.75 * (0.25 * 4) + 0.25 * -0.5, 5);
   expect(mean[1]).toBeCloseTo(0.75 * 1.75 + 0.25 * 1, 5);
+});
+
+test.each([
+  ['its running statistics are frozen', { freeze: ['mean', 'variance'] }, ['scale', 'bias', 'head']],
+  ['one of them is', { freeze: /^mean/ }, ['scale', 'bias', 'head']],
+  ['it is outside of what is trained', { train: 'head' }, ['head']],
+  ['it comes before what is trained', { freeze: { before: 'product' } }, ['head']],
+])('a normalization uses its running statistics in training when %s', async (_, options, trained) => {
+  const graph = gradientsGraph(model(1, true), { loss, ...options });
+  expect(graph.parameters.map(({ name }) => name)).toEqual(trained);
+  expect(graph.statistics).toEqual([]);
+  const session = await Session.fromBytes(writeModel(graph.model));
+  const target = { [graph.targets[0].name]: float32([4, 2], new Array<number>(8).fill(0)) };
+  const given = { ...parameters, head: float32([2, 2], [1, 0, 0, 1]) };
+  const feeds = Object.entries(given).filter(([name]) => trained.includes(name));
+  const results = await session.run({ x, ...target, ...Object.fromEntries(feeds) });
+  await session.release();
+  const columns = [0, 1].map((c) => x.data.filter((_, i) => i % 2 === c));
+  const y = [columns[0].map((v) => v + 0.5), columns[1].map((v) => ((v - 1) / 2) * 2 - 1)];
+  const expected = y.flat().reduce((sum, v) => sum + v * v, 0) / 8;
+  expect(results[graph.loss].data[0]).toBeCloseTo(expected, 3);
+});
+
+test('a normalization whose scale and bias alone are frozen goes on with the statistics of the batch', () => {
+  const graph = gradientsGraph(model(1, true), { loss, freeze: ['scale', 'bias'] });
+  expect(graph.parameters.map(({ name }) => name)).toEqual(['head']);
+  expect(graph.statistics.map(({ name }) => name)).toEqual(['mean', 'variance']);
 });
