@@ -6,7 +6,6 @@ import type { Emitter } from '../graph/emitter.js';
 import { Graph } from '../graph/graph.js';
 import { modelFromGraph } from '../graph/to-model.js';
 import type { Value } from '../graph/value.js';
-import { dtypeCode } from '../model/dtype.js';
 import { parseModel, writeModel, type Model } from '../model/model.js';
 import { Tensor } from '../model/tensor.js';
 import { symbol } from '../shape/dim.js';
@@ -432,13 +431,4 @@ describe('the selection', () => {
       'layer1.bn.running_var': '- running statistics, frozen',
     });
   });
-});
-
-it('reads what dtypeCode says of widths that no training happens in', () => {
-  const half = model(({ e, graph, x, weight }) => {
-    const w = graph.addInitializer('half', Tensor.of('float16', [4], new Uint16Array(4)));
-    const y = e.mul(e.node('Cast', [x()], { to: dtypeCode('float16') }), w);
-    return [e.cast(y, 'float32'), e.matMul(x(), weight('w', 4, 2))];
-  });
-  expect(selection(half)).toEqual({ half: '- float16 values are not trained', w: '+ weight matrix' });
 });
