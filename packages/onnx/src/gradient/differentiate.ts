@@ -57,7 +57,7 @@ function propagate(
 ): ReadonlyMap<Value, Value> {
   const { graph } = e;
   const path = findPath(nodes, ends, wanted, operators);
-  reportObstacles(path.nodes, path.active, operators);
+  reportObstacles(path.nodes, operators);
   const cotangents = new Map<Value, Value[]>();
   /** The sum of what has arrived at a value; called only after all of its users have been visited. */
   const total = (value: Value): Value | undefined => {
@@ -78,8 +78,9 @@ function propagate(
     const { gradient } = operator;
     const context = gradientContext(graph, node, e, operators, path.active, arrived);
     const results = e.named(`${node.name}_grad`, () => attempt(node, () => gradient(context)));
+    const receivers = [...node.inputs, ...node.captures];
     results.forEach((cotangent, i) => {
-      const input = node.inputs[i];
+      const input = receivers[i];
       if (cotangent === undefined || input === undefined || !path.active.has(input)) return;
       checkCotangent(node, input, cotangent);
       const parts = cotangents.get(input);
@@ -148,7 +149,7 @@ function findPath(
   return { nodes: visited, active };
 }
 
-function reportObstacles(nodes: readonly Node[], active: ReadonlySet<Value>, operators: OperatorTable): void {
+function reportObstacles(nodes: readonly Node[], operators: OperatorTable): void {
   const problems = nodes.flatMap((node): Problem[] => {
     const operator = operators.get(node.key);
     if (operator === undefined) return [unsupportedOperator(node)];
@@ -157,13 +158,10 @@ function reportObstacles(nodes: readonly Node[], active: ReadonlySet<Value>, ope
         {
           node: node.name,
           op: node.key,
-          what: 'the operator lies between the parameters and the loss and has no gradient',
-          hint: 'freeze the parameters before it',
+          what: operator.obstacle?.what ?? 'the operator lies between the parameters and the loss and has no gradient',
+          hint: operator.obstacle?.hint ?? 'freeze the parameters before it',
         },
       ];
-    }
-    if (node.captures.some((value) => active.has(value))) {
-      return [{ node: node.name, op: node.key, what: 'a subgraph uses a value that must be differentiated' }];
     }
     return [];
   });
@@ -185,10 +183,8 @@ function gradientContext(
   };
   const input = (index: number): Value => node.inputs[index] ?? fail(`input ${index} is missing`);
   const shape = (value: Value): Shape => value.shape ?? fail(`the rank of '${value.name}' is unknown`);
-  const needs = (index: number): boolean => {
-    const value = node.inputs[index];
-    return value !== undefined && active.has(value);
-  };
+  const isActive = (value: Value | undefined) => value !== undefined && active.has(value);
+  const needs = (index: number): boolean => isActive(node.inputs[index]);
   const output = (index = 0): Value => {
     const present = node.outputs[index];
     if (present !== undefined) return present;
@@ -208,6 +204,16 @@ function gradientContext(
     output,
     constant: (index) => (needs(index) ? undefined : node.inputs[index]?.constant),
     needs,
+    captures: node.captures.filter(isActive),
+    backward: (inner, ends, wanted) => {
+      const nodes = [...inner.graph.nodes];
+      const seeds = new Map<Value, Value>();
+      for (const [value, cotangent] of ends) {
+        const known = seeds.get(value);
+        seeds.set(value, known === undefined ? cotangent : inner.add(known, cotangent));
+      }
+      return propagate(inner, { nodes, ends: [...seeds.keys()], seeds: () => seeds, wanted }, operators);
+    },
     grad: (index = 0) => arrived[index] ?? e.zerosLike(output(index)),
     hasGrad: (index) => arrived[index] !== undefined,
     unbroadcast: (cotangent, index) => unbroadcast(e, cotangent, input(index), shape(input(index)), shape(cotangent)),

@@ -1,10 +1,5 @@
 import { create } from '@bufbuild/protobuf';
-import {
-  AttributeProto_AttributeType as Type,
-  AttributeProtoSchema,
-  type AttributeProto,
-  type GraphProto,
-} from 'onnx-buf';
+import { AttributeProto_AttributeType as Type, AttributeProtoSchema, type AttributeProto } from 'onnx-buf';
 import { OnnxError } from '../error.js';
 import { Tensor } from '../model/tensor.js';
 
@@ -122,10 +117,6 @@ export class Attributes {
   tensor(name: string): Tensor | undefined {
     const proto = this.#get(name, Type.TENSOR)?.t;
     return proto === undefined ? undefined : Tensor.fromProto(proto);
-  }
-
-  graph(name: string): GraphProto | undefined {
-    return this.#get(name, Type.GRAPH)?.g;
   }
 
   #get(name: string, type: Type): AttributeProto | undefined {

@@ -6,7 +6,7 @@ import { Tensor } from '../model/tensor.js';
 import { isStatic } from '../shape/dim.js';
 import { isStaticShape, equalShapes, type Shape } from '../shape/shape.js';
 import { attribute, float, type AttributeValue } from './attribute.js';
-import type { Graph } from './graph.js';
+import { Graph } from './graph.js';
 import { Node } from './node.js';
 import type { Value } from './value.js';
 
@@ -17,7 +17,7 @@ export type AttributeRecord = Readonly<Record<string, AttributeValue | undefined
 const LARGEST_SHARED_CONSTANT = 4096;
 
 /** Operators that draw random numbers: two of them are never the same computation. */
-const DRAWS: ReadonlySet<string> = new Set([
+export const DRAWS: ReadonlySet<string> = new Set([
   'Bernoulli',
   'Dropout',
   'Multinomial',
@@ -88,6 +88,32 @@ export class Emitter {
     this.graph.addNode(node);
     this.#infer(node);
     this.#known.set(key, outputs);
+    return outputs;
+  }
+
+  /** An emitter into a new graph inside this one: the body of a node. Its nodes may use the values of this graph. */
+  inside(name: string): Emitter {
+    return new Emitter(new Graph(this.graph.uniqueName(`${this.#hint}/${name}`), this.graph), this.#infer);
+  }
+
+  /** Emits a node with bodies, which must lie inside this graph. */
+  control(
+    op: string,
+    inputs: readonly (Value | undefined)[],
+    bodies: Readonly<Record<string, Graph>>,
+    attributes: AttributeRecord,
+    count: number,
+  ): readonly Value[] {
+    const name = this.graph.uniqueName(this.#hint === '' ? op : `${this.#hint}/${op}`);
+    const outputs = Array.from({ length: count }, (_, i) =>
+      this.graph.addValue(i === 0 ? name : this.graph.uniqueName(`${name}.${i}`)),
+    );
+    const protos = Object.entries(attributes).flatMap(([key, value]) =>
+      value === undefined ? [] : attribute(key, value),
+    );
+    const node = new Node({ name, op, inputs, outputs, attributes: protos, bodies: new Map(Object.entries(bodies)) });
+    this.graph.addNode(node);
+    this.#infer(node);
     return outputs;
   }
 

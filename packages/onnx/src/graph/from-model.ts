@@ -39,15 +39,30 @@ export interface Placement {
  *
  * @returns the outputs of the model
  */
-export function readIntoGraph(graph: Graph, model: Model, { input, rename, describe }: Placement): readonly Value[] {
-  const proto = model.graph;
+export function readIntoGraph(graph: Graph, model: Model, placement: Placement): readonly Value[] {
   const fail = (what: string) => new OnnxError('invalid-model', `${model.source}: ${what}`);
+  return read(graph, model.graph, placement, { fail, find: () => undefined });
+}
+
+interface Surroundings {
+  readonly fail: (what: string) => OnnxError;
+  /** A value of a graph around the one that is read, by its name in the file. */
+  readonly find: (name: string) => Value | undefined;
+}
+
+function read(
+  graph: Graph,
+  proto: GraphProto,
+  { input, rename, describe }: Placement,
+  { fail, find: findAround }: Surroundings,
+): readonly Value[] {
   if (proto.sparseInitializer.length > 0) {
     const name = proto.sparseInitializer[0].values?.name ?? '';
     throw fail(`the sparse initializer '${name}' is not supported; store it as a dense tensor`);
   }
   /** By the names in the file. */
   const values = new Map<string, Value>();
+  const find = (name: string): Value | undefined => values.get(name) ?? findAround(name);
   const define = (name: string, add: (name: string) => Value): Value => {
     if (values.has(name)) throw fail(`the name '${name}' is defined twice in graph '${proto.name}'`);
     const value = add(rename(name));
@@ -69,51 +84,59 @@ export function readIntoGraph(graph: Graph, model: Model, { input, rename, descr
         : define(original, (name) => graph.addValue(name, info === undefined ? {} : describe(info)));
     }),
   );
-  const label = (index: number) => `${proto.node[index].opType} node '${proto.node[index].name}'`;
   proto.node.forEach((source, index) => {
+    const label = `${source.opType} node '${source.name}'`;
     const inputs = source.input.map((name) => {
       if (name === '') return undefined;
-      const value = values.get(name);
-      if (value === undefined) throw fail(`${label(index)} reads '${name}', which nothing defines`);
+      const value = find(name);
+      if (value === undefined) throw fail(`${label} reads '${name}', which nothing defines`);
       return value;
     });
-    const captured = new Set<string>();
-    for (const { g, graphs } of source.attribute) {
-      for (const body of g === undefined ? graphs : [g, ...graphs]) collectFreeNames(body, captured);
-    }
-    const captures = [...captured].flatMap((name) => values.get(name) ?? []);
+    const name = source.name === '' ? `${source.opType}_${index}` : source.name;
+    const bodies = new Map(
+      source.attribute.flatMap(({ name: attribute, g, graphs }) => {
+        if (graphs.length > 0) throw fail(`${label} has a list of graphs, which no operator takes`);
+        return g === undefined
+          ? []
+          : [[attribute, readBody(graph, g, `${name}/${attribute}`, { fail, find })] as const];
+      }),
+    );
     graph.addNode(
       new Node({
-        name: source.name === '' ? `${source.opType}_${index}` : source.name,
+        name,
         op: source.opType,
         domain: source.domain === 'ai.onnx' ? '' : source.domain,
         inputs,
         outputs: outputs[index],
-        attributes: source.attribute,
-        captures,
+        attributes: source.attribute.filter(({ g }) => g === undefined),
+        bodies,
         source,
       }),
     );
   });
   return proto.output.map(({ name }) => {
-    const value = values.get(name);
+    const value = find(name);
     if (value === undefined) throw fail(`nothing computes the graph output '${name}'`);
     return value;
   });
 }
 
-/** Names that a subgraph, or one nested in it, uses without defining them. */
-function collectFreeNames(body: GraphProto, free: Set<string>): void {
-  const own = new Set<string>([...body.input, ...body.initializer].map(({ name }) => name));
-  for (const node of body.node) for (const name of node.output) own.add(name);
-  const used = new Set<string>(body.output.map(({ name }) => name));
-  for (const node of body.node) {
-    for (const name of node.input) used.add(name);
-    for (const { g, graphs } of node.attribute) {
-      for (const inner of g === undefined ? graphs : [g, ...graphs]) collectFreeNames(inner, used);
-    }
-  }
-  for (const name of used) if (name !== '' && !own.has(name)) free.add(name);
+/** The body of a node, whose values get other names where the graphs around it have the same. */
+function readBody(outer: Graph, proto: GraphProto, name: string, surroundings: Surroundings): Graph {
+  const body = new Graph(name, outer);
+  // Shapes are not taken over: they may change from one step of a loop to the next.
+  const describe = (info: ValueInfoProto) => {
+    const { dtype, type } = describeValue(body, info);
+    return { dtype, type };
+  };
+  const placement: Placement = {
+    input: (info) => body.addInput(body.uniqueName(info.name), describe(info)),
+    rename: (original) => body.uniqueName(original),
+    describe,
+  };
+  body.outputs.push(...read(body, proto, placement, surroundings));
+  body.sort();
+  return body;
 }
 
 /** No element count of an in-memory tensor goes beyond this. */

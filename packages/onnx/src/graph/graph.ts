@@ -8,19 +8,25 @@ import { Value, type ValueInfo } from './value.js';
 /**
  * A dataflow graph of ONNX operators. Nodes are kept in an order in which every value is computed before it is used;
  * names of values are unique. Values are found by name with {@link Graph.value}.
+ *
+ * The body of a node such as If or Scan is a graph inside another one: its nodes may use the values of that one.
  */
 export class Graph {
   name: string;
+  /** The graph that this one lies in, for the body of a node. */
+  readonly outer: Graph | undefined;
   readonly inputs: Value[] = [];
   readonly outputs: Value[] = [];
   nodes: Node[] = [];
   readonly #values = new Map<string, Value>();
   #initializers = new Set<Value>();
-  readonly #nameCounts = new Map<string, number>();
-  #unknowns = 0;
+  /** Of all graphs that lie in one another: what a name means must not depend on the place. */
+  readonly #names: Names;
 
-  constructor(name = 'graph') {
+  constructor(name = 'graph', outer?: Graph) {
     this.name = name;
+    this.outer = outer;
+    this.#names = outer === undefined ? { used: new Set(), counts: new Map(), unknowns: 0 } : outer.#names;
   }
 
   /** The constants of the graph: values with a `tensor`. */
@@ -28,9 +34,14 @@ export class Graph {
     return [...this.#initializers];
   }
 
-  /** The value of that name, if there is one. */
+  /** The value of that name, if there is one here (not in a graph around or inside). */
   value(name: string): Value | undefined {
     return this.#values.get(name);
+  }
+
+  /** Whether a value belongs to this graph, not to one around it. */
+  owns(value: Value): boolean {
+    return this.#values.get(value.name) === value;
   }
 
   /** As {@link value}, but a missing name is an error. */
@@ -42,27 +53,28 @@ export class Graph {
 
   /** A name not used by any value: `hint` itself when it is free, else with a number behind. */
   uniqueName(hint: string): string {
-    if (!this.#values.has(hint)) return hint;
-    let count = this.#nameCounts.get(hint) ?? 0;
+    const { used, counts } = this.#names;
+    if (!used.has(hint)) return hint;
+    let count = counts.get(hint) ?? 0;
     let name;
     do name = `${hint}_${++count}`;
-    while (this.#values.has(name));
-    this.#nameCounts.set(hint, count);
+    while (used.has(name));
+    counts.set(hint, count);
     return name;
   }
 
   /** A dimension nothing is known about, except that it is at least `least` (1 unless told: it is a size). */
   unknownDim(least = 1): Dim {
-    return unknown(this.#unknowns++, least);
+    return unknown(this.#names.unknowns++, least);
   }
 
   /** Registers a value under exactly this name. */
   addValue(name: string, info: ValueInfo & { tensor?: Tensor; type?: TypeProto | undefined } = {}): Value {
-    if (this.#values.has(name)) {
+    if (this.#names.used.has(name)) {
       throw new OnnxError('invalid-model', `the name '${name}' is defined twice in graph '${this.name}'`);
     }
     const value = new Value(name, info);
-    this.#values.set(name, value);
+    this.#enter(value);
     if (value.tensor !== undefined) this.#initializers.add(value);
     return value;
   }
@@ -86,19 +98,16 @@ export class Graph {
   /**
    * Gives a value another name.
    *
-   * @throws {OnnxError} `invalid-argument` when the name is taken or a subgraph refers to the old one.
+   * @throws {OnnxError} `invalid-argument` when the name is taken.
    */
   rename(value: Value, name: string): void {
     if (value.name === name) return;
-    if (this.#values.has(name)) {
+    if (this.#names.used.has(name)) {
       throw new OnnxError('invalid-argument', `cannot rename '${value.name}' to '${name}': that name is taken`);
     }
-    if (this.nodes.some(({ captures }) => captures.includes(value))) {
-      throw new OnnxError('invalid-argument', `cannot rename '${value.name}': a subgraph uses it by name`);
-    }
-    this.#values.delete(value.name);
+    this.#forget(value);
     value.name = name;
-    this.#values.set(name, value);
+    this.#enter(value);
   }
 
   /** Turns an initializer into a graph input of the same name: this is how a weight becomes a parameter that is fed. */
@@ -116,7 +125,10 @@ export class Graph {
     const swap = (values: (Value | undefined)[]) => {
       for (let i = 0; i < values.length; i++) if (values[i] === from) values[i] = to;
     };
-    for (const node of this.nodes) swap(node.inputs);
+    for (const node of this.nodes) {
+      swap(node.inputs);
+      for (const body of node.bodies.values()) body.replaceUses(from, to);
+    }
     swap(this.outputs);
   }
 
@@ -137,22 +149,24 @@ export class Graph {
   /** Removes every node and initializer that no graph output (or value in `keep`) depends on. Inputs stay. */
   removeDead(keep: Iterable<Value> = []): void {
     const live = new Set<Value>();
+    const own = new Set(this.nodes);
     const liveNodes = new Set<Node>();
     const pending = [...this.outputs, ...keep];
     for (let value = pending.pop(); value !== undefined; value = pending.pop()) {
       if (live.has(value)) continue;
       live.add(value);
       const node = value.producer;
-      if (node === undefined || liveNodes.has(node)) continue;
+      if (node === undefined || liveNodes.has(node) || !own.has(node)) continue;
       liveNodes.add(node);
+      for (const body of node.bodies.values()) body.removeDead();
       for (const input of [...node.inputs, ...node.captures]) if (input !== undefined) pending.push(input);
     }
     for (const node of this.nodes) {
       if (liveNodes.has(node)) continue;
-      for (const output of node.outputs) if (output !== undefined) this.#values.delete(output.name);
+      for (const output of node.outputs) if (output !== undefined) this.#forget(output);
     }
     this.nodes = this.nodes.filter((node) => liveNodes.has(node));
-    for (const value of this.#initializers) if (!live.has(value)) this.#values.delete(value.name);
+    for (const value of this.#initializers) if (!live.has(value)) this.#forget(value);
     this.#initializers = new Set([...this.#initializers].filter((value) => live.has(value)));
   }
 
@@ -162,12 +176,13 @@ export class Graph {
    * @throws {OnnxError} `invalid-model` when nodes depend on each other in a circle.
    */
   sort(): void {
+    const own = new Set(this.nodes);
     const waiting = new Map<Node, number>();
     const users = new Map<Node, Node[]>();
     for (const node of this.nodes) {
       const producers = new Set<Node>();
       for (const input of [...node.inputs, ...node.captures]) {
-        if (input?.producer !== undefined) producers.add(input.producer);
+        if (input?.producer !== undefined && own.has(input.producer)) producers.add(input.producer);
       }
       waiting.set(node, producers.size);
       for (const producer of producers) {
@@ -189,17 +204,35 @@ export class Graph {
       const stuck = this.nodes.filter((node) => (waiting.get(node) ?? 0) > 0).map(({ label }) => label);
       throw new OnnxError('invalid-model', `graph '${this.name}' has a cycle through ${stuck.slice(0, 5).join(', ')}`);
     }
-    if (!this.#isSorted()) this.nodes = sorted;
+    if (!this.#isSorted(own)) this.nodes = sorted;
   }
 
-  #isSorted(): boolean {
+  #isSorted(own: ReadonlySet<Node>): boolean {
     const done = new Set<Node>();
     for (const node of this.nodes) {
       for (const input of [...node.inputs, ...node.captures]) {
-        if (input?.producer !== undefined && !done.has(input.producer)) return false;
+        if (input?.producer !== undefined && own.has(input.producer) && !done.has(input.producer)) return false;
       }
       done.add(node);
     }
     return true;
   }
+
+  #enter(value: Value): void {
+    this.#values.set(value.name, value);
+    this.#names.used.add(value.name);
+  }
+
+  #forget({ name }: Value): void {
+    this.#values.delete(name);
+    this.#names.used.delete(name);
+  }
+}
+
+/** What graphs that lie in one another share. */
+interface Names {
+  readonly used: Set<string>;
+  /** The number last put behind a name. */
+  readonly counts: Map<string, number>;
+  unknowns: number;
 }

@@ -1,6 +1,9 @@
 import type { AttributeProto, NodeProto } from 'onnx-buf';
 import { Attributes } from './attribute.js';
+import type { Graph } from './graph.js';
 import type { Value } from './value.js';
+
+const NOTHING: readonly Value[] = [];
 
 /** One operator application. Optional inputs and outputs that are left out are undefined. */
 export class Node {
@@ -11,8 +14,8 @@ export class Node {
   readonly inputs: (Value | undefined)[];
   readonly outputs: (Value | undefined)[];
   readonly attributes: Attributes;
-  /** Values of this graph that subgraphs in the attributes (bodies of If, Loop, Scan) use by name. */
-  readonly captures: readonly Value[];
+  /** The subgraphs of If, Loop and Scan, by the names of their attributes. */
+  readonly bodies: Map<string, Graph>;
   /** The message it was read from, for its documentation and metadata. */
   readonly source: NodeProto | undefined;
 
@@ -23,7 +26,7 @@ export class Node {
     inputs: readonly (Value | undefined)[];
     outputs: readonly (Value | undefined)[];
     attributes?: Iterable<AttributeProto>;
-    captures?: readonly Value[];
+    bodies?: ReadonlyMap<string, Graph>;
     source?: NodeProto;
   }) {
     this.name = options.name;
@@ -32,9 +35,26 @@ export class Node {
     this.inputs = [...options.inputs];
     this.outputs = [...options.outputs];
     this.attributes = new Attributes(() => this.label, options.attributes);
-    this.captures = options.captures ?? [];
+    this.bodies = new Map(options.bodies);
     this.source = options.source;
     for (const output of this.outputs) if (output !== undefined) output.producer = this;
+  }
+
+  /** Values of the graph of this node, or of one around it, that its bodies use. */
+  get captures(): readonly Value[] {
+    if (this.bodies.size === 0) return NOTHING;
+    const captures = new Set<Value>();
+    for (const body of this.bodies.values()) {
+      const use = (value: Value | undefined) => {
+        if (value !== undefined && !body.owns(value)) captures.add(value);
+      };
+      body.outputs.forEach(use);
+      for (const { inputs, captures: inner } of body.nodes) {
+        inputs.forEach(use);
+        inner.forEach(use);
+      }
+    }
+    return [...captures];
   }
 
   /** The operator with its domain, the key of operator tables: `Conv`, `com.microsoft::FusedConv`. */

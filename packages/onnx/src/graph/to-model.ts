@@ -1,5 +1,7 @@
 import { create } from '@bufbuild/protobuf';
 import {
+  AttributeProto_AttributeType,
+  AttributeProtoSchema,
   GraphProtoSchema,
   ModelProtoSchema,
   NodeProtoSchema,
@@ -9,6 +11,7 @@ import {
   TypeProto_TensorSchema,
   TypeProtoSchema,
   ValueInfoProtoSchema,
+  type AttributeProto,
   type GraphProto,
   type ModelProto,
   type NodeProto,
@@ -40,10 +43,14 @@ export function modelFromGraph(graph: Graph, domains: ReadonlyMap<string, number
 
 /** The protobuf form of a graph. Types of inner values are left out: every runtime infers them. */
 export function graphToProto(graph: Graph): GraphProto {
+  return Object.assign(contents(graph), { output: graph.outputs.map(valueInfo) });
+}
+
+/** All but the outputs. */
+function contents(graph: Graph): GraphProto {
   return create(GraphProtoSchema, {
     name: graph.name,
     input: graph.inputs.map(valueInfo),
-    output: graph.outputs.map(valueInfo),
     initializer: graph.initializers.flatMap(({ name, tensor }) => tensor?.toProto(name) ?? []),
     node: withUniqueNames(graph.nodes.map(nodeToProto)),
   });
@@ -71,11 +78,26 @@ function nodeToProto(node: Node): NodeProto {
     domain: node.domain,
     input: node.inputs.map((input) => input?.name ?? ''),
     output: node.outputs.map((output) => output?.name ?? ''),
-    attribute: node.attributes.protos(),
+    attribute: [...node.attributes.protos(), ...[...node.bodies].map(([name, body]) => bodyToProto(name, body))],
   });
 }
 
-function valueInfo({ name, dtype, shape, type }: Value): ValueInfoProto {
+/** The shapes of what a body returns are left out, and its types where nothing is known: every runtime infers them. */
+function bodyToProto(name: string, body: Graph): AttributeProto {
+  const returned = ({ name: output, dtype, type }: Value) =>
+    dtype === undefined && type === undefined
+      ? create(ValueInfoProtoSchema, { name: output })
+      : valueInfo({ name: output, dtype, type });
+  const g = Object.assign(contents(body), { output: body.outputs.map(returned) });
+  return create(AttributeProtoSchema, { name, type: AttributeProto_AttributeType.GRAPH, g });
+}
+
+function valueInfo({
+  name,
+  dtype,
+  shape,
+  type,
+}: Pick<Value, 'name' | 'dtype' | 'type'> & { shape?: Value['shape'] }): ValueInfoProto {
   if (type !== undefined) return create(ValueInfoProtoSchema, { name, type });
   if (dtype === undefined) {
     throw new OnnxError(

@@ -263,8 +263,12 @@ describe('If', () => {
     expect(actual).toEqual(expected);
   });
 
-  test('on data is refused by name', () => {
-    expect(checkModel(parseModel(choosing(undefined))).problems[0].what).toContain("If node 'If_node': its condition");
+  test('on data stays', async () => {
+    const bytes = choosing(undefined);
+    expect(importGraph(parseModel(bytes)).nodes.map((each) => each.op)).toContain('If');
+    expect(checkModel(parseModel(bytes)).problems).toEqual([]);
+    const { actual, expected } = await bothResults(bytes);
+    expect(actual).toEqual(expected);
   });
 });
 

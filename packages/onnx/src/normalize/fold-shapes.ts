@@ -24,6 +24,7 @@ export function foldShapes(graph: Graph): void {
       if (input?.producer !== undefined) node.inputs[i] = fold(input) ?? input;
     });
     if (node.key === 'Reshape') foldReshape(e, node);
+    for (const body of node.bodies.values()) foldShapes(body);
   }
 }
 

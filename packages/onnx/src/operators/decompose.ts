@@ -11,6 +11,7 @@ import type { DefinitionContext, OperatorTable } from './operator.js';
  * values keep their names.
  */
 export function decomposeNodes(graph: Graph, operators: OperatorTable): void {
+  for (const { bodies } of graph.nodes) for (const body of bodies.values()) decomposeNodes(body, operators);
   if (!graph.nodes.some(({ key }) => operators.get(key)?.decompose !== undefined)) return;
   const e = new Emitter(graph, (node) => {
     inferNode(graph, node, operators);

@@ -61,7 +61,7 @@ import { GRU } from './recurrent/gru.js';
 import { HardSigmoid } from './hard-sigmoid.js';
 import { HardSwish } from './hard-swish.js';
 import { Identity } from './identity.js';
-import { If } from './if.js';
+import { If } from './control-flow/if.js';
 import { InstanceNormalization } from './instance-normalization.js';
 import { IsInf } from './is-inf.js';
 import { IsNaN } from './is-nan.js';
@@ -71,6 +71,7 @@ import { Less } from './less.js';
 import { LessOrEqual } from './less-or-equal.js';
 import { Log } from './log.js';
 import { LogSoftmax } from './log-softmax.js';
+import { Loop } from './control-flow/loop.js';
 import { LpNormalization } from './lp-normalization.js';
 import { LpPool } from './lp-pool.js';
 import { LRN } from './lrn.js';
@@ -121,6 +122,7 @@ import { RMSNormalization } from './rms-normalization.js';
 import { RNN } from './recurrent/rnn.js';
 import { RotaryEmbedding } from './rotary-embedding.js';
 import { Round } from './round.js';
+import { Scan } from './control-flow/scan.js';
 import { Scatter } from './scatter.js';
 import { ScatterElements } from './scatter-elements.js';
 import { ScatterND } from './scatter-nd.js';
@@ -230,6 +232,7 @@ const OPERATORS: readonly Operator[] = [
   LessOrEqual,
   Log,
   LogSoftmax,
+  Loop,
   LpNormalization,
   LpPool,
   LRN,
@@ -279,6 +282,7 @@ const OPERATORS: readonly Operator[] = [
   RNN,
   RotaryEmbedding,
   Round,
+  Scan,
   Scatter,
   ScatterElements,
   ScatterND,

@@ -1,5 +1,5 @@
-import type { GraphProto } from 'onnx-buf';
 import type { Emitter } from '../graph/emitter.js';
+import type { Graph } from '../graph/graph.js';
 import type { Node } from '../graph/node.js';
 import type { Contents, Value, ValueInfo } from '../graph/value.js';
 import type { DType } from '../model/dtype.js';
@@ -22,6 +22,8 @@ export interface Operator {
   /** Shapes, dtypes and, for small integer tensors, contents of the outputs. */
   infer(ctx: InferContext): readonly ValueInfo[];
   readonly gradient: Gradient;
+  /** Where the gradient is 'none': why it is missing, and what to do, for the report of what stands in the way. */
+  readonly obstacle?: { readonly what: string; readonly hint: string };
   /**
    * Brings a node of another accepted opset to the opset-18 form: by changing it in place, or by writing it out as
    * other nodes and returning one value an output. Runs before the node's own shape rule.
@@ -39,7 +41,8 @@ export type OperatorTable = ReadonlyMap<string, Operator>;
 
 /**
  * How cotangents (the gradients of the loss) pass from outputs to inputs.
- * - a function: returns one cotangent an input, of exactly the input's shape and dtype, or undefined where none flows;
+ * - a function: returns one cotangent an input, of exactly the input's shape and dtype, or undefined where none flows.
+ *   Those of the values that its bodies use (`node.captures`) follow in their order;
  * - 'zero': the derivative is zero wherever it exists (Floor, Sign);
  * - 'none': there is no derivative. For integer and bool outputs nothing flows and nothing is said; a float output
  *   between parameters and loss is reported before differentiation starts.
@@ -86,6 +89,17 @@ export interface GradientContext {
   constant(index: number): Tensor | undefined;
   /** Whether anybody wants the gradient of this input; skip the work otherwise. */
   needs(index: number): boolean;
+  /** The values used by bodies of the node whose gradient is wanted. */
+  readonly captures: readonly Value[];
+  /**
+   * Takes cotangents of values that nodes in the graph of `inner` compute back to `wanted` values, through all nodes
+   * that are there by now, and writes the nodes of the backward pass with `inner`.
+   */
+  backward(
+    inner: Emitter,
+    ends: readonly (readonly [Value, Value])[],
+    wanted: readonly Value[],
+  ): ReadonlyMap<Value, Value>;
   /** The cotangent of output `index`; zeros when the loss does not depend on that output. */
   grad(index?: number): Value;
   /** Whether the loss depends on output `index` at all. */
@@ -114,8 +128,10 @@ export interface UpgradeContext {
   readonly opset: number;
   /** Adds constants and nodes ahead of the node. */
   readonly e: Emitter;
-  /** Writes out the nodes of a subgraph without inputs; returns what it outputs. */
-  inline(body: GraphProto): readonly Value[];
+  /** Writes out the nodes of a body of the node, applied to `inputs`; returns what it outputs. */
+  inline(body: Graph, inputs: readonly Value[]): readonly Value[];
+  /** Brings a body that stays to the target opset and infers it, its inputs being as said. */
+  upgradeBody(body: Graph, inputs: readonly ValueInfo[]): void;
   /** Whether a node of the model or its outputs use a value. */
   isUsed(value: Value): boolean;
   /** Refuses the node. */

@@ -1,11 +1,10 @@
-import type { GraphProto } from 'onnx-buf';
 import { OnnxError } from '../error.js';
 import { Emitter } from '../graph/emitter.js';
 import type { Graph } from '../graph/graph.js';
-import { inlinedNodes } from '../graph/inline.js';
+import { copiedNodes, type Substitution } from '../graph/copy.js';
 import type { Node } from '../graph/node.js';
 import type { Value } from '../graph/value.js';
-import { inferNode, inferShapes } from '../shape/infer.js';
+import { appendNodes, inferNode } from '../shape/infer.js';
 import { standIn } from './decompose.js';
 import type { OperatorTable, UpgradeContext } from './operator.js';
 
@@ -13,7 +12,7 @@ import type { OperatorTable, UpgradeContext } from './operator.js';
  * Brings every node of a graph from the model's opset to the target opset and infers all shapes, node by node: what a
  * node of an older opset means can depend on the shapes of its inputs.
  *
- * @throws {OnnxError} as `inferShapes`; `unsupported-operator` for a form that the target opset cannot express
+ * @throws {OnnxError} as `appendNodes`; `unsupported-operator` for a form that the target opset cannot express
  */
 export function upgradeNodes(graph: Graph, opset: number, operators: OperatorTable): void {
   const e = new Emitter(graph, (node) => {
@@ -22,24 +21,42 @@ export function upgradeNodes(graph: Graph, opset: number, operators: OperatorTab
   const used = new Set<Value | undefined>(graph.outputs);
   for (const { inputs, captures } of graph.nodes) for (const value of [...inputs, ...captures]) used.add(value);
   const isUsed = (value: Value) => used.has(value);
+  /** The constants of bodies, which stand once however often the bodies are written out. */
+  const constants = new Map<Graph, ReadonlyMap<Value, Value>>();
+  const inline = (node: Node, body: Graph, inputs: readonly Value[]): readonly Value[] => {
+    const values: Substitution = new Map(constants.get(body));
+    body.inputs.forEach((input, i) => values.set(input, inputs[i]));
+    const nodes = copiedNodes(body, graph, values, node.name);
+    constants.set(body, new Map(body.initializers.map((value) => [value, values.get(value) ?? value])));
+    const outputs = body.outputs.map((value) => values.get(value) ?? value);
+    for (const output of outputs) used.add(output);
+    for (const { inputs, captures } of nodes) for (const value of [...inputs, ...captures]) used.add(value);
+    appendNodes(graph, nodes, operators, rewrite);
+    return outputs;
+  };
   const rewrite = (node: Node): boolean => {
     const upgrade = operators.get(node.key)?.upgrade;
-    const inline = (body: GraphProto) => {
-      const { nodes, outputs } = inlinedNodes(graph, body, node.name);
-      for (const inner of nodes) {
-        if (operators.has(inner.key) && rewrite(inner)) continue;
-        graph.addNode(inner);
-        inferNode(graph, inner, operators);
-      }
-      return outputs;
+    if (upgrade === undefined) return false;
+    const context: UpgradeContext = {
+      node,
+      opset,
+      e,
+      inline: (body, inputs) => inline(node, body, inputs),
+      upgradeBody: (body, inputs) => {
+        body.inputs.forEach((input, i) => Object.assign(input, inputs[i]));
+        upgradeNodes(body, opset, operators);
+      },
+      isUsed,
+      fail: (what: string) => refuse(node, what),
     };
-    const context = { node, opset, e, inline, isUsed, fail: (what: string) => refuse(node, what) };
-    const results = upgrade && e.named(node.name, () => upgrade(context));
+    const results = e.named(node.name, () => upgrade(context));
     if (results === undefined) return false;
     standIn(e, node, results);
     return true;
   };
-  inferShapes(graph, operators, rewrite);
+  const nodes = graph.nodes;
+  graph.nodes = [];
+  appendNodes(graph, nodes, operators, rewrite);
 }
 
 function refuse(node: Node, what: string): never {

@@ -9,21 +9,31 @@ import { broadcastShapes, differentShapes, normalizeAxis, printShape, type Shape
 /**
  * Fills in dtype, shape and contents of every value of a graph, walking the nodes in order.
  *
+ * @throws {OnnxError} as {@link appendNodes}
+ */
+export function inferShapes(graph: Graph, operators: OperatorTable): void {
+  const nodes = graph.nodes;
+  graph.nodes = [];
+  appendNodes(graph, nodes, operators);
+}
+
+/**
+ * Appends nodes to a graph, in order, and fills in dtype, shape and contents of everything they compute.
+ *
  * @param rewrite sees every node before its shapes are inferred and may append nodes to the graph, which come ahead of
  * it; true when these replace it
  * @throws {OnnxError} `unsupported-operator` listing every node whose operator is not in the table (all at once);
  * `unknown-shape` or `invalid-node` naming the node whose shape rule failed.
  */
-export function inferShapes(
+export function appendNodes(
   graph: Graph,
+  nodes: readonly Node[],
   operators: OperatorTable,
   rewrite: (node: Node) => boolean = () => false,
 ): void {
   const unsupported: Problem[] = [];
   /** Outputs of unsupported nodes and what depends on them: nothing can be said about these. */
   const dark = new Set<Value>();
-  const nodes = graph.nodes;
-  graph.nodes = [];
   for (const node of nodes) {
     const isUnsupported = !operators.has(node.key);
     if (isUnsupported) unsupported.push(unsupportedOperator(node));

@@ -30,13 +30,21 @@ export function setTrainingMode(
   frozen: ReadonlySet<Node> = new Set(),
 ): readonly RunningStatistic[] {
   const statistics = new Map<Value, RunningStatistic>();
+  setDropouts(graph, e, training);
   for (const node of graph.nodes) {
-    if (node.key === 'Dropout') setDropout(node, e, training);
-    if (node.key === 'BatchNormalization' && training && !frozen.has(node))
+    if (node.key === 'BatchNormalization' && training && !frozen.has(node)) {
       setBatchNormalization(graph, node, statistics);
+    }
   }
   if (training) decomposeNodes(graph, operators);
   return [...statistics.values()];
+}
+
+function setDropouts(graph: Graph, e: Emitter, training: boolean): void {
+  for (const node of graph.nodes) {
+    if (node.key === 'Dropout') setDropout(node, e, training);
+    for (const body of node.bodies.values()) setDropouts(body, e, training);
+  }
 }
 
 function setDropout(node: Node, e: Emitter, training: boolean): void {
