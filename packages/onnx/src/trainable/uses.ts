@@ -99,7 +99,7 @@ export class Uses {
     for (let next = pending.pop(); next !== undefined; next = pending.pop()) {
       const { value, path } = next;
       for (const node of this.#consumers.get(value) ?? []) {
-        if (node.captures.includes(value)) yield { node, index: 0, path, role: IN_SUBGRAPH };
+        for (const inside of usesInBodies(node, value)) yield this.#useInBody(from, inside);
         for (const [index, input] of node.inputs.entries()) {
           if (input !== value) continue;
           const role = roleOf(node, index);
@@ -119,6 +119,14 @@ export class Uses {
         }
       }
     }
+  }
+
+  /** Where what surrounds a use is not known: what is added or multiplied in a body is learned unless it is a table. */
+  #useInBody(value: Value, { node, index }: Pick<Use, 'node' | 'index'>): Use {
+    const role = roleOf(node, index);
+    const kind = role.kind === 'operand' ? this.#tableKind(value) : undefined;
+    if (kind !== undefined) return { node, index, path: 'computed', role: { kind: 'aside', what: kind } };
+    return { node, index, path: 'computed', role: role.kind === 'operand' ? { ...role, kind: 'weight' } : role };
   }
 
   #constantResults({ outputs }: Node): readonly Value[] {
@@ -236,7 +244,16 @@ interface Use {
 const PASSES: ReadonlySet<RoleKind> = new Set(['data', 'factor', 'lookup', 'operand']);
 
 const NO_GRADIENT: Role = { kind: 'aside', what: 'no gradient passes its use' };
-const IN_SUBGRAPH: Role = { kind: 'aside', what: 'used inside a subgraph' };
+
+/** The nodes in the bodies of a node that use a value, and as which of their inputs. */
+function* usesInBodies({ bodies }: Node, value: Value): Generator<Pick<Use, 'node' | 'index'>> {
+  for (const { nodes } of bodies.values()) {
+    for (const node of nodes) {
+      for (const [index, input] of node.inputs.entries()) if (input === value) yield { node, index };
+      yield* usesInBodies(node, value);
+    }
+  }
+}
 
 /** Whether a node has learned weights by the places they are in. */
 function isLayer(node: Node, weights: ReadonlySet<Value>): boolean {

@@ -342,7 +342,7 @@ const whileLoop = (write: (inner: Emitter, state: Value) => Value): Pick<Example
       const sum = inner.node('ReduceSum', [state], { keepdims: 0 });
       return [inner.less(sum, inner.scalar(100, 'float64')), write(inner, state)];
     });
-    const start = e.mul(x, e.constant(matrix(1, 2), 'w'));
+    const start = e.matMul(x, e.constant(matrix(1, 2, 2), 'w'));
     return e.control('Loop', [e.scalar(50, 'int64'), e.scalar(1, 'bool'), start], { body: step }, {}, 1);
   },
 });
@@ -380,7 +380,7 @@ describe('a loop that ends when the data say so', () => {
           going,
           inner.concat([state, x], 0),
         ]);
-        const start = e.mul(x, e.constant(matrix(1, 2), 'w'));
+        const start = e.matMul(x, e.constant(matrix(1, 2, 2), 'w'));
         return e.control('Loop', [e.scalar(100_000, 'int64'), e.scalar(1, 'bool'), start], { body: step }, {}, 1);
       },
     });
