@@ -8,31 +8,44 @@ import { reduce, type LossOptions, type Target } from './loss.js';
 import type { FloatOutput } from './model-output.js';
 
 export interface ClassificationOptions extends LossOptions {
+  /**
+   * The axis of the output that holds the classes; default 1, as in PyTorch. Language models mostly give
+   * [batch, position, class]: that is 2, or −1.
+   */
+  readonly classAxis?: number;
   /** Labels with this value are left out of loss and mean, e.g. padding. */
   readonly ignoreIndex?: number;
   /** Weight of each class; the mean is over the weights of the labels, as in PyTorch. */
   readonly classWeights?: readonly number[];
 }
 
-/** Checks that an output has shape [batch, classes, …] and returns the number of classes. */
+/** Which axis of an output holds the classes, and how many there are. */
+export interface Classes {
+  readonly axis: number;
+  readonly count: number;
+}
+
+/** Checks that an output has an axis of classes, of known length. */
 export function requireClasses(
   loss: string,
   { value, shape }: FloatOutput,
-  weights: readonly number[] | undefined,
-): number {
-  const classes = shape.length < 2 ? undefined : shape[1];
+  { classWeights, classAxis = 1 }: ClassificationOptions,
+): Classes {
+  const axis = classAxis < 0 ? classAxis + shape.length : classAxis;
+  const count = shape.length < 2 ? undefined : shape[axis];
   const fail = (problem: string): never => {
     throw new OnnxError('invalid-argument', `${loss}: ${problem}`);
   };
-  if (classes === undefined || !isStatic(classes)) {
+  if (count === undefined || !isStatic(count)) {
+    const wanted = classAxis === 1 ? '[batch, classes, …]' : `with classes on axis ${classAxis}`;
     return fail(
-      `the output '${value.name}' must have shape [batch, classes, …] with a known number of classes, it has [${shape.map(String).join(', ')}]`,
+      `the output '${value.name}' must have shape ${wanted} with a known number of classes, it has [${shape.map(String).join(', ')}]`,
     );
   }
-  if (weights !== undefined && weights.length !== classes) {
-    return fail(`classWeights has ${weights.length} entries, the output '${value.name}' has ${classes} classes`);
+  if (classWeights !== undefined && classWeights.length !== count) {
+    return fail(`classWeights has ${classWeights.length} entries, the output '${value.name}' has ${count} classes`);
   }
-  return classes;
+  return { axis, count };
 }
 
 /**
@@ -43,25 +56,27 @@ export function labelLoss(
   e: Emitter,
   graph: Graph,
   logProbabilities: FloatOutput,
-  classes: number,
+  classes: Classes,
   options: ClassificationOptions & { readonly labelSmoothing?: number },
 ): { loss: Value; targets: Target[] } {
   const { ignoreIndex, classWeights, labelSmoothing = 0, reduction = 'mean' } = options;
+  const { axis, count } = classes;
   const { value, shape, dtype } = logProbabilities;
   const labels = graph.addInput(graph.uniqueName(options.target ?? 'labels'), {
     dtype: 'int64',
-    shape: [shape[0], ...shape.slice(2)],
+    shape: shape.filter((_, i) => i !== axis),
   });
-  const indices = BigInt64Array.from({ length: classes }, (_, i) => BigInt(i));
+  const indices = BigInt64Array.from({ length: count }, (_, i) => BigInt(i));
   // [classes, 1, …] against labels of [batch, 1, d₁, …]: true where the class is the label.
   const everyClass = e.constant(Tensor.of('int64', perClassShape(classes, shape.length), indices), 'classes');
-  const isLabel = e.cast(e.equal(e.unsqueeze(labels, [1]), everyClass), dtype);
-  const weights = classWeights === undefined ? undefined : classWeightTensor(e, classWeights, logProbabilities);
+  const isLabel = e.cast(e.equal(e.unsqueeze(labels, [axis]), everyClass), dtype);
+  const weights =
+    classWeights === undefined ? undefined : classWeightTensor(e, classWeights, logProbabilities, classes);
 
-  const target = smoothed(e, isLabel, labelSmoothing, classes);
+  const target = smoothed(e, isLabel, labelSmoothing, count);
   const weighted = weights === undefined ? target : e.mul(target, weights);
-  let losses = e.neg(e.reduceSum(e.mul(value, weighted), [1]));
-  let counts = weights === undefined ? undefined : e.reduceSum(e.mul(isLabel, weights), [1]);
+  let losses = e.neg(e.reduceSum(e.mul(value, weighted), [axis]));
+  let counts = weights === undefined ? undefined : e.reduceSum(e.mul(isLabel, weights), [axis]);
   if (ignoreIndex !== undefined) {
     const ignored = e.equal(labels, e.constant(Tensor.scalar('int64', ignoreIndex), 'ignore_index'));
     const kept = e.cast(e.not(ignored), dtype);
@@ -72,7 +87,7 @@ export function labelLoss(
     reduction === 'mean' && counts !== undefined
       ? e.div(e.reduceSum(losses), e.reduceSum(counts))
       : reduce(e, losses, reduction);
-  return { loss, targets: [{ input: labels, classes, ...(ignoreIndex !== undefined && { ignoreIndex }) }] };
+  return { loss, targets: [{ input: labels, classes: count, ...(ignoreIndex !== undefined && { ignoreIndex }) }] };
 }
 
 /** t(1 − ε) + ε/classes (Szegedy et al. 2016, §7). */
@@ -82,11 +97,16 @@ export function smoothed(e: Emitter, target: Value, epsilon: number, classes: nu
 }
 
 /** Class weights of shape [classes, 1, …], to broadcast over an output of shape [batch, classes, …]. */
-export function classWeightTensor(e: Emitter, weights: readonly number[], { shape, dtype }: FloatOutput): Value {
+export function classWeightTensor(
+  e: Emitter,
+  weights: readonly number[],
+  { shape, dtype }: FloatOutput,
+  classes: Classes,
+): Value {
   const data = dtype === 'float64' ? Float64Array.from(weights) : Float32Array.from(weights);
-  return e.constant(Tensor.of(dtype, perClassShape(weights.length, shape.length), data), 'class_weights');
+  return e.constant(Tensor.of(dtype, perClassShape(classes, shape.length), data), 'class_weights');
 }
 
-function perClassShape(classes: number, rank: number): number[] {
-  return [classes, ...new Array<number>(rank - 2).fill(1)];
+function perClassShape({ axis, count }: Classes, rank: number): number[] {
+  return [count, ...new Array<number>(rank - 1 - axis).fill(1)];
 }

@@ -19,7 +19,7 @@ export interface CrossEntropyOptions extends ClassificationOptions {
 /**
  * Softmax cross-entropy, as torch.nn.CrossEntropyLoss.
  *
- * The output holds logits of shape [batch, classes, d₁, …]. The target, named `labels` by default, is int64 of shape
+ * The output holds logits of shape [batch, classes, d₁, …], or with the classes on `classAxis`. The target, named `labels` by default, is int64 of shape
  * [batch, d₁, …] with values in [0, classes); with `softTargets` it is named `target`, holds probabilities and has the
  * output's shape.
  */
@@ -35,16 +35,19 @@ export function crossEntropy(options: CrossEntropyOptions = {}): Loss {
     name,
     attach(e, graph) {
       const logits = floatOutput(graph, name, options.output);
-      const classes = requireClasses(name, logits, classWeights);
-      const value = e.node('LogSoftmax', [logits.value], { axis: 1 });
+      const classes = requireClasses(name, logits, options);
+      const { axis, count } = classes;
+      const value = e.node('LogSoftmax', [logits.value], { axis });
       if (!softTargets) return labelLoss(e, graph, { ...logits, value }, classes, options);
 
       const { dtype, shape } = logits;
       const target = graph.addInput(graph.uniqueName(options.target ?? 'target'), { dtype, shape });
-      const distribution = smoothed(e, target, labelSmoothing, classes);
+      const distribution = smoothed(e, target, labelSmoothing, count);
       const weighted =
-        classWeights === undefined ? distribution : e.mul(distribution, classWeightTensor(e, classWeights, logits));
-      const losses = e.neg(e.reduceSum(e.mul(value, weighted), [1]));
+        classWeights === undefined
+          ? distribution
+          : e.mul(distribution, classWeightTensor(e, classWeights, logits, classes));
+      const losses = e.neg(e.reduceSum(e.mul(value, weighted), [axis]));
       return { loss: reduce(e, losses, options.reduction), targets: [{ input: target }] };
     },
   };

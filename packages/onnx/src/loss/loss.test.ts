@@ -26,6 +26,8 @@ interface Case {
   readonly x: readonly number[];
   readonly target: readonly number[];
   readonly labels?: readonly number[];
+  /** Where the classes are not on axis 1. */
+  readonly labelShape?: readonly number[];
   readonly definition: Definition;
 }
 
@@ -133,6 +135,24 @@ const cases: Case[] = [
     definition: (x, t) =>
       -sum([0, 1, 2, 3].map((i) => logSoftmax([0, 1, 2].map((c) => x[6 * (i >> 1) + 2 * c + (i & 1)]))[t[i]])) / 4,
   },
+  ...[2, -1].map((classAxis) => ({
+    name: `crossEntropy of classes on axis ${classAxis}`,
+    loss: crossEntropy({ classAxis, classWeights, ignoreIndex: 1, labelSmoothing: 0.2 }),
+    shape: [2, 2, 3],
+    x: logits,
+    target: labels,
+    labels,
+    labelShape: [2, 2],
+    definition: classification(0.2, classWeights, 1),
+  })),
+  {
+    name: 'crossEntropy with soft targets on the last axis',
+    loss: crossEntropy({ softTargets: true, classAxis: -1 }),
+    shape: [2, 2, 3],
+    x: logits,
+    target: distribution,
+    definition: (x, t) => -sum(rows(x, 3).map((row, i) => sum(logSoftmax(row).map((lp, c) => lp * t[3 * i + c])))) / 4,
+  },
   {
     ...flat,
     name: 'nll',
@@ -188,7 +208,7 @@ const cases: Case[] = [
 ];
 
 /** Runs a loss and its gradient with respect to the output in ONNX Runtime. */
-async function run({ loss, shape, x, target, labels: isLabels }: Omit<Case, 'name' | 'definition'>) {
+async function run({ loss, shape, x, target, labels: isLabels, labelShape }: Omit<Case, 'name' | 'definition'>) {
   const graph = new Graph('loss');
   const e = emitterOf(graph);
   const input = graph.addInput('x', { dtype: 'float32', shape: [symbol('batch'), ...shape.slice(1)] });
@@ -200,7 +220,7 @@ async function run({ loss, shape, x, target, labels: isLabels }: Omit<Case, 'nam
   const names = [addOutput(e, attached.loss, 'the_loss'), addOutput(e, gradient, 'the_gradient')];
   const session = await InferenceSession.create(writeModel(modelFromGraph(graph)));
   const feeds = attached.targets.map(({ input: { name } }) => {
-    const dims = isLabels ? [shape[0], ...shape.slice(2)] : shape;
+    const dims = isLabels ? (labelShape ?? [shape[0], ...shape.slice(2)]) : shape;
     const tensor = isLabels
       ? new OrtTensor('int64', BigInt64Array.from(target, BigInt), dims)
       : new OrtTensor('float32', Float32Array.from(target), dims);
@@ -259,6 +279,7 @@ describe('bad use is refused by name', () => {
     [crossEntropy(), [4], "crossEntropy: the output 'Identity' must have shape [batch, classes, …]"],
     [crossEntropy({ classWeights: [1, 2] }), [4, 3], 'classWeights has 2 entries'],
     [crossEntropy({ output: 'logit' }), [4, 3], "the model has no output 'logit'; it has 'Identity'"],
+    [nll({ classAxis: -3 }), [4, 3], "nll: the output 'Identity' must have shape with classes on axis -3"],
     [outputLoss(), [4, 3], 'a loss is a single number'],
     [cosineDistance({ axis: 2 }), [4, 3], 'axis 2 is outside'],
     [regularized(mse(), { l2: 1 }), [4, 3], 'no float initializer matches'],

@@ -4,7 +4,7 @@ import { floatOutput } from './model-output.js';
 
 /**
  * Negative log likelihood, as torch.nn.NLLLoss: for models that end in LogSoftmax. The output holds log-probabilities
- * of shape [batch, classes, d₁, …]; the target, named `labels` by default, is int64 of shape [batch, d₁, …].
+ * of shape [batch, classes, d₁, …], or with the classes on `classAxis`; the target, named `labels` by default, is int64 of shape [batch, d₁, …].
  */
 export function nll(options: ClassificationOptions = {}): Loss {
   const name = 'nll';
@@ -12,7 +12,7 @@ export function nll(options: ClassificationOptions = {}): Loss {
     name,
     attach(e, graph) {
       const output = floatOutput(graph, name, options.output);
-      return labelLoss(e, graph, output, requireClasses(name, output, options.classWeights), options);
+      return labelLoss(e, graph, output, requireClasses(name, output, options), options);
     },
   };
 }
