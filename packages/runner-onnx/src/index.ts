@@ -7,7 +7,7 @@ export {
   type GradcheckOptions,
   type GradcheckParameter,
   type GradcheckVerdict,
-} from './gradcheck.js';
+} from './gradcheck/gradcheck.js';
 export { onnxRunner } from './onnx-runner.js';
 export {
   TrainingSession,

@@ -1,10 +1,10 @@
-import { checkModel, readModel, type ModelCheck } from '@adakit/onnx';
+import { checkModel, type ModelCheck, type Problem } from '@adakit/onnx';
 import type { Command } from 'commander';
+import { addSpecializeOptions, openModel, type SpecializeOptions } from '../specialize.js';
 
 /** Registers `adakit check`. */
 export function addCheckCommand(program: Command): void {
-  program
-    .command('check')
+  addSpecializeOptions(program.command('check'))
     .summary('can this ONNX model be trained?')
     .description(
       'Says before any training what can be trained and everything that stands in the way.\n' +
@@ -12,9 +12,12 @@ export function addCheckCommand(program: Command): void {
     )
     .argument('<model>', 'ONNX file')
     .option('--json', 'print the findings as JSON')
-    .addHelpText('after', '\nExamples:\n  adakit check model.onnx\n  adakit check model.onnx --json | jq .problems')
-    .action(async (path: string, options: { json?: true }) => {
-      const check = checkModel(await readModel(path));
+    .addHelpText(
+      'after',
+      '\nExamples:\n  adakit check model.onnx\n  adakit check vad.onnx --fix sr=16000\n  adakit check model.onnx --json | jq .problems',
+    )
+    .action(async (path: string, options: SpecializeOptions & { json?: true }) => {
+      const check = checkModel(await openModel(path, options));
       process.stdout.write(options.json ? `${JSON.stringify(check, null, 2)}\n` : formatCheck(path, check));
       if (!check.trainable) process.exitCode = 1;
     });
@@ -52,12 +55,29 @@ export function formatCheck(path: string, check: ModelCheck): string {
       ),
     ),
     ...(check.problems.length === 0 ? [] : ['problems:']),
-    ...indent(
-      check.problems.map(({ node, op, what, hint }) => {
-        const where = node === '' ? '' : `${op} node '${node}': `;
-        return `${where}${what}${hint === undefined ? '' : ` (${hint})`}`;
-      }),
-    ),
+    ...indent(grouped(check.problems)),
   ];
   return `${lines.join('\n')}\n`;
+}
+
+/** More nodes of the same problem than these are counted. */
+const NAMED = 3;
+
+/** Problems in lines, those of several nodes that differ in nothing else together. */
+function grouped(problems: readonly Problem[]): string[] {
+  const groups = new Map<string, Problem[]>();
+  for (const problem of problems) {
+    const { op, what, hint } = problem;
+    const key = JSON.stringify([op, what, hint]);
+    const group = groups.get(key);
+    if (group === undefined) groups.set(key, [problem]);
+    else group.push(problem);
+  }
+  return [...groups.values()].map((group) => {
+    const [{ node, op, what, hint }] = group;
+    const names = group.slice(0, NAMED).map((problem) => `'${problem.node}'`);
+    const more = group.length > NAMED ? ` and ${group.length - NAMED} more` : '';
+    const where = node === '' ? '' : `${op} node${group.length > 1 ? 's' : ''} ${names.join(', ')}${more}: `;
+    return `${where}${what}${hint === undefined ? '' : ` (${hint})`}`;
+  });
 }

@@ -5,7 +5,7 @@ import { dataFile } from '@adakit/fixtures';
 import type { Emitter } from '@adakit/onnx';
 import { emitterOf, Graph, modelFromGraph, operators, symbol, Tensor, writeModel, type Operator } from '@adakit/onnx';
 import { describe, expect, test } from 'vitest';
-import { gradcheck } from './index.js';
+import { gradcheck } from '../index.js';
 
 const models = ['mlp', 'cnn', 'residual', 'regression', 'attention', 'mnist-cnn'];
 

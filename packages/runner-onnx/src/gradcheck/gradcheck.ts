@@ -1,0 +1,193 @@
+import {
+  checkModel,
+  differentiate,
+  emitterOf,
+  importGraph,
+  initialParameters,
+  modelFromGraph,
+  operators as standardOperators,
+  readModel,
+  withFedWeights,
+  type Emitter,
+  type Model,
+  type OperatorTable,
+  type TrainableOptions,
+  type Value,
+} from '@adakit/onnx';
+import { Tensor } from 'onnxruntime-node';
+import { TrainingError } from '../error.js';
+import { Session } from '../execution-provider.js';
+import type { Batch } from '../feeds.js';
+import { checkGradient, euclidean, TOLERANCE, type Finding, type Verdict } from './differences.js';
+import { chooseInputs, type Tensors } from './inputs.js';
+import { attachGraphLoss, attachLoss } from './objective.js';
+import { generator } from './random.js';
+
+/** What to check, `train` and `freeze` choosing parameters as in training, and on what. */
+export interface GradcheckOptions extends TrainableOptions {
+  /**
+   * `mse` of every float output to random targets (the default), `cross-entropy` of the first float output to random
+   * labels, `sum` of all float outputs, the name of an output, whose elements are summed, or the path of an ONNX model
+   * (`….onnx`) that computes the loss, with random targets.
+   */
+  readonly loss?: string;
+  /**
+   * Values of inputs. Others are random: numbers in [−1, 1), valid indices for what looks values up, the number that a
+   * switch is compared with; of sizes that the model runs on, where dimensions are free.
+   */
+  readonly inputs?: Batch;
+  /** Of all that is random; default 0. */
+  readonly seed?: number;
+  /** Random directions tried for every parameter; default 2. */
+  readonly directions?: number;
+  /** Seconds after which no further parameter is begun; those left are `unchecked`. By default all are checked. */
+  readonly timeLimit?: number;
+  /** By default the operators of this package. */
+  readonly operators?: OperatorTable;
+  /** Told before each parameter how many are done. */
+  readonly onProgress?: (progress: { readonly done: number; readonly total: number; readonly name: string }) => void;
+}
+
+/** What differences say about the gradient of a parameter; `unchecked` where the time ran out before. */
+export type GradcheckVerdict = Verdict | 'unchecked';
+
+export interface GradcheckParameter extends Omit<Finding, 'verdict'> {
+  readonly name: string;
+  readonly verdict: GradcheckVerdict;
+}
+
+export interface Gradcheck {
+  /** The loss of the original model, in double precision from its outputs. */
+  readonly loss: number;
+  /** The loss that the compiled graph computes. */
+  readonly compiledLoss: number;
+  readonly parameters: readonly GradcheckParameter[];
+  /** Over the parameters that something can be said about. */
+  readonly maxRelError: number;
+  /** The losses agree, nothing is wrong, and at least one parameter is confirmed. */
+  readonly ok: boolean;
+}
+
+/**
+ * Compares the compiled gradient of a model with central differences of the original model in stock ONNX Runtime, along
+ * random directions for every parameter. The model is taken in the form it is in: an inference model in inference form.
+ * A direction costs 4 runs of the model where the first differences settle it, up to 26 where they do not.
+ *
+ * @throws OnnxError for a model that cannot be read; TrainingError `invalid-feed` for one that cannot be trained or
+ * does not run on the inputs
+ */
+export async function gradcheck(
+  source: string | Uint8Array | Model,
+  options: GradcheckOptions = {},
+): Promise<Gradcheck> {
+  const { loss: lossName = 'mse', seed = 0, directions = 2, operators = standardOperators } = options;
+  const { timeLimit = Infinity, onProgress } = options;
+  const start = performance.now();
+  const model = typeof source === 'string' || source instanceof Uint8Array ? await readModel(source) : source;
+  const check = checkModel(model, options);
+  if (!check.trainable) {
+    throw new TrainingError(
+      'invalid-feed',
+      `${model.source} cannot be trained:\n${check.problems.map(({ node, what }) => `  ${node} ${what}`).join('\n')}`,
+    );
+  }
+  const random = generator(seed);
+  const names = check.parameters.filter(({ selected }) => selected).map(({ name }) => name);
+  const original = await Session.create(withFedWeights(model, names), 'cpu', { logSeverityLevel: 3 });
+  const graph = importGraph(model, operators);
+  const objective = lossName.endsWith('.onnx')
+    ? await attachGraphLoss(graph, emitterOf(graph, operators), lossName)
+    : attachLoss(graph, emitterOf(graph, operators), lossName);
+  const parameters = names.map((name) => graph.requireValue(name));
+  const gradients = differentiate(graph, objective.loss, parameters, operators);
+  const weights = initialParameters(
+    model,
+    parameters.map(({ name, dtype, tensor }) => ({
+      name,
+      dtype: dtype === 'float64' ? dtype : ('float32' as const),
+      shape: tensor?.dims ?? [],
+    })),
+  );
+  const base = Object.fromEntries(
+    Object.entries(weights).map(([name, { data, shape }]) => [name, tensorOf(data, shape)]),
+  );
+  const e = emitterOf(graph, operators);
+  graph.outputs.length = 0;
+  const lossOutput = identity(e, objective.loss);
+  const gradientOutputs = new Map([...gradients].map(([{ name }, gradient]) => [name, identity(e, gradient)]));
+  graph.removeDead();
+  const compiled = await Session.create(modelFromGraph(graph), 'cpu', { logSeverityLevel: 3 });
+  try {
+    const feeds = await chooseInputs({ session: original, base, graph, specs: check.inputs, random }, options.inputs);
+    const targets = objective.targets(await original.run({ ...base, ...feeds }), random);
+    const lossAt = async (moved: Tensors) =>
+      objective.evaluate(await original.run({ ...base, ...feeds, ...moved }), targets, feeds);
+    const loss = await lossAt({});
+    if (!Number.isFinite(loss))
+      throw new TrainingError('invalid-feed', `the loss is ${loss} on these inputs; give others`);
+    if ((await lossAt({})) !== loss) {
+      throw new TrainingError('invalid-feed', 'the model draws random numbers; differences say nothing about it');
+    }
+    const used = new Set(compiled.inputNames);
+    const results = await compiled.run(
+      Object.fromEntries(Object.entries({ ...feeds, ...targets }).filter(([name]) => used.has(name))),
+    );
+    const compiledLoss = Number(results[lossOutput.name].data[0]);
+    const findings = new Map<string, GradcheckParameter>();
+    // Time that runs out leaves parameters everywhere in the model unchecked.
+    for (const name of timeLimit === Infinity ? names : shuffled(names, random)) {
+      const output = gradientOutputs.get(name);
+      const { shape, data: point } = weights[name];
+      const gradient =
+        output === undefined ? point.map(() => 0) : (results[output.name].data as Float32Array | Float64Array);
+      if (performance.now() - start > timeLimit * 1000) {
+        findings.set(name, { name, norm: euclidean(gradient), ...UNCHECKED });
+        continue;
+      }
+      onProgress?.({ done: findings.size, total: names.length, name });
+      const at = (moved: typeof point) => lossAt({ [name]: tensorOf(moved, shape) });
+      findings.set(name, { name, ...(await checkGradient({ at, loss, point, gradient, directions, random })) });
+    }
+    const ordered = names.flatMap((name) => findings.get(name) ?? []);
+    const conclusive = ordered.filter(({ verdict }) => verdict === 'ok' || verdict === 'wrong');
+    const lossAgrees = Math.abs(compiledLoss - loss) <= TOLERANCE * Math.max(Math.abs(loss), 1e-3);
+    return {
+      loss,
+      compiledLoss,
+      parameters: ordered,
+      maxRelError: conclusive.reduce((max, { relError }) => Math.max(max, relError), 0),
+      ok: lossAgrees && conclusive.length > 0 && conclusive.every(({ verdict }) => verdict === 'ok'),
+    };
+  } finally {
+    await original.release();
+    await compiled.release();
+    await objective.release?.();
+  }
+}
+
+const UNCHECKED = {
+  directional: NaN,
+  numeric: NaN,
+  relError: NaN,
+  uncertainty: Infinity,
+  verdict: 'unchecked',
+} as const;
+
+/** A tensor of these elements, which are not copied. */
+function tensorOf(data: Float32Array | Float64Array, shape: readonly number[]): Tensor {
+  return data instanceof Float64Array ? new Tensor('float64', data, shape) : new Tensor('float32', data, shape);
+}
+
+/** Makes a value a graph output under a name of its own. Asked again for the same value, it is the same output. */
+function identity(e: Emitter, value: Value): Value {
+  const [output] = e.nodes('Identity', [value], {}, 1);
+  if (!e.graph.outputs.includes(output)) e.graph.outputs.push(output);
+  return output;
+}
+
+function shuffled<T>(things: readonly T[], random: () => number): readonly T[] {
+  return things
+    .map((thing) => ({ thing, place: random() }))
+    .sort((a, b) => a.place - b.place)
+    .map(({ thing }) => thing);
+}

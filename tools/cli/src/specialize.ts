@@ -1,0 +1,66 @@
+import { readModel, specialize, Tensor, type Model } from '@adakit/onnx';
+import { InvalidArgumentError, type Command } from 'commander';
+import { UsageError } from './usage-error.js';
+
+/** Options of commands that read a model for fewer cases than it was made for. */
+export interface SpecializeOptions {
+  readonly dim: Readonly<Record<string, number>>;
+  readonly fix: Readonly<Record<string, number>>;
+}
+
+/** Adds `--dim` and `--fix`. */
+export function addSpecializeOptions(command: Command): Command {
+  return command
+    .option('--dim <name=size>', 'size of a free dimension, by its name or as input[axis]; may be repeated', pair, {})
+    .option(
+      '--fix <input=number>',
+      'value of an input that never changes, such as a sampling rate; may be repeated',
+      pair,
+      {},
+    );
+}
+
+/** Names may contain the sign themselves: the last one counts. */
+function pair(text: string, before: Readonly<Record<string, number>>): Readonly<Record<string, number>> {
+  const at = text.lastIndexOf('=');
+  const value = Number(text.slice(at + 1));
+  if (at < 1 || text.slice(at + 1).trim() === '' || !Number.isFinite(value)) {
+    throw new InvalidArgumentError('name=number is needed.');
+  }
+  return { ...before, [text.slice(0, at)]: value };
+}
+
+/**
+ * Reads a model and applies the options.
+ *
+ * @throws UsageError for a value that the input cannot take; OnnxError as `readModel` and `specialize`
+ */
+export async function openModel(path: string, { dim, fix }: SpecializeOptions): Promise<Model> {
+  const model = await readModel(path);
+  const inputs = Object.fromEntries(Object.entries(fix).map(([name, value]) => [name, constant(model, name, value)]));
+  return specialize(model, { dims: dim, inputs });
+}
+
+/** A number in the dtype and shape of an input. */
+function constant({ graph }: Model, name: string, value: number): Tensor {
+  const type = graph.input.find((input) => input.name === name)?.type;
+  // `specialize` says what is wrong with a name that the model does not have.
+  if (type?.value.case !== 'tensorType') return Tensor.scalar('float32', value);
+  const { elemType, shape } = type.value.value;
+  const dtype = TYPES.get(elemType);
+  if (dtype === undefined) throw new UsageError(`--fix ${name}: only numbers can be given`);
+  if (!dtype.startsWith('float') && !Number.isInteger(value)) {
+    throw new UsageError(`--fix ${name}: the input is ${dtype}, and ${value} is not a whole number`);
+  }
+  const dims = shape?.dim.map((each) => (each.value.case === 'dimValue' ? Number(each.value.value) : 1)) ?? [];
+  return Tensor.filled(dtype, dims, value);
+}
+
+/** By ONNX code: FLOAT, INT32, INT64, BOOL, DOUBLE. */
+const TYPES: ReadonlyMap<number, 'float32' | 'int32' | 'int64' | 'bool' | 'float64'> = new Map([
+  [1, 'float32'],
+  [6, 'int32'],
+  [7, 'int64'],
+  [9, 'bool'],
+  [11, 'float64'],
+] as const);
