@@ -118,8 +118,18 @@ export async function gradcheck(
   graph.removeDead();
   const compiled = await Session.create(modelFromGraph(graph), 'cpu', { logSeverityLevel: 3 });
   try {
-    const feeds = await chooseInputs({ session: original, base, graph, specs: check.inputs, random }, options.inputs);
-    const targets = objective.targets(await original.run({ ...base, ...feeds }), random);
+    const used = new Set(compiled.inputNames);
+    const gradientsAt = (feeds: Tensors) =>
+      compiled.run(Object.fromEntries(Object.entries(feeds).filter(([name]) => used.has(name))));
+    let targets: Tensors = {};
+    const run = async (feeds: Tensors) => {
+      const outputs = await original.run({ ...base, ...feeds });
+      targets = objective.targets(outputs, random);
+      // Inputs can be too small for the way back alone: a pooling window that reaches beyond them.
+      await gradientsAt({ ...feeds, ...targets });
+      return outputs;
+    };
+    const feeds = await chooseInputs({ run, graph, specs: check.inputs, random }, options.inputs);
     const lossAt = async (moved: Tensors) =>
       objective.evaluate(await original.run({ ...base, ...feeds, ...moved }), targets, feeds);
     const loss = await lossAt({});
@@ -128,10 +138,7 @@ export async function gradcheck(
     if ((await lossAt({})) !== loss) {
       throw new TrainingError('invalid-feed', 'the model draws random numbers; differences say nothing about it');
     }
-    const used = new Set(compiled.inputNames);
-    const results = await compiled.run(
-      Object.fromEntries(Object.entries({ ...feeds, ...targets }).filter(([name]) => used.has(name))),
-    );
+    const results = await gradientsAt({ ...feeds, ...targets });
     const compiledLoss = Number(results[lossOutput.name].data[0]);
     const findings = new Map<string, GradcheckParameter>();
     // Time that runs out leaves parameters everywhere in the model unchecked.

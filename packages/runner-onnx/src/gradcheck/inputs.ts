@@ -1,25 +1,23 @@
 import { isDifferentiable, type Graph, type TensorSpec, type Value } from '@adakit/onnx';
 import { Tensor } from 'onnxruntime-node';
 import { TrainingError } from '../error.js';
-import type { Session } from '../execution-provider.js';
 import type { Batch, BatchTensor } from '../feeds.js';
 import { randomIndex } from './random.js';
 
 export type Tensors = Readonly<Record<string, Tensor>>;
 
-/**
- * Lengths tried for free dimensions, until the model runs: networks halve images several times, and want audio of at
- * least a frame.
- */
+/** Lengths tried for free dimensions, until the model runs. Audio models want a frame at least. */
 const LENGTHS = [2, 3, 4, 8, 16, 32, 64, 128, 256, 512, 640, 1];
+
+/** The same for images, which networks halve several times. */
+const IMAGE_LENGTHS = [32, 64, 128, 224, 256, 320, 512, 640, 16, 8, 4, 2];
 
 /** Tried for dimensions that come first in some input. Recurrent state may leave only 1. */
 const BATCHES = [2, 1];
 
 export interface InputChoice {
-  readonly session: Session;
-  /** The weights. */
-  readonly base: Tensors;
+  /** Runs the model on inputs; throws where it does not run on them. */
+  readonly run: (inputs: Tensors) => Promise<Tensors>;
   readonly graph: Graph;
   readonly specs: readonly TensorSpec[];
   readonly random: () => number;
@@ -31,7 +29,7 @@ export interface InputChoice {
  * @throws TrainingError `invalid-feed` when there are none, or for a given input that the model does not have
  */
 export async function chooseInputs(choice: InputChoice, given: Batch = {}): Promise<Tensors> {
-  const { session, base, graph, specs, random } = choice;
+  const { run, graph, specs, random } = choice;
   for (const name of Object.keys(given)) {
     if (!specs.some((spec) => spec.name === name)) {
       throw new TrainingError(
@@ -49,7 +47,7 @@ export async function chooseInputs(choice: InputChoice, given: Batch = {}): Prom
     const drawn = missing.map(({ spec, values }) => [spec.name, draw(spec, size, values, random)] as const);
     const feeds = { ...Object.fromEntries(drawn), ...fixed };
     try {
-      const outputs = await session.run({ ...base, ...feeds });
+      const outputs = await run(feeds);
       const empty = Object.entries(outputs).find(([, { size, type }]) => size === 0 && type.startsWith('float'));
       if (empty === undefined) return feeds;
       failure ??= `the output '${empty[0]}' is empty`;
@@ -78,7 +76,10 @@ function sizesToTry(specs: readonly TensorSpec[], fixed: Tensors): readonly ((di
   const left = [...free].filter((dim) => !known.has(dim));
   if (left.length === 0) return [(dim) => known.get(dim) ?? 1];
   const batches = left.some((dim) => first.has(dim)) ? BATCHES : [1];
-  const lengths = left.some((dim) => !first.has(dim)) ? LENGTHS : [1];
+  const areImages = specs.some(
+    ({ shape }) => shape.length > 3 && shape.slice(-2).every((dim) => typeof dim === 'string'),
+  );
+  const lengths = left.every((dim) => first.has(dim)) ? [1] : areImages ? IMAGE_LENGTHS : LENGTHS;
   return batches.flatMap((batch) =>
     lengths.map((length) => (dim: string) => known.get(dim) ?? (first.has(dim) ? batch : length)),
   );
