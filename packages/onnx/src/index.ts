@@ -36,6 +36,7 @@ export type { ClassificationOptions } from './loss/classification.js';
 export { cosineDistance } from './loss/cosine.js';
 export { graphLoss, type GraphLossOptions } from './loss/graph-loss.js';
 export { crossEntropy, type CrossEntropyOptions } from './loss/cross-entropy.js';
+export { ctc, type CtcOptions } from './loss/ctc.js';
 export type { Loss, LossOptions, Reduction, Target } from './loss/loss.js';
 export { nll } from './loss/nll.js';
 export { huber, l1, mse } from './loss/regression.js';

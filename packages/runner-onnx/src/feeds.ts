@@ -82,7 +82,7 @@ export function toFeeds(specs: readonly (TensorSpec | TargetSpec)[], batch: Batc
       const count = dims.reduce((product, size) => product * size, 1);
       if (data.length !== count)
         fail(`'${name}' of shape [${dims.join(', ')}] needs ${count} elements, got ${data.length}`);
-      if ('classes' in spec) checkLabels(spec, data);
+      if ('classes' in spec) checkLabels(spec, data, dims, batch);
       return [name, new Tensor(dtype as 'float32', data as Float32Array, dims)];
     }),
   );
@@ -93,9 +93,13 @@ function conversionHint(dtype: string, name: string): string {
 }
 
 /** A label outside the classes would silently count for nothing in the loss. */
-function checkLabels({ name, classes, ignoreIndex }: TargetSpec, data: BatchArray): void {
+function checkLabels(spec: TargetSpec, data: BatchArray, dims: readonly number[], batch: Batch): void {
+  const { name, classes, ignoreIndex, lengths } = spec;
   if (classes === undefined) return;
+  const counts = lengths !== undefined && Object.hasOwn(batch, lengths) ? batch[lengths].data : undefined;
+  const longest = dims[1] ?? 1;
   for (let i = 0; i < data.length; i++) {
+    if (counts !== undefined && i % longest >= Number(counts[Math.floor(i / longest)])) continue;
     const label = Number(data[i]);
     if ((label < 0 || label >= classes) && label !== ignoreIndex) {
       throw new TrainingError(

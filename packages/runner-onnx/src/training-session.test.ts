@@ -9,7 +9,7 @@ import { Emitter, emitterOf, Graph, Tensor as OnnxTensor, modelFromGraph, symbol
 import { sgd } from '@adakit/sgd';
 import { InferenceSession, Tensor } from 'onnxruntime-node';
 import { afterEach, describe, expect, it } from 'vitest';
-import { crossEntropy, graphLoss, mse, TrainingSession, type TrainingSessionOptions } from './index.js';
+import { crossEntropy, ctc, graphLoss, mse, TrainingSession, type TrainingSessionOptions } from './index.js';
 
 const sessions: TrainingSession[] = [];
 afterEach(async () => {
@@ -181,6 +181,40 @@ it('trains towards a loss that is a model as towards the same loss of this packa
   for (let i = 0; i < 3; i++) expect(await given.step(feeds)).toEqual(await own.step(feeds));
   expect((await given.evaluate(feeds)).loss).toBe((await own.evaluate(feeds)).loss);
   await expect(given.step({ x })).rejects.toThrow("the batch lacks 'goal', a float32 tensor of shape [batch, 2]");
+});
+
+describe('connectionist temporal classification', () => {
+  /** Scores of 3 classes for each step of a sequence of 2 features. */
+  function sequenceModel() {
+    const graph = new Graph('sequences');
+    const x = graph.addInput('x', { dtype: 'float32', shape: [symbol('time'), symbol('batch'), 2] });
+    const w = graph.addInitializer('w', OnnxTensor.of('float32', [2, 3], weights.slice()));
+    graph.outputs.push(emitterOf(graph).matMul(x, w));
+    return writeModel(modelFromGraph(graph));
+  }
+  // The first feature is high where the label is, the second elsewhere.
+  const steps = [1, 0, 0, 1, 1, 0].flatMap((on) => [on, 1 - on, 1 - on, on]);
+  const feeds = {
+    x: { data: Float32Array.from(steps), dims: [6, 2, 2] },
+    targets: { data: BigInt64Array.of(1n, 1n, 1n, -1n), dims: [2, 2] },
+    input_lengths: { data: BigInt64Array.of(6n, 5n), dims: [2] },
+    target_lengths: { data: BigInt64Array.of(2n, 1n), dims: [2] },
+  };
+
+  it.each(modes)('trains with the %s update', async (update) => {
+    const session = await create({ model: sequenceModel(), loss: ctc(), optimizer: adam({ lr: 0.1 }), update });
+    const { loss: before } = await session.evaluate(feeds);
+    for (let i = 0; i < 60; i++) await session.step(feeds);
+    const { loss: after } = await session.evaluate(feeds);
+    expect(after).toBeLessThan(before / 2);
+  });
+
+  it('checks labels, but not the padding behind them', async () => {
+    const session = await create({ model: sequenceModel(), loss: ctc() });
+    const targets = { data: BigInt64Array.of(1n, 3n, 2n, -1n), dims: [2, 2] };
+    await expect(session.step({ ...feeds, targets })).rejects.toThrow("'targets' holds 3 at position 1");
+    await session.step(feeds);
+  });
 });
 
 it('computes the same trajectory with both updates', async () => {

@@ -57,7 +57,7 @@ export class Emitter {
     }
   }
 
-  /** Emits a node with one output. */
+  /** Emits a node with one output. Operators of other domains are written as in operator tables: `domain::Op`. */
   node(op: string, inputs: readonly (Value | undefined)[], attributes: AttributeRecord = {}): Value {
     return this.nodes(op, inputs, attributes, 1)[0];
   }
@@ -84,7 +84,8 @@ export class Emitter {
     const outputs = Array.from({ length: count }, (_, i) =>
       this.graph.addValue(i === 0 ? name : this.graph.uniqueName(`${name}.${i}`)),
     );
-    const node = new Node({ name, op, inputs, outputs, attributes: protos });
+    const [domain, type] = op.includes('::') ? op.split('::', 2) : ['', op];
+    const node = new Node({ name, op: type, domain, inputs, outputs, attributes: protos });
     this.graph.addNode(node);
     this.#infer(node);
     this.#known.set(key, outputs);

@@ -10,6 +10,8 @@ export interface Target {
   readonly classes?: number;
   /** A label that marks positions to leave out; the one value outside [0, classes) that is allowed. */
   readonly ignoreIndex?: number;
+  /** How many of the first labels of each row count; the rest is padding. */
+  readonly lengths?: Value;
 }
 
 /** A training objective: a function of model outputs and targets, written as graph nodes. */

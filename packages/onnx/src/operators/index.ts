@@ -31,6 +31,7 @@ import { Conv } from './conv.js';
 import { ConvTranspose } from './conv-transpose.js';
 import { Cos } from './cos.js';
 import { Cosh } from './cosh.js';
+import { CTCLoss } from './ctc-loss.js';
 import { CumSum } from './cum-sum.js';
 import { DepthToSpace } from './depth-to-space.js';
 import { DequantizeLinear } from './dequantize-linear.js';
@@ -192,6 +193,7 @@ const OPERATORS: readonly Operator[] = [
   ConvTranspose,
   Cos,
   Cosh,
+  CTCLoss,
   CumSum,
   DepthToSpace,
   DequantizeLinear,

@@ -52,6 +52,7 @@ const ELSEWHERE = new Map([
   ['RNN', 'long; compared with ONNX Runtime'],
   ['Scan', 'has a body'],
   ['Scatter', 'becomes ScatterElements before anything runs'],
+  ['adakit::CTCLoss', 'long; compared with PyTorch'],
   ['com.microsoft::BiasGelu', 'Gelu of a sum'],
   ['com.microsoft::FastGelu', 'Gelu under another name'],
   ['com.microsoft::Gelu', 'Gelu under another name'],

@@ -9,6 +9,7 @@ import type { Value } from '../graph/value.js';
 import { executableGraph, importGraph, upgradedGraph } from '../import.js';
 import type { Loss } from '../loss/loss.js';
 import type { Model } from '../model/model.js';
+import { decomposeNodes } from '../operators/decompose.js';
 import { operators } from '../operators/index.js';
 import { isStaticShape, type Shape } from '../shape/shape.js';
 import { classifyInitializers, noTrainable, selectedValues, type TrainableOptions } from '../trainable/select.js';
@@ -33,6 +34,8 @@ export interface TargetSpec extends TensorSpec {
   readonly classes?: number;
   /** A label outside the classes that marks positions to leave out. */
   readonly ignoreIndex?: number;
+  /** Name of the tensor that holds how many of the first labels of each row count; the rest is padding. */
+  readonly lengths?: string;
 }
 
 /** A trainable parameter: an initializer of the model that has become an input of the emitted graphs. */
@@ -191,7 +194,11 @@ function attachLoss(graph: Graph, objective: Loss): { loss: Value; targets: Targ
   if (loss.producer !== undefined) graph.rename(loss, graph.uniqueName('loss'));
   return {
     loss,
-    targets: targets.map(({ input, ...labels }) => ({ ...tensorSpec(input), ...labels })),
+    targets: targets.map(({ input, lengths, ...labels }) => ({
+      ...tensorSpec(input),
+      ...labels,
+      ...(lengths !== undefined && { lengths: lengths.name }),
+    })),
   };
 }
 
@@ -202,6 +209,8 @@ function parametersByName(graph: Graph, names: readonly string[]): Value[] {
 /** Turns the parameters into inputs and wraps the graph up. */
 function finish(graph: Graph, inputs: readonly TensorSpec[], parameters: readonly Value[]): EmittedGraph {
   for (const parameter of parameters) graph.initializerToInput(parameter);
+  // Losses and gradients may be written in operators that only this package has.
+  decomposeNodes(graph, operators);
   graph.removeDead();
   return { model: modelFromGraph(graph), inputs, parameters: parameters.map(parameterSpec) };
 }

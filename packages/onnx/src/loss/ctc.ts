@@ -1,0 +1,109 @@
+import { OnnxError } from '../error.js';
+import type { Emitter } from '../graph/emitter.js';
+import type { Value } from '../graph/value.js';
+import { isStatic, symbol } from '../shape/dim.js';
+import { printShape } from '../shape/shape.js';
+import { reduce, type Loss, type LossOptions, type Target } from './loss.js';
+import { floatOutput } from './model-output.js';
+
+export interface CtcOptions extends LossOptions {
+  /** The class that stands for no label; default 0. */
+  readonly blank?: number;
+  /** Samples whose labels do not fit into their steps count 0 (and no gradient) instead of making the loss infinite. */
+  readonly zeroInfinity?: boolean;
+  /** The output has shape [batch, time, classes] instead of [time, batch, classes]. */
+  readonly batchFirst?: boolean;
+  /**
+   * Name of an integer output or input of the model that holds the number of steps of each sample, or else of the input
+   * to add for them. Default: `input_lengths`.
+   */
+  readonly inputLengths?: string;
+  /** As `inputLengths`, for the number of labels of each sample. Default: `target_lengths`. */
+  readonly targetLengths?: string;
+}
+
+/**
+ * Connectionist temporal classification (Graves et al., "Connectionist temporal classification: labelling unsegmented
+ * sequence data with recurrent neural networks", ICML 2006), as torch.nn.CTCLoss: −log of the probability that the
+ * output, read without repetitions and blanks, says the labels.
+ *
+ * The output holds logits of shape [time, batch, classes], or log-probabilities: normalizing these again changes
+ * nothing. The target, named `targets` by default, is int64 of shape [batch, longest]; what is beyond the number of
+ * labels in `target_lengths`, int64 [batch], is padding and can be anything. `input_lengths`, int64 [batch], says how
+ * many steps of each sample count.
+ *
+ * The reduction `mean` divides each loss by the number of its labels (at least 1) before the mean over the batch.
+ */
+export function ctc(options: CtcOptions = {}): Loss {
+  const name = 'ctc';
+  const { blank = 0, zeroInfinity = false, batchFirst = false, reduction = 'mean' } = options;
+  const fail = (problem: string): never => {
+    throw new OnnxError('invalid-argument', `${name}: ${problem}`);
+  };
+  return {
+    name,
+    attach(e, graph) {
+      const { value, shape } = floatOutput(graph, name, options.output);
+      const classes = shape.length === 3 ? shape[2] : undefined;
+      if (classes === undefined || !isStatic(classes)) {
+        return fail(
+          `the output '${value.name}' must have shape ${batchFirst ? '[batch, time, classes]' : '[time, batch, classes]'} ` +
+            `with a known number of classes, it has ${printShape(shape)}`,
+        );
+      }
+      if (!Number.isInteger(blank) || blank < 0 || blank >= classes) {
+        fail(`blank must be one of the ${classes} classes of the output '${value.name}', got ${blank}`);
+      }
+      const targets: Target[] = [];
+      const batch = shape[batchFirst ? 0 : 1];
+      const labelsName = graph.uniqueName(options.target ?? 'targets');
+      const labels = graph.addInput(labelsName, { dtype: 'int64', shape: [batch, symbol(`${labelsName}_length`)] });
+      const lengths = (wanted: string): Value => {
+        const present = [...graph.outputs, ...graph.inputs].find((known) => known.name === wanted);
+        if (present === undefined) {
+          const input = graph.addInput(graph.uniqueName(wanted), { dtype: 'int64', shape: [batch] });
+          targets.push({ input });
+          return input;
+        }
+        if ((present.dtype !== 'int64' && present.dtype !== 'int32') || present.shape?.length !== 1) {
+          fail(
+            `'${wanted}' must hold an integer for each sample, it is ${present.dtype ?? '?'} ${printShape(present.shape)}`,
+          );
+        }
+        return present;
+      };
+      const inputLengths = lengths(options.inputLengths ?? 'input_lengths');
+      const targetLengths = lengths(options.targetLengths ?? 'target_lengths');
+      targets.unshift({ input: labels, classes, lengths: targetLengths });
+
+      const scores = e.node('LogSoftmax', [batchFirst ? e.transpose(value, [1, 0, 2]) : value], { axis: 2 });
+      const labelCounts = bounded(e, targetLengths, { of: labels, axis: 1, complaint: 'longer than the labels' });
+      const losses = e.node(
+        'adakit::CTCLoss',
+        [
+          scores,
+          labels,
+          bounded(e, inputLengths, { of: scores, axis: 0, complaint: 'longer than the output' }),
+          labelCounts,
+        ],
+        { blank },
+      );
+      const finite = zeroInfinity ? e.where(e.node('IsInf', [losses]), e.scalar(0, losses), losses) : losses;
+      if (reduction === 'sum') return { loss: e.reduceSum(finite), targets };
+      const counts = e.cast(e.node('Max', [labelCounts, e.scalar(1, 'int64')]), finite.dtype ?? 'float32');
+      return { loss: reduce(e, e.div(finite, counts), 'mean'), targets };
+    },
+  };
+}
+
+/** Lengths as int64; one beyond the size of an axis makes the runtime fail at a node that says so. */
+function bounded(
+  e: Emitter,
+  lengths: Value,
+  { of, axis, complaint }: { of: Value; axis: number; complaint: string },
+): Value {
+  const int64 = (value: number) => e.scalar(value, 'int64');
+  const size = e.gather(e.shapeOf(of), int64(axis));
+  const allowed = e.node('Range', [int64(0), e.add(size, int64(1)), int64(1)]);
+  return e.named(`${lengths.name} ${complaint}`, () => e.gather(allowed, e.cast(lengths, 'int64')));
+}
