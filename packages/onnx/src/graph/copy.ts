@@ -23,8 +23,8 @@ export function copiedNodes(body: Graph, to: Graph, values: Substitution, prefix
     const bodies = new Map([...node.bodies].map(([name, inner]) => [name, copiedGraph(inner, to, values, prefix)]));
     const outputs = node.outputs.map((output) => {
       if (output === undefined) return undefined;
-      const { name, dtype, shape, contents, type } = output;
-      const copy = to.addValue(to.uniqueName(`${prefix}/${name}`), { dtype, shape, contents, type });
+      const { name, dtype, shape, contents, flatContents, type } = output;
+      const copy = to.addValue(to.uniqueName(`${prefix}/${name}`), { dtype, shape, contents, flatContents, type });
       values.set(output, copy);
       return copy;
     });

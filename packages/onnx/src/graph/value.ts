@@ -16,6 +16,11 @@ export interface ValueInfo {
   shape?: Shape | undefined;
   /** Known elements; what makes `Shape → Gather → Concat → Reshape` chains resolve. */
   contents?: Contents | undefined;
+  /**
+   * The same of a tensor of higher rank, in row-major order. Only what rearranges elements looks at them: PyTorch turns
+   * the pads of F.pad around in a matrix of pairs.
+   */
+  flatContents?: Contents | undefined;
 }
 
 /** Dtypes whose elements can be {@link Contents}. */
@@ -33,6 +38,7 @@ export class Value implements ValueInfo {
   readonly tensor: Tensor | undefined;
   /** The declared type of a value that is no tensor (sequence, map, optional), kept as the file says it. */
   readonly type: TypeProto | undefined;
+  flatContents: Contents | undefined;
   #contents: Contents | undefined;
 
   /** Internal: values are made by their `Graph`, which keeps names unique. */
@@ -43,6 +49,7 @@ export class Value implements ValueInfo {
     this.tensor = info.tensor;
     this.type = info.type;
     this.#contents = info.contents;
+    this.flatContents = info.flatContents;
   }
 
   /** The elements, where they are known. */

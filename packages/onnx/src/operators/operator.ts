@@ -61,6 +61,8 @@ export interface InferContext {
   dtype(index: number): DType;
   /** Known elements of an integer input. */
   contents(index: number): Contents | undefined;
+  /** As {@link contents}, of a tensor of any rank, in row-major order. */
+  flatContents(index: number): Contents | undefined;
   /** As {@link contents}, for inputs that must be known numbers: axes and the like. */
   staticContents(index: number): readonly number[] | undefined;
   /** The tensor of a constant input. */

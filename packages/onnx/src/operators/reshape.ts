@@ -8,7 +8,9 @@ export const Reshape: Operator = {
   since: 14,
   infer(ctx) {
     const shape = reshaped(ctx, ctx.shape(0));
-    return [{ dtype: ctx.dtype(0), shape, contents: shape.length <= 1 ? ctx.contents(0) : undefined }];
+    const elements = ctx.flatContents(0);
+    const known = shape.length <= 1 ? { contents: elements } : { flatContents: elements };
+    return [{ dtype: ctx.dtype(0), shape, ...known }];
   },
   gradient: (ctx) => [ctx.e.reshapeLike(ctx.grad(), ctx.input(0))],
 };

@@ -76,6 +76,36 @@ describe('shape arithmetic', () => {
     expect([head, tail].map(({ contents }) => contents?.map(String))).toEqual([['batch'], ['3', '8', '8']]);
   });
 
+  test('resolves the pads that PyTorch turns around in pairs, for every way to slice and transpose a matrix', async () => {
+    const { e, input } = sketch();
+    const x = input([batch, 576]);
+    const pairs = e.reshape(e.int64([0, 64, 3, 0]), e.int64([-1, 2]));
+    const reversed = e.slice(pairs, { starts: [-1], ends: [-(2 ** 63)], axes: [0], steps: [-1] });
+    const pads = e.reshape(e.transpose(reversed, [1, 0]), [-1]);
+    expect(pads.contents).toEqual([3, 0, 0, 64]);
+    expect(printShape(e.node('Pad', [x, pads]).shape)).toBe('[batch + 3, 640]');
+
+    const range = fc.record({
+      axis: fc.nat(2),
+      start: fc.integer({ min: -5, max: 5 }),
+      end: fc.integer({ min: -5, max: 5 }),
+    });
+    const step = fc.integer({ min: -2, max: 2 }).filter((n) => n !== 0);
+    const perm = fc.constantFrom([0, 1, 2], [0, 2, 1], [1, 0, 2], [1, 2, 0], [2, 0, 1], [2, 1, 0]);
+    await fc.assert(
+      fc.asyncProperty(range, step, perm, async ({ axis, start, end }, stride, order) => {
+        const { graph, e: emitter } = sketch();
+        const cube = emitter.reshape(emitter.int64(Array.from({ length: 24 }, (_, i) => i)), emitter.int64([2, 3, 4]));
+        const sliced = emitter.slice(cube, { starts: [start], ends: [end], axes: [axis], steps: [stride] });
+        const flat = emitter.reshape(emitter.transpose(sliced, order), emitter.int64([-1]));
+        graph.outputs.push(flat);
+        const results = await runGraph(graph, {});
+        expect(flat.contents).toEqual(results[flat.name].data);
+      }),
+      { numRuns: 60 },
+    );
+  });
+
   test('resolves ranges, casts, squeezes and negative indices', () => {
     const { e, input } = sketch();
     const x = input([batch, seq, 64]);

@@ -1,5 +1,5 @@
 import type { Emitter } from '../graph/emitter.js';
-import type { Value } from '../graph/value.js';
+import type { Contents, Value } from '../graph/value.js';
 import { Tensor } from '../model/tensor.js';
 import {
   addDims,
@@ -14,7 +14,7 @@ import {
   subtractDims,
   type Dim,
 } from '../shape/dim.js';
-import { normalizeAxis, type Shape } from '../shape/shape.js';
+import { isStaticShape, normalizeAxis, type Shape } from '../shape/shape.js';
 import type { GradientContext, InferContext, Operator } from './operator.js';
 import { intsToInput } from './upgrade.js';
 
@@ -35,6 +35,7 @@ export const Slice: Operator = {
           return range === undefined ? dim : (range.taken?.length ?? ctx.unknownDim(0));
         }),
         contents: slicedContents(ctx, byAxis.get(0)),
+        flatContents: slicedMatrix(ctx, shape, byAxis),
       },
     ];
   },
@@ -125,6 +126,20 @@ function slicedContents(ctx: InferContext, range: Range | undefined): readonly D
   if (taken === undefined || !isStatic(taken.first) || !isStatic(taken.length)) return undefined;
   const { first, length } = taken;
   return Array.from({ length }, (_, i) => contents[first + i * step]);
+}
+
+/** A slice of a known tensor of two axes and more. */
+function slicedMatrix(ctx: InferContext, shape: Shape, ranges: ReadonlyMap<number, Range>): Contents | undefined {
+  const elements = ctx.flatContents(0);
+  if (elements === undefined || shape.length < 2 || !isStaticShape(shape)) return undefined;
+  let places: readonly number[] = [0];
+  for (const [axis, size] of shape.entries()) {
+    const { step, taken } = ranges.get(axis) ?? { step: 1, taken: { first: 0, length: size } };
+    if (taken === undefined || !isStatic(taken.first) || !isStatic(taken.length)) return undefined;
+    const { first, length } = taken;
+    places = places.flatMap((place) => Array.from({ length }, (_, i) => place * size + first + i * step));
+  }
+  return places.map((place) => elements[place]);
 }
 
 /**

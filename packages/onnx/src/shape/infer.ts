@@ -99,7 +99,7 @@ function inferOutputs(graph: Graph, node: Node, operator: Operator): readonly Va
 }
 
 function refine(value: Value, info: ValueInfo, node: Node): void {
-  const { dtype, shape, contents } = info;
+  const { dtype, shape, contents, flatContents } = info;
   if (value.dtype !== undefined && dtype !== undefined && value.dtype !== dtype) {
     throw new OnnxError(
       'invalid-model',
@@ -117,6 +117,7 @@ function refine(value: Value, info: ValueInfo, node: Node): void {
   value.dtype = dtype ?? value.dtype;
   value.shape = shape?.map((dim, i) => (hasUnknown(dim) ? (declared?.[i] ?? dim) : dim)) ?? declared;
   value.contents = contents ?? value.contents;
+  value.flatContents = flatContents ?? value.flatContents;
 }
 
 /** The view of a node that its shape rule gets. */
@@ -141,6 +142,7 @@ export function inferContext(graph: Graph, node: Node): InferContext {
     dtype: (index) =>
       input(index).dtype ?? unknownShape(`the element type of its input '${input(index).name}' is unknown`),
     contents: (index) => input(index).contents,
+    flatContents: (index) => input(index).contents ?? input(index).flatContents,
     staticContents: (index) => {
       const contents = input(index).contents;
       return contents?.every(isStatic) === true ? contents : undefined;
