@@ -1,4 +1,5 @@
 import { OnnxError, type Problem } from '../error.js';
+import { findTies } from '../edit/ties.js';
 import { emitterOf } from '../emit.js';
 import { differentiate } from '../gradient/differentiate.js';
 import type { Graph } from '../graph/graph.js';
@@ -72,6 +73,12 @@ export function checkModel(model: Model, options: TrainableOptions = {}): ModelC
   attempt(problems, () => executableGraph(graph));
   const wanted = candidates.filter(({ selected }) => selected).map(({ value }) => value);
   const reached = attempt(problems, () => reachable(graph, wanted)) ?? new Set<Value>();
+  const ties = new Map(findTies(model).map((tie) => [tie.copy, tie]));
+  const tieOf = (name: string): string => {
+    const tie = ties.get(name);
+    if (tie === undefined) return '';
+    return `; the same numbers as '${tie.weight}'${tie.transposed ? ', transposed' : ''}: tieWeights keeps them so`;
+  };
   const parameters = candidates.map(({ value, selected, reason }): ParameterCheck => {
     const trained = selected && reached.has(value);
     return {
@@ -79,7 +86,7 @@ export function checkModel(model: Model, options: TrainableOptions = {}): ModelC
       shape: value.tensor?.dims ?? [],
       dtype: value.dtype ?? 'unknown',
       selected: trained,
-      reason: selected && !trained ? 'no float output depends on it' : reason,
+      reason: selected && !trained ? 'no float output depends on it' : `${reason}${trained ? tieOf(value.name) : ''}`,
     };
   });
   if (problems.length === 0 && !parameters.some(({ selected }) => selected)) {
