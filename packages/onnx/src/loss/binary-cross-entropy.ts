@@ -1,5 +1,9 @@
-import { reduce, type Loss, type LossOptions } from './loss.js';
-import { floatOutput } from './model-output.js';
+import { OnnxError } from '../error.js';
+import type { Emitter } from '../graph/emitter.js';
+import type { Value } from '../graph/value.js';
+import { classWeightTensor, requireClasses } from './classification.js';
+import { reducedLoss, targetInput, type Loss, type LossOptions } from './loss.js';
+import { floatOutput, type FloatOutput } from './model-output.js';
 
 /**
  * Binary cross-entropy on logits x with targets t in [0, 1]: −p·t·log σ(x) − (1 − t)·log σ(−x), as
@@ -8,23 +12,43 @@ import { floatOutput } from './model-output.js';
  * log σ(x) and log σ(−x) are the log-softmax of the pair (x, 0): stable for logits of any size, and smooth at x = 0,
  * where the usual form with |x| has a kink that automatic differentiation sees.
  *
- * @param options.positiveWeight p, the weight of positive targets; default 1
+ * @param options.positiveWeight p, the weight of positive targets, or one for each class; default 1
+ * @param options.classAxis the axis of the classes, for one weight each; default 1, may count from the end
  */
-export function bceWithLogits(options: LossOptions & { readonly positiveWeight?: number } = {}): Loss {
+export function bceWithLogits(
+  options: LossOptions & { readonly positiveWeight?: number | readonly number[]; readonly classAxis?: number } = {},
+): Loss {
   const name = 'bceWithLogits';
+  const { positiveWeight = 1, classAxis = 1 } = options;
   return {
     name,
     attach(e, graph) {
-      const { value, shape, dtype } = floatOutput(graph, name, options.output);
-      const target = graph.addInput(graph.uniqueName(options.target ?? 'target'), { dtype, shape });
+      const output = floatOutput(graph, name, options.output);
+      const { value, shape, dtype } = output;
+      const target = targetInput(graph, options.target, { name: 'target', dtype, shape });
       const axis = shape.length;
       const pair = e.concat([e.unsqueeze(value, [axis]), e.unsqueeze(e.zerosLike(value), [axis])], axis);
       const logProbabilities = e.node('LogSoftmax', [pair], { axis });
-      const positive = e.scale(target, options.positiveWeight ?? 1);
+      const positive =
+        typeof positiveWeight === 'number'
+          ? e.scale(target, positiveWeight)
+          : e.mul(target, perClass(e, output, positiveWeight, classAxis));
       const negative = e.sub(e.scalar(1, target), target);
       const weights = e.concat([e.unsqueeze(positive, [axis]), e.unsqueeze(negative, [axis])], axis);
       const losses = e.neg(e.reduceSum(e.mul(logProbabilities, weights), [axis]));
-      return { loss: reduce(e, losses, options.reduction), targets: [{ input: target }] };
+      return reducedLoss(e, graph, { losses, targets: [{ input: target }] }, options);
     },
   };
+}
+
+function perClass(e: Emitter, output: FloatOutput, weights: readonly number[], classAxis: number): Value {
+  const classes = requireClasses('bceWithLogits', output, { classAxis });
+  if (weights.length !== classes.count) {
+    throw new OnnxError(
+      'invalid-argument',
+      `bceWithLogits: positiveWeight has ${weights.length} entries, the output '${output.value.name}' has ` +
+        `${classes.count} classes`,
+    );
+  }
+  return classWeightTensor(e, weights, output, classes);
 }

@@ -4,7 +4,7 @@ import type { Graph } from '../graph/graph.js';
 import type { Value } from '../graph/value.js';
 import { Tensor } from '../model/tensor.js';
 import { isStatic } from '../shape/dim.js';
-import { reduce, type LossOptions, type Target } from './loss.js';
+import { reducedLoss, targetInput, type AttachedLoss, type LossOptions } from './loss.js';
 import type { FloatOutput } from './model-output.js';
 
 export interface ClassificationOptions extends LossOptions {
@@ -50,7 +50,8 @@ export function requireClasses(
 
 /**
  * −Σ w · t · log p over classes and positions, where t is the one-hot label (smoothed: t(1 − ε) + ε/classes), divided
- * for the mean by the sum of the labels' weights.
+ * for the mean by the sum of the labels' weights. That is 0 / 0, which is no number, when every label is ignored, as in
+ * PyTorch.
  */
 export function labelLoss(
   e: Emitter,
@@ -58,36 +59,37 @@ export function labelLoss(
   logProbabilities: FloatOutput,
   classes: Classes,
   options: ClassificationOptions & { readonly labelSmoothing?: number },
-): { loss: Value; targets: Target[] } {
-  const { ignoreIndex, classWeights, labelSmoothing = 0, reduction = 'mean' } = options;
+): AttachedLoss {
+  const { ignoreIndex, classWeights, labelSmoothing = 0 } = options;
   const { axis, count } = classes;
   const { value, shape, dtype } = logProbabilities;
-  const labels = graph.addInput(graph.uniqueName(options.target ?? 'labels'), {
+  const labels = targetInput(graph, options.target, {
+    name: 'labels',
     dtype: 'int64',
     shape: shape.filter((_, i) => i !== axis),
   });
   const indices = BigInt64Array.from({ length: count }, (_, i) => BigInt(i));
   // [classes, 1, …] against labels of [batch, 1, d₁, …]: true where the class is the label.
   const everyClass = e.constant(Tensor.of('int64', perClassShape(classes, shape.length), indices), 'classes');
-  const isLabel = e.cast(e.equal(e.unsqueeze(labels, [axis]), everyClass), dtype);
+  const isLabel = e.equal(e.unsqueeze(labels, [axis]), everyClass);
+  const zero = e.scalar(0, dtype);
   const weights =
     classWeights === undefined ? undefined : classWeightTensor(e, classWeights, logProbabilities, classes);
-
-  const target = smoothed(e, isLabel, labelSmoothing, count);
-  const weighted = weights === undefined ? target : e.mul(target, weights);
-  let losses = e.neg(e.reduceSum(e.mul(value, weighted), [axis]));
-  let counts = weights === undefined ? undefined : e.reduceSum(e.mul(isLabel, weights), [axis]);
+  const weigh = (x: Value) => (weights === undefined ? x : e.mul(x, weights));
+  // Chosen, not multiplied by 0: a class that the model rules out has log p = −∞.
+  const terms =
+    labelSmoothing === 0
+      ? e.where(isLabel, weigh(value), zero)
+      : e.mul(value, weigh(smoothed(e, e.cast(isLabel, dtype), labelSmoothing, count)));
+  let losses = e.neg(e.reduceSum(terms, [axis]));
+  let counts = weights === undefined ? undefined : e.reduceSum(e.where(isLabel, weights, zero), [axis]);
   if (ignoreIndex !== undefined) {
-    const ignored = e.equal(labels, e.constant(Tensor.scalar('int64', ignoreIndex), 'ignore_index'));
-    const kept = e.cast(e.not(ignored), dtype);
-    losses = e.mul(losses, kept);
-    counts = counts === undefined ? kept : e.mul(counts, kept);
+    const isIgnored = e.equal(labels, e.constant(Tensor.scalar('int64', ignoreIndex), 'ignore_index'));
+    losses = e.where(isIgnored, zero, losses);
+    counts = e.where(isIgnored, zero, counts ?? e.scalar(1, dtype));
   }
-  const loss =
-    reduction === 'mean' && counts !== undefined
-      ? e.div(e.reduceSum(losses), e.reduceSum(counts))
-      : reduce(e, losses, reduction);
-  return { loss, targets: [{ input: labels, classes: count, ...(ignoreIndex !== undefined && { ignoreIndex }) }] };
+  const targets = [{ input: labels, classes: count, ...(ignoreIndex !== undefined && { ignoreIndex }) }];
+  return reducedLoss(e, graph, { losses, counts, targets }, options);
 }
 
 /** t(1 − ε) + ε/classes (Szegedy et al. 2016, §7). */

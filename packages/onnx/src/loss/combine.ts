@@ -9,13 +9,16 @@ export interface WeightedLoss {
   readonly weight?: number;
 }
 
-/** Σ weight · loss: several outputs with a target each, or an auxiliary loss beside the main one. */
+/**
+ * Σ weight · loss: several outputs with a target each, or an auxiliary loss beside the main one. Terms that are told the
+ * same `target` share it.
+ */
 export function weightedSum(terms: readonly WeightedLoss[]): Loss {
   if (terms.length === 0) throw new OnnxError('invalid-argument', 'weightedSum: give at least one loss');
   return {
     name: `weightedSum(${terms.map(({ loss }) => loss.name).join(', ')})`,
-    attach(e, graph) {
-      const attached = terms.map(({ loss }) => loss.attach(e, graph));
+    attach(e, graph, parameters) {
+      const attached = terms.map(({ loss }) => loss.attach(e, graph, parameters));
       const weighted = attached.map(({ loss }, i) => e.scale(loss, terms[i].weight ?? 1));
       return {
         loss: weighted.reduce((sum, term) => e.add(sum, term)),
@@ -50,18 +53,21 @@ export function outputLoss(options: { readonly output?: string } = {}): Loss {
 export interface Penalties {
   /** λ₁ of λ₁·Σ|θ|; default 0. */
   readonly l1?: number;
-  /** λ₂ of λ₂·Σθ²; default 0. The gradient is 2λ₂θ: half of it does what an optimizer's weight decay of that size does. */
+  /**
+   * λ₂ of λ₂·Σθ²; default 0. The gradient is 2λ₂θ, so that λ₂ = λ/2 does with SGD what a weight decay of λ does. An adaptive
+   * optimizer scales this gradient like any other, where a decoupled weight decay (AdamW) stays outside.
+   */
   readonly l2?: number;
-  /** Which initializers are penalized; default: float ones of rank 2 and more, so that biases go free. */
+  /** Which of the trained parameters are penalized; default: those of rank 2 and more, so that biases go free. */
   readonly match?: RegExp;
 }
 
-/** A loss plus penalties on the size of weights. */
+/** A loss plus penalties on the size of the parameters that are trained. */
 export function regularized(loss: Loss, { l1 = 0, l2 = 0, match }: Penalties): Loss {
   return {
     name: `regularized(${loss.name})`,
-    attach(e, graph) {
-      const weights = graph.initializers.filter(
+    attach(e, graph, parameters = graph.initializers) {
+      const weights = parameters.filter(
         ({ name, dtype, shape }) =>
           (dtype === 'float32' || dtype === 'float64') &&
           (match === undefined ? (shape?.length ?? 0) >= 2 : name.search(match) >= 0),
@@ -69,10 +75,11 @@ export function regularized(loss: Loss, { l1 = 0, l2 = 0, match }: Penalties): L
       if (weights.length === 0) {
         throw new OnnxError(
           'invalid-argument',
-          `regularized: no float initializer matches ${String(match ?? 'rank >= 2')}`,
+          `regularized: no trained parameter matches ${String(match ?? 'rank >= 2')}; there are ` +
+            parameters.map(({ name }) => `'${name}'`).join(', '),
         );
       }
-      const attached = loss.attach(e, graph);
+      const attached = loss.attach(e, graph, parameters);
       const terms = weights.flatMap((weight) => [
         ...(l1 === 0 ? [] : [e.scale(e.reduceSum(e.node('Abs', [weight])), l1)]),
         ...(l2 === 0 ? [] : [e.scale(e.reduceSum(e.square(weight)), l2)]),

@@ -1,12 +1,13 @@
 import { OnnxError } from '../error.js';
 import type { Value } from '../graph/value.js';
 import { normalizeAxis } from '../shape/shape.js';
-import { reduce, type Loss, type LossOptions } from './loss.js';
+import { reducedLoss, targetInput, type Loss, type LossOptions } from './loss.js';
 import { floatOutput } from './model-output.js';
 
 /**
  * Cosine distance 1 − x·t / max(‖x‖‖t‖, ε) between output and target along an axis, as 1 −
- * torch.nn.functional.cosine_similarity. The target, named `target` by default, has the output's shape.
+ * torch.nn.functional.cosine_similarity and torch.nn.CosineEmbeddingLoss with labels 1 (pairs that belong together). The
+ * target, named `target` by default, has the output's shape.
  *
  * @param options.axis default: the last
  * @param options.eps ε > 0, default 1e-8
@@ -26,13 +27,13 @@ export function cosineDistance(options: LossOptions & { readonly axis?: number; 
           `${name}: axis ${axis} is outside the output '${value.name}' of rank ${shape.length}`,
         );
       }
-      const target = graph.addInput(graph.uniqueName(options.target ?? 'target'), { dtype, shape });
+      const target = targetInput(graph, options.target, { name: 'target', dtype, shape });
       const dot = (a: Value, b: Value): Value => e.reduceSum(e.mul(a, b), [along]);
       // The root is taken after the limit, so that its derivative is finite for a zero vector.
       const squares = e.mul(dot(value, value), dot(target, target));
       const norms = e.sqrt(e.node('Max', [squares, e.scalar(eps * eps, squares)]));
       const distance = e.sub(e.scalar(1, norms), e.div(dot(value, target), norms));
-      return { loss: reduce(e, distance, options.reduction), targets: [{ input: target }] };
+      return reducedLoss(e, graph, { losses: distance, targets: [{ input: target }] }, options);
     },
   };
 }

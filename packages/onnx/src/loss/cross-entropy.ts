@@ -6,7 +6,7 @@ import {
   smoothed,
   type ClassificationOptions,
 } from './classification.js';
-import { reduce, type Loss } from './loss.js';
+import { reducedLoss, targetInput, type Loss } from './loss.js';
 import { floatOutput } from './model-output.js';
 
 export interface CrossEntropyOptions extends ClassificationOptions {
@@ -17,11 +17,12 @@ export interface CrossEntropyOptions extends ClassificationOptions {
 }
 
 /**
- * Softmax cross-entropy, as torch.nn.CrossEntropyLoss.
+ * Softmax cross-entropy −Σ t · log softmax(x), as torch.nn.CrossEntropyLoss.
  *
- * The output holds logits of shape [batch, classes, d₁, …], or with the classes on `classAxis`. The target, named `labels` by default, is int64 of shape
- * [batch, d₁, …] with values in [0, classes); with `softTargets` it is named `target`, holds probabilities and has the
- * output's shape.
+ * The output holds logits of shape [batch, classes, d₁, …], or with the classes on `classAxis`. The target, named `labels`
+ * by default, is int64 of shape [batch, d₁, …] with values in [0, classes); with `softTargets` it is named `target`,
+ * holds probabilities and has the output's shape. The mean over labels is weighted by their class weights, that over soft
+ * targets is not. Label smoothing: Szegedy et al., "Rethinking the inception architecture" (2016), §7.
  */
 export function crossEntropy(options: CrossEntropyOptions = {}): Loss {
   const name = 'crossEntropy';
@@ -41,14 +42,14 @@ export function crossEntropy(options: CrossEntropyOptions = {}): Loss {
       if (!softTargets) return labelLoss(e, graph, { ...logits, value }, classes, options);
 
       const { dtype, shape } = logits;
-      const target = graph.addInput(graph.uniqueName(options.target ?? 'target'), { dtype, shape });
+      const target = targetInput(graph, options.target, { name: 'target', dtype, shape });
       const distribution = smoothed(e, target, labelSmoothing, count);
       const weighted =
         classWeights === undefined
           ? distribution
           : e.mul(distribution, classWeightTensor(e, classWeights, logits, classes));
       const losses = e.neg(e.reduceSum(e.mul(value, weighted), [axis]));
-      return { loss: reduce(e, losses, options.reduction), targets: [{ input: target }] };
+      return reducedLoss(e, graph, { losses, targets: [{ input: target }] }, options);
     },
   };
 }

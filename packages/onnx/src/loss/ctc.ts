@@ -3,7 +3,7 @@ import type { Emitter } from '../graph/emitter.js';
 import type { Value } from '../graph/value.js';
 import { isStatic, symbol } from '../shape/dim.js';
 import { printShape } from '../shape/shape.js';
-import { reduce, type Loss, type LossOptions, type Target } from './loss.js';
+import { reducedLoss, targetInput, type Loss, type LossOptions, type Target } from './loss.js';
 import { floatOutput } from './model-output.js';
 
 export interface CtcOptions extends LossOptions {
@@ -56,8 +56,8 @@ export function ctc(options: CtcOptions = {}): Loss {
       }
       const targets: Target[] = [];
       const batch = shape[batchFirst ? 0 : 1];
-      const labelsName = graph.uniqueName(options.target ?? 'targets');
-      const labels = graph.addInput(labelsName, { dtype: 'int64', shape: [batch, symbol(`${labelsName}_length`)] });
+      const longest = symbol(`${options.target ?? 'targets'}_length`);
+      const labels = targetInput(graph, options.target, { name: 'targets', dtype: 'int64', shape: [batch, longest] });
       const lengths = (wanted: string): Value => {
         const present = [...graph.outputs, ...graph.inputs].find((known) => known.name === wanted);
         if (present === undefined) {
@@ -89,9 +89,8 @@ export function ctc(options: CtcOptions = {}): Loss {
         { blank },
       );
       const finite = zeroInfinity ? e.where(e.node('IsInf', [losses]), e.scalar(0, losses), losses) : losses;
-      if (reduction === 'sum') return { loss: e.reduceSum(finite), targets };
       const counts = e.cast(e.node('Max', [labelCounts, e.scalar(1, 'int64')]), finite.dtype ?? 'float32');
-      return { loss: reduce(e, e.div(finite, counts), 'mean'), targets };
+      return reducedLoss(e, graph, { losses: reduction === 'sum' ? finite : e.div(finite, counts), targets }, options);
     },
   };
 }

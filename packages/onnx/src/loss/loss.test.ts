@@ -4,17 +4,20 @@ import { emitterOf } from '../emit.js';
 import { differentiate } from '../gradient/differentiate.js';
 import { Graph } from '../graph/graph.js';
 import { modelFromGraph } from '../graph/to-model.js';
-import { writeModel } from '../model/model.js';
+import { parseModel, writeModel } from '../model/model.js';
+import { Tensor } from '../model/tensor.js';
 import { operators } from '../operators/index.js';
 import { symbol } from '../shape/dim.js';
+import { gradientsGraph } from '../training/graphs.js';
 import { addOutput } from '../training/output.js';
 import { bceWithLogits } from './binary-cross-entropy.js';
 import { outputLoss, regularized, weightedSum } from './combine.js';
 import { cosineDistance } from './cosine.js';
 import { crossEntropy } from './cross-entropy.js';
+import { klDivergence } from './kl-divergence.js';
 import type { Loss } from './loss.js';
 import { nll } from './nll.js';
-import { huber, l1, mse } from './regression.js';
+import { huber, l1, mse, smoothL1 } from './regression.js';
 
 /** A loss of logits x (row-major) and a target, straight from its definition. */
 type Definition = (x: readonly number[], target: readonly number[]) => number;
@@ -268,6 +271,76 @@ it('cosineDistance has a finite gradient at a zero vector', async () => {
   expect(gradient.every(Number.isFinite)).toBe(true);
 });
 
+it('crossEntropy takes classes that the model rules out, with a logit of -Infinity', async () => {
+  const x = [0, -Infinity, 0, 0, 0, -Infinity];
+  const { loss, gradient } = await run({
+    loss: crossEntropy({ classWeights }),
+    shape: [2, 3],
+    x,
+    target: [0, 1],
+    labels: [0, 1],
+  });
+  expect(loss).toBeCloseTo(log(2), 6);
+  expect(gradient.every(Number.isFinite)).toBe(true);
+});
+
+describe('targets', () => {
+  const attach = (loss: Loss) => {
+    const graph = new Graph('loss');
+    const e = emitterOf(graph);
+    const x = graph.addInput('x', { dtype: 'float32', shape: [symbol('batch'), 3] });
+    for (const name of ['a', 'b']) {
+      const output = e.node(name === 'a' ? 'Neg' : 'Abs', [x]);
+      graph.rename(output, name);
+      graph.outputs.push(output);
+    }
+    const { targets } = loss.attach(e, graph);
+    return targets.map(({ input }) => input.name);
+  };
+
+  it('are of each loss its own, unless losses are told the same name', () => {
+    const two = (first: object, second: object) =>
+      attach(weightedSum([{ loss: mse({ output: 'a', ...first }) }, { loss: l1({ output: 'b', ...second }) }]));
+    expect(two({}, {})).toEqual(['target', 'target_1']);
+    expect(two({}, { target: 'target' })).toEqual(['target', 'target']);
+    expect(two({ target: 'x' }, { target: 'y', sampleWeights: 'w' })).toEqual(['x', 'y', 'w']);
+  });
+
+  const model = () => {
+    const graph = new Graph('autoencoder');
+    const e = emitterOf(graph);
+    const x = graph.addInput('x', { dtype: 'float32', shape: [symbol('batch'), 3] });
+    const weight = (name: string) =>
+      graph.addInitializer(name, Tensor.of('float32', [3, 3], new Float32Array(9).fill(0.5)));
+    graph.outputs.push(e.matMul(e.matMul(x, weight('encode')), weight('decode')));
+    return parseModel(writeModel(modelFromGraph(graph)));
+  };
+
+  it('can be inputs that the model has, which a batch then holds once', () => {
+    const { inputs, targets } = gradientsGraph(model(), { loss: mse({ target: 'x' }) });
+    expect([inputs.map(({ name }) => name), targets]).toEqual([['x'], []]);
+    const loss = weightedSum([{ loss: mse() }, { loss: l1({ target: 'target' }) }]);
+    expect(gradientsGraph(model(), { loss }).targets.map(({ name }) => name)).toEqual(['target']);
+  });
+
+  it('leave penalties to what is trained', async () => {
+    const loss = regularized(mse({ target: 'x' }), { l2: 1 });
+    for (const [freeze, penalty] of [
+      [[], 2 * 9 * 0.25],
+      [['encode'], 9 * 0.25],
+    ] as const) {
+      const graph = gradientsGraph(model(), { loss, freeze });
+      const session = await InferenceSession.create(writeModel(graph.model));
+      const weights = Object.fromEntries(
+        graph.parameters.map(({ name }) => [name, new OrtTensor('float32', new Float32Array(9).fill(0.5), [3, 3])]),
+      );
+      const results = await session.run({ x: new OrtTensor('float32', new Float32Array(3), [1, 3]), ...weights });
+      expect(results[graph.loss].data[0]).toBeCloseTo(penalty, 6);
+      await session.release();
+    }
+  });
+});
+
 describe('bad use is refused by name', () => {
   const attach = (loss: Loss, shape: readonly number[] = [4, 3]) => {
     const graph = new Graph('loss');
@@ -282,7 +355,15 @@ describe('bad use is refused by name', () => {
     [nll({ classAxis: -3 }), [4, 3], "nll: the output 'Identity' must have shape with classes on axis -3"],
     [outputLoss(), [4, 3], 'a loss is a single number'],
     [cosineDistance({ axis: 2 }), [4, 3], 'axis 2 is outside'],
-    [regularized(mse(), { l2: 1 }), [4, 3], 'no float initializer matches'],
+    [regularized(mse(), { l2: 1 }), [4, 3], 'no trained parameter matches rank >= 2'],
+    [mse({ reduction: 'none' as 'mean' }), [4, 3], "reduction 'none' is neither 'mean' nor 'sum'"],
+    [
+      crossEntropy({ target: 'x' }),
+      [4, 3],
+      "the target 'x' must be int64 [4], but there is an input of that name that is float32",
+    ],
+    [cosineDistance({ sampleWeights: 'w' }), [4], "sampleWeights 'w': the losses have no batch axis"],
+    [bceWithLogits({ positiveWeight: [1, 2] }), [4, 3], 'positiveWeight has 2 entries'],
   ])('%#', (loss, shape, message) => {
     expect(attach(loss, shape)).toThrow(message);
   });
@@ -291,6 +372,8 @@ describe('bad use is refused by name', () => {
     expect(() => crossEntropy({ labelSmoothing: 1 })).toThrow('labelSmoothing must be in [0, 1), got 1');
     expect(() => crossEntropy({ softTargets: true, ignoreIndex: 0 })).toThrow('soft targets have none');
     expect(() => huber({ delta: 0 })).toThrow('delta must be > 0, got 0');
+    expect(() => smoothL1({ beta: 0 })).toThrow('beta must be > 0, got 0; for 0 take l1');
+    expect(() => klDivergence({ temperature: 0 })).toThrow('temperature must be > 0, got 0');
     expect(() => weightedSum([])).toThrow('give at least one loss');
   });
 });

@@ -4,7 +4,8 @@ import { floatOutput } from './model-output.js';
 
 /**
  * Negative log likelihood, as torch.nn.NLLLoss: for models that end in LogSoftmax. The output holds log-probabilities
- * of shape [batch, classes, d₁, …], or with the classes on `classAxis`; the target, named `labels` by default, is int64 of shape [batch, d₁, …].
+ * of shape [batch, classes, d₁, …], or with the classes on `classAxis`; the target, named `labels` by default, is int64
+ * of shape [batch, d₁, …].
  */
 export function nll(options: ClassificationOptions = {}): Loss {
   const name = 'nll';

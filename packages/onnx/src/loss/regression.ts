@@ -1,7 +1,7 @@
 import { OnnxError } from '../error.js';
 import type { Emitter } from '../graph/emitter.js';
 import type { Value } from '../graph/value.js';
-import { reduce, type Loss, type LossOptions } from './loss.js';
+import { reducedLoss, targetInput, type Loss, type LossOptions } from './loss.js';
 import { floatOutput } from './model-output.js';
 
 /** A loss of each element's error r = output − target. The target, named `target` by default, has the output's shape. */
@@ -10,8 +10,8 @@ function errorLoss(name: string, options: LossOptions, ofError: (e: Emitter, err
     name,
     attach(e, graph) {
       const { value, shape, dtype } = floatOutput(graph, name, options.output);
-      const target = graph.addInput(graph.uniqueName(options.target ?? 'target'), { dtype, shape });
-      return { loss: reduce(e, ofError(e, e.sub(value, target)), options.reduction), targets: [{ input: target }] };
+      const target = targetInput(graph, options.target, { name: 'target', dtype, shape });
+      return reducedLoss(e, graph, { losses: ofError(e, e.sub(value, target)), targets: [{ input: target }] }, options);
     },
   };
 }
@@ -27,7 +27,8 @@ export function l1(options: LossOptions = {}): Loss {
 }
 
 /**
- * Huber loss: r²/2 where |r| ≤ δ, δ(|r| − δ/2) beyond, as torch.nn.HuberLoss.
+ * Huber loss: r²/2 where |r| ≤ δ, δ(|r| − δ/2) beyond, as torch.nn.HuberLoss (Huber, "Robust estimation of a location
+ * parameter", 1964).
  *
  * @param options.delta δ > 0, default 1
  */
@@ -40,5 +41,22 @@ export function huber(options: LossOptions & { readonly delta?: number } = {}): 
     const quadratic = e.scale(e.square(error), 0.5);
     const linear = e.mul(e.sub(size, e.scalar(delta / 2, error)), limit);
     return e.where(e.greater(size, limit), linear, quadratic);
+  });
+}
+
+/**
+ * Smooth L1 loss: r²/(2β) where |r| ≤ β, |r| − β/2 beyond, as torch.nn.SmoothL1Loss: {@link huber} with δ = β, divided by
+ * β, so that its slope far away is 1 for every β (Girshick, "Fast R-CNN", 2015, with β = 1).
+ *
+ * @param options.beta β > 0, default 1; for β → 0 it becomes {@link l1}
+ */
+export function smoothL1(options: LossOptions & { readonly beta?: number } = {}): Loss {
+  const { beta = 1 } = options;
+  if (!(beta > 0)) throw new OnnxError('invalid-argument', `smoothL1: beta must be > 0, got ${beta}; for 0 take l1`);
+  return errorLoss('smoothL1', options, (e, error) => {
+    const size = e.node('Abs', [error]);
+    const quadratic = e.scale(e.square(error), 0.5 / beta);
+    const linear = e.sub(size, e.scalar(beta / 2, error));
+    return e.where(e.greater(size, e.scalar(beta, error)), linear, quadratic);
   });
 }

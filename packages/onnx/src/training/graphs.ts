@@ -102,9 +102,10 @@ export function inferenceGraph(
 export function evaluationGraph(model: Model, options: { loss: Loss; parameters: readonly string[] }): EvaluationGraph {
   const { graph, inputs } = inferenceMode(model);
   const outputs = graph.outputs.map(({ name }) => name);
-  const { loss, targets } = attachLoss(graph, options.loss);
+  const parameters = parametersByName(graph, options.parameters);
+  const { loss, targets } = attachLoss(graph, options.loss, parameters);
   graph.outputs.unshift(loss);
-  return { ...finish(graph, inputs, parametersByName(graph, options.parameters)), loss: loss.name, targets, outputs };
+  return { ...finish(graph, inputs, parameters), loss: loss.name, targets, outputs };
 }
 
 /**
@@ -181,7 +182,7 @@ function differentiateModel(model: Model, { loss: objective, ...options }: Train
   executableGraph(graph);
   const running = setTrainingMode(graph, emitterOf(graph), true, selection.frozenNormalizations);
   const inputs = graph.inputs.map(tensorSpec);
-  const { loss, targets } = attachLoss(graph, objective);
+  const { loss, targets } = attachLoss(graph, objective, candidates);
   const gradients = differentiate(graph, loss, candidates, operators);
   if (gradients.size === 0) throw noTrainable(candidates.map(({ name }) => name));
   graph.outputs.length = 0;
@@ -189,12 +190,19 @@ function differentiateModel(model: Model, { loss: objective, ...options }: Train
   return { graph, inputs, loss, targets, gradients, running };
 }
 
-function attachLoss(graph: Graph, objective: Loss): { loss: Value; targets: TargetSpec[] } {
-  const { loss, targets } = objective.attach(emitterOf(graph), graph);
+function attachLoss(
+  graph: Graph,
+  objective: Loss,
+  parameters: readonly Value[],
+): { loss: Value; targets: TargetSpec[] } {
+  const own = new Set(graph.inputs);
+  const { loss, targets } = objective.attach(emitterOf(graph), graph, parameters);
   if (loss.producer !== undefined) graph.rename(loss, graph.uniqueName('loss'));
+  // A target may be shared by several losses, or be an input that the model has anyway.
+  const added = new Map(targets.flatMap((target) => (own.has(target.input) ? [] : [[target.input, target] as const])));
   return {
     loss,
-    targets: targets.map(({ input, lengths, ...labels }) => ({
+    targets: [...added.values()].map(({ input, lengths, ...labels }) => ({
       ...tensorSpec(input),
       ...labels,
       ...(lengths !== undefined && { lengths: lengths.name }),
