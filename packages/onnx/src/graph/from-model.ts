@@ -2,6 +2,7 @@ import type { GraphProto, TypeProto, ValueInfoProto } from 'onnx-buf';
 import { OnnxError } from '../error.js';
 import { dtypeFromCode } from '../model/dtype.js';
 import type { Model } from '../model/model.js';
+import { withSizes } from '../model/specialize.js';
 import { Tensor } from '../model/tensor.js';
 import { symbol, type Dim } from '../shape/dim.js';
 import { Graph } from './graph.js';
@@ -41,7 +42,7 @@ export interface Placement {
  */
 export function readIntoGraph(graph: Graph, model: Model, placement: Placement): readonly Value[] {
   const fail = (what: string) => new OnnxError('invalid-model', `${model.source}: ${what}`);
-  return read(graph, model.graph, placement, { fail, find: () => undefined });
+  return read(graph, withSizes(model), placement, { fail, find: () => undefined });
 }
 
 interface Surroundings {

@@ -16,6 +16,8 @@ export interface Model {
    * The graph of the file where none of this applies.
    */
   readonly graph: GraphProto;
+  /** Sizes that `specialize` has given free dimensions, by name or as `input[axis]`. The graph says them to be free. */
+  readonly sizes?: Readonly<Record<string, number>>;
   /** Where it came from, for messages: a path, or 'model' for bytes. */
   readonly source: string;
 }

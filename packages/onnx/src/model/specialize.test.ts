@@ -5,7 +5,7 @@ import { Graph } from '../graph/graph.js';
 import { modelFromGraph } from '../graph/to-model.js';
 import { importGraph } from '../import.js';
 import { symbol } from '../shape/dim.js';
-import { float32, runGraph } from '../testing/session.js';
+import { float32, runGraph, Session } from '../testing/session.js';
 import { parseModel, writeModel } from './model.js';
 import { specialize } from './specialize.js';
 import { Tensor } from './tensor.js';
@@ -35,9 +35,11 @@ describe('specialize', () => {
       ['gain', [2]],
     ]);
     expect(check.outputs[0].shape).toEqual([4, 2]);
-    expect(specialize(model(), { dims: { 'x[0]': 4 } }).graph.input[0]).toEqual(
-      specialize(model(), { dims: { batch: 4 } }).graph.input[0],
-    );
+    const byPlace = checkModel(specialize(model(), { dims: { 'x[0]': 4 } }));
+    expect(byPlace.outputs[0].shape[0]).toBe(4);
+    const twice = specialize(specialize(model(), { dims: { batch: 4 } }), { dims: { 'gain[0]': 2 } });
+    expect(checkModel(twice)).toEqual(check);
+    expect(Buffer.compare(writeModel(twice), writeModel(model()))).toBe(0);
   });
 
   test('fixes inputs at values, which then count as known', async () => {
@@ -49,8 +51,19 @@ describe('specialize', () => {
     const { y } = await runGraph(graph, { x: float32([1, 3], [1, 2, 3]), gain: float32([2], [1, -1]) });
     // (1 + 2 + 3) · 0.5 · 16
     expect(y.data).toEqual([48, -48]);
+    const runtime = await Session.fromBytes(writeModel(fixed));
+    const same = await runtime.run({ x: float32([1, 3], [1, 2, 3]), gain: float32([2], [1, -1]) });
+    await runtime.release();
+    expect(same.y.data).toEqual(y.data);
     expect(checkModel(original).inputs).toHaveLength(3);
     expect(specialize(original, {})).toBe(original);
+  });
+
+  test('fixes inputs of floats, which do not become parameters', () => {
+    const gain = Tensor.of('float32', [2], Float32Array.of(1, -1));
+    const check = checkModel(specialize(model(), { inputs: { gain } }));
+    expect(check.inputs.map(({ name }) => name)).toEqual(['x', 'rate']);
+    expect(check.parameters.map(({ name }) => name)).toEqual(['w']);
   });
 
   test.each([

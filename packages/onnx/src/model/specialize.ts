@@ -12,34 +12,36 @@ import {
   TypeProtoSchema,
   ValueInfoProtoSchema,
   type GraphProto,
+  type NodeProto,
   type TensorShapeProto_Dimension,
   type ValueInfoProto,
 } from 'onnx-buf';
 import { OnnxError } from '../error.js';
-import { dtypeFromCode } from './dtype.js';
+import { dtypeFromCode, isDifferentiable } from './dtype.js';
 import type { Model } from './model.js';
 import type { Tensor } from './tensor.js';
 
 export interface Specialization {
   /** Sizes of free dimensions, by the name of the dimension or as `input[axis]`. */
   readonly dims?: Readonly<Record<string, number>>;
-  /** Inputs that always have the same value, a sampling rate say. They stop being inputs. */
+  /** Inputs that always have the same value, a sampling rate say. They need not be given any more. */
   readonly inputs?: Readonly<Record<string, Tensor>>;
 }
 
 /**
  * A model for fewer cases: free dimensions at fixed sizes, inputs at fixed values. What depended on them becomes
  * known, so that branches that are never taken disappear and shapes that could not be known are. The model given is
- * not changed.
+ * not changed. What is exported after training has its free dimensions again, and fixed inputs as defaults.
  *
  * @throws {OnnxError} `invalid-argument` for a name that the model does not have, a size that is none, and a value of
  * another dtype or shape than the input
  */
 export function specialize(model: Model, { dims = {}, inputs = {} }: Specialization): Model {
-  const fixed = fixInputs(model.graph, inputs, model.source);
-  const graph = fixDims(fixed, dims, model.source);
-  if (graph === model.graph) return model;
-  return { ...model, graph, proto: Object.assign(create(ModelProtoSchema), model.proto, { graph }) };
+  const sizes = { ...model.sizes, ...dims };
+  withSizes(model, sizes);
+  const graph = fixInputs(model.graph, inputs, model.source);
+  if (graph === model.graph) return Object.keys(dims).length === 0 ? model : { ...model, sizes };
+  return { ...model, graph, sizes, proto: Object.assign(create(ModelProtoSchema), model.proto, { graph }) };
 }
 
 function fixInputs(graph: GraphProto, values: Readonly<Record<string, Tensor>>, source: string): GraphProto {
@@ -47,20 +49,25 @@ function fixInputs(graph: GraphProto, values: Readonly<Record<string, Tensor>>, 
   if (entries.length === 0) return graph;
   const weights = new Set(graph.initializer.map(({ name }) => name));
   const inputs = new Map(graph.input.filter(({ name }) => !weights.has(name)).map((info) => [info.name, info]));
-  const constants = entries.map(([name, tensor]) => {
-    const info = inputs.get(name) ?? unknown(source, 'input', name, [...inputs.keys()]);
-    requireFit(info, tensor);
-    const value = create(AttributeProtoSchema, {
-      name: 'value',
-      type: AttributeProto_AttributeType.TENSOR,
-      t: tensor.toProto(name),
-    });
-    return create(NodeProtoSchema, { opType: 'Constant', name: `fixed ${name}`, output: [name], attribute: [value] });
-  });
+  for (const [name, tensor] of entries) {
+    requireFit(inputs.get(name) ?? unknown(source, 'input', name, [...inputs.keys()]), tensor);
+  }
+  // Integers become defaults of inputs that nobody need feed: known here, but not to ONNX Runtime, which crashes on some
+  // models (1.30, bodies within bodies) when it finds out that a condition is constant.
+  const defaults = entries.filter(([, { dtype }]) => !isDifferentiable(dtype));
+  const constants = entries.filter(([, { dtype }]) => isDifferentiable(dtype));
+  const isConstant = new Set(constants.map(([name]) => name));
   return Object.assign(create(GraphProtoSchema), graph, {
-    input: graph.input.filter(({ name }) => !Object.hasOwn(values, name)),
-    node: [...constants, ...graph.node],
+    input: graph.input.filter(({ name }) => !isConstant.has(name)),
+    initializer: [...graph.initializer, ...defaults.map(([name, tensor]) => tensor.toProto(name))],
+    node: [...constants.map(([name, tensor]) => constantNode(name, tensor)), ...graph.node],
   });
+}
+
+function constantNode(name: string, tensor: Tensor): NodeProto {
+  const type = AttributeProto_AttributeType.TENSOR;
+  const value = create(AttributeProtoSchema, { name: 'value', type, t: tensor.toProto(name) });
+  return create(NodeProtoSchema, { opType: 'Constant', name: `fixed ${name}`, output: [name], attribute: [value] });
 }
 
 function requireFit({ name, type }: ValueInfoProto, tensor: Tensor): void {
@@ -83,7 +90,14 @@ function requireFit({ name, type }: ValueInfoProto, tensor: Tensor): void {
   );
 }
 
-function fixDims(graph: GraphProto, sizes: Readonly<Record<string, number>>, source: string): GraphProto {
+/**
+ * The graph of a model with the dimensions fixed that are to be: what graphs for training are derived from. The model
+ * itself keeps them free, for its own shape inference need not cope with more being known than its exporter knew.
+ */
+export function withSizes(
+  { graph, source, sizes: given }: Model,
+  sizes: Readonly<Record<string, number>> = given ?? {},
+): GraphProto {
   const names = Object.keys(sizes);
   if (names.length === 0) return graph;
   for (const name of names) {

@@ -106,7 +106,7 @@ export class Tensor {
 
   /** A rank-1 int64 tensor, the form in which ONNX takes axes, shapes and indices. */
   static int64(values: readonly number[]): Tensor {
-    return Tensor.of('int64', [values.length], BigInt64Array.from(values, BigInt));
+    return Tensor.of('int64', [values.length], toInt64(values));
   }
 
   /** A rank-0 tensor of a float or integer dtype. */
@@ -198,4 +198,11 @@ function decode(proto: TensorProto, dtype: DType, size: number): TensorData {
   const values = field(proto);
   if (values.length !== expected) throw fail(`holds ${values.length} elements instead of ${expected}`);
   return array.from(values as ArrayLike<number>);
+}
+
+const LARGEST_INT64 = 2n ** 63n - 1n;
+
+/** Numbers as int64. The largest of these, which stands for 'to the end' in slices, is 2^63 as a number. */
+export function toInt64(values: readonly number[]): BigInt64Array {
+  return BigInt64Array.from(values, (value) => (value >= 2 ** 63 ? LARGEST_INT64 : BigInt(value)));
 }

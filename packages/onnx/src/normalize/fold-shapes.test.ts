@@ -42,6 +42,19 @@ describe('foldShapes', () => {
     expect(ops(graph).sort()).toEqual(['Expand', 'Expand', 'Mul', 'Shape', 'Shape']);
   });
 
+  test("keeps the largest int64, a slice's 'to the end', what it is", async () => {
+    const graph = new Graph('test');
+    const e = emitterOf(graph);
+    const x = graph.addInput('x', { dtype: 'float32', shape: [4] });
+    const end = e.node('Constant', [], { value: Tensor.of('int64', [], BigInt64Array.of(2n ** 63n - 1n)) });
+    const [start, axis] = [e.int64([1]), e.int64([0])];
+    graph.outputs.push(e.node('Slice', [x, start, e.unsqueeze(end, [0]), axis]));
+    foldShapes(graph);
+    graph.removeDead();
+    const results = await runGraph(graph, { x: float32([4], [1, 2, 3, 4]) });
+    expect(Object.values(results)[0].data).toEqual([2, 3, 4]);
+  });
+
   test('takes all shape arithmetic out of an exported attention block and changes nothing else', async () => {
     const model = await readModel(dataFile('attention.onnx'));
     const graph = importGraph(model);

@@ -3,7 +3,7 @@ import type { Graph } from '../graph/graph.js';
 import type { Node } from '../graph/node.js';
 import type { Value } from '../graph/value.js';
 import type { DType } from '../model/dtype.js';
-import { Tensor } from '../model/tensor.js';
+import { Tensor, toInt64 } from '../model/tensor.js';
 import { isStatic } from '../shape/dim.js';
 
 /**
@@ -36,7 +36,7 @@ function knownConstant(e: Emitter, { dtype, shape, contents }: Value): Value | u
 }
 
 const ELEMENTS: Partial<Record<DType, (contents: readonly number[]) => BigInt64Array | Int32Array | Uint8Array>> = {
-  int64: (contents) => BigInt64Array.from(contents, BigInt),
+  int64: toInt64,
   int32: (contents) => Int32Array.from(contents),
   bool: (contents) => Uint8Array.from(contents),
 };
