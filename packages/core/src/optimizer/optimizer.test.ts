@@ -1,4 +1,5 @@
 import { describe, expect, it } from 'vitest';
+import { cosine } from '../schedule/schedule.js';
 import { defineOptimizer } from './define.js';
 import { coefficient, flag, learningRate } from './hyperparameters.js';
 import type { Optimizer, ParameterGroup } from './optimizer.js';
@@ -122,6 +123,22 @@ describe('groups', () => {
     const optimizer = withGroups({ match: 'a', hyperparameters: { lr: 0.2 } }).with({ lr: 0.01, weightDecay: 0.5 });
     expect(optimizer.for('a').hyperparameters).toMatchObject({ lr: 0.2, weightDecay: 0.5 });
     expect(optimizer.for('b').hyperparameters).toMatchObject({ lr: 0.01, weightDecay: 0.5 });
+  });
+
+  it('are scheduled as they are, whichever is asked first: the parameter or the step', () => {
+    const optimizer = withGroups({ match: 'a', hyperparameters: { lr: 0.2, weightDecay: 0.5 } }).withSchedules({
+      lr: cosine(10),
+      weightDecay: cosine(10),
+    });
+    for (const step of [1, 5, 10, 12]) {
+      for (const name of ['a', 'b']) {
+        const [stepFirst, nameFirst] = [optimizer.at(step).for(name), optimizer.for(name).at(step)];
+        expect(stepFirst.hyperparameters).toEqual(nameFirst.hyperparameters);
+        expect(stepFirst.initial).toEqual(nameFirst.initial);
+        expect(stepFirst.program).toBe(nameFirst.program);
+      }
+    }
+    expect(optimizer.at(5).for('a').hyperparameters.lr).not.toBe(0.2);
   });
 
   it('are checked when they are made, as if constructing an optimizer', () => {

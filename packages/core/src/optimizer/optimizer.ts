@@ -34,6 +34,12 @@ export interface OptimizerSettings {
   readonly program?: Program;
 }
 
+/** A scheduled optimizer and a step. */
+interface Moment {
+  readonly of: Optimizer;
+  readonly step: number;
+}
+
 /**
  * A configured optimizer: a definition and the values of its hyperparameters. Immutable; {@link with} makes another.
  * Runners ask it, parameter by parameter, which program to run and with which scalars.
@@ -52,8 +58,10 @@ export class Optimizer {
   readonly #definition: OptimizerDefinition;
   /** Optimizers of the groups, by the indices of the groups that apply. */
   readonly #members = new Map<string, Optimizer>();
+  readonly #moment: Moment | undefined;
 
-  constructor(definition: OptimizerDefinition, settings: OptimizerSettings) {
+  /** @param moment of what this is what {@link at} gives; groups are scheduled there */
+  constructor(definition: OptimizerDefinition, settings: OptimizerSettings, moment?: Moment) {
     const { hyperparameters, initial = hyperparameters, groups = [], schedules = {} } = settings;
     this.name = definition.name;
     this.hyperparameters = Object.freeze({ ...hyperparameters });
@@ -62,6 +70,7 @@ export class Optimizer {
     this.schedules = schedules;
     this.program = settings.program ?? definition.program(hyperparameters);
     this.#definition = definition;
+    this.#moment = moment;
     // Bad values in a group are an error now, not when the first parameter matches.
     groups.forEach((_, index) => this.#member([index]));
   }
@@ -73,8 +82,8 @@ export class Optimizer {
   }
 
   /**
-   * The optimizer at step `step` of the run, counted from 1: scheduled hyperparameters have their value then. Without
-   * schedules, this one.
+   * The optimizer at step `step` of the run, counted from 1: scheduled hyperparameters have their value then, those of
+   * groups included. Without schedules, this one.
    *
    * @throws AdakitError when a schedule has left the range of its hyperparameter
    */
@@ -86,12 +95,8 @@ export class Optimizer {
       Number(this.hyperparameters[name]) * scheduleFactor(schedule, step),
     ]);
     const hyperparameters = this.#parse(this.hyperparameters, Object.fromEntries(now) as HyperparameterValues);
-    return new Optimizer(this.#definition, {
-      ...this.#settings(),
-      hyperparameters,
-      program: this.program,
-      schedules: {},
-    });
+    const settings = { ...this.#settings(), hyperparameters, program: this.program, schedules: {} };
+    return new Optimizer(this.#definition, settings, { of: this, step });
   }
 
   /**
@@ -162,7 +167,10 @@ export class Optimizer {
   #member(groups: readonly number[]): Optimizer {
     const key = groups.join();
     let member = this.#members.get(key);
-    if (member === undefined) {
+    if (member === undefined && this.#moment !== undefined) {
+      member = this.#moment.of.#member(groups).at(this.#moment.step);
+      this.#members.set(key, member);
+    } else if (member === undefined) {
       const changes = Object.assign(
         {},
         ...groups.map((index) => this.groups[index].hyperparameters),
