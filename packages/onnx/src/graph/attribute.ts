@@ -3,17 +3,17 @@ import { AttributeProto_AttributeType as Type, AttributeProtoSchema, type Attrib
 import { OnnxError } from '../error.js';
 import { Tensor } from '../model/tensor.js';
 
-/** A number meant as a FLOAT attribute; a bare number is an INT. */
+/** Numbers meant as a FLOAT or FLOATS attribute; bare numbers are an INT or INTS. */
 export interface FloatAttribute {
-  readonly float: number;
+  readonly float: number | readonly number[];
 }
 
-/** What an attribute can be given as: INT, INTS, FLOAT, STRING, STRINGS, TENSOR, or a protobuf message passed on as it is. */
+/** What an attribute can be given as: INT, INTS, FLOAT, FLOATS, STRING, STRINGS, TENSOR, or a protobuf message passed on as it is. */
 export type AttributeValue =
   number | readonly number[] | FloatAttribute | string | readonly string[] | Tensor | AttributeProto;
 
-/** Marks a number as a FLOAT attribute. */
-export function float(value: number): FloatAttribute {
+/** Marks a number as a FLOAT attribute, or several as FLOATS. */
+export function float(value: number | readonly number[]): FloatAttribute {
   return { float: value };
 }
 
@@ -37,7 +37,12 @@ export function attribute(name: string, value: AttributeValue): AttributeProto {
     });
   }
   if (isInts(value)) return create(AttributeProtoSchema, { name, type: Type.INTS, ints: value.map(BigInt) });
-  if ('float' in value) return create(AttributeProtoSchema, { name, type: Type.FLOAT, f: value.float });
+  if ('float' in value) {
+    const { float: given } = value;
+    return typeof given === 'number'
+      ? create(AttributeProtoSchema, { name, type: Type.FLOAT, f: given })
+      : create(AttributeProtoSchema, { name, type: Type.FLOATS, floats: [...given] });
+  }
   return Object.assign(create(AttributeProtoSchema), value, { name });
 }
 

@@ -2,7 +2,9 @@ import type { Emitter } from '../../graph/emitter.js';
 import type { Value } from '../../graph/value.js';
 import { isStatic, multiplyDims, differentDims } from '../../shape/dim.js';
 import { printShape } from '../../shape/shape.js';
+import { addBodyOutput } from '../control-flow/body.js';
 import type { DefinitionContext, Operator } from '../operator.js';
+import { activationsOf } from './activations.js';
 
 /** What a step of a recurrent cell is written with; matrices are [batch, …]. */
 export interface Step {
@@ -18,7 +20,7 @@ export interface Step {
   readonly recurrentBias: readonly Value[] | undefined;
   /** Peephole weights, one vector a gate. */
   readonly peepholes: readonly Value[] | undefined;
-  /** Applies activation `index` of this direction. */
+  /** Applies activation `index` of this direction; the input of the first two, those of gates, is clipped. */
   activate(index: number, x: Value): Value;
 }
 
@@ -35,18 +37,15 @@ export interface Cell {
   readonly step: (step: Step) => readonly Value[];
 }
 
-/** Activations without parameters that have an operator of their name. */
-const ACTIVATIONS: readonly string[] = ['Sigmoid', 'Tanh', 'Relu', 'Softsign', 'Softplus'];
-
 /**
  * A recurrent network over X [time, batch, input] (or [batch, time, input] with layout 1), in one or both directions.
- * Its gradient goes through the unrolled steps, so the number of steps must be known; states are computed again.
+ * Its gradient goes through the steps written out, or through a Scan over them where their number is free or large.
  */
 export function recurrent(cell: Cell): Operator {
   return {
     op: cell.op,
     since: 14,
-    notes: 'gradient and layout 1 with a fixed number of steps; no clipping',
+    notes: 'states are computed again in the backward pass, in a Scan where the number of steps is free or large',
     infer(ctx) {
       const { attributes } = ctx.node;
       const [x, weights, recurrence] = [ctx.shape(0), ctx.shape(1), ctx.shape(2)];
@@ -65,10 +64,10 @@ export function recurrent(cell: Cell): Operator {
       const all = batchFirst ? [batch, time, directions, hidden] : [time, directions, batch, hidden];
       return [{ dtype, shape: all }, last, ...(cell.hasCell ? [last] : [])];
     },
-    gradient: (ctx) => ctx.pullback((inner) => unrolled(cell, inner)),
+    gradient: (ctx) => ctx.pullback((inner) => define(cell, inner)),
     // ONNX Runtime executes neither layout 1 nor double precision.
     decompose: (ctx) =>
-      ctx.input(0).dtype === 'float32' && ctx.node.attributes.int('layout', 0) === 0 ? undefined : unrolled(cell, ctx),
+      ctx.input(0).dtype === 'float32' && ctx.node.attributes.int('layout', 0) === 0 ? undefined : define(cell, ctx),
   };
 }
 
@@ -76,26 +75,16 @@ function directionsOf(direction: string): number {
   return direction === 'bidirectional' ? 2 : 1;
 }
 
-function unrolled(cell: Cell, ctx: DefinitionContext): readonly Value[] {
+function define(cell: Cell, ctx: DefinitionContext): readonly Value[] {
   const { e, node } = ctx;
-  if (node.attributes.has('clip')) ctx.fail("attribute 'clip' is not supported; export the model without it");
   const batchFirst = node.attributes.int('layout', 0) === 1;
   const x = batchFirst ? e.transpose(ctx.input(0), [1, 0, 2]) : ctx.input(0);
-  const time = ctx.shape(x)[0];
-  if (!isStatic(time)) {
-    return ctx.fail('its number of steps is free, but its gradient is unrolled; export the model with a fixed length');
-  }
   const direction = node.attributes.string('direction', 'forward');
   const ways = Array.from({ length: directionsOf(direction) }, (_, d) =>
-    run(cell, ctx, { x, time, direction: d, backward: direction === 'reverse' || d === 1 }),
+    run(cell, ctx, { x, direction: d, backward: direction === 'reverse' || d === 1 }),
   );
   const all = e.concat(
-    ways.map(({ outputs }) =>
-      e.concat(
-        outputs.map((h) => e.unsqueeze(h, [0, 1])),
-        0,
-      ),
-    ),
+    ways.map(({ outputs }) => e.unsqueeze(outputs, [1])),
     1,
   );
   const last = ways[0].state.map((_, i) =>
@@ -109,15 +98,15 @@ function unrolled(cell: Cell, ctx: DefinitionContext): readonly Value[] {
 }
 
 interface Way {
+  /** [time, batch, input] */
   readonly x: Value;
-  readonly time: number;
   /** Index into the first axis of the weights. */
   readonly direction: number;
   readonly backward: boolean;
 }
 
-/** One direction: the hidden state after every step, in the order of time, and the last state. */
-function run(cell: Cell, ctx: DefinitionContext, way: Way): { outputs: readonly Value[]; state: readonly Value[] } {
+/** One direction: the hidden states after all steps, [time, batch, hidden] in the order of time, and the last state. */
+function run(cell: Cell, ctx: DefinitionContext, way: Way): { outputs: Value; state: readonly Value[] } {
   const { e } = ctx;
   const { gates } = cell;
   const ofDirection = (value: Value, axis = 0) => {
@@ -137,46 +126,118 @@ function run(cell: Cell, ctx: DefinitionContext, way: Way): { outputs: readonly 
     if (biases === undefined) return gate;
     return e.add(gate, separate.includes(g) ? biases[g] : e.add(biases[g], biases[gates + g]));
   });
-  const steps = projected.map((gate) => split(e, gate, 0, way.time).map((step) => e.squeeze(step, [0])));
 
   const batchFirst = ctx.node.attributes.int('layout', 0) === 1;
   const initial = (index: number) => {
     const value = given(index);
-    return value === undefined ? e.zerosLike(steps[0][0]) : ofDirection(value, batchFirst ? 1 : 0);
+    if (value !== undefined) return ofDirection(value, batchFirst ? 1 : 0);
+    const [gate] = projected;
+    const zeros = e.node('Expand', [e.scalar(0, gate), e.node('Shape', [gate], { start: 1 })]);
+    return e.assume(zeros, ctx.shape(gate).slice(1));
   };
-  let state: readonly Value[] = cell.hasCell ? [initial(5), initial(6)] : [initial(5)];
-  const names = ctx.node.attributes.strings('activations')?.slice(way.direction * cell.activations.length);
+  const state = cell.hasCell ? [initial(5), initial(6)] : [initial(5)];
+  const functions = activationsOf(ctx, cell.activations, way.direction);
+  const clip = ctx.node.attributes.float('clip', Infinity);
   const lengths = given(4);
-  const outputs: Value[] = [];
-  for (let i = 0; i < way.time; i++) {
-    const t = way.backward ? way.time - 1 - i : i;
+  const advance: Advance = (inner, gatesNow, before, t) => {
     const next = cell.step({
-      e,
+      e: inner,
       ctx,
-      projected: steps.map((gate) => gate[t]),
-      state,
+      projected: gatesNow,
+      state: before,
       recurrent: recurrence,
       recurrentBias: biases?.slice(gates),
       peepholes,
-      activate: (index, x) => e.node(activation(ctx, (names ?? cell.activations)[index]), [x]),
+      activate: (index, x) => functions[index](inner, index < 2 ? clipped(inner, x, clip) : x),
     });
-    if (lengths === undefined) {
-      state = next;
-      outputs[t] = next[0];
-      continue;
-    }
+    if (lengths === undefined) return { state: next, output: next[0] };
     // Beyond the end of a sequence the state waits and the output is 0.
-    const runs = e.unsqueeze(e.less(e.scalar(t, lengths), lengths), [1]);
-    const before = state;
-    state = next.map((value, k) => e.where(runs, value, before[k]));
-    outputs[t] = e.where(runs, next[0], e.scalar(0, next[0]));
-  }
-  return { outputs, state };
+    const runs = inner.unsqueeze(inner.less(t, lengths), [1]);
+    return {
+      state: next.map((value, k) => inner.where(runs, value, before[k])),
+      output: inner.where(runs, next[0], inner.scalar(0, next[0])),
+    };
+  };
+  const time = ctx.shape(way.x)[0];
+  return isStatic(time) && time <= MOST_STEPS
+    ? unrolled(e, advance, projected, state, time, way.backward)
+    : scanned(e, advance, projected, state, way.backward);
 }
 
-function activation(ctx: DefinitionContext, name: string): string {
-  const known = ACTIVATIONS.find((each) => each.toLowerCase() === name.toLowerCase());
-  return known ?? ctx.fail(`activation '${name}' is not supported; these are: ${ACTIVATIONS.join(', ')}`);
+/** More steps than this are a Scan: a session over many nodes takes long to create. */
+const MOST_STEPS = 64;
+
+/** One step from the projected inputs of step t (an int32 scalar) and the state before it. */
+type Advance = (
+  e: Emitter,
+  projected: readonly Value[],
+  state: readonly Value[],
+  t: Value,
+) => { readonly state: readonly Value[]; readonly output: Value };
+
+function unrolled(
+  e: Emitter,
+  advance: Advance,
+  projected: readonly Value[],
+  initial: readonly Value[],
+  time: number,
+  backward: boolean,
+): ReturnType<typeof run> {
+  const steps = projected.map((gate) => split(e, gate, 0, time).map((step) => e.squeeze(step, [0])));
+  let state = initial;
+  const outputs: Value[] = [];
+  for (let i = 0; i < time; i++) {
+    const t = backward ? time - 1 - i : i;
+    const step = advance(
+      e,
+      steps.map((gate) => gate[t]),
+      state,
+      e.scalar(t, 'int32'),
+    );
+    state = step.state;
+    outputs[t] = e.unsqueeze(step.output, [0]);
+  }
+  return { outputs: e.concat(outputs, 0), state };
+}
+
+function scanned(
+  e: Emitter,
+  advance: Advance,
+  projected: readonly Value[],
+  initial: readonly Value[],
+  backward: boolean,
+): ReturnType<typeof run> {
+  const inner = e.inside('step');
+  const { graph } = inner;
+  const length = e.squeeze(e.node('Shape', [projected[0]], { start: 0, end: 1 }), [0]);
+  const numbers = e.cast(e.node('Range', [e.scalar(0, 'int64'), length, e.scalar(1, 'int64')]), 'int32');
+  const inputs = [
+    ...initial,
+    ...[...projected, numbers].map(({ dtype, shape }) => ({ dtype, shape: shape?.slice(1) })),
+  ];
+  const values = inputs.map(({ dtype, shape }, i) =>
+    graph.addInput(graph.uniqueName(`${graph.name}/input${i}`), { dtype, shape }),
+  );
+  const count = initial.length;
+  const { state, output } = advance(inner, values.slice(count, -1), values.slice(0, count), values[values.length - 1]);
+  for (const value of [...state, output]) addBodyOutput(graph, value);
+  const turn = Number(backward);
+  const results = e.control(
+    'Scan',
+    [...initial, ...projected, numbers],
+    { body: graph },
+    {
+      num_scan_inputs: projected.length + 1,
+      scan_input_directions: [...projected, numbers].map(() => turn),
+      scan_output_directions: [turn],
+    },
+    count + 1,
+  );
+  return { outputs: results[count], state: results.slice(0, count) };
+}
+
+function clipped(e: Emitter, x: Value, limit: number): Value {
+  return limit === Infinity ? x : e.node('Clip', [x, e.scalar(-limit, x), e.scalar(limit, x)]);
 }
 
 function split(e: Emitter, x: Value, axis: number, count: number): readonly Value[] {

@@ -1,4 +1,5 @@
 import type { AttributeRecord } from '../../graph/emitter.js';
+import { float } from '../../graph/attribute.js';
 import { Tensor } from '../../model/tensor.js';
 import type { Case } from './case.js';
 
@@ -6,6 +7,10 @@ const [time, batch, input, hidden] = [3, 5, 2, 4];
 const GATES = { LSTM: 4, GRU: 3, RNN: 1 } as const;
 
 interface Options {
+  /** Longer than what is written out step by step. */
+  readonly steps?: number;
+  /** The dimension that becomes free: the batch unless told. */
+  readonly free?: number;
   readonly attributes?: AttributeRecord;
   readonly directions?: 1 | 2;
   /** Biases and initial states, or neither. */
@@ -16,7 +21,7 @@ interface Options {
 
 /** All outputs of a recurrent operator, side by side. */
 function recurrentCase(op: keyof typeof GATES, what: string, options: Options = {}): Case {
-  const { attributes = {}, directions = 1, complete = true, peepholes = false, lengths } = options;
+  const { attributes = {}, directions = 1, complete = true, peepholes = false, lengths, steps = time } = options;
   const rows = GATES[op] * hidden;
   const batchFirst = attributes.layout === 1;
   const state = batchFirst ? [batch, directions, hidden] : [directions, batch, hidden];
@@ -24,7 +29,7 @@ function recurrentCase(op: keyof typeof GATES, what: string, options: Options = 
   return {
     name: `${op}${what}`,
     dims: [
-      batchFirst ? [batch, time, input] : [time, batch, input],
+      batchFirst ? [batch, steps, input] : [steps, batch, input],
       [directions, rows, input],
       [directions, rows, hidden],
       ...(complete ? [[directions, 2 * rows], state, ...(op === 'LSTM' ? [state] : [])] : []),
@@ -41,11 +46,33 @@ function recurrentCase(op: keyof typeof GATES, what: string, options: Options = 
         0,
       );
     },
-    free: batch,
+    free: options.free ?? batch,
     // ONNX Runtime does not execute layout 1.
     ...(batchFirst ? {} : { native: 18 }),
   };
 }
+
+/** alpha, and beta where there is one, of two directions. */
+const PARAMETERS: Readonly<Record<string, readonly (readonly [number, number?])[] | undefined>> = {
+  Affine: [
+    [0.5, 0.1],
+    [0.7, -0.2],
+  ],
+  Elu: [[0.5], [0.8]],
+  HardSigmoid: [
+    [0.3, 0.4],
+    [0.25, 0.6],
+  ],
+  LeakyRelu: [[0.1], [0.2]],
+  ScaledTanh: [
+    [1.5, 0.6],
+    [0.8, 1.2],
+  ],
+  ThresholdedRelu: [[0.1], [0.2]],
+};
+
+const parameters = (name: string, values: readonly number[]): AttributeRecord =>
+  values.length === 0 ? {} : { [name]: float(values) };
 
 export const recurrentCases: readonly Case[] = [
   ...(['LSTM', 'GRU', 'RNN'] as const).flatMap((op) => [
@@ -73,4 +100,52 @@ export const recurrentCases: readonly Case[] = [
     complete: false,
   }),
   recurrentCase('RNN', ' with another activation', { attributes: { activations: ['Relu'] } }),
+  recurrentCase('RNN', ' clipped', { attributes: { clip: float(0.3) } }),
+  recurrentCase('GRU', ' clipped', { attributes: { clip: float(0.3) } }),
+  recurrentCase('GRU', ' clipped with the reset after the product', {
+    attributes: { clip: float(0.3), linear_before_reset: 1 },
+  }),
+  recurrentCase('LSTM', ' clipped', { attributes: { clip: float(0.3) } }),
+  ...['Affine', 'Elu', 'HardSigmoid', 'LeakyRelu', 'Relu', 'ScaledTanh', 'Softplus', 'Softsign', 'ThresholdedRelu'].map(
+    (name) =>
+      recurrentCase('RNN', ` with ${name}, with other parameters backwards`, {
+        attributes: {
+          activations: [name, name],
+          ...parameters(
+            'activation_alpha',
+            (PARAMETERS[name] ?? []).map(([alpha]) => alpha),
+          ),
+          ...parameters(
+            'activation_beta',
+            (PARAMETERS[name] ?? []).flatMap(([, beta]) => beta ?? []),
+          ),
+          direction: 'bidirectional',
+        },
+        directions: 2,
+      }),
+  ),
+  recurrentCase('GRU', ' with parameters for some activations', {
+    attributes: {
+      activations: ['HardSigmoid', 'Elu'],
+      activation_alpha: float([0.3, 0.7]),
+      activation_beta: float([0.4]),
+    },
+  }),
+  // Over a free number of steps, and over many.
+  ...(['LSTM', 'GRU', 'RNN'] as const).flatMap((op) => [
+    recurrentCase(op, ' over any number of steps', { free: time }),
+    recurrentCase(op, ' over any number of steps in both directions, of several lengths', {
+      attributes: { direction: 'bidirectional' },
+      directions: 2,
+      lengths: [3, 1, 2, 3, 1],
+      free: time,
+    }),
+    recurrentCase(op, ' over any number of steps, batch first, without biases and states', {
+      attributes: { layout: 1 },
+      complete: false,
+      free: time,
+    }),
+  ]),
+  recurrentCase('LSTM', ' with peepholes over any number of steps', { peepholes: true, free: time }),
+  recurrentCase('GRU', ' over many steps', { steps: 70 }),
 ];
