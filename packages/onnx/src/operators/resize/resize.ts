@@ -1,6 +1,6 @@
 import { Tensor } from '../../model/tensor.js';
 import type { Value } from '../../graph/value.js';
-import { floorDivideDims, isStatic, multiplyDims, type Dim } from '../../shape/dim.js';
+import { equalDims, floorDivideDims, isStatic, multiplyDims, type Dim } from '../../shape/dim.js';
 import type { Shape } from '../../shape/shape.js';
 import { composite } from '../composite.js';
 import type { DefinitionContext, InferContext } from '../operator.js';
@@ -51,7 +51,7 @@ export const Resize = composite({
       axes.reduce((value, axis) => {
         const [from, to] = [shape[axis], output[axis]];
         const factor = factors[axis];
-        if (from === to && (factor ?? 1) === 1) return value;
+        if (equalDims(from, to) && (factor ?? 1) === 1) return value;
         if (!isStatic(from) || !isStatic(to)) {
           return ctx.fail(`the length of its axis ${axis} is free; export the model with a fixed size`);
         }

@@ -62,6 +62,13 @@ export const resizeCases: readonly Case[] = [
     { mode: 'cubic', exclude_outside: 1, cubic_coeff_a: float(-0.5) },
   ),
   {
+    name: 'Resize beside a free axis',
+    dims: [[3, 2, 5, 4]],
+    build: (e, x) => e.node('Resize', [x, undefined, e.constant(scales(1, 1, 2, 1.5))], { mode: 'linear' }),
+    native: 19,
+    free: 3,
+  },
+  {
     name: 'Resize of two axes',
     dims: [[3, 2, 5, 4]],
     build: (e, x) => e.node('Resize', [x, undefined, undefined, e.int64([7, 8])], { mode: 'linear', axes: [-2, -1] }),
