@@ -1,4 +1,5 @@
-import type { DefinitionContext, Operator } from './operator.js';
+import type { Value } from '../graph/value.js';
+import type { DefinitionContext, GradientContext, Operator } from './operator.js';
 import { alongChannels, standardize } from './normalization.js';
 
 /**
@@ -6,6 +7,10 @@ import { alongChannels, standardize } from './normalization.js';
  * in training form they are those of the batch, and the running ones move towards them:
  * running′ = momentum · running + (1 − momentum) · batch, the variance not being the unbiased one (as in ONNX; PyTorch
  * keeps the unbiased one). ONNX Runtime executes the inference form only.
+ *
+ * With x̂ = (x − mean) r and r = 1 / √(var + ε): dscale = Σ dy · x̂ and dbias = Σ dy, and dx = scale · r · dy in
+ * inference form, scale · r (dy − dbias/n − x̂ · dscale/n) in training form (Ioffe and Szegedy 2015, §3). There the node
+ * has x̂ and r as outputs 3 and 4, besides those that ONNX knows.
  */
 export const BatchNormalization: Operator = {
   op: 'BatchNormalization',
@@ -13,9 +18,16 @@ export const BatchNormalization: Operator = {
   notes: 'in training with the statistics of the batch, the running ones being state',
   infer(ctx) {
     const statistics = { dtype: ctx.dtype(3), shape: ctx.shape(3) };
-    return [{ dtype: ctx.dtype(0), shape: ctx.shape(0) }, statistics, { ...statistics, dtype: ctx.dtype(4) }];
+    const x = { dtype: ctx.dtype(0), shape: ctx.shape(0) };
+    const inverse = { dtype: ctx.dtype(0), shape: x.shape.map((dim, axis) => (axis === 1 ? dim : 1)) };
+    return [x, statistics, { ...statistics, dtype: ctx.dtype(4) }, x, inverse];
   },
-  gradient: (ctx) => ctx.pullback(definition),
+  gradient(ctx) {
+    if ([1, 2, 3, 4].some((output) => ctx.hasGrad(output)) || ctx.needs(3) || ctx.needs(4)) {
+      return ctx.pullback(definition);
+    }
+    return isTraining(ctx) ? trainingGradient(ctx) : inferenceGradient(ctx);
+  },
   decompose: (ctx) => (isTraining(ctx) ? definition(ctx) : undefined),
   upgrade({ node, opset, e, fail }) {
     if (node.attributes.int('spatial', 1) !== 1)
@@ -42,11 +54,53 @@ function isTraining({ node }: DefinitionContext): boolean {
   return node.attributes.int('training_mode', 0) === 1;
 }
 
+function trainingGradient(ctx: GradientContext): (Value | undefined)[] {
+  const { e } = ctx;
+  const [x, scale, dy] = [ctx.input(0), ctx.input(1), ctx.grad()];
+  const [standardized, inverse] = [ctx.output(3), ctx.output(4)];
+  const axes = axesBesideChannels(ctx);
+  const sum = (value: Value) => e.reduceSum(value, axes, { keepdims: true });
+  const [dScale, dBias] = [sum(e.mul(dy, standardized)), sum(dy)];
+  const dx = () => {
+    const count = e.div(e.node('Size', [x]), e.node('Size', [scale]));
+    const share = e.node('Reciprocal', [e.cast(count, x.dtype ?? 'float32')]);
+    const means = e.add(e.mul(standardized, e.mul(dScale, share)), e.mul(dBias, share));
+    return e.mul(e.mul(alongChannels(e, scale, ctx.shape(x).length), inverse), e.sub(dy, means));
+  };
+  return [
+    ctx.needs(0) ? e.assume(dx(), ctx.shape(x)) : undefined,
+    ctx.needs(1) ? e.squeeze(dScale, axes) : undefined,
+    ctx.needs(2) ? e.squeeze(dBias, axes) : undefined,
+  ];
+}
+
+function inferenceGradient(ctx: GradientContext): (Value | undefined)[] {
+  const { e } = ctx;
+  const [x, scale, dy] = [ctx.input(0), ctx.input(1), ctx.grad()];
+  const rank = ctx.shape(x).length;
+  const deviation = e.sqrt(e.add(ctx.input(4), e.scalar(epsilonOf(ctx), x)));
+  const axes = axesBesideChannels(ctx);
+  const centered = () => e.sub(x, alongChannels(e, ctx.input(3), rank));
+  return [
+    ctx.needs(0) ? e.assume(e.mul(dy, alongChannels(e, e.div(scale, deviation), rank)), ctx.shape(x)) : undefined,
+    ctx.needs(1) ? e.div(e.reduceSum(e.mul(dy, centered()), axes), deviation) : undefined,
+    ctx.needs(2) ? e.reduceSum(dy, axes) : undefined,
+  ];
+}
+
+function axesBesideChannels(ctx: DefinitionContext): number[] {
+  return ctx.shape(ctx.input(0)).flatMap((_, axis) => (axis === 1 ? [] : [axis]));
+}
+
+function epsilonOf({ node }: DefinitionContext): number {
+  return node.attributes.float('epsilon', 1e-5);
+}
+
 function definition(ctx: DefinitionContext) {
   const { e, node } = ctx;
   const [x, scale, bias, runningMean, runningVariance] = [0, 1, 2, 3, 4].map((i) => ctx.input(i));
   const rank = ctx.shape(x).length;
-  const epsilon = node.attributes.float('epsilon', 1e-5);
+  const epsilon = epsilonOf(ctx);
   const affine = (standardized: typeof x) =>
     e.add(e.mul(standardized, alongChannels(e, scale, rank)), alongChannels(e, bias, rank));
   if (!isTraining(ctx)) {
@@ -54,10 +108,16 @@ function definition(ctx: DefinitionContext) {
     const centered = e.sub(x, alongChannels(e, runningMean, rank));
     return [affine(e.div(centered, alongChannels(e, deviation, rank)))];
   }
-  const axes = ctx.shape(x).flatMap((_, i) => (i === 1 ? [] : [i]));
+  const axes = axesBesideChannels(ctx);
   const batch = standardize(e, x, axes, epsilon);
   const momentum = node.attributes.float('momentum', 0.9);
   const move = (running: typeof x, now: typeof x) =>
     e.add(e.scale(running, momentum), e.scale(e.squeeze(now, axes), 1 - momentum));
-  return [affine(batch.standardized), move(runningMean, batch.mean), move(runningVariance, batch.variance)];
+  return [
+    affine(batch.standardized),
+    move(runningMean, batch.mean),
+    move(runningVariance, batch.variance),
+    batch.standardized,
+    batch.inverse,
+  ];
 }

@@ -46,8 +46,7 @@ function statistics(ctx: GradientContext, axes: readonly number[]): { standardiz
     const inverse = ctx.output(2);
     return { standardized: e.mul(e.sub(x, ctx.output(1)), inverse), inverse };
   }
-  const { standardized, variance } = standardize(e, x, axes, epsilonOf(ctx));
-  return { standardized, inverse: e.node('Reciprocal', [e.sqrt(e.add(variance, e.scalar(epsilonOf(ctx), x)))]) };
+  return standardize(e, x, axes, epsilonOf(ctx));
 }
 
 function definition(ctx: DefinitionContext): readonly Value[] {
@@ -55,11 +54,10 @@ function definition(ctx: DefinitionContext): readonly Value[] {
   const x = ctx.input(0);
   const found = standardize(e, x, normalizedAxes(ctx), epsilonOf(ctx));
   const scaled = e.mul(found.standardized, ctx.input(1));
-  const deviation = e.sqrt(e.add(found.variance, e.scalar(epsilonOf(ctx), x)));
   return [
     ctx.has(2) ? e.add(scaled, ctx.input(2)) : scaled,
     e.cast(found.mean, 'float32'),
-    e.cast(e.node('Reciprocal', [deviation]), 'float32'),
+    e.cast(found.inverse, 'float32'),
   ];
 }
 

@@ -3,7 +3,6 @@ import type { Graph } from '../graph/graph.js';
 import type { Node } from '../graph/node.js';
 import type { Value } from '../graph/value.js';
 import { Tensor } from '../model/tensor.js';
-import { decomposeNodes } from '../operators/decompose.js';
 import { operators } from '../operators/index.js';
 import { inferNode } from '../shape/infer.js';
 
@@ -36,7 +35,6 @@ export function setTrainingMode(
       setBatchNormalization(graph, node, statistics);
     }
   }
-  if (training) decomposeNodes(graph, operators);
   return [...statistics.values()];
 }
 
