@@ -32,7 +32,7 @@ export const Resize = composite({
     const output = ctx.shape(node.outputs[0] ?? ctx.fail('it has no output'));
     const axes = resizedAxes(attributes.ints('axes'), shape.length);
     // Read from the file even where they pass for parameters: no gradient goes to scales, which decide the shape.
-    const scales = node.inputs[2]?.constant?.toNumbers();
+    const scales = knownScales(node.inputs[2]);
     const given = scales?.length === axes.length ? scales : undefined;
     const factors = shape.map((_, axis) => given?.[axes.indexOf(axis)] ?? undefined);
     if (
@@ -79,6 +79,13 @@ function repeated({ e }: DefinitionContext, x: Value, counts: readonly number[])
   return e.reshape(copies, e.node('Mul', [e.shapeOf(x), e.int64(counts)]));
 }
 
+/** Scales that are constant, or joined from constants, as exporters leave them that do not fold. */
+function knownScales(value: Value | undefined): readonly number[] | undefined {
+  if (value?.producer?.key !== 'Concat') return value?.constant?.toNumbers();
+  const parts = value.producer.inputs.map((part) => knownScales(part));
+  return parts.includes(undefined) ? undefined : parts.flatMap((part) => part ?? []);
+}
+
 function resizedAxes(axes: readonly number[] | undefined, rank: number): readonly number[] {
   return axes?.map((axis) => (axis < 0 ? axis + rank : axis)) ?? Array.from({ length: rank }, (_, i) => i);
 }
@@ -91,7 +98,7 @@ function resizedShape(ctx: InferContext): Shape {
   }
   const axes = resizedAxes(attributes.ints('axes'), shape.length);
   const place = (axis: number) => axes.indexOf(axis);
-  const scales = ctx.has(2) ? ctx.constant(2)?.toNumbers() : undefined;
+  const scales = knownScales(ctx.node.inputs[2]);
   if (scales !== undefined && scales.length > 0) {
     return shape.map((dim, axis) => (place(axis) < 0 ? dim : scaled(ctx, dim, scales[place(axis)])));
   }

@@ -69,6 +69,16 @@ export const resizeCases: readonly Case[] = [
     free: 3,
   },
   {
+    name: 'Resize by scales that are joined',
+    dims: [[3, 2, 5, 4]],
+    build: (e, x) => {
+      const joined = e.concat([e.constant(scales(1, 1)), e.constant(scales(2, 1.5))], 0);
+      return e.node('Resize', [x, undefined, joined], { mode: 'linear' });
+    },
+    native: 19,
+    free: 3,
+  },
+  {
     name: 'Resize of two axes',
     dims: [[3, 2, 5, 4]],
     build: (e, x) => e.node('Resize', [x, undefined, undefined, e.int64([7, 8])], { mode: 'linear', axes: [-2, -1] }),
