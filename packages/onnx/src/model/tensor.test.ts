@@ -19,8 +19,8 @@ describe('tensors', () => {
     ['int8', { int32Data: [-1, 7] }, [-1, 7]],
     ['uint8', { int32Data: [255, 7] }, [255, 7]],
     ['bool', { int32Data: [0, 1] }, [0, 1]],
-    ['float16', { int32Data: [0x3c00, 0xc000] }, [0x3c00, 0xc000]],
-    ['bfloat16', { int32Data: [0x3f80, 0xc000] }, [0x3f80, 0xc000]],
+    ['float16', { int32Data: [0x3c00, 0xc000] }, [1, -2]],
+    ['bfloat16', { int32Data: [0x3f80, 0xc000] }, [1, -2]],
   ] as const)('%s elements are read from their typed field and from raw bytes', (dtype, fields, expected) => {
     const typed = Tensor.fromProto(proto(dtype, [2], fields));
     expect(typed.toNumbers()).toEqual(expected);
@@ -36,6 +36,13 @@ describe('tensors', () => {
     const tensor = Tensor.fromProto(original);
     expect(tensor.toProto('t')).toBe(original);
     expect(tensor.toProto('other')).toEqual({ ...original, name: 'other' });
+  });
+
+  test.each([
+    ['float16', [0x3c00, 0xc000, 0x0001, 0x7c00], [1, -2, 2 ** -24, Infinity]],
+    ['bfloat16', [0x3f80, 0xc000, 0x4049, 0x7f80], [1, -2, 3.140625, Infinity]],
+  ] as const)('%s elements are numbers when they are asked for as such', (dtype, bits, numbers) => {
+    expect(Tensor.of(dtype, [4], Uint16Array.from(bits)).toNumbers()).toEqual(numbers);
   });
 
   test('empty tensors have no elements', () => {

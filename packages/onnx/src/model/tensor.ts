@@ -2,6 +2,7 @@ import { create } from '@bufbuild/protobuf';
 import { TensorProto_DataLocation, TensorProtoSchema, type TensorProto } from 'onnx-buf';
 import { OnnxError } from '../error.js';
 import { dtypeCode, requireDType, type DType } from './dtype.js';
+import { bfloat16ToFloat, halfToFloat } from './half.js';
 
 /**
  * Decoded elements. float16 and bfloat16 keep their 16-bit patterns in a Uint16Array; bool is one byte an element;
@@ -145,6 +146,8 @@ export class Tensor {
 
   /** The elements of a numeric tensor as plain numbers (int64 beyond 2^53 is rounded). */
   toNumbers(): number[] {
+    if (this.dtype === 'float16') return Array.from(this.data as Uint16Array, halfToFloat);
+    if (this.dtype === 'bfloat16') return Array.from(this.data as Uint16Array, bfloat16ToFloat);
     return Array.from(this.data as ArrayLike<number | bigint>, Number);
   }
 

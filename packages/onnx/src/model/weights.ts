@@ -10,6 +10,7 @@ import {
   type TensorProto,
 } from 'onnx-buf';
 import { dtypeCode, dtypeFromCode, isDifferentiable } from './dtype.js';
+import { bfloat16ToFloat, halfToFloat } from './half.js';
 import { Tensor } from './tensor.js';
 
 /**
@@ -173,18 +174,4 @@ function widened(halves: Uint16Array, toFloat: (bits: number) => number): Float3
   const data = new Float32Array(halves.length);
   for (let i = 0; i < data.length; i++) data[i] = table[halves[i]];
   return data;
-}
-
-/** IEEE 754 binary16: a sign, 5 bits of exponent (bias 15), 10 of fraction. */
-function halfToFloat(bits: number): number {
-  const sign = bits & 0x8000 ? -1 : 1;
-  const exponent = (bits >> 10) & 0x1f;
-  const fraction = bits & 0x3ff;
-  if (exponent === 0x1f) return fraction === 0 ? sign * Infinity : NaN;
-  return sign * (exponent === 0 ? fraction * 2 ** -24 : (1 + fraction / 1024) * 2 ** (exponent - 15));
-}
-
-/** The upper half of a float32. */
-function bfloat16ToFloat(bits: number): number {
-  return new Float32Array(Uint32Array.of(bits << 16).buffer)[0];
 }
