@@ -82,12 +82,15 @@ function nodeToProto(node: Node): NodeProto {
   });
 }
 
-/** The shapes of what a body returns are left out, and its types where nothing is known: every runtime infers them. */
+/**
+ * Of the shapes of what a body returns only the ranks are written, which ONNX Runtime needs and does not always infer: the
+ * lengths may differ from step to step.
+ */
 function bodyToProto(name: string, body: Graph): AttributeProto {
-  const returned = ({ name: output, dtype, type }: Value) =>
+  const returned = ({ name: output, dtype, type, shape }: Value) =>
     dtype === undefined && type === undefined
       ? create(ValueInfoProtoSchema, { name: output })
-      : valueInfo({ name: output, dtype, type });
+      : valueInfo({ name: output, dtype, type, shape: shape?.map(() => undefined) });
   const g = Object.assign(contents(body), { output: body.outputs.map(returned) });
   return create(AttributeProtoSchema, { name, type: AttributeProto_AttributeType.GRAPH, g });
 }
@@ -97,7 +100,7 @@ function valueInfo({
   dtype,
   shape,
   type,
-}: Pick<Value, 'name' | 'dtype' | 'type'> & { shape?: Value['shape'] }): ValueInfoProto {
+}: Pick<Value, 'name' | 'dtype' | 'type'> & { shape?: readonly (Dim | undefined)[] | undefined }): ValueInfoProto {
   if (type !== undefined) return create(ValueInfoProtoSchema, { name, type });
   if (dtype === undefined) {
     throw new OnnxError(
@@ -113,11 +116,11 @@ function valueInfo({
   });
 }
 
-function dimension(dim: Dim) {
-  if (isStatic(dim)) {
+function dimension(dim: Dim | undefined) {
+  if (dim !== undefined && isStatic(dim)) {
     return create(TensorShapeProto_DimensionSchema, { value: { case: 'dimValue', value: BigInt(dim) } });
   }
   // A dimension without a name is left open.
-  if (hasUnknown(dim)) return create(TensorShapeProto_DimensionSchema);
+  if (dim === undefined || hasUnknown(dim)) return create(TensorShapeProto_DimensionSchema);
   return create(TensorShapeProto_DimensionSchema, { value: { case: 'dimParam', value: symbolName(dim) ?? dim.key } });
 }
