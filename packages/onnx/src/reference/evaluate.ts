@@ -12,7 +12,9 @@ import { losses } from './losses.js';
 import { normalization } from './normalization.js';
 import { padding } from './padding.js';
 import { pooling } from './pooling.js';
+import { recurrent } from './recurrent.js';
 import { reductions } from './reductions.js';
+import { resize } from './resize.js';
 import { selection } from './selection.js';
 import { softmax } from './softmax.js';
 import type { Tensor } from './tensor.js';
@@ -29,7 +31,9 @@ export const kernels: Kernels = {
   ...normalization,
   ...padding,
   ...pooling,
+  ...recurrent,
   ...reductions,
+  ...resize,
   ...selection,
   ...softmax,
 };
