@@ -126,7 +126,8 @@ export class Uses {
     const role = roleOf(node, index);
     const kind = role.kind === 'operand' ? this.#tableKind(value) : undefined;
     if (kind !== undefined) return { node, index, path: 'computed', role: { kind: 'aside', what: kind } };
-    return { node, index, path: 'computed', role: role.kind === 'operand' ? { ...role, kind: 'weight' } : role };
+    if (role.kind === 'operand') return { node, index, path: 'computed', role: { ...role, kind: 'weight' } };
+    return { node, index, path: 'alone', role };
   }
 
   #constantResults({ outputs }: Node): readonly Value[] {
