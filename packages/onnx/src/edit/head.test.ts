@@ -2,6 +2,7 @@ import { dataFile } from '@adakit/fixtures';
 import { describe, expect, it, test } from 'vitest';
 import { importGraph } from '../import.js';
 import { readModel } from '../model/model.js';
+import { symbol } from '../shape/dim.js';
 import { randomNumbers } from '../testing/compare.js';
 import { buildModel, contentsOf, initializerOf, runModel } from '../testing/build-model.js';
 import { float32 } from '../testing/session.js';
@@ -88,6 +89,17 @@ describe('replaceHead', () => {
       const { y } = await runModel(model, { x: float32([2, 5, 4], randomNumbers(40, 2)) });
       expect(y.dims).toEqual([2, 5, 9]);
     }
+  });
+
+  it('keeps the names that the file gives to free dimensions', () => {
+    const model = buildModel(({ e, graph, input, weight, output }) => {
+      const part = e.slice(input('x', 'float32', 9, 4), { starts: [0], ends: [1000], axes: [0] });
+      output('y', e.matMul(part, weight('w', 4, 6)));
+      graph.outputs[0].shape = [symbol('rows'), 9, 6];
+    });
+    const { output } = replaceHead(model, { classes: 2 }).graph;
+    const { value } = output[0].type?.value.case === 'tensorType' ? output[0].type.value : { value: undefined };
+    expect(value?.shape?.dim.map((dim) => String(dim.value.value))).toEqual(['rows', '9', '2']);
   });
 
   it('leaves a weight that is used elsewhere alone and puts one of its own beside it', async () => {

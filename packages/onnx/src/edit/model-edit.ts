@@ -152,7 +152,10 @@ export class ModelEdit {
       const inferred = new Map(
         graphToProto(upgradedGraph(this.#modelOf(graph))).output.map((info) => [info.name, info] as const),
       );
-      graph.output = graph.output.map((info) => (reshaped.has(info.name) ? (inferred.get(info.name) ?? info) : info));
+      graph.output = before.output.map((info) => {
+        const found = reshaped.has(info.name) ? inferred.get(info.name) : undefined;
+        return found === undefined ? info : withFreeDimensions(found, info);
+      });
     }
     return { ...this.#modelOf(graph), source };
   }
@@ -198,6 +201,19 @@ export function refuse(message: string): never {
 }
 
 type ValueInfo = GraphProto['output'][number];
+
+/** What is inferred, with the names that the file gives to dimensions that are not numbers. */
+function withFreeDimensions(inferred: ValueInfo, declared: ValueInfo): ValueInfo {
+  const [found, given] = [inferred, declared].map(({ type }) =>
+    type?.value.case === 'tensorType' ? type.value.value.shape?.dim : undefined,
+  );
+  if (found?.length !== given?.length) return inferred;
+  found?.forEach((dim, i) => {
+    const written = given?.[i];
+    if (dim.value.case !== 'dimValue' && written?.value.case === 'dimParam') found[i] = written;
+  });
+  return inferred;
+}
 
 function withoutShape(info: ValueInfo): ValueInfo {
   const { type } = info;

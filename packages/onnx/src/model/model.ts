@@ -4,6 +4,7 @@ import { OnnxError } from '../error.js';
 import { loadExternalData } from './external-data.js';
 import { inFullPrecision } from './full-precision.js';
 import { inlineFunctions } from './inline-functions.js';
+import { separateConstants } from './separate-constants.js';
 import { liftConstants, widenWeights } from './weights.js';
 
 /** An ONNX model. */
@@ -48,7 +49,7 @@ function toModel(written: ModelProto, loaded: GraphProto, source: string): Model
   const whole =
     loaded === written.graph ? written : Object.assign(create(ModelProtoSchema), written, { graph: loaded });
   const inlined = inlineFunctions(whole, source);
-  const graph = inFullPrecision(widenWeights(liftConstants(inlined.graph ?? loaded)));
+  const graph = inFullPrecision(widenWeights(separateConstants(liftConstants(inlined.graph ?? loaded))));
   // Inlined nodes may be of domains that only the functions imported.
   const { opsetImport } = inlined;
   const proto = inlined === whole ? written : Object.assign(create(ModelProtoSchema), written, { opsetImport });

@@ -77,6 +77,7 @@ export class Uses {
       if (single && path === 'computed') return no('a single number');
       return this.#isFrequency(node) ? no('frequencies of position codes') : yes;
     }
+    if (role.kind === 'data' && single) return no('a single number');
     if (role.kind !== 'operand' && role.kind !== 'lookup') return no(role.what);
     if (single && !(path === 'alone' && isBiasOfOne(node, index))) return no('a single number');
     const kind = this.#tableKind(value);
