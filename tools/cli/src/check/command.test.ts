@@ -1,7 +1,8 @@
 import { dataFile } from '@adakit/fixtures';
-import { checkModel, readModel } from '@adakit/onnx';
-import { expect, it } from 'vitest';
-import { formatCheck } from './command.js';
+import { checkModel, readModel, type ModelCheck } from '@adakit/onnx';
+import { expect, it, test } from 'vitest';
+import { runCommand } from '../testing/run-command.js';
+import { addCheckCommand, formatCheck } from './command.js';
 
 it('prints a model for people: parameters with reasons, operators with gradients', async () => {
   const text = formatCheck('mnist-cnn.onnx', checkModel(await readModel(dataFile('mnist-cnn.onnx'))));
@@ -17,4 +18,24 @@ it('prints what stands in the way', async () => {
   const text = formatCheck('m.onnx', check);
   expect(text).toMatch(/^m.onnx: NOT TRAINABLE\n/);
   expect(text).toMatch(/problems:\n.*no float initializer 'conv3.weight' \(did you mean 'conv1.weight'\?\)/);
+});
+
+test('chooses parameters by name, expression and place, and says what that means for each', async () => {
+  const selected = async (...options: readonly string[]) => {
+    const { output } = await runCommand(addCheckCommand, 'check', dataFile('mnist-cnn.onnx'), '--json', ...options);
+    const { parameters } = JSON.parse(output) as ModelCheck;
+    return parameters.filter((each) => each.selected).map(({ name }) => name);
+  };
+  expect(await selected('--train', 'fc.bias', '--train', '/^conv2/')).toEqual([
+    'conv2.weight',
+    'conv2.bias',
+    'fc.bias',
+  ]);
+  expect(await selected('--freeze', '/conv/')).toEqual(['fc.weight', 'fc.bias']);
+  expect(await selected('--freeze-before', '/fc', '--freeze', 'fc.bias')).toEqual(['fc.weight']);
+  const text = await runCommand(addCheckCommand, 'check', dataFile('mnist-cnn.onnx'), '--freeze-before', '/fc');
+  expect(text.output).toContain("- conv1.weight  float32 [8, 1, 5, 5]  frozen: comes before '/fc'\n");
+  await expect(runCommand(addCheckCommand, 'check', 'm.onnx', '--train', '/(/')).rejects.toThrow(
+    'Invalid regular expression',
+  );
 });

@@ -1,10 +1,11 @@
 import { checkModel, type ModelCheck, type Problem } from '@adakit/onnx';
 import type { Command } from 'commander';
+import { addSelectionOptions, selectionOf, type SelectionOptions } from '../selection.js';
 import { addSpecializeOptions, openModel, type SpecializeOptions } from '../specialize.js';
 
 /** Registers `adakit check`. */
 export function addCheckCommand(program: Command): void {
-  addSpecializeOptions(program.command('check'))
+  addSelectionOptions(addSpecializeOptions(program.command('check')))
     .summary('can this ONNX model be trained?')
     .description(
       'Says before any training what can be trained and everything that stands in the way.\n' +
@@ -14,10 +15,15 @@ export function addCheckCommand(program: Command): void {
     .option('--json', 'print the findings as JSON')
     .addHelpText(
       'after',
-      '\nExamples:\n  adakit check model.onnx\n  adakit check vad.onnx --fix sr=16000\n  adakit check model.onnx --json | jq .problems',
+      '\nExamples:\n' +
+        '  adakit check model.onnx\n' +
+        '  adakit check vad.onnx --fix sr=16000\n' +
+        '  adakit check resnet.onnx --train "/^layer4/" --train fc.weight\n' +
+        '  adakit check resnet.onnx --freeze-before /fc\n' +
+        '  adakit check model.onnx --json | jq .problems',
     )
-    .action(async (path: string, options: SpecializeOptions & { json?: true }) => {
-      const check = checkModel(await openModel(path, options));
+    .action(async (path: string, options: SpecializeOptions & SelectionOptions & { json?: true }) => {
+      const check = checkModel(await openModel(path, options), selectionOf(options));
       process.stdout.write(options.json ? `${JSON.stringify(check, null, 2)}\n` : formatCheck(path, check));
       if (!check.trainable) process.exitCode = 1;
     });

@@ -2,12 +2,13 @@ import { openTensors } from '@adakit/core/node';
 import { gradcheck, TrainingError, type Batch, type BatchTensor, type Gradcheck } from '@adakit/runner-onnx';
 import { InvalidArgumentError, type Command } from 'commander';
 import { Progress } from '../progress.js';
+import { addSelectionOptions, selectionOf, type SelectionOptions } from '../selection.js';
 import { addSpecializeOptions, openModel, type SpecializeOptions } from '../specialize.js';
 import { UsageError } from '../usage-error.js';
 
 /** Registers `adakit gradcheck`. */
 export function addGradcheckCommand(program: Command): void {
-  addSpecializeOptions(program.command('gradcheck'))
+  addSelectionOptions(addSpecializeOptions(program.command('gradcheck')))
     .summary('are the gradients of this ONNX model right?')
     .description(
       'Compares the compiled gradient with central differences of the original model in ONNX Runtime.\n' +
@@ -46,6 +47,7 @@ export function addGradcheckCommand(program: Command): void {
         seed,
         directions,
         ...inputs,
+        ...selectionOf(options),
         ...(limit === undefined ? {} : { timeLimit: limit }),
         onProgress: ({ done, total, name }) => {
           progress.update(`${done} of ${total} parameters checked, now ${name}`);
@@ -59,7 +61,7 @@ export function addGradcheckCommand(program: Command): void {
     });
 }
 
-interface Options extends SpecializeOptions {
+interface Options extends SpecializeOptions, SelectionOptions {
   readonly loss: string;
   readonly inputs?: string;
   readonly seed: number;
