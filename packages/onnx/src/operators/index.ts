@@ -26,6 +26,7 @@ import { Celu } from './celu.js';
 import { Clip } from './clip.js';
 import { Concat } from './concat.js';
 import { Constant } from './constant.js';
+import { ConcatFromSequence } from './sequence/concat-from-sequence.js';
 import { ConstantOfShape } from './constant-of-shape.js';
 import { Conv } from './conv.js';
 import { ConvTranspose } from './conv-transpose.js';
@@ -128,6 +129,8 @@ import { Scatter } from './scatter.js';
 import { ScatterElements } from './scatter-elements.js';
 import { ScatterND } from './scatter-nd.js';
 import { Selu } from './selu.js';
+import { SequenceAt } from './sequence/sequence-at.js';
+import { SequenceConstruct } from './sequence/sequence-construct.js';
 import { Shape } from './shape.js';
 import { Shrink } from './shrink.js';
 import { Sigmoid } from './sigmoid.js';
@@ -142,6 +145,7 @@ import { Softplus } from './softplus.js';
 import { Softsign } from './softsign.js';
 import { SpaceToDepth } from './space-to-depth.js';
 import { Split } from './split.js';
+import { SplitToSequence } from './sequence/split-to-sequence.js';
 import { Sqrt } from './sqrt.js';
 import { Squeeze } from './squeeze.js';
 import { Sub } from './sub.js';
@@ -187,6 +191,7 @@ const OPERATORS: readonly Operator[] = [
   Celu,
   Clip,
   Concat,
+  ConcatFromSequence,
   Constant,
   ConstantOfShape,
   Conv,
@@ -289,6 +294,8 @@ const OPERATORS: readonly Operator[] = [
   ScatterElements,
   ScatterND,
   Selu,
+  SequenceAt,
+  SequenceConstruct,
   Shape,
   Shrink,
   Sigmoid,
@@ -303,6 +310,7 @@ const OPERATORS: readonly Operator[] = [
   Softsign,
   SpaceToDepth,
   Split,
+  SplitToSequence,
   Sqrt,
   Squeeze,
   Sub,
