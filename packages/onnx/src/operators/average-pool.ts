@@ -18,7 +18,7 @@ export const AveragePool: Operator = {
   notes: 'no dilations',
   infer(ctx) {
     const [batch, channels, ...spatial] = ctx.shape(0);
-    return [{ dtype: ctx.dtype(0), shape: [batch, channels, ...poolWindows(ctx, spatial).output] }];
+    return [{ dtype: ctx.commonDtype(1), shape: [batch, channels, ...poolWindows(ctx, spatial).output] }];
   },
   /** A mean is a convolution with ones, divided by how many elements count: dx is the transpose of that. */
   gradient(ctx) {

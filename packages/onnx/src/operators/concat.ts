@@ -26,7 +26,11 @@ export const Concat: Operator = {
     const known = parts.filter((part) => part !== undefined);
     const contents = first.length === 1 && known.length === parts.length ? known.flat() : undefined;
     return [
-      { dtype: ctx.dtype(0), shape, contents: contents && contents.length <= MAX_CONTENTS ? contents : undefined },
+      {
+        dtype: ctx.commonDtype(Infinity),
+        shape,
+        contents: contents && contents.length <= MAX_CONTENTS ? contents : undefined,
+      },
     ];
   },
   gradient(ctx) {

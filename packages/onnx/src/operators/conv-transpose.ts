@@ -19,7 +19,10 @@ export const ConvTranspose: Operator = {
     }
     const { input } = transposedWindows(ctx, spatial, kernel);
     return [
-      { dtype: ctx.dtype(0), shape: [batch, multiplyDims(outputs, ctx.node.attributes.int('group', 1)), ...input] },
+      {
+        dtype: ctx.commonDtype(3),
+        shape: [batch, multiplyDims(outputs, ctx.node.attributes.int('group', 1)), ...input],
+      },
     ];
   },
   gradient(ctx) {

@@ -22,7 +22,7 @@ export const Conv: Operator = {
     if (differentDims(channels, multiplyDims(inputs, ctx.node.attributes.int('group', 1)))) {
       ctx.fail(`weights ${printShape(ctx.shape(1))} do not fit the ${String(channels)} channels of its input`);
     }
-    return [{ dtype: ctx.dtype(0), shape: [batch, outputs, ...output] }];
+    return [{ dtype: ctx.commonDtype(3), shape: [batch, outputs, ...output] }];
   },
   gradient(ctx) {
     const { e } = ctx;

@@ -13,7 +13,7 @@ export const Gemm: Operator = {
     const [m, k] = attributes.int('transA', 0) === 1 ? [a[1], a[0]] : a;
     const [rows, n] = attributes.int('transB', 0) === 1 ? [b[1], b[0]] : b;
     if (differentDims(k, rows)) ctx.fail(`inner dimensions ${String(k)} and ${String(rows)} do not fit`);
-    return [{ dtype: ctx.dtype(0), shape: [m, n] }];
+    return [{ dtype: ctx.commonDtype(3), shape: [m, n] }];
   },
   gradient(ctx) {
     const { e, node } = ctx;

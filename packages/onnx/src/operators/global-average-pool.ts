@@ -6,7 +6,7 @@ import { globalPoolShape } from './window/global.js';
 export const GlobalAveragePool: Operator = {
   op: 'GlobalAveragePool',
   since: 1,
-  infer: (ctx) => [{ dtype: ctx.dtype(0), shape: globalPoolShape(ctx) }],
+  infer: (ctx) => [{ dtype: ctx.commonDtype(1), shape: globalPoolShape(ctx) }],
   gradient(ctx) {
     const { e } = ctx;
     const [x, dy] = [ctx.input(0), ctx.grad()];

@@ -8,7 +8,7 @@ import { globalPoolShape } from './window/global.js';
 export const GlobalMaxPool: Operator = {
   op: 'GlobalMaxPool',
   since: 1,
-  infer: (ctx) => [{ dtype: ctx.dtype(0), shape: globalPoolShape(ctx) }],
+  infer: (ctx) => [{ dtype: ctx.commonDtype(1), shape: globalPoolShape(ctx) }],
   gradient(ctx) {
     const { e } = ctx;
     const x = ctx.input(0);

@@ -22,7 +22,7 @@ export const MatMul: Operator = {
       ...(ctx.rank(0) === 1 ? [] : [m]),
       ...(ctx.rank(1) === 1 ? [] : [n]),
     ];
-    return [{ dtype: ctx.dtype(0), shape }];
+    return [{ dtype: ctx.commonDtype(2), shape }];
   },
   gradient(ctx) {
     const { e } = ctx;

@@ -14,7 +14,7 @@ export const MaxPool: Operator = {
     const [batch, channels, ...spatial] = ctx.shape(0);
     const shape = [batch, channels, ...poolWindows(ctx, spatial).output];
     return [
-      { dtype: ctx.dtype(0), shape },
+      { dtype: ctx.commonDtype(1), shape },
       { dtype: 'int64', shape },
     ];
   },

@@ -59,6 +59,8 @@ export interface InferContext {
   shape(index: number): Shape;
   rank(index: number): number;
   dtype(index: number): DType;
+  /** The dtype of all inputs, of which there are at most `most`; other numbers and mixed dtypes are errors of the node. */
+  commonDtype(most: number): DType;
   /** Known elements of an integer input. */
   contents(index: number): Contents | undefined;
   /** As {@link contents}, of a tensor of any rank, in row-major order. */

@@ -25,4 +25,10 @@ function exponent({ e, a, y, dy }: BinaryGradient): Value {
 }
 
 /** y = aᵇ. */
-export const Pow = binary('Pow', 15, { a: base, b: (g) => g.e.cast(exponent(g), g.b.dtype ?? 'float32') });
+export const Pow = binary(
+  'Pow',
+  15,
+  { a: base, b: (g) => g.e.cast(exponent(g), g.b.dtype ?? 'float32') },
+  undefined,
+  'any',
+);

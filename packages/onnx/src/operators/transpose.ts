@@ -14,7 +14,7 @@ export const Transpose: Operator = {
     }
     return [
       {
-        dtype: ctx.dtype(0),
+        dtype: ctx.commonDtype(1),
         shape: perm.map((axis) => shape[axis]),
         contents: ctx.contents(0),
         flatContents: rearranged(ctx.flatContents(0), shape, perm),

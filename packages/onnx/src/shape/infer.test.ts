@@ -20,6 +20,28 @@ function sketch() {
 
 const batch = symbol('batch');
 
+describe('inputs that the runtime would refuse are errors of the node', () => {
+  test('of two element types', () => {
+    const { graph, e } = sketch();
+    const x = graph.addInput('x', { dtype: 'float32', shape: [2, 2] });
+    const n = graph.addInput('n', { dtype: 'int64', shape: [2, 2] });
+    for (const op of ['Add', 'MatMul', 'Gemm', 'Max']) {
+      expect(() => e.node(op, [x, n])).toThrow(
+        "its inputs must be of one element type, but 'n' is int64 and 'x' float32",
+      );
+    }
+    // The one exception.
+    expect(e.pow(x, n).dtype).toBe('float32');
+  });
+
+  test('more than the operator takes', () => {
+    const { graph, e } = sketch();
+    const x = graph.addInput('x', { dtype: 'float32', shape: [2, 2] });
+    expect(() => e.node('Relu', [x, x])).toThrow('has 2 inputs; the operator takes at most 1');
+    expect(() => e.node('Gemm', [x, x, x, x])).toThrow('has 4 inputs; the operator takes at most 3');
+  });
+});
+
 describe('shape inference', () => {
   test('follows a flatten written as Shape, Slice and Concat', () => {
     const { graph, e } = sketch();

@@ -2,6 +2,7 @@ import { OnnxError, problemsError, type Problem } from '../error.js';
 import type { Graph } from '../graph/graph.js';
 import type { Node } from '../graph/node.js';
 import type { Value, ValueInfo } from '../graph/value.js';
+import type { DType } from '../model/dtype.js';
 import type { InferContext, Operator, OperatorTable } from '../operators/operator.js';
 import { hasUnknown, isStatic } from './dim.js';
 import { broadcastShapes, differentShapes, normalizeAxis, printShape, type Shape } from './shape.js';
@@ -132,6 +133,8 @@ export function inferContext(graph: Graph, node: Node): InferContext {
   const shape = (index: number): Shape =>
     input(index).shape ??
     unknownShape(`the rank of its input '${input(index).name}' is unknown; export the model with shapes`);
+  const dtype = (index: number): DType =>
+    input(index).dtype ?? unknownShape(`the element type of its input '${input(index).name}' is unknown`);
   return {
     node,
     inputCount: node.inputs.length,
@@ -139,8 +142,18 @@ export function inferContext(graph: Graph, node: Node): InferContext {
     input,
     shape,
     rank: (index) => shape(index).length,
-    dtype: (index) =>
-      input(index).dtype ?? unknownShape(`the element type of its input '${input(index).name}' is unknown`),
+    dtype,
+    commonDtype: (most) => {
+      if (node.inputs.length > most) fail(`has ${node.inputs.length} inputs; the operator takes at most ${most}`);
+      const common = dtype(0);
+      for (const other of node.inputs) {
+        if (other?.dtype === undefined || other.dtype === common) continue;
+        fail(
+          `its inputs must be of one element type, but '${other.name}' is ${other.dtype} and '${input(0).name}' ${common}`,
+        );
+      }
+      return common;
+    },
     contents: (index) => input(index).contents,
     flatContents: (index) => input(index).contents ?? input(index).flatContents,
     staticContents: (index) => {

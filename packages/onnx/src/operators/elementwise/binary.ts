@@ -21,12 +21,14 @@ export interface BinaryGradient {
  * @param derivatives return dy · ∂f/∂a and dy · ∂f/∂b at the broadcast shape; summing back to the shape of the input is
  * done here
  * @param contents f on known integers, for shape arithmetic; undefined when it cannot tell
+ * @param dtypes whether a and b must be of one dtype
  */
 export function binary(
   op: string,
   since: number,
   derivatives: { a: (gradient: BinaryGradient) => Value; b: (gradient: BinaryGradient) => Value },
   contents?: (a: Dim, b: Dim) => Dim | undefined,
+  dtypes: 'one' | 'any' = 'one',
 ): Operator {
   return {
     op,
@@ -34,7 +36,7 @@ export function binary(
     infer(ctx) {
       const shape = ctx.broadcast(ctx.shape(0), ctx.shape(1));
       const known = contents && broadcastContents([ctx.contents(0), ctx.contents(1)], shape, contents);
-      return [{ dtype: ctx.dtype(0), shape, contents: known }];
+      return [{ dtype: dtypes === 'one' ? ctx.commonDtype(2) : ctx.dtype(0), shape, contents: known }];
     },
     gradient(ctx) {
       const gradient = { e: ctx.e, a: ctx.input(0), b: ctx.input(1), y: ctx.output(), dy: ctx.grad(), ctx };

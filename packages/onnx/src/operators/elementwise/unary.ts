@@ -30,7 +30,7 @@ export function unary(
     since,
     infer: (ctx) => [
       {
-        dtype: ctx.dtype(0),
+        dtype: ctx.commonDtype(1),
         shape: ctx.shape(0),
         contents: contents === undefined ? undefined : ctx.contents(0)?.map(contents),
       },

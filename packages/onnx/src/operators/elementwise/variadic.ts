@@ -33,7 +33,7 @@ export function variadic(
       const shape = ctx.broadcast(...indices.map((i) => ctx.shape(i)));
       const inputs = indices.map((i) => ctx.contents(i));
       const known = contents && broadcastContents(inputs, shape, (...elements) => elements.reduce(contents));
-      return [{ dtype: ctx.dtype(0), shape, contents: known }];
+      return [{ dtype: ctx.commonDtype(Infinity), shape, contents: known }];
     },
     gradient(ctx) {
       const inputs = Array.from({ length: ctx.inputCount }, (_, i) => ctx.input(i));
