@@ -1,3 +1,5 @@
+import { create } from '@bufbuild/protobuf';
+import { GraphProtoSchema, ModelProtoSchema, type ModelProto } from 'onnx-buf';
 import type { Graph } from '../graph/graph.js';
 import { emitterOf } from '../emit.js';
 import { differentiate } from '../gradient/differentiate.js';
@@ -141,7 +143,7 @@ export class Differences {
         0,
       );
     if (elements > REFERENCE_ELEMENTS) {
-      const runtime = await Runtime.open(writeModel(example.model));
+      const runtime = await Runtime.open(writeModel(withEverythingFed(example.model)));
       const loss: Loss = async (moved) => {
         const changed = Object.entries(moved).map(
           ([name, { dims, data }]) => [name, Tensor.of('float32', dims, Float32Array.from(data))] as const,
@@ -237,6 +239,17 @@ export class Differences {
     }
     return found;
   }
+}
+
+/** ONNX Runtime does not take other values for initializers. */
+function withEverythingFed(model: ModelProto): ModelProto {
+  const { graph } = model;
+  if (graph === undefined || graph.initializer.length === 0) return model;
+  const listed = new Set(graph.input.map(({ name }) => name));
+  const isListed = graph.initializer.every(({ name }) => listed.has(name));
+  if (!isListed) throw new Error('the initializers of a large case are not among its inputs');
+  const fed = Object.assign(create(GraphProtoSchema), graph, { initializer: [] });
+  return Object.assign(create(ModelProtoSchema), model, { graph: fed });
 }
 
 /** Whether two gradients of the same input are the same but for rounding; undefined is zero. */

@@ -157,10 +157,8 @@ function nameOf({ id }: TestCase): string {
   return id.replace(/^node\//, '').replace('test_', '');
 }
 
-/** Expanded cases are the same in terms of others. */
 function listed(names: readonly string[]): string {
-  const shown = names.length > 12 ? [...names.slice(0, 10), `and ${names.length - 10} more`] : names;
-  return `${names.length}: ${shown.join(', ')}`;
+  return `${names.length}: ${names.join(', ')}`;
 }
 
 function unlisted(cases: readonly TestCase[], judged: readonly Judged[]): readonly (readonly string[])[] {

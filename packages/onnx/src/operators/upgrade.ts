@@ -6,6 +6,7 @@ import type { Node } from '../graph/node.js';
 import type { Value } from '../graph/value.js';
 import { appendNodes, inferNode } from '../shape/infer.js';
 import { standIn } from './decompose.js';
+import { upgradeEarly } from './early.js';
 import type { OperatorTable, UpgradeContext } from './operator.js';
 
 /**
@@ -36,7 +37,7 @@ export function upgradeNodes(graph: Graph, opset: number, operators: OperatorTab
   };
   const rewrite = (node: Node): boolean => {
     const upgrade = operators.get(node.key)?.upgrade;
-    if (upgrade === undefined) return false;
+    if (upgrade === undefined && opset >= 7) return false;
     const context: UpgradeContext = {
       node,
       opset,
@@ -49,7 +50,10 @@ export function upgradeNodes(graph: Graph, opset: number, operators: OperatorTab
       isUsed,
       fail: (what: string) => refuse(node, what),
     };
-    const results = e.named(node.name, () => upgrade(context));
+    const results = e.named(node.name, () => {
+      if (opset < 7) upgradeEarly(context);
+      return upgrade?.(context);
+    });
     if (results === undefined) return false;
     standIn(e, node, results);
     return true;
