@@ -158,6 +158,8 @@ export class Differences {
     const model = parseModel(writeModel(inForm(example.model, tensors, 'fixed').model), example.id);
     const graph = graphFromModel(model);
     upgradeNodes(graph, defaultOpset(model), operators);
+    // Sequences have been taken apart, but are still made.
+    graph.removeDead();
     const feeds = Object.fromEntries([...tensors].map(([name, tensor]) => [name, numbersOf(tensor)]));
     const outputsAt = (moved: Readonly<Record<string, Numbers>>) => evaluate(graph, { ...feeds, ...moved });
     const atPoint = outputsAt({});
