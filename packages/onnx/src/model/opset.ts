@@ -2,7 +2,7 @@ import { OnnxError } from '../error.js';
 import type { Model } from './model.js';
 
 /** Default-domain operator sets: what is read, and the one that every graph is brought to. */
-export const OPSET = { oldest: 1, newest: 24, target: 18 } as const;
+export const OPSET = { oldest: 1, newest: 26, target: 18 } as const;
 
 /** IR version of emitted models: the one that came with opset 18's release, loadable by every ONNX Runtime since 1.15. */
 export const IR_VERSION = 9;

@@ -1,12 +1,12 @@
 import type { Emitter } from '../graph/emitter.js';
 import type { Value } from '../graph/value.js';
-import { OnnxError } from '../error.js';
 import { Tensor } from '../model/tensor.js';
-import { equalDims, isStatic, multiplyDims } from '../shape/dim.js';
+import { equalDims, multiplyDims } from '../shape/dim.js';
 import { isStaticShape } from '../shape/shape.js';
-import type { GradientContext, Operator } from './operator.js';
+import type { DefinitionContext, Operator } from './operator.js';
 import { inputGradient } from './window/input-gradient.js';
-import { poolWindows, requirePlaced, spatialAxes, windowExtent, type PlacedWindows } from './window/windows.js';
+import { coverEverything, windowSums } from './window/sums.js';
+import { poolWindows, requirePlaced, spatialAxes, type PlacedWindows } from './window/windows.js';
 
 /**
  * The mean over each window. Padding counts as zeros with `count_include_pad` and not at all without; what a window
@@ -15,7 +15,6 @@ import { poolWindows, requirePlaced, spatialAxes, windowExtent, type PlacedWindo
 export const AveragePool: Operator = {
   op: 'AveragePool',
   since: 11,
-  notes: 'no dilations',
   infer(ctx) {
     const [batch, channels, ...spatial] = ctx.shape(0);
     return [{ dtype: ctx.commonDtype(1), shape: [batch, channels, ...poolWindows(ctx, spatial).output] }];
@@ -26,7 +25,7 @@ export const AveragePool: Operator = {
     const [x, dy] = [ctx.input(0), ctx.grad()];
     const windows = requirePlaced(ctx, poolWindows(ctx, ctx.shape(x).slice(2)));
     const size = windows.kernel.reduce((product, length) => product * length, 1);
-    const counts = elementCounts(ctx, windows);
+    const counts = elementCounts(ctx, windows, dy);
     const [shares, weight] = counts === undefined ? [dy, 1 / size] : [e.div(dy, counts), 1];
     if (isTiling(windows)) return [tile(e, shares, x, windows, weight)];
     // Every channel is treated alike, as one more sample.
@@ -40,16 +39,15 @@ export const AveragePool: Operator = {
     });
     return [e.reshapeLike(dx, x)];
   },
-  upgrade({ node }) {
-    // Dilations came with opset 19.
-    if (node.attributes.ints('dilations')?.some((dilation) => dilation !== 1) === true) {
-      throw new OnnxError(
-        'unsupported-operator',
-        `${node.label} has dilated windows, which opset 18 cannot express; export the model without them`,
-      );
-    }
-    node.attributes.delete('dilations');
-    return undefined;
+  /** Dilations came with opset 19. */
+  decompose(ctx) {
+    if (ctx.node.attributes.ints('dilations')?.some((dilation) => dilation !== 1) !== true) return undefined;
+    const x = ctx.input(0);
+    const windows = requirePlaced(ctx, poolWindows(ctx, ctx.shape(x).slice(2)));
+    const sums = windowSums(ctx.e, x, windows);
+    const counts = elementCounts(ctx, windows, sums);
+    const size = windows.kernel.reduce((product, length) => product * length, 1);
+    return [counts === undefined ? ctx.e.scale(sums, 1 / size) : ctx.e.div(sums, counts)];
   },
 };
 
@@ -79,24 +77,15 @@ function tile(e: Emitter, dy: Value, x: Value, { kernel }: PlacedWindows, weight
   return e.reshapeLike(e.mul(spread, window), x);
 }
 
-/** With `ceil_mode`, the windows that reach beyond the padding need as much more of it. */
-function coverEverything(windows: PlacedWindows): PlacedWindows {
-  const { strides, begin, end, input, output } = windows;
-  const reach = end.map((pad, i) => {
-    const [length, count] = [input[i], output[i]];
-    if (!isStatic(length) || !isStatic(count)) return pad;
-    return Math.max(pad, strides[i] * (count - 1) + windowExtent(windows, i) - begin[i] - length);
-  });
-  return { ...windows, end: reach };
-}
-
 /** More positions than this are counted when the graph runs instead of being stored in it. */
 const MOST_COUNTS = 2 ** 20;
 
 /**
  * How many elements count in each window, [1, 1, …positions]; undefined when it is the size of the window for all.
+ *
+ * @param like has the dtype and the positions
  */
-function elementCounts(ctx: GradientContext, windows: PlacedWindows): Value | undefined {
+function elementCounts(ctx: DefinitionContext, windows: PlacedWindows, like: Value): Value | undefined {
   const { e } = ctx;
   const { kernel, begin, end, input, output } = windows;
   const padded = [...begin, ...end].some((pad) => pad > 0);
@@ -104,7 +93,7 @@ function elementCounts(ctx: GradientContext, windows: PlacedWindows): Value | un
   const reachesBeyond = ctx.node.attributes.int('ceil_mode', 0) === 1;
   if ((includesPadding || !padded) && !reachesBeyond) return undefined;
   if (!isStaticShape(input) || !isStaticShape(output) || output.reduce((a, b) => a * b, 1) > MOST_COUNTS) {
-    return countAtRunTime(ctx, windows, includesPadding);
+    return countAtRunTime(ctx, windows, includesPadding, like);
   }
   const axes = kernel.map((_, i) => {
     const [from, to] = includesPadding ? [0, begin[i] + input[i] + end[i]] : [begin[i], begin[i] + input[i]];
@@ -114,7 +103,7 @@ function elementCounts(ctx: GradientContext, windows: PlacedWindows): Value | un
   const size = kernel.reduce((product, length) => product * length, 1);
   if (counts.every((count) => count === size)) return undefined;
   const tensor = Tensor.of('float32', [1, 1, ...output], Float32Array.from(counts));
-  return e.cast(e.constant(tensor, 'window_counts'), ctx.grad().dtype ?? 'float32');
+  return e.cast(e.constant(tensor, 'window_counts'), like.dtype ?? 'float32');
 }
 
 /** How many positions in [from, to), counted in the padded input, the window at `place` covers. */
@@ -130,21 +119,21 @@ function countBetween(
 }
 
 /** The counts by convolving ones (padding: ones or zeros; beyond it: zeros) with ones, for free dimensions. */
-function countAtRunTime(ctx: GradientContext, windows: PlacedWindows, includesPadding: boolean): Value {
+function countAtRunTime(ctx: DefinitionContext, windows: PlacedWindows, includesPadding: boolean, like: Value): Value {
   const { e } = ctx;
-  const [x, dy] = [ctx.input(0), ctx.grad()];
+  const x = ctx.input(0);
   const { kernel, strides, dilations, begin, end } = windows;
   const shape = e.concat([e.int64([1, 1]), e.node('Shape', [x], { start: 2 })], 0);
-  const ones = e.node('Expand', [e.scalar(1, dy), shape]);
+  const ones = e.node('Expand', [e.scalar(1, like), shape]);
   const pads = e.int64([0, 0, ...begin, 0, 0, ...end]);
-  const padded = e.node('Pad', [ones, pads, e.scalar(includesPadding ? 1 : 0, dy)]);
+  const padded = e.node('Pad', [ones, pads, e.scalar(includesPadding ? 1 : 0, like)]);
   const beyond = e.node('Pad', [
     padded,
     e.int64([0, 0, ...kernel.map(() => 0), 0, 0, ...strides.map((stride) => stride - 1)]),
   ]);
-  const counts = e.node('Conv', [beyond, filled(e, [1, 1, ...kernel], 1, dy)], { strides, dilations });
+  const counts = e.node('Conv', [beyond, filled(e, [1, 1, ...kernel], 1, like)], { strides, dilations });
   const axes = spatialAxes(windows);
   const starts = e.int64(axes.map(() => 0));
-  const cut = e.node('Slice', [counts, starts, e.node('Shape', [dy], { start: 2 }), e.int64(axes)]);
+  const cut = e.node('Slice', [counts, starts, e.node('Shape', [like], { start: 2 }), e.int64(axes)]);
   return e.assume(cut, [1, 1, ...windows.output]);
 }

@@ -15,6 +15,7 @@ import { einsumCases } from '../testing/cases/einsum.js';
 import { layoutCases } from '../testing/cases/layout.js';
 import { lossCases } from '../testing/cases/loss.js';
 import { normalizationCases } from '../testing/cases/normalization.js';
+import { poolingCases } from '../testing/cases/pooling.js';
 import { quantizationCases } from '../testing/cases/quantization.js';
 import { recurrentCases } from '../testing/cases/recurrent.js';
 import { resizeCases } from '../testing/cases/resize.js';
@@ -214,6 +215,7 @@ const CASES: readonly Case[] = [
   ...normalizationCases,
   ...activationCases,
   ...layoutCases,
+  ...poolingCases,
   ...quantizationCases,
   ...recurrentCases,
   ...einsumCases,

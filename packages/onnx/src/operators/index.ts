@@ -159,6 +159,7 @@ import { TopK } from './top-k.js';
 import { Transpose } from './transpose.js';
 import { Trilu } from './trilu.js';
 import { Unsqueeze } from './unsqueeze.js';
+import { Upsample } from './resize/upsample.js';
 import { Where } from './where.js';
 import { Xor } from './xor.js';
 
@@ -324,6 +325,7 @@ const OPERATORS: readonly Operator[] = [
   Transpose,
   Trilu,
   Unsqueeze,
+  Upsample,
   Where,
   Xor,
 ];

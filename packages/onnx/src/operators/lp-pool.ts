@@ -1,13 +1,13 @@
 import type { DefinitionContext } from './operator.js';
 import type { Value } from '../graph/value.js';
 import { composite } from './composite.js';
-import { poolWindows } from './window/windows.js';
+import { windowSums } from './window/sums.js';
+import { poolWindows, requirePlaced } from './window/windows.js';
 
 /** y = (Σ |x|ᵖ)^(1/p) over each window. */
 export const LpPool = composite({
   op: 'LpPool',
   since: 18,
-  notes: 'no gradient with dilations or ceil_mode',
   native: 'float32',
   infer(ctx) {
     const [batch, channels, ...spatial] = ctx.shape(0);
@@ -16,9 +16,10 @@ export const LpPool = composite({
   /** The sum over a window is its mean, padding included, times its size. */
   define(ctx) {
     const { e, node } = ctx;
-    const { kernel, dilations } = poolWindows(ctx, ctx.shape(ctx.input(0)).slice(2));
+    const windows = poolWindows(ctx, ctx.shape(ctx.input(0)).slice(2));
+    const { kernel, dilations } = windows;
     if (dilations.some((dilation) => dilation !== 1) || node.attributes.int('ceil_mode', 0) === 1) {
-      ctx.fail('a gradient through dilated windows or with ceil_mode is not supported; export the model without them');
+      return [root(ctx, windowSums(e, power(ctx), requirePlaced(ctx, windows)))];
     }
     const mean = e.node('AveragePool', [power(ctx)], {
       kernel_shape: kernel,

@@ -2,7 +2,7 @@ import type { Emitter } from '../graph/emitter.js';
 import type { Value } from '../graph/value.js';
 import { addDims, isStatic, type Dim } from '../shape/dim.js';
 import { normalizeAxis } from '../shape/shape.js';
-import type { GradientContext, InferContext, Operator } from './operator.js';
+import type { GradientContext, InferContext, Operator, UpgradeContext } from './operator.js';
 import { floatToInput, intsToInput } from './upgrade.js';
 
 /**
@@ -12,7 +12,7 @@ import { floatToInput, intsToInput } from './upgrade.js';
 export const Pad: Operator = {
   op: 'Pad',
   since: 18,
-  notes: 'modes constant, reflect and edge',
+  notes: 'mode wrap becomes copies',
   infer(ctx) {
     const shape = ctx.shape(0);
     const mode = ctx.node.attributes.string('mode', 'constant');
@@ -30,12 +30,37 @@ export const Pad: Operator = {
     return mode === 'constant' ? constantGradient(ctx) : [ctx.needs(0) ? foldBack(ctx, FOLDS[mode]) : undefined];
   },
   upgrade(ctx) {
+    if (ctx.node.attributes.string('mode', 'constant') === 'wrap') return [wrapped(ctx)];
     if (ctx.opset >= 11) return undefined;
     intsToInput(ctx, 'pads', 1);
     floatToInput(ctx, 'value', 2);
     return undefined;
   },
 };
+
+/** Mode wrap, of opset 19: the value goes round, so what comes before it is its end. */
+function wrapped(ctx: UpgradeContext): Value {
+  const { e, node, fail } = ctx;
+  const input = (index: number) => node.inputs[index] ?? fail(`lacks input ${index}`);
+  const x = input(0);
+  const shape = x.shape ?? fail(`pads '${x.name}', whose rank is unknown`);
+  const padding = readPadding({ has: (index) => node.inputs[index] !== undefined, input, fail }, shape.length);
+  return shape.reduce((value: Value, length, axis) => {
+    const [before, after] = [padding?.before[axis], padding?.after[axis]];
+    if (before === undefined || after === undefined || !isStatic(before) || !isStatic(after)) {
+      return fail('goes round by lengths that are known at run time only; export the model with constant pads');
+    }
+    if (before < 0 || after < 0) return fail('cuts and goes round at once; export the model with pads from 0 up');
+    if (before === 0 && after === 0) return value;
+    if (isStatic(length)) {
+      const places = Array.from({ length: before + length + after }, (_, i) => (i - before + before * length) % length);
+      return e.gather(value, e.int64(places), axis);
+    }
+    const part = (start: number, end: number) => e.slice(value, { starts: [start], ends: [end], axes: [axis] });
+    const copies = [...(before > 0 ? [part(-before, TO_THE_END)] : []), value, ...(after > 0 ? [part(0, after)] : [])];
+    return e.concat(copies, axis);
+  }, x);
+}
 
 interface Padding {
   readonly before: readonly Dim[];

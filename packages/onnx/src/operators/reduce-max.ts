@@ -1,4 +1,4 @@
-import { reduction, toAttaining } from './reduction.js';
+import { alsoOfBools, reduction, toAttaining } from './reduction.js';
 
 /** y = max x; elements that share the maximum share the cotangent, as in PyTorch. */
-export const ReduceMax = reduction('ReduceMax', 18, toAttaining);
+export const ReduceMax = alsoOfBools(reduction('ReduceMax', 18, toAttaining));

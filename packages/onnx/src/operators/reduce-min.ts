@@ -1,4 +1,4 @@
-import { reduction, toAttaining } from './reduction.js';
+import { alsoOfBools, reduction, toAttaining } from './reduction.js';
 
 /** y = min x; elements that share the minimum share the cotangent, as in PyTorch. */
-export const ReduceMin = reduction('ReduceMin', 18, toAttaining);
+export const ReduceMin = alsoOfBools(reduction('ReduceMin', 18, toAttaining));

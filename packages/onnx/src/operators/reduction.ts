@@ -51,6 +51,24 @@ export function toAttaining({ e, x, y, dy, ctx }: ReductionGradient): Value {
   return e.mul(attains, e.div(dy, count));
 }
 
+/** An operator that opset 20 gave bools, too: they are numbers for it here. */
+export function alsoOfBools(operator: Operator): Operator {
+  return {
+    ...operator,
+    upgrade(ctx) {
+      const { e, node } = ctx;
+      const [x, axes] = node.inputs;
+      if (x?.dtype !== 'bool') return operator.upgrade?.(ctx);
+      const { attributes } = node;
+      const result = e.node(operator.op, axes === undefined ? [e.cast(x, 'int32')] : [e.cast(x, 'int32'), axes], {
+        keepdims: attributes.int('keepdims'),
+        noop_with_empty_axes: attributes.int('noop_with_empty_axes'),
+      });
+      return [e.cast(result, 'bool')];
+    },
+  };
+}
+
 /** Whether the node leaves x as it is because it names no axes. */
 function isNoop(
   ctx: { readonly node: GradientContext['node']; has(index: number): boolean },

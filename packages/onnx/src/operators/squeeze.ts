@@ -21,7 +21,8 @@ export const Squeeze: Operator = {
 
 function squeezedAxes(ctx: InferContext): readonly number[] {
   const shape = ctx.shape(0);
-  if (!ctx.has(1)) {
+  // ONNX Runtime reads an empty list as no list.
+  if (!ctx.has(1) || ctx.staticContents(1)?.length === 0) {
     if (!shape.every(isStatic))
       ctx.fail('without axes, the rank of its result depends on a free dimension; give the axes');
     return shape.flatMap((dim, i) => (dim === 1 ? [i] : []));

@@ -4,6 +4,7 @@ import type { Graph } from '../graph/graph.js';
 import { copiedNodes, type Substitution } from '../graph/copy.js';
 import type { Node } from '../graph/node.js';
 import type { Value } from '../graph/value.js';
+import { Tensor } from '../model/tensor.js';
 import { appendNodes, inferNode } from '../shape/infer.js';
 import { standIn } from './decompose.js';
 import { upgradeEarly } from './early.js';
@@ -91,5 +92,14 @@ export function floatToInput(ctx: UpgradeContext, attribute: string, index: numb
   const value = node.attributes.float(attribute);
   if (value === undefined) return;
   setInput(ctx, index, e.scalar(value, node.inputs[0]?.dtype ?? 'float32'));
+  node.attributes.delete(attribute);
+}
+
+/** Turns a FLOATS attribute into the float32 vector that later opsets take as an input. */
+export function floatsToInput(ctx: UpgradeContext, attribute: string, index: number): void {
+  const { node, e } = ctx;
+  const values = node.attributes.floats(attribute);
+  if (values === undefined) return;
+  setInput(ctx, index, e.constant(Tensor.of('float32', [values.length], Float32Array.from(values)), attribute));
   node.attributes.delete(attribute);
 }

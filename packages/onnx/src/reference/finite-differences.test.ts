@@ -53,6 +53,7 @@ const ELSEWHERE = new Map([
   ['Scan', 'has a body'],
   ['Scatter', 'becomes ScatterElements before anything runs'],
   ['adakit::CTCLoss', 'long; compared with PyTorch'],
+  ['Upsample', 'becomes Resize before anything runs'],
   ['com.microsoft::BiasGelu', 'Gelu of a sum'],
   ['com.microsoft::FastGelu', 'Gelu under another name'],
   ['com.microsoft::Gelu', 'Gelu under another name'],

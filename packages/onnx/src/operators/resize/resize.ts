@@ -1,9 +1,11 @@
 import { Tensor } from '../../model/tensor.js';
+import type { Attributes } from '../../graph/attribute.js';
 import type { Value } from '../../graph/value.js';
 import { equalDims, floorDivideDims, isStatic, multiplyDims, type Dim } from '../../shape/dim.js';
 import type { Shape } from '../../shape/shape.js';
 import { composite } from '../composite.js';
 import type { DefinitionContext, InferContext } from '../operator.js';
+import { upgradeOldResize } from './old-resize.js';
 import { repeats, samplingMatrix, type Sampling } from './sampling.js';
 
 /**
@@ -13,7 +15,7 @@ import { repeats, samplingMatrix, type Sampling } from './sampling.js';
 export const Resize = composite({
   op: 'Resize',
   since: 18,
-  notes: 'not antialiased, not cropping; free sizes only where elements are repeated a whole number of times',
+  notes: 'not cropping; free sizes only where elements are repeated a whole number of times',
   native: 'float32',
   infer: (ctx) => [{ dtype: ctx.dtype(0), shape: resizedShape(ctx) }],
   define(ctx) {
@@ -25,8 +27,8 @@ export const Resize = composite({
       nearest: attributes.string('nearest_mode', 'round_prefer_floor'),
       cubic: attributes.float('cubic_coeff_a', -0.75),
       excludeOutside: attributes.int('exclude_outside', 0) === 1,
+      antialias: attributes.int('antialias', 0) === 1,
     };
-    if (attributes.int('antialias', 0) === 1) ctx.fail('no gradient with antialias; export the model without it');
     const x = ctx.input(0);
     const shape = ctx.shape(x);
     const output = ctx.shape(node.outputs[0] ?? ctx.fail('it has no output'));
@@ -34,7 +36,11 @@ export const Resize = composite({
     // Read from the file even where they pass for parameters: no gradient goes to scales, which decide the shape.
     const scales = knownScales(node.inputs[2]);
     const given = scales?.length === axes.length ? scales : undefined;
-    const factors = shape.map((_, axis) => given?.[axes.indexOf(axis)] ?? undefined);
+    const kept = keptScale(attributes, axes, shape, node.inputs[3]?.contents);
+    const factors = shape.map((_, axis) => {
+      const place = axes.indexOf(axis);
+      return given?.[place] ?? (place < 0 ? undefined : kept);
+    });
     if (
       factors.some((factor) => factor !== undefined) &&
       factors.every((f) => f === undefined || repeats(f, sampling))
@@ -67,6 +73,7 @@ export const Resize = composite({
       }, x),
     ];
   },
+  upgrade: (ctx) => (ctx.opset === 10 ? upgradeOldResize(ctx) : undefined),
 });
 
 /** Every element `counts[axis]` times in a row. */
@@ -102,11 +109,33 @@ function resizedShape(ctx: InferContext): Shape {
   if (scales !== undefined && scales.length > 0) {
     return shape.map((dim, axis) => (place(axis) < 0 ? dim : scaled(ctx, dim, scales[place(axis)])));
   }
-  if (attributes.string('keep_aspect_ratio_policy', 'stretch') !== 'stretch') {
-    ctx.fail("keep_aspect_ratio_policy is not supported; export the model with plain sizes ('stretch')");
-  }
   const sizes = ctx.has(3) ? ctx.contents(3) : undefined;
+  if (attributes.string('keep_aspect_ratio_policy', 'stretch') !== 'stretch') {
+    const kept = keptScale(attributes, axes, shape, sizes);
+    return shape.map((dim, axis) => {
+      if (place(axis) < 0) return dim;
+      // Halves are rounded up.
+      return kept !== undefined && isStatic(dim) ? Math.floor(Math.fround(dim * kept) + 0.5) : ctx.unknownDim();
+    });
+  }
   return shape.map((dim, axis) => (place(axis) < 0 ? dim : (sizes?.[place(axis)] ?? ctx.unknownDim())));
+}
+
+/** The one scale of all axes that keeps the proportions, where the sizes are only bounds; undefined where they are not. */
+function keptScale(
+  attributes: Attributes,
+  axes: readonly number[],
+  shape: Shape,
+  sizes: readonly Dim[] | undefined,
+): number | undefined {
+  const policy = attributes.string('keep_aspect_ratio_policy', 'stretch');
+  if (policy === 'stretch' || sizes === undefined) return undefined;
+  const scales = axes.map((axis, i) => {
+    const [from, to] = [shape[axis], sizes[i]];
+    return isStatic(from) && isStatic(to) ? Math.fround(to / from) : NaN;
+  });
+  const scale = policy === 'not_larger' ? Math.min(...scales) : Math.max(...scales);
+  return Number.isNaN(scale) ? undefined : scale;
 }
 
 /** ⌊dim · scale⌋. */

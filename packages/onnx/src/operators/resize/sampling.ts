@@ -6,6 +6,8 @@ export interface Sampling {
   /** The coefficient a of cubic interpolation. */
   readonly cubic: number;
   readonly excludeOutside: boolean;
+  /** Whether the elements around are widened where an axis shrinks, so that every element counts. */
+  readonly antialias: boolean;
 }
 
 /** One axis of Resize. */
@@ -28,6 +30,9 @@ function position(o: number, { input, output, scale }: ResizedAxis, coordinates:
       return halfPixel;
     case 'pytorch_half_pixel':
       return output > 1 ? halfPixel : 0;
+    // Opset 11 only.
+    case 'tf_half_pixel_for_nn':
+      return fround(fround(o + 0.5) / factor);
     case 'asymmetric':
       return fround(o / factor);
     case 'align_corners':
@@ -50,6 +55,7 @@ export function taps(o: number, axis: ResizedAxis, sampling: Sampling): readonly
   if (x === undefined) return undefined;
   const last = axis.input - 1;
   const clamp = (i: number) => Math.min(Math.max(i, 0), last);
+  if (sampling.antialias) return wideTaps(x, axis, sampling);
   switch (sampling.mode) {
     case 'nearest': {
       const index = roundBy(sampling.nearest, x);
@@ -89,14 +95,34 @@ function roundBy(nearest: string, x: number): number | undefined {
 /** Cubic convolution (R. Keys, 1981) over the four elements around x. */
 function cubicTaps(x: number, last: number, { cubic: a, excludeOutside }: Sampling): [number, number][] {
   const low = Math.floor(x);
-  const weight = (distance: number) => {
-    const d = Math.abs(distance);
-    return d <= 1 ? ((a + 2) * d - (a + 3)) * d * d + 1 : ((a * d - 5 * a) * d + 8 * a) * d - 4 * a;
-  };
-  const around = [-1, 0, 1, 2].map((k): [number, number] => [low + k, weight(x - low - k)]);
+  const around = [-1, 0, 1, 2].map((k): [number, number] => [low + k, cubicWeight(x - low - k, a)]);
   const used = excludeOutside ? around.filter(([i]) => i >= 0 && i <= last) : around;
   const total = excludeOutside ? used.reduce((sum, [, w]) => sum + w, 0) : 1;
   return used.map(([i, w]) => [Math.min(Math.max(i, 0), last), w / total]);
+}
+
+function cubicWeight(distance: number, a: number): number {
+  const d = Math.abs(distance);
+  if (d >= 2) return 0;
+  return d <= 1 ? ((a + 2) * d - (a + 3)) * d * d + 1 : ((a * d - 5 * a) * d + 8 * a) * d - 4 * a;
+}
+
+/** All elements that a filter as wide as the step between output positions reaches; together they weigh 1. */
+function wideTaps(x: number, axis: ResizedAxis, sampling: Sampling): [number, number][] | undefined {
+  const { mode, cubic, excludeOutside } = sampling;
+  if (mode !== 'linear' && mode !== 'cubic') return undefined;
+  const width = Math.max(1 / axis.scale, 1);
+  const support = (mode === 'linear' ? 1 : 2) * width;
+  const last = axis.input - 1;
+  const around: [number, number][] = [];
+  for (let i = Math.floor(x + 1 - support); i < Math.floor(x + 1 + support); i++) {
+    if (excludeOutside && (i < 0 || i > last)) continue;
+    const distance = (i - x) / width;
+    const weight = mode === 'linear' ? Math.max(1 - Math.abs(distance), 0) : cubicWeight(distance, cubic);
+    around.push([Math.min(Math.max(i, 0), last), weight]);
+  }
+  const total = around.reduce((sum, [, weight]) => sum + weight, 0);
+  return around.map(([i, weight]) => [i, weight / total]);
 }
 
 /** The interpolation as a matrix [output, input], row by row. */

@@ -61,6 +61,27 @@ export const resizeCases: readonly Case[] = [
     { by: [2, 1.5] },
     { mode: 'cubic', exclude_outside: 1, cubic_coeff_a: float(-0.5) },
   ),
+  ...['linear', 'cubic'].flatMap((mode) => [
+    resizeCase(`${mode}, smaller without aliasing`, { by: [0.4, 0.6] }, { mode, antialias: 1 }),
+    resizeCase(`${mode}, smaller and larger without aliasing`, { by: [0.5, 1.5] }, { mode, antialias: 1 }),
+    resizeCase(
+      `${mode}, smaller without aliasing, without what is outside`,
+      { by: [0.4, 0.6] },
+      { mode, antialias: 1, exclude_outside: 1 },
+    ),
+  ]),
+  ...['not_larger', 'not_smaller'].map((policy): Case => ({
+    name: `Resize ${policy} than given, in proportion`,
+    dims: [[3, 2, 5, 4]],
+    build: (e, x) =>
+      e.node('Resize', [x, undefined, undefined, e.int64([7, 9])], {
+        mode: 'linear',
+        axes: [2, 3],
+        keep_aspect_ratio_policy: policy,
+      }),
+    native: 18,
+    fixed: true,
+  })),
   {
     name: 'Resize beside a free axis',
     dims: [[3, 2, 5, 4]],
