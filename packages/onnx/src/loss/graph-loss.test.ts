@@ -1,3 +1,5 @@
+import { create, fromBinary, toBinary } from '@bufbuild/protobuf';
+import { FunctionProtoSchema, ModelProtoSchema, NodeProtoSchema, OperatorSetIdProtoSchema } from 'onnx-buf';
 import { describe, expect, it, test } from 'vitest';
 import { emitterOf } from '../emit.js';
 import { differentiate } from '../gradient/differentiate.js';
@@ -109,6 +111,29 @@ describe('a loss given as a model', () => {
     actual.gradient.forEach((value, i) => {
       expect(value).toBeCloseTo(expected.gradient[i], 6);
     });
+  });
+
+  it('may be written in functions of its own', async () => {
+    const bytes = lossModel(
+      pair,
+      (e, { y, target }) => ({
+        loss: e.node('ReduceMean', [e.node('local::Square', [e.sub(y, target)])], { keepdims: 0 }),
+      }),
+      17,
+    );
+    const proto = fromBinary(ModelProtoSchema, bytes);
+    proto.functions.push(
+      create(FunctionProtoSchema, {
+        name: 'Square',
+        domain: 'local',
+        input: ['v'],
+        output: ['s'],
+        node: [create(NodeProtoSchema, { opType: 'Mul', input: ['v', 'v'], output: ['s'] })],
+        opsetImport: [create(OperatorSetIdProtoSchema, { domain: '', version: 17n })],
+      }),
+    );
+    const loss = graphLoss(toBinary(ModelProtoSchema, proto));
+    expect(await run(loss, { x, target })).toEqual(await run(mse(), { x, target }));
   });
 
   it('receives the outputs that it is told, the rest being targets of the declared dtype', async () => {
