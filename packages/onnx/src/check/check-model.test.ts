@@ -82,13 +82,13 @@ describe('what stands in the way is listed at once', () => {
     ]);
   });
 
-  it('an opset that is too old', () => {
-    const old = model((_, y) => y);
-    old.proto.opsetImport[0].version = 3n;
-    expect(checkModel(old)).toMatchObject({
+  it('an opset that is not known', () => {
+    const later = model((_, y) => y);
+    later.proto.opsetImport[0].version = 99n;
+    expect(checkModel(later)).toMatchObject({
       trainable: false,
-      opsets: { '': 3 },
-      problems: [{ what: expect.stringContaining('opset 3') as string }],
+      opsets: { '': 99 },
+      problems: [{ what: expect.stringContaining('opset 99') as string }],
     });
   });
 

@@ -73,7 +73,7 @@ export function checkModel(model: Model, options: TrainableOptions = {}): ModelC
   attempt(problems, () => executableGraph(graph));
   const wanted = candidates.filter(({ selected }) => selected).map(({ value }) => value);
   const reached = attempt(problems, () => reachable(graph, wanted)) ?? new Set<Value>();
-  const ties = new Map(findTies(model).map((tie) => [tie.copy, tie]));
+  const ties = new Map(attempt(problems, () => findTies(model))?.map((tie) => [tie.copy, tie]));
   const tieOf = (name: string): string => {
     const tie = ties.get(name);
     if (tie === undefined) return '';

@@ -1,3 +1,4 @@
+import { TensorProto_DataLocation, type GraphProto } from 'onnx-buf';
 import { describe, expect, it } from 'vitest';
 import { checkModel } from '../check/check-model.js';
 import { randomNumbers } from '../testing/compare.js';
@@ -45,5 +46,21 @@ describe('tieWeights', () => {
       other: "embedding table; the same numbers as 'words': tieWeights keeps them so",
       head: "weight matrix; the same numbers as 'words', transposed: tieWeights keeps them so",
     });
+  });
+
+  it('leaves out weights that are not there, and check says which are broken', () => {
+    const [first, ...rest] = model.graph.initializer;
+    const changed = (change: object) => {
+      const initializer = [
+        Object.assign(Object.create(Object.getPrototypeOf(first) as object), first, change),
+        ...rest,
+      ];
+      return { ...model, graph: Object.assign(Object.create(model.graph), model.graph, { initializer }) as GraphProto };
+    };
+    expect(findTies(changed({ dataLocation: TensorProto_DataLocation.EXTERNAL }))).toEqual([
+      { weight: 'other', copy: 'head', transposed: true },
+    ]);
+    const { problems } = checkModel(changed({ rawData: first.rawData.subarray(0, 156) }));
+    expect(problems[0].what).toContain("tensor 'words' (float32, shape [8, 5]) holds 156 bytes instead of 160");
   });
 });

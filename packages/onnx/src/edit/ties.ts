@@ -1,4 +1,4 @@
-import type { TensorProto } from 'onnx-buf';
+import { TensorProto_DataLocation, type TensorProto } from 'onnx-buf';
 import { dtypeFromCode } from '../model/dtype.js';
 import type { Model } from '../model/model.js';
 import { Tensor } from '../model/tensor.js';
@@ -23,6 +23,7 @@ export function findTies(model: Model): readonly Tie[] {
   for (const tensor of model.graph.initializer) {
     const dtype = dtypeFromCode(tensor.dataType);
     if (tensor.dims.length < 2 || (dtype !== 'float32' && dtype !== 'float64')) continue;
+    if (tensor.dataLocation === TensorProto_DataLocation.EXTERNAL) continue;
     // Sizes, first and last element are the same for a tensor and its transpose.
     const sizes = tensor.dims.length === 2 ? tensor.dims.map(Number).toSorted((a, b) => a - b) : tensor.dims;
     const key = [dtype, sizes.join(), corner(tensor, 0), corner(tensor, -1)].join(' ');
