@@ -39,7 +39,7 @@ if (directory === undefined) {
 
     test('every operator of the cases is in the table of operators, or there is a reason why not', () => {
       const missing = new Set(cases.flatMap((example) => example.operators.filter((key) => !operators.has(key))));
-      expect([...missing].sort()).toEqual(Object.keys(NOT_LISTED).sort());
+      expect([...missing].filter((key) => !(key in NOT_LISTED))).toEqual([]);
     });
 
     /** `vitest run -u` writes the file again. Other data than Debian's are judged, and not recorded. */

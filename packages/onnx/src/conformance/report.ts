@@ -159,12 +159,13 @@ function listed(names: readonly string[]): string {
 
 function unlisted(cases: readonly TestCase[], judged: readonly Judged[]): readonly (readonly string[])[] {
   const done = new Set(judged.map(({ example }) => example));
+  const listed = new Set(judged.flatMap(({ example }) => example.operators));
   const byKind = new Map<string, { operators: Set<string>; count: number }>();
   for (const example of cases) {
     if (done.has(example)) continue;
-    const missing = example.operators.filter((operator) => operator in NOT_LISTED);
+    const missing = example.operators.filter((operator) => operator in NOT_LISTED && !listed.has(operator));
     const kinds = [...new Set(missing.map((operator) => NOT_LISTED[operator]))];
-    const kind = kinds.includes('sequence') ? 'sequence' : kinds[0];
+    const kind = kinds.includes('sequence') ? 'sequence' : (kinds.at(0) ?? 'rare');
     const entry = byKind.get(kind) ?? { operators: new Set(), count: 0 };
     for (const operator of missing) if (NOT_LISTED[operator] === kind) entry.operators.add(operator);
     byKind.set(kind, { ...entry, count: entry.count + 1 });
