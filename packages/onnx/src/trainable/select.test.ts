@@ -1,50 +1,36 @@
 import { describe, expect, it } from 'vitest';
 import { checkModel } from '../check/check-model.js';
-import { emitterOf } from '../emit.js';
 import { float } from '../graph/attribute.js';
-import type { Emitter } from '../graph/emitter.js';
-import { Graph } from '../graph/graph.js';
-import { modelFromGraph } from '../graph/to-model.js';
 import type { Value } from '../graph/value.js';
-import { parseModel, writeModel, type Model } from '../model/model.js';
+import type { Model } from '../model/model.js';
 import { Tensor } from '../model/tensor.js';
 import { symbol } from '../shape/dim.js';
+import { buildModel, type Builder } from '../testing/build-model.js';
 import { randomNumbers } from '../testing/compare.js';
 import type { TrainableOptions } from './select.js';
 
-/** What a model is built with: `weight` makes an initializer of random numbers, `table` one of given numbers. */
-interface Builder {
-  readonly e: Emitter;
-  readonly graph: Graph;
+/** What a model is built with, and the inputs that it may have. */
+interface Inputs extends Builder {
   /** Float features of shape [batch, 4]. */
   x(): Value;
   /** Float images of shape [batch, 3, 8, 8]. */
   image(): Value;
   /** Token numbers of shape [batch, 8]. */
   tokens(): Value;
-  weight(name: string, ...dims: number[]): Value;
-  table(name: string, dims: readonly number[], data: readonly number[]): Value;
 }
 
-const size = (dims: readonly number[]) => dims.reduce((product, dim) => product * dim, 1);
-
-function model(build: (b: Builder) => Value | readonly Value[]): Model {
-  const graph = new Graph('test');
-  const input = (name: string, dtype: 'float32' | 'int64', ...dims: number[]) =>
-    graph.value(name) ?? graph.addInput(name, { dtype, shape: [symbol('batch'), ...dims] });
-  const table = (name: string, dims: readonly number[], data: readonly number[]) =>
-    graph.addInitializer(name, Tensor.of('float32', dims, Float32Array.from(data)));
-  const outputs = build({
-    graph,
-    e: emitterOf(graph),
-    x: () => input('x', 'float32', 4),
-    image: () => input('image', 'float32', 3, 8, 8),
-    tokens: () => input('tokens', 'int64', 8),
-    weight: (name, ...dims) => table(name, dims, randomNumbers(size(dims), name.length + size(dims))),
-    table,
+function model(build: (b: Inputs) => Value | readonly Value[]): Model {
+  return buildModel((b) => {
+    const input = (name: string, dtype: 'float32' | 'int64', ...dims: number[]) =>
+      b.graph.value(name) ?? b.input(name, dtype, ...dims);
+    const outputs = build({
+      ...b,
+      x: () => input('x', 'float32', 4),
+      image: () => input('image', 'float32', 3, 8, 8),
+      tokens: () => input('tokens', 'int64', 8),
+    });
+    b.graph.outputs.push(...[outputs].flat());
   });
-  graph.outputs.push(...[outputs].flat());
-  return parseModel(writeModel(modelFromGraph(graph)));
 }
 
 function selection(source: Model, options: TrainableOptions = {}) {
