@@ -9,7 +9,10 @@ export type Tensors = Readonly<Record<string, Tensor>>;
 /** Lengths tried for free dimensions, until the model runs. Audio models want a frame at least. */
 const LENGTHS = [2, 3, 4, 8, 16, 32, 64, 128, 256, 512, 640, 1];
 
-/** The same for images, which networks halve several times. */
+/**
+ * The same for images, which networks halve several times. Pooling windows that reach beyond a smaller image make ONNX
+ * Runtime compute what no specification says.
+ */
 const IMAGE_LENGTHS = [32, 64, 128, 224, 256, 320, 512, 640, 16, 8, 4, 2];
 
 /** Tried for dimensions that come first in some input. Recurrent state may leave only 1. */
@@ -77,7 +80,7 @@ function sizesToTry(specs: readonly TensorSpec[], fixed: Tensors): readonly ((di
   if (left.length === 0) return [(dim) => known.get(dim) ?? 1];
   const batches = left.some((dim) => first.has(dim)) ? BATCHES : [1];
   const areImages = specs.some(
-    ({ shape }) => shape.length > 3 && shape.slice(-2).every((dim) => typeof dim === 'string'),
+    ({ shape }) => shape.length > 3 && shape.slice(-2).some((dim) => typeof dim === 'string'),
   );
   const lengths = left.every((dim) => first.has(dim)) ? [1] : areImages ? IMAGE_LENGTHS : LENGTHS;
   return batches.flatMap((batch) =>
