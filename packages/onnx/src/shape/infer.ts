@@ -23,8 +23,8 @@ export function inferShapes(graph: Graph, operators: OperatorTable): void {
  *
  * @param rewrite sees every node before its shapes are inferred and may append nodes to the graph, which come ahead of
  * it; true when these replace it
- * @throws {OnnxError} `unsupported-operator` listing every node whose operator is not in the table (all at once);
- * `unknown-shape` or `invalid-node` naming the node whose shape rule failed.
+ * @throws {OnnxError} `unsupported-operator`, `unknown-shape` or `invalid-node`, naming the node; all of them at once where
+ * there are several, except for what only follows from others
  */
 export function appendNodes(
   graph: Graph,
@@ -32,33 +32,79 @@ export function appendNodes(
   operators: OperatorTable,
   rewrite: (node: Node) => boolean = () => false,
 ): void {
-  const unsupported: Problem[] = [];
-  /** Outputs of unsupported nodes and what depends on them: nothing can be said about these. */
+  const failures: { readonly node: Node; readonly error: OnnxError }[] = [];
+  /** Outputs of nodes that failed and what depends on them: nothing can be said about these. */
   const dark = new Set<Value>();
-  for (const node of nodes) {
-    const isUnsupported = !operators.has(node.key);
-    if (isUnsupported) unsupported.push(unsupportedOperator(node));
-    if (isUnsupported || node.inputs.some((input) => input !== undefined && dark.has(input))) {
-      for (const output of node.outputs) if (output !== undefined) dark.add(output);
-      graph.addNode(node);
-    } else if (!rewrite(node)) {
+  const append = (node: Node): OnnxError | undefined => {
+    if (!operators.has(node.key)) {
+      return problemsError('unsupported-operator', 'the model uses operators that are not supported:', [
+        unsupportedOperator(node),
+      ]);
+    }
+    try {
+      if (rewrite(node)) return undefined;
       graph.addNode(node);
       inferNode(graph, node, operators);
+      return undefined;
+    } catch (error) {
+      if (error instanceof OnnxError) return error;
+      throw error;
     }
+  };
+  for (const node of nodes) {
+    const isDark = node.inputs.some((input) => input !== undefined && dark.has(input));
+    // An operator that is not supported is one more reason, wherever it stands.
+    const error = isDark && operators.has(node.key) ? undefined : append(node);
+    if (error !== undefined) failures.push({ node, error });
+    if (isDark || error !== undefined) for (const output of node.outputs) if (output !== undefined) dark.add(output);
   }
-  if (unsupported.length > 0) {
-    throw problemsError('unsupported-operator', 'the model uses operators that are not supported:', unsupported);
-  }
+  if (failures.length === 0) return;
+  const [first] = failures;
+  if (failures.length === 1) throw first.error;
+  const {
+    error: { code },
+  } = failures.find(({ error }) => error.code === 'unsupported-operator') ?? first;
+  const headline =
+    code === 'unsupported-operator'
+      ? 'the model uses operators that are not supported:'
+      : 'the shapes of the model cannot be inferred:';
+  throw problemsError(
+    code,
+    headline,
+    failures.flatMap(({ node, error }) => problemsOf(node, error)),
+  );
+}
+
+/** What an error of a node says, as findings. */
+function problemsOf(node: Node, { problems, message }: OnnxError): readonly Problem[] {
+  if (problems.length > 0) return problems;
+  const what = message.startsWith(node.label) ? message.slice(node.label.length).replace(/^:? /, '') : message;
+  return [{ node: node.name, op: node.key, what }];
 }
 
 export function unsupportedOperator(node: Node): Problem {
-  return {
-    node: node.name,
-    op: node.key,
-    what: 'the operator is not supported',
-    hint: 'export the model without it, or add an entry for it',
-  };
+  const hint = HINTS.find(([ops]) => ops.has(node.op))?.[1] ?? 'export the model without it, or add an entry for it';
+  return { node: node.name, op: node.key, what: 'the operator is not supported', hint };
 }
+
+/** What to do about operators for which there is more to say. */
+const HINTS: readonly (readonly [ReadonlySet<string>, string])[] = [
+  [
+    new Set([
+      'ConvInteger',
+      'DynamicQuantizeLinear',
+      'DynamicQuantizeMatMul',
+      'MatMulInteger',
+      'QGemm',
+      'QLinearAdd',
+      'QLinearConv',
+      'QLinearMatMul',
+      'QLinearMul',
+    ]),
+    'it computes with quantized numbers: train the float model that this one was made from, and quantize that again',
+  ],
+  [new Set(['NonMaxSuppression']), 'it chooses and computes nothing: cut the model before it, and train what is left'],
+];
 
 /** Infers one node's outputs and writes the findings into them. */
 export function inferNode(graph: Graph, node: Node, operators: OperatorTable): void {
@@ -132,7 +178,9 @@ export function inferContext(graph: Graph, node: Node): InferContext {
   const input = (index: number): Value => node.inputs[index] ?? fail(`input ${index} is missing`);
   const shape = (index: number): Shape =>
     input(index).shape ??
-    unknownShape(`the rank of its input '${input(index).name}' is unknown; export the model with shapes`);
+    unknownShape(
+      `the rank of its input '${input(index).name}' is unknown; fix the sizes of free dimensions (specialize, --dim) or export the model with shapes`,
+    );
   const dtype = (index: number): DType =>
     input(index).dtype ?? unknownShape(`the element type of its input '${input(index).name}' is unknown`);
   return {
