@@ -24,11 +24,13 @@ import { CastLike } from './cast-like.js';
 import { Ceil } from './ceil.js';
 import { Celu } from './celu.js';
 import { Clip } from './clip.js';
+import { Compress } from './compress.js';
 import { Concat } from './concat.js';
-import { Constant } from './constant.js';
 import { ConcatFromSequence } from './sequence/concat-from-sequence.js';
+import { Constant } from './constant.js';
 import { ConstantOfShape } from './constant-of-shape.js';
 import { Conv } from './conv.js';
+import { ConvInteger } from './quantized/conv-integer.js';
 import { ConvTranspose } from './conv-transpose.js';
 import { Cos } from './cos.js';
 import { Cosh } from './cosh.js';
@@ -38,6 +40,7 @@ import { DepthToSpace } from './depth-to-space.js';
 import { DequantizeLinear } from './dequantize-linear.js';
 import { Div } from './div.js';
 import { Dropout } from './dropout.js';
+import { DynamicQuantizeLinear } from './quantized/dynamic-quantize-linear.js';
 import { Einsum } from './einsum.js';
 import { Elu } from './elu.js';
 import { Equal } from './equal.js';
@@ -48,6 +51,9 @@ import { EyeLike } from './eye-like.js';
 import { FastGelu } from './microsoft/fast-gelu.js';
 import { Flatten } from './flatten.js';
 import { Floor } from './floor.js';
+import { FusedConv } from './microsoft/fused-conv.js';
+import { FusedGemm } from './microsoft/fused-gemm.js';
+import { FusedMatMul } from './microsoft/fused-mat-mul.js';
 import { Gather } from './gather.js';
 import { GatherElements } from './gather-elements.js';
 import { GatherND } from './gather-nd.js';
@@ -60,6 +66,7 @@ import { Greater } from './greater.js';
 import { GreaterOrEqual } from './greater-or-equal.js';
 import { GroupNormalization } from './group-normalization.js';
 import { GRU } from './recurrent/gru.js';
+import { Hardmax } from './hardmax.js';
 import { HardSigmoid } from './hard-sigmoid.js';
 import { HardSwish } from './hard-swish.js';
 import { Identity } from './identity.js';
@@ -79,6 +86,7 @@ import { LpPool } from './lp-pool.js';
 import { LRN } from './lrn.js';
 import { LSTM } from './recurrent/lstm.js';
 import { MatMul } from './mat-mul.js';
+import { MatMulInteger } from './quantized/mat-mul-integer.js';
 import { Max } from './max.js';
 import { MaxPool } from './max-pool.js';
 import { MaxUnpool } from './max-unpool.js';
@@ -91,6 +99,7 @@ import { Mod } from './mod.js';
 import { Mul } from './mul.js';
 import { Neg } from './neg.js';
 import { NegativeLogLikelihoodLoss } from './negative-log-likelihood-loss.js';
+import { NonMaxSuppression } from './non-max-suppression.js';
 import { NonZero } from './non-zero.js';
 import { Not } from './not.js';
 import { OneHot } from './one-hot.js';
@@ -99,6 +108,8 @@ import { Or } from './or.js';
 import { Pad } from './pad.js';
 import { Pow } from './pow.js';
 import { PRelu } from './p-relu.js';
+import { QLinearConv, QLinearMatMul } from './quantized/q-linear.js';
+import { QuantizeLinear } from './quantized/quantize-linear.js';
 import { QuickGelu } from './microsoft/quick-gelu.js';
 import { RandomNormal } from './random-normal.js';
 import { RandomNormalLike } from './random-normal-like.js';
@@ -120,7 +131,7 @@ import { Relu } from './relu.js';
 import { Reshape } from './reshape.js';
 import { Resize } from './resize/resize.js';
 import { ReverseSequence } from './reverse-sequence.js';
-import { RMSNormalization } from './rms-normalization.js';
+import { RMSNormalization, SimplifiedLayerNormalization } from './rms-normalization.js';
 import { RNN } from './recurrent/rnn.js';
 import { RotaryEmbedding } from './rotary-embedding.js';
 import { Round } from './round.js';
@@ -138,6 +149,7 @@ import { Sign } from './sign.js';
 import { Sin } from './sin.js';
 import { Sinh } from './sinh.js';
 import { Size } from './size.js';
+import { SkipLayerNormalization, SkipSimplifiedLayerNormalization } from './microsoft/skip-layer-normalization.js';
 import { Slice } from './slice.js';
 import { Softmax } from './softmax.js';
 import { SoftmaxCrossEntropyLoss } from './softmax-cross-entropy-loss.js';
@@ -191,11 +203,13 @@ const OPERATORS: readonly Operator[] = [
   Ceil,
   Celu,
   Clip,
+  Compress,
   Concat,
   ConcatFromSequence,
   Constant,
   ConstantOfShape,
   Conv,
+  ConvInteger,
   ConvTranspose,
   Cos,
   Cosh,
@@ -205,6 +219,7 @@ const OPERATORS: readonly Operator[] = [
   DequantizeLinear,
   Div,
   Dropout,
+  DynamicQuantizeLinear,
   Einsum,
   Elu,
   Equal,
@@ -215,6 +230,9 @@ const OPERATORS: readonly Operator[] = [
   FastGelu,
   Flatten,
   Floor,
+  FusedConv,
+  FusedGemm,
+  FusedMatMul,
   Gather,
   GatherElements,
   GatherND,
@@ -227,6 +245,7 @@ const OPERATORS: readonly Operator[] = [
   GreaterOrEqual,
   GroupNormalization,
   GRU,
+  Hardmax,
   HardSigmoid,
   HardSwish,
   Identity,
@@ -246,6 +265,7 @@ const OPERATORS: readonly Operator[] = [
   LRN,
   LSTM,
   MatMul,
+  MatMulInteger,
   Max,
   MaxPool,
   MaxUnpool,
@@ -258,6 +278,7 @@ const OPERATORS: readonly Operator[] = [
   Mul,
   Neg,
   NegativeLogLikelihoodLoss,
+  NonMaxSuppression,
   NonZero,
   Not,
   OneHot,
@@ -265,6 +286,9 @@ const OPERATORS: readonly Operator[] = [
   Pad,
   Pow,
   PRelu,
+  QLinearConv,
+  QLinearMatMul,
+  QuantizeLinear,
   QuickGelu,
   RandomNormal,
   RandomNormalLike,
@@ -301,9 +325,12 @@ const OPERATORS: readonly Operator[] = [
   Shrink,
   Sigmoid,
   Sign,
+  SimplifiedLayerNormalization,
   Sin,
   Sinh,
   Size,
+  SkipLayerNormalization,
+  SkipSimplifiedLayerNormalization,
   Slice,
   Softmax,
   SoftmaxCrossEntropyLoss,

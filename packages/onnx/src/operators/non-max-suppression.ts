@@ -1,0 +1,9 @@
+import type { Operator } from './operator.js';
+
+/** The boxes that are kept, as rows of batch, class and box. */
+export const NonMaxSuppression: Operator = {
+  op: 'NonMaxSuppression',
+  since: 11,
+  infer: (ctx) => [{ dtype: 'int64', shape: [ctx.unknownDim(0), 3] }],
+  gradient: 'none',
+};
