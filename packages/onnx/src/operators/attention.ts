@@ -1,6 +1,6 @@
 import type { Emitter } from '../graph/emitter.js';
 import type { Value } from '../graph/value.js';
-import { divideExactly, isStatic, multiplyDims, type Dim } from '../shape/dim.js';
+import { addDims, divideExactly, isStatic, multiplyDims, type Dim } from '../shape/dim.js';
 import { composite } from './composite.js';
 import type { DefinitionContext, InferContext } from './operator.js';
 
@@ -11,17 +11,19 @@ import type { DefinitionContext, InferContext } from './operator.js';
 export const Attention = composite({
   op: 'Attention',
   since: 23,
-  notes: 'without past keys and values',
+  notes: 'no windows; lengths of the keys not together with is_causal',
   native: 'none',
   infer(ctx) {
     const [q, k, v] = [ctx.shape(0), ctx.shape(1), ctx.shape(2)];
     const dtype = ctx.dtype(0);
+    /** With what the past has of them. */
+    const total = (length: Dim, past: number) => (ctx.has(past) ? addDims(ctx.shape(past)[2], length) : length);
     if (q.length === 4) {
       return [
         { dtype, shape: [q[0], q[1], q[2], v[3]] },
-        { dtype: ctx.dtype(1), shape: k },
-        { dtype: ctx.dtype(2), shape: v },
-        { dtype, shape: [q[0], q[1], q[2], k[2]] },
+        { dtype: ctx.dtype(1), shape: k.with(2, total(k[2], 4)) },
+        { dtype: ctx.dtype(2), shape: v.with(2, total(v[2], 5)) },
+        { dtype, shape: [q[0], q[1], q[2], total(k[2], 4)] },
       ];
     }
     const { heads, sharedHeads } = headCounts(ctx);
@@ -29,21 +31,27 @@ export const Attention = composite({
       divideExactly(dim, sharedHeads) ?? ctx.fail(`${String(dim)} is no ${sharedHeads} heads`);
     return [
       { dtype, shape: [q[0], q[1], multiplyDims(width(v[2]), heads)] },
-      { dtype: ctx.dtype(1), shape: [k[0], sharedHeads, k[1], width(k[2])] },
-      { dtype: ctx.dtype(2), shape: [v[0], sharedHeads, v[1], width(v[2])] },
-      { dtype, shape: [q[0], heads, q[1], k[1]] },
+      { dtype: ctx.dtype(1), shape: [k[0], sharedHeads, total(k[1], 4), width(k[2])] },
+      { dtype: ctx.dtype(2), shape: [v[0], sharedHeads, total(v[1], 5), width(v[2])] },
+      { dtype, shape: [q[0], heads, q[1], total(k[1], 4)] },
     ];
   },
   define(ctx) {
     const { e, node } = ctx;
-    if (ctx.has(4) || ctx.has(5) || ctx.has(6))
-      ctx.fail('past keys and values are not supported; export it for training');
+    for (const name of ['left_window_size', 'right_window_size']) {
+      if (node.attributes.int(name, -1) >= 0) ctx.fail(`its ${name} is not supported; write the window into its mask`);
+    }
+    if (ctx.has(6) && node.attributes.int('is_causal', 0) !== 0) {
+      ctx.fail('lengths of the keys together with is_causal are not supported; write both into its mask');
+    }
     const flat = ctx.shape(ctx.input(0)).length === 3;
     const byHead = (value: Value, count: number) =>
       flat ? e.transpose(e.reshape(value, [0, 0, count, -1]), [0, 2, 1, 3]) : value;
     const { heads, sharedHeads } = flat ? headCounts(ctx) : headsOf(ctx);
     const query = byHead(ctx.input(0), heads);
-    const [key, value] = [byHead(ctx.input(1), sharedHeads), byHead(ctx.input(2), sharedHeads)];
+    const withPast = (now: Value, past: number) => (ctx.has(past) ? e.concat([ctx.input(past), now], 2) : now);
+    const key = withPast(byHead(ctx.input(1), sharedHeads), 4);
+    const value = withPast(byHead(ctx.input(2), sharedHeads), 5);
     const depth = ctx.shape(query)[3];
     if (!isStatic(depth)) return ctx.fail('the width of its heads is free; export the model with a fixed one');
     const scale = Math.sqrt(node.attributes.float('scale', 1 / Math.sqrt(depth)));
@@ -51,10 +59,11 @@ export const Attention = composite({
     const scores = e.matMul(e.scale(query, scale), e.matrixTranspose(e.scale(share(key), scale)));
     const softcap = node.attributes.float('softcap', 0);
     const capped = softcap === 0 ? scores : e.scale(e.node('Tanh', [e.scale(scores, 1 / softcap)]), softcap);
-    const weights = e.node('Softmax', [masked(ctx, capped)], { axis: -1 });
+    const allowed = masked(ctx, capped);
+    const weights = e.node('Softmax', [allowed], { axis: -1 });
     const mixed = e.matMul(weights, share(value));
     const result = flat ? e.reshape(e.transpose(mixed, [0, 2, 1, 3]), [0, 0, -1]) : mixed;
-    return [result, key, value];
+    return [result, key, value, [scores, capped, allowed, weights][node.attributes.int('qk_matmul_output_mode', 0)]];
   },
 });
 
@@ -85,15 +94,23 @@ function masked(ctx: DefinitionContext, scores: Value): Value {
   const { e, node } = ctx;
   const never = e.scalar(-Infinity, scores);
   const mask = ctx.has(3) ? ctx.input(3) : undefined;
-  const allowed =
-    mask === undefined ? scores : mask.dtype === 'bool' ? e.where(mask, scores, never) : e.add(scores, mask);
+  const seen = mask === undefined ? scores : mask.dtype === 'bool' ? e.where(mask, scores, never) : e.add(scores, mask);
+  const allowed = ctx.has(6) ? e.where(withinLengths(e, scores, ctx.input(6)), seen, never) : seen;
   if (node.attributes.int('is_causal', 0) === 0) return allowed;
-  return e.where(causal(e, scores), allowed, never);
+  return e.where(causal(e, scores, ctx.has(4) ? ctx.input(4) : undefined), allowed, never);
 }
 
-/** [query, key], true where the key is not later than the query. */
-function causal(e: Emitter, scores: Value): Value {
+/** [batch, 1, 1, key], true for the first keys of each sample, as many as `lengths` says. */
+function withinLengths(e: Emitter, scores: Value, lengths: Value): Value {
+  const count = e.squeeze(e.node('Shape', [scores], { start: -1 }), [0]);
+  const numbers = e.node('Range', [e.scalar(0, 'int64'), count, e.scalar(1, 'int64')]);
+  return e.less(numbers, e.unsqueeze(lengths, [1, 2, 3]));
+}
+
+/** [query, key], true where the key is not later than the query, which comes after the past. */
+function causal(e: Emitter, scores: Value, past: Value | undefined): Value {
   const size = e.node('Shape', [scores], { start: -2 });
   const ones = e.node('Expand', [e.scalar(1, scores), size]);
-  return e.greater(e.node('Trilu', [ones], { upper: 0 }), e.scalar(0, scores));
+  const before = past === undefined ? [] : [e.squeeze(e.node('Shape', [past], { start: 2, end: 3 }), [0])];
+  return e.greater(e.node('Trilu', [ones, ...before], { upper: 0 }), e.scalar(0, scores));
 }

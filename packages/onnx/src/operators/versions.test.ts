@@ -11,8 +11,8 @@ const { operators: history } = readData('operator-versions.json') as {
 
 /** Changes after the form handled that need nothing done. Those of element types alone are not listed. */
 const NOTHING_TO_DO: Readonly<Record<string, string>> = {
-  'Attention 24': 'the new input is handled where it is written in terms of others',
-  'Attention 25': 'so are the new attributes',
+  'Attention 24': 'the lengths of the keys become a mask',
+  'Attention 25': 'windows are refused by name',
   'AveragePool 19': 'dilations are written in terms of others; lengths with ceil_mode are as ONNX Runtime has them',
   'AveragePool 22': 'the text says what ONNX Runtime did before',
   'CastLike 19': 'becomes Cast',
