@@ -74,7 +74,8 @@ function propagate(
     // `reportObstacles` has refused everything else.
     if (typeof operator?.gradient !== 'function') continue;
     const arrived = node.outputs.map((output) => (output === undefined ? undefined : total(output)));
-    if (arrived.every((cotangent) => cotangent === undefined)) continue;
+    // A value without elements takes nothing back.
+    if (arrived.every((cotangent) => cotangent === undefined || cotangent.shape?.includes(0) === true)) continue;
     const { gradient } = operator;
     const context = gradientContext(graph, node, e, operators, path.active, arrived);
     const results = e.named(`${node.name}_grad`, () => attempt(node, () => gradient(context)));
