@@ -1,7 +1,7 @@
 import type { Value } from '../graph/value.js';
 import type { Dim } from '../shape/dim.js';
 import { printShape, type Shape } from '../shape/shape.js';
-import type { InferContext, Operator } from './operator.js';
+import type { GradientContext, InferContext, Operator } from './operator.js';
 
 /**
  * Einstein's summation: each axis of an input has a letter, and the sum goes over all letters that the output lacks.
@@ -10,7 +10,6 @@ import type { InferContext, Operator } from './operator.js';
 export const Einsum: Operator = {
   op: 'Einsum',
   since: 12,
-  notes: 'no gradient where a letter repeats within one input',
   infer(ctx) {
     const shapes = Array.from({ length: ctx.inputCount }, (_, i) => ctx.shape(i));
     const { terms, result } = parseEquation(ctx, shapes);
@@ -33,20 +32,37 @@ export const Einsum: Operator = {
     return inputs.map((input, i): Value | undefined => {
       if (!ctx.needs(i)) return undefined;
       const letters = terms[i];
-      if (new Set(letters).size < letters.length) {
-        ctx.fail(`'${letters.join('')}' takes a diagonal, through which no gradient is known; write it otherwise`);
-      }
       const others = [...terms.filter((_, j) => j !== i), result];
       // Letters of this input alone are summed over: every element along them gets the same cotangent.
-      const present = letters.filter((letter) => others.some((term) => term.includes(letter)));
+      const present = [...new Set(letters)].filter((letter) => others.some((term) => term.includes(letter)));
       const equation = `${others.map((term) => term.join('')).join()}->${present.join('')}`;
       const sum = e.node('Einsum', [...inputs.filter((_, j) => j !== i), ctx.grad()], { equation });
-      const absent = [...letters.keys()].filter((axis) => !present.includes(letters[axis]));
-      const spread = absent.length === 0 ? sum : e.node('Expand', [e.unsqueeze(sum, absent), e.shapeOf(input)]);
+      const isFirst = (axis: number) => letters.indexOf(letters[axis]) === axis;
+      const absent = [...letters.keys()].filter((axis) => !isFirst(axis) || !present.includes(letters[axis]));
+      const whole = absent.length === 0 ? sum : e.node('Expand', [e.unsqueeze(sum, absent), e.shapeOf(input)]);
+      // A letter that comes again takes the diagonal, so only that gets something.
+      const spread = absent
+        .filter((axis) => !isFirst(axis))
+        .reduce((value, axis) => {
+          const diagonal = onDiagonal(ctx, input, letters.indexOf(letters[axis]), axis);
+          return e.where(diagonal, value, e.scalar(0, value));
+        }, whole);
       return ctx.unbroadcast(spread, i);
     });
   },
 };
+
+/** True where the places along two axes of a value are the same; it broadcasts against the value. */
+function onDiagonal({ e, shape }: GradientContext, value: Value, a: number, b: number): Value {
+  const length = e.gather(e.shapeOf(value), e.scalar(a, 'int64'));
+  const places = e.node('Range', [e.scalar(0, 'int64'), length, e.scalar(1, 'int64')]);
+  const along = (axis: number) =>
+    e.unsqueeze(
+      places,
+      [...shape(value).keys()].filter((each) => each !== axis),
+    );
+  return e.equal(along(a), along(b));
+}
 
 /** The letters of the axes of every input and of the output; those that '...' stands for get letters of their own. */
 function parseEquation(

@@ -12,6 +12,11 @@ const equations: [string, ...number[][]][] = [
   ['ij,ij->', [2, 3], [2, 3]],
   ['ij,kj->k', [2, 3], [4, 3]],
   ['ab,bc,cd->ad', [2, 3], [3, 4], [4, 2]],
+  ['ii->i', [3, 3]],
+  ['ii->', [3, 3]],
+  ['bii,ij->bj', [2, 3, 3], [3, 4]],
+  ['iji,j->i', [3, 2, 3], [2]],
+  ['...ii->...i', [2, 4, 3, 3]],
 ];
 
 export const einsumCases: readonly Case[] = equations.map(([equation, ...dims]) => ({
