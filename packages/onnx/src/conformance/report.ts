@@ -30,7 +30,6 @@ export const NOT_LISTED: Readonly<Record<string, string>> = {
 };
 
 const KINDS: Readonly<Record<string, string>> = {
-  quantized: 'integer arithmetic of quantized inference, which has no gradient',
   rare: 'not written yet',
   selection: 'results whose size depends on the numbers',
   sequence: 'sequences and optionals instead of tensors',

@@ -150,6 +150,22 @@ const EXAMPLES: readonly Example[] = [
     left: [],
   },
   {
+    // What the backward steps return has shapes that are computed, whose ranks ONNX Runtime cannot infer.
+    name: 'Scan whose state is broadcast, all lengths being free',
+    inputs: [
+      { dims: [4], free: [0] },
+      { dims: [3, 1], free: [0, 1] },
+    ],
+    build(e, h, x) {
+      const step = body(e, ['float64', 'float64'], (inner, state, xt) => {
+        const next = inner.node('Tanh', [inner.add(state, xt)]);
+        return [next, next];
+      });
+      return e.control('Scan', [h, x], { body: step }, { num_scan_inputs: 1 }, 2);
+    },
+    left: ['Scan'],
+  },
+  {
     name: 'Scan without states, within a Scan',
     inputs: [{ dims: [3, 4, 2], free: [0, 1] }, { dims: [2] }],
     build(e, x, w) {
