@@ -3,6 +3,7 @@ export { parseModel, readModel, writeModel, type Model } from './model/model.js'
 export { externalize, type ExternalizedModel } from './model/external-data.js';
 export { specialize, type Specialization } from './model/specialize.js';
 export { withFedWeights } from './model/fed-weights.js';
+export { inferenceForm } from './model/inference-form.js';
 export { defaultOpset, IR_VERSION, OPSET } from './model/opset.js';
 export { isDifferentiable, type DType } from './model/dtype.js';
 export { Tensor, type TensorData } from './model/tensor.js';

@@ -1,7 +1,7 @@
 import { isDifferentiable, type Graph, type TensorSpec, type Value } from '@adakit/onnx';
 import { Tensor } from 'onnxruntime-node';
 import { TrainingError } from '../error.js';
-import type { Batch, BatchTensor } from '../feeds.js';
+import { toFeeds, type Batch } from '../feeds.js';
 import { randomIndex } from './random.js';
 
 export type Tensors = Readonly<Record<string, Tensor>>;
@@ -41,7 +41,10 @@ export async function chooseInputs(choice: InputChoice, given: Batch = {}): Prom
       );
     }
   }
-  const fixed = Object.fromEntries(Object.entries(given).map(([name, value]) => [name, toTensor(value)]));
+  const fixed = toFeeds(
+    specs.filter(({ name }) => Object.hasOwn(given, name)),
+    given,
+  );
   const missing = specs
     .filter(({ name }) => !Object.hasOwn(fixed, name))
     .map((spec) => ({ spec, values: valuesOf(graph, spec.name) }));
@@ -86,11 +89,6 @@ function sizesToTry(specs: readonly TensorSpec[], fixed: Tensors): readonly ((di
   return batches.flatMap((batch) =>
     lengths.map((length) => (dim: string) => known.get(dim) ?? (first.has(dim) ? batch : length)),
   );
-}
-
-function toTensor(value: BatchTensor | Tensor): Tensor {
-  if (value instanceof Tensor) return value;
-  return new Tensor(value.type as 'float32', value.data as Float32Array, value.dims);
 }
 
 /** What an integer input may hold: a number below `below`, or exactly `value`. */
