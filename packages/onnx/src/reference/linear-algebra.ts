@@ -38,13 +38,20 @@ const gemm: Kernel = ({ input, inputs, attributes }) => {
 
 /** Sums the products of all inputs over the letters that the output lacks. */
 const einsum: Kernel = ({ inputs, input, attributes }) => {
-  const equation = attributes.string('equation', '').replaceAll(' ', '');
-  if (equation.includes('...')) throw new Error('the reference evaluator knows Einsum with letters only');
-  const [left, right] = equation.split('->');
+  const written = attributes.string('equation', '').replaceAll(' ', '');
+  // An ellipsis stands for the axes without letters: digits, the last one being the last such axis.
+  const [given, wanted] = written.split('->');
+  const hidden = given.split(',').map((term, i) => input(i).dims.length - term.replace('...', '').length);
+  const expand = (term: string, count: number) => term.replace('...', '0123456789'.slice(10 - count));
+  const left = given
+    .split(',')
+    .map((term, i) => expand(term, hidden[i]))
+    .join(',');
+  const right = (wanted as string | undefined) && expand(wanted, Math.max(...hidden));
   const terms = left.split(',');
   const letters = [...new Set(terms.join(''))].sort();
   const once = letters.filter((letter) => left.split(letter).length === 2);
-  const result = equation.includes('->') ? Array.from(right) : once;
+  const result = right === undefined ? once : Array.from(right);
   const summed = letters.filter((letter) => !result.includes(letter));
   const lengths = new Map(
     terms.flatMap((term, i) => Array.from(term).map((letter, axis) => [letter, input(i).dims[axis]] as const)),
