@@ -1,5 +1,5 @@
 import type { Batch, BatchTensor } from '@adakit/runner-onnx';
-import { audio, generator, pictures, tensor } from './data.js';
+import { audio, generator, pictures, tensor, writing } from './data.js';
 
 /** An npm package, as it is at one version. */
 export interface ModelPackage {
@@ -162,7 +162,7 @@ function wakeSound(
   return {
     task: 'a new wake sound',
     output,
-    lr: 1e-4,
+    lr: 1e-3,
     helpers: wakeWordHelpers,
     batches: (_, helpers) =>
       Promise.all(
@@ -210,14 +210,6 @@ function channelsLast(height: number, width: number, channels: number, low: numb
       const [place, channel] = [Math.floor(i / channels), i % channels];
       return low + (high - low) * pixels[channel * height * width + place];
     });
-  };
-}
-
-/** Pictures as [n, channels, height, width] of elements in [−1, 1]. */
-function channelsFirst(count: number, height: number, width: number) {
-  return (seed: number): BatchTensor => {
-    const pixels = pictures(count, 3, height, width, seed);
-    return tensor([count, 3, height, width], (i) => 2 * pixels[i] - 1);
   };
 }
 
@@ -318,7 +310,23 @@ export const catalogue: readonly Entry[] = [
     maker: 'PaddlePaddle',
     what: 'where is text?',
     traps: 'Resize of free height and width by scales; BatchNormalization left unfused',
-    training: denoise('x', 'sigmoid_0.tmp_0', channelsFirst(1, 96, 96), 0.3, { lr: 1e-4 }),
+    training: {
+      task: 'the letters alone',
+      output: 'sigmoid_0.tmp_0',
+      lr: 1e-4,
+      batches: () =>
+        Promise.resolve(
+          [1, 2].map((seed) => {
+            const side = 128;
+            const pixels = writing(side, side, 3, seed);
+            // Mean and deviation of the pictures that the model was trained on.
+            return {
+              x: tensor([1, 3, side, side], (i) => (pixels[i % (side * side)] - 0.45) / 0.226),
+              target: tensor([1, 1, side, side], (i) => (pixels[i] < 0.5 ? 1 : 0)),
+            };
+          }),
+        ),
+    },
   },
   {
     id: 'paddle-recognition',
@@ -327,7 +335,16 @@ export const catalogue: readonly Entry[] = [
     maker: 'PaddlePaddle',
     what: 'reads a line of text',
     traps: 'opset 9 attention with shapes computed in int32; 6625 classes; Slice by attributes',
-    training: denoise('x', 'softmax_11.tmp_0', channelsFirst(2, 48, 64), 0.3, { lr: 1e-4 }),
+    training: denoise(
+      'x',
+      'softmax_11.tmp_0',
+      (seed) => {
+        const pixels = pictures(2, 3, 48, 64, seed);
+        return tensor([2, 3, 48, 64], (i) => 2 * pixels[i] - 1);
+      },
+      0.3,
+      { lr: 1e-4 },
+    ),
   },
   {
     id: 'wakeword-alexa',

@@ -73,3 +73,29 @@ export function pictures(count: number, channels: number, height: number, width:
   }
   return pixels;
 }
+
+/** Letters of five columns and seven rows, a row a number whose bits are the columns. */
+const LETTERS = [
+  [17, 17, 17, 31, 17, 17, 17],
+  [31, 16, 16, 30, 16, 16, 31],
+  [16, 16, 16, 16, 16, 16, 31],
+  [14, 17, 17, 17, 17, 17, 14],
+  [31, 4, 4, 4, 4, 4, 4],
+];
+
+/** Dark lines of writing on light paper, [height, width] elements in [0, 1]. */
+export function writing(height: number, width: number, scale: number, seed: number): Float32Array {
+  const random = generator(seed);
+  const pixels = new Float32Array(height * width).fill(0.95);
+  for (let top = 2 * scale; top + 7 * scale < height; top += 14 * scale) {
+    for (let left = 2 * scale; left + 5 * scale < width; left += 6 * scale) {
+      const letter = LETTERS[Math.floor(random() * LETTERS.length)];
+      for (let i = 0; i < 35 * scale * scale; i++) {
+        const [row, column] = [Math.floor(i / (5 * scale)), i % (5 * scale)];
+        const inked = (letter[Math.floor(row / scale)] >> (4 - Math.floor(column / scale))) & 1;
+        if (inked === 1) pixels[(top + row) * width + left + column] = 0.1;
+      }
+    }
+  }
+  return pixels;
+}

@@ -76,7 +76,7 @@ describe('what stands in the way is listed at once', () => {
         const joined = e.node('Concat', [y, graph.addInitializer('row', Tensor.filled('float32', [1, 5], 1))], {
           axis: 0,
         });
-        const quantized = e.node('ConvInteger', [joined]);
+        const quantized = e.node('QGemm', [joined]);
         return e.node('Add', [e.node('Relu', [tilted]), quantized]);
       }, false),
     );
@@ -84,7 +84,7 @@ describe('what stands in the way is listed at once', () => {
       ['Transpose', 'perm [0, 0] is no permutation of the 2 axes', undefined],
       ['Concat', expect.stringContaining('2') as string, undefined],
       [
-        'ConvInteger',
+        'QGemm',
         'the operator is not supported',
         expect.stringContaining('train the float model that this one was made from') as string,
       ],

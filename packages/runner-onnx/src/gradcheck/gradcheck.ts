@@ -95,7 +95,7 @@ export async function gradcheck(
   }
   const random = generator(seed);
   const names = check.parameters.filter(({ selected }) => selected).map(({ name }) => name);
-  const original = await Session.create(withFedWeights(inferenceForm(model), names), 'cpu', { logSeverityLevel: 3 });
+  const original = await openSession('the model', withFedWeights(inferenceForm(model), names));
   const graph = importGraph(model, operators);
   const objective = lossName.endsWith('.onnx')
     ? await attachGraphLoss(graph, emitterOf(graph, operators), lossName)
@@ -118,7 +118,7 @@ export async function gradcheck(
   const lossOutput = identity(e, objective.loss);
   const gradientOutputs = new Map([...gradients].map(([{ name }, gradient]) => [name, identity(e, gradient)]));
   graph.removeDead();
-  const compiled = await Session.create(modelFromGraph(graph), 'cpu', { logSeverityLevel: 3 });
+  const compiled = await openSession('its gradients', modelFromGraph(graph));
   try {
     const used = new Set(compiled.inputNames);
     const gradientsAt = (feeds: Tensors) =>
@@ -181,6 +181,15 @@ const UNCHECKED = {
   uncertainty: Infinity,
   verdict: 'unchecked',
 } as const;
+
+/** Sizes that do not fit the model show here, too. */
+async function openSession(what: string, model: Parameters<typeof Session.create>[0]): Promise<Session> {
+  try {
+    return await Session.create(model, 'cpu', { logSeverityLevel: 3 });
+  } catch (error) {
+    throw new TrainingError('invalid-feed', `ONNX Runtime does not accept ${what}: ${String(error)}`);
+  }
+}
 
 /** A tensor of these elements, which are not copied. */
 function tensorOf(data: Float32Array | Float64Array, shape: readonly number[]): Tensor {
