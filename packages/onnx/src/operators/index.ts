@@ -19,6 +19,7 @@ import { BitwiseAnd } from './bitwise-and.js';
 import { BitwiseNot } from './bitwise-not.js';
 import { BitwiseOr } from './bitwise-or.js';
 import { BitwiseXor } from './bitwise-xor.js';
+import { BlackmanWindow, HammingWindow, HannWindow } from './signal/windows.js';
 import { Cast } from './cast.js';
 import { CastLike } from './cast-like.js';
 import { Ceil } from './ceil.js';
@@ -38,6 +39,7 @@ import { CTCLoss } from './ctc-loss.js';
 import { CumSum } from './cum-sum.js';
 import { DepthToSpace } from './depth-to-space.js';
 import { DequantizeLinear } from './dequantize-linear.js';
+import { Det } from './det.js';
 import { Div } from './div.js';
 import { Dropout } from './dropout.js';
 import { DynamicQuantizeLinear } from './quantized/dynamic-quantize-linear.js';
@@ -64,6 +66,7 @@ import { GlobalLpPool } from './global-lp-pool.js';
 import { GlobalMaxPool } from './global-max-pool.js';
 import { Greater } from './greater.js';
 import { GreaterOrEqual } from './greater-or-equal.js';
+import { GridSample } from './grid-sample.js';
 import { GroupNormalization } from './group-normalization.js';
 import { GRU } from './recurrent/gru.js';
 import { Hardmax } from './hardmax.js';
@@ -92,6 +95,7 @@ import { MaxPool } from './max-pool.js';
 import { MaxUnpool } from './max-unpool.js';
 import { Mean } from './mean.js';
 import { MeanVarianceNormalization } from './mean-variance-normalization.js';
+import { MelWeightMatrix } from './signal/mel-weight-matrix.js';
 import { MicrosoftGelu } from './microsoft/gelu.js';
 import { Min } from './min.js';
 import { Mish } from './mish.js';
@@ -133,6 +137,7 @@ import { Resize } from './resize/resize.js';
 import { ReverseSequence } from './reverse-sequence.js';
 import { RMSNormalization, SimplifiedLayerNormalization } from './rms-normalization.js';
 import { RNN } from './recurrent/rnn.js';
+import { RoiAlign } from './roi-align.js';
 import { RotaryEmbedding } from './rotary-embedding.js';
 import { Round } from './round.js';
 import { Scan } from './control-flow/scan.js';
@@ -170,6 +175,7 @@ import { Tile } from './tile.js';
 import { TopK } from './top-k.js';
 import { Transpose } from './transpose.js';
 import { Trilu } from './trilu.js';
+import { Unique } from './unique.js';
 import { Unsqueeze } from './unsqueeze.js';
 import { Upsample } from './resize/upsample.js';
 import { Where } from './where.js';
@@ -198,6 +204,7 @@ const OPERATORS: readonly Operator[] = [
   BitwiseNot,
   BitwiseOr,
   BitwiseXor,
+  BlackmanWindow,
   Cast,
   CastLike,
   Ceil,
@@ -217,6 +224,7 @@ const OPERATORS: readonly Operator[] = [
   CumSum,
   DepthToSpace,
   DequantizeLinear,
+  Det,
   Div,
   Dropout,
   DynamicQuantizeLinear,
@@ -243,8 +251,11 @@ const OPERATORS: readonly Operator[] = [
   GlobalMaxPool,
   Greater,
   GreaterOrEqual,
+  GridSample,
   GroupNormalization,
   GRU,
+  HammingWindow,
+  HannWindow,
   Hardmax,
   HardSigmoid,
   HardSwish,
@@ -271,6 +282,7 @@ const OPERATORS: readonly Operator[] = [
   MaxUnpool,
   Mean,
   MeanVarianceNormalization,
+  MelWeightMatrix,
   MicrosoftGelu,
   Min,
   Mish,
@@ -312,6 +324,7 @@ const OPERATORS: readonly Operator[] = [
   ReverseSequence,
   RMSNormalization,
   RNN,
+  RoiAlign,
   RotaryEmbedding,
   Round,
   Scan,
@@ -351,6 +364,7 @@ const OPERATORS: readonly Operator[] = [
   TopK,
   Transpose,
   Trilu,
+  Unique,
   Unsqueeze,
   Upsample,
   Where,

@@ -82,6 +82,23 @@ const FLOATS: readonly Example[] = [
   { op: 'Hardmax', dims: [2, 3, 4], opset: 11 },
   { op: 'QuantizeLinear', dims: [2, 3], more: [number(0.1), zero], outputs: ['uint8'] },
   { op: 'DynamicQuantizeLinear', dims: [2, 3], outputs: ['uint8', 'float32', 'uint8'] },
+  { op: 'Det', dims: [2, 3, 3] },
+  { op: 'Unique', dims: [6], outputs: ['float32', 'int64', 'int64', 'int64'] },
+  ...[
+    { opset: 16, attributes: { mode: 'bicubic', padding_mode: 'border' } },
+    { opset: 20, attributes: { mode: 'linear', align_corners: 1 } },
+    { opset: 20, attributes: {} },
+  ].map((more): Example => ({ op: 'GridSample', dims: [1, 2, 3, 4], more: [weights(1, 1, 5, 2, 2)], ...more })),
+  ...[10, 16].map((opset): Example => ({
+    op: 'RoiAlign',
+    opset,
+    dims: [1, 2, 6, 6],
+    more: [
+      Tensor.of('float32', [2, 4], Float32Array.of(0, 1, 4, 5, 1, 0, 3, 3)),
+      Tensor.of('int64', [2], BigInt64Array.of(0n, 0n)),
+    ],
+    attributes: { output_height: 2, output_width: 3 },
+  })),
   {
     op: 'Compress',
     dims: [3, 4],
@@ -160,6 +177,18 @@ describe('operators that ONNX Runtime has, or that quantized models have', () =>
     expect((await session.run({}))[y.name]).toMatchObject({ dtype, dims });
     await session.release();
     expect(y).toMatchObject({ dtype, shape: dims });
+  });
+
+  test.each(['HannWindow', 'HammingWindow', 'BlackmanWindow', 'MelWeightMatrix'])('%s: the shape', async (op) => {
+    const graph = new Graph('test');
+    const e = emitterOf(graph);
+    const [size, low, high] = [e.scalar(16, 'int64'), number(0), number(4000)];
+    const bands = [e.scalar(4, 'int64'), size, e.scalar(8000, 'int64'), e.constant(low), e.constant(high)];
+    const y = e.node(op, op === 'MelWeightMatrix' ? bands : [size]);
+    graph.outputs.push(y);
+    const session = await Session.create(graph);
+    expect((await session.run({}))[y.name].dims).toEqual(y.shape);
+    await session.release();
   });
 
   test('NonMaxSuppression lists boxes by batch, class and box', async () => {
