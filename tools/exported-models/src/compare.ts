@@ -25,6 +25,12 @@ const ACCURACY = 1e-5;
  */
 const SPREAD = 4;
 
+/**
+ * Of a running statistic: behind 120 layers that round by 6e-8 each, 7e-6 is to be expected, and processors differ. What
+ * the variance would be off by without the factor (n − 1)/n is 1e-4 for the largest n, 1024, and a momentum of 0.1.
+ */
+const STATISTIC_ACCURACY = 5e-5;
+
 /** Compared with the largest gradient of a model, a few roundings: the size of a gradient that is exactly zero. */
 const ZERO = 2e-7;
 
@@ -119,7 +125,7 @@ function compareStatistic(
   const factor = kind === 'var' ? (count - 1) / count : 1;
   const expected = ofBatch.map((value, i) => (1 - momentum) * started[i] + momentum * value * factor);
   const scale = magnitude(expected);
-  return { of: name, error: difference(found, expected) / scale, bound: ACCURACY };
+  return { of: name, error: difference(found, expected) / scale, bound: STATISTIC_ACCURACY };
 }
 
 /** The losses of training with Adam, against PyTorch's in float64. */
