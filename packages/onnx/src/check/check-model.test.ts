@@ -97,6 +97,19 @@ describe('what stands in the way is listed at once', () => {
     expect(check.operators).toContainEqual({ op: 'Floor', domain: '', count: 1, gradient: 'zero' });
   });
 
+  it('a quantized model', () => {
+    const check = checkModel(
+      model((e, y, graph) => {
+        const [q] = e.nodes('DynamicQuantizeLinear', [y], {}, 3);
+        const w = graph.addInitializer('q', Tensor.of('uint8', [2, 2], Uint8Array.of(1, 2, 3, 4)));
+        return e.cast(e.node('MatMulInteger', [q, w]), 'float32');
+      }),
+    );
+    expect(check.problems).toMatchObject([
+      { hint: expect.stringContaining('(1 × DynamicQuantizeLinear, 1 × MatMulInteger)') as string },
+    ]);
+  });
+
   it('no float output', () => {
     const check = checkModel(model((e, y) => e.node('ArgMax', [y], { axis: 1 })));
     expect(check.problems).toMatchObject([

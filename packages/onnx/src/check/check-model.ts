@@ -90,13 +90,22 @@ export function checkModel(model: Model, options: TrainableOptions = {}): ModelC
     };
   });
   if (problems.length === 0 && !parameters.some(({ selected }) => selected)) {
-    problems.push(
-      asProblem(
-        noTrainable(candidates.filter(({ value }) => isDifferentiable(value.dtype)).map(({ value }) => value.name)),
-      ),
-    );
+    const names = candidates.filter(({ value }) => isDifferentiable(value.dtype)).map(({ value }) => value.name);
+    problems.push({ ...asProblem(noTrainable(names)), ...quantizationHint(general.operators) });
   }
   return { trainable: problems.length === 0, ...general, inputs, outputs, parameters, problems };
+}
+
+/** What to do where nothing is left to train because the model computes with integers. */
+function quantizationHint(used: readonly OperatorCheck[]): Pick<Problem, 'hint'> {
+  const quantized = used.filter(
+    ({ op, gradient }) => gradient !== 'yes' && /Integer$|^QLinear|QuantizeLinear$/.test(op),
+  );
+  if (quantized.length === 0) return {};
+  const counts = quantized.map(({ op, count }) => `${count} × ${op}`).join(', ');
+  return {
+    hint: `it computes with quantized numbers (${counts}), through which no gradient passes: train the float model that this one was made from, and quantize that again`,
+  };
 }
 
 /** The parameters that some float output depends on differentiably. */
