@@ -12,6 +12,7 @@ export function composite(options: {
   readonly op: string;
   readonly domain?: string;
   readonly since: number;
+  readonly shape?: NonNullable<Operator['shape']>;
   readonly notes?: string;
   readonly native: 'all' | 'float32' | 'none';
   readonly infer: (ctx: InferContext) => readonly ValueInfo[];

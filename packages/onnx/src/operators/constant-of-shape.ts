@@ -9,6 +9,7 @@ import { shapeFromInput } from './shape-input.js';
 export const ConstantOfShape: Operator = {
   op: 'ConstantOfShape',
   since: 9,
+  shape: 'values',
   infer(ctx) {
     const value = ctx.node.attributes.tensor('value') ?? Tensor.scalar('float32', 0);
     const shape = shapeFromInput(ctx, 0);

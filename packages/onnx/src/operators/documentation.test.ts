@@ -1,6 +1,13 @@
+import { readData } from '@adakit/fixtures';
 import { expect, test } from 'vitest';
 import { operators } from './index.js';
+import { OPSET } from '../model/opset.js';
 import type { Operator } from './operator.js';
+
+/** The opset that brought each standard operator and, if one did, the one that took it out: see operator_versions.py. */
+const { ranges } = readData('operator-versions.json') as {
+  readonly ranges: Readonly<Record<string, readonly [first: number, end?: number]>>;
+};
 
 /** `vitest run -u` writes the file again after an operator has come or changed. */
 test('OPERATORS.md lists every operator as its entry describes it', async () => {
@@ -10,15 +17,22 @@ test('OPERATORS.md lists every operator as its entry describes it', async () => 
 
 const INTRODUCTION = `# Operators
 
-Generated from the entries in \`src/operators\`. **Since** is the opset whose form is handled; models of other accepted opsets
-are brought to that form when they are imported. **Gradient** is \`yes\`, \`zero\` (the derivative is zero wherever it
-exists: nothing flows back) or \`none\` (integers, comparisons, random numbers). An operator that is _rewritten_ is replaced by
-others at import, because ONNX Runtime does not execute it at the target opset, in double precision, or in that form.
+Generated from the entries in \`src/operators\`.
+
+- **Opsets**: those of the models in which the operator is accepted. **Form** is the opset whose form of it is handled;
+  the others are brought to that form when a model is imported.
+- **Shape**: what the shapes of the outputs depend on: the shapes of the \`inputs\`; also the \`values\` of integer inputs
+  (axes, sizes), which are followed through the shape arithmetic of exporters and leave a dimension free where they are
+  not known; or the \`data\`, which always leaves one free.
+- **Gradient**: \`yes\`, \`zero\` (the derivative is zero wherever it exists: nothing flows back) or \`none\` (integers,
+  comparisons, random numbers).
+- An operator that is _rewritten_ is replaced by others at import, because ONNX Runtime does not execute it at the target
+  opset, in double precision, or in that form.
 `;
 
-const HEADER = ['Operator', 'Domain', 'Since', 'Gradient', 'Notes'];
+const HEADER = ['Operator', 'Domain', 'Opsets', 'Form', 'Shape', 'Gradient', 'Notes'];
 
-function row({ op, domain, since, gradient, decompose, notes }: Operator): readonly string[] {
+function row({ op, domain, since, shape = 'inputs', gradient, decompose, notes }: Operator): readonly string[] {
   const remarks = [
     ...(decompose === undefined ? [] : ['rewritten where needed']),
     ...(notes === undefined ? [] : [notes]),
@@ -26,7 +40,9 @@ function row({ op, domain, since, gradient, decompose, notes }: Operator): reado
   return [
     op,
     domain ?? 'ai.onnx',
+    domain === undefined ? opsets(op) : '',
     String(since),
+    shape,
     typeof gradient === 'function' ? 'yes' : gradient,
     remarks.join('; '),
   ];
@@ -37,4 +53,9 @@ function table(rows: readonly (readonly string[])[]): string {
   const widths = HEADER.map((title, i) => Math.max(title.length, ...rows.map((cells) => cells[i].length)));
   const line = (cells: readonly string[]) => `| ${cells.map((cell, i) => cell.padEnd(widths[i])).join(' | ')} |\n`;
   return [line(HEADER), line(widths.map((width) => '-'.repeat(width))), ...rows.map(line)].join('');
+}
+
+function opsets(op: string): string {
+  const [first = 1, end = OPSET.newest + 1] = ranges[op] ?? [];
+  return `${Math.max(first, OPSET.oldest)}–${Math.min(end - 1, OPSET.newest)}`;
 }

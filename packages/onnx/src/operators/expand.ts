@@ -5,6 +5,7 @@ import { shapeFromInput } from './shape-input.js';
 export const Expand: Operator = {
   op: 'Expand',
   since: 13,
+  shape: 'values',
   infer(ctx) {
     const shape = ctx.broadcast(ctx.shape(0), shapeFromInput(ctx, 1));
     const contents = ctx.contents(0);

@@ -6,6 +6,7 @@ import { shapeFromInput } from './shape-input.js';
 export const MaxUnpool: Operator = {
   op: 'MaxUnpool',
   since: 11,
+  shape: 'values',
   infer(ctx) {
     if (ctx.has(2)) return [{ dtype: ctx.dtype(0), shape: shapeFromInput(ctx, 2) }];
     const { attributes } = ctx.node;

@@ -4,6 +4,7 @@ import type { Operator } from './operator.js';
 export const NonMaxSuppression: Operator = {
   op: 'NonMaxSuppression',
   since: 11,
+  shape: 'data',
   infer: (ctx) => [{ dtype: 'int64', shape: [ctx.unknownDim(0), 3] }],
   gradient: 'none',
 };

@@ -4,6 +4,7 @@ import type { Operator } from './operator.js';
 export const NonZero: Operator = {
   op: 'NonZero',
   since: 13,
+  shape: 'data',
   infer: (ctx) => [{ dtype: 'int64', shape: [ctx.rank(0), ctx.unknownDim(0)] }],
   gradient: 'none',
 };

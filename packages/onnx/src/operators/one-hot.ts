@@ -5,6 +5,7 @@ import type { InferContext, Operator } from './operator.js';
 export const OneHot: Operator = {
   op: 'OneHot',
   since: 11,
+  shape: 'values',
   infer(ctx) {
     const indices = ctx.shape(0);
     const axis = ctx.axis(ctx.node.attributes.int('axis', -1), indices.length + 1);

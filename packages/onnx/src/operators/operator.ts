@@ -17,6 +17,11 @@ export interface Operator {
   readonly domain?: string;
   /** The opset that introduced the form handled here, which is the form of the target opset 18. */
   readonly since: number;
+  /**
+   * What the shapes of the outputs depend on beside those of the inputs: `values` of integer inputs (axes, sizes), which
+   * must be known or come out of shape arithmetic, or else leave a dimension free; `data`, which always does.
+   */
+  readonly shape?: 'values' | 'data';
   /** What is not supported, for the table of operators. */
   readonly notes?: string;
   /** Shapes, dtypes and, for small integer tensors, contents of the outputs. */

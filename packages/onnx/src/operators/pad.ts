@@ -12,6 +12,7 @@ import { floatToInput, intsToInput } from './upgrade.js';
 export const Pad: Operator = {
   op: 'Pad',
   since: 18,
+  shape: 'values',
   notes: 'mode wrap becomes copies',
   infer(ctx) {
     const shape = ctx.shape(0);

@@ -6,6 +6,7 @@ import type { InferContext, Operator } from './operator.js';
 export const Range: Operator = {
   op: 'Range',
   since: 11,
+  shape: 'values',
   infer(ctx) {
     const known = [0, 1, 2].map((i) => ctx.contents(i)?.[0]);
     const [start, limit, delta] = known;

@@ -24,6 +24,7 @@ export function reduction(op: string, since: number, derivative: (gradient: Redu
   return {
     op,
     since,
+    shape: 'values',
     infer: (ctx) => [{ dtype: ctx.dtype(0), shape: reducedShape(ctx) }],
     gradient(ctx) {
       const { e } = ctx;

@@ -6,6 +6,7 @@ import type { InferContext, Operator } from './operator.js';
 export const Reshape: Operator = {
   op: 'Reshape',
   since: 14,
+  shape: 'values',
   infer(ctx) {
     const shape = reshaped(ctx, ctx.shape(0));
     const elements = ctx.flatContents(0);

@@ -22,6 +22,7 @@ import { intsToInput } from './upgrade.js';
 export const Slice: Operator = {
   op: 'Slice',
   since: 13,
+  shape: 'values',
   infer(ctx) {
     const shape = ctx.shape(0);
     const ranges = readRanges(ctx, shape);

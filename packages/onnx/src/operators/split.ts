@@ -6,6 +6,7 @@ import { intsToInput } from './upgrade.js';
 export const Split: Operator = {
   op: 'Split',
   since: 18,
+  shape: 'values',
   infer(ctx) {
     const shape = ctx.shape(0);
     const axis = ctx.axis(ctx.node.attributes.int('axis', 0), shape.length);

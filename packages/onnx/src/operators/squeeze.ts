@@ -7,6 +7,7 @@ import { intsToInput } from './upgrade.js';
 export const Squeeze: Operator = {
   op: 'Squeeze',
   since: 13,
+  shape: 'values',
   infer(ctx) {
     const axes = new Set(squeezedAxes(ctx));
     const shape = ctx.shape(0).filter((_, i) => !axes.has(i));

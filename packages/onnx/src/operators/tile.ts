@@ -6,6 +6,7 @@ import type { Operator } from './operator.js';
 export const Tile: Operator = {
   op: 'Tile',
   since: 13,
+  shape: 'values',
   infer(ctx) {
     const shape = ctx.shape(0);
     const repeats = ctx.contents(1);

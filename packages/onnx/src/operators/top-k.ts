@@ -5,6 +5,7 @@ import { setInput } from './upgrade.js';
 export const TopK: Operator = {
   op: 'TopK',
   since: 11,
+  shape: 'values',
   infer(ctx) {
     const axis = ctx.axis(ctx.node.attributes.int('axis', -1), ctx.rank(0));
     const shape = ctx.shape(0).with(axis, ctx.contents(1)?.[0] ?? ctx.unknownDim(0));

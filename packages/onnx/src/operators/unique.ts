@@ -4,6 +4,7 @@ import type { Operator } from './operator.js';
 export const Unique: Operator = {
   op: 'Unique',
   since: 11,
+  shape: 'data',
   infer(ctx) {
     const axis = ctx.node.attributes.int('axis');
     const count = ctx.unknownDim(0);

@@ -7,6 +7,7 @@ import { intsToInput } from './upgrade.js';
 export const Unsqueeze: Operator = {
   op: 'Unsqueeze',
   since: 13,
+  shape: 'values',
   infer(ctx) {
     const rank = ctx.rank(0) + (ctx.staticContents(1)?.length ?? 0);
     const axes = new Set(axesFromInput(ctx, 1, rank));

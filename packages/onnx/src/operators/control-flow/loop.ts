@@ -14,6 +14,7 @@ import { stack } from './scan.js';
 export const Loop: Operator = {
   op: 'Loop',
   since: 16,
+  shape: 'values',
   notes: `written out up to ${MOST_UNROLLED} nodes, or a Scan; no gradient where the condition depends on the data`,
   infer(ctx) {
     const body = bodyOf(ctx, 'body');

@@ -15,6 +15,7 @@ import { repeats, samplingMatrix, type Sampling } from './sampling.js';
 export const Resize = composite({
   op: 'Resize',
   since: 18,
+  shape: 'values',
   notes: 'not cropping; free sizes only where elements are repeated a whole number of times',
   native: 'float32',
   infer: (ctx) => [{ dtype: ctx.dtype(0), shape: resizedShape(ctx) }],

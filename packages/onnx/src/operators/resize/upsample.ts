@@ -6,6 +6,7 @@ import { upgradeOldResize } from './old-resize.js';
 export const Upsample: Operator = {
   op: 'Upsample',
   since: 9,
+  shape: 'values',
   notes: 'becomes Resize',
   infer: (ctx) => ctx.fail('opset 10 replaced it by Resize'),
   gradient: 'none',

@@ -6,6 +6,7 @@ import type { Operator } from '../operator.js';
 export const MelWeightMatrix: Operator = {
   op: 'MelWeightMatrix',
   since: 17,
+  shape: 'values',
   infer(ctx) {
     const { node } = ctx;
     const [bands, length] = [ctx.contents(0)?.[0], ctx.contents(1)?.[0]];

@@ -6,6 +6,7 @@ function window(op: string): Operator {
   return {
     op,
     since: 17,
+    shape: 'values',
     infer(ctx) {
       const { node } = ctx;
       const size = ctx.contents(0)?.[0] ?? ctx.unknownDim(0);
