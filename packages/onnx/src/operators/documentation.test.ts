@@ -32,7 +32,7 @@ Generated from the entries in \`src/operators\`.
 
 const HEADER = ['Operator', 'Domain', 'Opsets', 'Form', 'Shape', 'Gradient', 'Notes'];
 
-function row({ op, domain, since, shape = 'inputs', gradient, decompose, notes }: Operator): readonly string[] {
+function row({ op, domain, since, shape, gradient, decompose, notes }: Operator): readonly string[] {
   const remarks = [
     ...(decompose === undefined ? [] : ['rewritten where needed']),
     ...(notes === undefined ? [] : [notes]),
@@ -42,7 +42,7 @@ function row({ op, domain, since, shape = 'inputs', gradient, decompose, notes }
     domain ?? 'ai.onnx',
     domain === undefined ? opsets(op) : '',
     String(since),
-    shape,
+    shape ?? 'inputs',
     typeof gradient === 'function' ? 'yes' : gradient,
     remarks.join('; '),
   ];
@@ -55,7 +55,9 @@ function table(rows: readonly (readonly string[])[]): string {
   return [line(HEADER), line(widths.map((width) => '-'.repeat(width))), ...rows.map(line)].join('');
 }
 
+/** Nothing for what only ONNX Runtime knows in the standard domain. */
 function opsets(op: string): string {
-  const [first = 1, end = OPSET.newest + 1] = ranges[op] ?? [];
+  if (!Object.hasOwn(ranges, op)) return '';
+  const [first, end = OPSET.newest + 1] = ranges[op];
   return `${Math.max(first, OPSET.oldest)}–${Math.min(end - 1, OPSET.newest)}`;
 }
