@@ -6,9 +6,12 @@ import { OnnxError } from './error.js';
 import { parseModel, writeModel } from './model/model.js';
 import { chooser, mutateBytes, mutateFields } from './testing/mutate.js';
 
-const FILES = ['mlp', 'cnn', 'attention', 'residual', 'regression'].map((name) =>
-  readFileSync(dataFile(`${name}.onnx`)),
-);
+/** By several exporters: with recurrent operators, sequences, resizing, normalizations in training form. */
+const EXPORTED = ['gru', 'lstm-folded', 'gpt-dynamo', 'bert', 'unet', 'mobilenetv3-training', 'vit-dynamo'];
+const FILES = [
+  ...['mlp', 'cnn', 'attention', 'residual', 'regression'],
+  ...EXPORTED.map((name) => `exported/${name}`),
+].map((name) => readFileSync(dataFile(`${name}.onnx`)));
 
 /** More than any of these models needs by far, with a busy machine to spare. */
 const LONGEST_MS = 5000;

@@ -53,9 +53,8 @@ describe('tensors', () => {
     ['too few bytes', { rawData: new Uint8Array(4) }, 'holds 4 bytes instead of 8'],
     ['too many elements', { floatData: [1, 2, 3] }, 'holds 3 elements instead of 2'],
     ['no elements', {}, 'holds 0 elements instead of 2'],
-  ])('%s is an error that names the tensor', (_, fields, message) => {
-    const tensor = Tensor.fromProto(proto('float32', [2], fields));
-    expect(() => tensor.data).toThrow(`tensor 't' (float32, shape [2]) ${message}`);
+  ])('%s is an error that names the tensor, before anything is decoded', (_, fields, message) => {
+    expect(() => Tensor.fromProto(proto('float32', [2], fields))).toThrow(`tensor 't' (float32, shape [2]) ${message}`);
   });
 
   test('elements in another file are refused with the name of that file', () => {

@@ -88,8 +88,11 @@ export class Tensor {
     this.#data = data;
   }
 
+  /** @throws {OnnxError} `invalid-model` for more or fewer elements than its shape has */
   static fromProto(proto: TensorProto): Tensor {
-    return new Tensor(requireDType(proto.dataType, `tensor '${proto.name}'`), proto.dims.map(Number), proto);
+    const tensor = new Tensor(requireDType(proto.dataType, `tensor '${proto.name}'`), proto.dims.map(Number), proto);
+    requireElements(proto, tensor.dtype, tensor.size);
+    return tensor;
   }
 
   /** A tensor over `data`, which is kept, not copied. */
@@ -172,9 +175,27 @@ export class Tensor {
   }
 }
 
-function decode(proto: TensorProto, dtype: DType, size: number): TensorData {
+/** Elements in other files are counted when they are read. */
+function requireElements(proto: TensorProto, dtype: DType, size: number): void {
+  if (proto.dataLocation === TensorProto_DataLocation.EXTERNAL) return;
   const fail = (what: string) =>
     new OnnxError('invalid-model', `tensor '${proto.name}' (${dtype}, shape [${proto.dims.join(', ')}]) ${what}`);
+  if (dtype === 'string') {
+    if (proto.stringData.length !== size) throw fail(`holds ${proto.stringData.length} strings instead of ${size}`);
+    return;
+  }
+  const { array, length, field } = STORAGE[dtype];
+  const expected = length(size);
+  if (proto.rawData.length > 0 || expected === 0) {
+    const bytes = expected * array.BYTES_PER_ELEMENT;
+    if (proto.rawData.length !== bytes) throw fail(`holds ${proto.rawData.length} bytes instead of ${bytes}`);
+    return;
+  }
+  const { length: found } = field(proto);
+  if (found !== expected) throw fail(`holds ${found} elements instead of ${expected}`);
+}
+
+function decode(proto: TensorProto, dtype: DType, size: number): TensorData {
   if (proto.dataLocation === TensorProto_DataLocation.EXTERNAL) {
     const location = proto.externalData.find(({ key }) => key === 'location')?.value ?? 'another file';
     throw new OnnxError(
@@ -182,25 +203,17 @@ function decode(proto: TensorProto, dtype: DType, size: number): TensorData {
       `tensor '${proto.name}' keeps its elements in '${location}', outside the model file; save the model with its weights inside`,
     );
   }
-  if (dtype === 'string') {
-    if (proto.stringData.length !== size) throw fail(`holds ${proto.stringData.length} strings instead of ${size}`);
-    return proto.stringData;
-  }
+  if (dtype === 'string') return proto.stringData;
   const { array, length, field } = STORAGE[dtype];
   const expected = length(size);
   const raw = proto.rawData;
   if (raw.length > 0 || expected === 0) {
-    if (raw.length !== expected * array.BYTES_PER_ELEMENT) {
-      throw fail(`holds ${raw.length} bytes instead of ${expected * array.BYTES_PER_ELEMENT}`);
-    }
     // Typed arrays must start at a multiple of their element size; bytes inside a file rarely do. (Not slice(): in Node
     // the bytes may be a Buffer, whose slice() does not copy.)
     const aligned = raw.byteOffset % array.BYTES_PER_ELEMENT === 0 ? raw : new Uint8Array(raw);
     return new array(aligned.buffer, aligned.byteOffset, expected);
   }
-  const values = field(proto);
-  if (values.length !== expected) throw fail(`holds ${values.length} elements instead of ${expected}`);
-  return array.from(values as ArrayLike<number>);
+  return array.from(field(proto) as ArrayLike<number>);
 }
 
 const LARGEST_INT64 = 2n ** 63n - 1n;

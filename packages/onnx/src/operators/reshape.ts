@@ -1,6 +1,7 @@
 import { divideExactly, floorDivideDims, isStatic, lowerBound, productOfDims, type Dim } from '../shape/dim.js';
 import { printShape, type Shape } from '../shape/shape.js';
 import type { InferContext, Operator } from './operator.js';
+import { openShapeFromInput } from './shape-input.js';
 
 /** The same elements in another shape; the cotangent is reshaped back. */
 export const Reshape: Operator = {
@@ -19,11 +20,7 @@ export const Reshape: Operator = {
 /** In the shape input, 0 copies the dimension at its place (unless `allowzero`) and -1 takes what is left. */
 function reshaped(ctx: InferContext, from: Shape): Shape {
   const target = ctx.contents(1);
-  if (target === undefined) {
-    const [rank] = ctx.shape(1);
-    if (!isStatic(rank)) return ctx.fail('the rank of its result cannot be known: the shape input has no fixed length');
-    return Array.from({ length: rank }, () => ctx.unknownDim());
-  }
+  if (target === undefined) return openShapeFromInput(ctx, 1);
   const allowZero = ctx.node.attributes.int('allowzero', 0) === 1;
   // Undefined marks what must be found from the number of elements.
   const dims = target.map((dim, i): Dim | undefined => {

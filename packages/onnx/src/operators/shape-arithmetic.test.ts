@@ -145,6 +145,13 @@ describe('shape arithmetic', () => {
     expect(() => e.node('ReduceSum', [x, bounds], { keepdims: 0 })).toThrow('the rank of its result cannot be known');
   });
 
+  test.each(['Reshape', 'Expand'])('%s to more dimensions than a tensor has is refused', (op) => {
+    const { e, input } = sketch();
+    expect(() => e.node(op, [input([batch, 6]), input([2 ** 31], 'int64')])).toThrow(
+      'lists 2147483648 dimensions; no tensor has more than 64',
+    );
+  });
+
   test('slices known vectors and shapes exactly as ONNX Runtime does', async () => {
     const bound = fc.oneof(fc.integer({ min: -9, max: 9 }), fc.constantFrom(2 ** 31 - 1, -(2 ** 31)));
     const step = fc.integer({ min: -4, max: 4 }).filter((n) => n !== 0);
