@@ -38,8 +38,11 @@ export function requireClasses(
   };
   if (count === undefined || !isStatic(count)) {
     const wanted = classAxis === 1 ? '[batch, classes, …]' : `with classes on axis ${classAxis}`;
+    const last = shape.length > 1 ? shape[shape.length - 1] : undefined;
+    const hint =
+      last !== undefined && isStatic(last) ? `; if the last axis has the classes, say so with classAxis: -1` : '';
     return fail(
-      `the output '${value.name}' must have shape ${wanted} with a known number of classes, it has [${shape.map(String).join(', ')}]`,
+      `the output '${value.name}' must have shape ${wanted} with a known number of classes, it has [${shape.map(String).join(', ')}]${hint}`,
     );
   }
   if (classWeights !== undefined && classWeights.length !== count) {

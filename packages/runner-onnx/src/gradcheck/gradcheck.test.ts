@@ -23,6 +23,14 @@ describe('the gradients of exported models agree with differences', () => {
   });
 });
 
+test('cross-entropy finds the classes of a language model on the last axis', { timeout: 60_000 }, async () => {
+  const result = await gradcheck(dataFile('exported/gru.onnx'), { loss: 'cross-entropy', seed: 1 });
+  expect(result.ok).toBe(true);
+  // Of 32 words, before any training.
+  expect(Math.abs(result.loss - Math.log(32))).toBeLessThan(0.5);
+  expect(result.compiledLoss).toBeCloseTo(result.loss, 5);
+});
+
 test('with a loss that is a model', { timeout: 60_000 }, async () => {
   const graph = new Graph('loss');
   const e = emitterOf(graph);

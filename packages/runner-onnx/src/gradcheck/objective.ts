@@ -60,13 +60,15 @@ export function attachLoss(graph: Graph, e: Emitter, name: string): Objective {
     };
   }
   if (name === 'cross-entropy') {
-    const [{ name: output }] = floats;
-    const { loss, targets } = crossEntropy({ output }).attach(e, graph);
+    const [{ name: output, shape = [] }] = floats;
+    // [batch, classes, …] as PyTorch has it, or [batch, position, class] of a language model, whose length is free.
+    const classAxis = typeof shape[1] === 'number' ? 1 : shape.length - 1;
+    const { loss, targets } = crossEntropy({ output, classAxis }).attach(e, graph);
     const target = targets[0].input.name;
     return {
       loss,
-      targets: (outputs, random) => ({ [target]: randomLabels(outputs[output], random) }),
-      evaluate: (outputs, given) => logLikelihood(outputs[output], given[target]),
+      targets: (outputs, random) => ({ [target]: randomLabels(outputs[output], classAxis, random) }),
+      evaluate: (outputs, given) => logLikelihood(outputs[output], classAxis, given[target]),
     };
   }
   throw new TrainingError(
@@ -134,29 +136,33 @@ function randomLike({ type, dims, size }: Tensor, random: () => number): Tensor 
   return type === 'float64' ? new Tensor('float64', Float64Array.from(data), dims) : new Tensor('float32', data, dims);
 }
 
-/** The layout of logits: [batch, classes, positions…]. */
-function layout({ dims }: Tensor) {
-  const positions = dims.slice(2).reduce((product, dim) => product * dim, 1);
-  return { batch: dims[0], classes: dims[1], positions };
+/** Logits as [outer, classes, inner], the axes before and after that of the classes being one each. */
+function layout({ dims }: Tensor, classAxis: number) {
+  const product = (part: readonly number[]) => part.reduce((size, dim) => size * dim, 1);
+  return {
+    outer: product(dims.slice(0, classAxis)),
+    classes: dims[classAxis],
+    inner: product(dims.slice(classAxis + 1)),
+  };
 }
 
-function randomLabels(logits: Tensor, random: () => number): Tensor {
-  const { batch, classes, positions } = layout(logits);
-  const labels = BigInt64Array.from({ length: batch * positions }, () => BigInt(randomIndex(random, classes)));
-  return new Tensor('int64', labels, [batch, ...logits.dims.slice(2)]);
+function randomLabels(logits: Tensor, classAxis: number, random: () => number): Tensor {
+  const { outer, classes, inner } = layout(logits, classAxis);
+  const labels = BigInt64Array.from({ length: outer * inner }, () => BigInt(randomIndex(random, classes)));
+  return new Tensor('int64', labels, [...logits.dims.slice(0, classAxis), ...logits.dims.slice(classAxis + 1)]);
 }
 
-function logLikelihood(logits: Tensor, labels: Tensor): number {
-  const { batch, classes, positions } = layout(logits);
+function logLikelihood(logits: Tensor, classAxis: number, labels: Tensor): number {
+  const { outer, classes, inner } = layout(logits, classAxis);
   const values = numbersOf(logits);
   let total = 0;
-  for (let n = 0; n < batch; n++) {
-    for (let p = 0; p < positions; p++) {
-      const row = Array.from({ length: classes }, (_, c) => values[(n * classes + c) * positions + p]);
+  for (let n = 0; n < outer; n++) {
+    for (let p = 0; p < inner; p++) {
+      const row = Array.from({ length: classes }, (_, c) => values[(n * classes + c) * inner + p]);
       const max = row.reduce((a, b) => Math.max(a, b), -Infinity);
       const log = max + Math.log(row.reduce((sum, value) => sum + Math.exp(value - max), 0));
-      total += log - row[Number(labels.data[n * positions + p])];
+      total += log - row[Number(labels.data[n * inner + p])];
     }
   }
-  return total / (batch * positions);
+  return total / (outer * inner);
 }
