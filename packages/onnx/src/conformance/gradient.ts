@@ -1,11 +1,10 @@
-import { create } from '@bufbuild/protobuf';
-import { GraphProtoSchema, ModelProtoSchema, type ModelProto } from 'onnx-buf';
 import type { Graph } from '../graph/graph.js';
 import { emitterOf } from '../emit.js';
 import { differentiate } from '../gradient/differentiate.js';
 import { graphFromModel } from '../graph/from-model.js';
 import type { Value } from '../graph/value.js';
 import { isDifferentiable, type DType } from '../model/dtype.js';
+import { withFedWeights } from '../model/fed-weights.js';
 import { parseModel, writeModel } from '../model/model.js';
 import { defaultOpset } from '../model/opset.js';
 import { Tensor } from '../model/tensor.js';
@@ -150,7 +149,8 @@ export class Differences {
     graph.removeDead();
     const isKnown = graph.nodes.every(({ key }) => key in kernels);
     if (elements > REFERENCE_ELEMENTS || !isKnown) {
-      const runtime = await Runtime.open(writeModel(withEverythingFed(example.model)));
+      // ONNX Runtime does not take other values for initializers.
+      const runtime = await Runtime.open(writeModel(withFedWeights(example.model, [...tensors.keys()])));
       const loss: Loss = async (moved) => {
         const changed = Object.entries(moved).map(([name, { dtype, dims, data }]) => {
           const tensor =
@@ -246,17 +246,6 @@ export class Differences {
     }
     return found;
   }
-}
-
-/** ONNX Runtime does not take other values for initializers. */
-function withEverythingFed(model: ModelProto): ModelProto {
-  const { graph } = model;
-  if (graph === undefined || graph.initializer.length === 0) return model;
-  const listed = new Set(graph.input.map(({ name }) => name));
-  const isListed = graph.initializer.every(({ name }) => listed.has(name));
-  if (!isListed) throw new Error('the initializers of a large case are not among its inputs');
-  const fed = Object.assign(create(GraphProtoSchema), graph, { initializer: [] });
-  return Object.assign(create(ModelProtoSchema), model, { graph: fed });
 }
 
 /** Whether two gradients of the same input are the same but for rounding; undefined is zero. */
