@@ -912,6 +912,89 @@ const eyeLike = fc
 
 // The table -----------------------------------------------------------------------------------------------------------
 
+/**
+ * Images made larger and smaller, by sizes or by scales that are exact in binary: places between pixels then fall on
+ * the same side in every precision. Not for aligned corners of one pixel, which ONNX Runtime takes for no corner.
+ */
+const resizing = fc
+  .record({
+    spatial: fc.array(fc.integer({ min: 2, max: 4 }), { minLength: 2, maxLength: 2 }),
+    batch: length,
+    channels: length,
+    mode: fc.constantFrom('nearest', 'linear', 'cubic'),
+    coordinates: fc.constantFrom('half_pixel', 'pytorch_half_pixel', 'asymmetric', 'align_corners'),
+    nearest: fc.constantFrom('round_prefer_floor', 'round_prefer_ceil', 'floor', 'ceil'),
+    cubic: fc.constantFrom<AttributeRecord>({}, { cubic_coeff_a: float(-0.5) }, { exclude_outside: 1 }),
+    factors: fc.array(fc.constantFrom(0.5, 1, 1.5, 2), { minLength: 2, maxLength: 2 }),
+    bySizes: fc.boolean(),
+  })
+  .chain(({ spatial, batch, channels, mode, coordinates, nearest, cubic, factors, bySizes }) => {
+    const target = spatial.map((dim, i) => Math.max(2, Math.floor(dim * factors[i])));
+    const scales = spatial.map((dim, i) => (dim * factors[i] < 2 ? 1 : factors[i]));
+    const attributes = {
+      mode,
+      coordinate_transformation_mode: coordinates,
+      ...(mode === 'nearest' ? { nearest_mode: nearest } : {}),
+      ...(mode === 'cubic' && coordinates !== 'align_corners' ? cubic : {}),
+    };
+    return fixed(variable([batch, channels, ...spatial])).map((x) =>
+      example(
+        bySizes
+          ? [x, undefined, undefined, ints([batch, channels, ...target])]
+          : [x, undefined, constant('float32', [4], [1, 1, ...scales])],
+        attributes,
+      ),
+    );
+  });
+
+/** Sequences of different lengths, in every direction and layout, with the optional inputs or without. */
+const recurrent = (
+  gates: number,
+  { cell = false, attributes = fc.constant({}) }: { cell?: boolean; attributes?: fc.Arbitrary<AttributeRecord> } = {},
+) =>
+  fc
+    .record({
+      steps: length,
+      batch: length,
+      width: length,
+      hidden: length,
+      direction: fc.constantFrom('forward', 'reverse', 'bidirectional'),
+      layout: flag,
+      given: attributes,
+    })
+    .chain(({ steps, batch, width, hidden, direction, layout, given }) => {
+      const directions = direction === 'bidirectional' ? 2 : 1;
+      const weights = (...dims: number[]) => fixed(variable([directions, ...dims], (x) => x));
+      const state = optional(fixed(variable(layout === 1 ? [batch, directions, hidden] : [directions, batch, hidden])));
+      const lengths = fc
+        .array(fc.integer({ min: 1, max: steps }), { minLength: batch, maxLength: batch })
+        .map((data) => constant('int32', [batch], data));
+      const { activations, ...rest } = given;
+      return fc
+        .tuple(
+          variable(layout === 1 ? [batch, steps, width] : [steps, batch, width]),
+          weights(gates * hidden, width),
+          weights(gates * hidden, hidden),
+          optional(weights(2 * gates * hidden)),
+          optional(lengths),
+          state,
+          ...(cell ? [state, optional(weights(3 * hidden))] : []),
+        )
+        .map((inputs) =>
+          example(
+            inputs,
+            {
+              ...rest,
+              ...(Array.isArray(activations) ? { activations: activations.slice(0, directions) as string[] } : {}),
+              hidden_size: hidden,
+              direction,
+              layout,
+            },
+            { outputs: cell ? 3 : 2 },
+          ),
+        );
+    });
+
 /** Applications of every operator, by name. Adding an operator without a line here fails a test. */
 export const EXAMPLES: Readonly<Record<string, fc.Arbitrary<Example>>> = {
   Abs: unary(avoiding([0])),
@@ -968,6 +1051,7 @@ export const EXAMPLES: Readonly<Record<string, fc.Arbitrary<Example>>> = {
   GatherElements: gatherElements,
   GatherND: gatherND,
   Gelu: unary(anywhere, fc.constantFrom({}, { approximate: 'tanh' })),
+  GRU: recurrent(3, { attributes: fc.constantFrom({}, { linear_before_reset: 1 }) }),
   Gemm: gemm,
   GlobalAveragePool: spatialDims.chain((dims) => variable(dims).map((x) => example([x]))),
   GlobalLpPool: spatialDims.chain((dims) => variable(dims, avoiding([0])).map((x) => example([x], { p: 2 }))),
@@ -987,6 +1071,7 @@ export const EXAMPLES: Readonly<Record<string, fc.Arbitrary<Example>>> = {
   LogSoftmax: alongAxis(),
   LpNormalization: alongAxis((dims) => variable(dims, positive), fc.constantFrom({}, { p: 1 }, { p: 2 })),
   LpPool: lpPool,
+  LSTM: recurrent(4, { cell: true }),
   LRN: lrn,
   MatMul: matMul,
   Max: variadic((shapes) => distinct(...shapes)),
@@ -1016,7 +1101,9 @@ export const EXAMPLES: Readonly<Record<string, fc.Arbitrary<Example>>> = {
   ReduceSumSquare: reduction(variable),
   Relu: unary(avoiding([0])),
   Reshape: reshape,
+  Resize: resizing,
   ReverseSequence: reverseSequence,
+  RNN: recurrent(1, { attributes: fc.constantFrom({}, { activations: ['Sigmoid', 'Sigmoid'] }) }),
   RMSNormalization: fromAxis({ bias: false, outputs: 1 }),
   Round: unary(avoiding(halves)),
   ScatterElements: scatterElements,

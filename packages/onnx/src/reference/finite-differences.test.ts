@@ -38,18 +38,14 @@ const ELSEWHERE = new Map([
   ['Attention', 'long; written in terms of others'],
   ['Bernoulli', 'random'],
   ['Cast', 'the dtype is part of the gradient'],
-  ['GRU', 'long; compared with ONNX Runtime'],
   ['If', 'has bodies'],
   ['Loop', 'has a body'],
-  ['LSTM', 'long; compared with ONNX Runtime'],
   ['Mod', 'the reference would jump with it'],
   ['RandomNormal', 'random'],
   ['RandomNormalLike', 'random'],
   ['RandomUniform', 'random'],
   ['RandomUniformLike', 'random'],
-  ['Resize', 'long; compared with ONNX Runtime'],
   ['RotaryEmbedding', 'long; written in terms of others'],
-  ['RNN', 'long; compared with ONNX Runtime'],
   ['Scan', 'has a body'],
   ['Scatter', 'becomes ScatterElements before anything runs'],
   ['adakit::CTCLoss', 'long; compared with PyTorch'],
@@ -222,6 +218,7 @@ function toTensor({ dtype, dims, data }: Numbers): Tensor {
     case 'bool':
       return Tensor.of(dtype, dims, Uint8Array.from(data));
     case 'int32':
+      return Tensor.of(dtype, dims, Int32Array.from(data));
     case 'float64':
       return expect.fail(`no examples with constants of ${dtype}`);
   }
