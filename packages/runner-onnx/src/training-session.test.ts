@@ -1,11 +1,20 @@
-import { mkdtemp, readdir, rm, stat } from 'node:fs/promises';
+import { mkdtemp, readdir, rm, stat, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { adabelief } from '@adakit/adabelief';
 import { adam } from '@adakit/adam';
 import { adadiff } from '@adakit/adadiff';
 import { referenceRunner, tensor32, type Optimizer } from '@adakit/core';
-import { Emitter, emitterOf, Graph, Tensor as OnnxTensor, modelFromGraph, symbol, writeModel } from '@adakit/onnx';
+import {
+  Emitter,
+  emitterOf,
+  externalize,
+  Graph,
+  Tensor as OnnxTensor,
+  modelFromGraph,
+  symbol,
+  writeModel,
+} from '@adakit/onnx';
 import { sgd } from '@adakit/sgd';
 import { InferenceSession, Tensor } from 'onnxruntime-node';
 import { afterEach, describe, expect, it } from 'vitest';
@@ -285,6 +294,42 @@ it('exports weights to a file of their own, which plain ONNX Runtime and a next 
     expect(wide).toEqual(given);
     await one.release();
     await two.release();
+  } finally {
+    await rm(folder, { recursive: true });
+  }
+});
+
+it('trains constants that a file merges as tensors of their own, read from a path or given as bytes', async () => {
+  const folder = await mkdtemp(join(tmpdir(), 'adakit-'));
+  try {
+    const graph = new Graph('merged');
+    const e = emitterOf(graph);
+    const x = graph.addInput('x', { dtype: 'float32', shape: [2, 1500] });
+    const w = graph.addInitializer('w', OnnxTensor.filled('float32', [1500, 2], 0.01));
+    const again = e.node('Identity', [w]);
+    graph.rename(again, 'again');
+    const y = e.sub(e.matMul(x, w), e.matMul(e.node('Sin', [x]), again));
+    graph.rename(y, 'y');
+    graph.outputs.push(y);
+    const proto = modelFromGraph(graph);
+    if (proto.graph === undefined) throw new Error('a model has a graph');
+    const path = join(folder, 'merged.onnx');
+    const { model, data } = externalize({ proto, graph: proto.graph, source: path }, 'merged.onnx.data');
+    await writeFile(path, writeModel(model));
+    await writeFile(`${path}.data`, Buffer.concat([...data]));
+    const batch = {
+      x: { data: new Float32Array(2 * 1500).map((_, i) => Math.sin(i)), dims: [2, 1500] },
+      labels: { data: BigInt64Array.of(0n, 1n), dims: [2] },
+    };
+    const states = [];
+    for (const source of [path, writeModel(proto)]) {
+      const session = await create({ model: source });
+      expect(session.parameters).toEqual(['w', 'again']);
+      for (let i = 0; i < 3; i++) await session.step(batch);
+      states.push((await session.state()).parameters);
+    }
+    expect(states[0]).toEqual(states[1]);
+    expect(states[0].w.value).not.toEqual(states[0].again.value);
   } finally {
     await rm(folder, { recursive: true });
   }

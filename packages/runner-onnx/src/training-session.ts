@@ -1,5 +1,12 @@
 import { basename } from 'node:path';
-import { copyTensor, type NamedTensors, type Optimizer, type Stateful, type TrainingState } from '@adakit/core';
+import {
+  copyTensor,
+  type NamedTensors,
+  type Optimizer,
+  type Stateful,
+  type TensorData,
+  type TrainingState,
+} from '@adakit/core';
 import { readState, writeFileAtomically, writeState } from '@adakit/core/node';
 import {
   evaluationGraph,
@@ -107,7 +114,7 @@ export class TrainingSession implements Stateful {
     const [parameters, statistics] = [stepper.parameters, stepper.statistics].map((specs) => {
       const values = initialParameters(model, specs);
       // Bytes and models are the caller's. A file read here is the session's own and need not be kept beside the parameters.
-      return typeof source === 'string' ? values : copies(values);
+      return typeof source === 'string' ? takenOver(values, model) : copies(values);
     });
     const store = new ParameterStore(optimizer, parameters, statistics);
     return new TrainingSession(model, options, stepper, store);
@@ -292,4 +299,17 @@ function weightBytes({ graph }: Model): number {
 
 function copies(values: NamedTensors): NamedTensors {
   return Object.fromEntries(Object.entries(values).map(([name, value]) => [name, copyTensor(value)]));
+}
+
+/** Values that stay in the memory of the model, but for those that share it with another initializer. */
+function takenOver(values: NamedTensors, { graph }: Model): NamedTensors {
+  const seen = new Map<ArrayBufferLike, Map<number, number>>();
+  for (const { rawData } of graph.initializer) {
+    const counts = seen.get(rawData.buffer) ?? new Map<number, number>();
+    seen.set(rawData.buffer, counts.set(rawData.byteOffset, (counts.get(rawData.byteOffset) ?? 0) + 1));
+  }
+  const isShared = ({ data }: TensorData) => (seen.get(data.buffer)?.get(data.byteOffset) ?? 0) > 1;
+  return Object.fromEntries(
+    Object.entries(values).map(([name, value]) => [name, isShared(value) ? copyTensor(value) : value]),
+  );
 }
