@@ -14,7 +14,7 @@ import { join } from 'node:path';
 import { setTimeout } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
 import { crc32 } from 'node:zlib';
-import { openState, readState, writeState } from '@adakit/core/node';
+import { openState, readState, writeState } from '@adakit/state/node';
 
 const { values } = parseArgs({
   options: {
@@ -42,9 +42,8 @@ function makeState() {
     { value: tensor(i), step: 1, slots: { expAvg: tensor(i + 0.5), expAvgSq: tensor(-i) } },
   ]);
   const hyperparameters = { lr: 0.001 };
-  const programHash = '0'.repeat(32);
   return {
-    optimizer: { name: 'adam', hyperparameters, initial: hyperparameters, groups: [], schedules: {}, programHash },
+    optimizer: { kind: 'rule', name: 'adam', hyperparameters, initial: hyperparameters, schedules: {} },
     step: 1,
     parameters: Object.fromEntries(parameters),
     origin: 'benchmark',

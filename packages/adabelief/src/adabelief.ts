@@ -1,15 +1,18 @@
 import {
+  biasCorrection,
   coefficient,
+  decay,
   decayRate,
   defineOptimizer,
   epsilon,
   flag,
   learningRate,
+  meanOfGradient,
+  meanings,
   movingAverage,
   oneMinus,
-  scalar,
+  rectification,
   where,
-  type Scalar,
 } from '@adakit/core';
 
 /**
@@ -46,40 +49,41 @@ export const adabelief = defineOptimizer({
     degeneratedToSgd: flag(true),
     amsgrad: flag(false),
   },
-  slots: ({ amsgrad }) => (amsgrad ? ['expAvg', 'expAvgVar', 'maxExpAvgVar'] : ['expAvg', 'expAvgVar']),
+  slots: ({ amsgrad }) => [
+    meanOfGradient(),
+    { name: 'expAvgVar', meaning: { of: meanings.meanOfDeviation, decay: 'beta2' } },
+    ...(amsgrad
+      ? [
+          {
+            name: 'maxExpAvgVar',
+            meaning: { of: meanings.largestMeanOfDeviation, decay: 'beta2', joinsLate: true },
+          } as const,
+        ]
+      : []),
+  ],
 
-  update({ param, grad, slots, hyper: { lr, beta1, beta2, eps, weightDecay }, uses, step }) {
-    const decoupled = uses.weightDecay && uses.weightDecouple;
-    const coupled = uses.weightDecay && !uses.weightDecouple;
-    const theta = decoupled ? param.mul(oneMinus(uses.fixedDecay ? weightDecay : lr.mul(weightDecay))) : param;
-    const g = coupled ? grad.add(param.mul(weightDecay)) : grad;
+  update({ param, grad, slots, hyper, uses, step }) {
+    const { lr, beta1, beta2, eps, weightDecay } = hyper;
+    const fixed = uses.weightDecay && uses.weightDecouple && uses.fixedDecay;
+    const { theta, g } = fixed
+      ? { theta: param.mul(oneMinus(weightDecay)), g: grad }
+      : decay({ param, grad, hyper, uses });
 
     const m = movingAverage(slots.expAvg, g, beta1);
     const s = movingAverage(slots.expAvgVar, g.sub(m).square(), beta2).add(eps);
     const sMax = uses.amsgrad ? slots.maxExpAvgVar.max(s) : undefined;
 
-    const c1 = oneMinus(beta1.pow(step));
-    const c2 = oneMinus(beta2.pow(step));
+    const c1 = biasCorrection(beta1, step);
+    const c2 = biasCorrection(beta2, step);
     const newSlots = { expAvg: m, expAvgVar: s, ...(sMax && { maxExpAvgVar: sMax }) };
     if (!uses.rectify) {
       const denominator = (sMax ?? s).sqrt().div(c2.sqrt()).add(eps);
       return { param: theta.sub(m.mul(lr.div(c1)).div(denominator)), slots: newSlots };
     }
 
-    const { defined, factor } = rectification(beta2, c2, step);
+    const { defined, factor } = rectification(beta2, step);
     const rectified = theta.sub(m.mul(lr.mul(factor).mul(c2.sqrt()).div(c1)).div(s.sqrt().add(eps)));
     const degenerate = uses.degeneratedToSgd ? theta.sub(m.mul(lr.div(c1))) : theta;
     return { param: where(defined, rectified, degenerate), slots: newSlots };
   },
 });
-
-/**
- * RAdam's rectification term R (Liu et al. 2020, algorithm 2) and whether the variance is tractable, ρ ≥ 5:
- * ρ∞ = 2/(1 − β₂) − 1, ρ = ρ∞ − 2tβ₂ᵗ/c₂, R = √[(ρ − 4)(ρ − 2)ρ∞ / ((ρ∞ − 4)(ρ∞ − 2)ρ)].
- */
-function rectification(beta2: Scalar, c2: Scalar, step: Scalar) {
-  const rhoMax = scalar(2).div(oneMinus(beta2)).sub(1);
-  const rho = rhoMax.sub(step.mul(2).mul(beta2.pow(step)).div(c2));
-  const ratio = rho.sub(4).div(rhoMax.sub(4)).mul(rho.sub(2)).div(rho).mul(rhoMax).div(rhoMax.sub(2));
-  return { defined: rho.greaterOrEqual(5), factor: ratio.sqrt() };
-}

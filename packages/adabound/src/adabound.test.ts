@@ -1,37 +1,33 @@
-import { readFileSync } from 'node:fs';
-import { basename } from 'node:path';
-import { loopRunner, referenceRunner } from '@adakit/core';
+import { referenceDevice, Run } from '@adakit/core';
 import { goldenFiles } from '@adakit/fixtures';
-import { lossyInterruptions, parseTrajectory, replay, runReadme, takeSteps } from '@adakit/testing';
+import { runReadme, takeSteps } from '@adakit/testing';
+import { describeOptimizer } from '@adakit/testing/vitest';
 import { describe, expect, it } from 'vitest';
 import { adabound } from './adabound.js';
 
-const trajectories = goldenFiles()
-  .map((file) => parseTrajectory(readFileSync(file, 'utf8'), basename(file)))
-  .filter(({ optimizer }) => optimizer === 'adabound');
-
-describe.each(trajectories)('the recorded run $name', (trajectory) => {
-  const optimizer = adabound.load(trajectory.hyperparameters);
-
-  it('is reproduced to 1e-12 in float64', async () => {
-    const report = await replay(trajectory, optimizer, referenceRunner());
-    expect(report).toMatchObject({ ok: true, steps: trajectory.steps });
-    expect(report.maxRel).toBeLessThanOrEqual(1e-12);
-  });
-
-  it.each([referenceRunner('float32'), loopRunner()])('is reproduced within rounding on $backend', async (runner) => {
-    expect(await replay(trajectory, optimizer, runner)).toMatchObject({ ok: true, steps: trajectory.steps });
-  });
-});
-
-it.each([referenceRunner(), loopRunner()])('an interrupted run goes on bit for bit on $backend', async (runner) => {
-  for (const trajectory of trajectories.slice(0, 2)) {
-    expect(await lossyInterruptions(trajectory, adabound.load(trajectory.hyperparameters), runner)).toEqual([]);
-  }
-});
-
-it('the default rule does not change unnoticed: saved states carry its hash', () => {
-  expect(adabound().program.hash).toBe('dbf0b45131604a6079fac854ab1adb8b');
+const averages = {
+  expAvg: { of: 'mean(grad)', decay: 'beta1' },
+  expAvgSq: { of: 'mean(grad^2)', decay: 'beta2' },
+};
+describeOptimizer(adabound, {
+  trajectories: goldenFiles(),
+  hash: '76ead4194fdcde788c1e7343a1a0ee53',
+  slots: [
+    [{}, averages],
+    [{ amsbound: true }, { ...averages, maxExpAvgSq: { of: 'max(mean(grad^2))', decay: 'beta2', joinsLate: true } }],
+  ],
+  refuses: [
+    [
+      { gamma: 0 },
+      'adabound: gamma must be > 0, got 0 (the upper bound is finalLr * (1 + 1 / (gamma * step)), so 0 divides by zero)',
+    ],
+    [
+      { lr: 0 },
+      'adabound: lr must be > 0, got 0 (the bounds are scaled by lr over its first value, so 0 divides by zero)',
+    ],
+    [{ final_lr: 0 }, 'adabound: finalLr must be > 0, got 0'],
+    [{ final_lr: 0.1, finalLr: 0.1 }, 'adabound: hyperparameter "finalLr" is given twice'],
+  ],
 });
 
 const options = { lr: 0.5, beta1: 0.5, beta2: 0.75, finalLr: 0.25, eps: 0 };
@@ -68,9 +64,9 @@ describe('adabound', () => {
   });
 
   it('remembers the first learning rate across a resume', async () => {
-    const first = await referenceRunner().start(adabound({ lr: 0.1 }), {});
+    const first = Run.start(referenceDevice(), adabound({ lr: 0.1 }), {});
     first.setHyperparameters({ lr: 0.01 });
-    const second = await referenceRunner().start(adabound({ lr: 5 }), {});
+    const second = Run.start(referenceDevice(), adabound({ lr: 5 }), {});
     await second.load(await first.state());
     expect(second.optimizer.initial.lr).toBe(0.1);
     expect(second.optimizer.hyperparameters.lr).toBe(0.01);
@@ -99,25 +95,6 @@ describe('adabound', () => {
   it('adds coupled decay to the gradient', async () => {
     const [{ slots }] = await takeSteps(adabound({ weightDecay: 0.5, beta1: 0.5 }), [4], [[1]]);
     expect(slots.expAvg).toEqual([0.5 * 3]);
-  });
-
-  it.each([
-    [
-      { gamma: 0 },
-      'adabound: gamma must be > 0, got 0 (the upper bound is finalLr * (1 + 1 / (gamma * step)), so 0 divides by zero)',
-    ],
-    [
-      { lr: 0 },
-      'adabound: lr must be > 0, got 0 (the bounds are scaled by lr over its first value, so 0 divides by zero)',
-    ],
-    [{ final_lr: 0 }, 'adabound: finalLr must be > 0, got 0'],
-    [{ final_lr: 0.1, finalLr: 0.1 }, 'adabound: hyperparameter "finalLr" is given twice'],
-  ])('refuses %o, with the reason', (options, message) => {
-    expect(() => adabound.load(options)).toThrow(message);
-  });
-
-  it('refuses a first learning rate of 0 in a group as well', () => {
-    expect(() => adabound().withGroups([{ match: 'w', hyperparameters: { lr: 0 } }])).toThrow('divides by zero');
   });
 });
 

@@ -1,10 +1,15 @@
 import {
+  biasCorrection,
   coefficient,
+  decay,
   decayRate,
   defineOptimizer,
   epsilon,
   flag,
+  largestMeanOfSquare,
   learningRate,
+  meanOfGradient,
+  meanOfSquare,
   movingAverage,
   oneMinus,
   positive,
@@ -41,19 +46,19 @@ export const adabound = defineOptimizer({
     weightDecouple: flag(false),
     amsbound: flag(false),
   },
-  slots: ({ amsbound }) => (amsbound ? ['expAvg', 'expAvgSq', 'maxExpAvgSq'] : ['expAvg', 'expAvgSq']),
+  slots: ({ amsbound }) => [meanOfGradient(), meanOfSquare(), ...(amsbound ? [largestMeanOfSquare()] : [])],
 
   update({ param, grad, slots, hyper, initial, uses, step }) {
     const { lr, beta1, beta2, finalLr, gamma, eps, weightDecay } = hyper;
-    const coupled = uses.weightDecay && !uses.weightDecouple;
-    const g = coupled ? grad.add(param.mul(weightDecay)) : grad;
+    const decoupled = uses.weightDecay && uses.weightDecouple;
+    const { g } = decay({ param, grad, hyper, uses });
 
     const m = movingAverage(slots.expAvg, g, beta1);
     const v = movingAverage(slots.expAvgSq, g.square(), beta2);
     const vMax = uses.amsbound ? slots.maxExpAvgSq.max(v) : undefined;
 
-    const c1 = oneMinus(beta1.pow(step));
-    const c2 = oneMinus(beta2.pow(step));
+    const c1 = biasCorrection(beta1, step);
+    const c2 = biasCorrection(beta2, step);
     const limit = finalLr.mul(lr).div(initial.lr);
     const lower = limit.mul(oneMinus(scalar(1).div(gamma.mul(step).add(1))));
     const upper = limit.mul(scalar(1).div(gamma.mul(step)).add(1));
@@ -61,7 +66,7 @@ export const adabound = defineOptimizer({
     const rate = stepSize.div((vMax ?? v).sqrt().add(eps)).clip(lower, upper);
     const stepped = param.sub(m.mul(rate));
     return {
-      param: uses.weightDecay && uses.weightDecouple ? stepped.sub(param.mul(weightDecay)) : stepped,
+      param: decoupled ? stepped.sub(param.mul(weightDecay)) : stepped,
       slots: { expAvg: m, expAvgSq: v, ...(vMax && { maxExpAvgSq: vMax }) },
     };
   },

@@ -1,37 +1,29 @@
-import { readFileSync } from 'node:fs';
-import { basename } from 'node:path';
-import { loopRunner, referenceRunner } from '@adakit/core';
 import { goldenFiles } from '@adakit/fixtures';
-import { lossyInterruptions, parseTrajectory, replay, runReadme, takeSteps } from '@adakit/testing';
+import { runReadme, takeSteps } from '@adakit/testing';
+import { describeOptimizer } from '@adakit/testing/vitest';
 import { describe, expect, it } from 'vitest';
 import { adadiff } from './adadiff.js';
 
-const trajectories = goldenFiles()
-  .map((file) => parseTrajectory(readFileSync(file, 'utf8'), basename(file)))
-  .filter(({ optimizer }) => optimizer === 'adadiff');
-
-describe.each(trajectories)('the recorded run $name', (trajectory) => {
-  const optimizer = adadiff.load(trajectory.hyperparameters);
-
-  it('is reproduced to 1e-12 in float64', async () => {
-    const report = await replay(trajectory, optimizer, referenceRunner());
-    expect(report).toMatchObject({ ok: true, steps: trajectory.steps });
-    expect(report.maxRel).toBeLessThanOrEqual(1e-12);
-  });
-
-  it.each([referenceRunner('float32'), loopRunner()])('is reproduced within rounding on $backend', async (runner) => {
-    expect(await replay(trajectory, optimizer, runner)).toMatchObject({ ok: true, steps: trajectory.steps });
-  });
-});
-
-it.each([referenceRunner(), loopRunner()])('an interrupted run goes on bit for bit on $backend', async (runner) => {
-  for (const trajectory of trajectories.slice(0, 2)) {
-    expect(await lossyInterruptions(trajectory, adadiff.load(trajectory.hyperparameters), runner)).toEqual([]);
-  }
-});
-
-it('the default rule does not change unnoticed: saved states carry its hash', () => {
-  expect(adadiff().program.hash).toBe('b104f1d2648c2a853fb1090d768e4ea4');
+const averages = {
+  expAvg: { of: 'mean(grad)', decay: 'beta1' },
+  expAvgSq: { of: 'mean(grad^2)', decay: 'beta2' },
+};
+const kept = {
+  ...averages,
+  prevGrad: { of: 'previous(grad)', joinsLate: true },
+};
+describeOptimizer(adadiff, {
+  trajectories: goldenFiles(),
+  hash: 'ef7d348acf9755f273d36056ccf67e62',
+  slots: [
+    [{}, kept],
+    [{ amsgrad: true }, { ...kept, maxExpAvgSq: { of: 'max(mean(grad^2))', decay: 'beta2', joinsLate: true } }],
+  ],
+  refuses: [
+    [{ lr: 0 }, 'adadiff: lr must be > 0, got 0'],
+    [{ beta1: 1 }, 'adadiff: beta1 must be >= 0 and < 1, got 1'],
+    [{ weight_decouple: true }, 'adadiff: unknown hyperparameter "weightDecouple"'],
+  ],
 });
 
 describe('adadiff', () => {
@@ -80,14 +72,6 @@ describe('adadiff', () => {
     maxima.slice(1).forEach((maximum, t) => {
       expect(maximum).toBeGreaterThanOrEqual(maxima[t] + eps);
     });
-  });
-
-  it.each([
-    [{ lr: 0 }, 'adadiff: lr must be > 0, got 0'],
-    [{ beta1: 1 }, 'adadiff: beta1 must be >= 0 and < 1, got 1'],
-    [{ weight_decouple: true }, 'adadiff: unknown hyperparameter "weightDecouple"'],
-  ])('refuses %o', (options, message) => {
-    expect(() => adadiff.load(options)).toThrow(message);
   });
 });
 

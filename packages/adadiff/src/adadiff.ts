@@ -1,10 +1,16 @@
 import {
+  biasCorrection,
   coefficient,
+  decay,
   decayRate,
   defineOptimizer,
   epsilon,
   flag,
+  largestMeanOfSquare,
   learningRate,
+  meanings,
+  meanOfGradient,
+  meanOfSquare,
   movingAverage,
   oneMinus,
 } from '@adakit/core';
@@ -37,18 +43,25 @@ export const adadiff = defineOptimizer({
     weightDecay: coefficient(0),
     amsgrad: flag(false),
   },
-  slots: ({ amsgrad }) => ['expAvg', 'expAvgSq', 'prevGrad', ...(amsgrad ? (['maxExpAvgSq'] as const) : [])],
+  slots: ({ amsgrad }) => [
+    meanOfGradient(),
+    meanOfSquare(),
+    // Starting at zero adds the next gradient to one difference, as at the start of any run.
+    { name: 'prevGrad', meaning: { of: meanings.previousGradient, joinsLate: true } },
+    ...(amsgrad ? [largestMeanOfSquare()] : []),
+  ],
 
-  update({ param, grad, slots, hyper: { lr, beta1, beta2, eps, weightDecay }, uses, step }) {
-    const g = uses.weightDecay ? grad.add(param.mul(weightDecay)) : grad;
+  update({ param, grad, slots, hyper, uses, step }) {
+    const { lr, beta1, beta2, eps } = hyper;
+    const { g } = decay({ param, grad, hyper, uses });
     const difference = g.sub(slots.prevGrad);
 
     const m = movingAverage(slots.expAvg, g, beta1);
     const v = movingAverage(slots.expAvgSq, g.square(), beta2).add(difference.square().mul(oneMinus(beta2)));
     const floored = (uses.amsgrad ? slots.maxExpAvgSq.max(v) : v).add(eps);
 
-    const c1 = oneMinus(beta1.pow(step));
-    const c2 = oneMinus(beta2.pow(step));
+    const c1 = biasCorrection(beta1, step);
+    const c2 = biasCorrection(beta2, step);
     const stepSize = lr.mul(c2.sqrt()).div(c1);
     return {
       param: param.sub(m.mul(stepSize).div(floored.sqrt())),

@@ -1,38 +1,27 @@
-import { readFileSync } from 'node:fs';
-import { basename } from 'node:path';
-import { loopRunner, referenceRunner } from '@adakit/core';
 import { goldenFiles } from '@adakit/fixtures';
-import { lossyInterruptions, parseTrajectory, replay, runReadme, takeSteps } from '@adakit/testing';
+import { runReadme, takeSteps } from '@adakit/testing';
+import { describeOptimizer } from '@adakit/testing/vitest';
 import { describe, expect, it } from 'vitest';
 import { adam } from './adam.js';
 import { adamw } from './adamw.js';
 
-const trajectories = goldenFiles()
-  .map((file) => parseTrajectory(readFileSync(file, 'utf8'), basename(file)))
-  .filter(({ optimizer }) => optimizer === 'adam');
-
-describe.each(trajectories)('the recorded run $name', (trajectory) => {
-  const optimizer = adam.load(trajectory.hyperparameters);
-
-  it('is reproduced to 1e-12 in float64', async () => {
-    const report = await replay(trajectory, optimizer, referenceRunner());
-    expect(report).toMatchObject({ ok: true, steps: trajectory.steps });
-    expect(report.maxRel).toBeLessThanOrEqual(1e-12);
-  });
-
-  it.each([referenceRunner('float32'), loopRunner()])('is reproduced within rounding on $backend', async (runner) => {
-    expect(await replay(trajectory, optimizer, runner)).toMatchObject({ ok: true, steps: trajectory.steps });
-  });
-});
-
-it.each([referenceRunner(), loopRunner()])('an interrupted run goes on bit for bit on $backend', async (runner) => {
-  for (const trajectory of trajectories.slice(0, 2)) {
-    expect(await lossyInterruptions(trajectory, adam.load(trajectory.hyperparameters), runner)).toEqual([]);
-  }
-});
-
-it('the default rule does not change unnoticed: saved states carry its hash', () => {
-  expect(adam().program.hash).toBe('50192ff942aa608965d090e3b64c5636');
+const averages = {
+  expAvg: { of: 'mean(grad)', decay: 'beta1' },
+  expAvgSq: { of: 'mean(grad^2)', decay: 'beta2' },
+};
+describeOptimizer(adam, {
+  trajectories: goldenFiles(),
+  hash: '03373ab6ea18c5245b4c05f85ee7cf05',
+  slots: [
+    [{}, averages],
+    [{ amsgrad: true }, { ...averages, maxExpAvgSq: { of: 'max(mean(grad^2))', decay: 'beta2', joinsLate: true } }],
+  ],
+  refuses: [
+    [{ lr: -1 }, 'adam: lr must be > 0, got -1'],
+    [{ beta2: 1 }, 'adam: beta2 must be >= 0 and < 1, got 1'],
+    [{ eps: -1 }, 'adam: eps must be >= 0, got -1'],
+    [{ beta_1: 0.9, weightdecay: 0 }, 'adam: unknown hyperparameter "weightdecay", did you mean "weightDecay"?'],
+  ],
 });
 
 const gradients = [
@@ -66,15 +55,6 @@ describe('adam', () => {
   it('adds coupled decay to the gradient', async () => {
     const [{ slots }] = await takeSteps(adam({ weightDecay: 0.5 }), [4], [[1]]);
     expect(slots.expAvg[0]).toBeCloseTo((1 - 0.9) * (1 + 0.5 * 4), 15);
-  });
-
-  it.each([
-    [{ lr: -1 }, 'adam: lr must be > 0, got -1'],
-    [{ beta2: 1 }, 'adam: beta2 must be >= 0 and < 1, got 1'],
-    [{ eps: -1 }, 'adam: eps must be >= 0, got -1'],
-    [{ beta_1: 0.9, weightdecay: 0 }, 'adam: unknown hyperparameter "weightdecay", did you mean "weightDecay"?'],
-  ])('refuses %o', (options, message) => {
-    expect(() => adam.load(options)).toThrow(message);
   });
 });
 

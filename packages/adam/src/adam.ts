@@ -1,12 +1,16 @@
 import {
+  biasCorrection,
   coefficient,
+  decay,
   decayRate,
   defineOptimizer,
   epsilon,
   flag,
+  largestMeanOfSquare,
   learningRate,
+  meanOfGradient,
+  meanOfSquare,
   movingAverage,
-  oneMinus,
 } from '@adakit/core';
 
 /**
@@ -33,20 +37,18 @@ export const adam = defineOptimizer({
     weightDecouple: flag(false),
     amsgrad: flag(false),
   },
-  slots: ({ amsgrad }) => (amsgrad ? ['expAvg', 'expAvgSq', 'maxExpAvgSq'] : ['expAvg', 'expAvgSq']),
+  slots: ({ amsgrad }) => [meanOfGradient(), meanOfSquare(), ...(amsgrad ? [largestMeanOfSquare()] : [])],
 
-  update({ param, grad, slots, hyper: { lr, beta1, beta2, eps, weightDecay }, uses, step }) {
-    const decoupled = uses.weightDecay && uses.weightDecouple;
-    const coupled = uses.weightDecay && !uses.weightDecouple;
-    const theta = decoupled ? param.mul(oneMinus(lr.mul(weightDecay))) : param;
-    const g = coupled ? grad.add(param.mul(weightDecay)) : grad;
+  update({ param, grad, slots, hyper, uses, step }) {
+    const { lr, beta1, beta2, eps } = hyper;
+    const { theta, g } = decay({ param, grad, hyper, uses });
 
     const m = movingAverage(slots.expAvg, g, beta1);
     const v = movingAverage(slots.expAvgSq, g.square(), beta2);
     const vMax = uses.amsgrad ? slots.maxExpAvgSq.max(v) : undefined;
 
-    const c1 = oneMinus(beta1.pow(step));
-    const c2 = oneMinus(beta2.pow(step));
+    const c1 = biasCorrection(beta1, step);
+    const c2 = biasCorrection(beta2, step);
     const denominator = (vMax ?? v).sqrt().div(c2.sqrt()).add(eps);
     return {
       param: theta.sub(m.mul(lr.div(c1)).div(denominator)),

@@ -1,26 +1,34 @@
-/** What went wrong, for programs; the message is for people. */
+/**
+ * Every error that adakit throws on bad input: the message names the thing, what is wrong and what to do; `code` is for
+ * programs. Other packages extend it with codes of their own.
+ */
+export class AdakitError<Code extends string = ErrorCode> extends Error {
+  override readonly name: string = 'AdakitError';
+  readonly code: Code;
+
+  constructor(code: Code, message: string, options?: ErrorOptions) {
+    super(message, options);
+    this.code = code;
+  }
+}
+
+/** What went wrong in this package. */
 export type ErrorCode =
   | 'invalid-hyperparameter'
   | 'unknown-hyperparameter'
   | 'invalid-rule'
+  | 'invalid-plan'
   | 'invalid-state'
   | 'state-mismatch'
   | 'invalid-mapping'
   | 'ambiguous-mapping'
   | 'unknown-parameter'
   | 'invalid-gradient'
+  | 'non-finite'
+  | 'unknown-view'
+  | 'busy'
+  | 'out-of-memory'
   | 'disposed';
-
-/** Every error this package throws on bad input: the message names the thing, what is wrong and what to do. */
-export class AdakitError extends Error {
-  override readonly name = 'AdakitError';
-  readonly code: ErrorCode;
-
-  constructor(code: ErrorCode, message: string, options?: ErrorOptions) {
-    super(message, options);
-    this.code = code;
-  }
-}
 
 /** The known name closest to `given` (edit distance at most 2, letter case and underscores ignored), for "did you mean". */
 export function closestName(given: string, known: Iterable<string>): string | undefined {
@@ -32,6 +40,15 @@ export function closestName(given: string, known: Iterable<string>): string | un
     if (distance < bestDistance) [best, bestDistance] = [name, distance];
   }
   return best;
+}
+
+/** The `count` known names closest to `given`, nearest first, however far: for filters that match nothing. */
+export function nearestNames(given: string, known: Iterable<string>, count = 3): string[] {
+  return [...known]
+    .map((name) => ({ name, distance: editDistance(given.toLowerCase(), name.toLowerCase()) }))
+    .sort((a, b) => a.distance - b.distance)
+    .slice(0, count)
+    .map(({ name }) => name);
 }
 
 /** Levenshtein distance by the two-row dynamic program. */

@@ -1,68 +1,186 @@
-export { AdakitError, closestName, type ErrorCode } from './errors.js';
+export { AdakitError, closestName, nearestNames, type ErrorCode } from './errors.js';
+// Writing rules
 export {
-  Expression,
+  asMatrix,
+  asParam,
+  broadcast,
+  cast,
+  colIndex,
   Condition,
+  Expression,
+  largest,
+  matMul,
   mean,
   movingAverage,
   norm,
   oneMinus,
+  random,
+  rowIndex,
   scalar,
   sum,
+  transpose,
   where,
-  type InputName,
-  type Kind,
+  type NarrowFormat,
+  type ReducedAxis,
   type Scalar,
   type Tensor,
 } from './expression/expression.js';
-export {
-  isReduction,
-  operation,
-  operations,
-  reduction,
-  reductions,
-  type OperationName,
-  type ReductionName,
-} from './expression/operations.js';
-export { scalarOperands, type Instruction, type Program, type Slot } from './program/program.js';
-export { printProgram } from './program/print.js';
+export type { Extent, Extents, Shape, ValueType } from './expression/type.js';
 export {
   defineOptimizer,
+  defineWrapper,
   type OptimizerFactory,
   type OptimizerSource,
-  type Structure,
-  type UpdateInputs,
-  type UpdateOutputs,
+  type WrapperFactory,
 } from './optimizer/define.js';
 export {
+  meanings,
+  type ComponentSource,
+  type Inputs,
+  type Slot,
+  type SlotDType,
+  type SlotMeaning,
+  type SlotSource,
+  type Structure,
+} from './component/component.js';
+export {
+  anyNumber,
+  choice,
   coefficient,
+  count,
   decayRate,
   epsilon,
   flag,
+  fraction,
   learningRate,
   nonNegative,
   positive,
+  repeats,
+  type ChoiceHyperparameter,
   type FlagHyperparameter,
-  type Hyperparameter,
   type HyperparameterDefinitions,
   type HyperparameterOptions,
   type HyperparameterValues,
   type NumberHyperparameter,
+  type RepeatHyperparameter,
 } from './optimizer/hyperparameters.js';
-export { Optimizer, type OptimizerSettings, type ParameterGroup, type Schedules } from './optimizer/optimizer.js';
 export {
+  biasCorrection,
+  decay,
+  largestMeanOfSquare,
+  meanOfGradient,
+  meanOfSquare,
+  orthogonalized,
+  rectification,
+  trustRatio,
+} from './pieces/pieces.js';
+// Composing optimizers
+export {
+  groups,
+  Optimizer,
+  requireOptimizer,
+  type ChangeScope,
+  type OptimizerConfig,
+  type OptimizerNode,
+  type ParameterGroup,
+  type Schedules,
+} from './optimizer/optimizer.js';
+export {
+  matchData,
+  matches,
+  matchFromData,
+  matrices,
+  type MatchData,
+  type ParameterConditions,
+  type ParameterMatch,
+  type ParameterRole,
+  type ParameterSpec,
+} from './optimizer/match.js';
+export {
+  accumulate,
+  adaptiveClipping,
+  centralization,
+  clipByGlobalNorm,
+  clipByNorm,
+  clipByValue,
+  gradientAveraging,
+  gradientNoise,
+  lossScaling,
+  sam,
+} from './compose/gradients.js';
+export {
+  ema,
+  freezeRows,
+  lookahead,
+  maxNorm,
+  minMaxNorm,
+  nonNegativeWeights,
+  swa,
+  unitNorm,
+} from './compose/weights.js';
+export {
+  constantFactor,
   cosine,
+  cosineRestarts,
   exponential,
+  inverseSqrt,
   linear,
   milestones,
+  oneCycle,
+  parseSchedule,
+  polynomial,
+  product,
+  reduceOnPlateau,
+  scaled,
   scheduleFactor,
-  scheduleSchema,
+  sequence,
   stepDecay,
   warmup,
+  warmupStableDecay,
+  type PlateauState,
   type Schedule,
 } from './schedule/schedule.js';
-export { interpret, type FloatArray, type Precision, type UpdateArrays } from './execution/interpreter.js';
-export { compileLoop, type UpdateLoop } from './execution/loop.js';
-export { evaluateScalars, type ScalarInputs } from './execution/scalars.js';
+// Training
+export {
+  Run,
+  type Evaluated,
+  type Exclusive,
+  type GradientContext,
+  type GradientSource,
+  type NonFinitePolicy,
+  type RunOptions,
+  type RunParameter,
+  type Stateful,
+  type StepOptions,
+  type StepReport,
+  type WholeStep,
+} from './run/run.js';
+export { checkOutline, checkState, type ParameterOutline, type StateOutline } from './run/check-state.js';
+export { parameterState } from './run/parameter-state.js';
+export type {
+  CollectedBatches,
+  JsonObject,
+  JsonValue,
+  LossScaleState,
+  OverallState,
+  ParameterState,
+  SlotState,
+  TrainingState,
+} from './run/training-state.js';
+export type { StoredDType, StoredTensor } from './tensor/stored-tensor.js';
+export { hostDevice, hostView, type HostBuffer } from './device/host.js';
+export { jsAvailable, jsDevice } from './device/js/device.js';
+export { referenceDevice } from './device/reference/device.js';
+export type { WasmBuffer } from './device/wasm/arena.js';
+export {
+  wasmAvailable,
+  wasmDevice,
+  wasmKernelsIn,
+  type WasmDeviceOptions,
+  type WasmKernels,
+} from './device/wasm/device.js';
+export type { KernelMemory } from './device/wasm/kernel.js';
+export type { WasmMemory } from './device/wasm/webassembly.js';
 export {
   castTensor,
   copyTensor,
@@ -72,48 +190,30 @@ export {
   tensor32,
   tensor64,
   type DType,
+  type FloatArray,
   type NamedTensors,
+  type Precision,
   type TensorData,
 } from './tensor/tensor-data.js';
+// Writing devices
+export type { Binding, BoundKernel, Device, Kernel, MaskedCheck, MaybePromise } from './device/device.js';
+export { bufferNames, deviceInputs, isTotal } from './device/device.js';
+export { makePlan, type Plan, type PlanGroup, type PlannedParameter, type Stage } from './plan/plan.js';
+export { HostScalars, type Moment, type ScalarsOf } from './run/host-scalars.js';
+export { foldProgram, type Algebra, type InstructionOf } from './program/fold.js';
+export { printProgram } from './program/print.js';
+export { buildProgram, inputNames, scalarOperands, type Instruction, type Program } from './program/program.js';
+export { evaluateScalars, type ScalarInput } from './program/scalars.js';
+export { linkPrograms, type Linked } from './program/link.js';
 export {
-  optimizerState,
-  optimizerStateSchema,
-  restoreOptimizer,
-  type GroupState,
-  type OptimizerState,
-  type ParameterState,
-  type TrainingState,
-} from './state/training-state.js';
-export { mapState, mapTensor } from './state/layout.js';
-export { inverseMappings, parseMappings, type ParameterMapping, type Part } from './state/parameter-mapping.js';
-export {
-  describeParameters,
-  type LayerKind,
-  type MatrixAxes,
-  type ParameterDescription,
-} from './state/parameter-description.js';
-export { deriveMappings, type MappingHint } from './state/derive-mappings.js';
-export { adaptState, type AdaptedState, type AdaptOptions } from './state/adapt.js';
-export {
-  formatAdaptReport,
-  type AdaptedParameter,
-  type AdaptedSlot,
-  type AdaptReport,
-  type ChangedHyperparameter,
-} from './state/adapt-report.js';
-export { StateFileError, type StateFileErrorCode } from './state-file/error.js';
-export type { JsonObject, JsonValue } from './state-file/json.js';
-export type { StateDocument } from './state-file/document.js';
-export { loadTensor, storeTensor, type StoredDType, type StoredTensor } from './state-file/stored-tensor.js';
-export {
-  decodeState,
-  decodeTensors,
-  encodeState,
-  encodeTensors,
-  type DecodeOptions,
-  type EncodeOptions,
-  type TensorFile,
-} from './state-file/state-file.js';
-export type { Run, Runner, Stateful } from './runner/runner.js';
-export { checkGradients } from './runner/check-gradients.js';
-export { loopRunner, referenceRunner } from './runner/host-run.js';
+  operation,
+  operations,
+  REDUCTION_BLOCK,
+  reduction,
+  reductions,
+  type OperationName,
+  type ReductionName,
+} from './expression/operations.js';
+export { concreteShape, joinShapes, matrixExtents } from './expression/type.js';
+export { fillRandom, nameKey, type Distribution, type RandomKey } from './random/philox.js';
+export { roundTo } from './tensor/narrow.js';

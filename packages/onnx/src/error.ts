@@ -1,6 +1,9 @@
+import { AdakitError } from '@adakit/core';
+
 /** What went wrong, for programs; the message says it for people. */
 export type OnnxErrorCode =
   | 'file-not-found'
+  | 'cannot-read'
   | 'truncated-file'
   | 'not-onnx'
   | 'invalid-model'
@@ -11,6 +14,7 @@ export type OnnxErrorCode =
   | 'not-differentiable'
   | 'unknown-shape'
   | 'invalid-node'
+  | 'too-large'
   | 'invalid-argument'
   | 'unknown-parameter'
   | 'no-trainable-parameter';
@@ -27,14 +31,12 @@ export interface Problem {
 }
 
 /** The one error class of this package: a code, a message naming the thing, and all findings when there are several. */
-export class OnnxError extends Error {
+export class OnnxError extends AdakitError<OnnxErrorCode> {
   override readonly name = 'OnnxError';
-  readonly code: OnnxErrorCode;
   readonly problems: readonly Problem[];
 
   constructor(code: OnnxErrorCode, message: string, options: { problems?: readonly Problem[]; cause?: unknown } = {}) {
-    super(message, 'cause' in options ? { cause: options.cause } : undefined);
-    this.code = code;
+    super(code, message, 'cause' in options ? { cause: options.cause } : undefined);
     this.problems = options.problems ?? [];
   }
 }

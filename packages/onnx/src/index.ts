@@ -1,34 +1,46 @@
 export { OnnxError, problemsError, type OnnxErrorCode, type Problem } from './error.js';
-export { parseModel, readModel, writeModel, type Model } from './model/model.js';
+export type { Limits } from './budget.js';
+export { parseModel, readModel, writeModel, type Model, type ReadOptions } from './model/model.js';
 export { externalize, type ExternalizedModel } from './model/external-data.js';
 export { specialize, type Specialization } from './model/specialize.js';
 export { withFedWeights } from './model/fed-weights.js';
+export { asWritten, type WrittenTypes } from './model/written-types.js';
 export { inferenceForm } from './model/inference-form.js';
 export { defaultOpset, IR_VERSION, OPSET } from './model/opset.js';
 export { isDifferentiable, type DType } from './model/dtype.js';
 export { Tensor, type TensorData } from './model/tensor.js';
 export { float, type AttributeValue } from './graph/attribute.js';
-export { Emitter, type AttributeRecord } from './graph/emitter.js';
+export { Emitter, type AttributeRecord, type NodeRules } from './graph/emitter.js';
 export { graphFromModel } from './graph/from-model.js';
 export { Graph } from './graph/graph.js';
 export { Node } from './graph/node.js';
 export { graphToProto, modelFromGraph } from './graph/to-model.js';
 export { Value, type Contents, type ValueInfo } from './graph/value.js';
 export { evaluateDim, symbol, symbolName, SymbolicDim, type Dim } from './shape/dim.js';
-export { foldShapes } from './normalize/fold-shapes.js';
-export { inferNode, inferShapes } from './shape/infer.js';
+export { foldShapes } from './passes/fold-shapes.js';
+export { inferNode, inferShapes } from './inference/infer.js';
 export type { Shape } from './shape/shape.js';
-export type {
-  Gradient,
-  GradientContext,
-  InferContext,
-  Operator,
-  OperatorTable,
-  UpgradeContext,
-} from './operators/operator.js';
+export {
+  operatorTable,
+  type DefinitionContext,
+  type EarlyForm,
+  type Gradient,
+  type GradientContext,
+  type InferContext,
+  type ModeContext,
+  type Operator,
+  type OperatorFacts,
+  type OperatorTable,
+  type UpgradeContext,
+} from './entry/operator.js';
+export { role, type Role, type RoleKind } from './entry/role.js';
 export { operators } from './operators/index.js';
-export { emitterOf } from './emit.js';
-export { importGraph } from './import.js';
+export { emitterOf } from './inference/emitter-of.js';
+export { importGraph } from './passes/import.js';
+export { lowerNodes } from './passes/lower.js';
+export { checkGraph } from './verify/check-graph.js';
+export type { Formulation, FormulationContext, Target } from './target/target.js';
+export { targets, type TargetName } from './target/targets.js';
 export { differentiate } from './gradient/differentiate.js';
 export { unbroadcast } from './gradient/unbroadcast.js';
 export { bceWithLogits } from './loss/binary-cross-entropy.js';
@@ -39,10 +51,19 @@ export { graphLoss, type GraphLossOptions } from './loss/graph-loss.js';
 export { crossEntropy, type CrossEntropyOptions } from './loss/cross-entropy.js';
 export { ctc, type CtcOptions } from './loss/ctc.js';
 export { klDivergence, type KlDivergenceOptions } from './loss/kl-divergence.js';
-export type { AttachedLoss, Loss, LossOptions, Reduction, Target } from './loss/loss.js';
+export type { AttachedLoss, Loss, LossOptions, LossTarget, Reduction } from './loss/loss.js';
 export { nll } from './loss/nll.js';
 export { huber, l1, mse, smoothL1 } from './loss/regression.js';
-export { emitScalars, emitUpdate, type ScalarValues } from './optimizer/emit-update.js';
+export {
+  planStructure,
+  type PlanBindings,
+  type PlanEmission,
+  type ProgramPosition,
+  type RandomBinding,
+  type ScalarBinding,
+  type TensorBinding,
+} from './optimizer/emit-plan.js';
+export { programGraph, type ProgramGraph } from './optimizer/program-graph.js';
 export { addAdapters, mergeAdapters, type AdapterOptions } from './edit/adapters.js';
 export { findHead, replaceHead, type Head, type HeadPlace, type ReplaceHeadOptions } from './edit/head.js';
 export type { Initialization } from './edit/initialization.js';
@@ -50,7 +71,7 @@ export { findTies, tieWeights, type Tie } from './edit/ties.js';
 export { adapters } from './trainable/adapters.js';
 export type { ParameterFilter } from './trainable/filter.js';
 export type { Prefix } from './trainable/prefix.js';
-export type { FreezeFilter, TrainableOptions } from './trainable/select.js';
+export type { Also, FreezeFilter, TrainableOptions } from './trainable/select.js';
 export {
   evaluationGraph,
   gradientsGraph,
@@ -60,14 +81,17 @@ export {
   type EmittedGraph,
   type EvaluationGraph,
   type GradientsGraph,
+  type GradientsOptions,
+  type OptimizerGraph,
   type ParameterSpec,
   type StatisticSpec,
   type TargetSpec,
   type TrainingOptions,
+  type TrainingSelection,
   type TrainStepGraph,
   type TrainStepOptions,
+  type WeightSpec,
 } from './training/graphs.js';
-export type { OptimizerBindings, ScalarGroup } from './training/optimizer-step.js';
-export { initialParameters, withParameters } from './training/trained-model.js';
+export { initialParameters, withConstants, withoutValues, withParameters } from './training/trained-model.js';
 export type { TensorSpec } from './training/tensor-spec.js';
 export { checkModel, type ModelCheck, type OperatorCheck, type ParameterCheck } from './check/check-model.js';

@@ -2,5 +2,5 @@ import { runReadme } from '@adakit/testing';
 import { expect, test } from 'vitest';
 
 test('the examples of the README run', async () => {
-  expect(await runReadme(new URL('../README.md', import.meta.url))).toBe(3);
+  expect(await runReadme(new URL('../README.md', import.meta.url))).toBe(4);
 });

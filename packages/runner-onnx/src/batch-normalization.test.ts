@@ -1,8 +1,9 @@
 import { emitterOf, float, Graph, modelFromGraph, symbol, Tensor as OnnxTensor, writeModel } from '@adakit/onnx';
+import { dataFile, readData } from '@adakit/fixtures';
 import { sgd } from '@adakit/sgd';
 import { InferenceSession, Tensor } from 'onnxruntime-node';
 import { describe, expect, it } from 'vitest';
-import { mse, TrainingSession } from './index.js';
+import { crossEntropy, mse, TrainingSession } from './index.js';
 
 /** The batch normalization of x, which is [batch, 2]. */
 function normalizing(): Uint8Array {
@@ -46,6 +47,9 @@ describe.each(['fused', 'graph'] as const)('running statistics, with the %s upda
     expect((await second.state()).statistics).toEqual((await first.state()).statistics);
     const without = { ...(await first.state()), statistics: {} };
     await expect(second.load(without)).rejects.toThrow("no running statistic 'mean'");
+    const short = { dtype: 'float32', shape: [2], data: new Float32Array(1) } as const;
+    const shortened = { ...without, statistics: { ...(await first.state()).statistics, mean: short } };
+    await expect(second.load(shortened)).rejects.toThrow("no running statistic 'mean' of shape [2]");
     await first.dispose();
     await second.dispose();
   });
@@ -65,4 +69,70 @@ describe.each(['fused', 'graph'] as const)('running statistics, with the %s upda
     await exported.release();
     await session.dispose();
   });
+});
+
+/** `weight-standardization.json`: loss and gradients are those of PyTorch in float64. */
+interface Reference {
+  readonly inputs: { readonly x: readonly (readonly number[])[] };
+  readonly value: number;
+  readonly 'gradient of w': readonly (readonly (readonly number[])[])[];
+  readonly 'gradient of s': readonly number[];
+}
+
+describe.each([
+  ['in training form', 'weight-standardization'],
+  ['in inference form, with statistics that are computed', 'weight-standardization-inference'],
+])('a normalization of weights %s', (_, name) => {
+  const reference = readData('quirks/weight-standardization.json') as Reference;
+  const x = { data: Float32Array.from(reference.inputs.x.flat()), dims: [2, 4] };
+  const batch = { x, target: { data: new Float32Array(6), dims: [2, 3] } };
+  const create = () =>
+    TrainingSession.create({ model: dataFile(`quirks/${name}.onnx`), loss: mse(), optimizer: sgd({ lr: 1 }) });
+
+  it('has the gradients of PyTorch: its statistics depend on the weights, and are no state', async () => {
+    const session = await create();
+    const before = (await session.state()).parameters;
+    expect((await session.step(batch)).loss).toBeCloseTo(reference.value, 5);
+    const { parameters: after, statistics } = await session.state();
+    expect(statistics).toBeUndefined();
+    const expected = { w: reference['gradient of w'].flat(2), s: reference['gradient of s'] };
+    for (const [parameter, gradient] of Object.entries(expected)) {
+      // Five decimals are what float32 leaves of differences of weights up to 2.
+      gradient.forEach((each, i) => {
+        expect(before[parameter].value.data[i] - after[parameter].value.data[i]).toBeCloseTo(each, 5);
+      });
+    }
+    await session.dispose();
+  });
+
+  it('computes in the exported model what it computes here', async () => {
+    const session = await create();
+    await session.step(batch);
+    const exported = await InferenceSession.create(await session.exportModel());
+    const { out } = await exported.run({ x: new Tensor('float32', x.data, x.dims) });
+    const expected = (await session.predict({ x })).out.data as Float32Array;
+    expected.forEach((each, i) => {
+      expect((out.data as Float32Array)[i]).toBeCloseTo(each, 4);
+    });
+    await exported.release();
+    await session.dispose();
+  });
+});
+
+it('a model that was exported for training comes out in inference form', async () => {
+  const session = await TrainingSession.create({
+    model: dataFile('quirks/training-form.onnx'),
+    loss: crossEntropy(),
+    optimizer: sgd({ lr: 0.01 }),
+  });
+  const images = { data: Float32Array.from({ length: 4 * 36 }, (_, i) => 3 + Math.sin(i * i)), dims: [4, 1, 6, 6] };
+  await session.step({ x: images, labels: { data: BigInt64Array.of(0n, 1n, 2n, 1n), dims: [4] } });
+  const expected = (await session.predict({ x: images })).y.data as Float32Array;
+  const exported = await InferenceSession.create(await session.exportModel());
+  const { y } = await exported.run({ x: new Tensor('float32', images.data, images.dims) });
+  expected.forEach((each, i) => {
+    expect((y.data as Float32Array)[i]).toBeCloseTo(each, 4);
+  });
+  await exported.release();
+  await session.dispose();
 });

@@ -1,20 +1,10 @@
+import { AdakitError } from '@adakit/core';
+
 /** What went wrong, for programs; the message is for people. */
 export type TrainingErrorCode =
-  | 'no-execution-provider'
-  | 'invalid-feed'
-  | 'label-out-of-range'
-  | 'non-finite-loss'
-  | 'execution-failed'
-  | 'needs-path'
-  | 'disposed';
+  'no-execution-provider' | 'invalid-feed' | 'empty-batch' | 'label-out-of-range' | 'needs-path';
 
-/** An error of a training session. The session itself is unharmed unless the code is `disposed`. */
-export class TrainingError extends Error {
+/** An error of a training session, which is unharmed. */
+export class TrainingError extends AdakitError<TrainingErrorCode> {
   override readonly name = 'TrainingError';
-  readonly code: TrainingErrorCode;
-
-  constructor(code: TrainingErrorCode, message: string, options?: ErrorOptions) {
-    super(message, options);
-    this.code = code;
-  }
 }

@@ -1,3 +1,4 @@
+import { wasmDevice } from '@adakit/core';
 import { emitterOf, Graph, modelFromGraph, Tensor as OnnxTensor, type EmittedGraph } from '@adakit/onnx';
 import { Tensor } from 'onnxruntime-node';
 import { expect, it } from 'vitest';
@@ -34,4 +35,18 @@ it('feeds constants beyond what may be embedded, with the same result', async ()
   expect(Object.values(await embedded.run({ x }))[0].data).toEqual(Object.values(a)[0].data);
   await embedded.release();
   await fed.release();
+});
+
+it('tells when the memory of fed constants is gone', async () => {
+  const model = wideModel();
+  const device = wasmDevice();
+  const [[buffer]] = device.allocate([[1024 * 512]]);
+  const weight = model.graph?.initializer.find(({ name }) => name === 'w');
+  if (weight === undefined) throw new Error('the model has a weight');
+  weight.rawData = new Uint8Array(buffer.memory.buffer, buffer.address, weight.rawData.length);
+  const session = await Session.create(model, 'cpu', {}, 2 ** 20);
+  expect(session.isStale).toBe(false);
+  device.allocate([[2 ** 24]]);
+  expect(session.isStale).toBe(true);
+  await session.release();
 });

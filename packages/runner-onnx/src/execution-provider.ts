@@ -42,13 +42,26 @@ export class Session {
     return new Session(session, constants);
   }
 
+  /** Whether memory that constants are fed from is gone: WebAssembly memory that has grown is another. */
+  get isStale(): boolean {
+    return Object.values(this.#constants).some(({ data }) => data.length === 0);
+  }
+
   /** What {@link run} must be given. */
   get inputNames(): readonly string[] {
     return this.#session.inputNames.filter((name) => !Object.hasOwn(this.#constants, name));
   }
 
-  run(feeds: Readonly<Record<string, Tensor>>): Promise<Readonly<Record<string, Tensor>>> {
-    return this.#session.run({ ...this.#constants, ...feeds });
+  /**
+   * @param fetches the outputs to compute, each into a tensor or with `null` into a new one; the CPU provider alone writes
+   * into given ones. Default: all, into new ones
+   */
+  run(
+    feeds: Readonly<Record<string, Tensor>>,
+    fetches?: Readonly<Record<string, Tensor | null>>,
+  ): Promise<Readonly<Record<string, Tensor>>> {
+    const all = { ...this.#constants, ...feeds };
+    return fetches === undefined ? this.#session.run(all) : this.#session.run(all, fetches);
   }
 
   release(): Promise<void> {

@@ -88,6 +88,25 @@ export function toFeeds(specs: readonly (TensorSpec | TargetSpec)[], batch: Batc
   );
 }
 
+/**
+ * Samples in a batch: the size of the first free dimension of the inputs, 1 where there is none.
+ *
+ * @throws TrainingError `empty-batch`
+ */
+export function sampleCount(specs: readonly TensorSpec[], feeds: Readonly<Record<string, Tensor>>): number {
+  for (const { name, shape } of specs) {
+    const axis = shape.findIndex((dim) => typeof dim === 'string');
+    if (axis < 0) continue;
+    const { dims } = feeds[name];
+    if (dims[axis] > 0) return dims[axis];
+    throw new TrainingError(
+      'empty-batch',
+      `the batch is empty: '${name}' has shape [${dims.join(', ')}]; a step on no samples would move weights by momentum alone`,
+    );
+  }
+  return 1;
+}
+
 function conversionHint(dtype: string, name: string): string {
   return dtype === 'int64' ? `; convert with BigInt64Array.from(${/^\w+$/.test(name) ? name : 'values'}, BigInt)` : '';
 }

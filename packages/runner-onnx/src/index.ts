@@ -8,13 +8,15 @@ export {
   type GradcheckParameter,
   type GradcheckVerdict,
 } from './gradcheck/gradcheck.js';
-export { onnxRunner } from './onnx-runner.js';
+export type { Evaluation } from './inference.js';
+export { onnxDevice, type OnnxDevice } from './onnx-device.js';
 export {
   TrainingSession,
-  type Evaluation,
+  type BatchOptions,
   type ExportOptions,
   type StepResult,
   type TrainingSessionOptions,
+  type WeightsOptions,
 } from './training-session.js';
 export {
   bceWithLogits,

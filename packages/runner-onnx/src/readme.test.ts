@@ -1,4 +1,6 @@
 import { runReadme } from '@adakit/testing';
-import { it } from 'vitest';
+import { expect, it } from 'vitest';
 
-it('the example of the README runs', () => runReadme(new URL('../README.md', import.meta.url)));
+it('the examples of the README run', async () => {
+  expect(await runReadme(new URL('../README.md', import.meta.url))).toBe(2);
+});

@@ -1,22 +1,32 @@
-import { basename } from 'node:path';
 import {
-  copyTensor,
+  hostView,
+  makePlan,
+  Run,
+  type ChangeScope,
+  type Exclusive,
+  type HostBuffer,
+  type HyperparameterValues,
   type NamedTensors,
+  type NonFinitePolicy,
   type Optimizer,
+  type ParameterSpec,
   type Stateful,
+  type StepReport,
   type TensorData,
   type TrainingState,
 } from '@adakit/core';
-import { readState, writeFileAtomically, writeState } from '@adakit/core/node';
+import { readState, writeState, writeWithData } from '@adakit/state/node';
 import {
-  evaluationGraph,
+  asWritten,
   externalize,
-  inferenceGraph,
+  gradientsGraph,
+  inferenceForm,
   initialParameters,
   readModel,
+  withoutValues,
   withParameters,
   writeModel,
-  type EvaluationGraph,
+  type GradientsOptions,
   type Loss,
   type Model,
   type TargetSpec,
@@ -25,10 +35,13 @@ import {
 } from '@adakit/onnx';
 import type { Tensor } from 'onnxruntime-node';
 import { TrainingError } from './error.js';
-import { Session, type ExecutionProvider, type SessionOptions } from './execution-provider.js';
-import { toFeeds, type Batch } from './feeds.js';
-import { ParameterStore, weightFeeds } from './parameter-store.js';
-import { fusedStepper, graphStepper, type Stepper } from './stepper.js';
+import type { ExecutionProvider, SessionOptions } from './execution-provider.js';
+import { sampleCount, toFeeds, type Batch } from './feeds.js';
+import { hostDeviceFor } from './host.js';
+import { Inference, type Evaluation, type WeightsInUse } from './inference.js';
+import { Statistics } from './statistics.js';
+import { GradientSteps, type Steps } from './steps.js';
+import { WholeSteps } from './whole-steps.js';
 
 export interface TrainingSessionOptions extends TrainableOptions {
   /** An ONNX inference model: its path, its bytes, or one that has been read (and edited: a new head, adapters). */
@@ -39,34 +52,51 @@ export interface TrainingSessionOptions extends TrainableOptions {
   readonly executionProviders?: readonly ExecutionProvider[];
   /**
    * Where the update is computed: `fused` in one loop on the host, `graph` inside ONNX Runtime. `auto`, the default,
-   * is `fused` on the CPU and `graph` elsewhere.
+   * is `fused` on the CPU and `graph` elsewhere. An optimizer that takes the gradient twice a step (`sam`) is always
+   * `fused`.
    */
   readonly update?: 'auto' | 'fused' | 'graph';
+  /** What to do with a step whose loss or gradients are not finite. Default: `refuse`, an error that names parameters. */
+  readonly nonFinite?: NonFinitePolicy;
   /** Passed on to ONNX Runtime, e.g. `{ intraOpNumThreads: 2 }`. */
   readonly session?: SessionOptions;
 }
 
-export interface ExportOptions {
+export interface WeightsOptions {
+  /**
+   * Which weights: those being `trained`, or what the optimizer keeps beside, e.g. `averaged`. Default: `averaged` where
+   * the optimizer averages weights, `trained` elsewhere.
+   */
+  readonly weights?: string;
+}
+
+export interface ExportOptions extends WeightsOptions {
   /** Whether to keep the weights in a file of their own. By default where a protobuf message cannot hold them. */
   readonly externalData?: boolean;
+  /**
+   * Element types of weights, inputs and outputs: those of the original `file`, the default, or `float32` where that has
+   * them in half precision (float16, bfloat16), which is what training has computed in.
+   */
+  readonly precision?: 'file' | 'float32';
+}
+
+export interface BatchOptions {
+  /**
+   * Samples in the batch, by which batches count whose gradients are collected. Default: the size of the first free
+   * dimension of the inputs.
+   */
+  readonly samples?: number;
 }
 
 /** What a step reports. */
-export interface StepResult {
+export interface StepResult extends StepReport {
   /** The loss of the batch before the update. */
   readonly loss: number;
-  /** Steps taken so far, this one included. */
-  readonly step: number;
-}
-
-export interface Evaluation {
-  readonly loss: number;
-  /** The model's outputs by name. */
-  readonly outputs: Readonly<Record<string, Tensor>>;
 }
 
 /**
- * Trains an ONNX model on stock ONNX Runtime. Calls are carried out one after the other, in the order made.
+ * Trains an ONNX model on stock ONNX Runtime: a {@link Run} with a model as the source of its gradients. Calls are carried
+ * out one after the other, in the order made.
  *
  * @example
  * ```ts
@@ -77,136 +107,177 @@ export interface Evaluation {
  * ```
  */
 export class TrainingSession implements Stateful {
+  /** Inputs and targets that {@link step} takes. */
+  readonly inputs: readonly (TensorSpec | TargetSpec)[];
+  /** Without the values of weights, where it was read here. */
   readonly #model: Model;
-  readonly #loss: Loss;
-  readonly #options: TrainingSessionOptions;
-  readonly #stepper: Stepper;
-  readonly #store: ParameterStore;
-  #evaluation: { session: Session; graph: EvaluationGraph } | undefined;
-  #prediction: { session: Session; inputs: readonly TensorSpec[] } | undefined;
-  #disposed = false;
-  /** The end of the queue of calls. */
-  #last: Promise<unknown> = Promise.resolve();
+  readonly #modelInputs: readonly TensorSpec[];
+  readonly #run: Run<HostBuffer>;
+  readonly #steps: Steps;
+  readonly #statistics: Statistics;
+  readonly #inference: Inference;
+  /** Counts changes of the weights. */
+  #version = 0;
+  #released: Promise<void> | undefined;
 
-  private constructor(model: Model, options: TrainingSessionOptions, stepper: Stepper, store: ParameterStore) {
-    this.#model = model;
-    this.#loss = options.loss;
-    this.#options = options;
-    this.#stepper = stepper;
-    this.#store = store;
+  private constructor(parts: {
+    readonly model: Model;
+    readonly inputs: readonly TensorSpec[];
+    readonly targets: readonly TargetSpec[];
+    readonly run: Run<HostBuffer>;
+    readonly steps: Steps;
+    readonly statistics: Statistics;
+    readonly inference: Inference;
+  }) {
+    this.inputs = [...parts.inputs, ...parts.targets];
+    this.#model = parts.model;
+    this.#modelInputs = parts.inputs;
+    this.#run = parts.run;
+    this.#steps = parts.steps;
+    this.#statistics = parts.statistics;
+    this.#inference = parts.inference;
   }
 
   /**
    * Reads the model, derives its training graph and starts the runtime.
    *
-   * @throws OnnxError for a model that cannot be read or trained, with all reasons; TrainingError
-   * `no-execution-provider`
+   * @throws OnnxError for a model that cannot be read or trained, with all reasons; AdakitError for an optimizer that
+   * does not fit its parameters; TrainingError `no-execution-provider`
    */
   static async create(options: TrainingSessionOptions): Promise<TrainingSession> {
-    const { model: source } = options;
+    const { model: source, loss, optimizer, train, freeze } = options;
+    const { executionProviders: providers = ['cpu'], update = 'auto', session = {}, nonFinite } = options;
     const model = typeof source === 'string' || source instanceof Uint8Array ? await readModel(source) : source;
-    const { executionProviders: providers = ['cpu'], update = 'auto', session = {}, optimizer } = options;
-    const stepperOptions = { ...options, providers, session };
+    const training: GradientsOptions = { loss, ...(train && { train }), ...(freeze && { freeze }) };
+    const unscaled = gradientsGraph(model, training);
+    const plan = makePlan(optimizer, unscaled.parameters);
+    const scaling = { ...training, lossScale: plan.lossScale !== undefined };
+    const graph = scaling.lossScale ? gradientsGraph(model, scaling) : unscaled;
+    const { inputs, targets, parameters, selection } = graph;
+
+    const values = initialParameters(model, parameters);
+    const run = Run.start(
+      hostDeviceFor(plan, parameters[0].dtype),
+      optimizer,
+      Object.fromEntries(parameters.map(({ name, role }) => [name, { value: values[name], ...(role && { role }) }])),
+      { ...(nonFinite && { nonFinite }) },
+    );
+    const statistics = new Statistics(graph.statistics, initialParameters(model, graph.statistics));
+    const weights = [...parameters, ...graph.statistics].map(({ name }) => name);
+    // Bytes and models are the caller's. What was read here need not be kept beside the weights of the run.
+    const base = typeof source === 'string' ? withoutValues(model, weights) : model;
+    const current = (): Model => withParameters(base, { ...trainedWeights(run), ...statistics.values });
+
     const fused = update === 'fused' || (update === 'auto' && providers[0] === 'cpu');
-    const stepper = fused
-      ? await fusedStepper(model, stepperOptions)
-      : await graphStepper(model, stepperOptions, optimizer);
-    const [parameters, statistics] = [stepper.parameters, stepper.statistics].map((specs) => {
-      const values = initialParameters(model, specs);
-      // Bytes and models are the caller's. A file read here is the session's own and need not be kept beside the parameters.
-      return typeof source === 'string' ? takenOver(values, model) : copies(values);
-    });
-    const store = new ParameterStore(optimizer, parameters, statistics);
-    return new TrainingSession(model, options, stepper, store);
+    const runtime = { providers, session };
+    const steps = fused
+      ? await GradientSteps.create(graph, runtime)
+      : await WholeSteps.create(current, { ...scaling, selection }, graph, plan, runtime);
+    const inference = new Inference(current, loss, weights, { provider: steps.provider, session });
+    return new TrainingSession({ model: base, inputs, targets, run, steps, statistics, inference });
   }
 
   /** The execution provider in use. */
   get executionProvider(): ExecutionProvider {
-    return this.#stepper.provider;
-  }
-
-  /** Inputs and targets that {@link step} takes. */
-  get inputs(): readonly (TensorSpec | TargetSpec)[] {
-    return [...this.#stepper.inputs, ...this.#stepper.targets];
+    return this.#steps.provider;
   }
 
   /** Names of the parameters being trained. */
   get parameters(): readonly string[] {
-    return this.#stepper.parameters.map(({ name }) => name);
+    return this.#run.parameters.map(({ name }) => name);
+  }
+
+  /** The parameters being trained as groups see them, with their shapes and roles. */
+  get parameterSpecs(): readonly ParameterSpec[] {
+    return this.#run.parameters;
   }
 
   /** The optimizer with its current hyperparameters. */
   get optimizer(): Optimizer {
-    return this.#store.optimizer;
+    return this.#run.optimizer;
   }
 
   /** Steps taken so far. */
   get stepCount(): number {
-    return this.#store.step;
+    return this.#run.step;
+  }
+
+  /** Steps skipped so far because something was not finite. */
+  get skipped(): number {
+    return this.#run.skipped;
+  }
+
+  /** Names of the weights that can be evaluated, predicted with and exported. */
+  get views(): readonly string[] {
+    return this.#run.views;
   }
 
   /**
-   * Changes hyperparameters from the next step on.
+   * Changes hyperparameters from the next step on that is asked for after this call. A wrapper's are named with it:
+   * `{ 'ema.decay': 0.99 }`.
    *
-   * @throws AdakitError for an unknown name or a value out of range
+   * @param scope `{ group }`: a group's own, or those of `all`. Default: the main optimizer's, and groups as far as they
+   * have not set the hyperparameter themselves
+   * @throws AdakitError for an unknown name, group, or a value out of range
    */
-  setHyperparameters(changes: Readonly<Record<string, number | boolean>>): void {
-    this.#store.optimizer = this.#store.optimizer.with(changes);
-    this.#store.ensureSlots();
+  setHyperparameters(changes: HyperparameterValues, scope: ChangeScope = {}): void {
+    this.#run.setHyperparameters(changes, scope);
+    // Other weights than those being trained may depend on them.
+    this.#version++;
+  }
+
+  /** Tells schedules on plateaus how training goes, e.g. a validation loss after every epoch. */
+  reportMetric(metric: number): void {
+    this.#run.reportMetric(metric);
+  }
+
+  /** Numbers that belong to all parameters together, e.g. `clipByGlobalNorm.norm`, the norm found in the last step. */
+  globals(): Promise<Readonly<Record<string, number>>> {
+    return this.#run.globals();
   }
 
   /**
-   * One training step.
+   * One training step, or one of several batches that make a step.
    *
-   * @throws TrainingError `invalid-feed`, `label-out-of-range`, `non-finite-loss`; nothing has been updated then
+   * @throws TrainingError `invalid-feed`, `empty-batch`, `label-out-of-range`, AdakitError `non-finite`; nothing has
+   * changed then, running statistics included
    */
-  step(batch: Batch): Promise<StepResult> {
-    return this.#exclusively(async () => {
-      const store = this.#store;
-      const loss = await this.#stepper.step(store, toFeeds(this.inputs, batch), (value) => {
-        if (Number.isFinite(value)) return;
-        throw new TrainingError(
-          'non-finite-loss',
-          `the loss is ${value} at step ${store.step + 1}; the parameters are as they were before it. ` +
-            'Look for non-finite inputs, lower the learning rate, or go back to an earlier state',
-        );
-      });
-      store.step++;
-      return { loss, step: store.step };
-    });
+  async step(batch: Batch, options: BatchOptions = {}): Promise<StepResult> {
+    const feeds = toFeeds(this.inputs, batch);
+    const counted = sampleCount(this.#modelInputs, feeds);
+    const source = this.#steps.source(feeds, this.#statistics);
+    const report = await this.#run.stepWith(
+      {
+        evaluate: async (context) => {
+          const { accept, ...evaluated } = await source.evaluate(context);
+          return {
+            ...evaluated,
+            accept: () => {
+              this.#version++;
+              accept?.();
+            },
+          };
+        },
+      },
+      { samples: options.samples ?? counted },
+    );
+    // A model's loss is always known.
+    return { ...report, loss: report.loss ?? NaN };
   }
 
   /** Loss and outputs of a batch in inference mode; nothing is updated. */
-  evaluate(batch: Batch): Promise<Evaluation> {
-    return this.#exclusively(async () => {
-      if (this.#evaluation === undefined) {
-        const graph = evaluationGraph(this.#model, { loss: this.#loss, parameters: this.#weightNames() });
-        this.#evaluation = { graph, session: await this.#createSession(graph.model) };
-      }
-      const { graph, session } = this.#evaluation;
-      const results = await session.run({
-        ...toFeeds([...graph.inputs, ...graph.targets], batch),
-        ...weightFeeds(this.#store),
-      });
-      const { [graph.loss]: loss, ...outputs } = results;
-      return { loss: (loss.data as Float32Array)[0], outputs };
-    });
+  evaluate(batch: Batch, { weights }: WeightsOptions = {}): Promise<Evaluation> {
+    return this.#run.exclusively((run) => this.#inference.evaluate(batch, this.#inUse(run, weights)));
   }
 
   /** The model's outputs for inputs without targets, in inference mode. */
-  predict(inputs: Batch): Promise<Readonly<Record<string, Tensor>>> {
-    return this.#exclusively(async () => {
-      if (this.#prediction === undefined) {
-        const graph = inferenceGraph(this.#model, this.#weightNames());
-        this.#prediction = { inputs: graph.inputs, session: await this.#createSession(graph.model) };
-      }
-      return this.#prediction.session.run({ ...toFeeds(this.#prediction.inputs, inputs), ...weightFeeds(this.#store) });
-    });
+  predict(inputs: Batch, { weights }: WeightsOptions = {}): Promise<Readonly<Record<string, Tensor>>> {
+    return this.#run.exclusively((run) => this.#inference.predict(inputs, this.#inUse(run, weights)));
   }
 
-  /** A copy of parameters, slots, step and hyperparameters. */
+  /** A copy of everything needed to go on: parameters, slots, step, running statistics and hyperparameters. */
   state(): Promise<TrainingState> {
-    return this.#exclusively(() => Promise.resolve(this.#store.state(this.#origin)));
+    return this.#run.exclusively(async (run) => this.#complete(await run.state(), this.#statistics.copies()));
   }
 
   /**
@@ -215,31 +286,41 @@ export class TrainingSession implements Stateful {
    * @throws AdakitError when the state does not fit, StateFileError when the file is damaged; the session is unchanged
    */
   load(state: TrainingState | string): Promise<void> {
-    return this.#exclusively(async () => {
-      this.#store.load(typeof state === 'string' ? await readState(state) : state);
+    return this.#run.exclusively(async (run) => {
+      const found = typeof state === 'string' ? await readState(state) : state;
+      const statistics = this.#statistics.parse(found);
+      run.load(found);
+      this.#statistics.load(statistics);
+      this.#version++;
     });
   }
 
   /** Writes the state to a file, complete or not at all; {@link load} goes on from it, here or on another backend. */
   save(path: string): Promise<void> {
-    return this.#exclusively(() => writeState(path, this.#store.view(this.#origin)));
+    return this.#run.exclusively(async (run) =>
+      // Nothing changes before it is written, so nothing has to be copied.
+      writeState(path, this.#complete(await run.state(hostView), this.#statistics.values)),
+    );
   }
 
   /**
-   * The original model with the trained weights: an inference model again.
+   * The original model with the trained weights: an inference model again, also where the original was exported for
+   * training.
    *
-   * @param path also writes it there, complete or not at all; a model that has to keep its weights in a file of their
-   * own gets one of this name with `.data` behind
+   * @param path also writes it there. A model that has to keep its weights in a file of their own gets one beside it,
+   * `<name>.<digits>.data`, where the digits stand for the contents: at any moment, also after a crash, there is the old
+   * model with its weights or the new one with its own. Weights that the model does not refer to any more are removed
    * @returns the bytes of the model file
-   * @throws TrainingError `needs-path` for a model with external data and no path
+   * @throws OnnxError `invalid-argument` for weights beyond the half precision of the original; TrainingError `needs-path` for a model with external data and no path; StateFileError `cannot-write` with
+   * what to do about it, or `other-writer` when another process exports to the same path
    */
-  exportModel(path?: string, { externalData }: ExportOptions = {}): Promise<Uint8Array> {
-    return this.#exclusively(async () => {
-      const trained = withParameters(this.#model, this.#store.weights);
+  exportModel(path?: string, { externalData, precision, weights }: ExportOptions = {}): Promise<Uint8Array> {
+    return this.#run.exclusively(async (run) => {
+      const wide = withParameters(this.#model, await this.#inUse(run, weights).read());
+      const trained = inferenceForm(precision === 'float32' ? wide : asWritten(wide));
       if (!(externalData ?? weightBytes(trained) > MOST_INSIDE)) {
         const bytes = writeModel(trained);
-        if (path !== undefined) await writeFileAtomically(path, bytes);
-        return bytes;
+        return path === undefined ? bytes : writeWithData(path, [], () => bytes);
       }
       if (path === undefined) {
         throw new TrainingError(
@@ -248,46 +329,55 @@ export class TrainingSession implements Stateful {
             'give exportModel the path of the .onnx file',
         );
       }
-      const { model, data } = externalize(trained, `${basename(path)}.data`);
-      const bytes = writeModel(model);
-      await writeFileAtomically(`${path}.data`, data);
-      await writeFileAtomically(path, bytes);
-      return bytes;
+      const { data } = externalize(trained, '');
+      return writeWithData(path, data, (location) => writeModel(externalize(trained, location).model));
     });
   }
 
   /** Frees the runtime's sessions, after the calls made before. Disposing twice is harmless. */
-  async dispose(): Promise<void> {
-    if (this.#disposed) return;
-    this.#disposed = true;
-    await this.#last.catch(() => undefined);
-    await this.#stepper.release();
-    await this.#evaluation?.session.release();
-    await this.#prediction?.session.release();
+  dispose(): Promise<void> {
+    this.#released ??= this.#release();
+    return this.#released;
   }
 
-  get #origin(): string {
-    return `onnxruntime-node/${this.executionProvider}`;
+  async #release(): Promise<void> {
+    await this.#run.dispose();
+    await this.#steps.release();
+    await this.#inference.release();
   }
 
-  #createSession(model: EvaluationGraph['model']): Promise<Session> {
-    return Session.create(model, this.executionProvider, this.#options.session);
+  #complete(state: TrainingState, statistics: NamedTensors): TrainingState {
+    return {
+      ...state,
+      ...(Object.keys(statistics).length > 0 && { statistics }),
+      origin: `onnxruntime-node/${this.executionProvider}`,
+    };
   }
 
-  /** Initializers of the model that have become inputs. */
-  #weightNames(): readonly string[] {
-    return Object.keys(this.#store.weights);
+  /** Weights of a view and running statistics. Those being trained are not copied. */
+  #inUse(run: Exclusive<HostBuffer>, view = this.#run.defaultView): WeightsInUse {
+    return {
+      version: `${view} ${this.#version}`,
+      read: async () => ({
+        ...(view === 'trained' ? trainedWeights(this.#run) : await run.weights(view)),
+        ...this.#statistics.values,
+      }),
+    };
   }
+}
 
-  /** Runs `task` after all earlier ones: the runtime must not see a session from two calls, or after its release. */
-  #exclusively<T>(task: () => Promise<T>): Promise<T> {
-    if (this.#disposed) {
-      return Promise.reject(new TrainingError('disposed', 'the training session has been disposed; create a new one'));
-    }
-    const result = this.#last.then(task, task);
-    this.#last = result;
-    return result;
-  }
+/** The weights being trained, not copied: valid until the run does something. */
+function trainedWeights(run: Run<HostBuffer>): NamedTensors {
+  const { parameters } = run.buffers;
+  return Object.fromEntries(
+    run.parameters.map(({ name, shape }): [string, TensorData] => {
+      const data = hostView(parameters[name]);
+      return [
+        name,
+        data instanceof Float32Array ? { dtype: 'float32', shape, data } : { dtype: 'float64', shape, data },
+      ];
+    }),
+  );
 }
 
 /** A protobuf message ends at 2 GiB; the rest of the model needs some of it. */
@@ -295,21 +385,4 @@ const MOST_INSIDE = 2 ** 31 - 2 ** 27;
 
 function weightBytes({ graph }: Model): number {
   return graph.initializer.reduce((sum, { rawData }) => sum + rawData.length, 0);
-}
-
-function copies(values: NamedTensors): NamedTensors {
-  return Object.fromEntries(Object.entries(values).map(([name, value]) => [name, copyTensor(value)]));
-}
-
-/** Values that stay in the memory of the model, but for those that share it with another initializer. */
-function takenOver(values: NamedTensors, { graph }: Model): NamedTensors {
-  const seen = new Map<ArrayBufferLike, Map<number, number>>();
-  for (const { rawData } of graph.initializer) {
-    const counts = seen.get(rawData.buffer) ?? new Map<number, number>();
-    seen.set(rawData.buffer, counts.set(rawData.byteOffset, (counts.get(rawData.byteOffset) ?? 0) + 1));
-  }
-  const isShared = ({ data }: TensorData) => (seen.get(data.buffer)?.get(data.byteOffset) ?? 0) > 1;
-  return Object.fromEntries(
-    Object.entries(values).map(([name, value]) => [name, isShared(value) ? copyTensor(value) : value]),
-  );
 }

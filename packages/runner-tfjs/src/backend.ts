@@ -1,12 +1,13 @@
-import { engine, getBackend, ready, setBackend } from '@tensorflow/tfjs-core';
+import { AdakitError } from '@adakit/core';
+import { engine, getBackend, ready, setBackend, type KernelBackend } from '@tensorflow/tfjs-core';
 
-/** TensorFlow.js cannot run on the backend asked for; the message says which package is missing. */
-export class BackendError extends Error {
+/** TensorFlow.js cannot run on the backend asked for; the message says what to do. */
+export class BackendError extends AdakitError<'backend'> {
   override readonly name = 'BackendError';
   readonly backend: string;
 
   constructor(backend: string, message: string, options?: ErrorOptions) {
-    super(message, options);
+    super('backend', message, options);
     this.backend = backend;
   }
 }
@@ -19,36 +20,56 @@ const packages: Readonly<Record<string, string>> = {
   webgpu: '@tensorflow/tfjs-backend-webgpu',
 };
 
-/** Work waits for the work before it, so that none changes the backend under another's feet. */
-let lastWork: Promise<unknown> = Promise.resolve();
-
 /**
- * Does `work` with `name` as the current backend of TensorFlow.js, of which there is one at a time. It stays current.
+ * Starts a backend and makes it the current one of TensorFlow.js.
  *
- * @param name default: whichever is current, or the best there is
- * @throws BackendError when the backend has not been imported or does not start here; the one from before stays current
+ * @param name default: the current one, or the best there is
+ * @returns its name
+ * @throws BackendError when it has not been imported or does not start here; the one from before stays current
  */
-export function onBackend<T>(name: string | undefined, work: (name: string) => T | Promise<T>): Promise<T> {
-  const result = lastWork.then(async () => work(await activate(name)));
-  lastWork = result.catch(() => undefined);
-  return result;
-}
-
-async function activate(name?: string): Promise<string> {
-  const available = Object.keys(engine().registryFactory);
-  if (available.length === 0 || (name !== undefined && !available.includes(name))) {
-    const wanted = name ?? 'cpu';
-    throw new BackendError(
-      wanted,
-      `TensorFlow.js has no backend "${wanted}" (it has ${available.join(', ') || 'none'}); ` +
-        (wanted in packages ? `import '${packages[wanted]}' first` : 'register it with tf.registerBackend first'),
-    );
-  }
+export async function startBackend(name?: string): Promise<string> {
+  assertRegistered(name);
   const previous = getBackend();
   if (name !== undefined && name !== previous && !(await setBackend(name))) {
     if (previous) await setBackend(previous);
-    throw new BackendError(name, `the TensorFlow.js backend "${name}" does not start here; its warning says why`);
+    throw doesNotStart(name);
   }
   await ready();
   return getBackend();
+}
+
+/**
+ * Makes a backend the current one at once.
+ *
+ * @throws BackendError when it has not been imported, does not start here, or has to be waited for
+ */
+export function switchBackend(name: string): void {
+  if (getBackend() === name) return;
+  assertRegistered(name);
+  // Backends that start at once have done so after this, or failed.
+  const backend = engine().findBackend(name) as KernelBackend | null | undefined;
+  if (backend === null) {
+    throw new BackendError(
+      name,
+      `the TensorFlow.js backend "${name}" has not started yet; await startBackend('${name}') first`,
+    );
+  }
+  if (!(name in engine().registry)) throw doesNotStart(name);
+  // Nothing in it has to be waited for once the backend is there.
+  void setBackend(name);
+}
+
+function assertRegistered(name: string | undefined): void {
+  const available = Object.keys(engine().registryFactory);
+  if (available.length > 0 && (name === undefined || available.includes(name))) return;
+  const wanted = name ?? 'cpu';
+  throw new BackendError(
+    wanted,
+    `TensorFlow.js has no backend "${wanted}" (it has ${available.join(', ') || 'none'}); ` +
+      (wanted in packages ? `import '${packages[wanted]}' first` : 'register it with tf.registerBackend first'),
+  );
+}
+
+function doesNotStart(name: string): BackendError {
+  return new BackendError(name, `the TensorFlow.js backend "${name}" does not start here; its warning says why`);
 }

@@ -1,4 +1,11 @@
-export { AdakitOptimizer, registerOptimizers, tfjsOptimizer, type Gradients } from './adakit-optimizer.js';
-export { BackendError } from './backend.js';
-export type { OptimizerLoader } from './config.js';
-export { tfjsRunner } from './tfjs-runner.js';
+export { tfjsDevice, type TfjsDeviceOptions } from './device/device.js';
+export { BackendError, startBackend } from './backend.js';
+export type { Cell } from './device/cell.js';
+export {
+  AdakitOptimizer,
+  registerOptimizers,
+  tfjsOptimizer,
+  type TfjsOptimizerOptions,
+} from './optimizer/adakit-optimizer.js';
+export type { OptimizerLoader } from './optimizer/config.js';
+export type { Gradients, Variables } from './optimizer/variables.js';

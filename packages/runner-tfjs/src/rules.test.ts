@@ -4,14 +4,14 @@ import { adabelief } from '@adakit/adabelief';
 import { adabound } from '@adakit/adabound';
 import { adadiff } from '@adakit/adadiff';
 import { adam } from '@adakit/adam';
-import { elementCount, referenceRunner, tensor32, type NamedTensors } from '@adakit/core';
+import { elementCount, referenceDevice, Run, tensor32, type NamedTensors } from '@adakit/core';
 import { goldenFiles } from '@adakit/fixtures';
 import { sgd } from '@adakit/sgd';
 import { parseTrajectory, replay } from '@adakit/testing';
 import * as tf from '@tensorflow/tfjs';
 import '@tensorflow/tfjs-backend-wasm';
 import { beforeAll, describe, expect, it } from 'vitest';
-import { tfjsOptimizer, tfjsRunner } from './index.js';
+import { startBackend, tfjsDevice, tfjsOptimizer } from './index.js';
 
 const factories = { adabelief, adabound, adadiff, adam, sgd };
 
@@ -28,14 +28,20 @@ function noise(seed: number, shape: readonly number[]): Float32Array {
   return Float32Array.from({ length: elementCount(shape) }, (_, i) => Math.sin(31 * seed + 7.3 * i));
 }
 
-describe.each(['cpu', 'wasm'])('on tfjs/%s', (backend) => {
-  beforeAll(() => tf.setBackend(backend));
+const ways = ['cpu', 'wasm'].flatMap((backend) => [
+  { backend, fused: true, how: 'in a loop' },
+  { backend, fused: false, how: 'op by op' },
+]);
 
-  it.each(goldenFiles().map((file) => [basename(file), file]))('%s replays', async (_, file) => {
+describe.each(ways)('on tfjs/$backend, $how', ({ backend, fused }) => {
+  beforeAll(() => startBackend(backend));
+
+  const files = goldenFiles().map((file) => [basename(file), file]);
+  it.each(files)('%s replays', async (_, file) => {
     const trajectory = parseTrajectory(readFileSync(file, 'utf8'), file);
     const optimizer = factories[trajectory.optimizer as keyof typeof factories].load(trajectory.hyperparameters);
     const before = tf.memory().numTensors;
-    const report = await replay(trajectory, optimizer, tfjsRunner(backend));
+    const report = await replay(trajectory, optimizer, tfjsDevice(backend, { fused }));
     expect(report).toMatchObject({ backend: `tfjs/${backend}`, steps: trajectory.steps, ok: true });
     expect(tf.memory().numTensors).toBe(before);
   });
@@ -45,21 +51,22 @@ describe.each(['cpu', 'wasm'])('on tfjs/%s', (backend) => {
   it.each(Object.entries(variants))('%s equals the float32 reference bit for bit, for every shape', async (_, rule) => {
     const tensors = (seed: number): NamedTensors =>
       Object.fromEntries(Object.entries(shapes).map(([name, shape]) => [name, tensor32(noise(seed, shape), shape)]));
-    const runs = await Promise.all(
-      [tfjsRunner(backend), referenceRunner('float32')].map((runner) => runner.start(rule, tensors(0))),
-    );
+    const runs = [
+      Run.start(tfjsDevice(backend, { fused }), rule, tensors(0)),
+      Run.start(referenceDevice('float32'), rule, tensors(0)),
+    ];
     for (const run of runs) {
       // Past the start of AdaBelief's rectification at step 6.
       for (let step = 1; step <= 8; step++) await run.applyGradients(tensors(step));
     }
     const [ours, reference] = await Promise.all(runs.map((run) => run.state()));
-    expect({ ...ours, origin: '' }).toEqual({ ...reference, origin: '' });
+    expect(ours.parameters).toEqual(reference.parameters);
     await runs[0].dispose();
   });
 
   it.each(Object.entries(variants))('%s trains a layers model and leaves no tensor behind', async (_, rule) => {
     const before = tf.memory().numTensors;
-    const optimizer = tfjsOptimizer(rule);
+    const optimizer = tfjsOptimizer(rule, { fused });
     const initializer = (seed: number): object => ({ kernelInitializer: tf.initializers.glorotNormal({ seed }) });
     const model = tf.sequential({
       layers: [

@@ -1,4 +1,4 @@
-import { coefficient, defineOptimizer, flag, learningRate, oneMinus, where } from '@adakit/core';
+import { coefficient, decay, defineOptimizer, flag, learningRate, meanings, oneMinus, where } from '@adakit/core';
 
 /**
  * Stochastic gradient descent, with momentum as in Sutskever et al. 2013 in PyTorch's form.
@@ -21,10 +21,12 @@ export const sgd = defineOptimizer({
     nesterov: flag(false),
     weightDecay: coefficient(0),
   },
-  slots: ({ momentum }) => (momentum ? ['momentumBuffer'] : []),
+  // Step 1 sets the buffer, so it starts with the count.
+  slots: ({ momentum }) => (momentum ? [{ name: 'momentumBuffer', meaning: { of: meanings.sumOfGradients } }] : []),
 
-  update({ param, grad, slots, hyper: { lr, momentum, dampening, weightDecay }, uses, step }) {
-    const g = uses.weightDecay ? grad.add(param.mul(weightDecay)) : grad;
+  update({ param, grad, slots, hyper, uses, step }) {
+    const { lr, momentum, dampening } = hyper;
+    const { g } = decay({ param, grad, hyper, uses });
     if (!uses.momentum) return { param: param.sub(g.mul(lr)) };
 
     const damped = uses.dampening ? g.mul(oneMinus(dampening)) : g;

@@ -1,19 +1,18 @@
 import { readFileSync } from 'node:fs';
-import { AdakitError, StateFileError } from '@adakit/core';
-import { OnnxError } from '@adakit/onnx';
 import { Command } from 'commander';
 import { addCheckCommand } from './check/command.js';
+import { errorText, prefixErrors } from './errors.js';
 import { addGradcheckCommand } from './gradcheck/command.js';
 import { addInspectCommand } from './inspect/command.js';
+import { printable } from './printable.js';
 import { addReplayCommand } from './replay/command.js';
 import { addStateCommand } from './state/command.js';
-import { UsageError } from './usage-error.js';
 
 const { version } = JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8')) as {
   version: string;
 };
 
-const program = new Command('adakit')
+const program = prefixErrors(new Command('adakit'))
   .description('Optimizers written once, run on TensorFlow.js and inside ONNX Runtime.')
   .version(version)
   .showHelpAfterError('(adakit --help lists the commands)')
@@ -30,8 +29,8 @@ addStateCommand(program);
 try {
   await program.parseAsync();
 } catch (error) {
-  const expected = [UsageError, AdakitError, OnnxError, StateFileError];
-  if (!(error instanceof Error) || !expected.some((kind) => error instanceof kind)) throw error;
-  process.stderr.write(`adakit: ${error.message}\n`);
+  const text = errorText(error);
+  if (text === undefined) throw error;
+  process.stderr.write(printable(text));
   process.exitCode = 2;
 }

@@ -1,12 +1,57 @@
 import { adabelief } from '@adakit/adabelief';
 import { adabound } from '@adakit/adabound';
 import { adadiff } from '@adakit/adadiff';
+import { adafactor } from '@adakit/adafactor';
 import { adam } from '@adakit/adam';
-import { closestName, type Optimizer } from '@adakit/core';
+import {
+  accumulate,
+  adaptiveClipping,
+  centralization,
+  clipByGlobalNorm,
+  clipByNorm,
+  clipByValue,
+  closestName,
+  ema,
+  freezeRows,
+  gradientAveraging,
+  gradientNoise,
+  groups,
+  lookahead,
+  lossScaling,
+  minMaxNorm,
+  nonNegativeWeights,
+  sam,
+  swa,
+  type HyperparameterValues,
+  type Optimizer,
+  type OptimizerConfig,
+} from '@adakit/core';
+import { lamb } from '@adakit/lamb';
+import { lion } from '@adakit/lion';
+import { muon } from '@adakit/muon';
+import { prodigy } from '@adakit/prodigy';
+import { rmsprop } from '@adakit/rmsprop';
+import { scheduleFreeAdamW, scheduleFreeSgd } from '@adakit/schedule-free';
 import { sgd } from '@adakit/sgd';
+import { shampoo } from '@adakit/shampoo';
 import { UsageError } from './usage-error.js';
 
-const factories = { adabelief, adabound, adadiff, adam, sgd } as const;
+const factories = {
+  adabelief,
+  adabound,
+  adadiff,
+  adafactor,
+  adam,
+  lamb,
+  lion,
+  muon,
+  prodigy,
+  rmsprop,
+  scheduleFreeAdamW,
+  scheduleFreeSgd,
+  sgd,
+  shampoo,
+} as const;
 
 /** Names of the optimizers that the command knows. */
 export const optimizerNames = Object.keys(factories) as readonly (keyof typeof factories)[];
@@ -26,4 +71,71 @@ export function optimizerByName(name: string, hyperparameters: Readonly<Record<s
     );
   }
   return factories[known].load(hyperparameters);
+}
+
+/** What can be around an optimizer, by the names that files give it. Values follow from the file. */
+const wrappers: Readonly<Record<string, (inner: Optimizer, saved: HyperparameterValues) => Optimizer>> = {
+  accumulate: (inner) => accumulate(1, inner),
+  adaptiveClip: (inner) => adaptiveClipping(inner),
+  averageGradients: (inner) => gradientAveraging(0.9, inner),
+  centralize: (inner) => centralization(inner),
+  clipByGlobalNorm: (inner) => clipByGlobalNorm(1, inner),
+  clipByNorm: (inner) => clipByNorm(1, inner),
+  clipByValue: (inner) => clipByValue(1, inner),
+  ema: (inner) => ema(0.999, inner),
+  freezeRows: (inner, saved) => freezeRows(savedRows(saved), inner),
+  gradientNoise: (inner) => gradientNoise(inner),
+  lookahead: (inner) => lookahead(inner),
+  lossScaling: (inner) => lossScaling(inner),
+  normRange: (inner) => minMaxNorm(inner, {}),
+  nonNegative: (inner) => nonNegativeWeights(inner),
+  sam: (inner) => sam(0.05, inner),
+  swa: (inner) => swa({}, inner),
+};
+
+/** `freezeRows` keeps ranges of rows, and has as many hyperparameters. */
+function savedRows(saved: HyperparameterValues): number[] {
+  const rows: number[] = [];
+  for (let i = 0; Object.hasOwn(saved, `first${i}`); i++) {
+    const [first, last] = [Number(saved[`first${i}`]), Number(saved[`last${i}`])];
+    if (first >= 0 && last - first < MAX_ROWS) for (let row = first; row <= last; row++) rows.push(row);
+  }
+  return rows;
+}
+
+/** More rows than anybody freezes one by one; a file may say anything. */
+const MAX_ROWS = 2 ** 20;
+
+/** Whether the command knows every piece of a saved optimizer. */
+export function knowsPieces(config: OptimizerConfig): boolean {
+  if (config.kind === 'groups') {
+    return knowsPieces(config.rest) && config.groups.every(({ optimizer }) => !optimizer || knowsPieces(optimizer));
+  }
+  if (config.inner === undefined) return optimizerNames.some((name) => name === config.name);
+  return Object.hasOwn(wrappers, config.name) && knowsPieces(config.inner);
+}
+
+/**
+ * The optimizer that a file describes.
+ *
+ * @throws UsageError for a piece that the command does not know; AdakitError for values that a piece does not accept
+ */
+export function optimizerOf(config: OptimizerConfig): Optimizer {
+  return piecesOf(config).restore(config);
+}
+
+/** The same pieces, with values to be replaced. */
+function piecesOf(config: OptimizerConfig): Optimizer {
+  if (config.kind === 'groups') {
+    const own = config.groups.flatMap(({ name, optimizer }) =>
+      optimizer ? [{ name, match: '', optimizer: piecesOf(optimizer) }] : [],
+    );
+    return groups(own, piecesOf(config.rest));
+  }
+  if (config.inner === undefined) return optimizerByName(config.name, config.initial);
+  if (!Object.hasOwn(wrappers, config.name)) {
+    const known = Object.keys(wrappers).join(', ');
+    throw new UsageError(`unknown wrapper "${config.name}" around the optimizer (known: ${known})`);
+  }
+  return wrappers[config.name](piecesOf(config.inner), config.initial);
 }

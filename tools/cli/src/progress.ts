@@ -1,3 +1,5 @@
+import { oneLine } from './printable.js';
+
 /** What progress is written to: standard error, as a rule. */
 export interface ProgressStream {
   readonly isTTY?: boolean;
@@ -25,7 +27,8 @@ export class Progress {
     const { isTTY = false, columns = 80 } = this.#stream;
     if (this.#now() - this.#last < (isTTY ? INTERVAL.terminal : INTERVAL.log)) return;
     this.#last = this.#now();
-    this.#stream.write(isTTY ? `\r\x1b[K${text.slice(0, columns - 1)}` : `${text}\n`);
+    const line = oneLine(text);
+    this.#stream.write(isTTY ? `\r\x1b[K${line.slice(0, columns - 1)}` : `${line}\n`);
     this.#shown = isTTY;
   }
 

@@ -1,8 +1,8 @@
 import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { adadiff } from '@adakit/adadiff';
-import { mapState } from '@adakit/core';
-import { writeFileAtomically } from '@adakit/core/node';
+import { mapState } from '@adakit/state';
+import { writeFileAtomically } from '@adakit/state/node';
 import type { Contender } from './contenders.js';
 import { handOver } from './handover.js';
 import { onnxToTfjs } from './layout.js';

@@ -1,5 +1,6 @@
 import { adadiff } from '@adakit/adadiff';
-import { mapState, type ParameterState, type TrainingState } from '@adakit/core';
+import type { ParameterState, TrainingState } from '@adakit/core';
+import { mapState } from '@adakit/state';
 import { describe, expect, test } from 'vitest';
 import { handOver, relativeTolerance, type HandoverResult } from './handover.js';
 import { tfjsToOnnx } from './layout.js';

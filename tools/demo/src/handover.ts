@@ -1,5 +1,6 @@
 import { setImmediate } from 'node:timers/promises';
-import { mapState, type Optimizer, type TrainingState } from '@adakit/core';
+import type { Optimizer, TrainingState } from '@adakit/core';
+import { mapState } from '@adakit/state';
 import { onnxToTfjs, tfjsToOnnx } from './layout.js';
 import type { DigitBatch } from './mnist.js';
 import { OnnxModel } from './onnx-model.js';
@@ -83,7 +84,7 @@ export async function handOver(options: HandoverOptions): Promise<HandoverResult
   const tfjs = await TfjsModel.create(optimizer, mapState(initial, onnxToTfjs));
   try {
     onPart?.(`${2 * steps} steps in float64 as the reference`);
-    const reference = await ReferenceModel.create(optimizer, initial);
+    const reference = new ReferenceModel(optimizer, initial);
     const used: DigitBatch[] = [];
     let skippedBatches = 0;
     while (used.length < 2 * steps) {

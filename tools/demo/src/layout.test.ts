@@ -1,5 +1,6 @@
 import { adadiff } from '@adakit/adadiff';
-import { elementCount, filled, mapState, optimizerState, tensor32, type TrainingState } from '@adakit/core';
+import { elementCount, filled, makePlan, tensor32, type TrainingState } from '@adakit/core';
+import { mapState } from '@adakit/state';
 import { describe, expect, test } from 'vitest';
 import { onnxToTfjs, tfjsShapes, tfjsToOnnx } from './layout.js';
 
@@ -12,12 +13,16 @@ function numberedState(): TrainingState {
       shape,
     );
   const optimizer = adadiff();
-  const parameters = Object.entries(tfjsShapes).map(([name, shape]) => {
-    const slots = optimizer.program.slots.map((slot) => [slot.name, numbered(shape)] as const);
-    return [name, { value: numbered(shape), step: 7, slots: Object.fromEntries(slots) }] as const;
+  const plan = makePlan(
+    optimizer,
+    Object.entries(tfjsShapes).map(([name, shape]) => ({ name, shape })),
+  );
+  const parameters = plan.parameters.map(({ name, shape, slots: kept, hash }) => {
+    const slots = Object.fromEntries(kept.map((slot) => [slot.name, numbered(shape)]));
+    return [name, { value: numbered(shape), step: 7, slots, programHash: hash }] as const;
   });
   return {
-    optimizer: optimizerState(optimizer),
+    optimizer: optimizer.toConfig(),
     step: 7,
     parameters: Object.fromEntries(parameters),
     origin: 'a test',

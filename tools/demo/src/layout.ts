@@ -1,4 +1,4 @@
-import { inverseMappings, type ParameterMapping } from '@adakit/core';
+import { inverseMappings, type ParameterMapping } from '@adakit/state';
 
 /**
  * How the parameters of the TensorFlow.js network correspond to those of the ONNX file. Kernels of convolutions are

@@ -1,9 +1,10 @@
 import {
   castTensor,
-  referenceRunner,
+  referenceDevice,
+  Run,
+  type FloatArray,
   type NamedTensors,
   type Optimizer,
-  type Run,
   type TrainingState,
 } from '@adakit/core';
 import type { DigitBatch } from './mnist.js';
@@ -11,15 +12,11 @@ import { lossAndGradients } from './reference-cnn.js';
 
 /** The network in training in float64, network and optimizer alike, on no runtime at all. */
 export class ReferenceModel {
-  readonly #run: Run;
-
-  private constructor(run: Run) {
-    this.#run = run;
-  }
+  readonly #run: Run<FloatArray>;
 
   /** Starts from the parameters in `state`, under their names in the ONNX file. */
-  static async create(optimizer: Optimizer, state: TrainingState): Promise<ReferenceModel> {
-    return new ReferenceModel(await referenceRunner('float64').start(optimizer, parametersOf(state)));
+  constructor(optimizer: Optimizer, state: TrainingState) {
+    this.#run = Run.start(referenceDevice('float64'), optimizer, parametersOf(state));
   }
 
   /**

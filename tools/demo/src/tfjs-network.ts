@@ -1,3 +1,4 @@
+import { registerWasmKernels } from '@adakit/runner-tfjs/wasm';
 import '@tensorflow/tfjs-backend-wasm';
 import {
   getBackend,
@@ -12,7 +13,6 @@ import {
 } from '@tensorflow/tfjs-core';
 import { layers, sequential, type Sequential } from '@tensorflow/tfjs-layers';
 import { classes, side, type DigitBatch } from './mnist.js';
-import { registerWasmFilterGradient } from './wasm-filter-gradient.js';
 
 /**
  * Starts the wasm backend, by far the fastest that runs in Node without a native addon.
@@ -24,16 +24,13 @@ export async function startTfjs(): Promise<string> {
     throw new Error('the wasm backend of TensorFlow.js does not start; its warning says why. Reinstall with npm ci');
   }
   await ready();
-  registerWasmFilterGradient();
+  registerWasmKernels();
   return `tfjs/${getBackend()}`;
 }
 
 /**
  * The network of mnist-cnn.onnx in TensorFlow.js: images [batch, 28, 28, 1] to logits [batch, 10]. Its weights are the
  * layers' random ones; `layout.ts` says how to put others in.
- *
- * Pooling comes right after relu on purpose: the wasm backend (4.22) passes no gradient to a square without a value
- * above zero, where relu passes none either.
  */
 export function tfjsNetwork(): Sequential {
   return sequential({

@@ -1,4 +1,4 @@
-import { openTensors } from '@adakit/core/node';
+import { openTensors } from '@adakit/state/node';
 import type { Batch, BatchTensor } from '@adakit/runner-onnx';
 import { readdirSync, readFileSync } from 'node:fs';
 import { basename, join } from 'node:path';

@@ -1,7 +1,20 @@
-import { isReduction, operation, type OperationName, type Program } from '@adakit/core';
+import {
+  concreteShape,
+  elementCount,
+  fillRandom,
+  foldProgram,
+  operation,
+  reduction,
+  roundTo,
+  type Extents,
+  type OperationName,
+  type Program,
+  type ReductionName,
+  type Shape,
+} from '@adakit/core';
 
 /**
- * Running error analysis (Higham, Accuracy and Stability of Numerical Algorithms, 2nd ed., §3.3) of update programs.
+ * Running error analysis (Higham, Accuracy and Stability of Numerical Algorithms, 2nd ed., §3.3) of programs.
  *
  * A program is evaluated in float64, and beside every value runs a bound on how far a computation that rounds each
  * operation to a shorter format may be from it. The bound follows from the operations alone: no constant in it is
@@ -10,8 +23,9 @@ import { isReduction, operation, type OperationName, type Program } from '@adaki
  * changes), whatever the hyperparameters.
  *
  * Assumed of a backend: + − × ÷ √ within one unit roundoff u of the exact result, elementary functions within 4u,
- * results below the normal range within half the smallest subnormal, sums of n terms in any order (n·u). Where a value
- * may overflow the format, nothing is known of it and of what depends on it: the bound is infinite.
+ * results below the normal range within half the smallest subnormal, sums and inner products of n terms in any order
+ * (γₙ = nu/(1 − nu), §3.1). Where a value may overflow the format, nothing is known of it and of what depends on it: the
+ * bound is infinite.
  */
 export interface Approximation {
   readonly value: Float64Array;
@@ -19,73 +33,138 @@ export interface Approximation {
   readonly error: Float64Array;
 }
 
-/** A format: its unit roundoff, half its smallest subnormal and its largest number. */
+/** A format: its unit roundoff, half its smallest subnormal, its largest number, and rounding to it. */
 export interface Rounding {
   readonly unit: number;
   readonly underflow: number;
   readonly largest: number;
+  readonly round: (x: number) => number;
 }
-export const float32Rounding: Rounding = { unit: 2 ** -24, underflow: 2 ** -150, largest: (2 - 2 ** -23) * 2 ** 127 };
-export const float64Rounding: Rounding = { unit: 2 ** -53, underflow: 2 ** -1074, largest: Number.MAX_VALUE };
+export const float32Rounding: Rounding = {
+  unit: 2 ** -24,
+  underflow: 2 ** -150,
+  largest: (2 - 2 ** -23) * 2 ** 127,
+  round: Math.fround,
+};
+export const float64Rounding: Rounding = {
+  unit: 2 ** -53,
+  underflow: 2 ** -1074,
+  largest: Number.MAX_VALUE,
+  round: (x) => x,
+};
 
 /** An exactly known tensor. */
 export function exact(values: ArrayLike<number>): Approximation {
   return { value: Float64Array.from(values), error: new Float64Array(values.length) };
 }
 
-/**
- * One update with error bounds.
- *
- * @param slots in the order of `program.slots`
- * @param scalars float64 values from `Optimizer.scalars`; the device rounds them where they meet tensors
- */
-export function boundUpdate(
-  program: Program,
-  inputs: { readonly param: Approximation; readonly grad: Approximation; readonly slots: readonly Approximation[] },
-  scalars: Float64Array,
-  rounding: Rounding,
-): { param: Approximation; slots: Approximation[] } {
-  const length = inputs.param.value.length;
-  const slotIndex = new Map(program.slots.map((slot, i) => [`slot.${slot.name}`, i]));
-  const results: Approximation[] = [];
-
-  for (const [index, instruction] of program.instructions.entries()) {
-    if (instruction.kind === 'scalar') {
-      const value = scalars[index];
-      const rounded = Object.is(value, Math.fround(value)) ? 0 : roundedError(value, 0, 1, rounding);
-      results.push({ value: Float64Array.of(value), error: Float64Array.of(rounded) });
-    } else if (instruction.op === 'input') {
-      const slot = slotIndex.get(instruction.name);
-      results.push(slot === undefined ? inputs[instruction.name as 'param' | 'grad'] : inputs.slots[slot]);
-    } else if (isReduction(instruction.op)) {
-      results.push(boundReduction(instruction.op, results[instruction.args[0]], rounding));
-    } else {
-      const size = instruction.kind === 'tensor' ? length : 1;
-      results.push(
-        boundOperation(
-          instruction.op,
-          instruction.args.map((arg) => results[arg]),
-          size,
-          rounding,
-        ),
-      );
-    }
-  }
-  const output = (index: number): Approximation => {
-    const { value, error } = results[index];
-    if (program.instructions[index].kind === 'tensor') return { value, error };
-    return { value: new Float64Array(length).fill(value[0]), error: new Float64Array(length).fill(error[0]) };
-  };
-  return { param: output(program.outputs.param), slots: program.outputs.slots.map(output) };
+/** A value in the analysis, with the shape that says how it meets others. */
+interface Value extends Approximation {
+  readonly shape: Shape;
 }
 
-/** Value and error bound of one operand element. */
-interface Bounded {
+/**
+ * One run of a program with error bounds.
+ *
+ * @param inputs every device input, by its name
+ * @param scalars one number for every instruction, from `evaluateScalars`; the device rounds them where they meet tensors
+ * @returns every output, by its name, in memory of its own
+ */
+export function boundProgram(
+  program: Program,
+  inputs: Readonly<Record<string, Approximation>>,
+  scalars: Float64Array,
+  where: { readonly shape: readonly number[]; readonly extents: Extents },
+  rounding: Rounding,
+): Record<string, Approximation> {
+  const dims = (shape: Shape): readonly number[] => concreteShape(shape, where.shape, where.extents);
+  const generate = (shape: Shape, element: (i: number) => Bounded): Value => {
+    const length = elementCount(dims(shape));
+    const value = new Float64Array(length);
+    const error = new Float64Array(length);
+    for (let i = 0; i < length; i++) ({ x: value[i], e: error[i] } = element(i));
+    return { value, error, shape };
+  };
+  const host = (index: number): Value => generate('number', () => rounded(scalars[index], rounding));
+  /** Reads a value where an element of `shape` is wanted. */
+  const reader = ({ value, error, shape }: Value, as: Shape): ((i: number) => Bounded) => {
+    const at = position(shape, as, dims);
+    return (i) => ({ x: value[at(i)], e: error[at(i)] });
+  };
+
+  const values = foldProgram<Value>(program, {
+    constant: (_, __, index) => host(index),
+    input: ({ name, type }, _, index) => (type.place === 'host' ? host(index) : { ...inputs[name], shape: type.shape }),
+    elementwise({ op, type }, args, index) {
+      if (type.place === 'host') return host(index);
+      const [a, b = none, c = none] = args.map((arg) => reader(arg, type.shape));
+      return generate(type.shape, (i) => boundOperation(op, [a(i), b(i), c(i)].slice(0, args.length), rounding));
+    },
+    reduce({ op, over, type }, [x]) {
+      const read = reader(x, x.shape);
+      if (over === 'all') return generate('number', () => boundReduction(op, x.value.length, read, rounding));
+      const [rows, cols] = dims(x.shape);
+      return over === 'cols'
+        ? generate(type.shape, (row) => boundReduction(op, cols, (col) => read(row * cols + col), rounding))
+        : generate(type.shape, (col) => boundReduction(op, rows, (row) => read(row * cols + col), rounding));
+    },
+    matMul({ type }, [a, b]) {
+      const [, inner] = dims(a.shape);
+      const [, cols] = dims(type.shape);
+      const [left, right] = [reader(a, a.shape), reader(b, b.shape)];
+      return generate(type.shape, (i) => {
+        const [row, col] = [Math.floor(i / cols), i % cols];
+        return boundProduct(inner, (k) => [left(row * inner + k), right(k * cols + col)], rounding);
+      });
+    },
+    transpose({ type }, [x]) {
+      const [rows, cols] = dims(type.shape);
+      const read = reader(x, x.shape);
+      return generate(type.shape, (i) => read((i % cols) * rows + Math.floor(i / cols)));
+    },
+    view: ({ type }, [x]) => ({ ...x, shape: type.shape }),
+    broadcast: ({ type }, [x]) => generate(type.shape, reader(x, type.shape)),
+    cast({ type, to }, [x]) {
+      const read = reader(x, x.shape);
+      return generate(type.shape, (i) => boundCast((value) => roundTo(to, value), read(i)));
+    },
+    random({ distribution, stream, args, type }) {
+      const [seed, key, step] = args.map((arg) => scalars[arg]);
+      const draws = new Float64Array(elementCount(dims(type.shape)));
+      fillRandom(distribution, { seed, key, step, stream }, draws);
+      return generate(type.shape, (i) => rounded(draws[i], rounding));
+    },
+    index: ({ type }) => generate(type.shape, (i) => rounded(i, rounding)),
+  });
+  return Object.fromEntries(
+    Object.entries(program.outputs).map(([name, index]) => {
+      const { value, error } = values[index];
+      return [name, { value: value.slice(), error: error.slice() }];
+    }),
+  );
+}
+
+/** Where, in the elements of a value of `shape`, the element for position i of `as` stands. */
+function position(shape: Shape, as: Shape, dims: (shape: Shape) => readonly number[]): (i: number) => number {
+  if (shape === 'number') return () => 0;
+  if (typeof shape === 'string' || typeof as === 'string') return (i) => i;
+  const [rows, cols] = dims(shape);
+  const [, width] = dims(as);
+  return (i) => (rows === 1 ? 0 : Math.floor(i / width)) * cols + (cols === 1 ? 0 : i % width);
+}
+
+/** Value and error bound of one element. */
+export interface Bounded {
   readonly x: number;
   readonly e: number;
 }
 
 const { max, abs, sqrt } = Math;
+
+/** A number that a device is given in its own format. */
+function rounded(x: number, rounding: Rounding): Bounded {
+  return { x, e: Object.is(x, rounding.round(x)) ? 0 : roundedError(x, 0, 1, rounding) };
+}
 
 /** How far errors of the operands may move the exact result z; the rounding of z comes on top. */
 const propagate: Record<OperationName, (z: number, a: Bounded, b: Bounded, c: Bounded) => number> = {
@@ -103,6 +182,8 @@ const propagate: Record<OperationName, (z: number, a: Bounded, b: Bounded, c: Bo
   sqrt: (z, a) => max(sqrt(a.x + a.e) - z, z - sqrt(max(a.x - a.e, 0))),
   exp: (z, a) => atCorners((x) => Math.exp(x), z, a, a),
   log: (z, a) => (a.e < a.x ? atCorners((x) => Math.log(x), z, a, a) : a.e === 0 ? 0 : Infinity),
+  floor: (_, a) => (a.e === 0 ? 0 : a.e + 1),
+  mod: (_, a, b) => (a.e === 0 && b.e === 0 ? 0 : Infinity),
   equal: undecided,
   less: undecided,
   lessOrEqual: undecided,
@@ -144,6 +225,11 @@ const roundings: Partial<Record<OperationName, number>> = {
   log: 4,
 };
 
+/** γₙ = nu/(1 − nu): what n roundings one after the other may come to, as a fraction of the magnitude. */
+function gamma(n: number, unit: number): number {
+  return n * unit < 1 ? (n * unit) / (1 - n * unit) : Infinity;
+}
+
 /** Bound on the error of a result z whose exact value has moved by `propagated`, after `roundings` roundings. */
 function roundedError(
   z: number,
@@ -157,63 +243,82 @@ function roundedError(
 }
 
 /** The bound `error`, or where arithmetic gives none: a result of exact operands is NaN everywhere, others may be anything. */
-function decided(z: number, error: number, operands: readonly Bounded[]): number {
+function decided(z: number, error: number, operandsAreExact: boolean): number {
   if (!Number.isNaN(z) && !Number.isNaN(error)) return error;
-  return operands.every(({ e }) => e === 0) ? 0 : Infinity;
+  return operandsAreExact ? 0 : Infinity;
 }
 
-function boundOperation(
-  op: OperationName,
-  operands: readonly Approximation[],
-  length: number,
-  rounding: Rounding,
-): Approximation {
-  const value = new Float64Array(length);
-  const error = new Float64Array(length);
-  const { evaluate } = operation(op);
-  const rounded = roundings[op] ?? 0;
-  const element = (operand: Approximation, i: number): Bounded => {
-    const at = operand.value.length === 1 ? 0 : i;
-    return { x: operand.value[at], e: operand.error[at] };
-  };
-  for (let i = 0; i < length; i++) {
-    const elements = operands.map((operand) => element(operand, i));
-    const [a, b = absent, c = absent] = elements;
-    const z = evaluate(a.x, b.x, c.x);
-    const propagated = decided(z, propagate[op](z, a, b, c), elements);
-    value[i] = z;
-    // Zero from exact operands is exact: products of nonzero float32 numbers do not vanish in float64.
-    const inexact = rounded > 0 && (abs(z) > 0 || propagated > 0);
-    error[i] = inexact ? roundedError(z, propagated, rounded, rounding) : propagated;
-  }
-  return { value, error };
+/** One element of an operation. */
+export function boundOperation(op: OperationName, operands: readonly Bounded[], rounding: Rounding): Bounded {
+  const [a, b = absent, c = absent] = operands;
+  const z = operation(op).evaluate(a.x, b.x, c.x);
+  const propagated = decided(z, propagate[op](z, a, b, c), a.e === 0 && b.e === 0 && c.e === 0);
+  const times = roundings[op] ?? 0;
+  // Zero from exact operands is exact: products of nonzero float32 numbers do not vanish in float64.
+  const inexact = times > 0 && (abs(z) > 0 || propagated > 0);
+  return { x: z, e: inexact ? roundedError(z, propagated, times, rounding) : propagated };
 }
 
 /** In the place of operands that an operation does not have. */
 const absent: Bounded = { x: NaN, e: 0 };
+const none = (): Bounded => absent;
+
+/** Rounding never changes the order of numbers, so what an interval rounds to lies between what its ends round to. */
+function boundCast(round: (x: number) => number, { x, e }: Bounded): Bounded {
+  const z = round(x);
+  return { x: z, e: e === 0 ? 0 : decided(z, max(round(x + e) - z, z - round(x - e)), false) };
+}
 
 function boundReduction(
-  op: 'sum' | 'mean' | 'norm',
-  operand: Approximation,
+  op: ReductionName,
+  count: number,
+  element: (i: number) => Bounded,
   { unit, underflow, largest }: Rounding,
-): Approximation {
-  const n = operand.value.length;
-  const term = (x: number): number => (op === 'norm' ? x * x : x);
+): Bounded {
+  const { term, combine, start, finish } = reduction(op);
+  let total = start;
+  let magnitude = 0;
+  let propagated = 0;
+  let most = 0;
+  let operandsAreExact = true;
+  for (let i = 0; i < count; i++) {
+    const { x, e } = element(i);
+    total = combine(total, term(x));
+    magnitude += abs(term(x));
+    propagated += op === 'norm' ? (2 * abs(x) + e) * e : e;
+    most = max(most, e);
+    operandsAreExact &&= e === 0;
+  }
+  const z = finish(total, count);
+  // The largest of numbers that each move by no more than e moves by no more than e; nothing is rounded.
+  if (op === 'largest') return { x: z, e: decided(z, most, operandsAreExact) };
+  const inexact = magnitude > 0 || propagated > 0;
+  const rounded = inexact ? gamma(count + 1, unit) * (magnitude + propagated) + count * underflow : 0;
+  const sum: Bounded = { x: total, e: propagated + rounded };
+  const moved = op === 'mean' ? sum.e / count : op === 'norm' ? propagate.sqrt(z, sum, sum, sum) : sum.e;
+  const error = magnitude + sum.e > largest ? Infinity : moved + unit * (abs(z) + moved);
+  return { x: z, e: decided(z, error, operandsAreExact) };
+}
+
+/** One element of a product of matrices: every product is rounded, and every sum. */
+function boundProduct(
+  inner: number,
+  factors: (k: number) => readonly [Bounded, Bounded],
+  { unit, underflow, largest }: Rounding,
+): Bounded {
   let total = 0;
   let magnitude = 0;
   let propagated = 0;
-  operand.value.forEach((x, i) => {
-    const e = operand.error[i];
-    total += term(x);
-    magnitude += abs(term(x));
-    propagated += op === 'norm' ? (2 * abs(x) + e) * e : e;
-  });
+  let operandsAreExact = true;
+  for (let k = 0; k < inner; k++) {
+    const [a, b] = factors(k);
+    const z = a.x * b.x;
+    total += z;
+    magnitude += abs(z);
+    propagated += propagate.mul(z, a, b, absent);
+    operandsAreExact &&= a.e === 0 && b.e === 0;
+  }
   const inexact = magnitude > 0 || propagated > 0;
-  const rounded = inexact ? (n + 1) * unit * (magnitude + propagated) + n * underflow : 0;
-  const sum: Bounded = { x: total, e: propagated + rounded };
-  const z = op === 'mean' ? total / n : op === 'norm' ? sqrt(total) : total;
-  const moved = op === 'mean' ? sum.e / n : op === 'norm' ? propagate.sqrt(z, sum, sum, sum) : sum.e;
-  const error = magnitude + sum.e > largest ? Infinity : moved + unit * (abs(z) + moved);
-  const elements = Array.from(operand.value, (x, i) => ({ x, e: operand.error[i] }));
-  return { value: Float64Array.of(z), error: Float64Array.of(decided(z, error, elements)) };
+  const error = inexact ? propagated + gamma(inner + 1, unit) * (magnitude + propagated) + inner * underflow : 0;
+  return { x: total, e: decided(total, magnitude + error > largest ? Infinity : error, operandsAreExact) };
 }

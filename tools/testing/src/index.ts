@@ -1,7 +1,18 @@
-export { boundUpdate, exact, float32Rounding, type Approximation, type Rounding } from './error-bound.js';
+export { BoundedRun, boundingDevice } from './bounded-run.js';
+export { boundProgram, exact, float32Rounding, type Approximation, type Rounding } from './error-bound.js';
 export { inventedOptimizer } from './invented-rule.js';
-export { runReadme } from './readme.js';
+export { codeBlocks, runReadme, type CodeBlock } from './readme.js';
 export { replay, type ReplayReport } from './replay.js';
 export { lossyInterruptions } from './resume.js';
-export { takeSteps, type VectorState } from './steps.js';
+export { takeSteps, takeStepsOn, type VectorState } from './steps.js';
 export { parseTrajectory, torchSlotName, type Trajectory } from './trajectory.js';
+export {
+  isReferenceRun,
+  lossyReferenceInterruptions,
+  parseReferenceRun,
+  referenceOptimizer,
+  replayReference,
+  type OptimizerByName,
+  type ReferenceReport,
+  type ReferenceRun,
+} from './reference-run.js';

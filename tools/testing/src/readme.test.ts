@@ -52,7 +52,7 @@ describe('runReadme', () => {
       `import assert from 'node:assert/strict';`,
       `import { scalar, type Scalar } from '@adakit/core';`,
       `const two: Scalar = scalar(1).add(1);`,
-      `assert.deepEqual(two.node, { op: 'constant', kind: 'scalar', value: 2 });`,
+      `assert(two.node.form === 'constant' && two.node.value === 2);`,
     ];
     const block = [`${fence}ts`, ...example, fence];
     expect(await runReadme(readmeWith(...block, 'and', ...block))).toBe(2);
@@ -102,5 +102,5 @@ describe('runReadme', () => {
 
 // Core cannot test its own README: the kit depends on core.
 it.each(['../README.md', '../../../packages/core/README.md'])('the example of %s runs', async (readme) => {
-  expect(await runReadme(new URL(readme, import.meta.url))).toBe(1);
+  expect(await runReadme(new URL(readme, import.meta.url))).toBe(readme.includes('core') ? 2 : 1);
 });

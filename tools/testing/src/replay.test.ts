@@ -7,11 +7,10 @@ import {
   epsilon,
   flag,
   learningRate,
-  loopRunner,
+  jsDevice,
   movingAverage,
   oneMinus,
-  referenceRunner,
-  type Runner,
+  referenceDevice,
   type TrainingState,
 } from '@adakit/core';
 import { goldenFiles } from '@adakit/fixtures';
@@ -87,7 +86,7 @@ const golden = (name: string): Trajectory => {
   if (file === undefined) throw new Error(`no golden file ${name}`);
   return parseTrajectory(readFileSync(file, 'utf8'), name);
 };
-const runners: Runner[] = [referenceRunner(), referenceRunner('float32'), loopRunner()];
+const devices = [referenceDevice(), referenceDevice('float32'), jsDevice()];
 
 const plain = 'adam-defaults';
 const large = 'adam-eps_0.001-lr_0.01';
@@ -100,10 +99,10 @@ describe('replay', () => {
     'accepts the right rule on %s',
     async (name) => {
       const trajectory = golden(name);
-      for (const runner of runners) {
-        const report = await replay(trajectory, adam().load(trajectory.hyperparameters), runner);
-        expect(report).toMatchObject({ ok: true, optimizer: 'adam', backend: runner.backend, steps: 40 });
-        expect(report.maxRel).toBeLessThan(runner.precision === 'float64' ? 1e-14 : 1e-6);
+      for (const device of devices) {
+        const report = await replay(trajectory, adam().load(trajectory.hyperparameters), device);
+        expect(report).toMatchObject({ ok: true, optimizer: 'adam', backend: device.name, steps: 40 });
+        expect(report.maxRel).toBeLessThan(device.precision === 'float64' ? 1e-14 : 1e-6);
       }
     },
   );
@@ -123,9 +122,9 @@ describe('replay', () => {
   it.each(mistakes)('finds %s', async (mistake, ...names) => {
     for (const name of names) {
       const trajectory = golden(name);
-      for (const runner of runners) {
-        const { ok } = await replay(trajectory, adam(mistake).load(trajectory.hyperparameters), runner);
-        expect(ok, `${name} on ${runner.backend}`).toBe(false);
+      for (const device of devices) {
+        const { ok } = await replay(trajectory, adam(mistake).load(trajectory.hyperparameters), device);
+        expect(ok, `${name} on ${device.name}`).toBe(false);
       }
     }
   });
@@ -133,12 +132,12 @@ describe('replay', () => {
   it('finds decay after the step in float64 alone: lr²·λ = 1e-8 of the parameter is less than float32 rounds away', async () => {
     const trajectory = golden(decoupled);
     const wrong = adam('decay after the step').load(trajectory.hyperparameters);
-    expect((await replay(trajectory, wrong, referenceRunner())).ok).toBe(false);
-    expect((await replay(trajectory, wrong, loopRunner())).ok).toBe(true);
+    expect((await replay(trajectory, wrong, referenceDevice())).ok).toBe(false);
+    expect((await replay(trajectory, wrong, jsDevice())).ok).toBe(true);
   });
 
   it('finds a single element that is off by 1e-4 of its magnitude, at any step, in any precision', async () => {
-    for (const runner of runners) {
+    for (const device of devices) {
       for (const [step, element] of [
         [0, 3],
         [20, 0],
@@ -148,9 +147,9 @@ describe('replay', () => {
         const magnitude = Math.max(
           ...trajectory.float64.params.slice(0, step + 1).map((row) => Math.abs(row[element])),
         );
-        trajectory[runner.precision].params[step][element] += 1e-4 * magnitude;
-        const report = await replay(trajectory, adam()(), runner);
-        expect(report.ok, `step ${step} on ${runner.backend}`).toBe(false);
+        trajectory[device.precision].params[step][element] += 1e-4 * magnitude;
+        const report = await replay(trajectory, adam()(), device);
+        expect(report.ok, `step ${step} on ${device.name}`).toBe(false);
         expect(report.maxRel).toBeCloseTo(1e-4, 6);
       }
     }
@@ -159,7 +158,7 @@ describe('replay', () => {
   it('finds a final slot that is off', async () => {
     const trajectory = golden(plain);
     trajectory.float32.slots.exp_avg_sq[0] *= 1 + 1e-4;
-    expect((await replay(trajectory, adam()(), loopRunner())).ok).toBe(false);
+    expect((await replay(trajectory, adam()(), jsDevice())).ok).toBe(false);
   });
 
   it('finds NaN, which no comparison with a tolerance would', async () => {
@@ -170,36 +169,35 @@ describe('replay', () => {
       update: ({ param, grad }) => ({ param: param.sub(grad.sub(1e-9).sqrt()) }),
     });
     const trajectory = handmade({ grads: [[0, 1]], params: [[1, 1]] });
-    const report = await replay(trajectory, broken(), loopRunner());
+    const report = await replay(trajectory, broken(), jsDevice());
     expect(report.ok).toBe(false);
     expect([report.maxAbs, report.maxRel, report.maxUlp]).toEqual([NaN, NaN, NaN]);
   });
 
   it('refuses a trajectory with a slot that the optimizer does not keep', async () => {
     const trajectory = golden(amsgrad);
-    await expect(replay(trajectory, adam()(), loopRunner())).rejects.toThrow(
+    await expect(replay(trajectory, adam()(), jsDevice())).rejects.toThrow(
       'the trajectory records a slot "max_exp_avg_sq", but adam keeps expAvg, expAvgSq with these options',
     );
   });
 
-  it('disposes the run, also when it fails', async () => {
-    const disposed: string[] = [];
-    const runner = loopRunner();
-    const watched: Runner = {
-      ...runner,
-      start: async (optimizer, parameters) => {
-        const run = await runner.start(optimizer, parameters);
-        const dispose = run.dispose.bind(run);
-        run.dispose = () => {
-          disposed.push(run.backend);
-          return dispose();
-        };
-        return run;
+  it('frees what the run has allocated, also when it fails', async () => {
+    let held = 0;
+    const device = jsDevice();
+    const watched: typeof device = {
+      ...device,
+      allocate(lengths) {
+        held += lengths.flat().length;
+        return device.allocate(lengths);
+      },
+      free(buffers) {
+        held -= buffers.length;
       },
     };
     await replay(golden(plain), adam()(), watched);
+    expect(held).toBe(0);
     await expect(replay(golden(amsgrad), adam()(), watched)).rejects.toThrow();
-    expect(disposed).toEqual(['js', 'js']);
+    expect(held).toBe(0);
   });
 });
 
@@ -231,12 +229,12 @@ describe('the report', () => {
   it('gives the largest difference, absolute, relative to the magnitude so far, and in ulps of that', async () => {
     // From (1, 2) to (0.5, 2), recorded as (0.5 + 1e-3, 2).
     const trajectory = handmade({ grads: [[0.5, 0]], params: [[0.501, 2]] });
-    const report = await replay(trajectory, sgd({ lr: 1 }), referenceRunner());
+    const report = await replay(trajectory, sgd({ lr: 1 }), referenceDevice());
     expect(report).toMatchObject({ ok: false, tolerance: 1e-12 });
     expect(report.maxAbs).toBeCloseTo(1e-3, 15);
     expect(report.maxRel).toBeCloseTo(1e-3, 15);
     expect(report.maxUlp / (1e-3 / 2 ** -52)).toBeCloseTo(1, 10);
-    const { maxUlp } = await replay(trajectory, sgd({ lr: 1 }), loopRunner());
+    const { maxUlp } = await replay(trajectory, sgd({ lr: 1 }), jsDevice());
     expect(maxUlp / (1e-3 / 2 ** -23)).toBeCloseTo(1, 3);
   });
 
@@ -252,8 +250,8 @@ describe('the report', () => {
       ],
       lrPerStep: [0.5, 0.25],
     });
-    for (const runner of runners) {
-      expect(await replay(trajectory, sgd({ lr: 9 }), runner)).toMatchObject({ ok: true, maxAbs: 0 });
+    for (const device of devices) {
+      expect(await replay(trajectory, sgd({ lr: 9 }), device)).toMatchObject({ ok: true, maxAbs: 0 });
     }
   });
 
@@ -261,24 +259,11 @@ describe('the report', () => {
     const f = Math.fround;
     const trajectory = handmade({ grads: [[0.1, 0.3]], params: [[f(f(1 / 3) - f(0.1)), f(2 - f(0.3))]] });
     const started = { ...trajectory, param0: [1 / 3, 2] };
-    expect(await replay(started, sgd({ lr: 1 }), loopRunner())).toMatchObject({ ok: true, maxAbs: 0 });
+    expect(await replay(started, sgd({ lr: 1 }), jsDevice())).toMatchObject({ ok: true, maxAbs: 0 });
   });
 });
 
 describe('lossyInterruptions', () => {
-  /** Loses part of the state on its way. */
-  const forgetful = (forget: (state: TrainingState) => TrainingState): Runner => {
-    const runner = loopRunner();
-    return {
-      ...runner,
-      start: async (optimizer, parameters) => {
-        const run = await runner.start(optimizer, parameters);
-        const load = run.load.bind(run);
-        run.load = (state) => load(forget(state));
-        return run;
-      },
-    };
-  };
   const momentum = golden('sgd-lr_0.1-momentum_0.9');
   const optimizer = defineOptimizer({
     name: 'sgd',
@@ -291,26 +276,28 @@ describe('lossyInterruptions', () => {
   })();
 
   it('finds none where a state is complete', async () => {
-    expect(await lossyInterruptions(momentum, optimizer, loopRunner())).toEqual([]);
+    expect(await lossyInterruptions(momentum, optimizer, jsDevice())).toEqual([]);
   });
 
   it('finds a slot that is lost in every step but the first', async () => {
-    const runner = forgetful((state) => {
+    const forgetful = (state: TrainingState): TrainingState => {
       const { theta } = state.parameters;
       const { momentumBuffer } = theta.slots;
-      const lost = { ...momentumBuffer, data: momentumBuffer.data.map(() => 0) };
+      const lost = { ...momentumBuffer, data: new Float32Array(momentumBuffer.data.length) };
       return { ...state, parameters: { theta: { ...theta, slots: { momentumBuffer: lost } } } };
-    });
-    expect(await lossyInterruptions(momentum, optimizer, runner)).toEqual(Array.from({ length: 39 }, (_, i) => i + 1));
+    };
+    expect(await lossyInterruptions(momentum, optimizer, jsDevice(), forgetful)).toEqual(
+      Array.from({ length: 39 }, (_, i) => i + 1),
+    );
   });
 
   it('finds a lost step count', async () => {
-    const runner = forgetful((state) => ({
+    const forgetful = (state: TrainingState): TrainingState => ({
       ...state,
       parameters: { theta: { ...state.parameters.theta, step: 0 } },
-    }));
-    expect(await lossyInterruptions(momentum, optimizer, runner)).not.toContain(0);
-    expect(await lossyInterruptions(momentum, optimizer, runner)).toHaveLength(39);
+    });
+    const lossy = await lossyInterruptions(momentum, optimizer, jsDevice(), forgetful);
+    expect(lossy).toEqual(Array.from({ length: 39 }, (_, i) => i + 1));
   });
 });
 

@@ -1,12 +1,6 @@
-import { AdakitError, type Optimizer, type Precision, type Run, type Runner } from '@adakit/core';
-import {
-  boundUpdate,
-  exact,
-  float32Rounding,
-  float64Rounding,
-  type Approximation,
-  type Rounding,
-} from './error-bound.js';
+import { AdakitError, Run, type Device, type Optimizer, type Precision } from '@adakit/core';
+import { BoundedRun } from './bounded-run.js';
+import type { Approximation } from './error-bound.js';
 import { torchSlotName, vectorTensor, type Trajectory } from './trajectory.js';
 
 /** How far one replayed trajectory is from the recorded one. */
@@ -35,25 +29,29 @@ export interface ReplayReport {
  *
  * float32: no fixed number of ulps holds for every rule, hyperparameter and gradient sequence, because rules cancel
  * and divide by small roots. So the bound is derived, element by element and step by step, by running error analysis
- * ({@link boundUpdate}); twice, since the recorded run rounds as well.
+ * ({@link BoundedRun}); twice, since the recorded run rounds as well.
  */
 const float64Tolerance = 1e-12;
 const roundedRuns = 2;
 
 /**
- * Replays a trajectory on a backend and compares every step.
+ * Replays a trajectory on a device and compares every step.
  *
  * @param optimizer configured with the trajectory's hyperparameters
  */
-export async function replay(trajectory: Trajectory, optimizer: Optimizer, runner: Runner): Promise<ReplayReport> {
-  const { precision } = runner;
+export async function replay<B>(
+  trajectory: Trajectory,
+  optimizer: Optimizer,
+  device: Device<B>,
+): Promise<ReplayReport> {
+  const { precision } = device;
   const recorded = trajectory[precision];
   const expected = new ExpectedRun(trajectory, optimizer, precision);
   const comparison = new Comparison(precision);
-  const run = await startRun(trajectory, optimizer, runner);
+  const run = startRun(trajectory, optimizer, device);
   try {
     for (let t = 0; t < trajectory.steps; t++) {
-      await takeStep(run, trajectory, t, precision);
+      await takeStep(run, trajectory, t);
       expected.step(t);
       const { value } = (await run.state()).parameters.theta;
       comparison.add(value.data, recorded.params[t], expected.param);
@@ -61,13 +59,14 @@ export async function replay(trajectory: Trajectory, optimizer: Optimizer, runne
     const { slots } = (await run.state()).parameters.theta;
     for (const [name, values] of Object.entries(recorded.slots)) {
       const slot = Object.keys(slots).find((ours) => torchSlotName(ours) === name);
-      if (slot === undefined) {
+      const expectedSlot = slot === undefined ? undefined : expected.slots.get(slot);
+      if (slot === undefined || expectedSlot === undefined) {
         throw new AdakitError(
           'state-mismatch',
           `the trajectory records a slot "${name}", but ${optimizer.name} keeps ${Object.keys(slots).join(', ') || 'none'} with these options`,
         );
       }
-      comparison.add(slots[slot].data, values, expected.slot(slot));
+      comparison.add(slots[slot].data, values, expectedSlot);
     }
     return { optimizer: trajectory.optimizer, backend: run.backend, steps: trajectory.steps, ...comparison.result() };
   } finally {
@@ -76,15 +75,15 @@ export async function replay(trajectory: Trajectory, optimizer: Optimizer, runne
 }
 
 /** Starts a run on the trajectory's first parameters, under the name `theta`. */
-export function startRun(trajectory: Trajectory, optimizer: Optimizer, runner: Runner): Promise<Run> {
-  return runner.start(optimizer, { theta: vectorTensor(trajectory.param0, runner.precision) });
+export function startRun<B>(trajectory: Trajectory, optimizer: Optimizer, device: Device<B>): Run<B> {
+  return Run.start(device, optimizer, { theta: vectorTensor(trajectory.param0, device.precision) });
 }
 
 /** Takes step t + 1 of the trajectory. */
-export async function takeStep(run: Run, trajectory: Trajectory, t: number, precision: Precision): Promise<void> {
+export async function takeStep<B>(run: Run<B>, trajectory: Trajectory, t: number): Promise<void> {
   const lr = trajectory.lrPerStep?.[t];
   if (lr !== undefined) run.setHyperparameters({ lr });
-  await run.applyGradients({ theta: vectorTensor(trajectory.grads[t], precision) });
+  await run.applyGradients({ theta: vectorTensor(trajectory.grads[t], run.device.precision) });
 }
 
 /** A tensor as it should be: value, error bound, and the largest magnitude each element has had. */
@@ -94,46 +93,38 @@ interface Expected extends Approximation {
 
 /** The same optimization in float64 with error bounds for another precision alongside. */
 class ExpectedRun {
-  readonly #precision: Precision;
   readonly #trajectory: Trajectory;
-  readonly #rounding: Rounding;
-  #optimizer: Optimizer;
+  readonly #precision: Precision;
+  readonly #bounded: BoundedRun;
   #param: Expected;
-  #slots: Expected[];
+  #slots: ReadonlyMap<string, Expected> = new Map();
 
   constructor(trajectory: Trajectory, optimizer: Optimizer, precision: Precision) {
     this.#trajectory = trajectory;
     this.#precision = precision;
-    this.#rounding = precision === 'float32' ? float32Rounding : float64Rounding;
-    this.#optimizer = optimizer;
-    this.#param = grown(this.#rounded(trajectory.param0));
-    this.#slots = optimizer.program.slots.map(({ initial }) =>
-      grown(this.#rounded(trajectory.param0.map(() => initial))),
-    );
+    this.#bounded = new BoundedRun(precision, optimizer, { theta: vectorTensor(trajectory.param0, precision) });
+    this.#param = grown(this.#bounded.param('theta'));
   }
 
   get param(): Expected {
     return this.#param;
   }
 
-  slot(name: string): Expected {
-    return this.#slots[this.#optimizer.program.slots.findIndex((slot) => slot.name === name)];
-  }
-
-  /** Parameters and gradients as a run of that precision receives them. */
-  #rounded(values: readonly number[]): Approximation {
-    return exact(vectorTensor(values, this.#precision).data);
+  get slots(): ReadonlyMap<string, Expected> {
+    return this.#slots;
   }
 
   /** Takes step t + 1 of the trajectory. */
   step(t: number): void {
     const lr = this.#trajectory.lrPerStep?.[t];
-    if (lr !== undefined) this.#optimizer = this.#optimizer.with({ lr });
-    const { program } = this.#optimizer;
-    const inputs = { param: this.#param, grad: this.#rounded(this.#trajectory.grads[t]), slots: this.#slots };
-    const updated = boundUpdate(program, inputs, this.#optimizer.scalars(t + 1), this.#rounding);
-    this.#param = grown(updated.param, this.#param);
-    this.#slots = updated.slots.map((slot, i) => grown(slot, this.#slots[i]));
+    if (lr !== undefined) this.#bounded.run.setHyperparameters({ lr });
+    this.#bounded.step({ theta: vectorTensor(this.#trajectory.grads[t], this.#precision) });
+    this.#param = grown(this.#bounded.param('theta'), this.#param);
+    this.#slots = new Map(
+      this.#bounded.slotNames('theta').map((name) => {
+        return [name, grown(this.#bounded.slot('theta', name), this.#slots.get(name))] as const;
+      }),
+    );
   }
 }
 

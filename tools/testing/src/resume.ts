@@ -1,16 +1,18 @@
-import type { Optimizer, Runner, TensorData, TrainingState } from '@adakit/core';
+import type { Device, Optimizer, TrainingState } from '@adakit/core';
 import { startRun, takeStep } from './replay.js';
 import type { Trajectory } from './trajectory.js';
 
 /**
  * Interrupts a trajectory before every step: takes the state, loads it into a new run and goes on to the end.
  *
+ * @param through what happens to a state on its way, e.g. to a file and back. Default: a copy
  * @returns after how many steps interrupting changed a bit of the outcome: none, if state and load are right
  */
-export async function lossyInterruptions(
+export async function lossyInterruptions<B>(
   trajectory: Trajectory,
   optimizer: Optimizer,
-  runner: Runner,
+  device: Device<B>,
+  through: (state: TrainingState) => TrainingState = structuredClone,
 ): Promise<number[]> {
   /** Takes the steps from `from` on; `watch` sees the state before each. */
   const goOn = async (
@@ -18,12 +20,12 @@ export async function lossyInterruptions(
     state?: TrainingState,
     watch?: (state: TrainingState) => void,
   ): Promise<TrainingState> => {
-    const run = await startRun(trajectory, optimizer, runner);
+    const run = startRun(trajectory, optimizer, device);
     try {
-      if (state !== undefined) await run.load(structuredClone(state));
+      if (state !== undefined) await run.load(through(state));
       for (let t = from; t < trajectory.steps; t++) {
         watch?.(await run.state());
-        await takeStep(run, trajectory, t, runner.precision);
+        await takeStep(run, trajectory, t);
       }
       return await run.state();
     } finally {
@@ -39,18 +41,13 @@ export async function lossyInterruptions(
   return lossy;
 }
 
-function sameBits(a: TrainingState, b: TrainingState): boolean {
-  const [p, q] = [a.parameters.theta, b.parameters.theta];
-  const slots = Object.keys(q.slots);
+/** Whether two states, or parts of them, are equal to the last bit, zeros of either sign told apart. */
+export function sameBits(a: unknown, b: unknown): boolean {
+  if (Object.is(a, b)) return true;
+  if (typeof a !== 'object' || typeof b !== 'object' || a === null || b === null) return false;
+  const [left, right] = [Object.entries(a), Object.entries(b)];
+  const other = new Map<string, unknown>(right);
   return (
-    a.step === b.step &&
-    p.step === q.step &&
-    sameElements(p.value, q.value) &&
-    Object.keys(p.slots).length === slots.length &&
-    slots.every((slot) => sameElements(p.slots[slot], q.slots[slot]))
+    left.length === right.length && left.every(([key, value]) => other.has(key) && sameBits(value, other.get(key)))
   );
-}
-
-function sameElements({ data: a }: TensorData, { data: b }: TensorData): boolean {
-  return a.length === b.length && a.every((x, i) => Object.is(x, b[i]));
 }

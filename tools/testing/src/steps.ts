@@ -1,4 +1,4 @@
-import { referenceRunner, tensor64, type Optimizer, type Runner } from '@adakit/core';
+import { referenceDevice, Run, tensor64, type Device, type Optimizer } from '@adakit/core';
 
 /** One parameter vector with its slots, as plain numbers. */
 export interface VectorState {
@@ -7,19 +7,27 @@ export interface VectorState {
 }
 
 /**
- * Optimizes one parameter vector, for tests that check a formula by hand.
+ * Optimizes one parameter vector in float64, for tests that check a formula by hand.
  *
  * @param gradients the gradient of each step
- * @param runner default: the float64 reference
  * @returns the state after each step
  */
-export async function takeSteps(
+export function takeSteps(
   optimizer: Optimizer,
   param: readonly number[],
   gradients: readonly (readonly number[])[],
-  runner: Runner = referenceRunner(),
 ): Promise<VectorState[]> {
-  const run = await runner.start(optimizer, { theta: tensor64(param) });
+  return takeStepsOn(referenceDevice(), optimizer, param, gradients);
+}
+
+/** Like {@link takeSteps}, on any device. */
+export async function takeStepsOn<B>(
+  device: Device<B>,
+  optimizer: Optimizer,
+  param: readonly number[],
+  gradients: readonly (readonly number[])[],
+): Promise<VectorState[]> {
+  const run = Run.start(device, optimizer, { theta: tensor64(param) });
   try {
     const states: VectorState[] = [];
     for (const gradient of gradients) {

@@ -1,31 +1,74 @@
-import { operation, type OperationName, type ReductionName } from './operations.js';
+import { AdakitError } from '../errors.js';
+import type { Distribution } from '../random/philox.js';
+import { operation, operations, type OperationName, type ReductionName } from './operations.js';
+import { equalShapes, joinShapes, shapeText, type Extent, type Shape, type ValueType } from './type.js';
 
-/**
- * Where a value lives.
- * - `scalar`: a float64 number the host knows before the step (hyperparameters, the step count, anything made of them).
- * - `statistic`: one number per parameter, computed on the device by a reduction.
- * - `tensor`: one number per element of the parameter.
- */
-export type Kind = 'scalar' | 'statistic' | 'tensor';
+/** Everything a program can read. */
+export type InputName = string;
 
-/** Everything a rule can read. */
-export type InputName = 'param' | 'grad' | 'step' | `slot.${string}` | `hyper.${string}` | `initial.${string}`;
+/** Formats that a device value can be rounded to; it stays a float32 number. */
+export type NarrowFormat = 'float16' | 'bfloat16';
 
-export type ExpressionNode =
-  | { readonly op: 'constant'; readonly kind: 'scalar'; readonly value: number }
-  | { readonly op: 'input'; readonly kind: Kind; readonly name: InputName }
-  | { readonly op: OperationName | ReductionName; readonly kind: Kind; readonly args: readonly ExpressionNode[] };
+/** What is reduced: all elements, or an axis of a matrix, which then has extent 1. */
+export type ReducedAxis = 'all' | 'rows' | 'cols';
+
+/** A node of an expression, or with `Arg = number` an instruction of a program, whose operands are earlier lines. */
+export type Form<Arg> =
+  | { readonly form: 'constant'; readonly type: ValueType; readonly value: number }
+  | { readonly form: 'input'; readonly type: ValueType; readonly name: InputName }
+  | {
+      readonly form: 'elementwise';
+      readonly type: ValueType;
+      readonly op: OperationName;
+      readonly args: readonly Arg[];
+    }
+  | {
+      readonly form: 'reduce';
+      readonly type: ValueType;
+      readonly op: ReductionName;
+      readonly over: ReducedAxis;
+      readonly args: readonly [Arg];
+    }
+  | { readonly form: 'matMul'; readonly type: ValueType; readonly args: readonly [Arg, Arg] }
+  | { readonly form: 'transpose'; readonly type: ValueType; readonly args: readonly [Arg] }
+  /** The same elements in row-major order under another shape: the parameter's, or its matrix view. */
+  | { readonly form: 'view'; readonly type: ValueType; readonly args: readonly [Arg] }
+  /** Repeats a number, or extents of 1. */
+  | { readonly form: 'broadcast'; readonly type: ValueType; readonly args: readonly [Arg] }
+  | { readonly form: 'cast'; readonly type: ValueType; readonly to: NarrowFormat; readonly args: readonly [Arg] }
+  /** Operands: seed, key of the parameter, step. */
+  | {
+      readonly form: 'random';
+      readonly type: ValueType;
+      readonly distribution: Distribution;
+      readonly stream: number;
+      readonly args: readonly [Arg, Arg, Arg];
+    }
+  /** The index of each row or column, counted from 0. */
+  | { readonly form: 'index'; readonly type: ValueType; readonly axis: 'rows' | 'cols' };
+
+/** A node of an expression. */
+export type ExpressionNode = Form<ExpressionNodeReference>;
+/** Breaks the recursion of the type alias. */
+export interface ExpressionNodeReference {
+  readonly node: ExpressionNode;
+}
 
 type Side = 'scalar' | 'tensor';
-type Operand = number | Expression<Side>;
-/** A tensor with anything is a tensor; scalars among themselves stay scalars. */
+type Operand = number | Expression;
+
+/** A device value with anything is a device value; host scalars among themselves stay host scalars. */
 type Join<A extends Side, B> = A extends 'tensor' ? 'tensor' : B extends Expression<'tensor'> ? 'tensor' : 'scalar';
+
+const hostNumber: ValueType = { place: 'host', shape: 'number', dtype: 'float64' };
 
 /**
  * A value in an update rule. Writing `m.mul(beta1).add(g)` computes nothing: it records the operations, in the order
  * written, which is also the order in which every backend rounds.
+ *
+ * JavaScript's own operators (`g * lr`, `step > 1`) cannot be recorded; they throw and say what to write.
  */
-export class Expression<K extends Side> {
+export class Expression<K extends Side = Side> implements ExpressionNodeReference {
   declare protected readonly side: K;
   readonly node: ExpressionNode;
 
@@ -33,90 +76,151 @@ export class Expression<K extends Side> {
     this.node = node;
   }
 
+  /** Place, shape and dtype. */
+  get type(): ValueType {
+    return this.node.type;
+  }
+
   add<O extends Operand>(other: O): Expression<Join<K, O>> {
-    return new Expression(applyNode('add', this, other));
+    return elementwise('add', this, other);
   }
   sub<O extends Operand>(other: O): Expression<Join<K, O>> {
-    return new Expression(applyNode('sub', this, other));
+    return elementwise('sub', this, other);
   }
   mul<O extends Operand>(other: O): Expression<Join<K, O>> {
-    return new Expression(applyNode('mul', this, other));
+    return elementwise('mul', this, other);
   }
   div<O extends Operand>(other: O): Expression<Join<K, O>> {
-    return new Expression(applyNode('div', this, other));
+    return elementwise('div', this, other);
   }
   /** This value to the power `exponent`. */
   pow<O extends Operand>(exponent: O): Expression<Join<K, O>> {
-    return new Expression(applyNode('pow', this, exponent));
+    return elementwise('pow', this, exponent);
   }
   /** The smaller of the two; NaN if either is. */
   min<O extends Operand>(other: O): Expression<Join<K, O>> {
-    return new Expression(applyNode('min', this, other));
+    return elementwise('min', this, other);
   }
   /** The larger of the two; NaN if either is. */
   max<O extends Operand>(other: O): Expression<Join<K, O>> {
-    return new Expression(applyNode('max', this, other));
+    return elementwise('max', this, other);
   }
   /** Limits the value to [low, high]: `min(max(x, low), high)`. */
   clip<L extends Operand, H extends Operand>(low: L, high: H): Expression<Join<Join<K, L>, H>> {
     return this.max(low).min(high);
   }
   neg(): Expression<K> {
-    return new Expression(applyNode('neg', this));
+    return elementwise('neg', this);
   }
   abs(): Expression<K> {
-    return new Expression(applyNode('abs', this));
+    return elementwise('abs', this);
   }
   /** −1, 0 or 1. */
   sign(): Expression<K> {
-    return new Expression(applyNode('sign', this));
+    return elementwise('sign', this);
   }
   square(): Expression<K> {
-    return new Expression(applyNode('square', this));
+    return elementwise('square', this);
   }
   sqrt(): Expression<K> {
-    return new Expression(applyNode('sqrt', this));
+    return elementwise('sqrt', this);
   }
   exp(): Expression<K> {
-    return new Expression(applyNode('exp', this));
+    return elementwise('exp', this);
   }
   /** Natural logarithm. */
   log(): Expression<K> {
-    return new Expression(applyNode('log', this));
+    return elementwise('log', this);
   }
+  /** The largest integer not above; scalars only. */
+  floor(): Expression<K> {
+    return elementwise('floor', this);
+  }
+  /** The remainder of the division by `divisor`, with the sign of the divisor; scalars only. */
+  mod<O extends Operand>(divisor: O): Expression<Join<K, O>> {
+    return elementwise('mod', this, divisor);
+  }
+
   equal<O extends Operand>(other: O): Condition<Join<K, O>> {
-    return new Condition(applyNode('equal', this, other));
+    return comparison('equal', this, other);
   }
   less<O extends Operand>(other: O): Condition<Join<K, O>> {
-    return new Condition(applyNode('less', this, other));
+    return comparison('less', this, other);
   }
   lessOrEqual<O extends Operand>(other: O): Condition<Join<K, O>> {
-    return new Condition(applyNode('lessOrEqual', this, other));
+    return comparison('lessOrEqual', this, other);
   }
   greater<O extends Operand>(other: O): Condition<Join<K, O>> {
-    return new Condition(applyNode('greater', this, other));
+    return comparison('greater', this, other);
   }
   greaterOrEqual<O extends Operand>(other: O): Condition<Join<K, O>> {
-    return new Condition(applyNode('greaterOrEqual', this, other));
+    return comparison('greaterOrEqual', this, other);
+  }
+
+  /** JavaScript asks for this in `a * b`, `a + b`, `a > b`, `-a`, `Math.sqrt(a)` and `${a}`. */
+  [Symbol.toPrimitive](): never {
+    throw noOperator();
   }
 }
 
 /** A float64 number known before the step. */
 export type Scalar = Expression<'scalar'>;
-/** One value per element of the parameter, or one per parameter after a reduction; float32 on every device. */
+/** A value that the device computes: an element for every element of the parameter, a matrix, or one number. */
 export type Tensor = Expression<'tensor'>;
 
 /** The outcome of a comparison, for {@link where}. */
-export class Condition<K extends Side> {
+export class Condition<K extends Side = Side> implements ExpressionNodeReference {
   declare protected readonly side: K;
   readonly node: ExpressionNode;
 
   constructor(node: ExpressionNode) {
     this.node = node;
+    pending?.add(this);
+  }
+
+  [Symbol.toPrimitive](): never {
+    throw noOperator();
   }
 }
 
-/** A constant. */
+function noOperator(): AdakitError {
+  return new AdakitError(
+    'invalid-rule',
+    "JavaScript's operators do not work on symbolic values: write grad.mul(lr) for grad * lr, step.greater(1) for " +
+      'step > 1, x.neg() for -x, x.sqrt() for Math.sqrt(x), and where(condition, a, b) for a choice',
+  );
+}
+
+/** Conditions made since {@link watchConditions} began that no `where` has read. */
+let pending: Set<Condition> | undefined;
+
+/**
+ * Runs `trace` and finds the conditions in it that nothing reads. `if (grad.greater(0))` is always true in JavaScript and
+ * cannot be caught where it stands; but the condition it leaves behind is never used.
+ *
+ * @throws AdakitError `invalid-rule`
+ */
+export function watchConditions<T>(trace: () => T): T {
+  const outer = pending;
+  const own = new Set<Condition>();
+  pending = own;
+  try {
+    const result = trace();
+    for (const { node } of own) {
+      if (node.form !== 'elementwise') continue;
+      throw new AdakitError(
+        'invalid-rule',
+        `the comparison .${node.op}(…) is never used. \`if\`, \`?:\`, \`!\` and \`&&\` cannot look at symbolic values; ` +
+          'write where(condition, a, b), or take the comparison out',
+      );
+    }
+    return result;
+  } finally {
+    pending = outer;
+  }
+}
+
+/** A constant. @throws AdakitError for NaN, which no rule means */
 export function scalar(value: number): Scalar {
   return new Expression(constant(value));
 }
@@ -137,62 +241,193 @@ export function where<C extends Side, Y extends Operand, N extends Operand>(
   yes: Y,
   no: N,
 ): Expression<Join<Join<C, Y>, N>> {
+  if (!(condition instanceof Condition)) {
+    throw new AdakitError('invalid-rule', 'where takes a comparison first, e.g. where(step.less(10), a, b)');
+  }
+  pending?.delete(condition);
   return new Expression(simplified('where', [condition.node, nodeOf(yes), nodeOf(no)]));
 }
 
-/** Sum over all elements of the parameter. */
-export const sum = (x: Tensor): Tensor => reduce('sum', x);
-/** Mean over all elements of the parameter. */
-export const mean = (x: Tensor): Tensor => reduce('mean', x);
-/** Euclidean norm √Σx² over all elements of the parameter. */
-export const norm = (x: Tensor): Tensor => reduce('norm', x);
+/** Sum over all elements, or along one axis of a matrix: `sum(x, 'cols')` has one number a row. */
+export const sum = (x: Tensor, over: ReducedAxis = 'all'): Tensor => reduce('sum', x, over);
+/** Mean over all elements, or along one axis of a matrix. */
+export const mean = (x: Tensor, over: ReducedAxis = 'all'): Tensor => reduce('mean', x, over);
+/** Euclidean norm √Σx² over all elements, or along one axis of a matrix. */
+export const norm = (x: Tensor, over: ReducedAxis = 'all'): Tensor => reduce('norm', x, over);
+/** The largest of all elements, or along one axis of a matrix. */
+export const largest = (x: Tensor, over: ReducedAxis = 'all'): Tensor => reduce('largest', x, over);
+
+/** The value as the matrix `[rows, cols]` of the parameter, see {@link matrixExtents}. A reinterpretation, not a copy. */
+export function asMatrix(x: Tensor): Tensor {
+  const { shape } = x.type;
+  if (equalShapes(shape, ['rows', 'cols'])) return x;
+  if (shape !== 'param') throw typeError(`asMatrix takes a value of the parameter's shape, got ${shapeText(shape)}`);
+  return new Expression({ form: 'view', type: deviceType(['rows', 'cols']), args: [x] });
+}
+
+/** The matrix `[rows, cols]` in the parameter's own shape: the inverse of {@link asMatrix}. */
+export function asParam(x: Tensor): Tensor {
+  const { shape } = x.type;
+  if (shape === 'param') return x;
+  if (!equalShapes(shape, ['rows', 'cols'])) {
+    throw typeError(`asParam takes a matrix [rows, cols], got ${shapeText(shape)}`);
+  }
+  const { node } = x;
+  if (node.form === 'view') return new Expression(node.args[0].node);
+  return new Expression({ form: 'view', type: deviceType('param'), args: [x] });
+}
+
+export function transpose(x: Tensor): Tensor {
+  const { shape } = x.type;
+  if (typeof shape === 'string') throw typeError(`transpose takes a matrix, got ${shapeText(shape)}`);
+  const { node } = x;
+  if (node.form === 'transpose') return new Expression(node.args[0].node);
+  return new Expression({ form: 'transpose', type: deviceType([shape[1], shape[0]]), args: [x] });
+}
+
+/** The matrix product. On float32 devices each element is summed in float32, in order of the inner index. */
+export function matMul(a: Tensor, b: Tensor): Tensor {
+  const [left, right] = [a.type.shape, b.type.shape];
+  if (typeof left === 'string' || typeof right === 'string' || left[1] !== right[0]) {
+    throw typeError(`matMul takes matrices [m, k] and [k, n], got ${shapeText(left)} and ${shapeText(right)}`);
+  }
+  return new Expression({ form: 'matMul', type: deviceType([left[0], right[1]]), args: [a, b] });
+}
+
+/** Repeats a number, or the extents of 1 of a matrix, to fill `shape`. */
+export function broadcast(x: Tensor | Scalar, shape: Shape): Tensor {
+  if (x.type.place === 'device' && equalShapes(x.type.shape, shape)) return x as Tensor;
+  const joined = joinShapes(x.type.shape, shape);
+  if (joined === undefined || !equalShapes(joined, shape)) {
+    throw typeError(`cannot broadcast ${shapeText(x.type.shape)} to ${shapeText(shape)}`);
+  }
+  return new Expression({ form: 'broadcast', type: deviceType(shape), args: [x] });
+}
+
+/** Rounds to the nearest number of a narrower format, ties to even. */
+export function cast(x: Tensor, to: NarrowFormat): Tensor {
+  return new Expression({ form: 'cast', type: deviceType(x.type.shape), to, args: [x] });
+}
+
+/** The index of each row, `[rows, 1]`, counted from 0. */
+export const rowIndex = (): Tensor => new Expression({ form: 'index', type: deviceType(['rows', 1]), axis: 'rows' });
+/** The index of each column, `[1, cols]`, counted from 0. */
+export const colIndex = (): Tensor => new Expression({ form: 'index', type: deviceType([1, 'cols']), axis: 'cols' });
+
+/**
+ * Random numbers of the parameter's shape: a function of seed, parameter, step, stream and position alone, so that every
+ * backend draws the same and a resumed run draws what an uninterrupted one would.
+ *
+ * @param stream tells several draws in one rule apart
+ */
+export function random(
+  distribution: Distribution,
+  key: { readonly seed: Scalar; readonly key: Scalar; readonly step: Scalar },
+  stream = 0,
+): Tensor {
+  const args = [key.seed, key.key, key.step] as const;
+  return new Expression({ form: 'random', type: deviceType('param'), distribution, stream, args });
+}
 
 /** A named input; used by tracing, not by rules. */
-export function input<K extends Side>(name: InputName, kind: K): Expression<K> {
-  return new Expression({ op: 'input', kind, name });
+export function hostInput(name: InputName): Scalar {
+  return new Expression({ form: 'input', type: hostNumber, name });
+}
+export function deviceInput(name: InputName, shape: Shape): Tensor {
+  return new Expression({ form: 'input', type: deviceType(shape), name });
 }
 
-function reduce(op: ReductionName, x: Tensor): Tensor {
-  if (x.node.kind !== 'tensor') throw new TypeError(`${op} reduces a tensor, got a ${x.node.kind}`);
-  return new Expression({ op, kind: 'statistic', args: [x.node] });
+function deviceType(shape: Shape): ValueType {
+  return { place: 'device', shape, dtype: 'float32' };
 }
 
-function applyNode(op: OperationName, self: Expression<Side>, ...others: Operand[]): ExpressionNode {
-  return simplified(op, [self.node, ...others.map(nodeOf)]);
+function reduce(op: ReductionName, x: Tensor, over: ReducedAxis): Tensor {
+  const { place, shape } = x.type;
+  if (place === 'host' || shape === 'number') {
+    throw typeError(`${op} reduces a tensor, got ${place === 'host' ? 'a scalar' : 'one number'}`);
+  }
+  let result: Shape = 'number';
+  if (over !== 'all') {
+    if (shape === 'param') throw typeError(`${op} along ${over} takes a matrix; write ${op}(asMatrix(x), '${over}')`);
+    const extents: readonly [Extent, Extent] = shape;
+    result = over === 'rows' ? [1, extents[1]] : [extents[0], 1];
+  }
+  return new Expression({ form: 'reduce', type: deviceType(result), op, over, args: [x] });
 }
 
-function nodeOf(operand: Operand): ExpressionNode {
-  return typeof operand === 'number' ? constant(operand) : operand.node;
+function elementwise<R extends Side>(op: OperationName, self: Expression, ...others: Operand[]): Expression<R> {
+  return new Expression<R>(simplified(op, [self.node, ...others.map(nodeOf)]));
+}
+
+function comparison<R extends Side>(op: OperationName, self: Expression, other: Operand): Condition<R> {
+  return new Condition<R>(simplified(op, [self.node, nodeOf(other)]));
+}
+
+function nodeOf(operand: unknown): ExpressionNode {
+  if (typeof operand === 'number') return constant(operand);
+  if (operand instanceof Expression) return operand.node;
+  throw new AdakitError(
+    'invalid-rule',
+    `an operand must be a number or a symbolic value, got ${operand instanceof Condition ? 'a comparison; choose with where(condition, a, b)' : String(operand)}`,
+  );
 }
 
 function constant(value: number): ExpressionNode {
-  return { op: 'constant', kind: 'scalar', value };
+  if (Number.isNaN(value)) {
+    throw new AdakitError('invalid-rule', "NaN as a constant: most likely JavaScript's arithmetic on a missing value");
+  }
+  return { form: 'constant', type: hostNumber, value };
 }
+
+const isComparison = (op: OperationName): boolean => operation(op).comparison === true;
 
 /**
  * The node for `op(args)`, simplified only where the result is the same to the last bit on every backend: constants
  * fold in float64, multiplying or dividing by one and subtracting zero vanish, x·x is x².
  */
 function simplified(op: OperationName, args: readonly ExpressionNode[]): ExpressionNode {
+  const type = typeOfResult(op, args);
   const [a, b, c] = args;
-  const values = args.map((arg) => (arg.op === 'constant' ? arg.value : undefined));
+  const values = args.map((arg) => (arg.form === 'constant' ? arg.value : undefined));
   if (values.every((value) => value !== undefined)) {
-    return constant(operation(op).evaluate(values[0], values[1], values[2]));
+    const value = operations[op].evaluate(values[0], values[1], values[2]);
+    // A folded NaN stays an operation: log(−1) is what was written, however odd.
+    if (!Number.isNaN(value)) return { form: 'constant', type, value };
   }
   const is = (index: number, value: number): boolean => Object.is(values[index], value);
+  const same = (x: ExpressionNode): boolean => x.type.place === type.place && equalShapes(x.type.shape, type.shape);
   if (op === 'mul' && is(0, 1)) return b;
   if ((op === 'mul' || op === 'div') && is(1, 1)) return a;
   if (op === 'sub' && is(1, 0)) return a;
-  if (op === 'neg' && a.op === 'neg') return a.args[0];
+  if (op === 'neg' && a.form === 'elementwise' && a.op === 'neg') return a.args[0].node;
   if (op === 'mul' && a === b) return simplified('square', [a]);
   if ((op === 'min' || op === 'max') && a === b) return a;
-  if (op === 'where' && values[0] !== undefined && kindOf([b, c]) === (values[0] ? b : c).kind)
-    return values[0] ? b : c;
-  return { op, kind: kindOf(args), args };
+  if (op === 'where' && values[0] !== undefined && same(values[0] ? b : c)) return values[0] ? b : c;
+  return { form: 'elementwise', type, op, args: args.map(reference) };
 }
 
-const rank = { scalar: 0, statistic: 1, tensor: 2 } as const satisfies Record<Kind, number>;
+const references = new WeakMap<ExpressionNode, ExpressionNodeReference>();
+function reference(node: ExpressionNode): ExpressionNodeReference {
+  let known = references.get(node);
+  if (known === undefined) references.set(node, (known = { node }));
+  return known;
+}
 
-function kindOf(args: readonly ExpressionNode[]): Kind {
-  return args.reduce<Kind>((kind, arg) => (rank[arg.kind] > rank[kind] ? arg.kind : kind), 'scalar');
+function typeOfResult(op: OperationName, args: readonly ExpressionNode[]): ValueType {
+  const place = args.some(({ type }) => type.place === 'device') ? 'device' : 'host';
+  if (place === 'device' && operation(op).hostOnly) {
+    throw typeError(`${op} is for scalars (hyperparameters and the step), not for tensors`);
+  }
+  const shape = args.reduce<Shape>((joined, { type }) => {
+    const next = joinShapes(joined, type.shape);
+    if (next !== undefined) return next;
+    const hint = joined === 'param' || type.shape === 'param' ? '; asMatrix and asParam change between the two' : '';
+    throw typeError(`${op} cannot combine ${shapeText(joined)} with ${shapeText(type.shape)}${hint}`);
+  }, 'number');
+  const dtype = isComparison(op) ? 'bool' : place === 'host' ? 'float64' : 'float32';
+  return { place, shape, dtype };
+}
+
+function typeError(message: string): AdakitError {
+  return new AdakitError('invalid-rule', message);
 }

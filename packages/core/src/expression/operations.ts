@@ -1,5 +1,5 @@
 /**
- * The operations of the rule language, as data. Every backend covers exactly this table.
+ * The elementwise operations of the rule language, as data. Every backend covers exactly this table.
  *
  * `evaluate` is the meaning on real numbers in float64; a float32 backend rounds each result to float32.
  * Comparisons yield 1 for true and 0 for false.
@@ -10,6 +10,8 @@ interface Operation {
   /** How the operation is printed: an infix symbol, or a function call when absent. */
   readonly symbol?: string;
   readonly comparison?: true;
+  /** Only for scalars: schedules and counters need it, devices do not have it. */
+  readonly hostOnly?: true;
 }
 
 export const operations = {
@@ -27,6 +29,9 @@ export const operations = {
   sqrt: { arity: 1, evaluate: (a) => Math.sqrt(a) },
   exp: { arity: 1, evaluate: (a) => Math.exp(a) },
   log: { arity: 1, evaluate: (a) => Math.log(a) },
+  floor: { arity: 1, evaluate: (a) => Math.floor(a), hostOnly: true },
+  /** The remainder with the sign of the divisor, as Python has it: x − b·⌊x/b⌋. */
+  mod: { arity: 2, evaluate: (a, b) => a - b * Math.floor(a / b), hostOnly: true },
   equal: { arity: 2, evaluate: (a, b) => (a === b ? 1 : 0), symbol: '==', comparison: true },
   less: { arity: 2, evaluate: (a, b) => (a < b ? 1 : 0), symbol: '<', comparison: true },
   lessOrEqual: { arity: 2, evaluate: (a, b) => (a <= b ? 1 : 0), symbol: '<=', comparison: true },
@@ -42,19 +47,27 @@ export function operation(name: OperationName): Operation {
 }
 
 /**
- * Reductions over all elements of one parameter: a tensor in, one number (a statistic) out.
- * `add` and `finish` work in float64; a float32 backend may sum in any order and rounds the result.
+ * Reductions, over all elements or along one axis of a matrix. The order of summation is part of their meaning, so that
+ * host backends agree to the last bit, and is chosen so that SIMD units can follow it; see {@link reduceInOrder}.
  */
 interface Reduction {
+  /** What is accumulated, in float64. */
   readonly term: (x: number) => number;
-  readonly finish: (sum: number, count: number) => number;
+  readonly combine: (a: number, b: number) => number;
+  readonly start: number;
+  /** The result, in float64; a float32 backend rounds it. */
+  readonly finish: (total: number, count: number) => number;
 }
 
+const plus = (a: number, b: number): number => a + b;
+
 export const reductions = {
-  sum: { term: (x) => x, finish: (sum) => sum },
-  mean: { term: (x) => x, finish: (sum, count) => sum / count },
-  /** Euclidean norm. */
-  norm: { term: (x) => x * x, finish: (sum) => Math.sqrt(sum) },
+  sum: { term: (x) => x, combine: plus, start: 0, finish: (total) => total },
+  mean: { term: (x) => x, combine: plus, start: 0, finish: (total, count) => total / count },
+  /** Euclidean norm √Σx². */
+  norm: { term: (x) => x * x, combine: plus, start: 0, finish: (total) => Math.sqrt(total) },
+  /** The largest element; NaN if any is, −∞ of none. */
+  largest: { term: (x) => x, combine: (a, b) => Math.max(a, b), start: -Infinity, finish: (total) => total },
 } as const satisfies Record<string, Reduction>;
 
 export type ReductionName = keyof typeof reductions;
@@ -63,6 +76,30 @@ export function reduction(name: ReductionName): Reduction {
   return reductions[name];
 }
 
-export function isReduction(name: string): name is ReductionName {
-  return Object.hasOwn(reductions, name);
+/** Elements that one chain of accumulators takes before its result joins the tree of partial sums. */
+export const REDUCTION_BLOCK = 4096;
+
+/**
+ * Reduces `x(0) … x(count − 1)`. In every block of {@link REDUCTION_BLOCK} elements, element i goes to the lane i mod 4
+ * of four float64 accumulators, which combine as (l₀ ∘ l₁) ∘ (l₂ ∘ l₃); the results of blocks combine pairwise, neighbour
+ * with neighbour, round by round.
+ */
+export function reduceInOrder(name: ReductionName, count: number, x: (i: number) => number): number {
+  const { term, combine, start, finish } = reduction(name);
+  let blocks: number[] = [];
+  const lanes = [start, start, start, start];
+  for (let first = 0; first < count; first += REDUCTION_BLOCK) {
+    lanes.fill(start);
+    const end = Math.min(first + REDUCTION_BLOCK, count);
+    for (let i = first; i < end; i++) lanes[i & 3] = combine(lanes[i & 3], term(x(i)));
+    blocks.push(combine(combine(lanes[0], lanes[1]), combine(lanes[2], lanes[3])));
+  }
+  while (blocks.length > 1) {
+    const pairs: number[] = [];
+    for (let i = 0; i < blocks.length; i += 2) {
+      pairs.push(i + 1 < blocks.length ? combine(blocks[i], blocks[i + 1]) : blocks[i]);
+    }
+    blocks = pairs;
+  }
+  return finish(blocks.length === 0 ? start : blocks[0], count);
 }

@@ -1,16 +1,23 @@
 import { describe, expect, it } from 'vitest';
 import { AdakitError } from '../errors.js';
 import {
+  anyNumber,
   camelCaseKeys,
+  choice,
   coefficient,
+  count,
   decayRate,
   epsilon,
   flag,
+  fraction,
   learningRate,
   nonNegative,
   parseHyperparameters,
   positive,
+  repeats,
+  startsWith,
   type Hyperparameter,
+  type NumberHyperparameter,
 } from './hyperparameters.js';
 
 const definitions = {
@@ -114,6 +121,35 @@ describe('the kinds of hyperparameters', () => {
     const parse = (value: number) => parseHyperparameters('demo', { value: definition }, { value }, 'atConstruction');
     for (const value of accepted) expect(parse(value)).toEqual({ value });
     for (const value of refused) expect(() => parse(value)).toThrow(`demo: value must be `);
+  });
+
+  it('fraction, count and anyNumber accept their ranges and nothing else', () => {
+    const parse = (definition: NumberHyperparameter, value: unknown) =>
+      parseHyperparameters('demo', { value: definition }, { value }, 'atConstruction').value;
+    expect([0, 0.5, 1].map((value) => parse(fraction(0.5), value))).toEqual([0, 0.5, 1]);
+    expect(() => parse(fraction(0.5), 1.5)).toThrow('demo: value must be >= 0 and <= 1, got 1.5');
+    expect([1, 7].map((value) => parse(count(3), value))).toEqual([1, 7]);
+    expect(() => parse(count(3), 0)).toThrow('demo: value must be a whole number and >= 1, got 0');
+    expect(() => parse(count(3), 1.5)).toThrow('demo: value must be a whole number and >= 1, got 1.5');
+    expect(parse(count(3, 0), 0)).toBe(0);
+    expect([-1e9, 0].map((value) => parse(anyNumber(1), value))).toEqual([-1e9, 0]);
+    expect(() => parse(anyNumber(1), Infinity)).toThrow('demo: value must be a finite number, got Infinity');
+  });
+
+  it('choice accepts its words, the first by default, and repeats whole numbers within bounds', () => {
+    const definitions = { form: choice('plain', 'round'), times: repeats(5, 1, 9) };
+    const parse = (given: object) => parseHyperparameters('demo', definitions, { ...given }, 'perStep');
+    expect(parse({})).toEqual({ form: 'plain', times: 5 });
+    expect(parse({ form: 'round', times: 9 })).toEqual({ form: 'round', times: 9 });
+    expect(() => parse({ form: 'square', times: 10 })).toThrow(
+      'demo: form must be one of plain, round, got "square"; times must be a whole number and >= 1 and <= 9, got 10',
+    );
+  });
+
+  it('know what an optimizer can be made with', () => {
+    const definitions = { lr: learningRate(1), on: flag(true) };
+    expect([startsWith(definitions, 'lr', 0.1), startsWith(definitions, 'lr', 0)]).toEqual([true, false]);
+    expect([startsWith(definitions, 'on', 1), startsWith(definitions, 'other', 0)]).toEqual([false, true]);
   });
 
   it('give the reason for an unusual range', () => {

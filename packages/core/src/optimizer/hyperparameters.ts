@@ -1,4 +1,3 @@
-import { z } from 'zod';
 import { AdakitError, closestName } from '../errors.js';
 
 /** A numeric hyperparameter: an input of the program, so it may change every step. */
@@ -6,9 +5,9 @@ export interface NumberHyperparameter<Default extends number | undefined = numbe
   readonly type: 'number';
   readonly default: Default;
   /** Values accepted when an optimizer is made. */
-  readonly atConstruction: z.ZodType<number>;
+  readonly atConstruction: Range;
   /** Values accepted later, from a schedule or by hand: the same, but a learning rate may be zero for a while. */
-  readonly perStep: z.ZodType<number>;
+  readonly perStep: Range;
   /** Zero turns the term off: `uses.<name>` tells the rule, and the term costs nothing. */
   readonly offAtZero: boolean;
 }
@@ -19,11 +18,25 @@ export interface FlagHyperparameter {
   readonly default: boolean;
 }
 
-export type Hyperparameter = NumberHyperparameter | FlagHyperparameter;
+/** A word out of several: part of the structure. */
+export interface ChoiceHyperparameter<Word extends string = string> {
+  readonly type: 'choice';
+  readonly default: Word;
+  readonly words: readonly Word[];
+}
+
+/** A whole number that shapes the program, such as how often something is repeated: part of the structure. */
+export interface RepeatHyperparameter {
+  readonly type: 'repeat';
+  readonly default: number;
+  readonly range: Range;
+}
+
+export type Hyperparameter = NumberHyperparameter | FlagHyperparameter | ChoiceHyperparameter | RepeatHyperparameter;
 export type HyperparameterDefinitions = Readonly<Record<string, Hyperparameter>>;
 
 /** Values of all hyperparameters by name. */
-export type HyperparameterValues = Readonly<Record<string, number | boolean>>;
+export type HyperparameterValues = Readonly<Record<string, number | boolean | string>>;
 
 /** Names of the numeric ones. */
 export type NumericName<H extends HyperparameterDefinitions> = {
@@ -34,44 +47,48 @@ type RequiredName<H extends HyperparameterDefinitions> = {
   [K in keyof H & string]: H[K] extends NumberHyperparameter<undefined> ? K : never;
 }[keyof H & string];
 
-type ValueOf<H extends Hyperparameter> = H extends FlagHyperparameter ? boolean : number;
+type ValueOf<H extends Hyperparameter> = H extends FlagHyperparameter
+  ? boolean
+  : H extends ChoiceHyperparameter<infer Word>
+    ? Word
+    : number;
 
 /** What a user passes: everything with a default is optional. */
 export type HyperparameterOptions<H extends HyperparameterDefinitions> = {
   readonly [K in RequiredName<H>]: number;
 } & { readonly [K in Exclude<keyof H & string, RequiredName<H>>]?: ValueOf<H[K]> };
 
-interface Range {
+/** Accepted values of a number. */
+export interface Range {
   readonly above?: number;
   readonly atLeast?: number;
   readonly below?: number;
+  readonly atMost?: number;
+  readonly integer?: true;
   /** Why the range is what it is; appended to the error message. */
   readonly because?: string;
 }
 
-const numberType = z.number({
-  error: ({ input }) =>
-    input === undefined
-      ? 'is required: it has no default that suits every problem'
-      : `must be a finite number, got ${describe(input)}`,
-});
-
-function inRange({ above, atLeast, below, because }: Range): z.ZodType<number> {
+/** What is wrong with a value, or `undefined`. */
+function rangeProblem(range: Range, value: unknown): string | undefined {
+  if (value === undefined) return 'is required: it has no default that suits every problem';
+  if (typeof value !== 'number' || !Number.isFinite(value)) return `must be a finite number, got ${describe(value)}`;
+  const { above, atLeast, below, atMost, integer, because } = range;
   const wanted = [
-    above === undefined ? [] : [`> ${above}`],
-    atLeast === undefined ? [] : [`>= ${atLeast}`],
-    below === undefined ? [] : [`< ${below}`],
-  ].flat();
-  return numberType.refine(
-    (x) =>
-      (above === undefined || x > above) &&
-      (atLeast === undefined || x >= atLeast) &&
-      (below === undefined || x < below),
-    {
-      error: (issue) =>
-        `must be ${wanted.join(' and ')}, got ${describe(issue.input)}${because === undefined ? '' : ` (${because})`}`,
-    },
-  );
+    ...(integer ? ['a whole number'] : []),
+    ...(above === undefined ? [] : [`> ${above}`]),
+    ...(atLeast === undefined ? [] : [`>= ${atLeast}`]),
+    ...(below === undefined ? [] : [`< ${below}`]),
+    ...(atMost === undefined ? [] : [`<= ${atMost}`]),
+  ];
+  const holds =
+    (above === undefined || value > above) &&
+    (atLeast === undefined || value >= atLeast) &&
+    (below === undefined || value < below) &&
+    (atMost === undefined || value <= atMost) &&
+    (!integer || Number.isSafeInteger(value));
+  if (holds) return undefined;
+  return `must be ${wanted.join(' and ')}, got ${describe(value)}${because === undefined ? '' : ` (${because})`}`;
 }
 
 function numeric<D extends number | undefined>(
@@ -79,13 +96,7 @@ function numeric<D extends number | undefined>(
   atConstruction: Range,
   { perStep = atConstruction, offAtZero = false }: { perStep?: Range; offAtZero?: boolean } = {},
 ): NumberHyperparameter<D> {
-  return {
-    type: 'number',
-    default: defaultValue,
-    atConstruction: inRange(atConstruction),
-    perStep: inRange(perStep),
-    offAtZero,
-  };
+  return { type: 'number', default: defaultValue, atConstruction, perStep, offAtZero };
 }
 
 interface RangeReason {
@@ -124,6 +135,31 @@ export function coefficient(defaultValue: number): NumberHyperparameter<number> 
   return numeric(defaultValue, { atLeast: 0 }, { offAtZero: true });
 }
 
+/** Any finite number. */
+export function anyNumber(defaultValue: number): NumberHyperparameter<number> {
+  return numeric(defaultValue, {});
+}
+
+/** A whole number ≥ `least`. */
+export function count(defaultValue: number, least = 1): NumberHyperparameter<number> {
+  return numeric(defaultValue, { atLeast: least, integer: true });
+}
+
+/** A number in [0, 1]. */
+export function fraction(defaultValue: number): NumberHyperparameter<number> {
+  return numeric(defaultValue, { atLeast: 0, atMost: 1 });
+}
+
+/** One of several words; the rule sees it as `uses.<name>`. The first is the default. */
+export function choice<const Word extends string>(first: Word, ...others: readonly Word[]): ChoiceHyperparameter<Word> {
+  return { type: 'choice', default: first, words: [first, ...others] };
+}
+
+/** How often something in the rule is repeated, a whole number in [`least`, `most`]; the rule sees it as `uses.<name>`. */
+export function repeats(defaultValue: number, least = 1, most = 100): RepeatHyperparameter {
+  return { type: 'repeat', default: defaultValue, range: { atLeast: least, atMost: most, integer: true } };
+}
+
 /** On or off. */
 export function flag(defaultValue: boolean): FlagHyperparameter {
   return { type: 'flag', default: defaultValue };
@@ -152,23 +188,36 @@ export function parseHyperparameters(
       `${optimizer}: ${complaints.join('; ')} (known: ${known.join(', ')})`,
     );
   }
-  const schema = z.object(
-    Object.fromEntries(Object.entries(definitions).map(([name, definition]) => [name, valueSchema(definition, when)])),
-  );
-  const result = schema.safeParse(given);
-  if (result.success) return result.data;
-  const complaints = result.error.issues.map((issue) => `${issue.path.join('.')} ${issue.message}`);
+  const values: Record<string, number | boolean | string> = {};
+  const complaints: string[] = [];
+  for (const [name, definition] of Object.entries(definitions)) {
+    const value = given[name] === undefined ? definition.default : given[name];
+    const problem = problemOf(definition, value, when);
+    if (problem === undefined) values[name] = value as number | boolean | string;
+    else complaints.push(`${name} ${problem}`);
+  }
+  if (complaints.length === 0) return values;
   throw new AdakitError('invalid-hyperparameter', `${optimizer}: ${complaints.join('; ')}`);
 }
 
-function valueSchema(definition: Hyperparameter, when: 'atConstruction' | 'perStep'): z.ZodType<number | boolean> {
-  if (definition.type === 'flag') {
-    return z
-      .boolean({ error: (issue) => `must be true or false, got ${describe(issue.input)}` })
-      .default(definition.default);
+function problemOf(definition: Hyperparameter, value: unknown, when: 'atConstruction' | 'perStep'): string | undefined {
+  switch (definition.type) {
+    case 'number':
+      return rangeProblem(definition[when], value);
+    case 'repeat':
+      return rangeProblem(definition.range, value);
+    case 'flag':
+      return typeof value === 'boolean' ? undefined : `must be true or false, got ${describe(value)}`;
+    case 'choice':
+      return definition.words.includes(value as string)
+        ? undefined
+        : `must be one of ${definition.words.join(', ')}, got ${describe(value)}`;
   }
-  if (definition.default !== undefined) return definition[when].default(definition.default);
-  return definition[when];
+}
+
+/** Whether an optimizer can be made with this value; unknown names count as such. */
+export function startsWith(definitions: HyperparameterDefinitions, name: string, value: unknown): boolean {
+  return !Object.hasOwn(definitions, name) || problemOf(definitions[name], value, 'atConstruction') === undefined;
 }
 
 /**

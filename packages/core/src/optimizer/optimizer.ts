@@ -1,205 +1,455 @@
-import type { Program } from '../program/program.js';
-import { AdakitError } from '../errors.js';
-import { evaluateScalars } from '../execution/scalars.js';
-import { parseSchedule, scheduleFactor, type Schedule } from '../schedule/schedule.js';
-import { parseHyperparameters, type HyperparameterDefinitions, type HyperparameterValues } from './hyperparameters.js';
-
-/** An optimizer's definition as the machinery sees it. */
-export interface OptimizerDefinition {
-  readonly name: string;
-  readonly hyperparameters: HyperparameterDefinitions;
-  /** The program for the structure that these values imply; made once per structure. */
-  program(values: HyperparameterValues): Program;
-}
-
-/** Hyperparameters for some of the parameters. */
-export interface ParameterGroup {
-  /** A parameter's exact name, or a regular expression searched in names. */
-  readonly match: string | RegExp;
-  /** What differs from the other parameters. */
-  readonly hyperparameters: HyperparameterValues;
-}
+import type { Component } from '../component/component.js';
+import { AdakitError, closestName } from '../errors.js';
+import { parseSchedule, type Schedule } from '../schedule/schedule.js';
+import { parseHyperparameters, startsWith, type HyperparameterValues } from './hyperparameters.js';
+import { matchData, matches, matchFromData, type MatchData, type ParameterMatch, type ParameterSpec } from './match.js';
 
 /** Schedules by hyperparameter. */
 export type Schedules = Readonly<Record<string, Schedule>>;
 
-/** Everything about an optimizer that is not its rule. */
-export interface OptimizerSettings {
+/** A component with values for its hyperparameters. */
+export interface Configured {
+  readonly component: Component;
   readonly hyperparameters: HyperparameterValues;
-  /** Default: the hyperparameters. */
-  readonly initial?: HyperparameterValues;
-  readonly groups?: readonly ParameterGroup[];
-  readonly schedules?: Schedules;
-  /** Default: the one for the hyperparameters. */
-  readonly program?: Program;
+  /** Hyperparameters as given at construction; later changes keep them. AdaBound's bounds refer to the first learning rate. */
+  readonly initial: HyperparameterValues;
+  readonly schedules: Schedules;
 }
 
-/** A scheduled optimizer and a step. */
-interface Moment {
-  readonly of: Optimizer;
-  readonly step: number;
+/** What some of the parameters have of their own. */
+export interface ParameterGroup {
+  /** By which `setHyperparameters` and reports know it. Default: `group1`, `group2`, … */
+  readonly name?: string;
+  /** Which parameters. One that chooses none is an error when training starts. */
+  readonly match: ParameterMatch;
+  /** Another optimizer for them. */
+  readonly optimizer?: Optimizer;
+  /** Or the same one with other hyperparameters, */
+  readonly hyperparameters?: HyperparameterValues;
+  /** and other schedules. */
+  readonly schedules?: Schedules;
+}
+
+/** What an optimizer is made of: a tree, plain but for the components it refers to. */
+export type OptimizerNode =
+  | ({ readonly kind: 'rule' } & Configured)
+  | ({ readonly kind: 'wrapper'; readonly inner: OptimizerNode } & Configured)
+  | { readonly kind: 'groups'; readonly groups: readonly GroupNode[]; readonly rest: OptimizerNode };
+
+export interface GroupNode {
+  readonly name: string;
+  readonly match: ParameterMatch;
+  readonly optimizer?: OptimizerNode;
+  readonly hyperparameters: HyperparameterValues;
+  /** Those at construction, where they have been changed since. */
+  readonly initial?: HyperparameterValues;
+  readonly schedules: Schedules;
+}
+
+/** An optimizer as data. */
+export type OptimizerConfig =
+  | {
+      readonly kind: 'rule' | 'wrapper';
+      readonly name: string;
+      readonly hyperparameters: HyperparameterValues;
+      readonly initial: HyperparameterValues;
+      readonly schedules: Schedules;
+      /** Of a wrapper. */
+      readonly inner?: OptimizerConfig;
+    }
+  | {
+      readonly kind: 'groups';
+      readonly groups: readonly {
+        readonly name: string;
+        readonly match: MatchData;
+        readonly optimizer?: OptimizerConfig;
+        readonly hyperparameters: HyperparameterValues;
+        /** Those at construction, where they have been changed since. */
+        readonly initial?: HyperparameterValues;
+        readonly schedules: Schedules;
+      }[];
+      readonly rest: OptimizerConfig;
+    };
+
+/** Where a change of hyperparameters goes. */
+export interface ChangeScope {
+  /**
+   * A group's name; or `all`: every group, whatever it has set itself. Default: the main optimizer, and groups as far as
+   * they have not set the hyperparameter themselves.
+   */
+  readonly group?: string;
 }
 
 /**
- * A configured optimizer: a definition and the values of its hyperparameters. Immutable; {@link with} makes another.
- * Runners ask it, parameter by parameter, which program to run and with which scalars.
+ * A configured optimizer: a rule with its hyperparameters, and what is put around it. Immutable; changes make another.
+ * With a list of parameters it becomes a plan, which runs on any device.
  */
 export class Optimizer {
-  readonly name: string;
-  readonly hyperparameters: HyperparameterValues;
-  /** Hyperparameters as given at construction; {@link with} keeps them. AdaBound's bounds refer to the first learning rate. */
-  readonly initial: HyperparameterValues;
-  /** Where several groups match a parameter, the later wins. */
-  readonly groups: readonly ParameterGroup[];
-  /** How hyperparameters change over time, groups included; see {@link at}. */
-  readonly schedules: Schedules;
-  /** The update rule for these hyperparameters. Schedules do not change it, even where they reach zero. */
-  readonly program: Program;
-  readonly #definition: OptimizerDefinition;
-  /** Optimizers of the groups, by the indices of the groups that apply. */
-  readonly #members = new Map<string, Optimizer>();
-  readonly #moment: Moment | undefined;
+  readonly node: OptimizerNode;
 
-  /** @param moment of what this is what {@link at} gives; groups are scheduled there */
-  constructor(definition: OptimizerDefinition, settings: OptimizerSettings, moment?: Moment) {
-    const { hyperparameters, initial = hyperparameters, groups = [], schedules = {} } = settings;
-    this.name = definition.name;
-    this.hyperparameters = Object.freeze({ ...hyperparameters });
-    this.initial = Object.freeze({ ...initial });
-    this.groups = groups;
-    this.schedules = schedules;
-    this.program = settings.program ?? definition.program(hyperparameters);
-    this.#definition = definition;
-    this.#moment = moment;
-    // Bad values in a group are an error now, not when the first parameter matches.
-    groups.forEach((_, index) => this.#member([index]));
+  constructor(node: OptimizerNode) {
+    this.node = node;
   }
 
-  /** The optimizer as it applies to one parameter: this one, unless a group says otherwise. */
-  for(parameter: string): Optimizer {
-    const matching = this.groups.flatMap(({ match }, index) => (matches(match, parameter) ? [index] : []));
-    return matching.length === 0 ? this : this.#member(matching);
+  /** The name of the main rule. */
+  get name(): string {
+    return mainRule(this.node).component.name;
+  }
+
+  /** Hyperparameters of the main rule. */
+  get hyperparameters(): HyperparameterValues {
+    return mainRule(this.node).hyperparameters;
+  }
+
+  /** Those of the main rule as they were at construction. */
+  get initial(): HyperparameterValues {
+    return mainRule(this.node).initial;
+  }
+
+  get schedules(): Schedules {
+    return mainRule(this.node).schedules;
+  }
+
+  /** The whole tree in a line: `ema(clipByGlobalNorm(adam))`. */
+  toString(): string {
+    return nodeText(this.node);
   }
 
   /**
-   * The optimizer at step `step` of the run, counted from 1: scheduled hyperparameters have their value then, those of
-   * groups included. Without schedules, this one.
+   * The same optimizer with some hyperparameters changed, as by a schedule; the values at construction stay on record.
+   * A wrapper's are named with it: `{ 'ema.decay': 0.99 }`.
    *
-   * @throws AdakitError when a schedule has left the range of its hyperparameter
+   * @throws AdakitError naming the hyperparameter that is unknown or out of range, or the group that does not exist
    */
-  at(step: number): Optimizer {
-    const scheduled = Object.entries(this.schedules);
-    if (scheduled.length === 0) return this;
-    const now = scheduled.map(([name, schedule]) => [
-      name,
-      Number(this.hyperparameters[name]) * scheduleFactor(schedule, step),
-    ]);
-    const hyperparameters = this.#parse(this.hyperparameters, Object.fromEntries(now) as HyperparameterValues);
-    const settings = { ...this.#settings(), hyperparameters, program: this.program, schedules: {} };
-    return new Optimizer(this.#definition, settings, { of: this, step });
+  with(changes: HyperparameterValues, scope: ChangeScope = {}): Optimizer {
+    return new Optimizer(changeNode(this.node, changes, scope));
   }
 
   /**
-   * The same optimizer with some hyperparameters changed, as by a schedule; the values at construction stay on record,
-   * and groups keep what they set themselves.
-   *
-   * @throws AdakitError naming the hyperparameter that is unknown or out of range
-   */
-  with(changes: Readonly<Record<string, number | boolean>>): Optimizer {
-    const hyperparameters = this.#parse(this.hyperparameters, changes);
-    return new Optimizer(this.#definition, { ...this.#settings(), hyperparameters });
-  }
-
-  /**
-   * The same optimizer with parameter groups.
-   *
-   * @example `adam({ weightDecay: 1e-2 }).withGroups([{ match: /bias$/, hyperparameters: { weightDecay: 0 } }])`
-   * @throws AdakitError naming the hyperparameter that is unknown or out of range
-   */
-  withGroups(groups: readonly ParameterGroup[]): Optimizer {
-    return new Optimizer(this.#definition, { ...this.#settings(), groups });
-  }
-
-  /**
-   * The same optimizer with schedules on numeric hyperparameters; each multiplies the value there is.
+   * The same optimizer with schedules on numeric hyperparameters of the main rule; each multiplies the value there is.
    *
    * @example `adam({ lr: 1e-3 }).withSchedules({ lr: warmup(100, cosine(10_000)) })`
    * @throws AdakitError for an unknown or boolean hyperparameter, or a malformed schedule
    */
   withSchedules(schedules: Schedules): Optimizer {
-    const parsed = Object.entries(schedules).map(([name, schedule]) => {
-      if (typeof this.hyperparameters[name] !== 'number') {
-        const numeric = Object.keys(this.hyperparameters).filter(
-          (key) => typeof this.hyperparameters[key] === 'number',
-        );
-        throw new AdakitError(
-          'unknown-hyperparameter',
-          `${this.name}: cannot schedule "${name}", the numeric hyperparameters are ${numeric.join(', ')}`,
-        );
-      }
-      return [name, parseSchedule(name, schedule)] as const;
-    });
-    return new Optimizer(this.#definition, { ...this.#settings(), schedules: Object.fromEntries(parsed) });
+    const parsed = parseSchedules(mainRule(this.node), schedules);
+    return new Optimizer(mapRule(this.node, (rule) => ({ ...rule, schedules: parsed })));
   }
 
-  /** The same rule with all settings of a saved run. @throws AdakitError for values that the rule does not accept */
-  restore(
-    hyperparameters: HyperparameterValues,
-    initial: HyperparameterValues,
-    groups: readonly ParameterGroup[],
-    schedules: Schedules = {},
-  ): Optimizer {
-    return new Optimizer(this.#definition, {
-      hyperparameters: this.#parse({}, hyperparameters),
-      initial: this.#parse({}, initial, 'atConstruction'),
-      groups,
-    }).withSchedules(schedules);
+  /** @param parameters turns matches by functions into lists of names; without it they cannot be written */
+  toConfig(parameters: readonly ParameterSpec[] = []): OptimizerConfig {
+    return nodeConfig(this.node, parameters);
   }
 
   /**
-   * The value of every scalar instruction of {@link program} at step `step` (counted from 1), indexed like the
-   * instructions; tensor instructions hold NaN.
+   * The same pieces with all settings of a saved optimizer, groups included.
+   *
+   * @throws AdakitError `state-mismatch` when it is made of other pieces, or for values that these do not accept
    */
-  scalars(step: number): Float64Array {
-    return evaluateScalars(this.program, { step, hyper: this.hyperparameters, initial: this.initial });
-  }
-
-  #member(groups: readonly number[]): Optimizer {
-    const key = groups.join();
-    let member = this.#members.get(key);
-    if (member === undefined && this.#moment !== undefined) {
-      member = this.#moment.of.#member(groups).at(this.#moment.step);
-      this.#members.set(key, member);
-    } else if (member === undefined) {
-      const changes = Object.assign(
-        {},
-        ...groups.map((index) => this.groups[index].hyperparameters),
-      ) as HyperparameterValues;
-      member = new Optimizer(this.#definition, {
-        hyperparameters: this.#parse(this.hyperparameters, changes),
-        initial: this.#parse(this.initial, changes, 'atConstruction'),
-        schedules: this.schedules,
-      });
-      this.#members.set(key, member);
+  restore(config: OptimizerConfig): Optimizer {
+    const components = new Map<string, Component>();
+    collectComponents(this.node, components);
+    const [mine, saved] = [chainText(this.node), configChainText(config)];
+    if (mine !== saved) {
+      throw new AdakitError(
+        'state-mismatch',
+        `the state belongs to the optimizer "${saved}", this one is "${mine}"; ` +
+          'make the run with the same pieces to resume it, or adapt the state with adaptState()',
+      );
     }
-    return member;
-  }
-
-  #settings(): OptimizerSettings {
-    const { hyperparameters, initial, groups, schedules } = this;
-    return { hyperparameters, initial, groups, schedules };
-  }
-
-  #parse(
-    values: HyperparameterValues,
-    changes: HyperparameterValues,
-    when: 'atConstruction' | 'perStep' = 'perStep',
-  ): HyperparameterValues {
-    return parseHyperparameters(this.name, this.#definition.hyperparameters, { ...values, ...changes }, when);
+    return new Optimizer(nodeFromConfig(config, components));
   }
 }
 
-/** Whether a group with this `match` applies to the parameter `name`; a regular expression's own state plays no part. */
-export function matches(match: ParameterGroup['match'], name: string): boolean {
-  return typeof match === 'string' ? match === name : name.search(match) >= 0;
+/**
+ * Gives some parameters an optimizer or hyperparameters of their own. Where several groups choose a parameter, the later
+ * adds to the earlier.
+ *
+ * @example
+ * ```ts
+ * groups([{ match: matrices, optimizer: muon({ lr: 0.02 }) }, { match: /bias$/, hyperparameters: { weightDecay: 0 } }], adam())
+ * ```
+ * @throws AdakitError naming the hyperparameter that is unknown or out of range
+ */
+export function groups(list: readonly ParameterGroup[], rest: Optimizer): Optimizer {
+  const names = new Set<string>();
+  const nodes = list.map((group, i): GroupNode => {
+    const { name, match, optimizer, hyperparameters = {}, schedules = {} } = group;
+    const label = name ?? `group${i + 1}`;
+    const unknown = Object.keys(group).filter((key) => !GROUP_KEYS.includes(key));
+    if (unknown.length > 0) {
+      throw new AdakitError(
+        'invalid-plan',
+        `the group "${label}" has ${unknown.map((key) => `"${key}"`).join(', ')}, which means nothing; ` +
+          `a group has ${GROUP_KEYS.join(', ')}. What goes around a rule goes into its optimizer: ` +
+          'optimizer: freezeRows([0], adam())',
+      );
+    }
+    if (names.has(label) || label === 'all') {
+      throw new AdakitError('invalid-plan', `two groups have the name "${label}", or it is "all"; give each its own`);
+    }
+    names.add(label);
+    return {
+      name: label,
+      match,
+      ...(optimizer && { optimizer: requireOptimizer(`the group "${label}"`, optimizer).node }),
+      hyperparameters,
+      schedules,
+    };
+  });
+  const node: OptimizerNode = { kind: 'groups', groups: nodes, rest: requireOptimizer('groups()', rest).node };
+  // Bad values in a group are an error now, not when the first parameter matches.
+  for (const group of nodes) applyGroup(group, node.rest);
+  return new Optimizer(node);
+}
+
+const GROUP_KEYS = ['name', 'match', 'optimizer', 'hyperparameters', 'schedules'];
+
+/** @throws AdakitError for `adam` in the place of `adam()`, and anything else that is no optimizer */
+export function requireOptimizer(what: string, value: unknown): Optimizer {
+  if (value instanceof Optimizer) return value;
+  const called =
+    typeof value === 'function' && 'optimizerName' in value
+      ? `, not the function: ${String(value.optimizerName)}()`
+      : '';
+  throw new AdakitError('invalid-plan', `${what} needs an optimizer${called || `, got ${String(value)}`}`);
+}
+
+/** A piece of a parameter's optimizer. */
+export type ChainLink = { readonly kind: 'rule' | 'wrapper' } & Configured;
+
+/** What applies to one parameter: pieces from the outermost to the rule, and which groups chose it. */
+export interface ResolvedChain {
+  readonly chain: readonly ChainLink[];
+  /** Names of the groups that chose it; parameters with the same path have the same chain. */
+  readonly path: string;
+}
+
+/** The optimizer of one parameter. */
+export function resolveChain(node: OptimizerNode, parameter: ParameterSpec): ResolvedChain {
+  if (node.kind === 'rule') return { chain: [node], path: '' };
+  if (node.kind === 'wrapper') {
+    const { chain, path } = resolveChain(node.inner, parameter);
+    return { chain: [node, ...chain], path };
+  }
+  const chosen = node.groups.filter(({ match }) => matches(match, parameter));
+  const inner = chosen.reduce<OptimizerNode>((rest, group) => applyGroup(group, rest), node.rest);
+  const { chain, path } = resolveChain(inner, parameter);
+  return { chain, path: [...chosen.map(({ name }) => name), path].join('/') };
+}
+
+/** What a group makes of the optimizer that its parameters would have without it. */
+export function applyGroup(group: GroupNode, rest: OptimizerNode): OptimizerNode {
+  const base = group.optimizer ?? rest;
+  const { hyperparameters, initial = hyperparameters, schedules } = group;
+  if (Object.keys(hyperparameters).length === 0 && Object.keys(schedules).length === 0) return base;
+  return mapRule(base, (rule) => ({
+    ...rule,
+    hyperparameters: parse(rule, { ...rule.hyperparameters, ...hyperparameters }, 'perStep'),
+    initial: parse(rule, { ...rule.initial, ...lasting(rule, initial) }, 'atConstruction'),
+    schedules: { ...rule.schedules, ...parseSchedules(rule, schedules) },
+  }));
+}
+
+/** What a group may start with: a learning rate of zero, for parameters at rest, is only one for the time being. */
+function lasting({ component }: Configured, values: HyperparameterValues): HyperparameterValues {
+  const definitions = component.hyperparameters;
+  return Object.fromEntries(Object.entries(values).filter(([name, value]) => startsWith(definitions, name, value)));
+}
+
+/** The rule of the parameters that no group chooses. */
+export function mainRule(node: OptimizerNode): Configured {
+  if (node.kind === 'rule') return node;
+  return mainRule(node.kind === 'wrapper' ? node.inner : node.rest);
+}
+
+function mapRule(node: OptimizerNode, change: (rule: Configured) => Configured): OptimizerNode {
+  if (node.kind === 'rule') return { kind: 'rule', ...change(node) };
+  if (node.kind === 'wrapper') return { ...node, inner: mapRule(node.inner, change) };
+  return { ...node, rest: mapRule(node.rest, change) };
+}
+
+function changeNode(node: OptimizerNode, changes: HyperparameterValues, { group }: ChangeScope): OptimizerNode {
+  const own = Object.entries(changes).filter(([key]) => !key.includes('.'));
+  let changed = node;
+  for (const [key, value] of Object.entries(changes)) {
+    if (key.includes('.')) changed = changeWrapper(changed, key, value);
+  }
+  if (own.length === 0) return changed;
+  const values = Object.fromEntries(own);
+  const main = (inner: OptimizerNode): OptimizerNode =>
+    mapRule(inner, (rule) => ({
+      ...rule,
+      hyperparameters: parse(rule, { ...rule.hyperparameters, ...values }, 'perStep'),
+    }));
+  if (group === undefined) return main(changed);
+  let found = group === 'all';
+  const inGroups = (inner: OptimizerNode): OptimizerNode => {
+    if (inner.kind === 'rule') return inner;
+    if (inner.kind === 'wrapper') return { ...inner, inner: inGroups(inner.inner) };
+    const list = inner.groups.map((member): GroupNode => {
+      if (group !== 'all' && member.name !== group) return member;
+      found = true;
+      if (member.optimizer === undefined) {
+        const { hyperparameters, initial = hyperparameters } = member;
+        return { ...member, hyperparameters: { ...hyperparameters, ...values }, initial };
+      }
+      const rule = mainRule(member.optimizer);
+      const known = Object.fromEntries(
+        own.filter(([key]) => group !== 'all' || Object.hasOwn(rule.hyperparameters, key)),
+      );
+      return { ...member, optimizer: changeNode(member.optimizer, known, {}) };
+    });
+    const result = { ...inner, groups: list, rest: inGroups(inner.rest) };
+    for (const member of list) applyGroup(member, result.rest);
+    return result;
+  };
+  const result = inGroups(changed);
+  if (!found) {
+    const names = groupNames(changed);
+    throw new AdakitError(
+      'unknown-parameter',
+      `there is no group "${group}"; ${names.length === 0 ? 'this optimizer has no groups' : `the groups are ${names.join(', ')}`}`,
+    );
+  }
+  return group === 'all' ? main(result) : result;
+}
+
+function groupNames(node: OptimizerNode): string[] {
+  if (node.kind === 'rule') return [];
+  if (node.kind === 'wrapper') return groupNames(node.inner);
+  return [...node.groups.map(({ name }) => name), ...groupNames(node.rest)];
+}
+
+function changeWrapper(node: OptimizerNode, key: string, value: number | boolean | string): OptimizerNode {
+  const [wrapper, name] = key.split('.', 2);
+  const known: string[] = [];
+  const visit = (inner: OptimizerNode): OptimizerNode => {
+    if (inner.kind === 'rule') return inner;
+    if (inner.kind === 'groups') return { ...inner, rest: visit(inner.rest) };
+    known.push(inner.component.name);
+    if (inner.component.name !== wrapper) return { ...inner, inner: visit(inner.inner) };
+    return { ...inner, hyperparameters: parse(inner, { ...inner.hyperparameters, [name]: value }, 'perStep') };
+  };
+  const changed = visit(node);
+  if (known.includes(wrapper)) return changed;
+  const suggestion = closestName(wrapper, known);
+  throw new AdakitError(
+    'unknown-hyperparameter',
+    `unknown hyperparameter "${key}": nothing named "${wrapper}" is around this optimizer` +
+      (suggestion === undefined ? '' : `, did you mean "${suggestion}"?`),
+  );
+}
+
+function parse(
+  { component }: Configured,
+  values: HyperparameterValues,
+  when: 'atConstruction' | 'perStep',
+): HyperparameterValues {
+  return Object.freeze(parseHyperparameters(component.name, component.hyperparameters, values, when));
+}
+
+function parseSchedules({ component, hyperparameters }: Configured, schedules: Schedules): Schedules {
+  return Object.fromEntries(
+    Object.entries(schedules).map(([name, schedule]) => {
+      if (typeof hyperparameters[name] === 'number') return [name, parseSchedule(name, schedule)] as const;
+      const numeric = Object.keys(hyperparameters).filter((key) => typeof hyperparameters[key] === 'number');
+      throw new AdakitError(
+        'unknown-hyperparameter',
+        `${component.name}: cannot schedule "${name}", the numeric hyperparameters are ${numeric.join(', ')}`,
+      );
+    }),
+  );
+}
+
+function nodeText(node: OptimizerNode): string {
+  if (node.kind === 'rule') return node.component.name;
+  if (node.kind === 'wrapper') return `${node.component.name}(${nodeText(node.inner)})`;
+  const list = node.groups.map((group) => group.optimizer && nodeText(group.optimizer)).filter(Boolean);
+  return `groups(${[...list, nodeText(node.rest)].join(', ')})`;
+}
+
+/** The pieces around the main rule; groups are settings, which a state replaces. */
+function chainText(node: OptimizerNode): string {
+  if (node.kind === 'rule') return node.component.name;
+  return node.kind === 'wrapper' ? `${node.component.name}(${chainText(node.inner)})` : chainText(node.rest);
+}
+
+function configChainText(config: OptimizerConfig): string {
+  if (config.kind === 'groups') return configChainText(config.rest);
+  return config.inner === undefined ? config.name : `${config.name}(${configChainText(config.inner)})`;
+}
+
+function collectComponents(node: OptimizerNode, into: Map<string, Component>): void {
+  if (node.kind === 'groups') {
+    for (const { optimizer } of node.groups) if (optimizer) collectComponents(optimizer, into);
+    collectComponents(node.rest, into);
+    return;
+  }
+  into.set(`${node.kind} ${node.component.name}`, node.component);
+  if (node.kind === 'wrapper') collectComponents(node.inner, into);
+}
+
+function nodeConfig(node: OptimizerNode, parameters: readonly ParameterSpec[]): OptimizerConfig {
+  if (node.kind === 'groups') {
+    return {
+      kind: 'groups',
+      groups: node.groups.map(({ name, match, optimizer, hyperparameters, initial, schedules }) => ({
+        name,
+        match: matchData(
+          match,
+          parameters.filter((parameter) => matches(match, parameter)).map((parameter) => parameter.name),
+        ),
+        ...(optimizer && { optimizer: nodeConfig(optimizer, parameters) }),
+        hyperparameters,
+        ...(initial && { initial }),
+        schedules,
+      })),
+      rest: nodeConfig(node.rest, parameters),
+    };
+  }
+  const { kind, component, hyperparameters, initial, schedules } = node;
+  const own = { kind, name: component.name, hyperparameters, initial, schedules };
+  return node.kind === 'wrapper' ? { ...own, inner: nodeConfig(node.inner, parameters) } : own;
+}
+
+function nodeFromConfig(config: OptimizerConfig, components: ReadonlyMap<string, Component>): OptimizerNode {
+  if (config.kind === 'groups') {
+    const node: OptimizerNode = {
+      kind: 'groups',
+      groups: config.groups.map(({ name, match, optimizer, hyperparameters, initial, schedules }) => ({
+        name,
+        match: matchFromData(match),
+        ...(optimizer && { optimizer: nodeFromConfig(optimizer, components) }),
+        hyperparameters,
+        ...(initial && { initial }),
+        schedules,
+      })),
+      rest: nodeFromConfig(config.rest, components),
+    };
+    for (const group of node.groups) applyGroup(group, node.rest);
+    return node;
+  }
+  const component = components.get(`${config.kind} ${config.name}`);
+  if (component === undefined) {
+    throw new AdakitError(
+      'state-mismatch',
+      `the state uses the ${config.kind === 'rule' ? 'optimizer' : 'wrapper'} "${config.name}", which this run does not have; ` +
+        'make the run with it, in the same group',
+    );
+  }
+  const configured: Configured = {
+    component,
+    hyperparameters: config.hyperparameters,
+    initial: config.initial,
+    schedules: {},
+  };
+  const parsed: Configured = {
+    component,
+    hyperparameters: parse(configured, config.hyperparameters, 'perStep'),
+    initial: parse(configured, config.initial, 'atConstruction'),
+    schedules: parseSchedules(configured, config.schedules),
+  };
+  if (config.kind === 'rule' || config.inner === undefined) return { kind: 'rule', ...parsed };
+  return { kind: 'wrapper', ...parsed, inner: nodeFromConfig(config.inner, components) };
 }

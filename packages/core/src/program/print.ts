@@ -1,39 +1,50 @@
-import { isReduction, operation } from '../expression/operations.js';
-import { constantText, type Program } from './program.js';
-
-const prefix = { scalar: 's', statistic: 'r', tensor: 't' } as const;
+import { operation } from '../expression/operations.js';
+import { foldProgram } from './fold.js';
+import { constantText, type Instruction, type Program } from './program.js';
 
 /**
- * A program as text, one instruction a line: scalars (float64, on the host) are `s…`, statistics `r…`, tensors `t…`.
+ * A program as text, one instruction a line: scalars (float64, on the host) are `s…`, single numbers on the device `r…`,
+ * matrices `m…`, values of the parameter's shape `t…`.
  *
  * ```text
- * sgd 5f0c… (slots: none)
+ * sgd 5f0c…
  *   t2 = hyper.lr * grad
  *   t3 = param - t2
  *   param <- t3
  * ```
  */
 export function printProgram(program: Program): string {
-  const names: string[] = [];
   const lines: string[] = [];
-  for (const [index, instruction] of program.instructions.entries()) {
-    if (instruction.op === 'constant') {
-      names.push(constantText(instruction.value));
-    } else if (instruction.op === 'input') {
-      names.push(instruction.name);
-    } else {
-      const name = `${prefix[instruction.kind]}${index}`;
-      const args = instruction.args.map((arg) => names[arg]);
-      const symbol = isReduction(instruction.op) ? undefined : operation(instruction.op).symbol;
-      lines.push(`${name} = ${symbol ? args.join(` ${symbol} `) : `${instruction.op}(${args.join(', ')})`}`);
-      names.push(name);
-    }
-  }
-  lines.push(`param <- ${names[program.outputs.param]}`);
-  program.slots.forEach((slot, i) => lines.push(`slot.${slot.name} <- ${names[program.outputs.slots[i]]}`));
-  const slots = program.slots.map((slot) => slot.name + (slot.initial === 0 ? '' : ` = ${slot.initial}`));
-  return [
-    `${program.optimizer} ${program.hash} (slots: ${slots.join(', ') || 'none'})`,
-    ...lines.map((l) => `  ${l}`),
-  ].join('\n');
+  const named = (instruction: Instruction, index: number, text: string): string => {
+    const name = `${prefix(instruction)}${index}`;
+    lines.push(`${name} = ${text}`);
+    return name;
+  };
+  const call = (what: string, instruction: Instruction, args: readonly string[], index: number): string =>
+    named(instruction, index, `${what}(${args.join(', ')})`);
+  const names = foldProgram<string>(program, {
+    constant: ({ value }) => constantText(value),
+    input: ({ name }) => name,
+    elementwise(instruction, args, index) {
+      const { symbol } = operation(instruction.op);
+      return symbol === undefined
+        ? call(instruction.op, instruction, args, index)
+        : named(instruction, index, args.join(` ${symbol} `));
+    },
+    reduce: (i, args, index) => call(i.over === 'all' ? i.op : `${i.op} over ${i.over} `, i, args, index),
+    matMul: (i, args, index) => call('matMul', i, args, index),
+    transpose: (i, args, index) => call('transpose', i, args, index),
+    view: (i, args, index) => call(i.type.shape === 'param' ? 'asParam' : 'asMatrix', i, args, index),
+    broadcast: (i, args, index) => call('broadcast', i, args, index),
+    cast: (i, args, index) => call(i.to, i, args, index),
+    random: (i, args, index) => call(i.distribution, i, [...args, String(i.stream)], index),
+    index: (i, _, index) => call(i.axis === 'rows' ? 'rowIndex' : 'colIndex', i, [], index),
+  });
+  for (const [output, index] of Object.entries(program.outputs)) lines.push(`${output} <- ${names[index]}`);
+  return [`${program.name} ${program.hash}`, ...lines.map((line) => `  ${line}`)].join('\n');
+}
+
+function prefix({ type: { place, shape } }: Instruction): string {
+  if (place === 'host') return 's';
+  return shape === 'number' ? 'r' : shape === 'param' ? 't' : 'm';
 }

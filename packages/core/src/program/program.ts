@@ -1,51 +1,39 @@
-import { sha256 } from '@noble/hashes/sha2.js';
-import { bytesToHex, utf8ToBytes } from '@noble/hashes/utils.js';
-import type { ExpressionNode, InputName, Kind } from '../expression/expression.js';
-import type { OperationName, ReductionName } from '../expression/operations.js';
+import type { ExpressionNode, ExpressionNodeReference, Form } from '../expression/expression.js';
+import { shapeText, type ValueType } from '../expression/type.js';
+import { contentHash } from './hash.js';
 
-/** One line of a program; `args` are the indices of earlier instructions. */
-export type Instruction =
-  | { readonly op: 'constant'; readonly kind: 'scalar'; readonly value: number }
-  | { readonly op: 'input'; readonly kind: Kind; readonly name: InputName }
-  | { readonly op: OperationName | ReductionName; readonly kind: Kind; readonly args: readonly number[] };
-
-/** A slot of an optimizer: one tensor of the parameter's shape, kept between steps. */
-export interface Slot<Name extends string = string> {
-  readonly name: Name;
-  /** The value of every element before the first step. */
-  readonly initial: number;
-}
+/** One line of a program; `args` are the indices of earlier lines. */
+export type Instruction = Form<number>;
 
 /**
- * An update rule as data: a straight-line program over one parameter, its gradient, its slots and a few scalars.
- * Plain JSON; the same rule and structure always give the same hash.
+ * A rule as data: a straight-line program over one parameter with what belongs to it, and scalars. Plain JSON; the same
+ * rule and structure always give the same hash.
+ *
+ * Inputs and outputs have names. `param`, `grad` and `slot.<name>` are the parameter's; `hyper.<name>`,
+ * `initial.<name>`, `step` and `key` are scalars that the host gives; `global.<name>` are numbers that belong to all
+ * parameters of a plan together. Outputs named `sum.<name>` and `largest.<name>` are numbers that the device combines
+ * over all parameters.
  */
 export interface Program {
-  /** The optimizer it came from, for people; not part of the hash. */
-  readonly optimizer: string;
+  /** Where it came from, for people; not part of the hash. */
+  readonly name: string;
   /** In order of evaluation, without duplicates or dead instructions. */
   readonly instructions: readonly Instruction[];
-  readonly slots: readonly Slot[];
-  /** Which instruction gives the new parameter, and which the new value of each slot (in the order of `slots`). */
-  readonly outputs: { readonly param: number; readonly slots: readonly number[] };
-  /** SHA-256 of the content, the first 128 bits in hexadecimal. */
+  /** Which instruction gives each output, in the order they were declared. */
+  readonly outputs: Readonly<Record<string, number>>;
+  /** Hash of the content, 128 bits in hexadecimal. */
   readonly hash: string;
 }
 
 /** Linearizes expressions into a program: equal subexpressions are computed once, unused ones not at all. */
-export function buildProgram(
-  optimizer: string,
-  slots: readonly Slot[],
-  outputs: { readonly param: ExpressionNode; readonly slots: readonly ExpressionNode[] },
-): Program {
+export function buildProgram(name: string, outputs: Readonly<Record<string, ExpressionNodeReference>>): Program {
   const instructions: Instruction[] = [];
   const indexByKey = new Map<string, number>();
   const indexByNode = new Map<ExpressionNode, number>();
-
-  const visit = (node: ExpressionNode): number => {
+  const visit = ({ node }: ExpressionNodeReference): number => {
     const seen = indexByNode.get(node);
     if (seen !== undefined) return seen;
-    const instruction: Instruction = 'args' in node ? { ...node, args: node.args.map(visit) } : node;
+    const instruction = ('args' in node ? { ...node, args: node.args.map(visit) } : node) as Instruction;
     const key = contentKey(instruction);
     let index = indexByKey.get(key);
     if (index === undefined) {
@@ -55,33 +43,49 @@ export function buildProgram(
     indexByNode.set(node, index);
     return index;
   };
-
-  const indices = { param: visit(outputs.param), slots: outputs.slots.map(visit) };
-  const content = { instructions: instructions.map(contentKey), slots, outputs: indices };
-  const hash = bytesToHex(sha256(utf8ToBytes(JSON.stringify(content)))).slice(0, 32);
-  return { optimizer, instructions, slots, outputs: indices, hash };
+  const indices = Object.fromEntries(Object.entries(outputs).map(([key, value]) => [key, visit(value)]));
+  const hash = contentHash(JSON.stringify({ instructions: instructions.map(contentKey), outputs: indices }));
+  return { name, instructions, outputs: indices, hash };
 }
 
 function contentKey(instruction: Instruction): string {
-  if (instruction.op === 'constant') return `constant ${constantText(instruction.value)}`;
-  if (instruction.op === 'input') return `input ${instruction.kind} ${instruction.name}`;
-  return `${instruction.op} ${instruction.args.join(' ')}`;
+  switch (instruction.form) {
+    case 'constant':
+      return `constant ${constantText(instruction.value)}`;
+    case 'input':
+      return `input ${typeText(instruction.type)} ${instruction.name}`;
+    case 'index':
+      return `index ${instruction.axis}`;
+    default: {
+      const { args, type, ...attributes } = instruction;
+      return `${Object.values(attributes).join(' ')} ${args.join(' ')} ${typeText(type)}`;
+    }
+  }
 }
 
-/** Shortest round-trip decimals keep every bit; −0, infinities and NaN, which JSON loses, are spelled out. */
+function typeText({ place, shape }: ValueType): string {
+  return `${place} ${shapeText(shape)}`;
+}
+
+/** Shortest round-trip decimals keep every bit; −0 and infinities, which JSON loses, are spelled out. */
 export function constantText(value: number): string {
   return Object.is(value, -0) ? '-0' : String(value);
 }
 
-/** The scalars that tensor instructions and outputs read: all that a device needs from the host for a step. */
+/** The names that a program reads, in order of first use. */
+export function inputNames(program: Program): string[] {
+  return program.instructions.flatMap((instruction) => (instruction.form === 'input' ? [instruction.name] : []));
+}
+
+/** The scalars that device instructions and outputs read: all that a device needs from the host for a step. */
 export function scalarOperands(program: Program): readonly number[] {
   const needed = new Set<number>();
   const require = (index: number): void => {
-    if (program.instructions[index].kind === 'scalar') needed.add(index);
+    if (program.instructions[index].type.place === 'host') needed.add(index);
   };
   for (const instruction of program.instructions) {
-    if ('args' in instruction && instruction.kind !== 'scalar') instruction.args.forEach(require);
+    if ('args' in instruction && instruction.type.place === 'device') instruction.args.forEach(require);
   }
-  [program.outputs.param, ...program.outputs.slots].forEach(require);
+  Object.values(program.outputs).forEach(require);
   return [...needed].sort((a, b) => a - b);
 }

@@ -1,34 +1,74 @@
 import { describe, expect, it } from 'vitest';
+import { jsDevice } from '../device/js/device.js';
+import { defineOptimizer } from '../optimizer/define.js';
+import { decayRate, learningRate } from '../optimizer/hyperparameters.js';
+import { groups, type Optimizer } from '../optimizer/optimizer.js';
+import { makePlan } from '../plan/plan.js';
+import { Run } from '../run/run.js';
+import type { TrainingState } from '../run/training-state.js';
+import { tensor32 } from '../tensor/tensor-data.js';
 import {
+  constantFactor,
   cosine,
-  decayRate,
-  defineOptimizer,
+  cosineRestarts,
   exponential,
-  learningRate,
+  inverseSqrt,
   linear,
-  loopRunner,
   milestones,
+  oneCycle,
+  parseSchedule,
+  plateauOf,
+  plateauReport,
+  plateauStart,
+  polynomial,
+  product,
+  reduceOnPlateau,
+  scaled,
   scheduleFactor,
+  sequence,
   stepDecay,
-  tensor32,
   warmup,
-  type Optimizer,
+  warmupStableDecay,
+  type PlateauState,
   type Schedule,
-} from '../index.js';
+} from './schedule.js';
 
 const factors = (schedule: Schedule, steps: number): number[] =>
   Array.from({ length: steps }, (_, i) => scheduleFactor(schedule, i + 1));
 
 describe('a schedule gives the factor at each step, counted from 1', () => {
   const cases: [string, Schedule, number[]][] = [
+    ['constantFactor', constantFactor(0.5, 2), [0.5, 0.5, 1, 1]],
     ['stepDecay', stepDecay(2, 0.5), [1, 1, 0.5, 0.5, 0.25, 0.25]],
     ['milestones', milestones([2, 4], 0.1), [1, 1, 0.1, 0.1, 0.1 ** 2, 0.1 ** 2]],
     ['exponential', exponential(0.5), [1, 0.5, 0.25, 0.125]],
     ['linear', linear(1, 0, 4), [1, 0.75, 0.5, 0.25, 0, 0]],
+    [
+      'polynomial',
+      polynomial(4, 2, 0.25),
+      [1, 0.25 + 0.75 * 0.75 ** 2, 0.25 + 0.75 * 0.25, 0.25 + 0.75 / 16, 0.25, 0.25],
+    ],
+    ['inverseSqrt', inverseSqrt(4), [0.25, 0.5, 0.75, 1, Math.sqrt(4 / 5), Math.sqrt(4 / 6)]],
+    ['scaled', scaled(3, exponential(0.5)), [3, 1.5, 0.75]],
+    ['product', product(linear(0, 1, 2), exponential(0.5)), [0, 0.25, 0.25, 0.125]],
+    ['product of nothing', product(), [1, 1]],
+    [
+      'sequence',
+      sequence({ schedule: linear(0, 1, 2), steps: 2 }, { schedule: exponential(0.5), steps: 1 }),
+      [0, 0.5, 1, 0.5, 0.25],
+    ],
     ['warmup', warmup(4, exponential(0.5)), [0.25, 0.5, 0.75, 1, 1, 0.5, 0.25]],
+    [
+      'warmupStableDecay',
+      warmupStableDecay({ warmup: 2, stable: 3, decay: 4 }, 0.2),
+      [0.5, 1, 1, 1, 1, 1, 0.8, 0.6, 0.4, 0.2, 0.2],
+    ],
+    ['reduceOnPlateau before any report', reduceOnPlateau(), [1, 1]],
   ];
   it.each(cases)('%s', (_, schedule, expected) => {
-    expect(factors(schedule, expected.length)).toEqual(expected);
+    factors(schedule, expected.length).forEach((factor, i) => {
+      expect(factor).toBeCloseTo(expected[i], 15);
+    });
   });
 
   it('cosine starts at 1, is halfway in the middle and ends at its floor', () => {
@@ -38,12 +78,98 @@ describe('a schedule gives the factor at each step, counted from 1', () => {
     expect(scheduleFactor(schedule, 11)).toBeCloseTo(0.1, 15);
     expect(scheduleFactor(schedule, 1000)).toBeCloseTo(0.1, 15);
   });
+
+  it('cosineRestarts starts anew, each time for longer', () => {
+    const schedule = cosineRestarts(4, 2);
+    expect([1, 5, 13, 29].map((t) => scheduleFactor(schedule, t))).toEqual([1, 1, 1, 1]);
+    expect(scheduleFactor(schedule, 9)).toBeCloseTo(0.5, 15);
+    expect(scheduleFactor(cosineRestarts(4), 4_000_001)).toBe(1);
+  });
+
+  it('oneCycle rises to 1 and falls to almost nothing, where it stays', () => {
+    const schedule = oneCycle(10, { warm: 0.5, rise: 20, fall: 50 });
+    expect(scheduleFactor(schedule, 1)).toBeCloseTo(1 / 20, 15);
+    expect(scheduleFactor(schedule, 5)).toBeCloseTo(1, 15);
+    expect(scheduleFactor(schedule, 10)).toBeCloseTo(1 / 1000, 15);
+    expect(scheduleFactor(schedule, 500)).toBe(1 / 1000);
+  });
+
+  it('a plateau may stand inside others, whose factors it takes along', () => {
+    const schedule = scaled(2, product(exponential(0.5), reduceOnPlateau({ patience: 5 })));
+    expect(plateauOf(schedule)).toMatchObject({ kind: 'plateau', patience: 5 });
+    expect(scheduleFactor(schedule, 2, 0.25)).toBe(2 * 0.5 * 0.25);
+    expect(plateauOf(warmup(3, reduceOnPlateau()))).toBeDefined();
+    expect(plateauOf(cosine(3))).toBeUndefined();
+  });
+});
+
+describe('a plateau', () => {
+  const schedule = reduceOnPlateau({ factor: 0.5, patience: 1, cooldown: 2, threshold: 0.1, floor: 0.2 });
+  const kind = plateauOf(schedule);
+  if (kind === undefined) throw new Error('a plateau is expected');
+  const after = (...reports: number[]): PlateauState =>
+    reports.reduce((state, metric) => plateauReport(kind, state, metric), plateauStart);
+
+  it('takes the first report as the best, and what is better by the threshold', () => {
+    expect(after(10)).toEqual({ best: 10, bad: 0, cooling: 0, factor: 1 });
+    expect(after(10, 8.9)).toMatchObject({ best: 8.9, bad: 0 });
+    expect(after(10, 9.1)).toMatchObject({ best: 10, bad: 1 });
+  });
+
+  it('falls after more bad reports than its patience, then rests', () => {
+    expect(after(10, 10, 10)).toEqual({ best: 10, bad: 0, cooling: 2, factor: 0.5 });
+    expect(after(10, 10, 10, 10, 10)).toEqual({ best: 10, bad: 0, cooling: 0, factor: 0.5 });
+    expect(after(10, 10, 10, 10, 10, 10, 10)).toMatchObject({ factor: 0.25, cooling: 2 });
+  });
+
+  it('does not fall below its floor', () => {
+    expect(after(...Array<number>(40).fill(1)).factor).toBe(0.2);
+  });
+
+  it('counts NaN as bad', () => {
+    expect(after(10, NaN, NaN)).toMatchObject({ best: 10, factor: 0.5 });
+  });
+});
+
+describe('a schedule is refused', () => {
+  const wrong: [unknown, string][] = [
+    [undefined, 'it must be a schedule, got undefined'],
+    [{ kind: 'cosines' }, 'kind must be one of constant, step, milestones'],
+    [{ kind: 'cosine', steps: 0, floor: 0 }, 'steps must be a whole number >= 1, got 0'],
+    [{ kind: 'cosine', steps: 1 }, 'floor must be a number >= 0, got undefined'],
+    [{ kind: 'linear', from: 1, to: -1, steps: 3 }, 'to must be a number >= 0, got -1'],
+    [{ kind: 'exponential', factor: NaN }, 'factor must be a number >= 0, got NaN'],
+    [{ kind: 'exponential', factor: 1, steps: 3 }, 'steps is unknown'],
+    [{ kind: 'milestones', at: 3, factor: 1 }, 'at must be a list, got 3'],
+    [{ kind: 'milestones', at: [1.5], factor: 1 }, 'at must hold whole numbers, got 1.5'],
+    [{ ...oneCycle(3), shape: 'round' }, 'shape must be "cosine" or "linear", got "round"'],
+    [{ ...oneCycle(3), warm: 1.5 }, 'warm must be a number in [0, 1], got 1.5'],
+    [{ ...oneCycle(3), threePhases: 1 }, 'threePhases must be true or false, got 1'],
+    [{ ...reduceOnPlateau(), patience: -1 }, 'patience must be a whole number >= 0, got -1'],
+    [scaled(1, { kind: 'x' } as unknown as Schedule), 'schedule.kind must be one of'],
+    [product(cosine(0)), 'of.0.steps must be a whole number >= 1, got 0'],
+    [{ kind: 'sequence', parts: [] }, 'parts must not be empty'],
+    [sequence({ schedule: cosine(0), steps: 0 }), 'parts.0.schedule.steps must be'],
+    [sequence({ schedule: cosine(1), steps: 0 }), 'parts.0.steps must be a whole number >= 1, got 0'],
+  ];
+  it.each(wrong)('%j', (schedule, message) => {
+    expect(() => parseSchedule('lr', schedule)).toThrow(`the schedule of lr is wrong: ${message}`);
+  });
+
+  it('for every reason at once', () => {
+    expect(() => parseSchedule('lr', { kind: 'linear', from: -1, to: -1, steps: 0 })).toThrow(/from .*; to .*; steps /);
+  });
+
+  it('for a hyperparameter that is not there, or is no number', () => {
+    expect(() => sgd({ lr: 1 }).withSchedules({ rate: exponential(0.5) })).toThrow(
+      'sgd: cannot schedule "rate", the numeric hyperparameters are lr',
+    );
+  });
 });
 
 const sgd = defineOptimizer({
   name: 'sgd',
   hyperparameters: { lr: learningRate() },
-  slots: () => [],
   update: ({ param, grad, hyper }) => ({ param: param.sub(grad.mul(hyper.lr)) }),
 });
 
@@ -58,65 +184,91 @@ const momentum = defineOptimizer({
 });
 
 async function run(optimizer: Optimizer, gradients: readonly number[]): Promise<number> {
-  const training = await loopRunner().start(optimizer, { x: tensor32([0]) });
+  const training = Run.start(jsDevice(), optimizer, { x: tensor32([0]) });
   for (const gradient of gradients) await training.applyGradients({ x: tensor32([gradient]) });
-  return (await training.state()).parameters.x.value.data[0];
+  return (await training.weights()).x.data[0];
 }
 
 describe('a scheduled optimizer', () => {
   it('multiplies the hyperparameter at each step', async () => {
     const scheduled = sgd({ lr: 1 }).withSchedules({ lr: exponential(0.5) });
-    expect(scheduled.at(3).hyperparameters.lr).toBe(0.25);
     expect(scheduled.hyperparameters.lr).toBe(1);
     expect(await run(scheduled, [1, 1, 1])).toBe(-1.75);
   });
 
   it('applies to groups on top of their own values', async () => {
-    const grouped = sgd({ lr: 1 })
-      .withGroups([{ match: 'x', hyperparameters: { lr: 2 } }])
-      .withSchedules({ lr: exponential(0.5) });
-    expect(await run(grouped, [1, 1])).toBe(-3);
+    const scheduled = sgd({ lr: 1 }).withSchedules({ lr: exponential(0.5) });
+    expect(await run(groups([{ match: 'x', hyperparameters: { lr: 2 } }], scheduled), [1, 1])).toBe(-3);
+  });
+
+  it('may be scheduled otherwise in a group, and change its value on the way', async () => {
+    const scheduled = sgd({ lr: 1 }).withSchedules({ lr: exponential(0.5) });
+    const grouped = groups([{ match: 'x', schedules: { lr: linear(1, 0, 2) } }], scheduled);
+    expect(await run(grouped, [1, 1, 1])).toBe(-1.5);
+    expect(await run(grouped.with({ lr: 4 }), [1, 1, 1])).toBe(-6);
   });
 
   it('goes on at its position after a resume', async () => {
     const optimizer = sgd({ lr: 1 }).withSchedules({ lr: warmup(2, cosine(5)) });
-    const whole = await loopRunner().start(optimizer, { x: tensor32([0]) });
-    const first = await loopRunner().start(optimizer, { x: tensor32([0]) });
-    const second = await loopRunner().start(sgd({ lr: 9 }), { x: tensor32([5]) });
+    const start = (with_: Optimizer, at: number) => Run.start(jsDevice(), with_, { x: tensor32([at]) });
+    const [whole, first, second] = [start(optimizer, 0), start(optimizer, 0), start(sgd({ lr: 9 }), 5)];
     for (let t = 0; t < 8; t++) {
-      if (t === 3) await second.load(JSON.parse(JSON.stringify(await first.state(), typed), untyped) as never);
+      if (t === 3) await second.load(throughJson(await first.state()));
       await whole.applyGradients({ x: tensor32([t]) });
       await (t < 3 ? first : second).applyGradients({ x: tensor32([t]) });
     }
     expect(await second.state()).toEqual(await whole.state());
   });
 
-  it('may take a learning rate to zero, but not a value out of its range', async () => {
+  it('remembers what a plateau has seen across a resume, of losses and of what is reported', async () => {
+    const falling = { factor: 0.5, patience: 1 };
+    const optimizers = [
+      sgd({ lr: 1 }).withSchedules({ lr: reduceOnPlateau({ ...falling, by: 'loss' }) }),
+      groups(
+        [{ name: 'mine', match: 'x', schedules: { lr: reduceOnPlateau({ ...falling, by: 'metric' }) } }],
+        sgd({ lr: 1 }),
+      ),
+    ];
+    for (const optimizer of optimizers) {
+      const start = () => Run.start(jsDevice(), optimizer, { x: tensor32([0]) });
+      const [whole, first, second] = [start(), start(), start()];
+      for (let t = 0; t < 8; t++) {
+        if (t === 3) await second.load(throughJson(await first.state()));
+        for (const each of [whole, t < 3 ? first : second]) {
+          await each.applyGradients({ x: tensor32([1]) }, { loss: 3 });
+          each.reportMetric(7);
+        }
+      }
+      const state = await second.state();
+      expect(state).toEqual(await whole.state());
+      expect(Object.values(state.plateaus ?? {})).toEqual([expect.objectContaining({ factor: 0.125 })]);
+      // Three reports to the first fall, then two each: 3 + 2/2 + 2/4 + 1/8.
+      expect(state.parameters.x.value.data[0]).toBe(-(3 + 1 + 0.5 + 0.125));
+    }
+  });
+
+  it('may take a learning rate to zero, but no value out of its range', async () => {
     await expect(run(sgd({ lr: 1 }).withSchedules({ lr: linear(1, 0, 1) }), [1, 1, 1])).resolves.toBe(-1);
     const growing = momentum({ decay: 0.5 }).withSchedules({ decay: exponential(2) });
-    expect(() => growing.at(2)).toThrow('momentum: decay must be >= 0 and < 1, got 1');
+    await expect(run(growing, [1])).resolves.toBe(-1);
+    await expect(run(growing, [1, 1])).rejects.toThrow(
+      'at step 2, by its schedule: momentum: decay must be >= 0 and < 1, got 1',
+    );
   });
 
   it('keeps its structure where a factor reaches zero', () => {
-    const optimizer = sgd({ lr: 1 }).withSchedules({ lr: linear(1, 0, 1) });
-    expect(optimizer.at(2).hyperparameters.lr).toBe(0);
-    expect(optimizer.at(2).program).toBe(optimizer.program);
-  });
-
-  it.each([
-    [{ rate: exponential(0.5) }, 'sgd: cannot schedule "rate", the numeric hyperparameters are lr'],
-    [{ lr: { kind: 'cosine', steps: 0, floor: 0 } as const }, 'the schedule of lr is wrong: steps:'],
-    [{ lr: { kind: 'linear', from: 1, to: -1, steps: 3 } as const }, 'the schedule of lr is wrong: to:'],
-  ])('refuses %j', (schedules, message) => {
-    expect(() => sgd({ lr: 1 }).withSchedules(schedules)).toThrow(message);
+    const hashOf = (optimizer: Optimizer) => makePlan(optimizer, [{ name: 'x', shape: [1] }]).parameters[0].hash;
+    expect(hashOf(sgd({ lr: 1 }).withSchedules({ lr: linear(1, 0, 1) }))).toBe(hashOf(sgd({ lr: 1 })));
   });
 });
 
-/** JSON with typed arrays, to show that schedules survive as plain data. */
-function typed(_: string, value: unknown): unknown {
-  return value instanceof Float32Array ? { float32: [...value] } : value;
-}
-function untyped(_: string, value: unknown): unknown {
-  const record = value as { float32?: number[] } | null;
-  return record !== null && typeof record === 'object' && record.float32 ? Float32Array.from(record.float32) : value;
+/** A state as it comes back from a file of JSON. */
+function throughJson(state: TrainingState): TrainingState {
+  const text = JSON.stringify(state, (_, value: unknown) =>
+    value instanceof Float32Array ? { float32: [...value] } : value,
+  );
+  return JSON.parse(text, (_, value: unknown) => {
+    const record = value as { float32?: number[] } | null;
+    return record !== null && typeof record === 'object' && record.float32 ? Float32Array.from(record.float32) : value;
+  }) as TrainingState;
 }

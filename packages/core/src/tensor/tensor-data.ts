@@ -6,6 +6,10 @@ export interface TypedArrays {
   float64: Float64Array;
 }
 export type DType = keyof TypedArrays;
+export type FloatArray = Float32Array | Float64Array;
+
+/** `float64` is the reference; `float32` rounds after every operation, as a device does. */
+export type Precision = 'float32' | 'float64';
 
 /** A dense tensor outside any runtime: row-major elements and a shape (`[]` is one number). */
 export interface TensorData<D extends DType = DType> {

@@ -1,6 +1,6 @@
 import { dataFile } from '@adakit/fixtures';
 import { describe, expect, it } from 'vitest';
-import { emitterOf } from '../emit.js';
+import { emitterOf } from '../inference/emitter-of.js';
 import { Graph } from '../graph/graph.js';
 import { modelFromGraph } from '../graph/to-model.js';
 import { Emitter } from '../graph/emitter.js';
@@ -17,7 +17,7 @@ function model(
   const graph = new Graph('test');
   const x = graph.addInput('x', { dtype: 'float32', shape: [symbol('batch'), 3] });
   const w = graph.addInitializer('w', Tensor.filled('float32', [3, 2], 0.5));
-  const e = infer ? emitterOf(graph) : new Emitter(graph, () => undefined);
+  const e = infer ? emitterOf(graph) : new Emitter(graph);
   const y = body(e, e.matMul(x, w), graph);
   y.dtype ??= 'float32';
   graph.outputs.push(y);

@@ -1,13 +1,17 @@
+import type { OperatorTable } from '../entry/operator.js';
 import { OnnxError, type Problem } from '../error.js';
 import { findTies } from '../edit/ties.js';
-import { emitterOf } from '../emit.js';
+import { emitterOf } from '../inference/emitter-of.js';
 import { differentiate } from '../gradient/differentiate.js';
 import type { Graph } from '../graph/graph.js';
 import type { Value } from '../graph/value.js';
-import { executableGraph, upgradedGraph } from '../import.js';
+import { executableGraph, upgradedGraph } from '../passes/import.js';
 import { isDifferentiable, dtypeFromCode } from '../model/dtype.js';
 import type { Model } from '../model/model.js';
-import { operators } from '../operators/index.js';
+import { dtypesOf } from '../model/written-types.js';
+import { operatorKey } from '../model/opset.js';
+import { operators as standardOperators } from '../operators/index.js';
+import { requireNoObstacles, requireRunnable } from '../inference/infer.js';
 import { classifyInitializers, noTrainable, type TrainableOptions } from '../trainable/select.js';
 import { tensorSpec, type TensorSpec } from '../training/tensor-spec.js';
 
@@ -35,6 +39,7 @@ export interface ModelCheck {
   readonly irVersion: number;
   /** Operator-set versions by domain; '' is the default domain. */
   readonly opsets: Readonly<Record<string, number>>;
+  /** Of the element types that the file has, also where training is to compute in wider ones. */
   readonly inputs: readonly TensorSpec[];
   readonly outputs: readonly TensorSpec[];
   readonly parameters: readonly ParameterCheck[];
@@ -47,15 +52,19 @@ export interface ModelCheck {
  * Finds out whether a model can be trained, towards any loss of all its float outputs, and if not, everything that
  * stands in the way. Never throws for a model that could be read.
  */
-export function checkModel(model: Model, options: TrainableOptions = {}): ModelCheck {
+export function checkModel(
+  model: Model,
+  options: TrainableOptions = {},
+  operators: OperatorTable = standardOperators,
+): ModelCheck {
   const { proto } = model;
   const general = {
     irVersion: Number(proto.irVersion),
     opsets: Object.fromEntries(proto.opsetImport.map(({ domain, version }) => [domain, Number(version)])),
-    operators: countOperators(model),
+    operators: countOperators(model, operators),
   };
   const problems: Problem[] = [];
-  const graph = attempt(problems, () => upgradedGraph(model));
+  const graph = attempt(problems, () => upgradedGraph(model, operators));
   if (graph === undefined) {
     const parameters = model.graph.initializer.map(({ name, dims, dataType }) => ({
       name,
@@ -67,12 +76,23 @@ export function checkModel(model: Model, options: TrainableOptions = {}): ModelC
     return { trainable: false, ...general, inputs: [], outputs: [], parameters, problems };
   }
 
-  const inputs = graph.inputs.map(tensorSpec);
-  const outputs = graph.outputs.map(tensorSpec);
-  const candidates = attempt(problems, () => classifyInitializers(graph, model, options).candidates) ?? [];
-  attempt(problems, () => executableGraph(graph));
+  const written = dtypesOf(model.written);
+  const specOf = (value: Value): TensorSpec => {
+    const spec = tensorSpec(value);
+    return { ...spec, dtype: written.get(spec.name) ?? spec.dtype };
+  };
+  const inputs = graph.inputs.map(specOf);
+  const outputs = graph.outputs.map(specOf);
+  const candidates = attempt(problems, () => classifyInitializers(graph, model, options, operators).candidates) ?? [];
+  attempt(problems, () => executableGraph(graph, operators));
+  attempt(problems, () => {
+    requireRunnable(
+      graph,
+      graph.outputs.filter(({ dtype }) => isDifferentiable(dtype)),
+    );
+  });
   const wanted = candidates.filter(({ selected }) => selected).map(({ value }) => value);
-  const reached = attempt(problems, () => reachable(graph, wanted)) ?? new Set<Value>();
+  const reached = attempt(problems, () => reachable(graph, wanted, operators)) ?? new Set<Value>();
   const ties = new Map(attempt(problems, () => findTies(model))?.map((tie) => [tie.copy, tie]));
   const tieOf = (name: string): string => {
     const tie = ties.get(name);
@@ -84,7 +104,7 @@ export function checkModel(model: Model, options: TrainableOptions = {}): ModelC
     return {
       name: value.name,
       shape: value.tensor?.dims ?? [],
-      dtype: value.dtype ?? 'unknown',
+      dtype: written.get(value.name) ?? value.dtype ?? 'unknown',
       selected: trained,
       reason: selected && !trained ? 'no float output depends on it' : `${reason}${trained ? tieOf(value.name) : ''}`,
     };
@@ -109,22 +129,44 @@ function quantizationHint(used: readonly OperatorCheck[]): Pick<Problem, 'hint'>
 }
 
 /** The parameters that some float output depends on differentiably. */
-function reachable(graph: Graph, wanted: readonly Value[]): ReadonlySet<Value> {
+function reachable(graph: Graph, wanted: readonly Value[], operators: OperatorTable): ReadonlySet<Value> {
   const outputs = graph.outputs.filter(({ dtype }) => isDifferentiable(dtype));
   if (outputs.length === 0) {
+    requireNoObstacles(graph.nodes);
     throw new OnnxError('not-differentiable', 'the model has no float output that a loss could be computed from');
   }
   if (wanted.length === 0) return new Set();
-  const e = emitterOf(graph);
-  const sums = outputs.map((output) => e.cast(e.reduceSum(output), outputs[0].dtype ?? 'float32'));
-  return new Set(
-    differentiate(
+  const e = emitterOf(graph, operators);
+  const from = (ends: readonly Value[]) => {
+    const sums = ends.map((output) => e.cast(e.reduceSum(output), ends[0].dtype ?? 'float32'));
+    return differentiate(
       graph,
       sums.reduce((a, b) => e.add(a, b)),
       wanted,
       operators,
-    ).keys(),
-  );
+    ).keys();
+  };
+  // Of the others, not even the rank is known.
+  const measured = outputs.filter(({ shape }) => shape !== undefined);
+  if (measured.length === 0) requireNoObstacles(graph.nodes);
+  try {
+    return new Set(from(measured));
+  } catch (error) {
+    if (!(error instanceof OnnxError) || error.code === 'too-large') throw error;
+    // One output is enough to train towards.
+    const open = measured.flatMap((output) => tryOr(() => [...from([output])], []));
+    if (open.length === 0) throw error;
+    return new Set(open);
+  }
+}
+
+function tryOr<T>(step: () => T, otherwise: T): T {
+  try {
+    return step();
+  } catch (error) {
+    if (error instanceof OnnxError && error.code !== 'too-large') return otherwise;
+    throw error;
+  }
 }
 
 /** Runs a step; what it finds wrong becomes problems, and the result is undefined. */
@@ -143,11 +185,11 @@ function asProblem({ message }: OnnxError): Problem {
   return { node: '', op: '', what: message };
 }
 
-function countOperators({ graph }: Model): OperatorCheck[] {
+function countOperators({ graph }: Model, operators: OperatorTable): OperatorCheck[] {
   const counts = new Map<string, { op: string; domain: string; count: number }>();
   for (const { opType: op, domain: written } of graph.node) {
     const domain = written === 'ai.onnx' ? '' : written;
-    const key = domain === '' ? op : `${domain}::${op}`;
+    const key = operatorKey(op, domain);
     const entry = counts.get(key);
     if (entry === undefined) counts.set(key, { op, domain, count: 1 });
     else entry.count++;

@@ -1,12 +1,20 @@
+import {
+  type Builder,
+  buildModel,
+  contentsOf,
+  type Feeds,
+  float32,
+  initializerOf,
+  randomNumbers,
+  relativeError,
+  runModel,
+} from '@adakit/onnx-reference';
 import { describe, expect, it, test } from 'vitest';
 import { checkModel } from '../check/check-model.js';
 import { float } from '../graph/attribute.js';
 import type { Model } from '../model/model.js';
 import { Tensor } from '../model/tensor.js';
 import { withParameters } from '../training/trained-model.js';
-import { randomNumbers, relativeError } from '../testing/compare.js';
-import { buildModel, contentsOf, initializerOf, runModel, type Builder } from '../testing/build-model.js';
-import { float32, type Feeds } from '../testing/session.js';
 import { addAdapters, mergeAdapters, type AdapterOptions } from './adapters.js';
 
 const features: Feeds = { x: float32([3, 6], randomNumbers(18, 7)) };

@@ -1,11 +1,9 @@
 import { dataFile } from '@adakit/fixtures';
+import { buildModel, contentsOf, float32, initializerOf, randomNumbers, runModel } from '@adakit/onnx-reference';
 import { describe, expect, it, test } from 'vitest';
-import { importGraph } from '../import.js';
+import { importGraph } from '../passes/import.js';
 import { readModel } from '../model/model.js';
 import { symbol } from '../shape/dim.js';
-import { randomNumbers } from '../testing/compare.js';
-import { buildModel, contentsOf, initializerOf, runModel } from '../testing/build-model.js';
-import { float32 } from '../testing/session.js';
 import { findHead, replaceHead } from './head.js';
 import type { Initialization } from './initialization.js';
 

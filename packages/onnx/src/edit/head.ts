@@ -1,6 +1,9 @@
 import type { NodeProto } from 'onnx-buf';
+import type { OperatorTable } from '../entry/operator.js';
 import type { Model } from '../model/model.js';
+import { operatorKey } from '../model/opset.js';
 import { Tensor } from '../model/tensor.js';
+import { operators as standardOperators } from '../operators/index.js';
 import { drawTensor, type Initialization } from './initialization.js';
 import { intAttribute, labelOf, ModelEdit, refuse } from './model-edit.js';
 import { weightSource, type WeightSource } from './weight-source.js';
@@ -42,8 +45,8 @@ export interface ReplaceHeadOptions extends HeadPlace {
  *
  * @throws {OnnxError} `invalid-argument` when there is none or several, naming all layers that could be meant
  */
-export function findHead(model: Model, place: HeadPlace = {}): Head {
-  const { node, weight, bias, classes, features } = locate(new ModelEdit(model), place);
+export function findHead(model: Model, place: HeadPlace = {}, operators: OperatorTable = standardOperators): Head {
+  const { node, weight, bias, classes, features } = locate(new ModelEdit(model), place, operators);
   return {
     node: node.name,
     weight: weight.name,
@@ -67,11 +70,15 @@ export function findHead(model: Model, place: HeadPlace = {}): Head {
  * ```
  * @throws {OnnxError} `invalid-argument` as {@link findHead}, and where the rest of the model depends on the number of classes
  */
-export function replaceHead(model: Model, options: ReplaceHeadOptions): Model {
+export function replaceHead(
+  model: Model,
+  options: ReplaceHeadOptions,
+  operators: OperatorTable = standardOperators,
+): Model {
   const { classes, initialization = 'kaiming-uniform', seed = 0 } = options;
   if (!Number.isInteger(classes) || classes < 1) refuse(`replaceHead: ${classes} classes; a whole number is needed`);
   const edit = new ModelEdit(model);
-  const head = locate(edit, options);
+  const head = locate(edit, options, operators);
   const { node, weight, bias, features } = head;
   const kernel = weight.dims.slice(2).reduce((product, size) => product * size, 1);
   const fan = { in: features * kernel, out: classes * kernel };
@@ -111,7 +118,7 @@ interface Located {
   readonly features: number;
 }
 
-function locate(edit: ModelEdit, { output, node: name }: HeadPlace): Located {
+function locate(edit: ModelEdit, { output, node: name }: HeadPlace, operators: OperatorTable): Located {
   const { graph, source } = edit.model;
   if (name !== undefined) {
     const node = edit.nodes.find((each) => each.name === name) ?? edit.producer(name);
@@ -124,7 +131,7 @@ function locate(edit: ModelEdit, { output, node: name }: HeadPlace): Located {
   }
   const found = new Map<NodeProto, Located>();
   for (const each of output === undefined ? outputs : [output]) {
-    const head = headOf(edit, each);
+    const head = headOf(edit, each, operators);
     if (head !== undefined) found.set(head.node, head);
   }
   const heads = [...found.values()];
@@ -146,30 +153,7 @@ function layers(edit: ModelEdit): string {
     : `name one with { node }: ${named.join(', ')}`;
 }
 
-/** Operators that may come between a head and an output, by what their first input is. */
-const AFTER_HEAD: ReadonlySet<string> = new Set([
-  'AveragePool',
-  'Cast',
-  'Clip',
-  'Dropout',
-  'Flatten',
-  'GlobalAveragePool',
-  'GlobalMaxPool',
-  'Identity',
-  'LogSoftmax',
-  'MaxPool',
-  'ReduceMean',
-  'Relu',
-  'Reshape',
-  'Sigmoid',
-  'Softmax',
-  'Squeeze',
-  'Tanh',
-  'Transpose',
-  'Unsqueeze',
-]);
-
-function headOf(edit: ModelEdit, output: string): Located | undefined {
+function headOf(edit: ModelEdit, output: string, operators: OperatorTable): Located | undefined {
   let bias: Located['bias'];
   let node = edit.producer(output);
   const seen = new Set<NodeProto>();
@@ -185,7 +169,7 @@ function headOf(edit: ModelEdit, output: string): Located | undefined {
       // A bias, or a temperature.
       if (node.opType === 'Add') bias = biasAt(edit, node, index) ?? bias;
       else if ((edit.constant(node.input[index])?.size ?? 0) > 1) return undefined;
-    } else if (!AFTER_HEAD.has(node.opType)) return undefined;
+    } else if (operators.get(operatorKey(node.opType, node.domain))?.followsHead !== true) return undefined;
     node = edit.producer(next);
   }
   return undefined;

@@ -11,7 +11,7 @@ import {
 import { OnnxError } from '../error.js';
 import { attribute, type AttributeValue } from '../graph/attribute.js';
 import { graphToProto } from '../graph/to-model.js';
-import { upgradedGraph } from '../import.js';
+import { upgradedGraph } from '../passes/import.js';
 import type { Model } from '../model/model.js';
 import { Tensor } from '../model/tensor.js';
 
@@ -131,7 +131,7 @@ export class ModelEdit {
    * @throws {OnnxError} when shapes do not fit together
    */
   finish(reshaped: ReadonlySet<string> = new Set()): Model {
-    const { graph: before, proto, source } = this.model;
+    const { graph: before, proto } = this.model;
     const initializer = [...this.initializers.values()];
     // Initializers that are listed as inputs, too, no longer are where this is not needed or they have changed.
     const kept = new Set(initializer);
@@ -157,13 +157,14 @@ export class ModelEdit {
         return found === undefined ? info : withFreeDimensions(found, info);
       });
     }
-    return { ...this.#modelOf(graph), source };
+    return this.#modelOf(graph);
   }
 
   #modelOf(graph: GraphProto): Model {
-    const { proto, source } = this.model;
+    const { proto, source, written } = this.model;
     const irVersion = proto.irVersion < FREE_INITIALIZERS ? FREE_INITIALIZERS : proto.irVersion;
-    return { proto: Object.assign(create(ModelProtoSchema), proto, { graph, irVersion }), graph, source };
+    const changed = Object.assign(create(ModelProtoSchema), proto, { graph, irVersion });
+    return { proto: changed, graph, source, ...(written && { written }) };
   }
 
   #forget(): void {

@@ -1,8 +1,7 @@
+import { buildModel, contentsOf, randomNumbers, runModel } from '@adakit/onnx-reference';
 import { TensorProto_DataLocation, type GraphProto } from 'onnx-buf';
 import { describe, expect, it } from 'vitest';
 import { checkModel } from '../check/check-model.js';
-import { randomNumbers } from '../testing/compare.js';
-import { buildModel, contentsOf, runModel } from '../testing/build-model.js';
 import { findTies, tieWeights } from './ties.js';
 
 const words = randomNumbers(40, 4);

@@ -1,16 +1,23 @@
+import {
+  type Feeds,
+  finiteDifferences,
+  float64,
+  randomNumbers,
+  relativeError,
+  runGraph,
+  Session,
+} from '@adakit/onnx-reference';
 import { describe, expect, test } from 'vitest';
-import { emitterOf } from '../emit.js';
+import { emitterOf } from '../inference/emitter-of.js';
 import { OnnxError } from '../error.js';
 import type { Emitter } from '../graph/emitter.js';
 import { Graph } from '../graph/graph.js';
 import type { Value } from '../graph/value.js';
 import { Tensor } from '../model/tensor.js';
-import { Exp } from '../operators/exp.js';
+import type { GradientContext } from '../entry/operator.js';
+import { Exp } from '../operators/elementwise.js';
 import { operators } from '../operators/index.js';
 import { symbol, type Dim } from '../shape/dim.js';
-import { randomNumbers, relativeError } from '../testing/compare.js';
-import { finiteDifferences } from '../testing/finite-differences.js';
-import { float64, runGraph, Session, type Feeds } from '../testing/session.js';
 import { differentiate } from './differentiate.js';
 
 interface Sketch {
@@ -170,6 +177,27 @@ describe('differentiate', () => {
     const attempt = () => differentiate(graph, e.reduceSum(y), [x], table);
     expect(attempt).toThrow(OnnxError);
     expect(attempt).toThrow(/Exp node 'left\/Exp'[^]*Exp node 'right\/Exp'/);
+  });
+
+  test.each<[string, (ctx: GradientContext) => Value, RegExp]>([
+    [
+      'of another shape',
+      ({ e, grad }) => e.unsqueeze(grad(), [0]),
+      /gave float32 \[1, 2\] for the input 'x', which is float32 \[2\]/,
+    ],
+    [
+      'of another dtype',
+      ({ e, grad }) => e.cast(grad(), 'float64'),
+      /gave float64 \[2\] for the input 'x', which is float32 \[2\]/,
+    ],
+  ])('refuses a rule that gives a cotangent %s, naming the node', (_, rule, message) => {
+    const { graph, e } = sketch();
+    const x = graph.addInput('x', { dtype: 'float32', shape: [2] });
+    const table = new Map(operators).set('Exp', { ...Exp, gradient: (ctx) => [rule(ctx)] });
+    const y = e.exp(x);
+    const attempt = () => differentiate(graph, e.reduceSum(y), [x], table);
+    expect(attempt).toThrow(/the gradient rule of Exp node 'Exp'/);
+    expect(attempt).toThrow(message);
   });
 
   test('a parameter is no constant, whatever its first value is', async () => {

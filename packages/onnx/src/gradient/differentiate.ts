@@ -1,12 +1,16 @@
 import { OnnxError, problemsError, type Problem } from '../error.js';
-import { Emitter } from '../graph/emitter.js';
+import type { Emitter } from '../graph/emitter.js';
 import type { Graph } from '../graph/graph.js';
 import type { Node } from '../graph/node.js';
 import type { Value } from '../graph/value.js';
 import { isDifferentiable } from '../model/dtype.js';
-import type { GradientContext, OperatorTable } from '../operators/operator.js';
+import type { GradientContext, OperatorTable } from '../entry/operator.js';
 import { differentShapes, printShape, type Shape } from '../shape/shape.js';
-import { inferNode, unsupportedOperator } from '../shape/infer.js';
+import { obstaclesOf, requireNoObstacles } from '../inference/infer.js';
+import { outputOf } from '../inference/output-of.js';
+import { unsupportedOperator } from '../inference/unsupported.js';
+import { emitterOf } from '../inference/emitter-of.js';
+import { afterPass } from '../verify/passes.js';
 import { unbroadcast } from './unbroadcast.js';
 
 /**
@@ -18,7 +22,8 @@ import { unbroadcast } from './unbroadcast.js';
  *
  * @param loss a float value of rank 0 (or with a single element)
  * @returns the gradient of each wanted value, of its shape and dtype. Values that the loss does not depend on are absent.
- * @throws {OnnxError} `not-differentiable` listing every operator on the way that has no gradient, all at once.
+ * @throws {OnnxError} `not-differentiable` listing every operator on the way that has no gradient, all at once;
+ * `unsupported-operator` where the only thing wrong is that some are not known
  */
 export function differentiate(
   graph: Graph,
@@ -28,15 +33,15 @@ export function differentiate(
 ): ReadonlyMap<Value, Value> {
   requireScalar(loss);
   for (const value of wanted) requireFloat(value);
-  const e = new Emitter(graph, (node) => {
-    inferNode(graph, node, operators);
-  });
+  const e = emitterOf(graph, operators);
   const nodes = [...graph.nodes];
-  return propagate(
+  const gradients = propagate(
     e,
     { nodes, seeds: () => new Map([[loss, e.expandLike(e.scalar(1, loss), loss)]]), ends: [loss], wanted },
     operators,
   );
+  afterPass('differentiate', graph, operators);
+  return gradients;
 }
 
 interface Propagation {
@@ -152,6 +157,7 @@ function findPath(
 
 function reportObstacles(nodes: readonly Node[], operators: OperatorTable): void {
   const problems = nodes.flatMap((node): Problem[] => {
+    if (node.obstacle !== undefined) return [];
     const operator = operators.get(node.key);
     if (operator === undefined) return [unsupportedOperator(node)];
     if (operator.gradient === 'none') {
@@ -166,9 +172,12 @@ function reportObstacles(nodes: readonly Node[], operators: OperatorTable): void
     }
     return [];
   });
-  if (problems.length > 0) {
-    throw problemsError('not-differentiable', 'the loss cannot be differentiated:', problems);
-  }
+  if (problems.length === 0) requireNoObstacles(nodes);
+  else
+    throw problemsError('not-differentiable', 'the loss cannot be differentiated:', [
+      ...obstaclesOf(nodes),
+      ...problems,
+    ]);
 }
 
 function gradientContext(
@@ -186,16 +195,7 @@ function gradientContext(
   const shape = (value: Value): Shape => value.shape ?? fail(`the rank of '${value.name}' is unknown`);
   const isActive = (value: Value | undefined) => value !== undefined && active.has(value);
   const needs = (index: number): boolean => isActive(node.inputs[index]);
-  const output = (index = 0): Value => {
-    const present = node.outputs[index];
-    if (present !== undefined) return present;
-    const extra = graph.addValue(graph.uniqueName(`${node.name}_output_${index}`));
-    extra.producer = node;
-    while (node.outputs.length < index) node.outputs.push(undefined);
-    node.outputs[index] = extra;
-    inferNode(graph, node, operators);
-    return extra;
-  };
+  const output = (index = 0): Value => outputOf(graph, node, index, operators);
   const context: GradientContext = {
     node,
     e,
@@ -221,11 +221,9 @@ function gradientContext(
     shape,
     pullback: (define) => {
       // An emitter of its own computes everything anew, so that the nodes to go back through are all at the end.
-      const forward = new Emitter(graph, (each) => {
-        inferNode(graph, each, operators);
-      });
+      const forward = emitterOf(graph, operators);
       const start = graph.nodes.length;
-      const outputs = define({ ...context, e: forward });
+      const outputs = forward.named(node.name, () => define({ ...context, e: forward }));
       const arrivals = new Map<Value, Value[]>();
       outputs.forEach((value, i) => {
         const cotangent = arrived[i];

@@ -1,11 +1,10 @@
+import { float64, randomNumbers, relativeError, runGraph } from '@adakit/onnx-reference';
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
-import { emitterOf } from '../emit.js';
+import { emitterOf } from '../inference/emitter-of.js';
 import { Graph } from '../graph/graph.js';
 import { operators } from '../operators/index.js';
 import { symbol, type Dim } from '../shape/dim.js';
-import { randomNumbers, relativeError } from '../testing/compare.js';
-import { float64, runGraph } from '../testing/session.js';
 import { differentiate } from './differentiate.js';
 
 /** One axis of the result: its length, and for both factors whether it is there, stretched, and free. */

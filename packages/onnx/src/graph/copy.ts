@@ -28,7 +28,7 @@ export function copiedNodes(body: Graph, to: Graph, values: Substitution, prefix
       values.set(output, copy);
       return copy;
     });
-    const { op, domain, source } = node;
+    const { op, domain, obstacle, source } = node;
     return new Node({
       name: `${prefix}/${node.name}`,
       op,
@@ -37,6 +37,7 @@ export function copiedNodes(body: Graph, to: Graph, values: Substitution, prefix
       outputs,
       attributes: node.attributes.protos(),
       bodies,
+      obstacle,
       ...(source === undefined ? {} : { source }),
     });
   });

@@ -16,16 +16,13 @@ export type AttributeRecord = Readonly<Record<string, AttributeValue | undefined
 /** Constants up to this many bytes are compared with earlier ones; larger ones are not worth the memory. */
 const LARGEST_SHARED_CONSTANT = 4096;
 
-/** Operators that draw random numbers: two of them are never the same computation. */
-export const DRAWS: ReadonlySet<string> = new Set([
-  'Bernoulli',
-  'Dropout',
-  'Multinomial',
-  'RandomNormal',
-  'RandomNormalLike',
-  'RandomUniform',
-  'RandomUniformLike',
-]);
+/** What an emitter needs to know of operators. */
+export interface NodeRules {
+  /** Fills in dtype, shape and contents of the outputs of a node, which is in the graph given (see `inferNode`). */
+  infer?(node: Node, graph: Graph): void;
+  /** Whether an operator, by `Node.key`, draws random numbers: two of its nodes are never the same computation. */
+  draws?(op: string): boolean;
+}
 
 /**
  * Appends nodes to a graph, one method an operator, with the shape of every result inferred at once. Asking twice for
@@ -33,17 +30,22 @@ export const DRAWS: ReadonlySet<string> = new Set([
  */
 export class Emitter {
   readonly graph: Graph;
-  readonly #infer: (node: Node) => void;
+  readonly #rules: NodeRules;
   readonly #known = new Map<string, readonly Value[]>();
   readonly #constants = new Set<Value>();
   readonly #serials = new Map<Value, number>();
   /** What new values are named after; see {@link named}. */
   #hint = '';
 
-  /** @param infer fills in dtype, shape and contents of a node's outputs (see `inferNode`). */
-  constructor(graph: Graph, infer: (node: Node) => void) {
+  /** @param rules left out, nothing is inferred */
+  constructor(graph: Graph, rules: NodeRules = {}) {
     this.graph = graph;
-    this.#infer = infer;
+    this.#rules = rules;
+  }
+
+  /** Whether an operator, by `Node.key`, draws random numbers. */
+  draws(op: string): boolean {
+    return this.#rules.draws?.(op) === true;
   }
 
   /** Runs `emit` with new nodes and values named after `hint`. */
@@ -78,23 +80,23 @@ export class Emitter {
       ...inputs.map((input) => (input === undefined ? '-' : this.#serial(input))),
       ...protos.map((proto) => byteText(toBinary(AttributeProtoSchema, proto))),
     ].join('\u0000');
-    const known = DRAWS.has(op) ? undefined : this.#known.get(key);
+    const known = this.draws(op) ? undefined : this.#known.get(key);
     if (known !== undefined) return known;
-    const name = this.graph.uniqueName(this.#hint === '' ? op : `${this.#hint}/${op}`);
+    const [domain, type] = op.includes('::') ? op.split('::', 2) : ['', op];
+    const name = this.graph.uniqueName(this.#hint === '' ? type : `${this.#hint}/${type}`);
     const outputs = Array.from({ length: count }, (_, i) =>
       this.graph.addValue(i === 0 ? name : this.graph.uniqueName(`${name}.${i}`)),
     );
-    const [domain, type] = op.includes('::') ? op.split('::', 2) : ['', op];
     const node = new Node({ name, op: type, domain, inputs, outputs, attributes: protos });
     this.graph.addNode(node);
-    this.#infer(node);
+    this.#rules.infer?.(node, this.graph);
     this.#known.set(key, outputs);
     return outputs;
   }
 
   /** An emitter into a new graph inside this one: the body of a node. Its nodes may use the values of this graph. */
   inside(name: string): Emitter {
-    return new Emitter(new Graph(this.graph.uniqueName(`${this.#hint}/${name}`), this.graph), this.#infer);
+    return new Emitter(new Graph(this.graph.uniqueName(`${this.#hint}/${name}`), this.graph), this.#rules);
   }
 
   /** Emits a node with bodies, which must lie inside this graph. */
@@ -114,8 +116,19 @@ export class Emitter {
     );
     const node = new Node({ name, op, inputs, outputs, attributes: protos, bodies: new Map(Object.entries(bodies)) });
     this.graph.addNode(node);
-    this.#infer(node);
+    this.#rules.infer?.(node, this.graph);
     return outputs;
+  }
+
+  /**
+   * Asked before a constant of so many elements is computed, where the elements of a few bytes in a file could be any number.
+   *
+   * @throws {OnnxError} `too-large`
+   */
+  allow(elements: number): void {
+    this.graph.budget.addElements(elements, () =>
+      this.#hint === '' ? `graph '${this.graph.name}'` : `'${this.#hint}'`,
+    );
   }
 
   // Constants -------------------------------------------------------------------------------------------------------
@@ -123,6 +136,7 @@ export class Emitter {
   /** A constant as an initializer. */
   constant(tensor: Tensor, hint = 'constant'): Value {
     const create = () => {
+      this.allow(tensor.size);
       const value = this.graph.addInitializer(this.graph.uniqueName(hint), tensor);
       this.#constants.add(value);
       return value;
@@ -220,6 +234,11 @@ export class Emitter {
 
   not(a: Value): Value {
     return this.node('Not', [a]);
+  }
+
+  /** `x` where the condition holds, 0 elsewhere, in the formulation that the target prefers. */
+  mask(condition: Value, x: Value): Value {
+    return this.node('adakit::Mask', [condition, x]);
   }
 
   where(condition: Value, a: Value, b: Value): Value {

@@ -1,4 +1,4 @@
-import type { GraphProto, TypeProto, ValueInfoProto } from 'onnx-buf';
+import type { GraphProto, NodeProto, TypeProto, ValueInfoProto } from 'onnx-buf';
 import { OnnxError } from '../error.js';
 import { dtypeFromCode } from '../model/dtype.js';
 import type { Model } from '../model/model.js';
@@ -14,7 +14,7 @@ import type { Value, ValueInfo } from './value.js';
  * plain initializers. Types and shapes recorded for inner values are taken over; shape inference refines them.
  */
 export function graphFromModel(model: Model): Graph {
-  const graph = new Graph(model.graph.name === '' ? 'graph' : model.graph.name);
+  const graph = new Graph(model.graph.name === '' ? 'graph' : model.graph.name, undefined, model.limits);
   const outputs = readIntoGraph(graph, model, {
     input: (info) => graph.addInput(info.name, describeValue(graph, info)),
     rename: (name) => name,
@@ -42,6 +42,9 @@ export interface Placement {
  */
 export function readIntoGraph(graph: Graph, model: Model, placement: Placement): readonly Value[] {
   const fail = (what: string) => new OnnxError('invalid-model', `${model.source}: ${what}`);
+  for (const { domain, version } of model.proto.opsetImport) {
+    if (domain !== '' && domain !== 'ai.onnx') graph.domains.set(domain, Number(version));
+  }
   return read(graph, withSizes(model), placement, { fail, find: () => undefined });
 }
 
@@ -72,8 +75,10 @@ function read(
   };
   const constants = new Set(proto.initializer.map(({ name }) => name));
   for (const info of proto.input) if (!constants.has(info.name)) define(info.name, () => input(info));
-  for (const tensor of proto.initializer) {
-    define(tensor.name, (name) => graph.addInitializer(name, Tensor.fromProto(tensor)));
+  const keptPacked = namesReadBy(proto, ({ domain }) => domain !== '' && domain !== 'ai.onnx');
+  for (const stored of proto.initializer) {
+    const tensor = Tensor.fromProto(stored);
+    define(stored.name, (name) => graph.addInitializer(name, keptPacked.has(stored.name) ? tensor : tensor.unpacked()));
   }
   const recorded = new Map([...proto.valueInfo, ...proto.output].map((info) => [info.name, info]));
   // All outputs are defined before any input is looked up: files need not list nodes in order.
@@ -120,6 +125,19 @@ function read(
     if (value === undefined) throw fail(`nothing computes the graph output '${name}'`);
     return value;
   });
+}
+
+/** The names that some nodes of a graph read, in bodies too. */
+function namesReadBy(graph: GraphProto, isMeant: (node: NodeProto) => boolean): ReadonlySet<string> {
+  const names = new Set<string>();
+  const pending = [graph];
+  for (let next = pending.pop(); next !== undefined; next = pending.pop()) {
+    for (const node of next.node) {
+      if (isMeant(node)) for (const name of node.input) names.add(name);
+      for (const { g } of node.attribute) if (g !== undefined) pending.push(g);
+    }
+  }
+  return names;
 }
 
 /** The body of a node, whose values get other names where the graphs around it have the same. */

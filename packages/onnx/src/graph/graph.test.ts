@@ -1,6 +1,6 @@
 import { create } from '@bufbuild/protobuf';
 import { AttributeProto_AttributeType, AttributeProtoSchema, GraphProtoSchema, NodeProtoSchema } from 'onnx-buf';
-import { emitterOf } from '../emit.js';
+import { emitterOf } from '../inference/emitter-of.js';
 import { describe, expect, test } from 'vitest';
 import { parseModel, writeModel } from '../model/model.js';
 import { Tensor } from '../model/tensor.js';
@@ -45,6 +45,15 @@ describe('Graph', () => {
     expect(graph.value('Exp')).toBeUndefined();
     expect(() => graph.addInput('y', {})).toThrow("the name 'y' is defined twice");
   });
+
+  test.each(['Bernoulli', 'Dropout', 'RandomNormal', 'RandomNormalLike', 'RandomUniform', 'RandomUniformLike'])(
+    '%s draws anew every time it is asked for',
+    (op) => {
+      const { e, x } = example();
+      const draw = () => e.node(op, op.endsWith('Normal') || op.endsWith('Uniform') ? [] : [x], { shape: [2] });
+      expect(draw()).not.toBe(draw());
+    },
+  );
 
   test('the same constant and the same computation are emitted once', () => {
     const { graph, e, x } = example();

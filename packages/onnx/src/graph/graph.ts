@@ -1,7 +1,9 @@
 import type { TypeProto } from 'onnx-buf';
+import { Budget, type Limits } from '../budget.js';
 import { OnnxError } from '../error.js';
 import type { Tensor } from '../model/tensor.js';
 import { unknown, type Dim } from '../shape/dim.js';
+import { Equalities } from '../shape/equalities.js';
 import type { Node } from './node.js';
 import { Value, type ValueInfo } from './value.js';
 
@@ -18,15 +20,29 @@ export class Graph {
   readonly inputs: Value[] = [];
   readonly outputs: Value[] = [];
   nodes: Node[] = [];
+  /** Versions of the operator sets that its nodes are of, by domain, beside the default one. */
+  readonly domains: Map<string, number>;
   readonly #values = new Map<string, Value>();
   #initializers = new Set<Value>();
   /** Of all graphs that lie in one another: what a name means must not depend on the place. */
   readonly #names: Names;
+  readonly #depth: number;
 
-  constructor(name = 'graph', outer?: Graph) {
+  constructor(name = 'graph', outer?: Graph, limits?: Partial<Limits>) {
     this.name = name;
     this.outer = outer;
-    this.#names = outer === undefined ? { used: new Set(), counts: new Map(), unknowns: 0 } : outer.#names;
+    this.domains = outer?.domains ?? new Map<string, number>();
+    this.#depth = outer === undefined ? 0 : outer.#depth + 1;
+    this.#names =
+      outer === undefined
+        ? { used: new Set(), counts: new Map(), unknowns: 0, equalities: new Equalities(), budget: new Budget(limits) }
+        : outer.#names;
+    this.budget.requireDepth(this.#depth, () => `graph '${name}'`);
+  }
+
+  /** What may still be added, to this graph and all that it lies in or that lie in it. */
+  get budget(): Budget {
+    return this.#names.budget;
   }
 
   /** The constants of the graph: values with a `tensor`. */
@@ -68,12 +84,21 @@ export class Graph {
     return unknown(this.#names.unknowns++, least);
   }
 
+  /**
+   * Learns that two dimensions are equal whenever the graph runs. What a body needs is not forced by the graph around it,
+   * which may run it or not.
+   */
+  equate(a: Dim, b: Dim): void {
+    if (this.outer === undefined) this.#names.equalities.add(a, b);
+  }
+
   /** Registers a value under exactly this name. */
   addValue(name: string, info: ValueInfo & { tensor?: Tensor; type?: TypeProto | undefined } = {}): Value {
     if (this.#names.used.has(name)) {
       throw new OnnxError('invalid-model', `the name '${name}' is defined twice in graph '${this.name}'`);
     }
-    const value = new Value(name, info);
+    this.budget.addNode(name, () => `'${name}' in graph '${this.name}'`);
+    const value = new Value(name, this.#names.equalities, info);
     this.#enter(value);
     if (value.tensor !== undefined) this.#initializers.add(value);
     return value;
@@ -235,4 +260,6 @@ interface Names {
   /** The number last put behind a name. */
   readonly counts: Map<string, number>;
   unknowns: number;
+  readonly equalities: Equalities;
+  readonly budget: Budget;
 }

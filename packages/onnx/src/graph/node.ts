@@ -1,9 +1,17 @@
 import type { AttributeProto, NodeProto } from 'onnx-buf';
+import type { OnnxError } from '../error.js';
 import { Attributes } from './attribute.js';
 import type { Graph } from './graph.js';
 import type { Value } from './value.js';
 
 const NOTHING: readonly Value[] = [];
+
+/** What is wrong with a node, or with the first one of those before it that make it so. */
+export interface Obstacle {
+  readonly error: OnnxError;
+  /** Whether ONNX Runtime may be given the node as the file has it. */
+  readonly runs: boolean;
+}
 
 /** One operator application. Optional inputs and outputs that are left out are undefined. */
 export class Node {
@@ -16,6 +24,11 @@ export class Node {
   readonly attributes: Attributes;
   /** The subgraphs of If, Loop and Scan, by the names of their attributes. */
   readonly bodies: Map<string, Graph>;
+  /**
+   * Why nothing is known of what the node computes, beyond what the file says of its outputs. It stays as the file has it; no
+   * gradient passes.
+   */
+  obstacle: Obstacle | undefined;
   /** The message it was read from, for its documentation and metadata. */
   readonly source: NodeProto | undefined;
 
@@ -27,6 +40,7 @@ export class Node {
     outputs: readonly (Value | undefined)[];
     attributes?: Iterable<AttributeProto>;
     bodies?: ReadonlyMap<string, Graph>;
+    obstacle?: Obstacle | undefined;
     source?: NodeProto;
   }) {
     this.name = options.name;
@@ -36,6 +50,7 @@ export class Node {
     this.outputs = [...options.outputs];
     this.attributes = new Attributes(() => this.label, options.attributes);
     this.bodies = new Map(options.bodies);
+    this.obstacle = options.obstacle;
     this.source = options.source;
     for (const output of this.outputs) if (output !== undefined) output.producer = this;
   }

@@ -19,15 +19,16 @@ import {
 } from 'onnx-buf';
 import { OnnxError } from '../error.js';
 import { dtypeCode } from '../model/dtype.js';
-import { IR_VERSION, OPSET } from '../model/opset.js';
+import { IR_VERSION, OPSET, OWN_DOMAIN } from '../model/opset.js';
 import { hasUnknown, isStatic, symbolName, type Dim } from '../shape/dim.js';
 import type { Graph } from './graph.js';
 import type { Node } from './node.js';
 import type { Value } from './value.js';
 
 /** A complete model around a graph: target opset, plus the versions of other domains that its nodes use. */
-export function modelFromGraph(graph: Graph, domains: ReadonlyMap<string, number> = new Map()): ModelProto {
-  const used = new Set(graph.nodes.map(({ domain }) => domain).filter((domain) => domain !== ''));
+export function modelFromGraph(graph: Graph): ModelProto {
+  const { domains } = graph;
+  const used = domainsOf(graph);
   return create(ModelProtoSchema, {
     irVersion: BigInt(IR_VERSION),
     producerName: 'adakit',
@@ -39,6 +40,15 @@ export function modelFromGraph(graph: Graph, domains: ReadonlyMap<string, number
     ],
     graph: graphToProto(graph),
   });
+}
+
+/** The domains of the nodes of a graph and of the bodies in it, but for the default one. */
+function domainsOf({ nodes }: Graph, found = new Set<string>()): ReadonlySet<string> {
+  for (const { domain, bodies } of nodes) {
+    if (domain !== '') found.add(domain);
+    for (const body of bodies.values()) domainsOf(body, found);
+  }
+  return found;
 }
 
 /** The protobuf form of a graph. Types of inner values are left out: every runtime infers them. */
@@ -71,6 +81,12 @@ function withUniqueNames(nodes: NodeProto[]): NodeProto[] {
 }
 
 function nodeToProto(node: Node): NodeProto {
+  if (node.domain === OWN_DOMAIN) {
+    throw new OnnxError(
+      'unsupported-operator',
+      `${node.label}: gradients are written in it, and no runtime has it; lower the graph for a target first (lowerNodes)`,
+    );
+  }
   // A node read from a file keeps its documentation and metadata.
   return Object.assign(create(NodeProtoSchema), node.source, {
     name: node.name,
@@ -122,5 +138,7 @@ function dimension(dim: Dim | undefined) {
   }
   // A dimension without a name is left open.
   if (dim === undefined || hasUnknown(dim)) return create(TensorShapeProto_DimensionSchema);
-  return create(TensorShapeProto_DimensionSchema, { value: { case: 'dimParam', value: symbolName(dim) ?? dim.key } });
+  return create(TensorShapeProto_DimensionSchema, {
+    value: { case: 'dimParam', value: symbolName(dim) ?? String(dim) },
+  });
 }

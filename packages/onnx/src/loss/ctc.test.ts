@@ -1,13 +1,18 @@
+import {
+  type Feeds,
+  finiteDifferences,
+  type Numbers,
+  randomNumbers,
+  relativeError,
+  Session,
+} from '@adakit/onnx-reference';
 import { describe, expect, it, test } from 'vitest';
-import { emitterOf } from '../emit.js';
+import { emitterOf } from '../inference/emitter-of.js';
 import { differentiate } from '../gradient/differentiate.js';
 import { Graph } from '../graph/graph.js';
-import { decomposeNodes } from '../operators/decompose.js';
+import { decomposeNodes } from '../passes/lower.js';
 import { operators } from '../operators/index.js';
 import { symbol, type Dim } from '../shape/dim.js';
-import { randomNumbers, relativeError } from '../testing/compare.js';
-import { finiteDifferences } from '../testing/finite-differences.js';
-import { Session, type Feeds, type Numbers } from '../testing/session.js';
 import { ctc, type CtcOptions } from './ctc.js';
 
 const int64 = (dims: readonly number[], data: readonly number[]): Numbers => ({ dtype: 'int64', dims, data });

@@ -3,7 +3,7 @@ import type { Emitter } from '../graph/emitter.js';
 import type { Value } from '../graph/value.js';
 import { isStatic, symbol } from '../shape/dim.js';
 import { printShape } from '../shape/shape.js';
-import { reducedLoss, targetInput, type Loss, type LossOptions, type Target } from './loss.js';
+import { reducedLoss, targetInput, type Loss, type LossOptions, type LossTarget } from './loss.js';
 import { floatOutput } from './model-output.js';
 
 export interface CtcOptions extends LossOptions {
@@ -54,7 +54,7 @@ export function ctc(options: CtcOptions = {}): Loss {
       if (!Number.isInteger(blank) || blank < 0 || blank >= classes) {
         fail(`blank must be one of the ${classes} classes of the output '${value.name}', got ${blank}`);
       }
-      const targets: Target[] = [];
+      const targets: LossTarget[] = [];
       const batch = shape[batchFirst ? 0 : 1];
       const longest = symbol(`${options.target ?? 'targets'}_length`);
       const labels = targetInput(graph, options.target, { name: 'targets', dtype: 'int64', shape: [batch, longest] });

@@ -1,7 +1,8 @@
+import { type Feeds, float32, type Numbers, runGraph } from '@adakit/onnx-reference';
 import { create, fromBinary, toBinary } from '@bufbuild/protobuf';
 import { FunctionProtoSchema, ModelProtoSchema, NodeProtoSchema, OperatorSetIdProtoSchema } from 'onnx-buf';
 import { describe, expect, it, test } from 'vitest';
-import { emitterOf } from '../emit.js';
+import { emitterOf } from '../inference/emitter-of.js';
 import { differentiate } from '../gradient/differentiate.js';
 import { Emitter } from '../graph/emitter.js';
 import { Graph } from '../graph/graph.js';
@@ -11,7 +12,6 @@ import { parseModel, writeModel } from '../model/model.js';
 import { Tensor } from '../model/tensor.js';
 import { operators } from '../operators/index.js';
 import { symbol, type Dim } from '../shape/dim.js';
-import { float32, runGraph, type Feeds, type Numbers } from '../testing/session.js';
 import { gradientsGraph } from '../training/graphs.js';
 import { regularized, weightedSum } from './combine.js';
 import { crossEntropy } from './cross-entropy.js';
@@ -33,7 +33,7 @@ function lossModel(
 ): Uint8Array {
   const graph = new Graph('loss');
   // Older opsets write operators in ways that shape rules do not know; the file declares no shapes then.
-  const e = opset === 18 ? emitterOf(graph) : new Emitter(graph, () => undefined);
+  const e = opset === 18 ? emitterOf(graph) : new Emitter(graph);
   const values = Object.fromEntries(
     Object.entries(inputs).map(([name, [dtype, shape]]) => [
       name,

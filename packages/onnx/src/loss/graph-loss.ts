@@ -4,12 +4,13 @@ import { OnnxError } from '../error.js';
 import { describeValue } from '../graph/from-model.js';
 import type { Graph } from '../graph/graph.js';
 import type { Value, ValueInfo } from '../graph/value.js';
-import { appendModel } from '../import.js';
+import { appendModel } from '../passes/import.js';
 import { isDifferentiable } from '../model/dtype.js';
 import { parseModel, type Model } from '../model/model.js';
 import { isStatic, symbolName, type Dim } from '../shape/dim.js';
+import { requireNoObstacles } from '../inference/infer.js';
 import { printShape, type Shape } from '../shape/shape.js';
-import { reduce, type Loss, type Reduction, type Target } from './loss.js';
+import { reduce, type Loss, type Reduction, type LossTarget } from './loss.js';
 
 export interface GraphLossOptions {
   /**
@@ -65,7 +66,7 @@ export function graphLoss(source: Model | Uint8Array, options: GraphLossOptions 
       for (const [input, value] of bound) {
         if (value !== undefined) unify(describeValue(graph, input), value, sizes, problemOf(input.name, fail));
       }
-      const targets: Target[] = [];
+      const targets: LossTarget[] = [];
       const outputs = appendModel(graph, model, {
         rename: (original) => graph.uniqueName(original),
         input(info) {
@@ -89,6 +90,7 @@ export function graphLoss(source: Model | Uint8Array, options: GraphLossOptions 
       return { loss: toNumber(output, options.reduction), targets };
 
       function toNumber({ value, label }: LossOutput, reduction: Reduction | undefined): Value {
+        if (value.producer !== undefined) requireNoObstacles([value.producer]);
         if (!isDifferentiable(value.dtype)) {
           return fail(`${label} is ${value.dtype ?? 'of unknown type'}; a float is needed`);
         }

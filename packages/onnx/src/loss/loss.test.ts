@@ -1,6 +1,6 @@
 import { InferenceSession, Tensor as OrtTensor } from 'onnxruntime-node';
 import { describe, expect, it } from 'vitest';
-import { emitterOf } from '../emit.js';
+import { emitterOf } from '../inference/emitter-of.js';
 import { differentiate } from '../gradient/differentiate.js';
 import { Graph } from '../graph/graph.js';
 import { modelFromGraph } from '../graph/to-model.js';
@@ -9,7 +9,7 @@ import { Tensor } from '../model/tensor.js';
 import { operators } from '../operators/index.js';
 import { symbol } from '../shape/dim.js';
 import { gradientsGraph } from '../training/graphs.js';
-import { addOutput } from '../training/output.js';
+import { addOutput } from '../graph/output.js';
 import { bceWithLogits } from './binary-cross-entropy.js';
 import { outputLoss, regularized, weightedSum } from './combine.js';
 import { cosineDistance } from './cosine.js';

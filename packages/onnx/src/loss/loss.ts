@@ -6,7 +6,7 @@ import type { DType } from '../model/dtype.js';
 import { differentShapes, printShape, type Shape } from '../shape/shape.js';
 
 /** What a loss needs from the caller besides the model's inputs. */
-export interface Target {
+export interface LossTarget {
   /** The graph input to feed. */
   readonly input: Value;
   /** Number of classes, when the target holds integer labels: every label must be in [0, classes). */
@@ -32,7 +32,7 @@ export interface Loss {
 
 export interface AttachedLoss {
   readonly loss: Value;
-  readonly targets: readonly Target[];
+  readonly targets: readonly LossTarget[];
 }
 
 /** How the losses of single elements become one number. */
@@ -78,7 +78,7 @@ export function reduce(e: Emitter, x: Value, reduction: Reduction = 'mean'): Val
 export function reducedLoss(
   e: Emitter,
   graph: Graph,
-  { losses, counts, targets }: { losses: Value; counts?: Value | undefined; targets: readonly Target[] },
+  { losses, counts, targets }: { losses: Value; counts?: Value | undefined; targets: readonly LossTarget[] },
   { reduction = 'mean', sampleWeights }: LossOptions,
 ): AttachedLoss {
   const weights = sampleWeights === undefined ? undefined : weightInput(graph, sampleWeights, losses);

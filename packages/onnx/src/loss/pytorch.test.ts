@@ -1,13 +1,12 @@
 import { readData } from '@adakit/fixtures';
+import { type Numbers, relativeError, runGraph } from '@adakit/onnx-reference';
 import { describe, expect, test } from 'vitest';
-import { emitterOf } from '../emit.js';
+import { emitterOf } from '../inference/emitter-of.js';
 import { differentiate } from '../gradient/differentiate.js';
 import { Graph } from '../graph/graph.js';
-import { decomposeNodes } from '../operators/decompose.js';
+import { decomposeNodes } from '../passes/lower.js';
 import { operators } from '../operators/index.js';
 import { symbol } from '../shape/dim.js';
-import { relativeError } from '../testing/compare.js';
-import { runGraph, type Numbers } from '../testing/session.js';
 import { bceWithLogits } from './binary-cross-entropy.js';
 import { cosineDistance } from './cosine.js';
 import { crossEntropy } from './cross-entropy.js';

@@ -10,6 +10,7 @@ import {
 } from 'onnx-buf';
 import { OnnxError } from '../error.js';
 import type { Model } from './model.js';
+import { storedBytes } from './tensor.js';
 
 const isExternal = ({ dataLocation }: TensorProto) => dataLocation === TensorProto_DataLocation.EXTERNAL;
 
@@ -23,20 +24,28 @@ const isExternal = ({ dataLocation }: TensorProto) => dataLocation === TensorPro
 export async function loadExternalData(graph: GraphProto, folder: string): Promise<GraphProto> {
   if (!graph.initializer.some(isExternal)) return graph;
   const initializer: TensorProto[] = [];
+  const read: Ranges = new Map();
   for (const tensor of graph.initializer) {
-    initializer.push(isExternal(tensor) ? await loadTensor(tensor, folder) : tensor);
+    initializer.push(isExternal(tensor) ? await loadTensor(tensor, folder, read) : tensor);
   }
   return Object.assign(create(GraphProtoSchema), graph, { initializer });
 }
 
-async function loadTensor(tensor: TensorProto, folder: string): Promise<TensorProto> {
+/** What has been read, by file and place in it. */
+interface FileRanges {
+  total: number;
+  readonly ranges: Map<string, Uint8Array<ArrayBuffer>>;
+}
+type Ranges = Map<string, FileRanges>;
+
+async function loadTensor(tensor: TensorProto, folder: string, read: Ranges): Promise<TensorProto> {
   const entries = new Map(tensor.externalData.map(({ key, value }) => [key, value]));
   const location = entries.get('location') ?? '';
   const fail = (what: string, cause?: unknown) =>
     new OnnxError('external-data', `tensor '${tensor.name}' keeps its elements in '${location}', ${what}`, {
       ...(cause === undefined ? {} : { cause }),
     });
-  const { open, realpath } = await import('node:fs/promises');
+  const { constants, open, realpath } = await import('node:fs/promises');
   const { isAbsolute, join, relative, sep } = await import('node:path');
   const outside = (path: string) => isAbsolute(path) || path.split(sep).includes('..');
   if (location === '' || location.includes('\0') || outside(location)) {
@@ -49,26 +58,43 @@ async function loadTensor(tensor: TensorProto, folder: string): Promise<TensorPr
     if (outside(relative(await realpath(folder), await realpath(path)))) {
       throw fail('a link out of the folder of the model; such files are not read');
     }
-    file = await open(path);
+    // A pipe that nobody writes to would never be open.
+    file = await open(path, constants.O_RDONLY | constants.O_NONBLOCK);
   } catch (cause) {
     if (cause instanceof OnnxError) throw cause;
     throw fail(`but ${path} cannot be opened; keep the files of a model together`, cause);
   }
   try {
     const stat = await file.stat();
-    if (!stat.isFile()) throw fail('which is no file');
+    if (!stat.isFile()) throw fail('which is no regular file');
     const offset = toCount(entries.get('offset') ?? '0');
     const length = toCount(entries.get('length') ?? String(stat.size - (offset ?? 0)));
     if (offset === undefined || length === undefined) throw fail('at an offset or length that is no number');
+    const needed = storedBytes(tensor);
+    if (needed === undefined) throw fail('which strings cannot be kept in; save the model with its strings inside');
+    if (length !== needed) {
+      throw fail(`of which it takes ${length} bytes where its shape [${tensor.dims.join(', ')}] needs ${needed}`);
+    }
     if (offset + length > stat.size) {
       throw fail(`which has ${stat.size} bytes, fewer than the ${offset + length} needed; copy or download it again`);
     }
-    const rawData = new Uint8Array(length);
-    let done = 0;
-    while (done < length) {
-      const { bytesRead } = await file.read(rawData, done, Math.min(length - done, LONGEST_READ), offset + done);
-      if (bytesRead === 0) throw fail('which ended while it was read');
-      done += bytesRead;
+    const ofFile: FileRanges = read.get(path) ?? { total: 0, ranges: new Map() };
+    read.set(path, ofFile);
+    const place = `${offset} ${length}`;
+    let rawData = ofFile.ranges.get(place);
+    if (rawData === undefined) {
+      // Tensors may be the same, but do not overlap otherwise: a file would be read any number of times.
+      ofFile.total += length;
+      if (ofFile.total > stat.size) throw fail('where it overlaps with others; write the model again');
+      rawData = allocate(length);
+      if (rawData === undefined) throw fail(`${length} bytes that do not fit into memory`);
+      ofFile.ranges.set(place, rawData);
+      let done = 0;
+      while (done < length) {
+        const { bytesRead } = await file.read(rawData, done, Math.min(length - done, LONGEST_READ), offset + done);
+        if (bytesRead === 0) throw fail('which ended while it was read');
+        done += bytesRead;
+      }
     }
     return Object.assign(create(TensorProtoSchema), tensor, {
       rawData,
@@ -77,6 +103,14 @@ async function loadTensor(tensor: TensorProto, folder: string): Promise<TensorPr
     });
   } finally {
     await file.close();
+  }
+}
+
+function allocate(length: number): Uint8Array<ArrayBuffer> | undefined {
+  try {
+    return new Uint8Array(length);
+  } catch {
+    return undefined;
   }
 }
 

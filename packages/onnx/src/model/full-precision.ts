@@ -33,7 +33,7 @@ function isHalf({ dataType, dims, dataLocation }: TensorProto): boolean {
   );
 }
 
-function isHalfCode(code: number): boolean {
+export function isHalfCode(code: number): boolean {
   const dtype = dtypeFromCode(code);
   return dtype === 'float16' || dtype === 'bfloat16';
 }
@@ -59,7 +59,7 @@ function widened(tensor: TensorProto): TensorProto {
 }
 
 /** Attributes that name the type of an output: of Cast, and of what makes tensors of nothing or of integers. */
-const TYPE_ATTRIBUTES: ReadonlySet<string> = new Set(['to', 'dtype', 'output_dtype', 'output_datatype']);
+export const TYPE_ATTRIBUTES: ReadonlySet<string> = new Set(['to', 'dtype', 'output_dtype', 'output_datatype']);
 
 function concerns({ name, t, g, i, type }: AttributeProto): boolean {
   if (t !== undefined) return isHalfCode(t.dataType);

@@ -1,30 +1,79 @@
 import { create } from '@bufbuild/protobuf';
-import { GraphProtoSchema, ModelProtoSchema, NodeProtoSchema, type NodeProto } from 'onnx-buf';
+import {
+  AttributeProtoSchema,
+  GraphProtoSchema,
+  ModelProtoSchema,
+  NodeProtoSchema,
+  type GraphProto,
+  type NodeProto,
+} from 'onnx-buf';
 import type { Model } from './model.js';
 
 /**
- * The model with its Dropout and BatchNormalization nodes in inference form, for a runtime that takes the form they were
- * exported in. A normalization stays as it is where its running statistics are results. Bodies are left alone.
+ * The model with its Dropout and BatchNormalization nodes in inference form, whatever form they were exported in, those in
+ * bodies included. A normalization stays as it is where its running statistics are results, and where it normalizes weights
+ * by their own statistics, which it does in inference, too. The model itself when there is nothing to do.
  */
 export function inferenceForm(model: Model): Model {
-  const used = new Set(model.graph.output.map(({ name }) => name));
-  for (const { input } of model.graph.node) for (const name of input) used.add(name);
-  const node = model.graph.node.map((each) => toInference(each, used));
-  if (node.every((each, i) => each === model.graph.node[i])) return model;
-  const graph = Object.assign(create(GraphProtoSchema), model.graph, { node });
+  const graph = inInferenceForm(model.graph, new Set());
+  if (graph === model.graph) return model;
   return { ...model, graph, proto: Object.assign(create(ModelProtoSchema), model.proto, { graph }) };
 }
 
-function toInference(node: NodeProto, used: ReadonlySet<string>): NodeProto {
+/** @param constant values of the graphs around that are weights or computed from weights alone */
+function inInferenceForm(graph: GraphProto, constant: ReadonlySet<string>): GraphProto {
+  const used = new Set(graph.output.map(({ name }) => name));
+  for (const node of graph.node) for (const name of namesUsed(node)) used.add(name);
+  const constants = new Set(constant);
+  for (const { name } of graph.input) constants.delete(name);
+  for (const { name } of graph.initializer) constants.add(name);
+  for (const { name } of graph.sparseInitializer.flatMap(({ values }) => values ?? [])) constants.add(name);
+  // Nodes come in an order in which they can be computed.
+  for (const node of graph.node) {
+    const known = namesUsed(node).every((name) => name === '' || constants.has(name));
+    for (const name of node.output) if (known) constants.add(name);
+  }
+  const nodes = graph.node.map((node) => toInference(node, used, constants));
+  if (nodes.every((node, i) => node === graph.node[i])) return graph;
+  const initializers = new Set(graph.initializer.map(({ name }) => name));
+  /** What no node computes or uses any more. */
+  const gone = new Set(graph.node.flatMap(({ output }, i) => output.slice(nodes[i].output.length)));
+  const left = new Set([...graph.output.map(({ name }) => name), ...nodes.flatMap(namesUsed)]);
+  for (const name of used) if (!left.has(name)) gone.add(name);
+  return Object.assign(create(GraphProtoSchema), graph, {
+    node: nodes.filter(({ opType, output }) => opType !== 'Constant' || !gone.has(output[0])),
+    initializer: graph.initializer.filter(({ name }) => !gone.has(name)),
+    input: graph.input.filter(({ name }) => !gone.has(name) || !initializers.has(name)),
+    valueInfo: graph.valueInfo.filter(({ name }) => !gone.has(name)),
+  });
+}
+
+function toInference(node: NodeProto, used: ReadonlySet<string>, constants: ReadonlySet<string>): NodeProto {
+  const bodies = node.attribute.map((attribute) => {
+    const { g } = attribute;
+    const changed = g === undefined ? g : inInferenceForm(g, constants);
+    return changed === g ? attribute : Object.assign(create(AttributeProtoSchema), attribute, { g: changed });
+  });
+  if (bodies.some((attribute, i) => attribute !== node.attribute[i])) {
+    return Object.assign(create(NodeProtoSchema), node, { attribute: bodies });
+  }
   if (node.domain !== '' && node.domain !== 'ai.onnx') return node;
   if (node.opType === 'Dropout' && node.input.length > 2) {
     return Object.assign(create(NodeProtoSchema), node, { input: node.input.slice(0, 2) });
   }
   const trains = node.attribute.some(({ name, i }) => name === 'training_mode' && i === 1n);
-  if (node.opType !== 'BatchNormalization' || !trains) return node;
+  if (node.opType !== 'BatchNormalization' || !trains || constants.has(node.input[0])) return node;
   if (node.output.slice(1).some((name) => used.has(name))) return node;
   return Object.assign(create(NodeProtoSchema), node, {
     output: node.output.slice(0, 1),
     attribute: node.attribute.filter(({ name }) => name !== 'training_mode'),
   });
+}
+
+/** Inputs of a node and names that its bodies use, their own ones among them. */
+function namesUsed({ input, attribute }: NodeProto): string[] {
+  const inner = attribute.flatMap(({ g }) =>
+    g === undefined ? [] : [...g.node.flatMap(namesUsed), ...g.output.map(({ name }) => name)],
+  );
+  return [...input, ...inner];
 }

@@ -10,18 +10,17 @@ import {
   type ModelProto,
   type NodeProto,
 } from 'onnx-buf';
+import type { Budget } from '../budget.js';
 import { OnnxError } from '../error.js';
-
-/** More nodes than real models have. Functions that call functions can grow exponentially. */
-const MOST_NODES = 1_000_000;
 
 /**
  * A model whose nodes call none of its own functions: their bodies stand where they were called, inner values being
  * named after the call. The model itself when it has no functions.
  *
- * @throws {OnnxError} `invalid-model` for functions that call themselves, and for one of another opset than the model
+ * @param budget functions that call functions can grow exponentially
+ * @throws {OnnxError} `too-large`, and `invalid-model` for functions that call themselves, and for one of another opset than the model
  */
-export function inlineFunctions(proto: ModelProto, source: string): ModelProto {
+export function inlineFunctions(proto: ModelProto, source: string, budget: Budget): ModelProto {
   const { graph, functions } = proto;
   if (graph === undefined || functions.length === 0) return proto;
   const opsets = new Map(proto.opsetImport.map((entry) => [normalDomain(entry.domain), entry]));
@@ -40,7 +39,7 @@ export function inlineFunctions(proto: ModelProto, source: string): ModelProto {
       }
     }
   }
-  const inlined = new Inliner(byKey, graph, source).expand(graph);
+  const inlined = new Inliner(byKey, graph, source, budget).expand(graph);
   return Object.assign(create(ModelProtoSchema), proto, { graph: inlined, opsetImport: [...opsets.values()] });
 }
 
@@ -63,12 +62,15 @@ class Inliner {
   readonly #functions: ReadonlyMap<string, FunctionProto>;
   readonly #source: string;
   readonly #names = new Set<string>();
+  readonly #budget: Budget;
+  /** The number last put behind a name. */
+  readonly #counts = new Map<string, number>();
   #calls = 0;
-  #nodes = 0;
 
-  constructor(functions: ReadonlyMap<string, FunctionProto>, graph: GraphProto, source: string) {
+  constructor(functions: ReadonlyMap<string, FunctionProto>, graph: GraphProto, source: string, budget: Budget) {
     this.#functions = functions;
     this.#source = source;
+    this.#budget = budget;
     for (const { name } of [...graph.input, ...graph.initializer]) this.#names.add(name);
     for (const { output } of graph.node) for (const name of output) this.#names.add(name);
   }
@@ -81,10 +83,9 @@ class Inliner {
     return nodes.flatMap((original) => {
       const node = call === undefined ? original : this.#instantiate(original, call);
       const body = this.#functions.get(functionKey(node.domain, node.opType, node.overload));
+      // Calls count, too: a body may be empty.
+      this.#budget.addNode(node.name, () => `${this.#source}: ${node.opType} node '${node.name}'`);
       if (body !== undefined) return this.#inline(node, body, stack);
-      if (++this.#nodes > MOST_NODES) {
-        throw new OnnxError('invalid-model', `${this.#source}: its functions expand to over ${MOST_NODES} nodes`);
-      }
       return this.#withBodies(node, (graph) =>
         Object.assign(create(GraphProtoSchema), graph, { node: this.#expandNodes(graph.node, undefined, stack) }),
       );
@@ -95,6 +96,7 @@ class Inliner {
     const fail = (what: string) =>
       new OnnxError('invalid-model', `${this.#source}: ${node.opType} node '${node.name}' ${what}`);
     if (stack.includes(body)) throw fail('calls a function that calls itself');
+    this.#budget.requireDepth(stack.length + 1, () => `${this.#source}: ${node.opType} node '${node.name}'`);
     if (node.input.length > body.input.length || node.output.length > body.output.length) {
       throw fail(`has more inputs or outputs than the function '${body.name}' it calls`);
     }
@@ -157,8 +159,14 @@ class Inliner {
   #rename(name: string, { names, prefix }: Call): string {
     let given = names.get(name);
     if (given === undefined) {
-      given = `${prefix}${name}`;
-      for (let i = 1; this.#names.has(given); i++) given = `${prefix}${name}_${i}`;
+      const wanted = `${prefix}${name}`;
+      this.#budget.addName(wanted, () => `${this.#source}: '${wanted}'`);
+      given = wanted;
+      while (this.#names.has(given)) {
+        const count = (this.#counts.get(wanted) ?? 0) + 1;
+        this.#counts.set(wanted, count);
+        given = `${wanted}_${count}`;
+      }
       this.#names.add(given);
       names.set(name, given);
     }

@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { float } from '../graph/attribute.js';
-import { emitterOf } from '../emit.js';
+import { emitterOf } from '../inference/emitter-of.js';
 import { graphFromModel } from '../graph/from-model.js';
 import { Graph } from '../graph/graph.js';
 import { modelFromGraph } from '../graph/to-model.js';
@@ -59,6 +59,9 @@ describe('reading models', () => {
     await expect(readModel(missing)).rejects.toMatchObject({ code: 'file-not-found' });
     await expect(readModel(missing)).rejects.toThrow(`no file at ${missing}`);
     await expect(readModel(folder)).rejects.toThrow(`${folder} is a folder`);
+    const inside = join(import.meta.filename, 'model.onnx');
+    await expect(readModel(inside)).rejects.toMatchObject({ name: 'OnnxError', code: 'cannot-read' });
+    await expect(readModel(inside)).rejects.toThrow(`${inside} cannot be read (ENOTDIR`);
   });
 
   test('a file cut short anywhere is refused', () => {

@@ -1,11 +1,13 @@
 import { create, fromBinary, toBinary } from '@bufbuild/protobuf';
 import { ModelProtoSchema, type GraphProto, type ModelProto } from 'onnx-buf';
+import { Budget, type Limits } from '../budget.js';
 import { OnnxError } from '../error.js';
 import { loadExternalData } from './external-data.js';
 import { inFullPrecision } from './full-precision.js';
 import { inlineFunctions } from './inline-functions.js';
 import { separateConstants } from './separate-constants.js';
 import { liftConstants, widenWeights } from './weights.js';
+import { writtenTypes, type WrittenTypes } from './written-types.js';
 
 /** An ONNX model. */
 export interface Model {
@@ -17,8 +19,12 @@ export interface Model {
    * The graph of the file where none of this applies.
    */
   readonly graph: GraphProto;
+  /** The element types that the file has, where those of `graph` are wider. */
+  readonly written?: WrittenTypes;
   /** Sizes that `specialize` has given free dimensions, by name or as `input[axis]`. The graph says them to be free. */
   readonly sizes?: Readonly<Record<string, number>>;
+  /** What preparing it may take, where that is not the default. */
+  readonly limits?: Partial<Limits>;
   /** Where it came from, for messages: a path, or 'model' for bytes. */
   readonly source: string;
 }
@@ -26,34 +32,48 @@ export interface Model {
 /**
  * Reads a model from a file or from bytes.
  *
- * @throws {OnnxError} `file-not-found`, `truncated-file` (the protobuf message ends early), `not-onnx`,
- * `external-data` for weights in another file that cannot be read, or `invalid-model`.
+ * @throws {OnnxError} `file-not-found`, `cannot-read`, `truncated-file` (the protobuf message ends early), `not-onnx`,
+ * `external-data` for weights in another file that cannot be read, `too-large` for one beyond the limits, or
+ * `invalid-model`.
  */
-export async function readModel(source: string | Uint8Array): Promise<Model> {
-  if (typeof source !== 'string') return parseModel(source);
+export async function readModel(source: string | Uint8Array, options: ReadOptions = {}): Promise<Model> {
+  if (typeof source !== 'string') return parseModel(source, 'model', options);
   const { proto, graph } = parseProto(await readBytes(source), source);
   const { dirname } = await import('node:path');
-  return toModel(proto, await loadExternalData(graph, dirname(source)), source);
+  return toModel(proto, await loadExternalData(graph, dirname(source)), source, options);
+}
+
+export interface ReadOptions {
+  /** What reading the model, and preparing it for training, may take at most. */
+  readonly limits?: Partial<Limits>;
 }
 
 /**
  * As {@link readModel}, for bytes already in memory. Tensors refer to `bytes` and do not copy them; those in other files
  * are an error once they are needed.
  */
-export function parseModel(bytes: Uint8Array, source = 'model'): Model {
+export function parseModel(bytes: Uint8Array, source = 'model', options: ReadOptions = {}): Model {
   const { proto, graph } = parseProto(bytes, source);
-  return toModel(proto, graph, source);
+  return toModel(proto, graph, source, options);
 }
 
-function toModel(written: ModelProto, loaded: GraphProto, source: string): Model {
+function toModel(written: ModelProto, loaded: GraphProto, source: string, { limits }: ReadOptions): Model {
   const whole =
     loaded === written.graph ? written : Object.assign(create(ModelProtoSchema), written, { graph: loaded });
-  const inlined = inlineFunctions(whole, source);
-  const graph = inFullPrecision(widenWeights(separateConstants(liftConstants(inlined.graph ?? loaded))));
+  const inlined = inlineFunctions(whole, source, new Budget(limits));
+  const narrow = separateConstants(liftConstants(inlined.graph ?? loaded));
+  const widened = widenWeights(narrow);
+  const graph = inFullPrecision(widened);
   // Inlined nodes may be of domains that only the functions imported.
   const { opsetImport } = inlined;
   const proto = inlined === whole ? written : Object.assign(create(ModelProtoSchema), written, { opsetImport });
-  return { proto, graph, source };
+  return {
+    proto,
+    graph,
+    source,
+    ...(graph !== narrow && { written: writtenTypes(narrow, graph !== widened) }),
+    ...(limits !== undefined && { limits }),
+  };
 }
 
 function parseProto(bytes: Uint8Array, source: string): { proto: ModelProto; graph: GraphProto } {
@@ -64,6 +84,9 @@ function parseProto(bytes: Uint8Array, source: string): { proto: ModelProto; gra
   try {
     proto = fromBinary(ModelProtoSchema, bytes);
   } catch (cause) {
+    if (cause instanceof Error && /recursion depth|call stack/.test(cause.message)) {
+      throw notOnnx('its graphs lie too deep in one another', cause);
+    }
     // The reader reports running off the end as a RangeError; a message that begins like a model was cut short.
     if (cause instanceof RangeError && beginsLikeModel(bytes)) {
       throw new OnnxError(
@@ -114,6 +137,9 @@ async function readBytes(path: string): Promise<Uint8Array> {
         { cause },
       );
     }
-    throw cause;
+    const reason = cause instanceof Error ? cause.message : String(cause);
+    throw new OnnxError('cannot-read', `${path} cannot be read (${reason}); check its permissions and the path`, {
+      cause,
+    });
   }
 }

@@ -7,6 +7,14 @@ export const OPSET = { oldest: 1, newest: 26, target: 18 } as const;
 /** IR version of emitted models: the one that came with opset 18's release, loadable by every ONNX Runtime since 1.15. */
 export const IR_VERSION = 9;
 
+/** The domain of operators that gradients and losses are written in, and that no file has. */
+export const OWN_DOMAIN = 'adakit';
+
+/** How operator tables call an operator: `Op` in the default domain ('' and 'ai.onnx' name it), `domain::Op` in others. */
+export function operatorKey(op: string, domain = ''): string {
+  return domain === '' || domain === 'ai.onnx' ? op : `${domain}::${op}`;
+}
+
 /** The default-domain opset of a model ('' and 'ai.onnx' name the same domain). */
 export function defaultOpset(model: Model): number {
   const entry = model.proto.opsetImport.find(({ domain }) => domain === '' || domain === 'ai.onnx');

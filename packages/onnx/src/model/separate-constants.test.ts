@@ -1,10 +1,9 @@
+import { buildModel, contentsOf, float32, runModel } from '@adakit/onnx-reference';
 import { expect, test } from 'vitest';
 import { checkModel } from '../check/check-model.js';
 import { Node } from '../graph/node.js';
 import type { Value } from '../graph/value.js';
 import { mse } from '../loss/regression.js';
-import { buildModel, contentsOf, runModel } from '../testing/build-model.js';
-import { float32 } from '../testing/session.js';
 import { gradientsGraph } from '../training/graphs.js';
 
 /** A batch normalization as PyTorch exports it before training, all that is equal being one tensor, and a tied matrix. */

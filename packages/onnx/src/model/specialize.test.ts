@@ -1,11 +1,11 @@
+import { float32, runGraph, Session } from '@adakit/onnx-reference';
 import { describe, expect, test } from 'vitest';
 import { checkModel } from '../check/check-model.js';
-import { emitterOf } from '../emit.js';
+import { emitterOf } from '../inference/emitter-of.js';
 import { Graph } from '../graph/graph.js';
 import { modelFromGraph } from '../graph/to-model.js';
-import { importGraph } from '../import.js';
+import { importGraph } from '../passes/import.js';
 import { symbol } from '../shape/dim.js';
-import { float32, runGraph, Session } from '../testing/session.js';
 import { parseModel, writeModel } from './model.js';
 import { specialize } from './specialize.js';
 import { Tensor } from './tensor.js';

@@ -71,3 +71,19 @@ describe('tensors', () => {
     expect(() => Tensor.of('float32', [2, 2], new Float32Array(3))).toThrow('shape [2, 2] needs 4 elements, got 3');
   });
 });
+
+test.each([
+  ['int4', [0x1f, 0x8a, 0x07], [-1, 1, -6, -8, 7], 'int8'],
+  ['uint4', [0x1f, 0x8a, 0x07], [15, 1, 10, 8, 7], 'uint8'],
+  ['int2', [0b11100100, 0b10], [0, 1, -2, -1, -2], 'int8'],
+  ['uint2', [0b11100100, 0b10], [0, 1, 2, 3, 2], 'uint8'],
+] as const)('%s numbers are unpacked to bytes, the lowest bits first', (dtype, bytes, numbers, to) => {
+  const unpacked = Tensor.of(dtype, [5], Uint8Array.from(bytes)).unpacked();
+  expect(unpacked.dtype).toBe(to);
+  expect(unpacked.toNumbers()).toEqual(numbers);
+});
+
+test('what is not packed stays the tensor that it is', () => {
+  const tensor = Tensor.int64([1, 2]);
+  expect(tensor.unpacked()).toBe(tensor);
+});

@@ -74,6 +74,14 @@ const STORAGE: Readonly<Record<Exclude<DType, 'string'>, Storage>> = {
   int2: bytes(packed(2)),
 };
 
+/** Dtypes of several elements a byte, the first in the lowest bits, and what holds their numbers. */
+const PACKED: Partial<Record<DType, { readonly bits: number; readonly to: 'int8' | 'uint8' }>> = {
+  int4: { bits: 4, to: 'int8' },
+  uint4: { bits: 4, to: 'uint8' },
+  int2: { bits: 2, to: 'int8' },
+  uint2: { bits: 2, to: 'uint8' },
+};
+
 /** A constant tensor. One read from a file keeps its protobuf message and decodes it when the elements are asked for. */
 export class Tensor {
   readonly dtype: DType;
@@ -136,6 +144,28 @@ export class Tensor {
     return Tensor.of(dtype, dims, new constructors[dtype as keyof typeof constructors](size).fill(value));
   }
 
+  /**
+   * The same numbers, one byte each, where 2 or 4 bits hold one: the target opset has no such tensors. The tensor itself
+   * where that is not so.
+   */
+  unpacked(): Tensor {
+    const form = PACKED[this.dtype];
+    if (form === undefined || !(this.data instanceof Uint8Array)) return this;
+    const { data, size } = this;
+    const { bits, to } = form;
+    const perByte = 8 / bits;
+    const mask = 2 ** bits - 1;
+    const numbers = new Uint8Array(size);
+    for (let i = 0; i < size; i++) numbers[i] = (data[Math.floor(i / perByte)] >> (bits * (i % perByte))) & mask;
+    if (to === 'uint8') return Tensor.of(to, this.dims, numbers);
+    // The first bit is the sign.
+    return Tensor.of(
+      to,
+      this.dims,
+      Int8Array.from(numbers, (value) => (value > mask / 2 ? value - mask - 1 : value)),
+    );
+  }
+
   /** Number of elements. */
   get size(): number {
     return this.dims.reduce((product, dim) => product * dim, 1);
@@ -173,6 +203,14 @@ export class Tensor {
     }
     return proto;
   }
+}
+
+/** Bytes that the elements of a stored tensor take; undefined for strings, which take any number. */
+export function storedBytes({ name, dataType, dims }: TensorProto): number | undefined {
+  const dtype = requireDType(dataType, `tensor '${name}'`);
+  if (dtype === 'string') return undefined;
+  const size = dims.reduce((product, dim) => product * Number(dim), 1);
+  return STORAGE[dtype].length(size) * STORAGE[dtype].array.BYTES_PER_ELEMENT;
 }
 
 /** Elements in other files are counted when they are read. */

@@ -1,3 +1,4 @@
+import { float32, runGraph, Session } from '@adakit/onnx-reference';
 import { create } from '@bufbuild/protobuf';
 import {
   AttributeProto_AttributeType,
@@ -8,8 +9,10 @@ import {
   OperatorSetIdProtoSchema,
   StringStringEntryProtoSchema,
   TensorProto_DataLocation,
+  TensorProtoSchema,
   type ModelProto,
 } from 'onnx-buf';
+import { execFileSync } from 'node:child_process';
 import { mkdir, mkdtemp, rm, symlink, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -19,9 +22,8 @@ import { attribute } from '../graph/attribute.js';
 import { Emitter } from '../graph/emitter.js';
 import { Graph } from '../graph/graph.js';
 import { graphToProto, modelFromGraph } from '../graph/to-model.js';
-import { importGraph } from '../import.js';
+import { importGraph } from '../passes/import.js';
 import { initialParameters } from '../training/trained-model.js';
-import { float32, runGraph, Session } from '../testing/session.js';
 import { dtypeCode } from './dtype.js';
 import { parseModel, readModel, writeModel, type Model } from './model.js';
 import { Tensor } from './tensor.js';
@@ -34,7 +36,7 @@ const node = (opType: string, input: string[], output: string[], more: object = 
 /** y = x · w, changed by `edit` into what is tested. */
 function written(edit: (proto: ModelProto) => void): Uint8Array {
   const graph = new Graph('test');
-  const e = new Emitter(graph, () => undefined);
+  const e = new Emitter(graph);
   const input = graph.addInput('x', { dtype: 'float32', shape: [2, 2] });
   const y = e.node('MatMul', [input, graph.addInitializer('w', weight())]);
   y.dtype = 'float32';
@@ -127,7 +129,7 @@ describe('weights in half precision', () => {
       ];
     });
     const model = parseModel(bytes);
-    expect(checkModel(model).parameters).toMatchObject([{ name: 'h', dtype: 'float32', selected: true }]);
+    expect(checkModel(model).parameters).toMatchObject([{ name: 'h', dtype: 'float16', selected: true }]);
     const graph = importGraph(model);
     expect(graph.nodes.flatMap(({ outputs }) => outputs.map((output) => output?.dtype))).not.toContain('float16');
     const { actual, expected } = await bothResults(bytes, model);
@@ -138,7 +140,7 @@ describe('weights in half precision', () => {
     expect(Buffer.compare(writeModel(model), bytes)).toBe(0);
   });
 
-  test('inputs and outputs in half precision are fed and fetched in float32', () => {
+  test('inputs and outputs in half precision are fed and fetched in float32, and checked as they are', () => {
     const bytes = written((proto) => {
       const graph = graphOf(proto);
       for (const { type } of [...graph.input, ...graph.output]) {
@@ -146,10 +148,12 @@ describe('weights in half precision', () => {
       }
       graph.initializer = [Tensor.of('float16', [2, 2], Uint16Array.of(0x3c00, 0, 0, 0x3c00)).toProto('w')];
     });
-    const { inputs, outputs, trainable } = checkModel(parseModel(bytes));
-    expect({ inputs, outputs, trainable }).toEqual({
-      inputs: [{ name: 'x', dtype: 'float32', shape: [2, 2] }],
-      outputs: [{ name: 'y', dtype: 'float32', shape: [2, 2] }],
+    const model = parseModel(bytes);
+    const { inputs, outputs } = importGraph(model);
+    expect([...inputs, ...outputs].map(({ dtype }) => dtype)).toEqual(['float32', 'float32']);
+    expect(checkModel(model)).toMatchObject({
+      inputs: [{ name: 'x', dtype: 'float16', shape: [2, 2] }],
+      outputs: [{ name: 'y', dtype: 'float16', shape: [2, 2] }],
       trainable: true,
     });
   });
@@ -225,7 +229,7 @@ describe('functions of the model', () => {
 describe('If', () => {
   const branch = (op: string, output: string) => {
     const graph = new Graph(op);
-    const e = new Emitter(graph, () => undefined);
+    const e = new Emitter(graph);
     const y = e.node(op, [graph.addInput('z', { dtype: 'float32', shape: [2, 2] })]);
     graph.rename(y, output);
     y.dtype = 'float32';
@@ -281,6 +285,7 @@ describe('weights in other files', () => {
     data.set(new Uint8Array(Float32Array.of(1, 2, 3, 4).buffer), 8);
     await writeFile(join(folder, 'model', 'weights.bin'), data);
     await writeFile(join(folder, 'secret.bin'), data);
+    execFileSync('mkfifo', [join(folder, 'model', 'pipe')]);
     await symlink(join(folder, 'secret.bin'), join(folder, 'model', 'link.bin'));
   });
   afterAll(() => rm(folder, { recursive: true }));
@@ -312,7 +317,14 @@ describe('weights in other files', () => {
     ['no path', {}, 'does not lie in the folder'],
     ['a link out of the folder', { location: 'link.bin', offset: '8' }, 'a link out of the folder'],
     ['a missing file', { location: 'none.bin' }, 'cannot be opened; keep the files of a model together'],
-    ['a folder', { location: '.' }, 'is no file'],
+    ['a folder', { location: '.' }, 'is no regular file'],
+    ['a pipe', { location: 'pipe' }, 'is no regular file'],
+    [
+      'fewer bytes than its shape has',
+      { location: 'weights.bin', length: '8' },
+      'takes 8 bytes where its shape [2, 2] needs 16',
+    ],
+    ['more bytes than its shape has', { location: 'weights.bin' }, 'takes 24 bytes where its shape [2, 2] needs 16'],
     ['a length beyond the end', { location: 'weights.bin', offset: '16', length: '16' }, 'which has 24 bytes'],
     ['an offset that is no number', { location: 'weights.bin', offset: '-1' }, 'no number'],
   ])('%s is refused with the name of the tensor', async (_, entries, message) => {
@@ -321,6 +333,34 @@ describe('weights in other files', () => {
     await expect(attempt).rejects.toMatchObject({ code: 'external-data' });
     await expect(attempt).rejects.toThrow("tensor 'w'");
     await expect(attempt).rejects.toThrow(message);
+  });
+
+  test('may be the same, but not overlap: a file is read once at most', async () => {
+    const bytes = (...offsets: readonly number[]) =>
+      written((proto) => {
+        const graph = graphOf(proto);
+        const [tensor] = graph.initializer;
+        const copies = offsets.map((offset, i) =>
+          create(TensorProtoSchema, {
+            name: i === 0 ? tensor.name : `copy ${i}`,
+            dims: tensor.dims,
+            dataType: tensor.dataType,
+            dataLocation: TensorProto_DataLocation.EXTERNAL,
+            externalData: Object.entries({ location: 'weights.bin', offset: String(offset), length: '16' }).map(
+              ([key, value]) => create(StringStringEntryProtoSchema, { key, value }),
+            ),
+          }),
+        );
+        graph.initializer.splice(0, 1, ...copies);
+      });
+    const path = join(folder, 'model', 'several.onnx');
+    await writeFile(path, bytes(8, 8, 8));
+    const { graph } = await readModel(path);
+    expect(graph.initializer.filter(({ name }) => name.startsWith('copy'))).toHaveLength(2);
+    await writeFile(path, bytes(8, 4));
+    await expect(readModel(path)).rejects.toThrow(
+      "tensor 'copy 1' keeps its elements in 'weights.bin', where it overlaps",
+    );
   });
 });
 

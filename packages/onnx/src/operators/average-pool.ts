@@ -3,10 +3,10 @@ import type { Value } from '../graph/value.js';
 import { Tensor } from '../model/tensor.js';
 import { equalDims, multiplyDims } from '../shape/dim.js';
 import { isStaticShape } from '../shape/shape.js';
-import type { DefinitionContext, Operator } from './operator.js';
-import { inputGradient } from './window/input-gradient.js';
-import { coverEverything, windowSums } from './window/sums.js';
-import { poolWindows, requirePlaced, spatialAxes, type PlacedWindows } from './window/windows.js';
+import type { DefinitionContext, Operator } from '../entry/operator.js';
+import { convolutionInputGradient } from '../entry/window/canonical.js';
+import { coverEverything, windowSums } from '../entry/window/sums.js';
+import { poolWindows, requirePlaced, spatialAxes, type PlacedWindows } from '../entry/window/windows.js';
 
 /**
  * The mean over each window. Padding counts as zeros with `count_include_pad` and not at all without; what a window
@@ -15,6 +15,7 @@ import { poolWindows, requirePlaced, spatialAxes, type PlacedWindows } from './w
 export const AveragePool: Operator = {
   op: 'AveragePool',
   since: 11,
+  followsHead: true,
   infer(ctx) {
     const [batch, channels, ...spatial] = ctx.shape(0);
     return [{ dtype: ctx.commonDtype(1), shape: [batch, channels, ...poolWindows(ctx, spatial).output] }];
@@ -30,18 +31,14 @@ export const AveragePool: Operator = {
     if (isTiling(windows)) return [tile(e, shares, x, windows, weight)];
     // Every channel is treated alike, as one more sample.
     const samples = e.reshape(shares, e.concat([e.int64([-1, 1]), e.node('Shape', [shares], { start: 2 })], 0));
-    const dx = inputGradient(e, {
-      x,
-      dy: e.assume(samples, [ctx.shape(samples)[0], 1, ...windows.output]),
-      weights: filled(e, [1, 1, ...windows.kernel], weight, dy),
-      channels: { groups: 1, inputs: 1, outputs: 1 },
-      windows: coverEverything(windows),
-    });
+    e.assume(samples, [ctx.shape(samples)[0], 1, ...windows.output]);
+    const weights = filled(e, [1, 1, ...windows.kernel], weight, dy);
+    const dx = convolutionInputGradient(e, { weights, dy: samples, x, windows: coverEverything(windows) });
     return [e.reshapeLike(dx, x)];
   },
   /** Dilations came with opset 19. */
-  decompose(ctx) {
-    if (ctx.node.attributes.ints('dilations')?.some((dilation) => dilation !== 1) !== true) return undefined;
+  beyondOpset: ({ attributes }) => attributes.ints('dilations')?.some((dilation) => dilation !== 1) === true,
+  define(ctx) {
     const x = ctx.input(0);
     const windows = requirePlaced(ctx, poolWindows(ctx, ctx.shape(x).slice(2)));
     const sums = windowSums(ctx.e, x, windows);
@@ -53,6 +50,7 @@ export const AveragePool: Operator = {
 
 /** A constant tensor with every element equal to `value`. */
 function filled(e: Emitter, dims: readonly number[], value: number, like: Value): Value {
+  e.allow(dims.reduce((product, dim) => product * dim, 1));
   return e.constant(Tensor.filled(like.dtype ?? 'float32', dims, value), 'window');
 }
 
@@ -97,6 +95,7 @@ function elementCounts(ctx: DefinitionContext, windows: PlacedWindows, like: Val
   }
   const axes = kernel.map((_, i) => {
     const [from, to] = includesPadding ? [0, begin[i] + input[i] + end[i]] : [begin[i], begin[i] + input[i]];
+    e.allow(output[i] * kernel[i]);
     return Array.from({ length: output[i] }, (_, place) => countBetween(windows, i, place, from, to));
   });
   const counts = axes.reduce((outer, axis) => outer.flatMap((a) => axis.map((b) => a * b)), [1]);

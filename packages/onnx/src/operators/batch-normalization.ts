@@ -1,12 +1,21 @@
+import { countAtRunTime, knownCount } from '../entry/count.js';
+import { dropping } from '../entry/older-form.js';
+import type { DefinitionContext, GradientContext, Operator, UpgradeContext } from '../entry/operator.js';
+import { BIAS, DATA, GAIN, role } from '../entry/role.js';
+import { alongChannels, standardize } from '../entry/standardize.js';
+import { isFed } from '../graph/fed.js';
 import type { Value } from '../graph/value.js';
-import type { DefinitionContext, GradientContext, Operator } from './operator.js';
-import { alongChannels, standardize } from './normalization.js';
+
+const STATISTIC = role('statistic', 'running statistics');
 
 /**
  * y = scale · (x − mean) / √(var + ε) + bias for every channel. In inference form the mean and the variance are inputs;
  * in training form they are those of the batch, and the running ones move towards them:
  * running′ = momentum · running + (1 − momentum) · batch, the variance not being the unbiased one (as in ONNX; PyTorch
- * keeps the unbiased one). ONNX Runtime executes the inference form only.
+ * keeps the unbiased one).
+ *
+ * A normalization of weights (weight standardization) has no batch: in the training form, in which exporters write it, it
+ * uses the statistics of the weights whether the model trains or not, and is written out.
  *
  * With x̂ = (x − mean) r and r = 1 / √(var + ε): dscale = Σ dy · x̂ and dbias = Σ dy, and dx = scale · r · dy in
  * inference form, scale · r (dy − dbias/n − x̂ · dscale/n) in training form (Ioffe and Szegedy 2015, §3). There the node
@@ -15,6 +24,9 @@ import { alongChannels, standardize } from './normalization.js';
 export const BatchNormalization: Operator = {
   op: 'BatchNormalization',
   since: 15,
+  roles: [DATA, GAIN, BIAS, STATISTIC, STATISTIC],
+  mixes: true,
+  early: [dropping(7, 'is_test')],
   notes: 'in training with the statistics of the batch, the running ones being state',
   infer(ctx) {
     const statistics = { dtype: ctx.dtype(3), shape: ctx.shape(3) };
@@ -28,12 +40,28 @@ export const BatchNormalization: Operator = {
     }
     return isTraining(ctx) ? trainingGradient(ctx) : inferenceGradient(ctx);
   },
-  decompose: (ctx) => (isTraining(ctx) ? definition(ctx) : undefined),
-  upgrade({ node, opset, e, fail }) {
+  // Outputs 3 and 4 are not the standard's, whose own training form no runtime needs to have.
+  beyondOpset: (node) => isTraining({ node }),
+  define: definition,
+  /**
+   * In training form with the statistics of the batch, if there is one; where the running ones are computed, nothing could
+   * keep them.
+   */
+  setMode({ node, training, keep }) {
+    if (!training || keep === undefined || ![3, 4].every((input) => node.inputs[input]?.tensor !== undefined)) return;
+    if (node.inputs[0] === undefined || !isFed(node.inputs[0])) return;
+    node.attributes.set('training_mode', 1);
+    keep(3, 1);
+    keep(4, 2);
+  },
+  upgrade(ctx) {
+    const { node, opset, e, fail } = ctx;
     if (node.attributes.int('spatial', 1) !== 1)
       fail('has statistics for every element (spatial = 0); use one a channel');
     node.attributes.delete('spatial');
     // Before opset 14 it is the number of outputs that tells training from inference.
+    const trains = opset >= 14 ? isTraining(ctx) : node.outputs.slice(1).some((output) => output !== undefined);
+    if (trains && node.inputs[0] !== undefined && !isFed(node.inputs[0])) return ofWeights(ctx, node.inputs[0]);
     if (opset >= 14) {
       // Whether it trains is decided by how the model is used, unless the running statistics are results of the model.
       if (node.outputs.slice(1).some((output) => output !== undefined && e.graph.outputs.includes(output)))
@@ -50,7 +78,7 @@ export const BatchNormalization: Operator = {
   },
 };
 
-function isTraining({ node }: DefinitionContext): boolean {
+function isTraining({ node }: Pick<DefinitionContext, 'node'>): boolean {
   return node.attributes.int('training_mode', 0) === 1;
 }
 
@@ -62,8 +90,8 @@ function trainingGradient(ctx: GradientContext): (Value | undefined)[] {
   const sum = (value: Value) => e.reduceSum(value, axes, { keepdims: true });
   const [dScale, dBias] = [sum(e.mul(dy, standardized)), sum(dy)];
   const dx = () => {
-    const count = e.div(e.node('Size', [x]), e.node('Size', [scale]));
-    const share = e.node('Reciprocal', [e.cast(count, x.dtype ?? 'float32')]);
+    const count = knownCount(ctx, x, scale);
+    const share = count === undefined ? e.node('Reciprocal', [countAtRunTime(ctx, x, scale)]) : e.scalar(1 / count, x);
     const means = e.add(e.mul(standardized, e.mul(dScale, share)), e.mul(dBias, share));
     return e.mul(e.mul(alongChannels(e, scale, ctx.shape(x).length), inverse), e.sub(dy, means));
   };
@@ -89,35 +117,53 @@ function inferenceGradient(ctx: GradientContext): (Value | undefined)[] {
 }
 
 function axesBesideChannels(ctx: DefinitionContext): number[] {
-  return ctx.shape(ctx.input(0)).flatMap((_, axis) => (axis === 1 ? [] : [axis]));
+  return axesOf(ctx.shape(ctx.input(0)).length);
 }
 
-function epsilonOf({ node }: DefinitionContext): number {
+function axesOf(rank: number): number[] {
+  return Array.from({ length: rank }, (_, axis) => axis).filter((axis) => axis !== 1);
+}
+
+function epsilonOf({ node }: Pick<DefinitionContext, 'node'>): number {
   return node.attributes.float('epsilon', 1e-5);
 }
 
 function definition(ctx: DefinitionContext) {
-  const { e, node } = ctx;
+  const { e } = ctx;
   const [x, scale, bias, runningMean, runningVariance] = [0, 1, 2, 3, 4].map((i) => ctx.input(i));
+  if (isTraining(ctx)) return trainingForm(ctx, [x, scale, bias, runningMean, runningVariance], ctx.shape(x).length);
   const rank = ctx.shape(x).length;
-  const epsilon = epsilonOf(ctx);
-  const affine = (standardized: typeof x) =>
-    e.add(e.mul(standardized, alongChannels(e, scale, rank)), alongChannels(e, bias, rank));
-  if (!isTraining(ctx)) {
-    const deviation = e.sqrt(e.add(runningVariance, e.scalar(epsilon, x)));
-    const centered = e.sub(x, alongChannels(e, runningMean, rank));
-    return [affine(e.div(centered, alongChannels(e, deviation, rank)))];
-  }
-  const axes = axesBesideChannels(ctx);
-  const batch = standardize(e, x, axes, epsilon);
+  const deviation = e.sqrt(e.add(runningVariance, e.scalar(epsilonOf(ctx), x)));
+  const standardized = e.div(e.sub(x, alongChannels(e, runningMean, rank)), alongChannels(e, deviation, rank));
+  return [e.add(e.mul(standardized, alongChannels(e, scale, rank)), alongChannels(e, bias, rank))];
+}
+
+/** All five outputs in training form. */
+function trainingForm(
+  ctx: Pick<DefinitionContext, 'node' | 'e'>,
+  [x, scale, bias, runningMean, runningVariance]: readonly Value[],
+  rank: number,
+): Value[] {
+  const { e, node } = ctx;
+  const axes = axesOf(rank);
+  const batch = standardize(e, x, axes, epsilonOf(ctx));
   const momentum = node.attributes.float('momentum', 0.9);
-  const move = (running: typeof x, now: typeof x) =>
+  const move = (running: Value, now: Value) =>
     e.add(e.scale(running, momentum), e.scale(e.squeeze(now, axes), 1 - momentum));
+  const scaled = e.mul(batch.standardized, alongChannels(e, scale, rank));
   return [
-    affine(batch.standardized),
+    e.add(scaled, alongChannels(e, bias, rank)),
     move(runningMean, batch.mean),
     move(runningVariance, batch.variance),
     batch.standardized,
     batch.inverse,
   ];
+}
+
+/** The training form of a normalization of weights in other operators. */
+function ofWeights({ node, e, isUsed, fail }: UpgradeContext, x: Value): readonly (Value | undefined)[] {
+  const inputs = node.inputs.flatMap((input) => input ?? []);
+  if (inputs.length < 5 || x.shape === undefined) return fail('lacks an input, or normalizes weights of unknown shape');
+  if (!node.outputs.slice(1).some((output) => output !== undefined && isUsed(output))) node.outputs.length = 1;
+  return trainingForm({ node, e }, inputs, x.shape.length).slice(0, node.outputs.length);
 }

@@ -1,9 +1,10 @@
 import type { Emitter } from '../graph/emitter.js';
 import type { Value } from '../graph/value.js';
 import type { DType } from '../model/dtype.js';
+import { OWN_DOMAIN } from '../model/opset.js';
 import { addDims, multiplyDims } from '../shape/dim.js';
 import { printShape, type Shape } from '../shape/shape.js';
-import type { DefinitionContext, Operator } from './operator.js';
+import type { DefinitionContext, Operator } from '../entry/operator.js';
 
 /**
  * The logarithm of probability zero. An actual −∞ would make NaN of −∞ − (−∞) where no path leads to any of several
@@ -25,7 +26,7 @@ const IMPOSSIBLE = -1e29;
  */
 export const CTCLoss: Operator = {
   op: 'CTCLoss',
-  domain: 'adakit',
+  domain: OWN_DOMAIN,
   since: 1,
   notes: 'written by the loss `ctc`, in no file',
   infer(ctx) {
@@ -39,7 +40,7 @@ export const CTCLoss: Operator = {
       { dtype: ctx.dtype(0), shape: [scores[0], scores[1], states] },
     ];
   },
-  decompose(ctx) {
+  define(ctx) {
     const { e } = ctx;
     const lattice = latticeOf(ctx);
     const { dtype, emissions, positions, finals } = lattice;

@@ -2,7 +2,9 @@ import { readData } from '@adakit/fixtures';
 import { expect, test } from 'vitest';
 import { operators } from './index.js';
 import { OPSET } from '../model/opset.js';
-import type { Operator } from './operator.js';
+import { executesWholly } from '../target/target.js';
+import { ortCpu } from '../target/targets.js';
+import type { Operator } from '../entry/operator.js';
 
 /** The opset that brought each standard operator and, if one did, the one that took it out: see operator_versions.py. */
 const { ranges } = readData('operator-versions.json') as {
@@ -32,9 +34,10 @@ Generated from the entries in \`src/operators\`.
 
 const HEADER = ['Operator', 'Domain', 'Opsets', 'Form', 'Shape', 'Gradient', 'Notes'];
 
-function row({ op, domain, since, shape, gradient, decompose, notes }: Operator): readonly string[] {
+function row(operator: Operator): readonly string[] {
+  const { op, domain, since, shape, gradient, notes, define } = operator;
   const remarks = [
-    ...(decompose === undefined ? [] : ['rewritten where needed']),
+    ...(define === undefined || executesWholly(ortCpu, operator) ? [] : ['rewritten where needed']),
     ...(notes === undefined ? [] : [notes]),
   ];
   return [

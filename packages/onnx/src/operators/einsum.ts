@@ -1,7 +1,8 @@
+import type { GradientContext, InferContext, Operator } from '../entry/operator.js';
+import { FACTOR } from '../entry/role.js';
 import type { Value } from '../graph/value.js';
 import type { Dim } from '../shape/dim.js';
 import { printShape, type Shape } from '../shape/shape.js';
-import type { GradientContext, InferContext, Operator } from './operator.js';
 
 /**
  * Einstein's summation: each axis of an input has a letter, and the sum goes over all letters that the output lacks.
@@ -10,6 +11,7 @@ import type { GradientContext, InferContext, Operator } from './operator.js';
 export const Einsum: Operator = {
   op: 'Einsum',
   since: 12,
+  roles: [FACTOR],
   infer(ctx) {
     const shapes = Array.from({ length: ctx.inputCount }, (_, i) => ctx.shape(i));
     const { terms, result } = parseEquation(ctx, shapes);

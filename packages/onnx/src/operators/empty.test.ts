@@ -1,11 +1,11 @@
+import { float32, runGraph } from '@adakit/onnx-reference';
 import { describe, expect, test } from 'vitest';
-import { emitterOf } from '../emit.js';
+import { emitterOf } from '../inference/emitter-of.js';
 import { differentiate } from '../gradient/differentiate.js';
 import type { Emitter } from '../graph/emitter.js';
 import { Graph } from '../graph/graph.js';
 import type { Value } from '../graph/value.js';
-import { float32, runGraph } from '../testing/session.js';
-import { decomposeNodes } from './decompose.js';
+import { decomposeNodes } from '../passes/lower.js';
 import { operators } from './index.js';
 
 /** An operator applied to tensors of which some have no elements. */

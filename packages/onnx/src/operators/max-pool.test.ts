@@ -1,17 +1,24 @@
+import { float32, randomNumbers, runGraph } from '@adakit/onnx-reference';
 import { describe, expect, test } from 'vitest';
-import { emitterOf } from '../emit.js';
+import { emitterOf } from '../inference/emitter-of.js';
 import { differentiate } from '../gradient/differentiate.js';
 import type { AttributeRecord } from '../graph/emitter.js';
 import { Graph } from '../graph/graph.js';
-import { randomNumbers } from '../testing/compare.js';
-import { float32, runGraph } from '../testing/session.js';
+import { lowerNodes } from '../passes/lower.js';
+import type { Target } from '../target/target.js';
+import { targets } from '../target/targets.js';
 import { operators } from './index.js';
 
 const ones = (count: number) => new Array<number>(count).fill(1);
 const sizeOf = (dims: readonly number[]) => dims.reduce((a, b) => a * b, 1);
 
 /** Runs MaxPool and its gradient for a cotangent of distinct powers of two, whose sums are exact and tell their terms. */
-async function run(dims: readonly number[], data: readonly number[], attributes: AttributeRecord) {
+async function run(
+  dims: readonly number[],
+  data: readonly number[],
+  attributes: AttributeRecord,
+  target: Target = targets['ort-cpu'],
+) {
   const graph = new Graph('test');
   const e = emitterOf(graph);
   const x = graph.addInput('x', { dtype: 'float32', shape: dims });
@@ -20,6 +27,7 @@ async function run(dims: readonly number[], data: readonly number[], attributes:
   const gradient = differentiate(graph, e.reduceSum(e.mul(y, dy)), [x], operators).get(x);
   if (gradient === undefined) throw new Error('no gradient');
   graph.outputs.push(y, indices, gradient);
+  lowerNodes(graph, operators, target);
   graph.removeDead();
   const outputDims = (y.shape ?? []).map(Number);
   const cotangent = Array.from({ length: sizeOf(outputDims) }, (_, i) => 2 ** (i % 20));
@@ -79,15 +87,17 @@ const INPUTS: [string, (x: number) => number][] = [
 describe('the gradient of MaxPool, where several elements of a window are the maximum', () => {
   const all = CASES.flatMap((each) => INPUTS.map(([name, level]) => [`${each.name}, ${name}`, each, level] as const));
 
-  test.each(all)('goes to the first one, and no part of it is lost: %s', async (_, { dims, attributes }, level) => {
-    const data = randomNumbers(sizeOf(dims), 1).map((x) => Math.fround(level(2 * x)));
-    const { y, indices, cotangent, dx } = await run(dims, data, attributes);
-    const expected = new Array<number>(data.length).fill(0);
-    indices.forEach((place, i) => (expected[place] += cotangent[i]));
-    expect(dx).toEqual(expected);
-    const sum = (terms: readonly number[]) => terms.reduce((a, b) => a + b, 0);
-    expect(sum(dx)).toBe(sum(cotangent));
-    expect(indices.map((place) => data[place])).toEqual(y);
+  describe.each(Object.values(targets))('as written for $name', (target) => {
+    test.each(all)('goes to the first one, and no part of it is lost: %s', async (_, { dims, attributes }, level) => {
+      const data = randomNumbers(sizeOf(dims), 1).map((x) => Math.fround(level(2 * x)));
+      const { y, indices, cotangent, dx } = await run(dims, data, attributes, target);
+      const expected = new Array<number>(data.length).fill(0);
+      indices.forEach((place, i) => (expected[place] += cotangent[i]));
+      expect(dx).toEqual(expected);
+      const sum = (terms: readonly number[]) => terms.reduce((a, b) => a + b, 0);
+      expect(sum(dx)).toBe(sum(cotangent));
+      expect(indices.map((place) => data[place])).toEqual(y);
+    });
   });
 
   test('Indices count through the whole tensor, and name the first of equal elements in row-major order', async () => {
@@ -110,10 +120,12 @@ describe('the gradient of MaxPool', () => {
     expect(overlapping.ops).not.toContain('MaxUnpool');
   });
 
-  test('refuses Indices in column-major order', async () => {
-    const attributes = { kernel_shape: [2, 2], storage_order: 1 };
-    await expect(run([1, 1, 2, 2], [1, 2, 3, 4], attributes)).rejects.toThrow(
-      /MaxPool node 'MaxPool'.*storage_order 1.*export it with storage_order 0/,
-    );
+  test.each(Object.values(targets))('is the same with Indices in column-major order: $name', async (target) => {
+    const data = randomNumbers(2 * 4 * 6, 4);
+    const attributes = { kernel_shape: [2, 3], strides: [2, 2] };
+    const rows = await run([1, 2, 4, 6], data, attributes, target);
+    const columns = await run([1, 2, 4, 6], data, { ...attributes, storage_order: 1 }, target);
+    expect(columns.indices).not.toEqual(rows.indices);
+    expect(columns.dx).toEqual(rows.dx);
   });
 });

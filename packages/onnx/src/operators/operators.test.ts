@@ -1,15 +1,14 @@
 import { readData } from '@adakit/fixtures';
+import { type Numbers, relativeError, runGraph } from '@adakit/onnx-reference';
 import { describe, expect, test } from 'vitest';
-import { emitterOf } from '../emit.js';
+import { emitterOf } from '../inference/emitter-of.js';
 import { differentiate } from '../gradient/differentiate.js';
 import { float, type AttributeValue } from '../graph/attribute.js';
 import { Graph } from '../graph/graph.js';
 import type { Value } from '../graph/value.js';
 import { Tensor } from '../model/tensor.js';
 import { evaluateDim, symbol, type Dim } from '../shape/dim.js';
-import { relativeError } from '../testing/compare.js';
-import { runGraph, type Numbers } from '../testing/session.js';
-import { decomposeNodes } from './decompose.js';
+import { decomposeNodes } from '../passes/lower.js';
 import { operators } from './index.js';
 
 /** One application of an operator with the gradients that PyTorch's autograd computes in float64. */

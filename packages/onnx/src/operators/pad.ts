@@ -1,9 +1,10 @@
+import { floatToInput, intsToInput } from '../entry/older-form.js';
+import type { GradientContext, InferContext, Operator, UpgradeContext } from '../entry/operator.js';
+import { DATA, role, SETTING } from '../entry/role.js';
 import type { Emitter } from '../graph/emitter.js';
 import type { Value } from '../graph/value.js';
-import { addDims, isStatic, type Dim } from '../shape/dim.js';
+import { addDims, type Dim, isStatic } from '../shape/dim.js';
 import { normalizeAxis } from '../shape/shape.js';
-import type { GradientContext, InferContext, Operator, UpgradeContext } from './operator.js';
-import { floatToInput, intsToInput } from './upgrade.js';
 
 /**
  * Puts elements before and after a value along some axes: a constant (0 unless given), the border repeated ("edge"), or
@@ -12,6 +13,8 @@ import { floatToInput, intsToInput } from './upgrade.js';
 export const Pad: Operator = {
   op: 'Pad',
   since: 18,
+  roles: [DATA, SETTING, role('setting', 'a padding value'), SETTING],
+  early: [{ before: 2, upgrade: renamedPads }],
   shape: 'values',
   notes: 'mode wrap becomes copies',
   infer(ctx) {
@@ -54,6 +57,7 @@ function wrapped(ctx: UpgradeContext): Value {
     if (before < 0 || after < 0) return fail('cuts and goes round at once; export the model with pads from 0 up');
     if (before === 0 && after === 0) return value;
     if (isStatic(length)) {
+      e.allow(before + length + after);
       const places = Array.from({ length: before + length + after }, (_, i) => (i - before + before * length) % length);
       return e.gather(value, e.int64(places), axis);
     }
@@ -169,4 +173,10 @@ function foldAxis(e: Emitter, dy: Value, axis: number, before: number, after: nu
     dx = addBetween(dx, -distance - length(after), end, part(dy, -after, TO_THE_END));
   }
   return dx;
+}
+
+function renamedPads({ node }: UpgradeContext): void {
+  const pads = node.attributes.ints('paddings');
+  node.attributes.delete('paddings');
+  if (pads !== undefined) node.attributes.set('pads', pads);
 }

@@ -1,18 +1,16 @@
+import { finiteDifferences, float32, float64, randomNumbers, relativeError, Session } from '@adakit/onnx-reference';
 import { describe, expect, test } from 'vitest';
 import { checkModel } from '../check/check-model.js';
-import { emitterOf } from '../emit.js';
+import { emitterOf } from '../inference/emitter-of.js';
 import { differentiate } from '../gradient/differentiate.js';
 import { attribute, float, type AttributeValue } from '../graph/attribute.js';
 import { Graph } from '../graph/graph.js';
 import { Node } from '../graph/node.js';
 import { modelFromGraph } from '../graph/to-model.js';
-import { importGraph } from '../import.js';
+import { importGraph } from '../passes/import.js';
 import type { DType } from '../model/dtype.js';
 import { parseModel, writeModel } from '../model/model.js';
 import { Tensor } from '../model/tensor.js';
-import { randomNumbers, relativeError } from '../testing/compare.js';
-import { finiteDifferences } from '../testing/finite-differences.js';
-import { float32, float64, Session } from '../testing/session.js';
 import { operators } from './index.js';
 
 interface Example {
@@ -89,6 +87,21 @@ const FLOATS: readonly Example[] = [
     { opset: 20, attributes: { mode: 'linear', align_corners: 1 } },
     { opset: 20, attributes: {} },
   ].map((more): Example => ({ op: 'GridSample', dims: [1, 2, 3, 4], more: [weights(1, 1, 5, 2, 2)], ...more })),
+  { op: 'DFT', opset: 20, dims: [2, 3, 5, 1], attributes: { onesided: 1 } },
+  {
+    op: 'DFT',
+    opset: 20,
+    dims: [2, 3, 5, 2],
+    more: [undefined, Tensor.scalar('int64', -3)],
+    attributes: { inverse: 1 },
+  },
+  {
+    op: 'GridSample',
+    opset: 20,
+    dims: [1, 2, 3, 4, 2],
+    more: [weights(1, 1, 3, 1, 2, 3)],
+    attributes: { padding_mode: 'reflection' },
+  },
   ...[10, 16].map((opset): Example => ({
     op: 'RoiAlign',
     opset,

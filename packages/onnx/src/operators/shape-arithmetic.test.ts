@@ -1,5 +1,6 @@
+import { runGraph } from '@adakit/onnx-reference';
 import fc from 'fast-check';
-import { emitterOf } from '../emit.js';
+import { emitterOf } from '../inference/emitter-of.js';
 import { describe, expect, test } from 'vitest';
 import type { Emitter } from '../graph/emitter.js';
 import { Graph } from '../graph/graph.js';
@@ -7,7 +8,6 @@ import type { Value } from '../graph/value.js';
 import { Tensor } from '../model/tensor.js';
 import { symbol, type Dim } from '../shape/dim.js';
 import { printShape } from '../shape/shape.js';
-import { runGraph } from '../testing/session.js';
 
 function sketch() {
   const graph = new Graph('test');
@@ -58,6 +58,44 @@ describe('shape arithmetic', () => {
     expect(unchanged.contents).toEqual([0, 1, 1]);
     const shape = e.where(unchanged, ones, wanted);
     expect(printShape(e.node('Expand', [x, shape]).shape)).toBe('[batch, 1, 8]');
+  });
+
+  test('resolves powers and totals of sizes', () => {
+    const { e, input } = sketch();
+    const x = input([batch, seq, 64]);
+    const n = (value: number) => e.scalar(value, 'int64');
+    const shape = e.node('Shape', [x]);
+    expect(e.pow(dimOf(e, x, 0), n(2)).contents?.map(String)).toEqual(['batch*batch']);
+    expect(e.pow(n(2), n(10)).contents).toEqual([1024]);
+    expect(e.pow(n(2), n(-1)).contents).toBeUndefined();
+    const total = (op: string) => e.node(op, [shape], { keepdims: 0 }).contents?.map(String);
+    expect(total('ReduceProd')).toEqual(['64*batch*seq']);
+    expect(total('ReduceSum')).toEqual(['batch + seq + 64']);
+    expect(total('ReduceMax')).toEqual(['max(64, batch, seq)']);
+    expect(total('ReduceMin')).toEqual(['min(64, batch, seq)']);
+  });
+
+  test('resolves sizes computed with floats', () => {
+    const { e, input } = sketch();
+    const x = input([batch, seq, 64]);
+    const f = (value: number) => e.scalar(value, 'float32');
+    const size = (value: Value) => e.cast(value, 'int64').contents?.map(String);
+    const [s, width] = [dimOf(e, x, 1), dimOf(e, x, 2)].map((dim) => e.cast(dim, 'float32'));
+    // The side of a square grid, as vision transformers compute it.
+    expect(size(e.pow(width, f(0.5)))).toEqual(['8']);
+    expect(size(e.sqrt(width))).toEqual(['8']);
+    // interpolate(scale_factor=…)
+    expect(size(e.node('Floor', [e.mul(s, f(0.5))]))).toEqual(['floor(seq / 2)']);
+    expect(size(e.node('Ceil', [e.div(s, f(4))]))).toEqual(['floor((seq + 3) / 4)']);
+    expect(size(e.mul(s, f(1.5)))).toEqual(['floor(seq / 2) + seq']);
+    expect(size(e.mul(width, f(0.7)))).toEqual(['44']);
+    expect(size(e.node('Round', [e.mul(width, f(0.1640625))]))).toEqual(['10']);
+    // No fraction of few parts: float32 decides where it is rounded.
+    expect(size(e.mul(s, f(0.7)))).toBeUndefined();
+    // Neither weights nor what is fed.
+    expect(size(e.mul(input([1]), f(2)))).toBeUndefined();
+    const weights = Tensor.of('float32', [9], new Float32Array(9));
+    expect(e.cast(e.node('Constant', [], { value: weights }), 'int64').contents).toBeUndefined();
   });
 
   test('resolves pads put together from the pieces of a constant', () => {

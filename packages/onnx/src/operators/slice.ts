@@ -1,9 +1,13 @@
+import { intsToInput } from '../entry/older-form.js';
+import type { GradientContext, InferContext, Operator } from '../entry/operator.js';
+import { DATA, SETTING } from '../entry/role.js';
 import type { Emitter } from '../graph/emitter.js';
 import type { Contents, Value } from '../graph/value.js';
 import { Tensor } from '../model/tensor.js';
 import {
   addDims,
   ceilDivideDims,
+  type Dim,
   isAtLeast,
   isStatic,
   lowerBound,
@@ -12,16 +16,15 @@ import {
   multiplyDims,
   negateDim,
   subtractDims,
-  type Dim,
 } from '../shape/dim.js';
 import { isStaticShape, normalizeAxis, type Shape } from '../shape/shape.js';
-import type { GradientContext, InferContext, Operator } from './operator.js';
-import { intsToInput } from './upgrade.js';
 
 /** Every |step|-th element of a range along some axes; a negative step walks backwards. */
 export const Slice: Operator = {
   op: 'Slice',
   since: 13,
+  roles: [DATA, SETTING],
+  moves: true,
   shape: 'values',
   infer(ctx) {
     const shape = ctx.shape(0);

@@ -1,10 +1,13 @@
-import type { Operator } from './operator.js';
-import { softmaxOfMatrix } from './softmax-of-matrix.js';
+import { likeInput } from '../entry/composite.js';
+import type { Operator, UpgradeContext } from '../entry/operator.js';
+import { normalizeAxis } from '../shape/shape.js';
 
 /** y = eˣ / Σ eˣ over one axis; dx = y (dy − Σ dy y). */
 export const Softmax: Operator = {
   op: 'Softmax',
   since: 13,
+  mixes: true,
+  followsHead: true,
   infer(ctx) {
     ctx.axis(ctx.node.attributes.int('axis', -1), ctx.rank(0));
     return [{ dtype: ctx.dtype(0), shape: ctx.shape(0) }];
@@ -18,3 +21,63 @@ export const Softmax: Operator = {
   },
   upgrade: softmaxOfMatrix,
 };
+
+/** y = x − ln Σ eˣ over one axis; dx = dy − eʸ Σ dy. */
+export const LogSoftmax: Operator = {
+  op: 'LogSoftmax',
+  since: 13,
+  mixes: true,
+  followsHead: true,
+  infer(ctx) {
+    ctx.axis(ctx.node.attributes.int('axis', -1), ctx.rank(0));
+    return [{ dtype: ctx.dtype(0), shape: ctx.shape(0) }];
+  },
+  gradient(ctx) {
+    const { e } = ctx;
+    const [y, dy] = [ctx.output(), ctx.grad()];
+    const total = e.reduceSum(dy, [ctx.node.attributes.int('axis', -1)], { keepdims: true });
+    return [e.sub(dy, e.mul(e.exp(y), total))];
+  },
+  upgrade: softmaxOfMatrix,
+};
+
+/** 1 at the first largest element along an axis, 0 elsewhere. */
+export const Hardmax: Operator = {
+  op: 'Hardmax',
+  since: 13,
+  infer(ctx) {
+    ctx.axis(ctx.node.attributes.int('axis', -1), ctx.rank(0));
+    return likeInput(ctx);
+  },
+  gradient: 'zero',
+  upgrade(ctx) {
+    const { node, opset, e } = ctx;
+    const [x] = node.inputs;
+    if (opset >= 13 || x === undefined) return undefined;
+    // Before opset 13 the axes from `axis` (1 unless told) on were one.
+    const rank = x.shape?.length ?? ctx.fail(`reads '${x.name}', whose rank is unknown`);
+    const given = node.attributes.int('axis', 1);
+    const flat = e.node('Flatten', [x], { axis: given });
+    if (rank === 2 && given === 1) {
+      node.attributes.set('axis', 1);
+      return undefined;
+    }
+    return [e.reshapeLike(e.node('Hardmax', [flat], { axis: 1 }), x)];
+  },
+};
+
+/**
+ * Softmax and LogSoftmax before opset 13: `axis` (then 1 by default) does not name the axis of the sum but cuts the
+ * shape in two; the value is taken as a matrix, and the sum goes over its rows.
+ */
+function softmaxOfMatrix({ node, opset, e, fail }: UpgradeContext) {
+  if (opset >= 13) return undefined;
+  const x = node.inputs[0];
+  if (x?.shape === undefined) return fail('has an input of unknown rank, on which its meaning depends before opset 13');
+  const axis = normalizeAxis(node.attributes.int('axis', 1), x.shape.length) ?? fail('has an axis outside its input');
+  if (axis === x.shape.length - 1) {
+    node.attributes.set('axis', -1);
+    return undefined;
+  }
+  return [e.reshapeLike(e.node(node.op, [e.node('Flatten', [x], { axis })], { axis: -1 }), x)];
+}

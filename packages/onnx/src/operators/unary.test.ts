@@ -1,11 +1,9 @@
+import { float32, randomNumbers, relativeError, runGraph, unaryCases } from '@adakit/onnx-reference';
 import { describe, expect, test } from 'vitest';
-import { emitterOf } from '../emit.js';
+import { emitterOf } from '../inference/emitter-of.js';
 import { differentiate } from '../gradient/differentiate.js';
 import { Graph } from '../graph/graph.js';
 import { symbol } from '../shape/dim.js';
-import { unaryCases } from '../testing/cases/unary.js';
-import { randomNumbers, relativeError } from '../testing/compare.js';
-import { float32, runGraph } from '../testing/session.js';
 import { operators } from './index.js';
 
 describe('elementwise operators, against their definition in double precision', () => {

@@ -9,13 +9,16 @@ import {
   equalDims,
   evaluateDim,
   floorDivideDims,
+  hasUnknown,
   isAtLeast,
   lowerBound,
   maxDims,
   minDims,
   multiplyDims,
   productOfDims,
+  solveDims,
   subtractDims,
+  substituteDims,
   symbol,
   symbolName,
   unknown,
@@ -47,11 +50,19 @@ const sample: fc.Arbitrary<Sample> = fc.letrec<{ sample: Sample }>((tie) => {
       fc
         .tuple(tie('sample'), fc.integer({ min: 1, max: 6 }))
         .map(([[x, f], n]): Sample => [floorDivideDims(x, n), (a, b) => Math.floor(f(a, b) / n)]),
+      // By something that is at least 1.
+      combine(
+        (x, y) => floorDivideDims(x, maxDims(y, 1)),
+        (x, y) => Math.floor(x / Math.max(y, 1)),
+      ),
     ),
   };
 }).sample;
 
 const size = fc.integer({ min: 1, max: 20 });
+
+/** Sums, differences and products, in an order of their own. */
+const shuffled = (dims: readonly Dim[]) => fc.shuffledSubarray([...dims], { minLength: dims.length });
 
 describe('symbolic dimensions', () => {
   test('evaluate to what the same arithmetic on numbers gives', () => {
@@ -68,6 +79,80 @@ describe('symbolic dimensions', () => {
         ).toBe(f(a, b) + 0);
       }),
     );
+  });
+
+  test('are one object where they are sums or products of the same dimensions in another order', () => {
+    const orders = fc
+      .array(sample, { minLength: 1, maxLength: 4 })
+      .map((samples) => samples.map(([dim]) => dim))
+      .chain((dims) => fc.tuple(shuffled(dims), shuffled(dims)));
+    fc.assert(
+      fc.property(orders, ([one, other]) => {
+        for (const combine of [addDims, minDims, maxDims, multiplyDims]) {
+          const [a, b] = [one.reduce(combine), other.reduce(combine)];
+          // What has become too large is not known to be equal to anything.
+          if (hasUnknown(a) || hasUnknown(b)) continue;
+          if (combine === minDims || combine === maxDims) expect(differentDims(a, b)).toBe(false);
+          else expect(a).toBe(b);
+        }
+      }),
+    );
+  });
+
+  test('with numbers for symbols are what they evaluate to', () => {
+    fc.assert(
+      fc.property(sample, size, size, ([dim, f], a, b) => {
+        expect(substituteDims(dim, (free) => (free === batch ? a : b))).toBe(f(a, b) + 0);
+      }),
+    );
+  });
+
+  test('are what they were when an equation is solved for one of them', () => {
+    const [n, m, open] = [symbol('n'), symbol('m'), unknown(1, 1)];
+    expect(solveDims(n, m)).toEqual([m, n]);
+    expect(solveDims(multiplyDims(4, multiplyDims(n, height)), multiplyDims(height, multiplyDims(m, 4)))).toEqual([
+      m,
+      n,
+    ]);
+    expect(solveDims(addDims(open, 2), multiplyDims(3, n))).toEqual([open, subtractDims(multiplyDims(3, n), 2)]);
+    // A free dimension stays free: what makes it a number is one way of using the model.
+    expect(solveDims(n, 3)).toBeUndefined();
+    expect(solveDims(n, multiplyDims(2, m))).toBeUndefined();
+    expect(solveDims(open, floorDivideDims(open, 2))).toBeUndefined();
+  });
+
+  test('do not grow without end: what is too large becomes unknown, with its lower bound', () => {
+    let square: Dim = batch;
+    for (let i = 0; i < 40; i++) square = addDims(multiplyDims(square, square), 1);
+    expect(hasUnknown(square)).toBe(true);
+    expect(isAtLeast(square, 2)).toBe(true);
+
+    let rest: Dim = batch;
+    for (let i = 0; i < 2000; i++) {
+      const remainder = subtractDims(rest, multiplyDims(7, floorDivideDims(rest, 7)));
+      rest = maxDims(floorDivideDims(rest, 3), remainder);
+      expect(String(rest).length).toBeLessThan(20_000);
+    }
+  });
+
+  test('beyond what numbers hold exactly are unknown', () => {
+    expect(hasUnknown(multiplyDims(2 ** 40, 2 ** 40))).toBe(true);
+    expect(hasUnknown(multiplyDims(multiplyDims(batch, 2 ** 40), 2 ** 40))).toBe(true);
+    // INT64_MAX, "to the end", is no size.
+    expect(addDims(2 ** 63, 0)).toBe(2 ** 63);
+  });
+
+  test('of strided layers one after the other are one floor division', () => {
+    const halved = (dim: Dim) => addDims(floorDivideDims(subtractDims(addDims(dim, 2), 3), 2), 1);
+    expect(String(halved(halved(halved(height))))).toBe('floor((height + 7) / 8)');
+    expect(String(floorDivideDims(multiplyDims(2, height), 4))).toBe('floor(height / 2)');
+  });
+
+  test('broadcast any number of free dimensions in any order', () => {
+    const width = symbol('width');
+    const all = broadcastDims(broadcastDims(batch, height) ?? 0, width) ?? 0;
+    expect(broadcastDims(width, broadcastDims(height, broadcastDims(batch, all) ?? 0) ?? 0)).toBe(all);
+    expect(String(all)).toBe('broadcast(batch, height, width)');
   });
 
   test('are never below their lower bound, and comparisons that are decided are right', () => {

@@ -1,4 +1,4 @@
-import { closestName } from '@adakit/core';
+import { closestName, nearestNames } from '@adakit/core';
 import { OnnxError } from '../error.js';
 
 /**
@@ -15,20 +15,33 @@ export function matches(filter: ParameterFilter, name: string): boolean {
 }
 
 /**
- * Refuses exact names that do not exist.
+ * Refuses exact names that do not exist, and expressions and functions that choose nothing.
  *
- * @throws {OnnxError} `unknown-parameter`, with the closest name there is
+ * @throws {OnnxError} `unknown-parameter`, with the nearest names there are
  */
 export function requireKnown(option: string, filter: ParameterFilter, names: readonly string[]): void {
-  const unknown = exactNames(filter).filter((name) => !names.includes(name));
-  if (unknown.length === 0) return;
-  const described = unknown.map((name) => {
-    const suggestion = closestName(name, names);
-    return `'${name}'${suggestion === undefined ? '' : ` (did you mean '${suggestion}'?)`}`;
-  });
+  const parts = partsOf(filter);
+  const unknown = parts.filter((part) => typeof part === 'string' && !names.includes(part));
+  if (unknown.length > 0) {
+    const described = unknown.map((name) => {
+      const suggestion = closestName(String(name), names);
+      return `'${String(name)}'${suggestion === undefined ? '' : ` (did you mean '${suggestion}'?)`}`;
+    });
+    throw new OnnxError(
+      'unknown-parameter',
+      `${option}: the model has no float initializer ${described.join(', ')}; it has ${listNames(names)}`,
+    );
+  }
+  const empty = parts.find((part) => !names.some((name) => matches(part, name)));
+  if (empty === undefined) return;
+  const known =
+    empty instanceof RegExp
+      ? `the nearest are ${listNames(nearestNames(empty.source.replace(/[\\^$()]/g, ''), names))}`
+      : `they are ${listNames(names)}`;
   throw new OnnxError(
     'unknown-parameter',
-    `${option}: the model has no float initializer ${described.join(', ')}; it has ${listNames(names)}`,
+    `${option}: ${empty instanceof RegExp ? String(empty) : 'the function'} matches none of the ${names.length} float ` +
+      `initializers; ${known}`,
   );
 }
 
@@ -38,7 +51,7 @@ export function listNames(names: readonly string[], most = 20): string {
   return [...listed, ...(names.length > most ? [`${names.length - most} more`] : [])].join(', ');
 }
 
-function exactNames(filter: ParameterFilter): readonly string[] {
-  if (typeof filter === 'string') return [filter];
-  return typeof filter === 'function' || filter instanceof RegExp ? [] : filter.flatMap(exactNames);
+/** The names, expressions and functions that a filter is made of. */
+function partsOf(filter: ParameterFilter): readonly (string | RegExp | ((name: string) => boolean))[] {
+  return typeof filter === 'object' && !(filter instanceof RegExp) ? filter.flatMap(partsOf) : [filter];
 }

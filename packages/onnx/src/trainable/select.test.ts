@@ -1,12 +1,12 @@
+import { type Builder, buildModel, randomNumbers } from '@adakit/onnx-reference';
+import { dataFile } from '@adakit/fixtures';
 import { describe, expect, it } from 'vitest';
 import { checkModel } from '../check/check-model.js';
 import { float } from '../graph/attribute.js';
 import type { Value } from '../graph/value.js';
-import type { Model } from '../model/model.js';
+import { readModel, type Model } from '../model/model.js';
 import { Tensor } from '../model/tensor.js';
 import { symbol } from '../shape/dim.js';
-import { buildModel, type Builder } from '../testing/build-model.js';
-import { randomNumbers } from '../testing/compare.js';
 import type { TrainableOptions } from './select.js';
 
 /** What a model is built with, and the inputs that it may have. */
@@ -155,6 +155,65 @@ describe('weights and biases are trained', () => {
         return e.add(e.mul(e.div(centered, deviation), weight('gain', 4)), weight('shift', 4));
       }),
     ).toEqual({ gain: '+ scales activations', shift: '+ added to activations' });
+  });
+});
+
+describe('weights and biases are trained in operators that runtimes and exporters write', () => {
+  it.each([
+    ['convolutions that are fused with what follows', 'resnet18-fused-convolutions', 18_830],
+    ['weights that are standardized by statistics of their own', 'weight-standardization-inference', 12 + 3 + 3],
+    ['a bias of which a part is set to zero', 'scattered-bias', 6 * 9 + 9],
+    ['a bias of relative positions, added to a mask that is fed', 'relative-bias', 36 + 7],
+  ])('%s', async (_, name, elements) => {
+    const { parameters } = checkModel(await readModel(dataFile(`quirks/${name}.onnx`)));
+    const trained = parameters.filter((each) => each.selected);
+    expect(trained.reduce((sum, { shape }) => sum + shape.reduce((a, b) => a * b, 1), 0)).toBe(elements);
+  });
+
+  it('fused products and normalizations of ONNX Runtime', () => {
+    const verdicts = chosen(({ e, graph, x, weight }) => {
+      const contributed = (op: string, inputs: readonly (Value | undefined)[], attributes = {}) =>
+        e.node(`com.microsoft::${op}`, inputs, attributes);
+      const gemm = contributed('FusedGemm', [x(), weight('gemm', 4, 6), weight('gemm.bias', 6)], {
+        activation: 'Relu',
+      });
+      const product = contributed('FusedMatMul', [gemm, weight('product', 6, 6)], { alpha: float(2) });
+      const skips = contributed('SkipLayerNormalization', [
+        gemm,
+        product,
+        ...['g1', 'b1', 'b2'].map((n) => weight(n, 6)),
+      ]);
+      const root = e.node('SimplifiedLayerNormalization', [skips, weight('g2', 6)], { axis: -1, epsilon: float(1e-5) });
+      const last = contributed('SkipSimplifiedLayerNormalization', [skips, root, weight('g3', 6)]);
+      return e.matMul(last, weight('head', 6, graph.inputs.length));
+    });
+    expect(verdicts).toEqual({
+      gemm: '+ weight matrix',
+      'gemm.bias': '+ bias',
+      product: '+ weight matrix',
+      g1: '+ scale of a normalization',
+      b1: '+ bias',
+      b2: '+ bias',
+      g2: '+ scale of a normalization',
+      g3: '+ scale of a normalization',
+      head: '+ weight matrix',
+    });
+  });
+
+  it('the logarithm of a temperature, and the bias beside it', () => {
+    const verdicts = chosen(({ e, graph, x, weight }) => {
+      const number = (name: string) => graph.addInitializer(name, Tensor.scalar('float32', 2.5));
+      const embedded = e.matMul(x(), weight('w', 4, 6));
+      const similar = e.matMul(embedded, e.transpose(embedded, [1, 0]));
+      const scaled = e.mul(similar, e.node('Exp', [number('logit_scale')]));
+      return e.mul(e.add(scaled, number('logit_bias')), number('half'));
+    });
+    expect(verdicts).toEqual({
+      w: '+ weight matrix',
+      logit_scale: '+ scales activations',
+      logit_bias: '+ added to activations',
+      half: '- a single number',
+    });
   });
 });
 
@@ -401,9 +460,53 @@ describe('the selection', () => {
     expect(frozen({ before: '/layer2' })).toEqual(one);
     expect(frozen([{ before: '/layer2/Conv' }, 'head.bias'])).toEqual([...one, 'head.bias']);
     expect(() => frozen({ before: 'featurs' })).toThrow(
-      "freeze before 'featurs': the model has no value, node or scope of that name; did you mean 'features'?",
+      "freeze before 'featurs': the model has no parameter, value, node or scope of that name; the nearest are 'features'",
     );
     expect(() => frozen(['head.bais'])).toThrow("did you mean 'head.bias'?");
+  });
+
+  it('freezes all that leads to a parameter, or to a module by the names of its parameters', () => {
+    /** Without names of nodes, as PyTorch's newer exporter writes them: a branch joins inside of layer2. */
+    const nameless = model(({ e, x, weight }) => {
+      const first = e.matMul(x(), e.transpose(weight('layer1.weight', 6, 4), [1, 0]));
+      const branch = e.matMul(x(), weight('branch.weight', 4, 6));
+      const inner = e.node('Relu', [e.matMul(first, weight('layer2.0.weight', 6, 6))]);
+      const second = e.matMul(e.add(inner, branch), weight('layer2.2.weight', 6, 6));
+      return e.matMul(second, e.transpose(weight('fc.weight', 2, 6), [1, 0]));
+    });
+    const trained = (before: string) =>
+      Object.entries(selection(nameless, { freeze: { before } })).flatMap(([name, verdict]) =>
+        verdict.startsWith('+') ? name : [],
+      );
+    expect(trained('fc.weight')).toEqual(['fc.weight']);
+    expect(trained('fc')).toEqual(['fc.weight']);
+    expect(trained('layer2')).toEqual(['layer2.0.weight', 'layer2.2.weight', 'fc.weight']);
+    expect(trained('layer2.2')).toEqual(['layer2.2.weight', 'fc.weight']);
+    expect(trained('/layer2/2')).toEqual(['layer2.2.weight', 'fc.weight']);
+  });
+
+  it('adds to what is trained by default', () => {
+    const prepared = model(({ e, x, weight }) => e.matMul(e.sub(x(), weight('mean', 4)), weight('w', 4, 2)));
+    expect(selection(prepared, { train: { also: 'mean' } })).toEqual({ mean: '+ selected', w: '+ weight matrix' });
+    expect(selection(prepared, { train: { also: 'mean' }, freeze: 'w' })).toEqual({
+      mean: '+ selected',
+      w: '- frozen by the selection',
+    });
+    expect(() => selection(prepared, { train: { also: 'maen' } })).toThrow("did you mean 'mean'?");
+  });
+
+  it.each([
+    ['train', { train: /^haed\.weight/ }],
+    ['train', { train: ['head.bias', /^haed\.weight/] }],
+    ['train.also', { train: { also: /^haed\.weight/ } }],
+    ['freeze', { freeze: [{ before: '/head' }, /^haed\.weight/] }],
+  ] as const)('refuses an expression that matches nothing, with the nearest names: %s %j', (option, options) => {
+    expect(() => selection(network(), options)).toThrow(
+      `${option}: /^haed\\.weight/ matches none of the 12 float initializers; the nearest are 'head.weight'`,
+    );
+    expect(() => selection(network(), { freeze: () => false })).toThrow(
+      "freeze: the function matches none of the 12 float initializers; they are 'layer1.bn.weight'",
+    );
   });
 
   it('says why', () => {

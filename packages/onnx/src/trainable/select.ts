@@ -1,12 +1,21 @@
+import type { OperatorTable } from '../entry/operator.js';
+import type { RoleKind } from '../entry/role.js';
 import { OnnxError } from '../error.js';
 import type { Graph } from '../graph/graph.js';
 import type { Node } from '../graph/node.js';
 import type { Value } from '../graph/value.js';
 import type { Model } from '../model/model.js';
+import { operators as standardOperators } from '../operators/index.js';
 import { adapters } from './adapters.js';
 import { listNames, matches, requireKnown, type ParameterFilter } from './filter.js';
 import { prefixOf, type Prefix } from './prefix.js';
+import { roleOf } from './roles.js';
 import { Uses } from './uses.js';
+
+/** Parameters to train beside those that are by default. */
+export interface Also {
+  readonly also: ParameterFilter;
+}
 
 /** Parameters by name, or all that come before some place in the model; a list of both. */
 export type FreezeFilter = ParameterFilter | Prefix | readonly FreezeFilter[];
@@ -15,11 +24,11 @@ export interface TrainableOptions {
   /**
    * Which parameters to train. By default what is used as weights and biases are: kernels, matrices, embeddings, gains and
    * biases, position embeddings, tokens; not running statistics, single numbers, masks, grids, position codes or what
-   * prepares an input. In a model with adapters, the adapters alone.
+   * prepares an input. In a model with adapters, the adapters alone. `{ also: 'scale' }` adds to the default.
    */
-  readonly train?: ParameterFilter;
+  readonly train?: ParameterFilter | Also;
   /**
-   * Which parameters to leave as they are: by name, or all before a place, `{ before: '/classifier' }`. A batch
+   * Which parameters to leave as they are: by name, or all that leads to a place, `{ before: 'classifier' }`. A batch
    * normalization whose running statistics are frozen uses them in training, and leaves them as they are. So does one
    * outside of `train`, when that is given.
    */
@@ -38,7 +47,7 @@ export interface Candidate {
 export interface Selection {
   /** Every initializer of the model, in the order of the file. */
   readonly candidates: readonly Candidate[];
-  /** Batch normalizations that use their running statistics in training, and leave them as they are. */
+  /** Nodes (batch normalizations) that use their running statistics in training, and leave them as they are. */
   readonly frozenNormalizations: ReadonlySet<Node>;
 }
 
@@ -46,10 +55,15 @@ export interface Selection {
  * Decides for every initializer of a model whether it is to be trained. Only float32 and float64 tensors can be.
  *
  * @param graph the graph of the model, operators as the model has them (`upgradedGraph`)
- * @throws {OnnxError} `unknown-parameter` for an exact name that is no float initializer, `invalid-argument` for a place
+ * @throws {OnnxError} `unknown-parameter` for a filter that matches no float initializer, `invalid-argument` for a place
  * that does not exist
  */
-export function classifyInitializers(graph: Graph, model: Model, options: TrainableOptions): Selection {
+export function classifyInitializers(
+  graph: Graph,
+  model: Model,
+  options: TrainableOptions,
+  operators: OperatorTable = standardOperators,
+): Selection {
   const values = model.graph.initializer.flatMap(({ name }) => {
     const value = graph.value(name);
     return value?.tensor === undefined ? [] : [value];
@@ -57,25 +71,29 @@ export function classifyInitializers(graph: Graph, model: Model, options: Traina
   const names = values.filter(isTrainableType).map(({ name }) => name);
   const { freeze } = options;
   // Adapters are there to be trained instead of the rest.
-  const train = options.train ?? (names.some((name) => matches(adapters, name)) ? adapters : undefined);
+  const also = isAlso(options.train) ? options.train.also : [];
+  const own = isAlso(options.train) ? undefined : options.train;
+  const train = own ?? (names.some((name) => matches(adapters, name)) ? adapters : undefined);
   if (train !== undefined) requireKnown('train', train, names);
+  requireKnown('train.also', also, names);
   const frozen = freeze === undefined ? () => undefined : frozenBy(graph, freeze, names);
-  const uses = new Uses(graph, values);
+  const uses = new Uses(graph, values, operators);
 
-  const normalizations = graph.nodes.filter(({ key }) => key === 'BatchNormalization');
   const statistics = new Map<Value, { moving: boolean }>();
   const frozenNormalizations = new Set<Node>();
-  for (const node of normalizations) {
-    const [, gain, bias, ...running] = node.inputs;
+  for (const node of graph.nodes) {
+    const used = (...kinds: readonly RoleKind[]) =>
+      node.inputs.filter(
+        (value, index): value is Value => value !== undefined && kinds.includes(roleOf(node, index, operators).kind),
+      );
+    const running = used('statistic');
+    if (running.length === 0) continue;
     const chosen =
       train === undefined ||
-      [gain, bias, ...running].some(
-        (value) => value !== undefined && matches(train, value.name) && frozen(value) === undefined,
-      );
-    const moving = chosen && !running.some((value) => value !== undefined && frozen(value) !== undefined);
+      used('weight', 'statistic').some((value) => matches([train, also], value.name) && frozen(value) === undefined);
+    const moving = chosen && !running.some((value) => frozen(value) !== undefined);
     if (!moving) frozenNormalizations.add(node);
     for (const value of running) {
-      if (value === undefined) continue;
       statistics.set(value, { moving: moving || statistics.get(value)?.moving === true });
     }
   }
@@ -89,6 +107,7 @@ export function classifyInitializers(graph: Graph, model: Model, options: Traina
     }
     const why = frozen(value);
     if (why !== undefined) return not(why);
+    if (matches(also, value.name)) return { value, selected: true, reason: 'selected' };
     if (train !== undefined) {
       const selected = matches(train, value.name);
       if (selected) return { value, selected, reason: train === adapters ? 'adapter' : 'selected' };
@@ -126,6 +145,10 @@ function flatten(freeze: FreezeFilter): readonly (ParameterFilter | Prefix)[] {
 
 function isList(freeze: FreezeFilter): freeze is readonly FreezeFilter[] {
   return Array.isArray(freeze);
+}
+
+function isAlso(train: ParameterFilter | Also | undefined): train is Also {
+  return typeof train === 'object' && 'also' in train;
 }
 
 function isPrefix(freeze: FreezeFilter): freeze is Prefix {

@@ -1,8 +1,11 @@
+import type { Operator, OperatorTable } from '../entry/operator.js';
+import { ADDED, ANGLE, SCALES, type Role, type RoleKind } from '../entry/role.js';
 import type { Graph } from '../graph/graph.js';
 import type { Node } from '../graph/node.js';
 import type { Value } from '../graph/value.js';
 import { isDifferentiable } from '../model/dtype.js';
-import { ADDED, roleOf, type Role, type RoleKind } from './roles.js';
+import type { Shape } from '../shape/shape.js';
+import { roleOf } from './roles.js';
 import { tableKind } from './tables.js';
 
 /** Whether an initializer is one that training usually changes, and why (not), in a few words. */
@@ -18,10 +21,6 @@ export interface Verdict {
 type Origin = 'constant' | 'integers' | 'input' | 'layer';
 const ORIGINS: readonly Origin[] = ['constant', 'integers', 'input', 'layer'];
 
-/** Operators that mix the elements of their input as layers do, without weights: what follows is no preprocessing. */
-const MIXES =
-  /^(Reduce\w+|\w*Softmax|\w*Normalization|LRN|Global\w+Pool|Attention|LSTM|GRU|RNN|(Softmax|Negative)\w+Loss)$/;
-
 /**
  * Tells learned tensors from constants by how they are used. A tensor is learned when one of its uses says so:
  * - in a place for weights (kernels, matrices of products, gains and biases of normalizations, recurrent weights);
@@ -33,6 +32,7 @@ const MIXES =
  */
 export class Uses {
   readonly #graph: Graph;
+  readonly #operators: OperatorTable;
   readonly #candidates: ReadonlySet<Value>;
   readonly #consumers: ReadonlyMap<Value, readonly Node[]>;
   readonly #origins = new Map<Value, Origin>();
@@ -41,8 +41,9 @@ export class Uses {
   readonly #feeding = new Set<Value>();
 
   /** @param candidates the initializers of the model, as opposed to those that the import has added */
-  constructor(graph: Graph, candidates: Iterable<Value>) {
+  constructor(graph: Graph, candidates: Iterable<Value>, operators: OperatorTable) {
     this.#graph = graph;
+    this.#operators = operators;
     this.#candidates = new Set(candidates);
     this.#consumers = graph.consumers();
     const layers = this.#findOrigins();
@@ -68,7 +69,7 @@ export class Uses {
     return { learned: false, reason: constant ?? 'nothing uses it' };
   }
 
-  #judge(value: Value, { role, node, index, path }: Use): Verdict {
+  #judge(value: Value, { role, node, index, path, lookedUp }: Use): Verdict {
     const no = (reason: string): Verdict => ({ learned: false, reason });
     const yes: Verdict = { learned: true, reason: role.what };
     const single = value.tensor?.size === 1;
@@ -79,13 +80,14 @@ export class Uses {
     }
     if (role.kind === 'data' && single) return no('a single number');
     if (role.kind !== 'operand' && role.kind !== 'lookup') return no(role.what);
-    if (single && !(path === 'alone' && isBiasOfOne(node, index))) return no('a single number');
+    if (single && !(path === 'alone' && this.#isLearnedNumber(node, index))) return no('a single number');
     const kind = this.#tableKind(value);
     if (kind !== undefined) return no(kind);
     if (role.kind === 'lookup') return yes;
-    const wide = (value.tensor?.dims ?? []).filter((size) => size > 1).length > 1;
+    const wide = isWide(value.tensor?.dims ?? []);
     // Positions are also added to features that come as an input; means of images are one a channel, or subtracted.
-    const positions = wide && role === ADDED;
+    // What is looked up for every pair of positions is often added to a mask that is fed first.
+    const positions = (wide || (lookedUp && isWide(node.inputs[index]?.shape ?? []))) && role === ADDED;
     if (!positions && this.#originOfOthers(node, index) !== 'layer') {
       return no('prepares an input: no layer comes before it');
     }
@@ -95,27 +97,35 @@ export class Uses {
 
   /** Every use of a value, through operations on constants. */
   *#walk(from: Value): Generator<Use> {
-    const pending: { value: Value; path: Path }[] = [{ value: from, path: 'alone' }];
+    const pending: (Pick<Use, 'path' | 'lookedUp'> & { readonly value: Value })[] = [
+      { value: from, path: 'alone', lookedUp: false },
+    ];
     const seen = new Set<Value>([from]);
     for (let next = pending.pop(); next !== undefined; next = pending.pop()) {
-      const { value, path } = next;
+      const { value, path, lookedUp } = next;
       for (const node of this.#consumers.get(value) ?? []) {
         for (const inside of usesInBodies(node, value)) yield this.#useInBody(from, inside);
         for (const [index, input] of node.inputs.entries()) {
           if (input !== value) continue;
-          const role = roleOf(node, index);
+          const role = this.#role(node, index);
           const results = this.#constantResults(node);
           const isTable = role.kind === 'operand' && this.#tableKind(from) !== undefined;
-          if (results.length === 0 || !PASSES.has(role.kind) || isTable) {
-            yield { node, index, path, role };
+          // Statistics that are computed from the weights they normalize.
+          const ofWeights = role.kind === 'statistic' && value !== from;
+          if (results.length === 0 || !(PASSES.has(role.kind) || ofWeights) || isTable) {
+            yield { node, index, path, lookedUp, role };
             continue;
           }
           const floats = results.filter(({ dtype }) => dtype === undefined || isDifferentiable(dtype));
-          if (floats.length === 0) yield { node, index, path, role: NO_GRADIENT };
+          if (floats.length === 0) yield { node, index, path, lookedUp, role: NO_GRADIENT };
           for (const result of floats) {
             if (seen.has(result)) continue;
             seen.add(result);
-            pending.push({ value: result, path: role.kind === 'data' || role.kind === 'lookup' ? path : 'computed' });
+            pending.push({
+              value: result,
+              path: role.kind === 'data' || role.kind === 'lookup' ? path : 'computed',
+              lookedUp: lookedUp || role.kind === 'lookup',
+            });
           }
         }
       }
@@ -124,11 +134,12 @@ export class Uses {
 
   /** Where what surrounds a use is not known: what is added or multiplied in a body is learned unless it is a table. */
   #useInBody(value: Value, { node, index }: Pick<Use, 'node' | 'index'>): Use {
-    const role = roleOf(node, index);
+    const role = this.#role(node, index);
     const kind = role.kind === 'operand' ? this.#tableKind(value) : undefined;
-    if (kind !== undefined) return { node, index, path: 'computed', role: { kind: 'aside', what: kind } };
-    if (role.kind === 'operand') return { node, index, path: 'computed', role: { ...role, kind: 'weight' } };
-    return { node, index, path: 'alone', role };
+    const use = { node, index, lookedUp: false };
+    if (kind !== undefined) return { ...use, path: 'computed', role: { kind: 'aside', what: kind } };
+    if (role.kind === 'operand') return { ...use, path: 'computed', role: { ...role, kind: 'weight' } };
+    return { ...use, path: 'alone', role };
   }
 
   #constantResults({ outputs }: Node): readonly Value[] {
@@ -156,7 +167,7 @@ export class Uses {
     const layers = new Set<Node>();
     for (const node of nodes) {
       const origin = this.#originOf(node, weights);
-      if (origin === 'layer' && isLayer(node, weights)) layers.add(node);
+      if (origin === 'layer' && this.#isLayer(node, weights)) layers.add(node);
       for (const output of node.outputs) {
         if (output === undefined) continue;
         this.#origins.set(output, origin);
@@ -169,22 +180,23 @@ export class Uses {
   }
 
   #originOf(node: Node, weights: ReadonlySet<Value>): Origin {
+    const operator = this.#operators.get(node.key);
     // What only depends on shapes does not depend on what is fed.
-    if (node.op === 'Shape' || node.op === 'Size') return 'constant';
-    if (node.op.startsWith('Random')) return 'input';
+    if (operator?.shapeOnly === true) return 'constant';
+    if (operator !== undefined && isNoise(operator)) return 'input';
     let origin: Origin = 'constant';
     let varying = 0;
     for (const [index, input] of [...node.inputs, ...node.captures].entries()) {
       if (input === undefined) continue;
-      if (index < node.inputs.length && roleOf(node, index).kind === 'setting') continue;
+      if (index < node.inputs.length && this.#role(node, index).kind === 'setting') continue;
       const found = this.#origins.get(input) ?? 'constant';
       if (found !== 'constant') varying++;
       if (ORIGINS.indexOf(found) > ORIGINS.indexOf(origin)) origin = found;
     }
     if (origin === 'constant') return origin;
-    const product = node.inputs.length > 0 && roleOf(node, 0).kind === 'factor';
-    if (MIXES.test(node.op) || (product && varying > 1)) return 'layer';
-    return isLayer(node, weights) && !this.#isFrequency(node) ? 'layer' : origin;
+    const product = node.inputs.length > 0 && this.#role(node, 0).kind === 'factor';
+    if (operator?.mixes === true || (product && varying > 1)) return 'layer';
+    return this.#isLayer(node, weights) && !this.#isFrequency(node) ? 'layer' : origin;
   }
 
   #originOfOthers(node: Node, index: number): Origin {
@@ -206,8 +218,9 @@ export class Uses {
     let angles = 0;
     for (let value = pending.pop(); value !== undefined; value = pending.pop()) {
       for (const user of this.#consumers.get(value) ?? []) {
-        if (user.op === 'Sin' || user.op === 'Cos') angles++;
-        else if (!ARRANGES.has(user.op)) return false;
+        const role = this.#role(user, 0);
+        if (role === ANGLE) angles++;
+        else if (role !== SCALES && this.#operators.get(user.key)?.moves !== true) return false;
         else {
           for (const output of user.outputs) if (output !== undefined && !seen.has(output)) pending.push(output);
           for (const output of user.outputs) seen.add(output);
@@ -216,21 +229,70 @@ export class Uses {
     }
     return angles > 0;
   }
+
+  #role(node: Node, index: number): Role {
+    return roleOf(node, index, this.#operators);
+  }
+
+  /** Whether a node has learned weights by the places they are in. */
+  #isLayer(node: Node, weights: ReadonlySet<Value>): boolean {
+    return node.inputs.some((input, index) => {
+      if (input === undefined || !weights.has(input)) return false;
+      const { kind } = this.#role(node, index);
+      return kind === 'weight' || kind === 'factor' || kind === 'lookup';
+    });
+  }
+
+  /**
+   * Whether a single number is one that is learned: the bias of a layer with one output, the logarithm of a temperature (of
+   * constants no one keeps the logarithm), or what is added to scores that such a temperature scales.
+   */
+  #isLearnedNumber(node: Node, index: number): boolean {
+    const role = this.#role(node, index);
+    if (role === SCALES && isExponential(node.inputs[index])) return true;
+    if (this.#isBiasOfOne(node, index)) return true;
+    const scaled = role === ADDED ? node.inputs[1 - index]?.producer : undefined;
+    return (
+      scaled !== undefined && scaled.inputs.some((input, i) => this.#role(scaled, i) === SCALES && isExponential(input))
+    );
+  }
+
+  /** Whether a single number is added to one feature, not to many: the bias of a layer with one output. */
+  #isBiasOfOne(node: Node, index: number): boolean {
+    if (node.inputs.length !== 2 || this.#role(node, index) !== ADDED) return false;
+    const [own, other] = [node.inputs[index]?.shape, node.inputs[1 - index]?.shape];
+    if (own === undefined || other === undefined || own.length === 0 || own.length > other.length) return false;
+    return own.every((_, i) => other[other.length - own.length + i] === 1);
+  }
 }
 
-/** What becomes of frequencies times positions before they are angles. */
-const ARRANGES: ReadonlySet<string> = new Set([
+/** Whether a shape has several axes of more than one element. */
+function isWide(shape: Shape): boolean {
+  return shape.filter((size) => size !== 1).length > 1;
+}
+
+/** Whether a value is e to some number, kept within bounds or not. */
+function isExponential(value: Value | undefined): boolean {
+  const producer = value?.producer;
+  if (producer === undefined || !WITHIN_BOUNDS.has(producer.op)) return producer?.op === 'Exp';
+  return isExponential(producer.inputs[0]);
+}
+
+/** What a temperature passes between its exponential and its use. */
+const WITHIN_BOUNDS: ReadonlySet<string> = new Set([
   'Cast',
-  'Concat',
-  'Expand',
+  'Clip',
   'Identity',
-  'Mul',
+  'Min',
   'Reshape',
-  'Slice',
   'Squeeze',
-  'Transpose',
   'Unsqueeze',
 ]);
+
+/** Whether the output is random whatever the inputs: no gradient passes to them. */
+function isNoise({ draws, gradient }: Operator): boolean {
+  return draws === true && typeof gradient !== 'function';
+}
 
 /** How a constant reaches a use: as it is but for layout, or as a part of something computed. */
 type Path = 'alone' | 'computed';
@@ -240,6 +302,8 @@ interface Use {
   readonly index: number;
   readonly role: Role;
   readonly path: Path;
+  /** Whether the places that a table was read at are constants, too. */
+  readonly lookedUp: boolean;
 }
 
 /** Places from which constants pass into what is computed from constants alone. */
@@ -255,21 +319,4 @@ function* usesInBodies({ bodies }: Node, value: Value): Generator<Pick<Use, 'nod
       yield* usesInBodies(node, value);
     }
   }
-}
-
-/** Whether a node has learned weights by the places they are in. */
-function isLayer(node: Node, weights: ReadonlySet<Value>): boolean {
-  return node.inputs.some((input, index) => {
-    if (input === undefined || !weights.has(input)) return false;
-    const { kind } = roleOf(node, index);
-    return kind === 'weight' || kind === 'factor' || kind === 'lookup';
-  });
-}
-
-/** Whether a single number is added to one feature, not to many: the bias of a layer with one output. */
-function isBiasOfOne(node: Node, index: number): boolean {
-  if (node.op !== 'Add') return false;
-  const [own, other] = [node.inputs[index]?.shape, node.inputs[1 - index]?.shape];
-  if (own === undefined || other === undefined || own.length === 0 || own.length > other.length) return false;
-  return own.every((_, i) => other[other.length - own.length + i] === 1);
 }

@@ -1,13 +1,13 @@
+import { float32, Session } from '@adakit/onnx-reference';
 import { expect, test } from 'vitest';
 import { float } from '../graph/attribute.js';
-import { emitterOf } from '../emit.js';
+import { emitterOf } from '../inference/emitter-of.js';
 import { Graph } from '../graph/graph.js';
 import { modelFromGraph } from '../graph/to-model.js';
 import { mse } from '../loss/regression.js';
 import { parseModel, writeModel } from '../model/model.js';
 import { Tensor } from '../model/tensor.js';
 import { symbol } from '../shape/dim.js';
-import { float32, Session } from '../testing/session.js';
 import { evaluationGraph, gradientsGraph } from './graphs.js';
 
 const vector = (...values: number[]) => Tensor.of('float32', [values.length], Float32Array.from(values));

@@ -1,6 +1,6 @@
 import { dataFile } from '@adakit/fixtures';
 import { expect, test } from 'vitest';
-import { emitterOf } from '../emit.js';
+import { emitterOf } from '../inference/emitter-of.js';
 import { Graph } from '../graph/graph.js';
 import { modelFromGraph } from '../graph/to-model.js';
 import { crossEntropy } from '../loss/cross-entropy.js';

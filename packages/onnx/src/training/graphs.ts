@@ -1,21 +1,26 @@
-import type { Optimizer } from '@adakit/core';
+import type { ParameterRole, Precision } from '@adakit/core';
 import type { ModelProto } from 'onnx-buf';
+import { OnnxError } from '../error.js';
 import { differentiate } from '../gradient/differentiate.js';
-import { emitterOf } from '../emit.js';
+import { emitterOf } from '../inference/emitter-of.js';
 import type { Emitter } from '../graph/emitter.js';
 import { Graph } from '../graph/graph.js';
+import type { Node } from '../graph/node.js';
 import { modelFromGraph } from '../graph/to-model.js';
 import type { Value } from '../graph/value.js';
-import { executableGraph, importGraph, upgradedGraph } from '../import.js';
+import { executableGraph, importGraph, upgradedGraph } from '../passes/import.js';
 import type { Loss } from '../loss/loss.js';
+import type { DType } from '../model/dtype.js';
 import type { Model } from '../model/model.js';
-import { decomposeNodes } from '../operators/decompose.js';
+import { lowerNodes } from '../passes/lower.js';
 import { operators } from '../operators/index.js';
+import { requireNoObstacles, requireRunnable } from '../inference/infer.js';
 import { isStaticShape, type Shape } from '../shape/shape.js';
+import { emitPlan, type PlanBindings, type PlanEmission } from '../optimizer/emit-plan.js';
 import { classifyInitializers, noTrainable, selectedValues, type TrainableOptions } from '../trainable/select.js';
-import { setTrainingMode, type RunningStatistic } from './mode.js';
-import { emitOptimizer, type OptimizerBindings } from './optimizer-step.js';
-import { addOutput } from './output.js';
+import { setTrainingMode, type RunningStatistic } from '../passes/mode.js';
+import { addOutput } from '../graph/output.js';
+import { parameterRoles } from './parameter-role.js';
 import { tensorSpec, type TensorSpec } from './tensor-spec.js';
 
 /** What to train and towards what. */
@@ -23,11 +28,22 @@ export interface TrainingOptions extends TrainableOptions {
   readonly loss: Loss;
 }
 
-export interface TrainStepOptions extends TrainingOptions {
-  readonly optimizer: Optimizer;
-  /** Parameters of different cohorts have step inputs of their own; by default all share one. */
-  readonly cohort?: (parameter: string) => number;
+/** What was chosen to be trained. Which it would be may depend on the values of weights, and these change. */
+export interface TrainingSelection {
+  /** Names of initializers. */
+  readonly parameters: readonly string[];
+  /** Batch normalizations that use their running statistics in training, by their place among all. */
+  readonly frozenNormalizations: readonly number[];
 }
+
+export interface GradientsOptions extends TrainingOptions {
+  /** What an earlier graph of the model has chosen to train, in the place of `train` and `freeze`. */
+  readonly selection?: TrainingSelection;
+  /** Whether to multiply the loss by a number that is fed before it is differentiated. Default: no. */
+  readonly lossScale?: boolean;
+}
+
+export interface TrainStepOptions extends GradientsOptions, PlanEmission {}
 
 export interface TargetSpec extends TensorSpec {
   /** Number of classes, when the target holds integer labels. */
@@ -38,15 +54,21 @@ export interface TargetSpec extends TensorSpec {
   readonly lengths?: string;
 }
 
-/** A trainable parameter: an initializer of the model that has become an input of the emitted graphs. */
-export interface ParameterSpec {
+/** An initializer of the model that has become an input of the emitted graphs. */
+export interface WeightSpec {
   readonly name: string;
-  readonly dtype: 'float32' | 'float64';
+  readonly dtype: Precision;
   readonly shape: readonly number[];
 }
 
+/** A trainable parameter. */
+export interface ParameterSpec extends WeightSpec {
+  /** What it is to its layer, where its uses tell. */
+  readonly role?: ParameterRole;
+}
+
 /** A tensor that training changes without a gradient, such as a running mean: an input of its name, and an output. */
-export interface StatisticSpec extends ParameterSpec {
+export interface StatisticSpec extends WeightSpec {
   /** The output that holds it after the step. */
   readonly output: string;
 }
@@ -56,7 +78,7 @@ export interface EmittedGraph {
   readonly model: ModelProto;
   /** Inputs of the original model. */
   readonly inputs: readonly TensorSpec[];
-  readonly parameters: readonly ParameterSpec[];
+  readonly parameters: readonly WeightSpec[];
 }
 
 /** Loss and outputs for a batch, without training: `parameters`, inputs and targets in. */
@@ -67,96 +89,156 @@ export interface EvaluationGraph extends EmittedGraph {
   readonly outputs: readonly string[];
 }
 
-/** Loss and gradients for a batch, in training mode. */
-export interface GradientsGraph extends EmittedGraph {
+/** What graphs in training mode have. */
+interface TrainingGraph extends EmittedGraph {
+  readonly parameters: readonly ParameterSpec[];
   readonly targets: readonly TargetSpec[];
   readonly loss: string;
+  readonly statistics: readonly StatisticSpec[];
+  /** The input for what the loss is multiplied by, of its element type and of rank 0, where it was asked for. */
+  readonly lossScale?: TensorSpec;
+}
+
+/** Loss and gradients for a batch, in training mode. */
+export interface GradientsGraph extends TrainingGraph {
   /** The output that holds the gradient of each parameter. */
   readonly gradients: Readonly<Record<string, string>>;
-  readonly statistics: readonly StatisticSpec[];
+  readonly selection: TrainingSelection;
 }
 
 /** Forward, backward and optimizer in one. */
-export interface TrainStepGraph extends EmittedGraph {
-  readonly targets: readonly TargetSpec[];
-  readonly loss: string;
-  readonly optimizer: OptimizerBindings;
-  readonly statistics: readonly StatisticSpec[];
+export interface TrainStepGraph extends TrainingGraph {
+  readonly plan: PlanBindings;
+}
+
+/** The optimizer alone. */
+export interface OptimizerGraph {
+  readonly model: ModelProto;
+  /** The input for the gradient of each parameter: `<parameter>_grad`. */
+  readonly gradients: Readonly<Record<string, string>>;
+  readonly plan: PlanBindings;
 }
 
 /**
- * The model in inference mode with its trainable parameters as inputs.
+ * The model in inference mode with some of its weights as inputs. Which weights are fed, those being trained or an average
+ * of them, is the caller's choice.
  *
  * @param parameters names, as another graph of the same model lists them; those of its statistics, too
+ * @throws OnnxError `unsupported-dtype` for an output of a dtype that ONNX Runtime cannot hand over
  */
 export function inferenceGraph(
   model: Model,
   parameters: readonly string[],
 ): EmittedGraph & { readonly outputs: readonly string[] } {
   const { graph, inputs } = inferenceMode(model);
+  const closed = graph.outputs.find((output) => !canBeRead(output));
+  if (closed !== undefined) {
+    throw new OnnxError(
+      'unsupported-dtype',
+      `the output '${closed.name}' is ${closed.dtype ?? 'of no known type'}, of which no tensor can be read in JavaScript; ` +
+        'cast it in the model, to int8 or float32 say',
+    );
+  }
   const outputs = graph.outputs.map(({ name }) => name);
   return { ...finish(graph, inputs, parametersByName(graph, parameters)), outputs };
 }
 
-/** The model in inference mode, with its loss. */
+/** The model in inference mode, with its loss. Outputs of dtypes that ONNX Runtime cannot hand over are left out. */
 export function evaluationGraph(model: Model, options: { loss: Loss; parameters: readonly string[] }): EvaluationGraph {
   const { graph, inputs } = inferenceMode(model);
-  const outputs = graph.outputs.map(({ name }) => name);
   const parameters = parametersByName(graph, options.parameters);
   const { loss, targets } = attachLoss(graph, options.loss, parameters);
+  graph.outputs.splice(0, graph.outputs.length, ...graph.outputs.filter(canBeRead));
+  const outputs = graph.outputs.map(({ name }) => name);
   graph.outputs.unshift(loss);
   return { ...finish(graph, inputs, parameters), loss: loss.name, targets, outputs };
 }
 
 /**
- * Loss and gradients.
+ * Loss and gradients. Where a trained parameter is float64, all are, and so are the gradients: optimizers compute in one
+ * precision.
  *
  * @throws OnnxError `not-differentiable`, `no-trainable-parameter`, `unknown-parameter` or whatever importing throws
  */
-export function gradientsGraph(model: Model, options: TrainingOptions): GradientsGraph {
-  const { graph, inputs, loss, targets, gradients, running } = differentiateModel(model, options);
-  const e = emitterOf(graph);
-  const statistics = addStatistics(e, running);
-  const outputs = [...gradients].map(([{ name }, gradient]) => [name, addOutput(e, gradient, `${name}_grad`)] as const);
-  return {
-    ...finish(graph, inputs, [...gradients.keys()]),
-    loss: loss.name,
-    targets,
-    gradients: Object.fromEntries(outputs),
-    statistics,
-  };
+export function gradientsGraph(model: Model, options: GradientsOptions): GradientsGraph {
+  const training = differentiateModel(model, options);
+  const e = emitterOf(training.graph);
+  const outputs = Object.entries(training.gradients).map(
+    ([name, gradient]) => [name, addOutput(e, gradient, `${name}_grad`)] as const,
+  );
+  return { ...finishTraining(training), gradients: Object.fromEntries(outputs), selection: training.selection };
 }
 
-/** A whole training step as one graph of standard operators, scalars included. */
+/**
+ * A whole training step, or its stages for one of several batches, as one graph of standard operators. Scalars are fed.
+ *
+ * @param options `plan`: made from the parameters that {@link gradientsGraph} lists for the same options
+ * @throws OnnxError `invalid-argument` for a plan of other parameters, or whatever {@link gradientsGraph} throws
+ */
 export function trainStepGraph(model: Model, options: TrainStepOptions): TrainStepGraph {
-  const { graph, inputs, loss, targets, gradients, running } = differentiateModel(model, options);
-  const statistics = addStatistics(emitterOf(graph), running);
-  const cohort = options.cohort ?? (() => 0);
-  const pairs = [...gradients].map(([param, grad]) => ({ param, grad, cohort: cohort(param.name) }));
-  const bindings = emitOptimizer(emitterOf(graph), options.optimizer, pairs);
-  return { ...finish(graph, inputs, [...gradients.keys()]), loss: loss.name, targets, optimizer: bindings, statistics };
+  const training = differentiateModel(model, options);
+  const { graph, parameters, gradients } = training;
+  const [planned, trained] = [options.plan.parameters, parameters].map((list) => list.map(({ name }) => name).sort());
+  if (planned.join() !== trained.join()) {
+    throw new OnnxError(
+      'invalid-argument',
+      `the plan is for the parameters ${planned.join(', ')}, but ${trained.join(', ')} are trained; ` +
+        'make it from the parameters of gradientsGraph() with the same options',
+    );
+  }
+  const inputs = parameters.map(({ name }) => [name, graph.requireValue(name)] as const);
+  const plan = emitPlan(emitterOf(graph), options, Object.fromEntries(inputs), gradients);
+  return { ...finishTraining(training), plan };
 }
 
-/** The optimizer alone: parameters, gradients (`<parameter>_grad`), slots and scalars in, new parameters and slots out. */
+/**
+ * The optimizer alone: parameters, gradients, slots and scalars in, new parameters and slots out.
+ *
+ * @param precision of all numbers. Default: float32
+ */
 export function optimizerGraph(
-  optimizer: Optimizer,
-  parameters: readonly ParameterSpec[],
-): {
-  readonly model: ModelProto;
-  readonly gradients: Readonly<Record<string, string>>;
-  readonly optimizer: OptimizerBindings;
-} {
-  const graph = new Graph(`${optimizer.name}_update`);
-  const pairs = parameters.map(({ name, dtype, shape }) => ({
-    param: graph.addInput(name, { dtype, shape }),
-    grad: graph.addInput(graph.uniqueName(`${name}_grad`), { dtype, shape }),
-  }));
-  const bindings = emitOptimizer(emitterOf(graph), optimizer, pairs);
+  emission: PlanEmission,
+  { precision: dtype = 'float32' }: { readonly precision?: Precision } = {},
+): OptimizerGraph {
+  const graph = new Graph('optimizer');
+  const { parameters } = emission.plan;
+  const inputs = (nameOf: (parameter: string) => string): Record<string, Value> =>
+    Object.fromEntries(
+      parameters.map(({ name, shape }) => [name, graph.addInput(graph.uniqueName(nameOf(name)), { dtype, shape })]),
+    );
+  const params = inputs((name) => name);
+  const gradients = inputs((name) => `${name}_grad`);
+  const plan = emitPlan(emitterOf(graph), emission, params, gradients);
   return {
-    model: modelFromGraph(graph),
-    gradients: Object.fromEntries(pairs.map(({ param, grad }) => [param.name, grad.name])),
-    optimizer: bindings,
+    model: toModel(graph),
+    gradients: Object.fromEntries(Object.entries(gradients).map(([name, value]) => [name, value.name])),
+    plan,
   };
+}
+
+/**
+ * Dtypes of tensors in JavaScript. onnxruntime-node 1.30 refuses others once they are computed, and takes the process with it
+ * for 4-bit integers.
+ */
+const READABLE: ReadonlySet<DType> = new Set<DType>([
+  'float32',
+  'float64',
+  'float16',
+  'int8',
+  'int16',
+  'int32',
+  'int64',
+  'uint8',
+  'uint16',
+  'uint32',
+  'uint64',
+  'bool',
+  'string',
+]);
+
+function canBeRead({ dtype, type }: Value): boolean {
+  // What is no tensor, or is not known, ONNX Runtime decides.
+  return type !== undefined || dtype === undefined || READABLE.has(dtype);
 }
 
 function inferenceMode(model: Model): { graph: Graph; inputs: readonly TensorSpec[] } {
@@ -168,26 +250,110 @@ function inferenceMode(model: Model): { graph: Graph; inputs: readonly TensorSpe
 /** Turns running statistics into inputs and adds what they become as outputs. */
 function addStatistics(e: Emitter, running: readonly RunningStatistic[]): StatisticSpec[] {
   return running.map(({ initializer, updated }) => {
-    const spec = parameterSpec(initializer);
+    const spec = weightSpec(initializer);
     const output = addOutput(e, updated, `${initializer.name}_updated`);
     e.graph.initializerToInput(initializer);
     return { ...spec, output };
   });
 }
 
-function differentiateModel(model: Model, { loss: objective, ...options }: TrainingOptions) {
+interface DifferentiatedModel {
+  readonly graph: Graph;
+  readonly inputs: readonly TensorSpec[];
+  readonly targets: readonly TargetSpec[];
+  readonly loss: Value;
+  readonly statistics: readonly StatisticSpec[];
+  readonly lossScale: Value | undefined;
+  /** Inputs of the graph already. */
+  readonly parameters: readonly ParameterSpec[];
+  readonly gradients: Readonly<Record<string, Value>>;
+  readonly selection: TrainingSelection;
+}
+
+function differentiateModel(model: Model, options: GradientsOptions): DifferentiatedModel {
   const graph = upgradedGraph(model);
-  const selection = classifyInitializers(graph, model, options);
-  const candidates = selectedValues(selection);
+  const { candidates, frozen, selection } = select(graph, model, options);
+  const roles = parameterRoles(graph, candidates);
   executableGraph(graph);
-  const running = setTrainingMode(graph, emitterOf(graph), true, selection.frozenNormalizations);
+  const e = emitterOf(graph);
+  const running = setTrainingMode(graph, e, true, frozen);
   const inputs = graph.inputs.map(tensorSpec);
-  const { loss, targets } = attachLoss(graph, objective, candidates);
-  const gradients = differentiate(graph, loss, candidates, operators);
-  if (gradients.size === 0) throw noTrainable(candidates.map(({ name }) => name));
+  const { loss, targets } = attachLoss(graph, options.loss, candidates);
+  const lossScale =
+    options.lossScale === true
+      ? graph.addInput(graph.uniqueName('loss_scale'), { dtype: loss.dtype, shape: [] })
+      : undefined;
+  const objective = lossScale === undefined ? loss : e.mul(loss, lossScale);
+  const found = differentiate(graph, objective, candidates, operators);
+  if (found.size === 0) throw noTrainable(candidates.map(({ name }) => name));
   graph.outputs.length = 0;
   graph.outputs.push(loss);
-  return { graph, inputs, loss, targets, gradients, running };
+  const statistics = addStatistics(e, running);
+  const precision = [...found.keys()].some(({ dtype }) => dtype === 'float64') ? 'float64' : 'float32';
+  const trained = [...found].map(([value, gradient]) => {
+    const role = roles.get(value);
+    const spec: ParameterSpec = { ...weightSpec(value), dtype: precision, ...(role && { role }) };
+    toParameter(e, value, precision);
+    return { spec, gradient: e.cast(gradient, precision) };
+  });
+  return {
+    graph,
+    inputs,
+    targets,
+    loss,
+    statistics,
+    lossScale,
+    parameters: trained.map(({ spec }) => spec),
+    gradients: Object.fromEntries(trained.map(({ spec, gradient }) => [spec.name, gradient])),
+    selection,
+  };
+}
+
+function select(
+  graph: Graph,
+  model: Model,
+  { selection, ...options }: GradientsOptions,
+): {
+  readonly candidates: readonly Value[];
+  readonly frozen: ReadonlySet<Node>;
+  readonly selection: TrainingSelection;
+} {
+  const normalizations = graph.nodes.filter(({ key }) => key === 'BatchNormalization');
+  if (selection !== undefined) {
+    const { parameters, frozenNormalizations } = selection;
+    return {
+      candidates: parametersByName(graph, parameters),
+      frozen: new Set(frozenNormalizations.map((place) => normalizations[place])),
+      selection,
+    };
+  }
+  const found = classifyInitializers(graph, model, options);
+  const candidates = selectedValues(found);
+  const frozen = found.frozenNormalizations;
+  return {
+    candidates,
+    frozen,
+    selection: {
+      parameters: candidates.map(({ name }) => name),
+      frozenNormalizations: normalizations.flatMap((node, place) => (frozen.has(node) ? [place] : [])),
+    },
+  };
+}
+
+/** Turns an initializer into an input of `precision`, from which the model gets its own element type. */
+function toParameter(e: Emitter, value: Value, precision: Precision): void {
+  const { graph } = e;
+  if (value.dtype === precision) {
+    graph.initializerToInput(value);
+    return;
+  }
+  const { name, shape } = value;
+  graph.rename(value, graph.uniqueName(`${name}_initial`));
+  const parameter = graph.addInput(name, { dtype: precision, shape });
+  const cast = e.cast(parameter, value.dtype ?? 'float32');
+  graph.replaceUses(value, cast);
+  // What uses it has to come later.
+  graph.nodes.unshift(...graph.nodes.splice(-1));
 }
 
 function attachLoss(
@@ -196,7 +362,7 @@ function attachLoss(
   parameters: readonly Value[],
 ): { loss: Value; targets: TargetSpec[] } {
   const own = new Set(graph.inputs);
-  const { loss, targets } = objective.attach(emitterOf(graph), graph, parameters);
+  const { loss, targets } = attached(graph, () => objective.attach(emitterOf(graph), graph, parameters));
   if (loss.producer !== undefined) graph.rename(loss, graph.uniqueName('loss'));
   // A target may be shared by several losses, or be an input that the model has anyway.
   const added = new Map(targets.flatMap((target) => (own.has(target.input) ? [] : [[target.input, target] as const])));
@@ -210,20 +376,51 @@ function attachLoss(
   };
 }
 
+/** An output of unknown rank is the fault of what computes it. */
+function attached<T>(graph: Graph, attach: () => T): T {
+  try {
+    return attach();
+  } catch (error) {
+    if (error instanceof OnnxError && error.code === 'unknown-shape') {
+      requireNoObstacles(graph.outputs.flatMap(({ producer }) => producer ?? []));
+    }
+    throw error;
+  }
+}
+
 function parametersByName(graph: Graph, names: readonly string[]): Value[] {
   return names.map((name) => graph.requireValue(name));
+}
+
+/** Wraps up a graph in training mode, whose parameters are inputs. */
+function finishTraining(training: DifferentiatedModel): TrainingGraph {
+  const { graph, inputs, parameters, targets, loss, statistics, lossScale } = training;
+  return {
+    model: toModel(graph),
+    inputs,
+    parameters,
+    targets,
+    loss: loss.name,
+    statistics,
+    ...(lossScale !== undefined && { lossScale: tensorSpec(lossScale) }),
+  };
 }
 
 /** Turns the parameters into inputs and wraps the graph up. */
 function finish(graph: Graph, inputs: readonly TensorSpec[], parameters: readonly Value[]): EmittedGraph {
   for (const parameter of parameters) graph.initializerToInput(parameter);
-  // Losses and gradients may be written in operators that only this package has.
-  decomposeNodes(graph, operators);
-  graph.removeDead();
-  return { model: modelFromGraph(graph), inputs, parameters: parameters.map(parameterSpec) };
+  return { model: toModel(graph), inputs, parameters: parameters.map(weightSpec) };
 }
 
-function parameterSpec({ name, dtype, shape }: Value): ParameterSpec {
+function toModel(graph: Graph): ModelProto {
+  // Losses and gradients may be written in operators that only this package has.
+  lowerNodes(graph, operators);
+  graph.removeDead();
+  requireRunnable(graph);
+  return modelFromGraph(graph);
+}
+
+function weightSpec({ name, dtype, shape }: Value): WeightSpec {
   const known: Shape = shape ?? [];
   if (!isStaticShape(known) || (dtype !== 'float32' && dtype !== 'float64')) {
     throw new Error(`'${name}' is no trainable parameter`);

@@ -1,11 +1,11 @@
 import { create } from '@bufbuild/protobuf';
-import { elementCount, sameShape, type NamedTensors, type TensorData } from '@adakit/core';
-import { GraphProtoSchema, ModelProtoSchema, TensorProtoSchema, type TensorProto } from 'onnx-buf';
+import { castTensor, elementCount, sameShape, type NamedTensors, type TensorData } from '@adakit/core';
+import { GraphProtoSchema, ModelProtoSchema, TensorProtoSchema, type ModelProto, type TensorProto } from 'onnx-buf';
 import { OnnxError } from '../error.js';
-import { dtypeFromCode } from '../model/dtype.js';
+import { dtypeCode, dtypeFromCode } from '../model/dtype.js';
 import type { Model } from '../model/model.js';
 import { Tensor } from '../model/tensor.js';
-import type { ParameterSpec } from './graphs.js';
+import type { WeightSpec } from './graphs.js';
 
 /**
  * The values of initializers. Where alignment allows they are in the memory of the model: copy them before changing
@@ -13,17 +13,44 @@ import type { ParameterSpec } from './graphs.js';
  *
  * @param parameters as an emitted graph of the same model lists them
  */
-export function initialParameters(model: Model, parameters: readonly ParameterSpec[]): NamedTensors {
+export function initialParameters(model: Model, parameters: readonly WeightSpec[]): NamedTensors {
   const byName = new Map(model.graph.initializer.map((tensor) => [tensor.name, tensor]));
   return Object.fromEntries(
     parameters.map(({ name, dtype, shape }) => {
       const tensor = byName.get(name);
       if (tensor === undefined)
         throw new OnnxError('unknown-parameter', `${model.source} has no initializer '${name}'`);
-      const values = Tensor.fromProto(tensor).data as Float32Array | Float64Array;
-      return [name, { dtype, shape, data: values }];
+      const data = Tensor.fromProto(tensor).data as Float32Array | Float64Array;
+      // A float32 parameter that is trained in float64.
+      if (dtype === 'float64' && data instanceof Float32Array)
+        return [name, { dtype, shape, data: new Float64Array(data) }];
+      return [name, { dtype, shape, data }];
     }),
   );
+}
+
+/**
+ * A graph with constants in the place of some of its inputs, which runtimes can then rearrange and fold. Shares the memory
+ * of `values`, rounded to the inputs' element types where these are narrower.
+ */
+export function withConstants(model: ModelProto, inputs: readonly WeightSpec[], values: NamedTensors): ModelProto {
+  const { graph } = model;
+  if (graph === undefined) return model;
+  const added = inputs.map(({ name, dtype, shape }) => {
+    const { data } = values[name].dtype === dtype ? values[name] : castTensor(values[name], dtype);
+    return create(TensorProtoSchema, {
+      name,
+      dataType: dtypeCode(dtype),
+      dims: shape.map(BigInt),
+      rawData: bytesOf(data),
+    });
+  });
+  const names = new Set(inputs.map(({ name }) => name));
+  const changed = Object.assign(create(GraphProtoSchema), graph, {
+    input: graph.input.filter(({ name }) => !names.has(name)),
+    initializer: [...graph.initializer, ...added],
+  });
+  return Object.assign(create(ModelProtoSchema), model, { graph: changed });
 }
 
 /**
@@ -43,26 +70,51 @@ export function withParameters(model: Model, values: NamedTensors): Model {
     const names = [...left.keys()].map((name) => `'${name}'`).join(', ');
     throw new OnnxError('unknown-parameter', `${model.source} has no initializer ${names} to put trained values in`);
   }
+  return withInitializers(model, initializer);
+}
+
+/**
+ * The model without the values of some initializers, so that their memory can be freed. It is not complete until
+ * {@link withParameters} has put others in.
+ */
+export function withoutValues(model: Model, names: readonly string[]): Model {
+  const gone = new Set(names);
+  const initializer = model.graph.initializer.map((tensor) => {
+    if (!gone.has(tensor.name)) return tensor;
+    const { name, docString, metadataProps, dataType, dims } = tensor;
+    return create(TensorProtoSchema, { name, docString, metadataProps, dataType, dims });
+  });
+  return withInitializers(model, initializer);
+}
+
+function withInitializers(model: Model, initializer: TensorProto[]): Model {
   const graph = Object.assign(create(GraphProtoSchema), model.graph, { initializer });
   return { ...model, graph, proto: Object.assign(create(ModelProtoSchema), model.proto, { graph }) };
 }
 
-function withValue(tensor: TensorProto, { dtype, shape, data }: TensorData): TensorProto {
+function withValue(tensor: TensorProto, given: TensorData): TensorProto {
   const dims = tensor.dims.map(Number);
-  if (dtypeFromCode(tensor.dataType) !== dtype || !sameShape(dims, shape) || data.length !== elementCount(shape)) {
+  const dtype = dtypeFromCode(tensor.dataType);
+  // Trained in float64 beside float64 parameters.
+  const value = dtype === 'float32' && given.dtype === 'float64' ? castTensor(given, dtype) : given;
+  const { shape, data } = value;
+  if (dtype !== value.dtype || !sameShape(dims, shape) || data.length !== elementCount(shape)) {
     throw new OnnxError(
       'invalid-argument',
-      `the initializer '${tensor.name}' has shape [${dims.join(', ')}]; it cannot hold ${dtype} [${shape.join(', ')}]`,
+      `the initializer '${tensor.name}' has shape [${dims.join(', ')}]; it cannot hold ${value.dtype} [${shape.join(', ')}]`,
     );
   }
   const { name, docString, metadataProps } = tensor;
-  const rawData = new Uint8Array(data.buffer as ArrayBuffer, data.byteOffset, data.byteLength);
   return create(TensorProtoSchema, {
     name,
     docString,
     metadataProps,
     dataType: tensor.dataType,
     dims: tensor.dims,
-    rawData,
+    rawData: bytesOf(data),
   });
+}
+
+function bytesOf({ buffer, byteOffset, byteLength }: Float32Array | Float64Array): Uint8Array<ArrayBuffer> {
+  return new Uint8Array(buffer as ArrayBuffer, byteOffset, byteLength);
 }

@@ -5,6 +5,7 @@ import {
   importGraph,
   inferenceForm,
   initialParameters,
+  lowerNodes,
   modelFromGraph,
   operators as standardOperators,
   readModel,
@@ -117,6 +118,7 @@ export async function gradcheck(
   graph.outputs.length = 0;
   const lossOutput = identity(e, objective.loss);
   const gradientOutputs = new Map([...gradients].map(([{ name }, gradient]) => [name, identity(e, gradient)]));
+  lowerNodes(graph, operators);
   graph.removeDead();
   const compiled = await openSession('its gradients', modelFromGraph(graph));
   try {

@@ -9,6 +9,10 @@ it('prints a model for people: parameters with reasons, operators with gradients
   expect(text).toMatch(/^mnist-cnn.onnx: trainable\nIR version \d+, opsets: ai.onnx 17\n/);
   expect(text).toContain('  image  float32 [batch, 1, 28, 28]\n');
   expect(text).toContain('  + conv1.weight  float32 [8, 1, 5, 5]  convolution kernel\n');
+  expect(text).toContain('trained: 6 tensors, ');
+  expect(text).toContain(
+    '\nto change this: --freeze NAME, --freeze-before PLACE, --train NAME (that alone), --train-also',
+  );
   expect(text).toMatch(/ +2 × Conv {2}gradient: yes\n/);
   expect(text).not.toContain('problems');
 });
@@ -31,9 +35,13 @@ test('chooses parameters by name, expression and place, and says what that means
     'conv2.bias',
     'fc.bias',
   ]);
+  expect(await selected('--freeze-before', 'fc', '--train-also', 'fc.bias')).toEqual(['fc.weight', 'fc.bias']);
+  await expect(selected('--train', 'fc.bias', '--train-also', 'fc.weight')).rejects.toThrow('give one of them');
   expect(await selected('--freeze', '/conv/')).toEqual(['fc.weight', 'fc.bias']);
   expect(await selected('--freeze-before', '/fc', '--freeze', 'fc.bias')).toEqual(['fc.weight']);
   const text = await runCommand(addCheckCommand, 'check', dataFile('mnist-cnn.onnx'), '--freeze-before', '/fc');
+  expect(text.output).toContain('\ntrained: 2 tensors, ');
+  expect(text.output).toContain('\nnot trained: ');
   expect(text.output).toContain("- conv1.weight  float32 [8, 1, 5, 5]  frozen: comes before '/fc'\n");
   await expect(runCommand(addCheckCommand, 'check', 'm.onnx', '--train', '/(/')).rejects.toThrow(
     'Invalid regular expression',

@@ -1,5 +1,6 @@
-import { checkModel, type ModelCheck, type Problem } from '@adakit/onnx';
+import { checkModel, type ModelCheck, type ParameterCheck, type Problem } from '@adakit/onnx';
 import type { Command } from 'commander';
+import { oneLine, print } from '../printable.js';
 import { addSelectionOptions, selectionOf, type SelectionOptions } from '../selection.js';
 import { addSpecializeOptions, openModel, type SpecializeOptions } from '../specialize.js';
 
@@ -19,12 +20,13 @@ export function addCheckCommand(program: Command): void {
         '  adakit check model.onnx\n' +
         '  adakit check vad.onnx --fix sr=16000\n' +
         '  adakit check resnet.onnx --train "/^layer4/" --train fc.weight\n' +
-        '  adakit check resnet.onnx --freeze-before /fc\n' +
+        '  adakit check resnet.onnx --freeze-before fc\n' +
+        '  adakit check yolo.onnx --train-also anchors\n' +
         '  adakit check model.onnx --json | jq .problems',
     )
     .action(async (path: string, options: SpecializeOptions & SelectionOptions & { json?: true }) => {
       const check = checkModel(await openModel(path, options), selectionOf(options));
-      process.stdout.write(options.json ? `${JSON.stringify(check, null, 2)}\n` : formatCheck(path, check));
+      print(options.json ? `${JSON.stringify(check, null, 2)}\n` : formatCheck(path, check));
       if (!check.trainable) process.exitCode = 1;
     });
 }
@@ -32,13 +34,11 @@ export function addCheckCommand(program: Command): void {
 /** The findings as text for people. */
 export function formatCheck(path: string, check: ModelCheck): string {
   const shape = (dims: readonly (number | string)[]): string => `[${dims.join(', ')}]`;
-  const elements = check.parameters
-    .filter(({ selected }) => selected)
-    .reduce((total, parameter) => total + parameter.shape.reduce((product, size) => product * size, 1), 0);
+  const [trained, frozen] = [true, false].map((which) => check.parameters.filter(({ selected }) => selected === which));
   const opsets = Object.entries(check.opsets).map(
     ([domain, version]) => `${domain === '' ? 'ai.onnx' : domain} ${version}`,
   );
-  const indent = (lines: readonly string[]): string[] => lines.map((line) => `  ${line}`);
+  const indent = (lines: readonly string[]): string[] => lines.map((line) => `  ${oneLine(line)}`);
   const lines = [
     `${path}: ${check.trainable ? 'trainable' : 'NOT TRAINABLE'}`,
     `IR version ${check.irVersion}, opsets: ${opsets.join(', ')}`,
@@ -46,13 +46,11 @@ export function formatCheck(path: string, check: ModelCheck): string {
     ...indent(check.inputs.map(({ name, dtype, shape: dims }) => `${name}  ${dtype} ${shape(dims)}`)),
     'outputs:',
     ...indent(check.outputs.map(({ name, dtype, shape: dims }) => `${name}  ${dtype} ${shape(dims)}`)),
-    `parameters: ${elements.toLocaleString('en')} trainable elements`,
-    ...indent(
-      check.parameters.map(
-        ({ name, dtype, shape: dims, selected, reason }) =>
-          `${selected ? '+' : '-'} ${name}  ${dtype} ${shape(dims)}  ${reason}`,
-      ),
-    ),
+    `trained: ${amount(trained)}`,
+    ...indent(trained.map((parameter) => `+ ${described(parameter)}`)),
+    `not trained: ${amount(frozen)}`,
+    ...indent(frozen.map((parameter) => `- ${described(parameter)}`)),
+    'to change this: --freeze NAME, --freeze-before PLACE, --train NAME (that alone), --train-also NAME (that, too)',
     'operators:',
     ...indent(
       check.operators.map(
@@ -61,9 +59,18 @@ export function formatCheck(path: string, check: ModelCheck): string {
       ),
     ),
     ...(check.problems.length === 0 ? [] : ['problems:']),
-    ...indent(grouped(check.problems)),
+    ...grouped(check.problems).map((line) => `  ${line}`),
   ];
   return `${lines.join('\n')}\n`;
+}
+
+function described({ name, dtype, shape, reason }: ParameterCheck): string {
+  return `${name}  ${dtype} [${shape.join(', ')}]  ${reason}`;
+}
+
+function amount(parameters: readonly ParameterCheck[]): string {
+  const elements = parameters.reduce((sum, { shape }) => sum + shape.reduce((product, size) => product * size, 1), 0);
+  return `${parameters.length} tensor${parameters.length === 1 ? '' : 's'}, ${elements.toLocaleString('en')} elements`;
 }
 
 /** More nodes of the same problem than these are counted. */
@@ -81,7 +88,7 @@ function grouped(problems: readonly Problem[]): string[] {
   }
   return [...groups.values()].map((group) => {
     const [{ node, op, what, hint }] = group;
-    const names = group.slice(0, NAMED).map((problem) => `'${problem.node}'`);
+    const names = group.slice(0, NAMED).map((problem) => `'${oneLine(problem.node)}'`);
     const more = group.length > NAMED ? ` and ${group.length - NAMED} more` : '';
     const where = node === '' ? '' : `${op} node${group.length > 1 ? 's' : ''} ${names.join(', ')}${more}: `;
     return `${where}${what}${hint === undefined ? '' : ` (${hint})`}`;

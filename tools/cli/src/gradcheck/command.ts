@@ -1,6 +1,7 @@
-import { openTensors } from '@adakit/core/node';
+import { openTensors } from '@adakit/state/node';
 import { gradcheck, TrainingError, type Batch, type BatchTensor, type Gradcheck } from '@adakit/runner-onnx';
 import { InvalidArgumentError, type Command } from 'commander';
+import { oneLine, print } from '../printable.js';
 import { Progress } from '../progress.js';
 import { addSelectionOptions, selectionOf, type SelectionOptions } from '../selection.js';
 import { addSpecializeOptions, openModel, type SpecializeOptions } from '../specialize.js';
@@ -56,7 +57,7 @@ export function addGradcheckCommand(program: Command): void {
         throw error instanceof TrainingError ? new UsageError(error.message) : error;
       });
       progress.clear();
-      process.stdout.write(options.json ? `${JSON.stringify(result, null, 2)}\n` : formatGradcheck(path, result));
+      print(options.json ? `${JSON.stringify(result, null, 2)}\n` : formatGradcheck(path, result));
       if (!result.ok) process.exitCode = 1;
     });
 }
@@ -106,7 +107,7 @@ async function readInputs(path: string): Promise<Batch> {
 
 /** The findings as text for people. */
 export function formatGradcheck(path: string, { loss, parameters, maxRelError, ok }: Gradcheck): string {
-  const width = Math.max(9, ...parameters.map(({ name }) => name.length));
+  const width = Math.max(9, ...parameters.map(({ name }) => oneLine(name).length));
   const columns = (name: string, ...rest: string[]) =>
     `${name.padEnd(width)}${rest.map((text) => text.padStart(12)).join('')}`;
   const short = (value: number) => (Number.isNaN(value) ? '–' : value.toPrecision(4));
@@ -116,7 +117,7 @@ export function formatGradcheck(path: string, { loss, parameters, maxRelError, o
     `loss ${short(loss)}, largest relative error ${maxRelError.toExponential(1)}; ${summary(parameters)}`,
     columns('parameter', '|gradient|', 'slope', 'numeric', 'rel. error', 'verdict'),
     ...parameters.map(({ name, norm, directional, numeric, relError, verdict }) =>
-      columns(name, short(norm), short(directional), short(numeric), error(relError), verdict),
+      columns(oneLine(name), short(norm), short(directional), short(numeric), error(relError), verdict),
     ),
     '',
   ].join('\n');

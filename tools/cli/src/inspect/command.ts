@@ -1,6 +1,7 @@
 import type { Command } from 'commander';
 import { formatInspection } from './format.js';
 import { inspectFile, type Inspection } from './inspect.js';
+import { print } from '../printable.js';
 
 /** Registers `adakit inspect`. */
 export function addInspectCommand(program: Command): void {
@@ -24,14 +25,17 @@ Examples:
     .action(async (files: readonly string[], options: { json?: true }) => {
       const inspections: Inspection[] = [];
       for (const file of files) inspections.push(await inspectFile(file));
-      process.stdout.write(options.json ? inspectionsJson(inspections) : inspections.map(formatInspection).join('\n'));
+      print(options.json ? inspectionsJson(inspections) : inspections.map(formatInspection).join('\n'));
       if (inspections.some(({ valid }) => !valid)) process.exitCode = 1;
     });
 }
 
 /** Inspections as JSON text. */
 export function inspectionsJson(inspections: readonly Inspection[]): string {
-  const plain = (_: string, value: unknown): unknown =>
-    value instanceof Map ? Object.fromEntries(value as Map<string, unknown>) : value;
+  const plain = (_: string, value: unknown): unknown => {
+    if (value instanceof Map) return Object.fromEntries(value as Map<string, unknown>);
+    // As in the file: JSON has no word for what is not finite.
+    return typeof value === 'number' && !Number.isFinite(value) ? String(value) : value;
+  };
   return `${JSON.stringify(inspections, plain, 2)}\n`;
 }

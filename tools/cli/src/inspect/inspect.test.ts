@@ -3,8 +3,18 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { adabelief } from '@adakit/adabelief';
 import { adam } from '@adakit/adam';
-import { loopRunner, milestones, tensor32, type StoredTensor, type TrainingState } from '@adakit/core';
-import { openState, writeState, writeTensors } from '@adakit/core/node';
+import {
+  clipByGlobalNorm,
+  ema,
+  groups,
+  jsDevice,
+  milestones,
+  Run,
+  tensor32,
+  type StoredTensor,
+  type TrainingState,
+} from '@adakit/core';
+import { openState, writeState, writeTensors } from '@adakit/state/node';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { runCommand } from '../testing/run-command.js';
 import { addInspectCommand } from './command.js';
@@ -18,7 +28,7 @@ afterAll(() => rm(folder, { recursive: true }));
 const at = (name: string): string => join(folder, name);
 
 async function trained(optimizer = adam({ amsgrad: true })): Promise<TrainingState> {
-  const run = await loopRunner().start(optimizer, { w: tensor32([3, -4]), 'layer/b': tensor32([0.5]) });
+  const run = Run.start(jsDevice(), optimizer, { w: tensor32([3, -4]), 'layer/b': tensor32([0.5]) });
   await run.applyGradients({ w: tensor32([1, 1]), 'layer/b': tensor32([1]) });
   await run.applyGradients({ w: tensor32([1, 1]) });
   return run.state();
@@ -64,35 +74,73 @@ describe('a training state', () => {
   });
 
   it('is printed for people', async () => {
-    const optimizer = adabelief({ lr: 0.01 })
-      .withGroups([
-        { match: /b$/, hyperparameters: { weightDecay: 0.1 } },
-        { match: 'w', hyperparameters: { lr: 0.02 } },
-      ])
+    const belief = adabelief({ lr: 0.01 })
       .withSchedules({ lr: milestones([7]) })
       .with({ beta2: 0.99 });
+    const optimizer = clipByGlobalNorm(
+      1,
+      groups(
+        [
+          { match: /b$/, hyperparameters: { weightDecay: 0.1 } },
+          { name: 'own', match: 'w', optimizer: adam({ lr: 0.02 }) },
+        ],
+        ema(0.9, belief),
+      ),
+    );
     await writeState(
       at('printed'),
-      { ...(await trained(optimizer)), random: { seed: 7 }, versions: { '@adakit/core': '1.2.3' } },
+      {
+        ...(await trained(optimizer)),
+        globals: { 'clipByGlobalNorm.norm': Infinity },
+        collected: { batches: 1, samples: 8 },
+        lossScale: { scale: 1024, good: 3 },
+        plateaus: { ':lr': { best: null, bad: 0, cooling: 0, factor: 0.1 } },
+        skipped: 2,
+        random: { seed: 7 },
+        data: { epoch: 1 },
+        versions: { '@adakit/core': '1.2.3' },
+      },
       { metric: 0.125 },
     );
     const { output, exitCode } = await runCommand(addInspectCommand, 'inspect', at('printed'));
     expect(exitCode).toBe(0);
     const lines = output.split('\n');
     expect(lines[0]).toBe(`${at('printed')}: a training state`);
-    expect(lines.slice(3, 13)).toEqual([
-      '  hyperparameters  lr 0.01, beta1 0.9, beta2 0.99, eps 1e-16, weightDecay 0, weightDecouple true, ' +
+    const shown = lines
+      .slice(1, lines.indexOf(''))
+      .map((line) => line.trimEnd().replace(/ {2,}(?=\S)/g, (gap, at) => (at === 0 ? gap : '  ')));
+    expect(shown).toEqual([
+      '  format  version 2',
+      '  optimizer  clipByGlobalNorm(groups(adam, ema(adabelief)))',
+      '  clipByGlobalNorm  maxNorm 1, infinity false',
+      '    group group1  /b$/, weightDecay 0.1',
+      '    group own  "w"',
+      '      adam  lr 0.02, beta1 0.9, beta2 0.999, eps 1e-8, weightDecay 0, weightDecouple false, amsgrad false',
+      expect.stringMatching(/^ {4}ema {2}decay 0.9, /),
+      '      adabelief  lr 0.01, beta1 0.9, beta2 0.99, eps 1e-16, weightDecay 0, weightDecouple true, ' +
         'fixedDecay false, rectify true, degeneratedToSgd true, amsgrad false',
-      '  at construction  beta2 0.999',
-      '  group            /b$/: weightDecay 0.1',
-      '  group            "w": lr 0.02',
-      '  schedule         lr: {"kind":"milestones","at":[7],"factor":0.1}',
-      '  step             2',
-      '  updates          1 of "layer/b"',
-      '  origin           js, @adakit/core 1.2.3',
-      '  random           {"seed":7}',
-      '  metric           0.125',
+      '        at construction  beta2 0.999',
+      '        schedule  lr: {"kind":"milestones","at":[7],"factor":0.1}',
+      '  step  2',
+      '  updates  1 of "layer/b"',
+      expect.stringMatching(/^ {2}rule {2}[0-9a-f]{32}; expAvg mean\(grad\), decay beta1; expAvgSq mean\(grad\^2\), /),
+      expect.stringMatching(/^ {2}rule {2}[0-9a-f]{32}; ema.average mean\(param\); expAvg mean\(grad\), decay beta1; /),
+      '  number  clipByGlobalNorm.norm Infinity',
+      '  collected  1 batches of 8 samples',
+      '  loss scale  1024, 3 steps since it changed',
+      '  plateau  :lr: factor 0.1, best none, 0 reports since',
+      '  skipped  2 steps',
+      '  origin  js, @adakit/core 1.2.3',
+      '  random  {"seed":7}',
+      '  data  {"epoch":1}',
+      '  metric  0.125',
     ]);
+    const json = await runCommand(addInspectCommand, 'inspect', at('printed'), '--json');
+    expect((JSON.parse(json.output) as Inspection[])[0].document).toMatchObject({
+      globals: { 'clipByGlobalNorm.norm': 'Infinity' },
+      parameters: { 'layer/b': { step: 1 } },
+      optimizer: { kind: 'wrapper', inner: { kind: 'groups' } },
+    });
     expect(lines.slice(-3)).toEqual(['', 'valid', '']);
     expect(output).toMatch(/^param\/w +F32 +\[2\] +[\d.]+ +-[\d.]+ +[\d.]+ +-$/m);
   });
@@ -106,7 +154,8 @@ describe('a training state', () => {
 
   it('of an optimizer unknown here is taken at its word', async () => {
     const state = await trained();
-    await writeState(at('unknown'), { ...state, optimizer: { ...state.optimizer, name: 'mine' } });
+    const optimizer = { kind: 'rule', name: 'mine', hyperparameters: {}, initial: {}, schedules: {} } as const;
+    await writeState(at('unknown'), { ...state, optimizer });
     expect(await inspectFile(at('unknown'))).toMatchObject({ valid: true });
   });
 });
@@ -162,12 +211,13 @@ describe('names the violation of', () => {
       'a rule of another version',
       async () => {
         const state = await trained();
-        await writeState(at('f'), { ...state, optimizer: { ...state.optimizer, programHash: '0'.repeat(32) } });
+        const w = { ...state.parameters.w, programHash: '0'.repeat(32) };
+        await writeState(at('f'), { ...state, parameters: { ...state.parameters, w } });
         return at('f');
       },
       { kind: 'state' },
       'state-mismatch',
-      /its update rule has hash 0{32}/,
+      /the update rule of "w" has hash 0{32}/,
     ],
   ];
   it.each(cases)('%s', async (_, make, expected, code, message) => {

@@ -1,7 +1,8 @@
-import { AdakitError, StateFileError, type StateDocument, type StoredDType } from '@adakit/core';
-import { openState, openTensors, type InspectTensor, type OpenState, type OpenTensors } from '@adakit/core/node';
-import { optimizerNames } from '../optimizers.js';
-import { stateOptimizer } from '../state/state-optimizer.js';
+import { AdakitError, type StoredDType } from '@adakit/core';
+import { type StateDocument, StateFileError } from '@adakit/state';
+import { openState, openTensors, type InspectTensor, type OpenState, type OpenTensors } from '@adakit/state/node';
+import { knowsPieces } from '../optimizers.js';
+import { savedOptimizer } from '../state/saved-optimizer.js';
 import { hasStatistics, StatisticsCollector, type TensorStatistics } from './statistics.js';
 
 /** What is wrong with a file. */
@@ -105,14 +106,15 @@ async function scan(
 }
 
 /** Whether the slots are those that the optimizer keeps; of an optimizer that is not known here nothing can be said. */
-function misfits({ document, tensors }: OpenState): Violation[] {
-  if (!optimizerNames.some((name) => name === document.optimizer.name)) return [];
+function misfits(state: OpenState): Violation[] {
+  if (!knowsPieces(state.document.optimizer)) return [];
   try {
-    stateOptimizer(document, tensors);
+    savedOptimizer(state);
     return [];
   } catch (error) {
-    if (error instanceof AdakitError) return [{ code: error.code, message: error.message }];
-    throw error;
+    if (!(error instanceof AdakitError)) throw error;
+    const { code, message } = error as AdakitError<string>;
+    return [{ code, message }];
   }
 }
 

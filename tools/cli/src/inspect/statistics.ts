@@ -1,4 +1,5 @@
-import { loadTensor, type StoredDType } from '@adakit/core';
+import type { StoredDType } from '@adakit/core';
+import { loadTensor } from '@adakit/state';
 
 /** What the elements of a tensor are like. Norm, smallest and largest are those of the finite elements. */
 export interface TensorStatistics {

@@ -1,21 +1,31 @@
-import { closestName, loopRunner, referenceRunner, type Runner } from '@adakit/core';
+import { closestName, jsDevice, referenceDevice, wasmDevice, type Device } from '@adakit/core';
 import { UsageError } from '../usage-error.js';
+
+/** Does something with a device, whatever its buffers are. */
+export type DeviceUser<T> = <B>(device: Device<B>) => Promise<T>;
 
 /** How each backend is started; runtimes are loaded only when asked for. */
 const backends = {
-  reference: () => Promise.resolve(referenceRunner('float64')),
-  'reference-f32': () => Promise.resolve(referenceRunner('float32')),
-  js: () => Promise.resolve(loopRunner()),
-  onnx: async () => (await import('@adakit/runner-onnx')).onnxRunner(),
-  'tfjs-cpu': async () => {
+  reference: (use) => use(referenceDevice('float64')),
+  'reference-f32': (use) => use(referenceDevice('float32')),
+  js: (use) => use(jsDevice()),
+  wasm: (use) => use(wasmDevice()),
+  onnx: async (use) => use((await import('@adakit/runner-onnx')).onnxDevice()),
+  'tfjs-cpu': async (use) => {
     await import('@tensorflow/tfjs-backend-cpu');
-    return (await import('@adakit/runner-tfjs')).tfjsRunner('cpu');
+    return use(await startedTfjs('cpu'));
   },
-  'tfjs-wasm': async () => {
+  'tfjs-wasm': async (use) => {
     await import('@tensorflow/tfjs-backend-wasm');
-    return (await import('@adakit/runner-tfjs')).tfjsRunner('wasm');
+    return use(await startedTfjs('wasm'));
   },
-} as const satisfies Record<string, () => Promise<Runner>>;
+} as const satisfies Record<string, <T>(use: DeviceUser<T>) => Promise<T>>;
+
+async function startedTfjs(name: string) {
+  const { startBackend, tfjsDevice } = await import('@adakit/runner-tfjs');
+  await startBackend(name);
+  return tfjsDevice(name);
+}
 
 export type BackendName = keyof typeof backends;
 export const backendNames = Object.keys(backends) as readonly BackendName[];
@@ -33,6 +43,8 @@ export function parseBackends(option: string): BackendName[] {
   });
 }
 
-export function startBackend(name: BackendName): Promise<Runner> {
-  return backends[name]();
+/** Gives `use` a new device of the backend. */
+export function withBackend<T>(name: BackendName, use: DeviceUser<T>): Promise<T> {
+  const backend: (use: DeviceUser<T>) => Promise<T> = backends[name];
+  return backend(use);
 }

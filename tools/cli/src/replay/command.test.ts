@@ -1,7 +1,7 @@
 import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { basename, join } from 'node:path';
-import { goldenFiles } from '@adakit/fixtures';
+import { goldenFiles, referenceRunFiles } from '@adakit/fixtures';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { parseBackends } from './backends.js';
 import { replayFiles } from './command.js';
@@ -39,9 +39,11 @@ it('finds every golden trajectory ok on every backend', async () => {
   const files = goldenFiles();
   expect(files).toHaveLength(37);
   const reports = await replayFiles(files, parseBackends('all'));
-  expect(reports).toHaveLength(37 * 6);
-  expect(reports.filter(({ ok }) => !ok)).toEqual([]);
-  for (const { backend, maxRel, maxUlp, tolerance, steps } of reports) {
+  expect(reports).toHaveLength(37 * 7);
+  expect(reports.filter((report) => !('ok' in report && report.ok))).toEqual([]);
+  for (const report of reports) {
+    if (!('maxUlp' in report)) throw new Error('a trajectory is expected');
+    const { backend, maxRel, maxUlp, tolerance, steps } = report;
     if (backend === 'reference') expect(maxRel).toBeLessThan(1e-12);
     else expect(maxUlp).toBeLessThanOrEqual(tolerance);
     expect(steps).toBe(40);
@@ -66,6 +68,40 @@ it('reports file, optimizer, backend, steps, errors, tolerance and verdict', asy
   expect(formatReports([report])).toMatch(/adadiff-defaults\.json +js +40 .* ok\n1 ok, 0 not ok\n$/);
 });
 
+it('finds every reference run of the new rules and wrappers ok on the WebAssembly device', async () => {
+  const reports = await replayFiles(referenceRunFiles(), ['wasm']);
+  const replayed = reports.filter((report) => 'ok' in report);
+  expect(replayed.filter(({ ok }) => !ok)).toEqual([]);
+  expect(replayed.length).toBeGreaterThanOrEqual(70);
+  const skipped = reports.filter((report) => 'skipped' in report);
+  expect(new Set(skipped.map(({ optimizer }) => optimizer))).toEqual(
+    new Set(['adadelta', 'adafactor', 'adagrad', 'adamax', 'ema', 'lookahead', 'nadam', 'radam', 'yogi']),
+  );
+});
+
+it.each([
+  'accumulate-adam-weighted',
+  'adafactor-torch',
+  'asam-sgd',
+  'ema-fast',
+  'lamb-defaults',
+  'lion-defaults',
+  'lookahead-adam',
+  'muon-adamw-defaults',
+  'prodigy-objective',
+  'rmsprop-centered-momentum',
+  'sam-sgd',
+  'schedule-free-adamw-warmup',
+  'shampoo-defaults',
+  'swa-every-third',
+])('finds the reference run %s ok on every backend', async (name) => {
+  const reports = await replayFiles(
+    referenceRunFiles().filter((file) => basename(file) === `${name}.json`),
+    parseBackends('all'),
+  );
+  expect(reports.map((report) => ('ok' in report ? report.ok : report))).toEqual(new Array(7).fill(true));
+});
+
 describe('a trajectory that another rule made is not ok', () => {
   const wrong: [string, string, (recorded: Recorded) => void][] = [
     ['another learning rate', 'adam-defaults', (t) => (t.hyperparameters.lr = 1.001e-3)],
@@ -87,8 +123,8 @@ describe('a trajectory that another rule made is not ok', () => {
       await expect(replayFiles([file], ['js'])).rejects.toThrow('float32.params.5.2');
       return;
     }
-    for (const { backend, ok } of await replayFiles([file], ['reference-f32', 'js', 'onnx'])) {
-      expect({ backend, ok }).toEqual({ backend, ok: false });
+    for (const report of await replayFiles([file], ['reference-f32', 'js', 'wasm', 'onnx'])) {
+      expect(report).toMatchObject({ ok: false });
     }
   });
 });
@@ -98,7 +134,7 @@ it('accepts camelCase hyperparameters and any of ours', async () => {
     t.hyperparameters = { weightDecay: t.hyperparameters.weight_decay, lr: 1e-3 };
   });
   const [report] = await replayFiles([file], ['reference']);
-  expect(report.ok).toBe(true);
+  expect(report).toMatchObject({ ok: true });
 });
 
 describe('what cannot be replayed is named, all at once', () => {

@@ -1,16 +1,36 @@
 import { readFile } from 'node:fs/promises';
-import type { Runner } from '@adakit/core';
-import { parseTrajectory, replay, type ReplayReport } from '@adakit/testing';
+import type { Optimizer } from '@adakit/core';
+import {
+  isReferenceRun,
+  parseReferenceRun,
+  parseTrajectory,
+  referenceOptimizer,
+  replay,
+  replayReference,
+  type ReferenceReport,
+  type ReferenceRun,
+  type ReplayReport,
+  type Trajectory,
+} from '@adakit/testing';
 import type { Command } from 'commander';
 import { optimizerByName } from '../optimizers.js';
+import { print } from '../printable.js';
 import { UsageError } from '../usage-error.js';
-import { parseBackends, startBackend, type BackendName } from './backends.js';
+import { parseBackends, withBackend, type BackendName } from './backends.js';
 import { formatReports } from './format.js';
 
-/** One line of the result: one trajectory on one backend. */
-export interface FileReport extends ReplayReport {
-  readonly file: string;
-}
+/** One line of the result: one recorded run on one backend. */
+export type FileReport =
+  | (ReplayReport & { readonly file: string })
+  | (Omit<ReferenceReport, 'device'> & { readonly file: string; readonly optimizer: string; readonly backend: string })
+  /** A run of something that adakit does not have. */
+  | { readonly file: string; readonly optimizer: string; readonly skipped: string };
+
+type Case = { readonly file: string } & (
+  | { readonly trajectory: Trajectory; readonly optimizer: Optimizer }
+  | { readonly reference: ReferenceRun; readonly optimizer: Optimizer }
+  | { readonly reference: ReferenceRun; readonly skipped: string }
+);
 
 /** Registers `adakit replay`. */
 export function addReplayCommand(program: Command): void {
@@ -20,7 +40,8 @@ export function addReplayCommand(program: Command): void {
     .description(
       'Replays recorded trajectories (gradients in, parameters and slots out) and compares every step.\n' +
         'float64 must agree to 1e-12 relative; float32 within a bound that running error analysis derives for each\n' +
-        'element and step. Exit code: 0 all ok, 1 some not ok, 2 a file or option is wrong.',
+        'element and step. Reference runs over several tensors must agree within a few times their measured\n' +
+        'sensitivity to rounding. Exit code: 0 all ok, 1 some not ok, 2 a file or option is wrong.',
     )
     .argument('<file...>', 'trajectory files (JSON)')
     .option('-b, --backend <names>', 'backends, separated by commas, or "all"', 'all')
@@ -28,17 +49,18 @@ export function addReplayCommand(program: Command): void {
     .addHelpText(
       'after',
       `
-Backends: reference (float64), reference-f32, js, onnx, tfjs-cpu, tfjs-wasm
+Backends: reference (float64), reference-f32, js, wasm, onnx, tfjs-cpu, tfjs-wasm
 
 Examples:
   adakit replay golden/adadiff-defaults.json
   adakit replay golden/*.json --backend reference,onnx
+  adakit replay rules/muon-*.json
   adakit replay golden/*.json --json > report.json`,
     )
     .action(async (files: readonly string[], options: { backend: string; json?: true }) => {
       const reports = await replayFiles(files, parseBackends(options.backend));
-      process.stdout.write(options.json ? `${JSON.stringify(reports, null, 2)}\n` : formatReports(reports));
-      if (reports.some(({ ok }) => !ok)) process.exitCode = 1;
+      print(options.json ? `${JSON.stringify(reports, null, 2)}\n` : formatReports(reports));
+      if (reports.some((report) => 'ok' in report && !report.ok)) process.exitCode = 1;
     });
 }
 
@@ -49,26 +71,52 @@ Examples:
  */
 export async function replayFiles(files: readonly string[], backends: readonly BackendName[]): Promise<FileReport[]> {
   const problems: string[] = [];
-  const cases = [];
+  const cases: Case[] = [];
   for (const file of files) {
     try {
-      const trajectory = parseTrajectory(await readFile(file, 'utf8'), file);
-      cases.push({ file, trajectory, optimizer: optimizerByName(trajectory.optimizer, trajectory.hyperparameters) });
+      cases.push(readCase(file, await readFile(file, 'utf8')));
     } catch (error) {
       problems.push(describe(file, error));
     }
   }
   if (problems.length > 0) throw new UsageError(problems.join('\n'));
 
-  const runners = new Map<BackendName, Runner>();
-  for (const backend of backends) runners.set(backend, await startBackend(backend));
   const reports: FileReport[] = [];
-  for (const { file, trajectory, optimizer } of cases) {
-    for (const [backend, runner] of runners) {
-      reports.push({ file, ...(await replay(trajectory, optimizer, runner)), backend });
+  for (const one of cases) {
+    if ('skipped' in one) {
+      reports.push({ file: one.file, optimizer: one.reference.optimizer, skipped: one.skipped });
+      continue;
     }
+    for (const backend of backends) reports.push(await replayCase(one, backend));
   }
   return reports;
+}
+
+function readCase(file: string, text: string): Case {
+  if (!looksLikeReference(text)) {
+    const trajectory = parseTrajectory(text, file);
+    return { file, trajectory, optimizer: optimizerByName(trajectory.optimizer, trajectory.hyperparameters) };
+  }
+  const reference = parseReferenceRun(text, file);
+  const optimizer = referenceOptimizer(reference, optimizerByName);
+  return typeof optimizer === 'string' ? { file, reference, skipped: optimizer } : { file, reference, optimizer };
+}
+
+function looksLikeReference(text: string): boolean {
+  try {
+    return isReferenceRun(JSON.parse(text));
+  } catch {
+    return false;
+  }
+}
+
+function replayCase(one: Exclude<Case, { readonly skipped: string }>, backend: BackendName): Promise<FileReport> {
+  const { file, optimizer } = one;
+  return withBackend(backend, async (device): Promise<FileReport> => {
+    if ('trajectory' in one) return { file, ...(await replay(one.trajectory, optimizer, device)), backend };
+    const { steps, worst, where, tolerance, ok } = await replayReference(one.reference, optimizer, device);
+    return { file, optimizer: one.reference.optimizer, backend, steps, worst, where, tolerance, ok };
+  });
 }
 
 function describe(file: string, error: unknown): string {

@@ -3,21 +3,45 @@ import type { FileReport } from './command.js';
 
 /** Reports as a table for people, with a summary line. */
 export function formatReports(reports: readonly FileReport[]): string {
-  const rows = reports.map((report) => [
-    report.file,
-    report.backend,
-    String(report.steps),
-    report.maxAbs.toExponential(1),
-    report.maxRel.toExponential(1),
-    report.maxUlp.toFixed(1),
-    tolerance(report),
-    report.ok ? 'ok' : 'NOT OK',
-  ]);
   const header = ['file', 'backend', 'steps', 'max abs', 'max rel', 'max ulp', 'tolerance', ''];
-  const failed = reports.filter(({ ok }) => !ok).length;
-  return `${formatTable(header, rows, 2).join('\n')}\n${reports.length - failed} ok, ${failed} not ok\n`;
+  const failed = reports.filter((report) => 'ok' in report && !report.ok).length;
+  const skipped = reports.filter((report) => 'skipped' in report).length;
+  const summary = [
+    `${reports.length - failed - skipped} ok`,
+    `${failed} not ok`,
+    ...(skipped > 0 ? [`${skipped} without a counterpart`] : []),
+  ];
+  return `${formatTable(header, reports.map(row), 2).join('\n')}\n${summary.join(', ')}\n`;
 }
 
-function tolerance({ backend, tolerance: value }: FileReport): string {
-  return backend === 'reference' ? `${value.toExponential(0)} rel` : `${value.toPrecision(3)} ulp`;
+function row(report: FileReport): string[] {
+  if ('skipped' in report) return [report.file, '', '', '', '', '', '', `no counterpart: ${report.skipped}`];
+  const { file, backend, steps, ok } = report;
+  const verdict = ok ? 'ok' : 'NOT OK';
+  if ('worst' in report) {
+    const { worst, where, tolerance } = report;
+    const at = ok ? '' : ` (${where})`;
+    return [
+      file,
+      backend,
+      String(steps),
+      '',
+      worst.toExponential(1),
+      '',
+      `${tolerance.toExponential(0)} rel`,
+      verdict + at,
+    ];
+  }
+  const { maxAbs, maxRel, maxUlp, tolerance } = report;
+  const bound = backend === 'reference' ? `${tolerance.toExponential(0)} rel` : `${tolerance.toPrecision(3)} ulp`;
+  return [
+    file,
+    backend,
+    String(steps),
+    maxAbs.toExponential(1),
+    maxRel.toExponential(1),
+    maxUlp.toFixed(1),
+    bound,
+    verdict,
+  ];
 }

@@ -1,4 +1,5 @@
-import { adaptState, loopRunner, tensor32, type NamedTensors, type Optimizer, type TrainingState } from '@adakit/core';
+import { jsDevice, Run, type NamedTensors, type Optimizer, tensor32, type TrainingState } from '@adakit/core';
+import { adaptState } from '@adakit/state';
 import { describe, expect, it } from 'vitest';
 import { optimizerByName } from '../optimizers.js';
 
@@ -34,7 +35,7 @@ async function train(
   to: number,
   state?: TrainingState,
 ): Promise<{ state: TrainingState; strides: number[] }> {
-  const run = await loopRunner().start(optimizer, start);
+  const run = Run.start(jsDevice(), optimizer, start);
   if (state) await run.load(state);
   let before = (await run.state()).parameters.w.value.data;
   const strides: number[] = [];

@@ -1,5 +1,5 @@
 import { writeFile } from 'node:fs/promises';
-import type { MappingHint } from '@adakit/core';
+import type { MappingHint } from '@adakit/state';
 import { InvalidArgumentError, Option, type Command } from 'commander';
 import { z } from 'zod';
 import { convertFile, formatConversion, readMappings, type ConvertOptions } from './convert.js';
@@ -7,6 +7,7 @@ import { diffFiles, formatDifference } from './diff.js';
 import { fromTorch, type TorchReport } from './torch/from-torch.js';
 import { toTorch } from './torch/to-torch.js';
 import { formatVerifications, verifyFile, type Verification } from './verify.js';
+import { oneLine, print } from '../printable.js';
 
 /** Registers `adakit state` with its subcommands. */
 export function addStateCommand(program: Command): void {
@@ -28,8 +29,9 @@ interface ConvertFlags {
   hint?: MappingHint[];
   saveMapping?: string;
   optimizer?: string;
-  set?: Record<string, number | boolean>;
+  set?: Record<string, number | boolean | string>;
   slot?: Record<string, string>;
+  inPlace?: true;
   json?: true;
 }
 
@@ -51,6 +53,7 @@ function addConvert(state: Command): void {
     .option('--optimizer <name>', 'go on with this optimizer')
     .option('--set <name=value>', 'a hyperparameter, e.g. lr=1e-4; repeatable', parseSetting)
     .option('--slot <new=old>', 'take the saved slot "old" as the slot "new"; repeatable', parseSlot)
+    .option('--in-place', 'the file may be replaced by what becomes of it')
     .option('--json', 'print the report as JSON')
     .addHelpText(
       'after',
@@ -71,12 +74,13 @@ Examples:
         ...(optimizer !== undefined && { optimizer }),
         ...(set && { hyperparameters: set }),
         ...(slot && { slots: slot }),
+        ...(flags.inPlace && { inPlace: true }),
       };
       const report = await convertFile(source, target, options);
       if (flags.saveMapping !== undefined) {
         await writeFile(flags.saveMapping, `${JSON.stringify(report.mappings ?? [], null, 2)}\n`);
       }
-      process.stdout.write(flags.json ? json(report) : formatConversion(target, report));
+      print(flags.json ? json(report) : formatConversion(target, report));
     });
 }
 
@@ -101,7 +105,7 @@ Examples:
     )
     .action(async (a: string, b: string, flags: { tolerance: number; json?: true }) => {
       const difference = await diffFiles(a, b, flags.tolerance);
-      process.stdout.write(flags.json ? json(difference) : formatDifference(difference, flags.tolerance));
+      print(flags.json ? json(difference) : formatDifference(difference, flags.tolerance));
       if (!difference.same) process.exitCode = 1;
     });
 }
@@ -127,7 +131,7 @@ Examples:
     .action(async (files: readonly string[], flags: { finite?: true; json?: true }) => {
       const verifications: Verification[] = [];
       for (const file of files) verifications.push(await verifyFile(file, flags.finite ?? false));
-      process.stdout.write(flags.json ? json(verifications) : formatVerifications(verifications));
+      print(flags.json ? json(verifications) : formatVerifications(verifications));
       if (verifications.some(({ valid }) => !valid)) process.exitCode = 1;
     });
 }
@@ -153,7 +157,7 @@ Examples:
     )
     .action(async (source: string, target: string, flags: { step?: number; json?: true }) => {
       const report = await fromTorch(source, target, flags.step);
-      process.stdout.write(flags.json ? json(report) : formatTorchReport(target, report));
+      print(flags.json ? json(report) : formatTorchReport(target, report));
     });
 }
 
@@ -168,7 +172,7 @@ function addToTorch(state: Command): void {
     .addHelpText('after', '\nExample:\n  adakit state to-torch run/step-1000.safetensors torch.safetensors')
     .action(async (source: string, target: string, flags: { json?: true }) => {
       const report = await toTorch(source, target);
-      process.stdout.write(flags.json ? json(report) : formatTorchReport(target, report));
+      print(flags.json ? json(report) : formatTorchReport(target, report));
     });
 }
 
@@ -179,7 +183,7 @@ function formatTorchReport(target: string, report: TorchReport): string {
     `  ${parameters} parameters in ${groups} group${groups === 1 ? '' : 's'}`,
     ...notes.map((note) => `  note: ${note}`),
   ];
-  return `${lines.join('\n')}\n`;
+  return `${lines.map(oneLine).join('\n')}\n`;
 }
 
 function json(value: unknown): string {
@@ -210,14 +214,16 @@ function parseHint(text: string, earlier: MappingHint[] = []): MappingHint[] {
   throw new InvalidArgumentError(`${path.map(String).join('.') || 'It'}: ${message}.`);
 }
 
-function parseSetting(text: string, earlier: Record<string, number | boolean> = {}): Record<string, number | boolean> {
+function parseSetting(
+  text: string,
+  earlier: Record<string, number | boolean | string> = {},
+): Record<string, number | boolean | string> {
   const [name, value] = split(text);
   const booleans: Readonly<Record<string, boolean>> = { true: true, false: false };
   if (Object.hasOwn(booleans, value)) return { ...earlier, [name]: booleans[value] };
-  if (value.trim() === '' || !Number.isFinite(Number(value))) {
-    throw new InvalidArgumentError(`"${value}" is neither a number nor true or false.`);
-  }
-  return { ...earlier, [name]: Number(value) };
+  if (value.trim() === '') throw new InvalidArgumentError('The value is missing.');
+  // A word is a choice of the optimizer, which says whether it has it.
+  return { ...earlier, [name]: Number.isFinite(Number(value)) ? Number(value) : value };
 }
 
 function parseSlot(text: string, earlier: Record<string, string> = {}): Record<string, string> {

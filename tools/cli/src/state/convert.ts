@@ -1,21 +1,28 @@
-import { readFile } from 'node:fs/promises';
+import { readFile, realpath } from 'node:fs/promises';
+import { resolve } from 'node:path';
 import {
-  adaptState,
   castTensor,
+  checkState,
+  makePlan,
+  type Optimizer,
+  type OptimizerConfig,
+  type ParameterSpec,
+  type TrainingState,
+} from '@adakit/core';
+import {
+  type AdaptReport,
+  adaptState,
   deriveMappings,
   describeParameters,
   formatAdaptReport,
-  mapState,
-  parseMappings,
-  restoreOptimizer,
-  type AdaptReport,
   type MappingHint,
-  type Optimizer,
+  mapState,
   type ParameterMapping,
-  type TrainingState,
-} from '@adakit/core';
-import { readState, writeState } from '@adakit/core/node';
-import { optimizerByName } from '../optimizers.js';
+  parseMappings,
+} from '@adakit/state';
+import { readState, writeState } from '@adakit/state/node';
+import { oneLine } from '../printable.js';
+import { knowsPieces, optimizerByName, optimizerOf } from '../optimizers.js';
 import { UsageError } from '../usage-error.js';
 import { describeFile } from './describe.js';
 
@@ -31,9 +38,11 @@ export interface ConvertOptions {
   /** Another optimizer; default: the same. */
   readonly optimizer?: string;
   /** Hyperparameters of the other optimizer, or changes of the same one's. */
-  readonly hyperparameters?: Readonly<Record<string, number | boolean>>;
+  readonly hyperparameters?: Readonly<Record<string, number | boolean | string>>;
   /** Slots to be taken from others, see `AdaptOptions.slots`. */
   readonly slots?: Readonly<Record<string, string>>;
+  /** Whether the file may be replaced by what becomes of it. Default: false. */
+  readonly inPlace?: boolean;
 }
 
 export interface ConvertReport {
@@ -44,13 +53,20 @@ export interface ConvertReport {
   readonly dtype?: 'float32' | 'float64';
 }
 
-/** Converts a training state: first names and layouts, then the optimizer, then the element type. */
+/**
+ * Converts a training state: first names and layouts, then the optimizer, then the element type.
+ *
+ * @throws UsageError when it would replace its source and was not told to
+ */
 export async function convertFile(source: string, target: string, options: ConvertOptions): Promise<ConvertReport> {
+  if (!options.inPlace && (await realPath(source)) === (await realPath(target))) {
+    throw new UsageError(`${target} is the file that is converted; name another one, or replace it with --in-place`);
+  }
   const state = await readState(source);
   const mappings = options.like
     ? deriveMappings(describeParameters(state), await describeFile(options.like), options.hints)
     : options.mapping;
-  const mapped = mappings ? mapState(state, mappings) : state;
+  const mapped = mappings ? rehashed(mapState(state, mappings), state) : state;
   const adapted = adapt(mapped, options);
   const result = adapted?.state ?? mapped;
   await writeState(target, options.dtype ? cast(result, options.dtype) : result);
@@ -61,29 +77,65 @@ export async function convertFile(source: string, target: string, options: Conve
   };
 }
 
+/** The file that a path leads to, whether it is there or not. */
+async function realPath(path: string): Promise<string> {
+  return realpath(path).catch(() => resolve(path));
+}
+
+/**
+ * In another layout the same rule may have other programs. Where this command knows the rule, and the state was one of the
+ * rule as it is here, the hashes are those of the layout.
+ */
+function rehashed(mapped: TrainingState, original: TrainingState): TrainingState {
+  if (!knowsPieces(original.optimizer)) return mapped;
+  checkState(original, optimizerOf(original.optimizer), specsOf(original));
+  const plan = makePlan(optimizerOf(mapped.optimizer), specsOf(mapped), { allowEmptyGroups: true });
+  const hashed = plan.parameters.map(({ name, hash }) => [name, { ...mapped.parameters[name], programHash: hash }]);
+  return { ...mapped, parameters: Object.fromEntries(hashed) as TrainingState['parameters'] };
+}
+
+function specsOf({ parameters }: TrainingState): ParameterSpec[] {
+  return Object.entries(parameters).map(([name, { value, role, units }]) => ({
+    name,
+    shape: value.shape,
+    ...(role && { role }),
+    ...(units && { units }),
+  }));
+}
+
 function adapt(state: TrainingState, { optimizer: name, hyperparameters = {}, slots }: ConvertOptions) {
   const changes = Object.keys(hyperparameters).length > 0 || slots !== undefined;
   if (name === undefined && !changes) return undefined;
   const values = Object.fromEntries(
     Object.entries(state.parameters).map(([parameter, { value }]) => [parameter, value]),
   );
+  const saved = optimizerOf(state.optimizer);
   const optimizer =
-    name === undefined || name === state.optimizer.name
-      ? savedOptimizer(state).with(hyperparameters)
-      : optimizerByName(name, hyperparameters);
+    name === undefined || name === saved.name
+      ? saved.with(hyperparameters)
+      : replaceRule(state.optimizer, optimizerByName(name, hyperparameters));
   return adaptState(state, optimizer, values, slots && { slots });
 }
 
-function savedOptimizer(state: TrainingState): Optimizer {
-  const { name, initial } = state.optimizer;
-  const shapes = Object.entries(state.parameters).map(([parameter, { value }]) => [parameter, value.shape] as const);
-  return restoreOptimizer(state, optimizerByName(name, initial), Object.fromEntries(shapes));
+/** Another main rule inside the same wrappers; groups and schedules are the old rule's and do not come along. */
+function replaceRule(saved: OptimizerConfig, rule: Optimizer): Optimizer {
+  const replace = (config: OptimizerConfig): OptimizerConfig => {
+    if (config.kind === 'groups') return replace(config.rest);
+    return config.inner === undefined ? rule.toConfig() : { ...config, inner: replace(config.inner) };
+  };
+  return optimizerOf(replace(saved));
 }
 
 function cast(state: TrainingState, dtype: 'float32' | 'float64'): TrainingState {
-  const parameters = Object.entries(state.parameters).map(([name, { value, step, slots }]) => {
-    const cast = Object.entries(slots).map(([slot, tensor]) => [slot, castTensor(tensor, dtype)] as const);
-    return [name, { value: castTensor(value, dtype), step, slots: Object.fromEntries(cast) }] as const;
+  const parameters = Object.entries(state.parameters).map(([name, parameter]) => {
+    const slots = Object.entries(parameter.slots).map(
+      // What is kept in a narrow format stays in it.
+      ([slot, tensor]) => [slot, tensor.narrow ? tensor : { ...tensor, ...castTensor(tensor, dtype) }] as const,
+    );
+    return [
+      name,
+      { ...parameter, value: castTensor(parameter.value, dtype), slots: Object.fromEntries(slots) },
+    ] as const;
   });
   return { ...state, parameters: Object.fromEntries(parameters) };
 }
@@ -108,9 +160,9 @@ async function readJson(path: string): Promise<unknown> {
 export function formatConversion(target: string, { mappings, adapted, dtype }: ConvertReport): string {
   const lines = [
     `${target}:`,
-    ...(mappings ? [`  mapped ${new Set(mappings.map(({ to }) => to)).size} parameters`] : []),
+    ...(mappings ? [`  mapped ${new Set(mappings.map(({ to }) => to)).size} parameters and statistics`] : []),
     ...(adapted ? formatAdaptReport(adapted).map((line) => `  ${line}`) : []),
     ...(dtype ? [`  all as ${dtype}`] : []),
   ];
-  return `${lines.join('\n')}\n`;
+  return `${lines.map(oneLine).join('\n')}\n`;
 }

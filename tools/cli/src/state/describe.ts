@@ -1,7 +1,7 @@
-import { StateFileError, type ParameterDescription } from '@adakit/core';
-import { openState, openTensors } from '@adakit/core/node';
+import { outlineOf, type ParameterDescription, StateFileError, statisticOf } from '@adakit/state';
+import { openState, openTensors, type OpenState } from '@adakit/state/node';
 import { importGraph, readModel } from '@adakit/onnx';
-import { tensorMeaning } from './state-optimizer.js';
+import { tensorMeaning } from './tensor-name.js';
 
 /** The parameters of a file: a training state, an ONNX model (by its extension), or a safetensors file of weights. */
 export async function describeFile(path: string): Promise<ParameterDescription[]> {
@@ -11,16 +11,26 @@ export async function describeFile(path: string): Promise<ParameterDescription[]
     throw error;
   });
   await file.close();
-  const isState = 'document' in file;
-  return [...file.tensors].flatMap(([name, { shape }]) => {
-    if (!isState) return name.startsWith('state/') ? [] : [{ name, shape }];
+  if ('document' in file) return describeState(file);
+  return [...file.tensors].flatMap(([name, { shape }]) => (name.startsWith('state/') ? [] : [{ name, shape }]));
+}
+
+/** The parameters of a state and its running statistics. */
+function describeState({ document, tensors, path }: OpenState): ParameterDescription[] {
+  const { parameters } = outlineOf(document, tensors, path);
+  const statistics = [...tensors].flatMap(([name, { shape }]) => {
     const meaning = tensorMeaning(name);
-    return meaning?.kind === 'parameter' ? [{ name: meaning.parameter, shape }] : [];
+    return meaning?.kind === 'statistic' ? [{ name: meaning.statistic, shape }] : [];
   });
+  return [
+    // Where the axis of outputs is written down, it matters.
+    ...Object.entries(parameters).map(([name, { shape, units }]) => ({ name, shape, ...(units && { units }) })),
+    ...statistics.map((statistic) => ({ ...statistic, statistic: statisticOf(statistic) ?? ('other' as const) })),
+  ];
 }
 
 /** What the nodes that use an initializer say about it. */
-type Usage = Pick<ParameterDescription, 'axes' | 'layer'>;
+type Usage = Pick<ParameterDescription, 'axes' | 'layer' | 'statistic'>;
 
 /** By operator and input. */
 const usages: Readonly<Record<string, (input: number, transposed: boolean) => Usage>> = {
@@ -29,6 +39,7 @@ const usages: Readonly<Record<string, (input: number, transposed: boolean) => Us
   Gather: (input) => (input === 0 ? { axes: 'vd' } : {}),
   LSTM: (input) => (input > 0 && input < 4 ? { layer: 'lstm' } : {}),
   GRU: (input) => (input > 0 && input < 4 ? { layer: 'gru' } : {}),
+  BatchNormalization: (input) => (input === 3 ? { statistic: 'mean' } : input === 4 ? { statistic: 'variance' } : {}),
 };
 
 /** The float initializers that can be trained. */

@@ -1,5 +1,7 @@
-import { loadTensor, StateFileError, type StateDocument, type StoredTensor } from '@adakit/core';
-import { openState, openTensors, type OpenState, type OpenTensors } from '@adakit/core/node';
+import type { StoredTensor } from '@adakit/core';
+import { loadTensor, optimizerText, type StateDocument, StateFileError } from '@adakit/state';
+import { oneLine } from '../printable.js';
+import { openState, openTensors, type OpenState, type OpenTensors } from '@adakit/state/node';
 import { formatTable } from '../table.js';
 
 /** How one tensor differs between two files. */
@@ -19,7 +21,7 @@ export interface TensorDifference {
 
 export interface FileDifference {
   readonly same: boolean;
-  /** Step, optimizer, tensors in one file only, shapes: one line each. */
+  /** Step, optimizer, numbers, tensors in one file only, shapes: one line each. */
   readonly problems: readonly string[];
   readonly tensors: readonly TensorDifference[];
 }
@@ -33,7 +35,7 @@ export interface FileDifference {
 export async function diffFiles(a: string, b: string, tolerance = 0): Promise<FileDifference> {
   const [first, second] = [await open(a), await open(b)];
   try {
-    const problems = [...documentDifferences(documentOf(first), documentOf(second))];
+    const problems = [...documentDifferences(documentOf(first), documentOf(second), tolerance)];
     const tensors: TensorDifference[] = [];
     for (const [name, { shape }] of first.tensors) {
       const other = second.tensors.get(name);
@@ -67,23 +69,49 @@ function documentOf(file: OpenState | OpenTensors): StateDocument | undefined {
   return 'document' in file ? file.document : undefined;
 }
 
-function documentDifferences(a: StateDocument | undefined, b: StateDocument | undefined): string[] {
+type Part = readonly [name: string, of: (document: StateDocument) => unknown];
+
+const parts: readonly Part[] = [
+  ['optimizer', ({ optimizer }) => optimizerText(optimizer)],
+  ['settings of the optimizer', ({ optimizer }) => optimizer],
+  ['step', ({ step }) => step],
+  ['what is kept', ({ rules }) => [...new Set(rules.map((rule) => JSON.stringify(sorted(rule))))].sort()],
+  ['updates', ofParameters('step')],
+  ['roles', ofParameters('role')],
+  ['axes of outputs', ofParameters('units')],
+  ['gradients collected', ({ collected }) => collected ?? null],
+  ['loss scale', ({ lossScale }) => lossScale ?? null],
+  ['plateaus', ({ plateaus }) => plateaus ?? null],
+  ['steps skipped', ({ skipped }) => skipped ?? 0],
+  ['random state', ({ random }) => random ?? null],
+  ['position in the data', ({ data }) => data ?? null],
+];
+
+function ofParameters(key: 'step' | 'role' | 'units'): Part[1] {
+  return ({ parameters }) =>
+    Object.fromEntries(
+      [...parameters].flatMap(([name, entry]) => (entry[key] === undefined ? [] : [[name, entry[key]]])),
+    );
+}
+
+function documentDifferences(a: StateDocument | undefined, b: StateDocument | undefined, tolerance: number): string[] {
   if (a === undefined || b === undefined) return a === b ? [] : ['only one of them is a training state'];
-  const parts: readonly (readonly [string, (document: StateDocument) => unknown])[] = [
-    ['optimizer', ({ optimizer }) => optimizer.name],
-    ['rule', ({ optimizer }) => optimizer.programHash],
-    ['hyperparameters', ({ optimizer }) => optimizer.hyperparameters],
-    ['hyperparameters at construction', ({ optimizer }) => optimizer.initial],
-    ['groups', ({ optimizer }) => optimizer.groups],
-    ['schedules', ({ optimizer }) => optimizer.schedules],
-    ['step', ({ step }) => step],
-    ['updates', ({ parameterSteps }) => Object.fromEntries([...parameterSteps].sort())],
-    ['random state', ({ random }) => random ?? null],
-  ];
-  return parts.flatMap(([name, part]) => {
+  const different = parts.flatMap(([name, part]) => {
     const [x, y] = [a, b].map((document) => JSON.stringify(sorted(part(document))));
     return x === y ? [] : [`${name}: ${x} and ${y}`];
   });
+  const { globals: left = {} } = a;
+  const { globals: right = {} } = b;
+  const numbers = [...new Set([...Object.keys(left), ...Object.keys(right)])].flatMap((name) => {
+    const [x, y] = [left, right].map((globals) => (Object.hasOwn(globals, name) ? globals[name] : undefined));
+    return sameNumber(x, y, tolerance) ? [] : [`the number ${name}: ${x ?? 'none'} and ${y ?? 'none'}`];
+  });
+  return [...different, ...numbers];
+}
+
+function sameNumber(x: number | undefined, y: number | undefined, tolerance: number): boolean {
+  if (x === undefined || y === undefined) return x === y;
+  return Object.is(x, y) || x === y || Math.abs(x - y) <= tolerance * Math.max(Math.abs(x), Math.abs(y));
 }
 
 /** The same value with the keys of objects in order. */
@@ -181,5 +209,5 @@ export function formatDifference({ same, problems, tensors }: FileDifference, to
   const table =
     rows.length === 0 ? [] : formatTable(['tensor', 'max abs', 'max rel', 'max ulp', 'elements', ''], rows, 1);
   const verdict = same ? (tolerance === 0 ? 'the same' : `the same within ${tolerance}`) : 'different';
-  return `${[...problems, ...table, verdict].join('\n')}\n`;
+  return `${[...problems, ...table, verdict].map(oneLine).join('\n')}\n`;
 }

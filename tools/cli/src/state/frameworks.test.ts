@@ -1,13 +1,5 @@
-import {
-  deriveMappings,
-  elementCount,
-  mapState,
-  optimizerState,
-  tensor32,
-  type ParameterDescription,
-  type TensorData,
-  type TrainingState,
-} from '@adakit/core';
+import { elementCount, tensor32, type TensorData, type TrainingState } from '@adakit/core';
+import { deriveMappings, mapState, type ParameterDescription } from '@adakit/state';
 import { readData } from '@adakit/fixtures';
 import { Emitter, Graph, modelFromGraph, Tensor, writeModel } from '@adakit/onnx';
 import { sgd } from '@adakit/sgd';
@@ -204,7 +196,7 @@ function createTfjs({ tfjs, inputShape, name }: Pair): { model: tf.Sequential; s
   });
   model.setWeights(weights.map(({ value }) => tf.tensor(value.data, [...value.shape])));
   const parameters = Object.fromEntries(weights.map(({ name, value }) => [name, { value, step: 0, slots: {} }]));
-  return { model, state: { optimizer: optimizerState(sgd({ lr: 1 })), step: 0, parameters, origin: 'tfjs' } };
+  return { model, state: { optimizer: sgd({ lr: 1 }).toConfig(), step: 0, parameters, origin: 'tfjs' } };
 }
 
 /** Output of the ONNX graph with the given values of initializers. */
@@ -215,7 +207,7 @@ async function runOnnx(pair: Pair, parameters: TrainingState['parameters'], inpu
     const data = parameters[name].value.data as Float32Array;
     return [name, graph.addInitializer(name, Tensor.of('float32', [...dims], data))] as const;
   });
-  const y = pair.onnx(new Emitter(graph, () => undefined), x, Object.fromEntries(values));
+  const y = pair.onnx(new Emitter(graph), x, Object.fromEntries(values));
   Object.assign(y, { dtype: 'float32' });
   graph.outputs.push(y);
   const session = await ort.InferenceSession.create(writeModel(modelFromGraph(graph)));
@@ -287,7 +279,7 @@ describe('recurrent layers of PyTorch', () => {
         return [key, { value: tensor32([...data], dims), step: 0, slots: {} }] as const;
       });
       const state = {
-        optimizer: optimizerState(sgd({ lr: 1 })),
+        optimizer: sgd({ lr: 1 }).toConfig(),
         step: 0,
         parameters: Object.fromEntries(values),
         origin: 'torch',

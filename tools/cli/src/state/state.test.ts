@@ -1,19 +1,24 @@
-import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { mkdtemp, readFile, rm, symlink, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { adam } from '@adakit/adam';
 import {
-  loopRunner,
-  storeTensor,
-  tensor32,
-  tensor64,
+  clipByGlobalNorm,
+  ema,
+  groups,
+  jsDevice,
+  Run,
   type Optimizer,
   type StoredTensor,
+  tensor32,
+  tensor64,
   type TrainingState,
 } from '@adakit/core';
-import { openState, readState, writeState, writeTensors } from '@adakit/core/node';
+import { storeTensor } from '@adakit/state';
+import { openState, readState, writeState, writeTensors } from '@adakit/state/node';
 import { Emitter, Graph, modelFromGraph, Tensor, writeModel } from '@adakit/onnx';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { optimizerByName } from '../optimizers.js';
 import { runCommand } from '../testing/run-command.js';
 import { addStateCommand } from './command.js';
 import { compareTensors, diffFiles, type FileDifference } from './diff.js';
@@ -30,7 +35,7 @@ const kernel = tensor32([1, 2, 3, 4, 5, 6], [3, 2]);
 
 /** Two steps on a dense layer as TensorFlow.js has it. */
 async function trained(optimizer: Optimizer = adam()): Promise<TrainingState> {
-  const run = await loopRunner().start(optimizer, { 'd/kernel': kernel, 'd/bias': tensor32([0, 0]) });
+  const run = Run.start(jsDevice(), optimizer, { 'd/kernel': kernel, 'd/bias': tensor32([0, 0]) });
   for (let step = 0; step < 2; step++) {
     await run.applyGradients({ 'd/kernel': kernel, 'd/bias': tensor32([1, -1]) });
   }
@@ -56,7 +61,7 @@ describe('adakit state convert', () => {
     );
     expect(exitCode).toBe(0);
     const { optimizer, parameters } = await readState(at('belief'));
-    expect([optimizer.name, optimizer.hyperparameters.lr]).toEqual(['adabelief', 0.01]);
+    expect(optimizer).toMatchObject({ kind: 'rule', name: 'adabelief', hyperparameters: { lr: 0.01 } });
     expect(Object.keys(parameters['d/kernel'].slots)).toEqual(['expAvg', 'expAvgVar']);
     expect(output.split('\n').slice(0, 2)).toEqual([`${at('belief')}:`, '  optimizer: adam -> adabelief, at step 2']);
     expect(output).toContain(
@@ -73,19 +78,119 @@ describe('adakit state convert', () => {
   });
 
   it('changes hyperparameters and keeps groups and schedules', async () => {
-    const optimizer = adam()
-      .withGroups([{ match: /bias$/, hyperparameters: { weightDecay: 0 } }])
-      .withSchedules({ lr: { kind: 'exponential', factor: 0.9 } });
+    const optimizer = ema(
+      0.9,
+      groups(
+        [{ match: /bias$/, hyperparameters: { weightDecay: 0 } }],
+        adam().withSchedules({ lr: { kind: 'exponential', factor: 0.9 } }),
+      ),
+    );
     const source = await written('grouped', await trained(optimizer));
     const { output } = await adakit('convert', source, at('lower'), '--set', 'lr=0.5', '--set', 'amsgrad=true');
     const [before, after] = [await readState(source), await readState(at('lower'))];
-    expect(after.optimizer.hyperparameters).toMatchObject({ lr: 0.5, amsgrad: true });
-    expect(after.optimizer.initial).toEqual(before.optimizer.initial);
-    expect([after.optimizer.groups, after.optimizer.schedules]).toEqual([
-      before.optimizer.groups,
-      before.optimizer.schedules,
-    ]);
+    expect(after.optimizer).toEqual(optimizer.with({ lr: 0.5, amsgrad: true }).toConfig());
+    expect(after.parameters['d/bias'].slots['ema.average']).toEqual(before.parameters['d/bias'].slots['ema.average']);
     expect(output).toContain('hyperparameters: lr 0.001 -> 0.5, amsgrad false -> true\n');
+  });
+
+  it('puts another rule inside what is around the old one', async () => {
+    const clipped = await trained(ema(0.9, groups([{ match: 'd/bias' }], clipByGlobalNorm(2, adam()))));
+    const source = await written('clipped', { ...clipped, data: { epoch: 3 } });
+    const { output } = await adakit('convert', source, at('inside'), '--optimizer', 'sgd', '--set', 'lr=0.1');
+    const state = await readState(at('inside'));
+    expect(state.optimizer).toMatchObject({
+      name: 'ema',
+      hyperparameters: { decay: 0.9 },
+      inner: { name: 'clipByGlobalNorm', hyperparameters: { maxNorm: 2 }, inner: { name: 'sgd' } },
+    });
+    expect(state).toMatchObject({ step: 2, data: { epoch: 3 } });
+    expect(state.globals).toEqual(clipped.globals);
+    expect(Object.keys(state.parameters['d/kernel'].slots)).toEqual(['ema.average']);
+    expect(output).toContain(
+      'optimizer: ema(groups(clipByGlobalNorm(adam))) -> ema(clipByGlobalNorm(sgd)), at step 2\n',
+    );
+  });
+
+  it('does not replace its source unasked, by whatever name', async () => {
+    const source = await written('self.safetensors');
+    await symlink(source, at('link.safetensors'));
+    const before = await readFile(source);
+    for (const target of [source, at('x/../self.safetensors'), at('link.safetensors')]) {
+      await expect(adakit('convert', source, target, '--set', 'lr=1')).rejects.toThrow(
+        'is the file that is converted; name another one, or replace it with --in-place',
+      );
+    }
+    expect(await readFile(source)).toEqual(before);
+    await adakit('convert', source, source, '--set', 'lr=1', '--in-place');
+    expect((await readState(source)).optimizer).toMatchObject({ hyperparameters: { lr: 1 } });
+  });
+
+  it('maps running statistics to those of another state, and keeps what that does not have', async () => {
+    const normalization = (scale: string, shift: string) => ({ [scale]: tensor32([1, 2]), [shift]: tensor32([0, 0]) });
+    const tfjs = await Run.start(jsDevice(), adam(), normalization('bn/gamma', 'bn/beta')).state();
+    const onnx = await Run.start(jsDevice(), adam(), normalization('bn.weight', 'bn.bias')).state();
+    const moving = { 'bn/moving_mean': tensor32([3, 4]), 'bn/moving_variance': tensor32([5, 6]) };
+    const count = { dtype: 'I64', shape: [], bytes: new Uint8Array(8) } as const;
+    const source = await written('tfjs-bn', { ...tfjs, statistics: moving });
+    const like = await written('onnx-bn', {
+      ...onnx,
+      statistics: {
+        'bn.running_var': tensor32([1, 1]),
+        'bn.running_mean': tensor32([0, 0]),
+        'bn.num_batches_tracked': count,
+      },
+    });
+    const { output } = await adakit('convert', source, at('handed'), '--like', like);
+    expect(output).toContain('mapped 4 parameters and statistics');
+    const { statistics } = await readState(at('handed'));
+    expect(statistics).toEqual({
+      'bn.running_mean': moving['bn/moving_mean'],
+      'bn.running_var': moving['bn/moving_variance'],
+    });
+    await adakit('convert', like, at('handed-back'), '--like', source);
+    expect((await readState(at('handed-back'))).statistics).toEqual({
+      'bn/moving_mean': tensor32([0, 0]),
+      'bn/moving_variance': tensor32([1, 1]),
+      'bn.num_batches_tracked': count,
+    });
+  });
+
+  it.each(['adafactor', 'shampoo', 'muon'])(
+    'hands a state of %s, whose slots or program follow rows and columns, to a layout that exchanges them',
+    async (name) => {
+      const optimizer = optimizerByName(name, { lr: 0.01 });
+      const weights = Array.from({ length: 12 }, (_, i) => ((i * 7) % 11) - 5);
+      const transposed = weights.map((_, i) => weights[(i % 4) * 3 + Math.floor(i / 4)]);
+      const tfjs = Run.start(jsDevice(), optimizer, {
+        'd/kernel': { value: tensor32(weights, [4, 3]), units: 'last' },
+      });
+      await tfjs.applyGradients({ 'd/kernel': tensor32(weights, [4, 3]) });
+      const onnx = Run.start(jsDevice(), optimizer, { 'fc.weight': tensor32(transposed, [3, 4]) });
+      await onnx.applyGradients({ 'fc.weight': tensor32(transposed, [3, 4]) });
+
+      await writeFile(
+        at('units.json'),
+        JSON.stringify([{ from: 'd/kernel', to: 'fc.weight', permute: [1, 0], units: 'first' }]),
+      );
+      const source = await written('rows', await tfjs.state());
+      await adakit('convert', source, at('columns'), '--mapping', at('units.json'));
+      const mapped = await readState(at('columns'));
+      const own = (await onnx.state()).parameters['fc.weight'];
+      // Sums of whole numbers are exact in any order, so what is kept is the same to the last bit.
+      const { value } = mapped.parameters['fc.weight'];
+      expect(mapped.parameters['fc.weight']).toEqual({ ...own, value, units: 'first' });
+      await onnx.load(mapped);
+    },
+  );
+
+  it('shows names from files without what a terminal would obey', async () => {
+    const evil = 'w\u001b[2J';
+    const state = await Run.start(jsDevice(), adam(), { [evil]: tensor32([1]) }).state();
+    const source = await written('evil', state);
+    const { output } = await adakit('convert', source, at('tamed'), '--optimizer', 'adabelief');
+    expect(output).toContain('"w\\u001b[2J": kept');
+    expect(output).not.toContain('\u001b');
+    expect((await adakit('diff', source, at('tamed'))).output).not.toContain('\u001b');
   });
 
   it('writes another element type', async () => {
@@ -103,7 +208,7 @@ describe('adakit state convert', () => {
     const x = graph.addInput('x', { dtype: 'float32', shape: [1, 3] });
     const w = graph.addInitializer('W', Tensor.of('float32', [2, 3], new Float32Array(6)));
     const b = graph.addInitializer('b', Tensor.of('float32', [2], new Float32Array(2)));
-    const y = new Emitter(graph, () => undefined).node('Gemm', [x, w, b], { transB: 1 });
+    const y = new Emitter(graph).node('Gemm', [x, w, b], { transB: 1 });
     Object.assign(y, { dtype: 'float32', shape: [1, 2] });
     graph.outputs.push(y);
     await writeFile(at('model.onnx'), writeModel(modelFromGraph(graph)));
@@ -111,7 +216,7 @@ describe('adakit state convert', () => {
     const source = await written('tfjs');
     const flags = ['--like', at('model.onnx'), '--save-mapping', at('map.json')];
     const { output } = await adakit('convert', source, at('onnx'), ...flags);
-    expect(output).toBe(`${at('onnx')}:\n  mapped 2 parameters\n`);
+    expect(output).toBe(`${at('onnx')}:\n  mapped 2 parameters and statistics\n`);
     const { W } = (await readState(at('onnx'))).parameters;
     const { value } = (await readState(source)).parameters['d/kernel'];
     expect(W.value).toEqual(
@@ -137,13 +242,15 @@ describe('adakit state convert', () => {
     const [a, b] = ['a', 'b'].map((name) =>
       graph.addInitializer(name, Tensor.of('float32', [2, 2], new Float32Array(4))),
     );
-    const e = new Emitter(graph, (node) => {
-      for (const output of node.outputs) Object.assign(output ?? {}, { dtype: 'float32', shape: [1, 2] });
+    const e = new Emitter(graph, {
+      infer: ({ outputs }) => {
+        for (const output of outputs) Object.assign(output ?? {}, { dtype: 'float32', shape: [1, 2] });
+      },
     });
     graph.outputs.push(e.node('Gemm', [e.node('MatMul', [x, a]), b], { transB: 1 }));
     await writeFile(at('square.onnx'), writeModel(modelFromGraph(graph)));
     const square = tensor32([1, 2, 3, 4], [2, 2]);
-    const run = await loopRunner().start(adam(), { 'd/kernel': square, 'd_1/kernel': square });
+    const run = Run.start(jsDevice(), adam(), { 'd/kernel': square, 'd_1/kernel': square });
     const source = await written('squares', await run.state());
     await adakit('convert', source, at('onnx'), '--like', at('square.onnx'));
     const { parameters } = await readState(at('onnx'));
@@ -153,7 +260,7 @@ describe('adakit state convert', () => {
 
   it('takes names from a safetensors file of weights, with hints for what is open', async () => {
     const square = tensor32([1, 2, 3, 4], [2, 2]);
-    const run = await loopRunner().start(adam(), { 'd/kernel': square });
+    const run = Run.start(jsDevice(), adam(), { 'd/kernel': square });
     const source = await written('square', await run.state());
     await writeTensors(at('weights'), new Map([['proj', storeTensor(square)]]));
     await expect(adakit('convert', source, at('never'), '--like', at('weights'))).rejects.toMatchObject({
@@ -173,7 +280,8 @@ describe('adakit state convert', () => {
   const mistakes: [string, string[], string | RegExp][] = [
     ['an unknown optimizer', ['--optimizer', 'adamm'], 'unknown optimizer "adamm", did you mean "adam"?'],
     ['an unknown hyperparameter', ['--set', 'beta=1'], 'unknown hyperparameter "beta"'],
-    ['a value that is none', ['--set', 'lr=fast'], '"fast" is neither a number nor true or false.'],
+    ['a value that is none', ['--set', 'lr=fast'], 'lr must be a finite number, got "fast"'],
+    ['a missing value', ['--set', 'lr='], 'The value is missing.'],
     ['an assignment without a name', ['--set', '=1'], 'It must be <name>=<value>.'],
     ['an unknown element type', ['--dtype', 'float16'], 'Allowed choices are float32, float64'],
     ['a hint that is none', ['--hint', '{"to":"x"}'], 'from: '],
@@ -226,13 +334,19 @@ describe('adakit state diff', () => {
   it('names what else differs', async () => {
     const state = await trained();
     const other = await trained(adam({ lr: 0.1 }));
-    const run = await loopRunner().start(adam(), { 'd/kernel': tensor32([1, 2]), extra: tensor32([1]) });
-    const b = await written('b', { ...(await run.state()), optimizer: other.optimizer });
+    const run = Run.start(jsDevice(), adam(), { 'd/kernel': tensor32([1, 2]), extra: tensor32([1]) });
+    const b = await written('b', {
+      ...(await run.state()),
+      optimizer: other.optimizer,
+      data: { batch: 7 },
+      globals: { norm: NaN },
+    });
     const { problems } = await diffFiles(await written('a', state), b);
     expect(problems.filter((problem) => !problem.startsWith('"'))).toEqual([
-      expect.stringMatching(/^hyperparameters: .*"lr":0.001.* and .*"lr":0.1/),
-      expect.stringMatching(/^hyperparameters at construction: /),
+      expect.stringMatching(/^settings of the optimizer: .*"lr":0.001.* and .*"lr":0.1/),
       'step: 2 and 0',
+      'position in the data: null and {"batch":7}',
+      'the number norm: none and NaN',
     ]);
     expect(problems).toContain(`"param/d/kernel" has shape [3, 2] in ${at('a')} and [2] in ${at('b')}`);
     expect(problems).toContain(`"param/d/bias" is only in ${at('a')}`);

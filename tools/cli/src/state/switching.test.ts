@@ -1,14 +1,5 @@
-import {
-  adaptState,
-  deriveMappings,
-  describeParameters,
-  elementCount,
-  inverseMappings,
-  mapState,
-  tensor32,
-  type Optimizer,
-  type TrainingState,
-} from '@adakit/core';
+import { elementCount, type Optimizer, tensor32, type TrainingState } from '@adakit/core';
+import { adaptState, deriveMappings, describeParameters, inverseMappings, mapState } from '@adakit/state';
 import { Emitter, Graph, modelFromGraph, symbol, Tensor, writeModel } from '@adakit/onnx';
 import { mse, TrainingSession } from '@adakit/runner-onnx';
 import { tfjsOptimizer, type AdakitOptimizer } from '@adakit/runner-tfjs';
@@ -95,7 +86,7 @@ function onnxModel(): Uint8Array {
   const [w, b, fw, fb] = Object.entries(onnxShapes).map(([name, dims]) =>
     graph.addInitializer(name, Tensor.of('float32', dims, new Float32Array(elementCount(dims)))),
   );
-  const e = new Emitter(graph, () => undefined);
+  const e = new Emitter(graph);
   const features = e.node('Tanh', [e.node('Conv', [x, w, b])]);
   const y = e.node('Gemm', [e.node('Flatten', [features]), fw, fb], { transB: 1 });
   Object.assign(y, { dtype: 'float32', shape: [symbol('batch'), 3] });

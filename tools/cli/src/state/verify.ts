@@ -1,7 +1,8 @@
-import { AdakitError, StateFileError } from '@adakit/core';
-import { openState } from '@adakit/core/node';
-import { optimizerNames } from '../optimizers.js';
-import { stateOptimizer } from './state-optimizer.js';
+import { AdakitError } from '@adakit/core';
+import { openState } from '@adakit/state/node';
+import { oneLine } from '../printable.js';
+import { knowsPieces } from '../optimizers.js';
+import { savedOptimizer } from './saved-optimizer.js';
 
 /** Whether one file is a training state as it was written. */
 export interface Verification {
@@ -22,23 +23,22 @@ export async function verifyFile(file: string, finite: boolean): Promise<Verific
     const state = await openState(file);
     try {
       await state.verify({ finite });
-      if (optimizerNames.some((name) => name === state.document.optimizer.name)) {
-        stateOptimizer(state.document, state.tensors);
-      }
+      if (knowsPieces(state.document.optimizer)) savedOptimizer(state);
     } finally {
       await state.close();
     }
     return { file, valid: true };
   } catch (error) {
-    if (!(error instanceof StateFileError || error instanceof AdakitError)) throw error;
-    return { file, valid: false, code: error.code, message: error.message };
+    if (!(error instanceof AdakitError)) throw error;
+    const { code, message } = error as AdakitError<string>;
+    return { file, valid: false, code, message };
   }
 }
 
 export function formatVerifications(verifications: readonly Verification[]): string {
   const lines = verifications.map(({ file, valid, code = '', message = '' }) => {
     const problem = message.startsWith(file) ? message.slice(file.length).replace(/^[:,] /, '') : message;
-    return valid ? `${file}: ok` : `${file}: ${code}: ${problem}`;
+    return oneLine(valid ? `${file}: ok` : `${file}: ${code}: ${problem}`);
   });
   return `${lines.join('\n')}\n`;
 }

@@ -1,20 +1,26 @@
+import {
+  type Feeds,
+  finiteDifferences,
+  float64,
+  type Numbers,
+  randomNumbers,
+  relativeError,
+  Session,
+} from '@adakit/onnx-reference';
 import { describe, expect, test } from 'vitest';
 import { checkModel } from '../../check/check-model.js';
-import { emitterOf } from '../../emit.js';
+import { emitterOf } from '../../inference/emitter-of.js';
 import { differentiate } from '../../gradient/differentiate.js';
 import { Emitter } from '../../graph/emitter.js';
 import { Graph } from '../../graph/graph.js';
 import { modelFromGraph } from '../../graph/to-model.js';
 import type { Value } from '../../graph/value.js';
-import { importGraph } from '../../import.js';
+import { importGraph } from '../../passes/import.js';
 import { dtypeCode, isDifferentiable, type DType } from '../../model/dtype.js';
 import { parseModel, writeModel } from '../../model/model.js';
 import { Tensor } from '../../model/tensor.js';
 import { symbol, type Dim } from '../../shape/dim.js';
 import { printShape } from '../../shape/shape.js';
-import { randomNumbers, relativeError } from '../../testing/compare.js';
-import { finiteDifferences } from '../../testing/finite-differences.js';
-import { float64, Session, type Feeds, type Numbers } from '../../testing/session.js';
 import { operators } from '../index.js';
 
 /** An input of a model in double precision: its lengths, and which of them are free dimensions. */
@@ -240,12 +246,14 @@ const EXAMPLES: readonly Example[] = [
 
 function modelOf({ inputs, opset = 18, build }: Pick<Example, 'inputs' | 'opset' | 'build'>) {
   const graph = new Graph('test');
-  const e = new Emitter(graph, ({ op, inputs: [first], outputs, attributes }) => {
-    // Dtypes only, for what files declare: comparisons answer bools, casts say theirs, all else keeps that of its input.
-    const dtype = op === 'Less' || op === 'Greater' || op === 'Equal' ? 'bool' : first?.dtype;
-    for (const output of outputs)
-      if (output !== undefined)
-        output.dtype = op === 'Cast' && attributes.int('to') === dtypeCode('float64') ? 'float64' : dtype;
+  const e = new Emitter(graph, {
+    infer: ({ op, inputs: [first], outputs, attributes }) => {
+      // Dtypes only, for what files declare: comparisons answer bools, casts say theirs, all else keeps that of its input.
+      const dtype = op === 'Less' || op === 'Greater' || op === 'Equal' ? 'bool' : first?.dtype;
+      for (const output of outputs)
+        if (output !== undefined)
+          output.dtype = op === 'Cast' && attributes.int('to') === dtypeCode('float64') ? 'float64' : dtype;
+    },
   });
   const values = inputs.map(({ dims, free = [], dtype = 'float64' as const }, i) =>
     graph.addInput(`x${i}`, {

@@ -1,7 +1,9 @@
+import { copiedGraph } from '../../graph/copy.js';
 import type { Value } from '../../graph/value.js';
 import { isDifferentiable } from '../../model/dtype.js';
-import type { GradientContext, Operator } from '../operator.js';
-import { addBodyOutput, bodyOf, eitherShape, recompute } from './body.js';
+import { hasUnknown, isStatic, type Dim } from '../../shape/dim.js';
+import type { GradientContext, Operator, UpgradeContext } from '../../entry/operator.js';
+import { addBodyOutput, bodyOf, eitherShape, recompute } from '../../entry/body.js';
 
 const BRANCHES = ['then_branch', 'else_branch'] as const;
 
@@ -33,10 +35,35 @@ export const If: Operator = {
     const condition = ctx.node.inputs[0];
     const known = condition?.contents?.[0] ?? condition?.constant?.toNumbers()[0];
     if (typeof known === 'number') return ctx.inline(bodyOf(ctx, BRANCHES[known === 0 ? 1 : 0]), []);
+    if (asksForLengthOne(condition) && ranksDiffer(ctx)) return ctx.inline(bodyOf(ctx, 'else_branch'), []);
     for (const name of BRANCHES) ctx.upgradeBody(bodyOf(ctx, name), []);
     return undefined;
   },
 };
+
+/**
+ * Whether a condition is that a free dimension is 1. PyTorch exports squeeze(axis) as an If of that kind, whose branches
+ * have different ranks; as in Squeeze, free dimensions then count as longer than 1.
+ */
+function asksForLengthOne(condition: Value | undefined): boolean {
+  let test = condition?.producer;
+  while (test !== undefined && PASSES.has(test.key)) test = test.inputs[0]?.producer;
+  if (test?.key !== 'Equal') return false;
+  const [a, b] = test.inputs.map((input) => (input?.contents?.length === 1 ? input.contents[0] : undefined));
+  const isFree = (dim: Dim | undefined) => dim !== undefined && !isStatic(dim) && !hasUnknown(dim);
+  return (a === 1 && isFree(b)) || (b === 1 && isFree(a));
+}
+
+const PASSES: ReadonlySet<string> = new Set(['Cast', 'Identity', 'Reshape', 'Squeeze', 'Unsqueeze']);
+
+function ranksDiffer(ctx: UpgradeContext): boolean {
+  const [a, b] = BRANCHES.map((name) => {
+    const trial = copiedGraph(bodyOf(ctx, name), ctx.e.graph, new Map(), ctx.node.name);
+    ctx.upgradeBody(trial, []);
+    return trial.outputs.map(({ shape }) => shape?.length);
+  });
+  return a.some((rank, i) => rank !== b[i]);
+}
 
 /** The cotangents of all captures by way of one branch. */
 function branchGradient(ctx: GradientContext, name: string) {

@@ -1,11 +1,12 @@
+import { OnnxError } from '../../error.js';
 import { copiedGraph, copiedNodes, type Substitution } from '../../graph/copy.js';
 import { Graph } from '../../graph/graph.js';
 import type { Value } from '../../graph/value.js';
 import { equalDims, isStatic, type Dim } from '../../shape/dim.js';
 import { equalShapes, type Shape } from '../../shape/shape.js';
-import type { Operator, UpgradeContext } from '../operator.js';
-import { addBodyOutput, bodyOf, eitherShape, MOST_UNROLLED, sizeOf } from './body.js';
-import { stack } from './scan.js';
+import type { Operator, UpgradeContext } from '../../entry/operator.js';
+import { addBodyOutput, bodyOf, eitherShape, MOST_UNROLLED, sizeOf } from '../../entry/body.js';
+import { stack } from '../../entry/stack.js';
 
 /**
  * A body applied again and again to what it returned. Where it is known before the model runs when that ends, the steps
@@ -61,13 +62,13 @@ function unrolled(ctx: UpgradeContext, body: Graph, initial: readonly Value[]): 
   const most = limit === undefined ? Infinity : known(limit);
   let goesOn = condition === undefined ? 1 : known(condition);
   if (most === undefined || goesOn === undefined) return undefined;
-  if (most === Infinity && alwaysContinues(body)) return ctx.fail('never ends');
+  if (most === Infinity && alwaysContinues(body)) throw new OnnxError('invalid-node', `${node.label} never ends`);
   const size = Math.max(sizeOf(body), 1);
   if (alwaysContinues(body) && most * size > MOST_UNROLLED) return undefined;
   let state = initial;
   const stacks = body.outputs.slice(1 + initial.length).map((): Value[] => []);
   for (let i = 0; i < most && goesOn !== 0; i++) {
-    if ((i + 1) * size > MOST_UNROLLED) return undefined;
+    if ((i + 1) * size > MOST_UNROLLED || !e.graph.budget.unroll(size)) return undefined;
     const [next, ...values] = ctx.inline(body, [e.scalar(i, 'int64'), e.scalar(1, 'bool'), ...state]);
     goesOn = known(next);
     // What has been written out so far is left to whoever removes what nothing uses.

@@ -5,8 +5,9 @@ import type { Value } from '../../graph/value.js';
 import { isDifferentiable } from '../../model/dtype.js';
 import { isStatic, type Dim } from '../../shape/dim.js';
 import { normalizeAxis, type Shape } from '../../shape/shape.js';
-import type { GradientContext, Operator, UpgradeContext } from '../operator.js';
-import { addBodyOutput, bodyOf, MOST_UNROLLED, recompute, sizeOf } from './body.js';
+import type { GradientContext, Operator, UpgradeContext } from '../../entry/operator.js';
+import { addBodyOutput, bodyOf, MOST_UNROLLED, recompute, sizeOf } from '../../entry/body.js';
+import { stack } from '../../entry/stack.js';
 
 /**
  * A body applied to one slice of the scanned inputs after the other, along with states that it passes on from step to
@@ -38,7 +39,8 @@ export const Scan: Operator = {
       .slice(form.states)
       .map(({ name, shape }) => shape ?? ctx.fail(`reads '${name}' of unknown rank`));
     const length = lengthOf(form, (i) => shapes[i]);
-    if (isStatic(length) && length > 0 && length * sizeOf(form.body) <= MOST_UNROLLED) {
+    const size = isStatic(length) && length > 0 ? length * sizeOf(form.body) : Infinity;
+    if (isStatic(length) && size <= MOST_UNROLLED && ctx.e.graph.budget.unroll(size)) {
       return unrolled(ctx, form, inputs, length);
     }
     ctx.upgradeBody(form.body, [
@@ -143,14 +145,6 @@ function unrolled(ctx: UpgradeContext, form: Form, inputs: readonly Value[], len
 function steps(e: Emitter, x: Value, axis: number, length: number): readonly Value[] {
   const parts = length === 1 ? [x] : e.nodes('Split', [x], { axis, num_outputs: length }, length);
   return parts.map((part) => e.squeeze(part, [axis]));
-}
-
-/** Values of one shape side by side, along a new axis. */
-export function stack(e: Emitter, values: readonly Value[], axis: number): Value {
-  return e.concat(
-    values.map((value) => e.unsqueeze(value, [axis])),
-    axis,
-  );
 }
 
 /** Opset 8 scans every sample of a batch, the first axis of everything, by itself; the second axis is the scanned one. */

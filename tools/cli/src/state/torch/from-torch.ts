@@ -1,5 +1,15 @@
-import { optimizerState, type HyperparameterValues, type Optimizer, type StateDocument } from '@adakit/core';
-import { openTensors, writeStateFile, type OpenTensors, type TensorSource } from '@adakit/core/node';
+import {
+  groups,
+  makePlan,
+  type HyperparameterValues,
+  type Optimizer,
+  type OptimizerConfig,
+  type ParameterGroup,
+  type ParameterSpec,
+  type PlannedParameter,
+} from '@adakit/core';
+import { FORMAT_VERSION, type KeptRule, type ParameterEntry, type StateDocument } from '@adakit/state';
+import { openTensors, writeStateFile, type OpenTensors, type TensorSource } from '@adakit/state/node';
 import { optimizerByName } from '../../optimizers.js';
 import { UsageError } from '../../usage-error.js';
 import { torchClasses, torchHyperparameter, torchSlot, type TorchClass } from './torch-class.js';
@@ -50,15 +60,17 @@ function convert(file: OpenTensors, givenStep: number | undefined): Conversion {
       `the optimizer ${torch.class} has no counterpart here; known are ${torchClasses.map(({ name }) => name).join(', ')}`,
     );
   }
-  const optimizer = optimizerOf(torch, known, fail);
+  const { optimizer, notes } = optimizerOf(torch, known, fail);
   const names = torch.param_groups.flatMap(({ params }) => params);
   const missing = names.filter((name) => !file.tensors.has(name));
   if (missing.length > 0) fail(`it has no tensor for ${quoted(missing)}, which the groups name`);
+  const specs = names.map((name): ParameterSpec => ({ name, shape: file.tensors.get(name)?.shape ?? [] }));
+  const plan = makePlan(optimizer, specs, { allowEmptyGroups: true });
+  const slotsOf = new Map(plan.parameters.map(({ name, slots }) => [name, slots]));
 
-  const slotNames = (name: string) => optimizer.for(name).program.slots;
+  const slotNames = (name: string) => slotsOf.get(name) ?? [];
   const hasSlots = (name: string): boolean =>
     slotNames(name).some(({ name: slot }) => file.tensors.has(stateName(name, slot)));
-  const notes: string[] = [];
   /** PyTorch's SGD does not count; that there are slots shows that there has been an update. */
   const updatesOf = (name: string): number => {
     if (known.countsUpdates) return Object.hasOwn(torch.steps, name) ? torch.steps[name] : 0;
@@ -85,7 +97,7 @@ function convert(file: OpenTensors, givenStep: number | undefined): Conversion {
   const fresh: string[] = [];
   for (const name of names) take(name, `param/${name}`);
   for (const name of names) {
-    for (const { name: slot, initial } of slotNames(name)) {
+    for (const { name: slot, start } of slotNames(name)) {
       take(stateName(name, slot), `slot/${slot}/${name}`);
       if (tensors.has(`slot/${slot}/${name}`)) continue;
       const value = file.tensors.get(name);
@@ -97,7 +109,7 @@ function convert(file: OpenTensors, givenStep: number | undefined): Conversion {
       tensors.set(`slot/${slot}/${name}`, {
         dtype: 'F32',
         shape: value.shape,
-        bytes: () => new Uint8Array(new Float32Array(length).fill(initial).buffer),
+        bytes: () => new Uint8Array(new Float32Array(length).fill(Number(start)).buffer),
       });
     }
   }
@@ -109,13 +121,7 @@ function convert(file: OpenTensors, givenStep: number | undefined): Conversion {
   if (rest.length > 0) notes.push(`in no group, so kept as statistics: ${quoted(rest)}`);
 
   return {
-    document: {
-      formatVersion: 1,
-      optimizer: optimizerState(optimizer),
-      step,
-      parameterSteps: new Map([...updates].filter(([, count]) => count !== step)),
-      origin: { backend: `torch.optim/${torch.class}` },
-    },
+    document: documentOf(optimizer, plan.parameters, updates, step, torch.class),
     tensors,
     report: {
       class: torch.class,
@@ -128,39 +134,113 @@ function convert(file: OpenTensors, givenStep: number | undefined): Conversion {
   };
 }
 
-/** Group keys that say how PyTorch computes, not what. */
-const inert = ['params', 'foreach', 'fused', 'capturable', 'differentiable', 'initial_lr', 'base_lr', 'buffer'];
+function documentOf(
+  optimizer: Optimizer,
+  parameters: readonly PlannedParameter[],
+  updates: ReadonlyMap<string, number>,
+  step: number,
+  torchClass: string,
+): StateDocument {
+  const rules = new Map<string, KeptRule>();
+  const entries = new Map<string, ParameterEntry>();
+  for (const { name, hash, slots } of parameters) {
+    const meanings = slots.flatMap((slot) => (slot.meaning ? [[slot.name, slot.meaning] as const] : []));
+    if (!rules.has(hash)) rules.set(hash, { programHash: hash, slots: Object.fromEntries(meanings) });
+    const rule = [...rules.keys()].indexOf(hash);
+    const count = updates.get(name) ?? step;
+    const entry: ParameterEntry = { ...(count !== step && { step: count }), ...(rule > 0 && { rule }) };
+    if (Object.keys(entry).length > 0) entries.set(name, entry);
+  }
+  return {
+    formatVersion: FORMAT_VERSION,
+    optimizer: optimizer.toConfig(parameters),
+    step,
+    rules: [...rules.values()],
+    parameters: entries,
+    origin: { backend: `torch.optim/${torchClass}` },
+  };
+}
 
-/** The optimizer with the hyperparameters of the first group; the other groups say what differs, parameter by parameter. */
-function optimizerOf(torch: TorchDocument, known: TorchClass, fail: (problem: string) => never): Optimizer {
+/** Group keys that say how PyTorch computes, not what, and those that have their place elsewhere. */
+const inert = new Set([
+  'params',
+  'foreach',
+  'fused',
+  'capturable',
+  'differentiable',
+  'initial_lr',
+  'base_lr',
+  'buffer',
+  'name',
+  'param_names',
+]);
+
+/** Group keys that change the update of some class, whoever wrote them. */
+const active = new Set(['maximize']);
+
+interface SettledGroup {
+  readonly name: string | undefined;
+  readonly hyperparameters: HyperparameterValues;
+  readonly initial: HyperparameterValues;
+  readonly params: readonly string[];
+}
+
+/** The optimizer with the hyperparameters of the first group; the other groups say what differs. */
+function optimizerOf(
+  torch: TorchDocument,
+  known: TorchClass,
+  fail: (problem: string) => never,
+): { readonly optimizer: Optimizer; readonly notes: string[] } {
   const attributes = Object.entries(torch.attributes);
   const unknown = attributes.map(([name]) => name).filter((name) => !known.attributes.includes(name));
   if (unknown.length > 0) fail(`${torch.class} has no attribute ${quoted(unknown)}`);
   const decided = { ...known.decides, ...Object.fromEntries(attributes) };
-  const [first, ...others] = torch.param_groups.map((group) => {
-    const { lr, ...values } = groupValues(group, known, fail);
-    const base = group.base_lr ?? group.initial_lr ?? lr;
-    const { hyperparameters: initial } = optimizerByName(known.optimizer, { ...values, ...decided, lr: base });
+  const bases = torch.param_groups.map((group) => group.base_lr ?? group.initial_lr ?? group.lr);
+  const ignored = new Set<string>();
+  const [first, ...others] = torch.param_groups.map((group, i): SettledGroup => {
+    const { lr, ...values } = groupValues(group, known, ignored, fail);
     if (typeof lr !== 'number') return fail(`the learning rate of a group is ${JSON.stringify(lr)}, not a number`);
-    return { hyperparameters: { ...initial, lr }, initial, params: group.params };
+    // A learning rate of zero is one for the time being; what it was at construction, another group may know.
+    const base = bases[i] === 0 ? (bases.find((other) => other !== 0) ?? 1) : bases[i];
+    const { hyperparameters: initial } = optimizerByName(known.optimizer, { ...values, ...decided, lr: base });
+    const name = typeof group.name === 'string' && group.name !== '' ? group.name : undefined;
+    return { name, hyperparameters: { ...initial, lr }, initial, params: group.params };
   });
-  const groups = others.flatMap(({ hyperparameters, initial, params }) => {
+  const rule = (group: SettledGroup): Optimizer => {
+    const made = optimizerByName(known.optimizer, group.initial);
+    return made.restore({ ...made.toConfig(), hyperparameters: group.hyperparameters } as OptimizerConfig);
+  };
+  const names = new Set<string>();
+  const differing = others.flatMap((group, i): ParameterGroup[] => {
+    const { hyperparameters, initial, params } = group;
     const changes = differences(hyperparameters, first.hyperparameters);
-    // Here a group that sets the learning rate sets what it was at construction, too.
-    const base = Object.hasOwn(changes, 'lr') ? changes.lr : first.initial.lr;
-    if (known.optimizer === 'adabound' && initial.lr !== base) {
-      fail(
-        `"${params[0]}" has learning rate ${hyperparameters.lr} and base_lr ${initial.lr}, "${first.params[0]}" has ` +
-          `${first.hyperparameters.lr} and ${first.initial.lr}; only groups with the same can have changed it`,
-      );
-    }
-    return Object.keys(changes).length === 0 ? [] : params.map((match) => ({ match, hyperparameters: changes }));
+    // Here a group that sets the learning rate sets what it was at construction, too, unless it is zero.
+    const base = Object.hasOwn(changes, 'lr') && changes.lr !== 0 ? changes.lr : first.initial.lr;
+    const isOfItsOwn = known.optimizer === 'adabound' && initial.lr !== base;
+    if (Object.keys(changes).length === 0 && !isOfItsOwn) return [];
+    const chosen =
+      group.name !== undefined && group.name !== 'all' && !names.has(group.name) ? group.name : `group${i + 2}`;
+    names.add(chosen);
+    const match = (parameter: ParameterSpec): boolean => params.includes(parameter.name);
+    return [{ name: chosen, match, ...(isOfItsOwn ? { optimizer: rule(group) } : { hyperparameters: changes }) }];
   });
-  return optimizerByName(known.optimizer, first.initial).restore(first.hyperparameters, first.initial, groups);
+  const left = [...ignored];
+  return {
+    optimizer: differing.length === 0 ? rule(first) : groups(differing, rule(first)),
+    notes: left.length === 0 ? [] : [`${torch.class} does not look at ${quoted(left)}, which stay behind`],
+  };
 }
 
-/** Hyperparameters of a group, as `load` of an optimizer takes them. */
-function groupValues(group: TorchGroup, known: TorchClass, fail: (problem: string) => never): Record<string, unknown> {
+/**
+ * Hyperparameters of a group, as `load` of an optimizer takes them. Schedulers and users put keys of their own into
+ * groups, which no class of PyTorch looks at.
+ */
+function groupValues(
+  group: TorchGroup,
+  known: TorchClass,
+  ignored: Set<string>,
+  fail: (problem: string) => never,
+): Record<string, unknown> {
   const accepted = Object.keys(optimizerByName(known.optimizer, { lr: 1 }).hyperparameters)
     .filter((name) => !Object.hasOwn(known.decides, name))
     .map(torchHyperparameter);
@@ -171,9 +251,10 @@ function groupValues(group: TorchGroup, known: TorchClass, fail: (problem: strin
     else if (key === 'decoupled_weight_decay') {
       if (value !== known.decides.weightDecouple)
         fail(`${known.name} with decoupled_weight_decay ${String(value)} is another class`);
-    } else if (!inert.includes(key) && value !== false && value !== null) {
-      fail(`the setting ${key}: ${JSON.stringify(value)} of ${known.name} has no counterpart here`);
-    }
+    } else if (active.has(key)) {
+      if (value !== false && value !== null)
+        fail(`the setting ${key}: ${JSON.stringify(value)} of ${known.name} has no counterpart here`);
+    } else if (!inert.has(key)) ignored.add(key);
   }
   return values;
 }

@@ -1,7 +1,9 @@
-import type { HyperparameterValues, Optimizer } from '@adakit/core';
-import { openState, writeTensors, type OpenState, type TensorSource } from '@adakit/core/node';
+import { HostScalars, type HyperparameterValues, type Plan, type PlanGroup } from '@adakit/core';
+import { optimizerText } from '@adakit/state';
+import { openState, writeTensors, type OpenState, type TensorSource } from '@adakit/state/node';
 import { UsageError } from '../../usage-error.js';
-import { stateOptimizer, tensorMeaning } from '../state-optimizer.js';
+import { savedOptimizer } from '../saved-optimizer.js';
+import { tensorMeaning } from '../tensor-name.js';
 import type { TorchReport } from './from-torch.js';
 import { torchClasses, torchHyperparameter, torchSlot, type TorchClass } from './torch-class.js';
 import { TORCH_KEY, type TorchDocument, type TorchGroup } from './torch-document.js';
@@ -18,7 +20,7 @@ export async function toTorch(source: string, target: string): Promise<TorchRepo
     await writeTensors(target, tensors, new Map([[TORCH_KEY, JSON.stringify(document)]]));
     return {
       class: document.class,
-      optimizer: state.document.optimizer.name,
+      optimizer: optimizerText(state.document.optimizer),
       step: state.document.step,
       parameters: document.param_groups.flatMap(({ params }) => params).length,
       groups: document.param_groups.length,
@@ -38,20 +40,19 @@ function convert(state: OpenState): {
   const fail = (problem: string): never => {
     throw new UsageError(`${path}: ${problem}`);
   };
-  const optimizer = stateOptimizer(document, state.tensors);
-  const names = [...state.tensors.keys()].flatMap((name) => {
-    const meaning = tensorMeaning(name);
-    return meaning?.kind === 'parameter' ? [meaning.parameter] : [];
-  });
-  const updates = new Map(names.map((name) => [name, document.parameterSteps.get(name) ?? document.step]));
-  const { known, groups, attributes } = torchGroups(optimizer, names, document.step + 1, fail);
+  const { plan } = savedOptimizer(state);
+  const updates = new Map(
+    plan.parameters.map(({ name }) => [name, document.parameters.get(name)?.step ?? document.step]),
+  );
+  const plateaus = new Map(Object.entries(document.plateaus ?? {}));
+  const { known, groups, attributes } = torchGroups(plan, new HostScalars(plan, plateaus), document.step + 1, fail);
 
   const tensors = new Map<string, TensorSource>();
   for (const [name, { dtype, shape }] of state.tensors) {
     const meaning = tensorMeaning(name);
     if (meaning === undefined) continue;
-    // PyTorch makes slots at the first update.
-    if (meaning.kind === 'slot' && updates.get(meaning.parameter) === 0) continue;
+    // PyTorch makes slots at the first update; those of what is around a rule have a dot in their names.
+    if (meaning.kind === 'slot' && (updates.get(meaning.parameter) === 0 || meaning.slot.includes('.'))) continue;
     const target =
       meaning.kind === 'parameter'
         ? meaning.parameter
@@ -61,7 +62,6 @@ function convert(state: OpenState): {
     if (tensors.has(target)) fail(`two tensors would be called "${target}"`);
     tensors.set(target, { dtype, shape, bytes: async () => (await state.read(name)).bytes });
   }
-  const scheduled = Object.keys(document.optimizer.schedules);
   return {
     document: {
       class: known.name,
@@ -71,47 +71,69 @@ function convert(state: OpenState): {
       step: document.step,
     },
     tensors,
-    notes:
-      scheduled.length === 0
-        ? []
-        : [
-            `schedules stay behind: ${scheduled.join(', ')} as at step ${document.step + 1}; set up a scheduler of PyTorch`,
-          ],
+    notes: [...scheduleNotes(plan, document.step + 1), ...wrapperNotes(plan)],
   };
+}
+
+function scheduleNotes({ groups }: Plan, step: number): string[] {
+  const scheduled = new Set(groups.flatMap(({ pieces }) => Object.keys(pieces[pieces.length - 1].schedules)));
+  if (scheduled.size === 0) return [];
+  return [`schedules stay behind: ${[...scheduled].join(', ')} as at step ${step}; set up a scheduler of PyTorch`];
+}
+
+function wrapperNotes({ groups }: Plan): string[] {
+  const around = new Set(groups.flatMap(({ pieces }) => pieces.slice(0, -1).map(({ component }) => component.name)));
+  if (around.size === 0) return [];
+  return [
+    `what is around the optimizer stays behind, with what it keeps: ${[...around].join(', ')}; set it up in PyTorch`,
+  ];
+}
+
+interface SettledGroup {
+  readonly optimizer: string;
+  readonly values: HyperparameterValues;
+  readonly baseLr: HyperparameterValues[string];
+  readonly params: string[];
 }
 
 /** Parameters with the same hyperparameters as groups of PyTorch, as they are at step `step`. */
 function torchGroups(
-  optimizer: Optimizer,
-  names: readonly string[],
+  plan: Plan,
+  scalars: HostScalars,
   step: number,
   fail: (problem: string) => never,
 ): { readonly known: TorchClass; readonly groups: TorchGroup[]; readonly attributes: Record<string, boolean> } {
-  const groups = new Map<string, { values: HyperparameterValues; baseLr: number | boolean; params: string[] }>();
-  for (const name of names) {
-    const member = optimizer.for(name);
-    const values = member.at(step).hyperparameters;
-    const key = JSON.stringify([values, member.initial.lr]);
-    const group = groups.get(key) ?? { values, baseLr: member.initial.lr, params: [] };
+  scalars.begin({ step, lossScale: 1, samples: 1, allSamples: 1 });
+  const groups = new Map<string, SettledGroup>();
+  for (const { name, group: planned } of plan.parameters) {
+    const rule = planned.pieces[planned.pieces.length - 1];
+    const values = valuesNow(planned, scalars);
+    const key = JSON.stringify([rule.component.name, values, rule.initial.lr]);
+    const group = groups.get(key) ?? {
+      optimizer: rule.component.name,
+      values,
+      baseLr: rule.initial.lr,
+      params: [],
+    };
     group.params.push(name);
     groups.set(key, group);
   }
   const list = [...groups.values()];
   if (list.length === 0) return fail('it has no parameters');
-  const classOf = ({ values }: (typeof list)[number]): TorchClass | undefined =>
+  const classOf = ({ optimizer, values }: SettledGroup): TorchClass | undefined =>
     torchClasses.find(
       (candidate) =>
-        candidate.optimizer === optimizer.name &&
+        candidate.optimizer === optimizer &&
         Object.entries(candidate.decides).every(([name, value]) => values[name] === value),
     );
-  const attributesOf = ({ values }: (typeof list)[number], { attributes }: TorchClass): [string, boolean][] =>
+  const attributesOf = ({ values }: SettledGroup, { attributes }: TorchClass): [string, boolean][] =>
     Object.entries(values).flatMap(([name, value]): [string, boolean][] => {
       const attribute = torchHyperparameter(name);
       return attributes.includes(attribute) ? [[attribute, value === true]] : [];
     });
   const [first] = list;
   const known = classOf(first);
-  if (known === undefined) return fail(`${optimizer.name} has no counterpart in PyTorch`);
+  if (known === undefined) return fail(`${first.optimizer} has no counterpart in PyTorch`);
   const attributes = attributesOf(first, known);
   const other = list.find(
     (group) => classOf(group) !== known || JSON.stringify(attributesOf(group, known)) !== JSON.stringify(attributes),
@@ -129,6 +151,17 @@ function torchGroups(
       params,
     })),
   };
+}
+
+/** A rule's hyperparameters at this moment. */
+function valuesNow(group: PlanGroup, scalars: HostScalars): HyperparameterValues {
+  const rule = group.pieces[group.pieces.length - 1];
+  return Object.fromEntries(
+    Object.entries(rule.hyperparameters).map(([name, value]) => [
+      name,
+      typeof value === 'number' ? scalars.value(group, rule, name) : value,
+    ]),
+  );
 }
 
 /** `beta1` and `beta2` as `betas`, other names in snake_case, without what the class or its attributes say. */

@@ -3,19 +3,21 @@ import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import {
-  decodeTensors,
-  loopRunner,
-  storeTensor,
-  tensor32,
+  clipByGlobalNorm,
+  ema,
+  groups,
   type HyperparameterValues,
+  jsDevice,
   type NamedTensors,
   type Optimizer,
   type ParameterGroup,
-  type Run,
+  Run,
   type Schedules,
+  tensor32,
   type TrainingState,
 } from '@adakit/core';
-import { readState, writeState, writeTensors } from '@adakit/core/node';
+import { decodeTensors, storeTensor } from '@adakit/state';
+import { readState, writeState, writeTensors } from '@adakit/state/node';
 import { dataFile, readData } from '@adakit/fixtures';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { optimizerByName } from '../../optimizers.js';
@@ -44,6 +46,7 @@ const recorded = readData('torch-states.json') as {
   readonly cases: Readonly<Record<string, Case>>;
 };
 const { gradients, late, cases } = recorded;
+type JsRun = Run<ReturnType<ReturnType<typeof jsDevice>['allocate']>[number][number]>;
 const tensors = Object.entries(recorded.start).map(([name, { dims, data }]) => [name, tensor32(data, dims)] as const);
 const isParameter = (name: string): boolean => !name.includes('running');
 const start: NamedTensors = Object.fromEntries(tensors.filter(([name]) => isParameter(name)));
@@ -58,11 +61,12 @@ const at = (name: string): string => join(folder, name);
 const torchFile = (name: string): string => dataFile(`torch-states/${name}.safetensors`);
 
 function optimizerOf({ adakit }: Case): Optimizer {
-  const { optimizer, hyperparameters, groups, schedules } = adakit;
-  return optimizerByName(optimizer, hyperparameters).withGroups(groups).withSchedules(schedules);
+  const { optimizer, hyperparameters, groups: list, schedules } = adakit;
+  const main = optimizerByName(optimizer, hyperparameters).withSchedules(schedules);
+  return list.length === 0 ? main : groups(list, main);
 }
 
-async function train(run: Run, from: number, to: number): Promise<TrainingState> {
+async function train(run: JsRun, from: number, to: number): Promise<TrainingState> {
   for (let step = from; step <= to; step++) {
     const given = Object.keys(start).filter((name) => name !== late.name || step >= late.from);
     await run.applyGradients(
@@ -89,7 +93,7 @@ function expectClose(state: TrainingState, expected: Case['uninterrupted'], step
 
 describe.each(Object.entries(cases))('%s', (name, recordedCase) => {
   const optimizer = optimizerOf(recordedCase);
-  const run = async (): Promise<Run> => loopRunner().start(optimizer, start);
+  const run = (): JsRun => Run.start(jsDevice(), optimizer, start);
 
   it('goes on after ten steps of PyTorch like PyTorch', async () => {
     const target = at(`${name}.safetensors`);
@@ -97,13 +101,13 @@ describe.each(Object.entries(cases))('%s', (name, recordedCase) => {
     expect(report).toMatchObject({ optimizer: optimizer.name, step: 10, parameters: 4 });
     const state = await readState(target);
     expect(state.parameters[late.name].step).toBe(name === 'sgd' ? 10 : 0);
-    const resumed = await run();
+    const resumed = run();
     await resumed.load(state);
     expectClose(await train(resumed, 11, 20), recordedCase.uninterrupted, 10);
   });
 
   it('hands PyTorch a state after ten steps that it goes on from like from its own', async () => {
-    const own = await run();
+    const own = run();
     await writeState(at('own'), await train(own, 1, 10));
     await toTorch(at('own'), at('to-torch'));
     // This is the file that PyTorch went on from.
@@ -128,17 +132,151 @@ describe.each(Object.entries(cases))('%s', (name, recordedCase) => {
 
 it('keeps the learning rate at construction, which the bounds of AdaBound refer to and its authors lose', async () => {
   await fromTorch(torchFile('adabound'), at('adabound'));
-  const { hyperparameters, initial } = (await readState(at('adabound'))).optimizer;
-  expect([hyperparameters.lr, initial.lr]).toEqual([0.001, 0.01]);
+  expect((await readState(at('adabound'))).optimizer).toMatchObject({
+    hyperparameters: { lr: 0.001 },
+    initial: { lr: 0.01 },
+  });
 });
 
-it('turns groups into hyperparameters of parameters', async () => {
+it('turns groups into groups', async () => {
   await fromTorch(torchFile('adamw'), at('adamw'));
-  const { optimizer } = await readState(at('adamw'));
-  expect(optimizer.hyperparameters).toMatchObject({ lr: 0.01, weightDecay: 0, weightDecouple: true });
-  expect(optimizer.groups).toEqual(
-    ['fc.weight', 'norm.weight'].map((match) => ({ match, hyperparameters: { lr: 0.02, weightDecay: 0.1 } })),
-  );
+  expect((await readState(at('adamw'))).optimizer).toEqual({
+    kind: 'groups',
+    groups: [
+      {
+        name: 'group2',
+        match: { names: ['fc.weight', 'norm.weight'] },
+        hyperparameters: { lr: 0.02, weightDecay: 0.1 },
+        schedules: {},
+      },
+    ],
+    rest: expect.objectContaining({
+      kind: 'rule',
+      name: 'adam',
+      hyperparameters: expect.objectContaining({ lr: 0.01, weightDecay: 0, weightDecouple: true }) as unknown,
+    }) as unknown,
+  });
+});
+
+describe('settings of groups that do not change the update', () => {
+  const weights = { a: storeTensor(tensor32([1, 2])), b: storeTensor(tensor32([3])) };
+  const common = {
+    betas: [0.9, 0.999],
+    eps: 1e-8,
+    weight_decay: 0,
+    amsgrad: false,
+    maximize: false,
+    foreach: true,
+    fused: null,
+    capturable: true,
+    differentiable: false,
+  };
+  const convert = async (groupList: readonly object[], torchClass = 'Adam') => {
+    const document = { class: torchClass, param_groups: groupList, steps: {}, attributes: {} };
+    await writeTensors(at('in'), new Map(Object.entries(weights)), new Map([['torch', JSON.stringify(document)]]));
+    const { notes } = await fromTorch(at('in'), at('out'));
+    return { notes, state: await readState(at('out')) };
+  };
+
+  it('are left behind, those of schedulers and users by name', async () => {
+    const { notes, state } = await convert([
+      {
+        ...common,
+        lr: 0.02,
+        initial_lr: 0.004,
+        max_lr: 0.1,
+        min_lr: 4e-7,
+        max_momentum: 0.95,
+        base_momentum: 0.85,
+        lr_scale: 0.5,
+        param_names: ['a', 'b'],
+        name: 'everything',
+        params: ['a', 'b'],
+      },
+    ]);
+    expect(state.optimizer).toMatchObject({ kind: 'rule', hyperparameters: { lr: 0.02 }, initial: { lr: 0.004 } });
+    expect(notes.slice(0, 2)).toEqual([
+      'Adam does not look at "max_lr", "min_lr", "max_momentum", "base_momentum", "lr_scale", which stay behind',
+      'a scheduler has changed the learning rate; it stays as it is now, unless you set a schedule again',
+    ]);
+  });
+
+  it.each([
+    ['first', [0, 0.1]],
+    ['other', [0.1, 0]],
+    ['only', [0, 0]],
+  ])('a learning rate of zero in the %s group is one for the time being', async (_, [a, b]) => {
+    const { state } = await convert([
+      { ...common, lr: a, params: ['a'] },
+      { ...common, lr: b, params: ['b'], name: 'resting' },
+    ]);
+    const run = Run.start(jsDevice(), groups([{ match: 'b' }], optimizerByName('adam', {})), {
+      a: tensor32([1, 2]),
+      b: tensor32([3]),
+    });
+    await run.load(state);
+    await run.applyGradients({ a: tensor32([1, 1]), b: tensor32([1]) });
+    const { parameters } = await run.state();
+    expect([1 - parameters.a.value.data[0], 3 - parameters.b.value.data[0]].map((x) => x.toFixed(3))).toEqual(
+      [a, b].map((lr) => lr.toFixed(3)),
+    );
+    await toTorch(at('out'), at('again'));
+    expect(decodeTensors(await readFile(at('again'))).metadata.get('torch')).toContain('"lr":0');
+  });
+
+  it('names of groups are kept', async () => {
+    const { state } = await convert([
+      { ...common, lr: 0.1, params: ['a'] },
+      { ...common, lr: 0.2, params: ['b'], name: 'head' },
+    ]);
+    expect(state.optimizer).toMatchObject({ groups: [{ name: 'head', match: { names: ['b'] } }] });
+  });
+
+  it('learning rates at construction that have moved apart are kept apart', async () => {
+    const own = { final_lr: 0.1, gamma: 1e-3, eps: 1e-8, betas: [0.9, 0.999], weight_decay: 0, amsbound: false };
+    const { state } = await convert(
+      [
+        { ...own, lr: 0.1, base_lr: 0.1, params: ['a'] },
+        { ...own, lr: 0.01, base_lr: 0.1, params: ['b'] },
+      ],
+      'AdaBound',
+    );
+    expect(state.optimizer).toMatchObject({
+      groups: [{ optimizer: { hyperparameters: { lr: 0.01 }, initial: { lr: 0.1 } } }],
+      rest: { initial: { lr: 0.1 } },
+    });
+    await toTorch(at('out'), at('again'));
+    const { param_groups } = JSON.parse(decodeTensors(await readFile(at('again'))).metadata.get('torch') ?? '') as {
+      param_groups: readonly object[];
+    };
+    expect(param_groups).toMatchObject([
+      { lr: 0.1, base_lr: 0.1, params: ['a'] },
+      { lr: 0.01, base_lr: 0.1, params: ['b'] },
+    ]);
+  });
+});
+
+it('counts of batches come back bit by bit, as the integers they are', async () => {
+  const count = { dtype: 'I64', shape: [], bytes: new Uint8Array(BigInt64Array.of(2n ** 53n + 1n).buffer) } as const;
+  const run = Run.start(jsDevice(), optimizerByName('adam', {}), start);
+  const key = 'norm.num_batches_tracked';
+  await writeState(at('counted'), { ...(await train(run, 1, 1)), statistics: { [key]: count } });
+  await toTorch(at('counted'), at('torch'));
+  expect(decodeTensors(await readFile(at('torch'))).tensors.get(key)).toEqual(count);
+  await fromTorch(at('torch'), at('back'));
+  expect((await readState(at('back'))).statistics?.[key]).toEqual(count);
+});
+
+it('leaves what is around the optimizer behind, and says so', async () => {
+  const run = Run.start(jsDevice(), ema(0.9, clipByGlobalNorm(1, optimizerByName('adam', {}))), start);
+  await writeState(at('wrapped'), await train(run, 1, 1));
+  const { notes } = await toTorch(at('wrapped'), at('torch'));
+  expect(notes).toEqual([
+    'what is around the optimizer stays behind, with what it keeps: ema, clipByGlobalNorm; set it up in PyTorch',
+  ]);
+  expect(
+    [...decodeTensors(await readFile(at('torch'))).tensors.keys()].filter((key) => key.includes('average')),
+  ).toEqual([]);
 });
 
 it('says what is not one to one', async () => {
@@ -147,7 +285,7 @@ it('says what is not one to one', async () => {
     'without an update so far: "norm.bias"',
     'in no group, so kept as statistics: "norm.num_batches_tracked", "norm.running_mean", "norm.running_var"',
   ]);
-  const scheduled = await loopRunner().start(optimizerOf(cases.adabound), start);
+  const scheduled = Run.start(jsDevice(), optimizerOf(cases.adabound), start);
   await writeState(at('scheduled'), await train(scheduled, 1, 5));
   expect((await toTorch(at('scheduled'), at('notes'))).notes).toEqual([
     'schedules stay behind: lr as at step 6; set up a scheduler of PyTorch',
@@ -206,19 +344,6 @@ describe('refuses', () => {
       'Adam has no attribute "rectify"',
     ],
     ['a hyperparameter out of range', { ...good, param_groups: [{ ...group, betas: [1, 0.9] }] }, {}, 'beta1 must be'],
-    [
-      'groups whose learning rates have moved apart',
-      {
-        ...good,
-        class: 'AdaBound',
-        param_groups: [
-          { params: ['w'], lr: 0.1, base_lr: 0.1 },
-          { params: ['v'], lr: 0.01, base_lr: 0.1 },
-        ],
-      },
-      { v: value },
-      '"v" has learning rate 0.01 and base_lr 0.1, "w" has 0.1 and 0.1',
-    ],
   ];
   it.each(torchCases)('%s from PyTorch', async (_, document, more, message) => {
     const text = typeof document === 'string' ? document : JSON.stringify(document);
@@ -230,18 +355,23 @@ describe('refuses', () => {
 
   const states: [string, Optimizer, string][] = [
     [
+      'groups with different rules',
+      groups([{ match: 'fc.bias', optimizer: optimizerByName('adabelief', {}) }], optimizerByName('adam', {})),
+      '"fc.weight" and "fc.bias" differ in what one optimizer',
+    ],
+    [
       'groups that differ in what is one for all in PyTorch',
-      optimizerByName('adabelief', {}).withGroups([{ match: 'fc.bias', hyperparameters: { rectify: false } }]),
+      groups([{ match: 'fc.bias', hyperparameters: { rectify: false } }], optimizerByName('adabelief', {})),
       '"fc.weight" and "fc.bias" differ in what one optimizer of PyTorch has for all its groups',
     ],
     [
       'groups that would be different classes',
-      optimizerByName('adam', {}).withGroups([{ match: 'fc.bias', hyperparameters: { weightDecouple: true } }]),
+      groups([{ match: 'fc.bias', hyperparameters: { weightDecouple: true } }], optimizerByName('adam', {})),
       '"fc.weight" and "fc.bias" differ in what one optimizer',
     ],
   ];
   it.each(states)('%s, for PyTorch', async (_, optimizer, message) => {
-    const run = await loopRunner().start(optimizer, start);
+    const run = Run.start(jsDevice(), optimizer, start);
     await writeState(at('state'), await run.state());
     await expect(toTorch(at('state'), at('never'))).rejects.toThrow(message);
   });

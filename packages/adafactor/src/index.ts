@@ -1,0 +1,1 @@
+export { adafactor } from './adafactor.js';

@@ -1,0 +1,202 @@
+import { defineWrapper } from '../optimizer/define.js';
+import { count, decayRate, epsilon, flag, nonNegative, positive } from '../optimizer/hyperparameters.js';
+import type { ParameterRole } from '../optimizer/match.js';
+import type { Optimizer } from '../optimizer/optimizer.js';
+import { meanings } from '../component/component.js';
+import {
+  asMatrix,
+  asParam,
+  broadcast,
+  largest,
+  mean,
+  norm,
+  random,
+  scalar,
+  sum,
+  where,
+} from '../expression/expression.js';
+
+const valueClip = /* @__PURE__ */ defineWrapper({
+  name: 'clipByValue',
+  hyperparameters: { limit: positive(1) },
+  gradient: ({ grad, hyper: { limit } }) => ({ grad: grad.clip(limit.neg(), limit) }),
+});
+
+/** Limits every element of the gradient to [−limit, limit] (torch.nn.utils.clip_grad_value_). */
+export const clipByValue = (limit: number, inner: Optimizer): Optimizer => valueClip({ limit }, inner);
+
+const normClip = /* @__PURE__ */ defineWrapper({
+  name: 'clipByNorm',
+  hyperparameters: { maxNorm: positive(1) },
+  gradient({ grad, hyper: { maxNorm } }) {
+    return { grad: grad.mul(maxNorm.div(norm(grad).add(1e-6)).min(1)) };
+  },
+});
+
+/** Limits the norm of every parameter's gradient: g ← g · min(1, maxNorm / (‖g‖ + 1e-6)). */
+export const clipByNorm = (maxNorm: number, inner: Optimizer): Optimizer => normClip({ maxNorm }, inner);
+
+const globalNormClip = /* @__PURE__ */ defineWrapper({
+  name: 'clipByGlobalNorm',
+  hyperparameters: { maxNorm: positive(1), infinity: flag(false) },
+  globals: () => ['norm'],
+  measure: ({ grad, uses }) =>
+    uses.infinity ? { largest: { norm: largest(grad.abs()) } } : { sums: { squares: sum(grad.square()) } },
+  total: ({ sums, largest: { norm: most }, uses }) => ({ norm: uses.infinity ? most : sums.squares.sqrt() }),
+  gradient: ({ grad, globals, hyper: { maxNorm } }) => ({
+    grad: grad.mul(maxNorm.div(globals.norm.add(1e-6)).min(1)),
+  }),
+});
+
+/**
+ * Limits the norm of all gradients together: g ← g · min(1, maxNorm / (norm + 1e-6)), as torch.nn.utils.clip_grad_norm_.
+ * The norm before clipping is reported as `clipByGlobalNorm.norm`.
+ *
+ * @param options `infinity`: the largest absolute element instead of the Euclidean norm
+ */
+export const clipByGlobalNorm = (
+  maxNorm: number,
+  inner: Optimizer,
+  options: { readonly infinity?: boolean } = {},
+): Optimizer => globalNormClip({ maxNorm, ...options }, inner);
+
+const adaptiveClip = /* @__PURE__ */ defineWrapper({
+  name: 'adaptiveClip',
+  hyperparameters: { clipping: positive(0.01), eps: positive(1e-3) },
+  gradient({ grad, param, matrix, units, hyper: { clipping, eps } }) {
+    const over = units === 'rows' ? 'cols' : 'rows';
+    const unitNorm = (x: typeof grad) => (matrix ? norm(asMatrix(x), over) : norm(x));
+    const most = unitNorm(param).max(eps).mul(clipping);
+    const length = unitNorm(grad).max(1e-6);
+    const g = matrix ? asMatrix(grad) : grad;
+    const clipped = where(length.greater(most), g.mul(most.div(length)), g);
+    return { grad: matrix ? asParam(clipped) : clipped };
+  },
+});
+
+/**
+ * Adaptive gradient clipping (Brock et al. 2021, eq. 3): the gradient of every output unit may be at most `clipping` times
+ * as long as the unit's weights, which count as at least `eps` long.
+ */
+export const adaptiveClipping = (
+  inner: Optimizer,
+  options: { readonly clipping?: number; readonly eps?: number } = {},
+): Optimizer => adaptiveClip(options, inner);
+
+const centralize = /* @__PURE__ */ defineWrapper({
+  name: 'centralize',
+  hyperparameters: {},
+  gradient({ grad, matrix, units }) {
+    if (!matrix) return { grad };
+    const g = asMatrix(grad);
+    return { grad: asParam(g.sub(mean(g, units === 'rows' ? 'cols' : 'rows'))) };
+  },
+});
+
+/** Gradient centralization (Yong et al. 2020, eq. 1): matrices lose the mean of every output unit's gradient. */
+export const centralization = (inner: Optimizer): Optimizer => centralize({}, inner);
+
+const noise = /* @__PURE__ */ defineWrapper({
+  name: 'gradientNoise',
+  hyperparameters: { eta: nonNegative(0.01), gamma: nonNegative(0.55), seed: count(0, 0) },
+  gradient({ grad, hyper: { eta, gamma, seed }, step, key }) {
+    const deviation = eta.div(step.pow(gamma)).sqrt();
+    return { grad: grad.add(random('normal', { seed, key, step }).mul(deviation)) };
+  },
+});
+
+/**
+ * Adds normal noise of variance η / tᵞ to gradients (Neelakantan et al. 2015, eq. 1). The draws are a function of the
+ * seed, the parameter's name and the step, the same on every backend and after every resume.
+ */
+export const gradientNoise = (
+  inner: Optimizer,
+  options: { readonly eta?: number; readonly gamma?: number; readonly seed?: number } = {},
+): Optimizer => noise(options, inner);
+
+const averaging = /* @__PURE__ */ defineWrapper({
+  name: 'averageGradients',
+  hyperparameters: { decay: decayRate(0.9) },
+  slots: () => [{ name: 'average', meaning: { of: meanings.meanOfGradient, decay: 'decay', joinsLate: true } }],
+  gradient({ grad, slots, hyper: { decay } }) {
+    const average = slots.average.mul(decay).add(grad.mul(decay.neg().add(1)));
+    return { grad: average, slots: { average } };
+  },
+});
+
+/** The inner optimizer sees a moving average of the gradients. */
+export const gradientAveraging = (decay: number, inner: Optimizer): Optimizer => averaging({ decay }, inner);
+
+const accumulation = /* @__PURE__ */ defineWrapper({
+  name: 'accumulate',
+  hyperparameters: { every: count(1) },
+  slots: () => [{ name: 'gradientSum', meaning: { of: meanings.collectedGradients, joinsLate: true } }],
+  collect: ({ grad, slots, samples }) => ({ slots: { gradientSum: slots.gradientSum.add(grad.mul(samples)) } }),
+  gradient: ({ slots, allSamples }) => ({
+    grad: slots.gradientSum.div(allSamples),
+    slots: { gradientSum: broadcast(scalar(0), 'param') },
+  }),
+});
+
+/**
+ * One step for every `every` batches, with the mean of their gradients weighted by their numbers of samples: equal to a
+ * step with one large batch.
+ */
+export const accumulate = (every: number, inner: Optimizer): Optimizer => accumulation({ every }, inner);
+
+const scaling = /* @__PURE__ */ defineWrapper({
+  name: 'lossScaling',
+  hyperparameters: {
+    initialScale: positive(2 ** 16),
+    growth: positive(2),
+    backoff: positive(0.5),
+    interval: count(2000),
+  },
+  scalesLoss: true,
+  gradient: ({ grad, lossScale }) => ({ grad: grad.div(lossScale) }),
+});
+
+/**
+ * Dynamic loss scaling for gradients in float16 (Micikevicius et al. 2018, §3.2; torch.amp.GradScaler): the loss is
+ * multiplied before it is differentiated, the gradient divided after. A step with gradients that are not finite is
+ * skipped and the scale multiplied by `backoff`; after `interval` good steps it grows by `growth`.
+ */
+export const lossScaling = (
+  inner: Optimizer,
+  options: {
+    readonly initialScale?: number;
+    readonly growth?: number;
+    readonly backoff?: number;
+    readonly interval?: number;
+  } = {},
+): Optimizer => scaling(options, inner);
+
+const sharpnessAware = /* @__PURE__ */ defineWrapper({
+  name: 'sam',
+  hyperparameters: { rho: positive(0.05), eta: epsilon(0), eps: epsilon(1e-12), adaptive: flag(false) },
+  globals: () => ['norm'],
+  measure({ grad, param, uses, role, hyper: { eta } }) {
+    const scaled = uses.adaptive && adapts(role) ? grad.mul(param.abs().add(eta)) : grad;
+    return { sums: { squares: sum(scaled.square()) } };
+  },
+  total: ({ sums }) => ({ norm: sums.squares.sqrt() }),
+  perturb({ param, grad, globals, uses, role, hyper: { rho, eta, eps } }) {
+    const scale = rho.div(globals.norm.add(eps));
+    const direction = uses.adaptive && adapts(role) ? grad.mul(param.abs().add(eta).square()) : grad;
+    return { param: param.add(direction.mul(scale)) };
+  },
+});
+
+/** As in the authors' code, biases and scales of normalizations keep the plain ball. */
+const adapts = (role: ParameterRole | undefined): boolean => role !== 'bias' && role !== 'norm';
+
+/**
+ * Sharpness-aware minimization (Foret et al. 2021, eq. 2): the gradient is taken at θ + ρ·g/‖g‖, the norm over all
+ * parameters, and applied at θ. With `adaptive`, ASAM (Kwon et al. 2021, eq. 8) with T = |θ| + η for weights. Every step
+ * evaluates the batch twice. The norm is reported as `sam.norm`.
+ */
+export const sam = (
+  rho: number,
+  inner: Optimizer,
+  options: { readonly adaptive?: boolean; readonly eta?: number; readonly eps?: number } = {},
+): Optimizer => sharpnessAware({ rho, ...options }, inner);

@@ -1,0 +1,198 @@
+import type { Extents } from '../../expression/type.js';
+import type { Program } from '../../program/program.js';
+import { fillRandom } from '../../random/philox.js';
+import type { Binding, Kernel } from '../device.js';
+import { aligned, SLACK, type WasmBuffer } from './arena.js';
+import { compileModule, type Dimensions } from './compile.js';
+import { webAssembly, type WasmMemory, type WasmModule } from './webassembly.js';
+
+type RunRecords = (base: number, count: number) => void;
+/** The functions of the library, by name. */
+export interface Library {
+  readonly nonFinite: (table: number, count: number) => void;
+  readonly matMul: unknown;
+  readonly transpose: unknown;
+}
+
+/** A memory that kernels run in. */
+export interface KernelMemory {
+  readonly memory: WasmMemory;
+  /**
+   * The address of a range that a kernel may use while it runs, of whatever content; `undefined` where there is no room.
+   * What has been had once can be had again.
+   */
+  scratch(bytes: number): number | undefined;
+}
+
+/** The memories that buffers may stand in. */
+export interface KernelMemories {
+  of(buffer: WasmBuffer): KernelMemory;
+  /** One whose scratch memory can have so many bytes. @throws AdakitError `out-of-memory` */
+  workspace(bytes: number): KernelMemory;
+}
+
+/** Bindings that one call takes, one after the other: their buffers are in one memory, or are copied there. */
+interface Segment {
+  readonly block: KernelMemory;
+  readonly first: number;
+  readonly records: Int32Array;
+  readonly bytes: number;
+  /** Buffers of other memories, and where their copies stand in the scratch memory. */
+  readonly guests: readonly { readonly buffer: WasmBuffer; readonly word: number; readonly at: number }[];
+}
+
+/** Compiles a program to a WebAssembly module, and runs it on tables of buffers. */
+export function wasmKernel(
+  program: Program,
+  memories: KernelMemories,
+  libraryOf: (block: KernelMemory) => Library,
+): Kernel<WasmBuffer> {
+  const { bytes, buffers, scalars: operands, temporaries } = compileModule(program);
+  const module: WasmModule = new (webAssembly().Module)(bytes);
+  const instances = new Map<KernelMemory, RunRecords>();
+  /** Scalars of the records of a call, for random numbers, which are drawn in JavaScript. */
+  let current: readonly Float64Array[] = [];
+
+  const instanceIn = (block: KernelMemory): RunRecords => {
+    let run = instances.get(block);
+    if (run === undefined) {
+      const random = (index: number, record: number, to: number, count: number): void => {
+        const instruction = program.instructions[index];
+        if (instruction.form !== 'random') return;
+        const [seed, key, step] = instruction.args.map((arg) => current[record][arg]);
+        const { distribution, stream } = instruction;
+        fillRandom(distribution, { seed, key, step, stream }, new Float32Array(block.memory.buffer, to >>> 0, count));
+      };
+      const { exp, log, pow } = Math;
+      const { matMul, transpose } = libraryOf(block);
+      const functions = { m: block.memory, exp, log, pow, matMul, transpose, repeat: repeatIn(block), random };
+      run = new (webAssembly().Instance)(module, { e: functions }).exports.run as RunRecords;
+      instances.set(block, run);
+    }
+    return run;
+  };
+
+  const words = buffers.length + 3 + temporaries.length;
+  const scalarsWord = buffers.length + 2;
+  const stride = 4 * operands.length;
+
+  /** @param block where the kernel runs; buffers of all others are guests, of which only one binding may have some */
+  const layOut = (
+    bindings: readonly Binding<WasmBuffer>[],
+    block?: KernelMemory,
+  ): Pick<Segment, 'records' | 'bytes' | 'guests'> => {
+    const records = new Int32Array(words * bindings.length);
+    const afterScalars = aligned(4 * records.length + stride * bindings.length);
+    let end = afterScalars;
+    bindings.forEach(({ buffers: given, extents }, r) => {
+      let at = afterScalars;
+      const offsets = temporaries.map((dimensions) => {
+        const offset = at;
+        at += bytesOf(dimensions, extents);
+        return offset;
+      });
+      end = Math.max(end, at);
+      const addresses = buffers.map((name) => given[name].address);
+      records.set([...addresses, extents.rows, extents.cols, 0, ...offsets], r * words);
+    });
+    const guests: Segment['guests'][number][] = [];
+    buffers.forEach((name, word) => {
+      const buffer = bindings[0].buffers[name];
+      if (memories.of(buffer) === block) return;
+      const known = guests.find((guest) => guest.buffer === buffer);
+      guests.push({ buffer, word, at: known?.at ?? end });
+      if (known === undefined) end += aligned(4 * buffer.length + SLACK);
+    });
+    return { records, bytes: end, guests };
+  };
+
+  const segmentsIn = (block: KernelMemory, bindings: readonly Binding<WasmBuffer>[], first: number): Segment[] => {
+    const segment = layOut(bindings, block);
+    if (block.scratch(segment.bytes) !== undefined) return [{ ...segment, block, first }];
+    if (bindings.length > 1) return bindings.flatMap((binding, i) => segmentsIn(block, [binding], first + i));
+    // Its memory is full: the kernel runs where there is room, on copies of all buffers.
+    const elsewhere = layOut(bindings);
+    return [{ ...elsewhere, block: memories.workspace(elsewhere.bytes), first }];
+  };
+
+  const runSegment = (segment: Segment, scalars: readonly Float64Array[]): void => {
+    const { block, first, records, bytes: needed, guests } = segment;
+    const run = instanceIn(block);
+    const base = block.scratch(needed);
+    if (base === undefined) throw new Error('scratch memory that a kernel was bound to is gone');
+    const { buffer: memory } = block.memory;
+    const count = records.length / words;
+    const floats = new Float32Array(memory, base);
+    let at = 4 * records.length - stride;
+    let last: Float64Array | undefined;
+    for (let r = 0; r < count; r++) {
+      const values = scalars[first + r];
+      if (values !== last) {
+        at += stride;
+        for (let k = 0; k < operands.length; k++) floats[at / 4 + k] = values[operands[k]];
+        last = values;
+      }
+      records[r * words + scalarsWord] = at;
+    }
+    for (const { buffer, word, at: offset } of guests) {
+      records[word] = base + offset;
+      floats.set(buffer.view(), offset / 4);
+    }
+    new Int32Array(memory, base, records.length).set(records);
+    current = scalars.slice(first, first + count);
+    run(base, count);
+    for (const { buffer, at: offset } of guests) {
+      buffer.view().set(floats.subarray(offset / 4, offset / 4 + buffer.length));
+    }
+  };
+
+  return {
+    bind(bindings) {
+      const segments = neighbours(bindings, memories).flatMap(({ from, to, block }) =>
+        segmentsIn(block, bindings.slice(from, to), from),
+      );
+      return {
+        run(scalars) {
+          for (const segment of segments) runSegment(segment, scalars);
+        },
+      };
+    },
+  };
+}
+
+/** Bindings that follow each other in one memory, and single ones that reach into several. */
+function neighbours(
+  bindings: readonly Binding<WasmBuffer>[],
+  memories: KernelMemories,
+): { readonly from: number; readonly to: number; readonly block: KernelMemory }[] {
+  const segments: { from: number; to: number; block: KernelMemory; alone: boolean }[] = [];
+  bindings.forEach(({ buffers }, index) => {
+    const [largest, ...others] = Object.values(buffers).sort((a, b) => b.length - a.length);
+    const block = memories.of(largest);
+    const alone = others.some((other) => memories.of(other) !== block);
+    const last = segments.at(-1);
+    if (last !== undefined && !alone && !last.alone && last.block === block) last.to = index + 1;
+    else segments.push({ from: index, to: index + 1, block, alone });
+  });
+  return segments;
+}
+
+function bytesOf(dimensions: Dimensions, extents: Extents): number {
+  const [rows, cols] = dimensions.map((dimension) =>
+    dimension === 'rows' || dimension === 'cols' ? extents[dimension] : Number(dimension),
+  );
+  return aligned(4 * rows * cols + SLACK);
+}
+
+/** Repeats a row or a column: as integers, since masks are NaNs, whose bits JavaScript may change. */
+function repeatIn({ memory }: KernelMemory) {
+  return (to: number, from: number, rows: number, cols: number, isColumn: number): void => {
+    const elements = new Int32Array(memory.buffer);
+    const [target, source] = [to >>> 2, from >>> 2];
+    for (let row = 0; row < rows; row++) {
+      const start = target + row * cols;
+      if (isColumn !== 0) elements.fill(elements[source + row], start, start + cols);
+      else elements.copyWithin(start, source, source + cols);
+    }
+  };
+}

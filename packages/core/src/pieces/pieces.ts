@@ -1,0 +1,109 @@
+import { meanings, type SlotSource } from '../component/component.js';
+import {
+  asMatrix,
+  asParam,
+  broadcast,
+  matMul,
+  norm,
+  oneMinus,
+  scalar,
+  transpose,
+  where,
+  type Condition,
+  type Scalar,
+  type Tensor,
+} from '../expression/expression.js';
+
+/** Slots that many rules keep. The β is the name of the hyperparameter by which the average forgets. */
+
+/** Moving average of the gradient. */
+export const meanOfGradient = (beta = 'beta1') =>
+  ({ name: 'expAvg', meaning: { of: meanings.meanOfGradient, decay: beta } }) as const satisfies SlotSource;
+/** Moving average of the squared gradient. */
+export const meanOfSquare = (beta = 'beta2') =>
+  ({ name: 'expAvgSq', meaning: { of: meanings.meanOfSquare, decay: beta } }) as const satisfies SlotSource;
+/** The largest that the average of the squared gradient has been (AMSGrad). Starting at zero, it is the next average. */
+export const largestMeanOfSquare = (beta = 'beta2') =>
+  ({
+    name: 'maxExpAvgSq',
+    meaning: { of: meanings.largestMeanOfSquare, decay: beta, joinsLate: true },
+  }) as const satisfies SlotSource;
+
+/** c = 1 − βᵗ: what the weights of a moving average add up to after t steps (Kingma & Ba 2015, §3). */
+export const biasCorrection = (beta: Scalar, step: Scalar): Scalar => oneMinus(beta.pow(step));
+
+/**
+ * Weight decay λ in either form: coupled, g ← g + λθ (L2 regularization), or decoupled, θ ← θ(1 − ηλ) before the step
+ * (Loshchilov & Hutter 2019). Costs nothing when `weightDecay` is off.
+ */
+export function decay({
+  param,
+  grad,
+  hyper,
+  uses,
+}: {
+  readonly param: Tensor;
+  readonly grad: Tensor;
+  readonly hyper: { readonly lr: Scalar; readonly weightDecay: Scalar };
+  readonly uses: { readonly weightDecay: boolean; readonly weightDecouple?: boolean };
+}): { readonly theta: Tensor; readonly g: Tensor } {
+  if (!uses.weightDecay) return { theta: param, g: grad };
+  if (uses.weightDecouple) return { theta: param.mul(oneMinus(hyper.lr.mul(hyper.weightDecay))), g: grad };
+  return { theta: param, g: grad.add(param.mul(hyper.weightDecay)) };
+}
+
+/**
+ * RAdam's rectification term R (Liu et al. 2020, algorithm 2) and whether the variance is tractable, ρ ≥ 5:
+ * ρ∞ = 2/(1 − β₂) − 1, ρ = ρ∞ − 2tβ₂ᵗ/c₂, R = √[(ρ − 4)(ρ − 2)ρ∞ / ((ρ∞ − 4)(ρ∞ − 2)ρ)].
+ *
+ * `choose` takes the first value where the variance is tractable, the second elsewhere.
+ */
+export function rectification(
+  beta2: Scalar,
+  step: Scalar,
+): { readonly defined: Condition<'scalar'>; readonly factor: Scalar } {
+  const c2 = biasCorrection(beta2, step);
+  const rhoMax = scalar(2).div(oneMinus(beta2)).sub(1);
+  const rho = rhoMax.sub(step.mul(2).mul(beta2.pow(step)).div(c2));
+  const ratio = rho.sub(4).div(rhoMax.sub(4)).mul(rho.sub(2)).div(rho).mul(rhoMax).div(rhoMax.sub(2));
+  return { defined: rho.greaterOrEqual(5), factor: ratio.sqrt() };
+}
+
+/**
+ * The trust ratio of layer-wise rates, ‖θ‖ / ‖update‖ (You et al. 2020, LAMB), 1 where either norm is zero.
+ */
+export function trustRatio(param: Tensor, update: Tensor): Tensor {
+  const [weights, length] = [norm(param), norm(update)];
+  const ratio = weights.div(length);
+  return where(weights.greater(0), where(length.greater(0), ratio, 1), 1);
+}
+
+/**
+ * An orthogonal matrix near `matrix`, by a quintic Newton–Schulz iteration X ← aX + (bXXᵀ + c(XXᵀ)²)X from the normalized
+ * matrix (Jordan et al. 2024). The smaller side takes the products.
+ *
+ * @param wide whether the matrix has at least as many columns as rows
+ */
+export function orthogonalized(
+  matrix: Tensor,
+  wide: boolean,
+  {
+    steps,
+    eps,
+    coefficients: [a, b, c],
+  }: {
+    readonly steps: number;
+    readonly eps: number | Scalar;
+    readonly coefficients: readonly [number | Scalar, number | Scalar, number | Scalar];
+  },
+): Tensor {
+  let x = wide ? matrix : transpose(matrix);
+  x = x.div(norm(x).max(eps));
+  for (let i = 0; i < steps; i++) {
+    const gram = matMul(x, transpose(x));
+    x = x.mul(a).add(matMul(gram.mul(b).add(matMul(gram, gram).mul(c)), x));
+  }
+  return wide ? x : transpose(x);
+}
+
+export { asMatrix, asParam, broadcast };

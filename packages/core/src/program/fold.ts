@@ -1,0 +1,23 @@
+import type { Instruction, Program } from './program.js';
+
+/** A kind of instruction, by the name of its form. */
+export type InstructionOf<F extends Instruction['form']> = Extract<Instruction, { readonly form: F }>;
+
+/**
+ * What a backend is: for every form of instruction, how to make a value of it from the values of its operands. The table
+ * must be complete, so a form that is added to the language is a compile error in every backend that lacks it.
+ */
+export type Algebra<V> = {
+  readonly [F in Instruction['form']]: (instruction: InstructionOf<F>, args: readonly V[], index: number) => V;
+};
+
+/** Walks a program in order. The one place that knows how instructions refer to each other. */
+export function foldProgram<V>(program: Program, algebra: Algebra<V>): V[] {
+  const values: V[] = [];
+  for (const [index, instruction] of program.instructions.entries()) {
+    const args = 'args' in instruction ? instruction.args.map((arg) => values[arg]) : [];
+    const make = algebra[instruction.form] as (instruction: Instruction, args: readonly V[], index: number) => V;
+    values.push(make(instruction, args, index));
+  }
+  return values;
+}

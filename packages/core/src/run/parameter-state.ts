@@ -1,0 +1,42 @@
+import type { PlannedParameter } from '../plan/plan.js';
+import { concreteShape } from '../expression/type.js';
+import type { FloatArray, TensorData } from '../tensor/tensor-data.js';
+import type { ParameterState, SlotState } from './training-state.js';
+
+/**
+ * What a state says of a parameter in a plan.
+ *
+ * @param slots elements of its slots, by name
+ */
+export function parameterState(
+  { shape, extents, units, role, hash, slots: planned }: PlannedParameter,
+  {
+    value,
+    step,
+    slots,
+  }: { readonly value: FloatArray; readonly step: number; readonly slots: ReadonlyMap<string, FloatArray> },
+): ParameterState {
+  const kept = planned.map((slot): [string, SlotState] => [
+    slot.name,
+    {
+      ...tensorOf(slots.get(slot.name) as FloatArray, concreteShape(slot.shape, shape, extents)),
+      ...(slot.shape !== 'param' && { axes: slot.shape === 'number' ? [] : slot.shape }),
+      ...(slot.dtype !== 'float32' && { narrow: slot.dtype }),
+    },
+  ]);
+  const meanings = planned.flatMap(({ name, meaning }) => (meaning ? [[name, meaning] as const] : []));
+  return {
+    value: tensorOf(value, shape),
+    step,
+    slots: Object.fromEntries(kept),
+    programHash: hash,
+    ...(meanings.length > 0 && { meanings: Object.fromEntries(meanings) }),
+    ...(role && { role }),
+    ...(units && { units }),
+  };
+}
+
+/** A tensor over elements, which tell their type. */
+export function tensorOf(data: FloatArray, shape: readonly number[]): TensorData {
+  return data instanceof Float32Array ? { dtype: 'float32', shape, data } : { dtype: 'float64', shape, data };
+}

@@ -1,0 +1,78 @@
+import { describe, expect, it } from 'vitest';
+import { accumulate, lossScaling } from '../compose/gradients.js';
+import { jsDevice } from '../device/js/device.js';
+import { defineOptimizer } from '../optimizer/define.js';
+import { learningRate } from '../optimizer/hyperparameters.js';
+import { groups } from '../optimizer/optimizer.js';
+import { tensor32 } from '../tensor/tensor-data.js';
+import { Run } from './run.js';
+
+/** v ← v/2 + g, θ ← θ − ηv. */
+const momentum = defineOptimizer({
+  name: 'momentum',
+  hyperparameters: { lr: learningRate(1) },
+  slots: () => ['velocity'],
+  update({ param, grad, slots, hyper: { lr } }) {
+    const velocity = slots.velocity.mul(0.5).add(grad);
+    return { param: param.sub(velocity.mul(lr)), slots: { velocity } };
+  },
+});
+
+describe('parameters of a run', () => {
+  it('may live in buffers that stay their owners’', async () => {
+    const buffer = Float32Array.of(1, 2);
+    const run = Run.start(jsDevice(), momentum(), { w: { buffer, shape: [2] } });
+    await run.applyGradients({ w: tensor32([1, 1]) });
+    expect([...buffer]).toEqual([0, 1]);
+  });
+
+  it('go on from what was kept for them, in a run that goes on from a step', async () => {
+    const kept = { step: 4, slots: { velocity: tensor32([8]) } };
+    const run = Run.start(jsDevice(), momentum(), {}, { resume: { step: 7 } });
+    run.add({ w: { value: tensor32([10]), kept } });
+    await run.applyGradients({ w: tensor32([1]) });
+    const state = await run.state();
+    expect(state).toMatchObject({ step: 8, parameters: { w: { step: 5, slots: { velocity: tensor32([5]) } } } });
+    expect([...state.parameters.w.value.data]).toEqual([5]);
+  });
+
+  it('refuse what was kept for others, and are not added then', () => {
+    const run = Run.start(jsDevice(), momentum(), {});
+    const kept = { step: 4, slots: { velocity: tensor32([8, 8]), other: tensor32([1]) } };
+    expect(() => {
+      run.add({ w: { value: tensor32([10]), kept } });
+    }).toThrow(/velocity" of "w" has shape \[2\][^]*slot "other"/);
+    expect(run.parameters).toEqual([]);
+  });
+
+  it('need not be there for every group where parameters come and go', async () => {
+    const grouped = groups([{ match: 'later', hyperparameters: { lr: 2 } }], momentum());
+    expect(() => Run.start(jsDevice(), grouped, { w: tensor32([1]) })).toThrow('matches none');
+    const run = Run.start(jsDevice(), grouped, { w: tensor32([1]) }, { openGroups: true });
+    run.add({ later: tensor32([1]) });
+    await run.applyGradients({ w: tensor32([1]), later: tensor32([1]) });
+    const { w, later } = await run.weights();
+    expect([w.data[0], later.data[0]]).toEqual([0, -1]);
+    run.remove(['later']);
+    run.setHyperparameters({ lr: 3 });
+    expect(run.optimizer.hyperparameters.lr).toBe(3);
+  });
+});
+
+describe('a run that goes on', () => {
+  it('has the loss scale and the collected batches of before', async () => {
+    const optimizer = lossScaling(accumulate(2, momentum()), { initialScale: 8 });
+    const resume = { step: 3, collected: { batches: 1, samples: 1 }, lossScale: { scale: 2, good: 5 } };
+    const kept = { step: 3, slots: { velocity: tensor32([0]), 'accumulate.gradientSum': tensor32([4]) } };
+    const run = Run.start(jsDevice(), optimizer, { w: { value: tensor32([10]), kept } }, { resume });
+    expect(run.lossScale).toBe(2);
+    const { outcome } = await run.applyGradients({ w: tensor32([4]) });
+    expect(outcome).toBe('taken');
+    expect((await run.weights()).w.data[0]).toBe(10 - (4 + 4 / 2) / 2);
+  });
+
+  it('can only scale back what is scaled, which shows before there are parameters', () => {
+    expect(() => Run.start(jsDevice(), momentum(), {}, { nonFinite: 'scaleBack' })).toThrow('lossScaling()');
+    Run.start(jsDevice(), lossScaling(momentum()), {}, { nonFinite: 'scaleBack' });
+  });
+});

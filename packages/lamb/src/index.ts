@@ -1,0 +1,1 @@
+export { lamb } from './lamb.js';

@@ -1,0 +1,1 @@
+export { lion } from './lion.js';

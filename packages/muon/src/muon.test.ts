@@ -1,0 +1,73 @@
+import { readFileSync } from 'node:fs';
+import { basename } from 'node:path';
+import { groups, jsDevice, matrices, referenceDevice, Run, tensor32, type Optimizer } from '@adakit/core';
+import { referenceRunFiles } from '@adakit/fixtures';
+import {
+  lossyReferenceInterruptions,
+  parseReferenceRun,
+  referenceOptimizer,
+  replayReference,
+  runReadme,
+  type OptimizerByName,
+} from '@adakit/testing';
+import { describe, expect, it } from 'vitest';
+import { adam } from '@adakit/adam';
+import { muon } from './muon.js';
+
+const rules: Readonly<Record<string, { load: (given: Readonly<Record<string, unknown>>) => Optimizer }>> = {
+  adam,
+  muon,
+};
+const byName: OptimizerByName = (name, given) => rules[name].load(given);
+
+const runs = referenceRunFiles('muon').flatMap((file) => {
+  const run = parseReferenceRun(readFileSync(file, 'utf8'), basename(file));
+  const optimizer = referenceOptimizer(run, byName);
+  return typeof optimizer === 'string' ? [] : [{ name: run.name, run, optimizer }];
+});
+
+it('has reference runs', () => {
+  expect(runs.length).toBeGreaterThanOrEqual(3);
+});
+
+describe.each(runs)('the reference run $name', ({ run, optimizer }) => {
+  it.each([referenceDevice('float64'), referenceDevice('float32'), jsDevice()])(
+    'is reproduced on $name',
+    async (device) => {
+      expect(await replayReference(run, optimizer, device)).toMatchObject({ ok: true, steps: run.steps });
+    },
+  );
+});
+
+it.each([referenceDevice(), jsDevice()])(
+  'a run stopped after any step goes on bit for bit on $name',
+  async (device) => {
+    const [{ run, optimizer }] = runs;
+    expect(await lossyReferenceInterruptions(run, optimizer, device)).toEqual([]);
+  },
+);
+
+it('refuses vectors and says what to do', () => {
+  const parameters = { 'fc.weight': tensor32([1, 2, 3, 4], [2, 2]), 'fc.bias': tensor32([1, 2]) };
+  expect(() => Run.start(jsDevice(), muon(), parameters)).toThrow('groups([{ match: matrices');
+  expect(() =>
+    Run.start(jsDevice(), groups([{ match: matrices, optimizer: muon() }], adam()), parameters),
+  ).not.toThrow();
+});
+
+it('makes the singular values of a step nearly equal', async () => {
+  const run = Run.start(referenceDevice(), muon({ lr: 1, weightDecay: 0, adjustLr: 'none' }), {
+    w: tensor32([0, 0, 0, 0], [2, 2]),
+  });
+  await run.applyGradients({ w: tensor32([100, 0, 0, 1], [2, 2]) });
+  const [a, b, c, d] = (await run.weights()).w.data;
+  expect(b).toBeCloseTo(0, 12);
+  expect(c).toBeCloseTo(0, 12);
+  // The quintic leaves them between 0.3 and 1.2 where they begin above a hundredth of the largest.
+  for (const value of [-a, -d]) expect(value).toBeGreaterThan(0.3);
+  for (const value of [-a, -d]) expect(value).toBeLessThan(1.25);
+});
+
+it('the README’s example runs', async () => {
+  expect(await runReadme(new URL('../README.md', import.meta.url))).toBe(1);
+});

@@ -1,3 +1,0 @@
-import { predicate } from './elementwise/predicate.js';
-
-export const Or = predicate('Or', 7, (a, b) => a !== 0 || b !== 0);

@@ -1,4 +1,0 @@
-import { randomOfShape } from './random-tensor.js';
-
-/** Uniformly distributed random numbers, of a shape given as an attribute. */
-export const RandomUniform = randomOfShape('RandomUniform');

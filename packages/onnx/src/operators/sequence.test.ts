@@ -1,0 +1,78 @@
+import { float32, randomNumbers, Session } from '@adakit/onnx-reference';
+import { expect, test } from 'vitest';
+import { Emitter } from '../graph/emitter.js';
+import { Graph } from '../graph/graph.js';
+import { modelFromGraph } from '../graph/to-model.js';
+import type { Value } from '../graph/value.js';
+import { importGraph } from '../passes/import.js';
+import { requireNoObstacles } from '../inference/infer.js';
+import { parseModel, writeModel } from '../model/model.js';
+import { symbol } from '../shape/dim.js';
+import { printShape } from '../shape/shape.js';
+
+/** A model of x, which is [batch, 7], and y, which is [batch, 2], in operators on sequences. */
+function model(build: (e: Emitter, x: Value, y: Value) => Value) {
+  const graph = new Graph('sequences');
+  const x = graph.addInput('x', { dtype: 'float32', shape: [symbol('batch'), 7] });
+  const y = graph.addInput('y', { dtype: 'float32', shape: [symbol('batch'), 2] });
+  const e = new Emitter(graph);
+  const result = build(e, e.node('Neg', [x]), y);
+  result.dtype ??= 'float32';
+  graph.outputs.push(result);
+  return parseModel(writeModel(modelFromGraph(graph)));
+}
+
+const split = (e: Emitter, x: Value, lengths: Value | undefined, keepdims = 1) =>
+  e.node('SplitToSequence', [x, lengths], { axis: -1, keepdims });
+const at = (e: Emitter, sequence: Value, place: number) => e.node('SequenceAt', [sequence, e.scalar(place, 'int64')]);
+const construct = (e: Emitter, ...values: Value[]) => e.node('SequenceConstruct', values);
+
+const CASES: readonly [string, string, (e: Emitter, x: Value, y: Value) => Value][] = [
+  ['a piece of equal ones', '[batch, 3]', (e, x) => at(e, split(e, x, e.scalar(3, 'int64')), 1)],
+  ['the last piece, which is shorter', '[batch, 1]', (e, x) => at(e, split(e, x, e.scalar(3, 'int64')), -1)],
+  ['a piece of given length', '[batch, 5]', (e, x) => at(e, split(e, x, e.int64([2, 5])), 1)],
+  ['a single column', '[batch, 1]', (e, x) => at(e, split(e, x, undefined), 4)],
+  ['a single column without its axis', '[batch]', (e, x) => at(e, split(e, x, undefined, 0), 4)],
+  ['an element', '[batch, 2]', (e, x, y) => at(e, construct(e, x, y), 1)],
+  ['elements joined', '[batch, 9]', (e, x, y) => e.node('ConcatFromSequence', [construct(e, x, y)], { axis: 1 })],
+  [
+    'elements stacked',
+    '[batch, 3, 2]',
+    (e, _, y) => e.node('ConcatFromSequence', [construct(e, y, e.node('Neg', [y]), y)], { axis: 1, new_axis: 1 }),
+  ],
+];
+
+test.each(CASES)('%s', async (_, shape, build) => {
+  const original = model(build);
+  const graph = importGraph(original);
+  graph.removeDead();
+  expect(printShape(graph.outputs[0].shape)).toBe(shape);
+  expect(graph.nodes.filter(({ op }) => op.includes('Sequence'))).toEqual([]);
+  const feeds = { x: float32([3, 7], randomNumbers(21, 1)), y: float32([3, 2], randomNumbers(6, 2)) };
+  const results = [];
+  for (const bytes of [writeModel(original.proto), writeModel(modelFromGraph(graph))]) {
+    const session = await Session.fromBytes(bytes);
+    const found = await session.run(feeds);
+    results.push(Object.values(found).map(({ dims, data }) => ({ dims, data })));
+    await session.release();
+  }
+  expect(results[1]).toEqual(results[0]);
+});
+
+test('through places and lengths that are not known no gradient passes', () => {
+  const computed = (e: Emitter, x: Value) => e.cast(e.reduceSum(x), 'int64');
+  const refused: [(e: Emitter, x: Value, y: Value) => Value, string][] = [
+    [
+      (e, x) => e.node('SequenceAt', [split(e, x, e.scalar(3, 'int64')), computed(e, x)]),
+      'at a place that is not known',
+    ],
+    [(e, x) => at(e, split(e, x, computed(e, x)), 0), 'lengths that are not known'],
+    [(e, x) => at(e, split(e, x, e.scalar(3, 'int64')), 5), 'element 5 of a sequence of 3'],
+  ];
+  for (const [build, message] of refused) {
+    const { nodes } = importGraph(model(build));
+    expect(() => {
+      requireNoObstacles(nodes);
+    }).toThrow(message);
+  }
+});

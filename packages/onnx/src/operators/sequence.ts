@@ -1,0 +1,97 @@
+import type { Operator } from '../entry/operator.js';
+import type { Emitter } from '../graph/emitter.js';
+import type { Value } from '../graph/value.js';
+import { ceilDivideDims, isStatic, subtractDims } from '../shape/dim.js';
+import { normalizeAxis } from '../shape/shape.js';
+
+/** Why sequences are no operators to differentiate: they are taken apart when a model is read. */
+const obstacle = {
+  what: 'a sequence is used other than through elements at known places',
+  hint: 'export the model with optimization, or with Split in place of SplitToSequence',
+};
+
+/** Puts tensors into a sequence. */
+export const SequenceConstruct: Operator = {
+  op: 'SequenceConstruct',
+  since: 11,
+  notes: 'where its elements are used at constant places',
+  infer: () => [{}],
+  gradient: 'none',
+  obstacle,
+};
+
+/** Cuts a value into a sequence of pieces. */
+export const SplitToSequence: Operator = {
+  op: 'SplitToSequence',
+  since: 11,
+  notes: 'where its pieces are used at constant places',
+  infer: () => [{}],
+  gradient: 'none',
+  obstacle,
+};
+
+/** One element of a sequence. Becomes that tensor when a model is read. */
+export const SequenceAt: Operator = {
+  op: 'SequenceAt',
+  since: 11,
+  notes: 'at a constant place, of a sequence made in the graph',
+  infer: () => [{}],
+  gradient: 'none',
+  obstacle,
+  upgrade({ node, e, fail }) {
+    const [sequence, position] = node.inputs;
+    const place = position?.contents?.[0];
+    if (typeof place !== 'number') return fail('reads a sequence at a place that is not known');
+    const found = elements(e, sequence, fail);
+    return [found.at(place) ?? fail(`reads element ${place} of a sequence of ${found.length}`)];
+  },
+};
+
+/** Joins the elements of a sequence along an axis, or along a new one. Becomes Concat when a model is read. */
+export const ConcatFromSequence: Operator = {
+  op: 'ConcatFromSequence',
+  since: 11,
+  notes: 'of a sequence made in the graph',
+  infer: () => [{}],
+  gradient: 'none',
+  obstacle,
+  upgrade({ node, e, fail }) {
+    const found = elements(e, node.inputs[0], fail);
+    const axis = node.attributes.int('axis') ?? fail("attribute 'axis' is missing");
+    const stacked = node.attributes.int('new_axis', 0) === 1;
+    return [e.concat(stacked ? found.map((value) => e.unsqueeze(value, [axis])) : found, axis)];
+  },
+};
+
+/**
+ * The tensors in a sequence whose length is known: exporters make one where a tuple of tensors is meant.
+ *
+ * @throws whatever `fail` throws
+ */
+function elements(e: Emitter, sequence: Value | undefined, fail: (what: string) => never): readonly Value[] {
+  const producer = sequence?.producer;
+  if (producer?.key === 'SequenceConstruct') {
+    return producer.inputs.map((input) => input ?? fail('reads a sequence with an element left out'));
+  }
+  if (producer?.key !== 'SplitToSequence') return fail('reads a sequence that is not made in the graph');
+  const [x, split] = producer.inputs;
+  const shape = x?.shape;
+  if (x === undefined || shape === undefined) return fail('reads a sequence of a tensor of unknown rank');
+  const axis = normalizeAxis(producer.attributes.int('axis', 0), shape.length);
+  if (axis === undefined) return fail('reads a sequence that is cut along an axis that is none');
+  const lengths = split === undefined ? [1] : split.contents?.filter(isStatic);
+  if (lengths === undefined || (split !== undefined && lengths.length !== split.contents?.length)) {
+    return fail('reads a sequence whose pieces have lengths that are not known');
+  }
+  // A scalar is the length of every piece but the last, which has what is left.
+  if (split !== undefined && split.shape?.length !== 0) return e.nodes('Split', [x, split], { axis }, lengths.length);
+  const [piece] = lengths;
+  const count = ceilDivideDims(shape[axis], piece);
+  if (!isStatic(count)) return fail('reads a sequence whose length is not known; export the model with a fixed size');
+  const last = subtractDims(shape[axis], piece * (count - 1));
+  e.allow(count);
+  const sizes = Array.from({ length: count }, (_, i) => (i < count - 1 || !isStatic(last) ? piece : last));
+  const pieces = e.nodes('Split', [x, e.int64(sizes)], { axis }, count);
+  const squeezed = split === undefined && producer.attributes.int('keepdims', 1) === 0;
+  return squeezed ? pieces.map((each) => e.squeeze(each, [axis])) : pieces;
+}

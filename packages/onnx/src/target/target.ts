@@ -1,0 +1,57 @@
+import type { DefinitionContext, Operator } from '../entry/operator.js';
+import type { Node } from '../graph/node.js';
+import type { Value } from '../graph/value.js';
+import type { DType } from '../model/dtype.js';
+import { OPSET } from '../model/opset.js';
+
+/** Where a graph is to run: what is executed there, and in which formulation the rest is written. */
+export interface Target {
+  readonly name: string;
+  readonly runtime: 'onnxruntime' | 'any';
+  readonly provider: 'cpu' | 'cuda' | 'webgpu' | 'any';
+  /** The version of the runtime that the tables were measured with. */
+  readonly version: string;
+  /**
+   * The operators that it does not execute in every dtype and form: the dtypes of the first input in which it does (none,
+   * for an operator that it lacks), or whether it does a node. What is not listed is executed.
+   */
+  readonly partly: Readonly<Record<string, readonly DType[] | ((node: Node) => boolean)>>;
+  /** The formulations it prefers to the definitions of operators, by their keys in the operator table. */
+  readonly formulations: Readonly<Record<string, Formulation>>;
+  /**
+   * How `x where the condition holds, else 0` is written: by Where, or as a product with 0 and 1, which is the same but for
+   * 0 · ∞ = 0 · NaN = NaN.
+   */
+  readonly masks: 'select' | 'multiply';
+  /** The precision in which graphs compute the scalars of an update rule: step sizes, corrections of biases. */
+  readonly scalars: 'float32' | 'float64';
+}
+
+/** Writes a node in other operators: one value an output. */
+export type Formulation = (ctx: FormulationContext) => readonly (Value | undefined)[];
+
+/** What a formulation sees. */
+export interface FormulationContext extends DefinitionContext {
+  readonly target: Target;
+  /** Output `index` of a node ahead of this one, which is made to compute it if it did not. */
+  outputOf(node: Node, index: number): Value;
+}
+
+/** Whether a target executes an operator in every form and dtype that it may have in a graph. */
+export function executesWholly(target: Target, { op, domain, since, beyondOpset }: Operator): boolean {
+  return (
+    domain === undefined && since <= OPSET.target && beyondOpset === undefined && !Object.hasOwn(target.partly, op)
+  );
+}
+
+/** Whether a target executes a node at the target opset. */
+export function executes(target: Target, node: Node, operator: Operator | undefined): boolean {
+  // ONNX Runtime's own operators and those of newer opsets are not in emitted graphs, although some builds have them.
+  if (operator !== undefined && (operator.domain !== undefined || operator.since > OPSET.target)) return false;
+  if (operator?.beyondOpset?.(node) === true) return false;
+  const partly = Object.hasOwn(target.partly, node.key) ? target.partly[node.key] : undefined;
+  if (partly === undefined) return true;
+  if (typeof partly === 'function') return partly(node);
+  const dtype = node.inputs[0]?.dtype;
+  return dtype !== undefined && partly.includes(dtype);
+}

@@ -1,0 +1,1 @@
+export { prodigy } from './prodigy.js';

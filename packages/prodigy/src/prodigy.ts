@@ -1,0 +1,124 @@
+import {
+  biasCorrection,
+  coefficient,
+  decayRate,
+  defineOptimizer,
+  epsilon,
+  flag,
+  learningRate,
+  meanings,
+  positive,
+  scalar,
+  sum,
+  where,
+  type Scalar,
+  type Tensor,
+} from '@adakit/core';
+
+/**
+ * Prodigy (Mishchenko & Defazio 2024, algorithm 4; options as prodigyopt): Adam whose step size d is estimated from how far
+ * the parameters have come, for all parameters together. Leave `lr` at 1, or put a schedule on it.
+ *
+ * ```text
+ * γ = d·η·√c₂/c₁ with useBiasCorrection, otherwise d·η
+ * m ← β₁m + d(1 − β₁)g          v ← β₂v + d²(1 − β₂)g²
+ * s ← β₃s + (d/d₀)γg            with safeguardWarmup: (d/d₀)d·g
+ * n ← β₃n + Σ (d/d₀)γ⟨g, θ₀ − θ⟩          d̂ = dCoef · n / Σ‖s‖₁
+ * d ← min(max d̂, d · growthRate), and at least d̂ as long as d = d₀
+ * θ ← θ − γλθ − γ · m / (√v + d·ε)
+ * ```
+ *
+ * Nothing moves while all gradients have been zero. `d` is reported.
+ *
+ * Defaults: `lr` 1, `beta1` 0.9, `beta2` 0.999, `beta3` 0 (stands for √β₂), `eps` 1e-8, `weightDecay` 0, `decouple` true, `d0`
+ * 1e-6, `dCoef` 1, `growthRate` 0 (stands for no limit), `useBiasCorrection` false, `safeguardWarmup` false.
+ */
+export const prodigy = defineOptimizer({
+  name: 'prodigy',
+  hyperparameters: {
+    lr: learningRate(1),
+    beta1: decayRate(0.9),
+    beta2: decayRate(0.999),
+    beta3: coefficient(0),
+    eps: epsilon(1e-8),
+    weightDecay: coefficient(0),
+    decouple: flag(true),
+    d0: positive(1e-6),
+    dCoef: positive(1),
+    growthRate: coefficient(0),
+    useBiasCorrection: flag(false),
+    safeguardWarmup: flag(false),
+  },
+  slots: () => [
+    // In units of d, so that they are no other optimizer's moments.
+    { name: 'expAvg', meaning: { of: `${meanings.meanOfGradient} in units of d`, decay: 'beta1' } },
+    { name: 'expAvgSq', meaning: { of: `${meanings.meanOfSquare} in units of d`, decay: 'beta2' } },
+    { name: 's', meaning: { of: "Prodigy's s" } },
+    { name: 'p0', start: 'param', meaning: { of: 'param at the start' } },
+  ],
+  globals: () => [
+    { name: 'd', start: 'initial.d0' },
+    { name: 'dBefore', start: 'initial.d0' },
+    { name: 'dMax', start: 'initial.d0' },
+    'numerator',
+    'denominator',
+  ],
+
+  measure({ param, grad, slots, globals: { d }, hyper, uses, step }) {
+    const { beta1, beta2, d0, weightDecay } = hyper;
+    const g = uses.weightDecay && !uses.decouple ? grad.add(param.mul(weightDecay)) : grad;
+    const gamma = d.mul(rate(hyper, uses, step));
+    const relative = d.div(d0);
+    const s = slots.s.mul(beta3(hyper, uses)).add(g.mul(relative.mul(uses.safeguardWarmup ? d : gamma)));
+    return {
+      sums: { progress: sum(g.mul(slots.p0.sub(param))).mul(relative.mul(gamma)), length: sum(s.abs()) },
+      slots: {
+        s,
+        p0: slots.p0,
+        expAvg: slots.expAvg.mul(beta1).add(g.mul(d.mul(scalar(1).sub(beta1)))),
+        expAvgSq: slots.expAvgSq.mul(beta2).add(g.square().mul(d.square().mul(scalar(1).sub(beta2)))),
+      },
+    };
+  },
+
+  total({ sums, globals: { d, dMax, numerator }, hyper, uses }) {
+    const { dCoef, d0, growthRate } = hyper;
+    const found = numerator.mul(beta3(hyper, uses)).add(sums.progress);
+    const estimate = found.mul(dCoef).div(sums.length);
+    const started = where(d.equal(d0), d.max(estimate), d);
+    const most = dMax.max(estimate);
+    const next = uses.growthRate ? most.min(started.mul(growthRate)) : most;
+    const keep = (kept: Tensor, moved: Tensor): Tensor =>
+      where(sums.length.equal(0), kept, where(hyper.lr.equal(0), kept, moved));
+    return {
+      d: keep(d, next),
+      dBefore: d,
+      dMax: keep(dMax, most),
+      numerator: where(sums.length.equal(0), numerator, found),
+      denominator: sums.length,
+    };
+  },
+
+  update({ param, slots, globals: { d, dBefore, denominator }, hyper, uses, step }) {
+    const gamma = dBefore.mul(rate(hyper, uses, step));
+    const decayed = uses.weightDecay && uses.decouple ? param.sub(param.mul(gamma.mul(hyper.weightDecay))) : param;
+    const moved = decayed.sub(slots.expAvg.mul(gamma).div(slots.expAvgSq.sqrt().add(d.mul(hyper.eps))));
+    return { param: where(denominator.equal(0), param, moved) };
+  },
+});
+
+interface Rates {
+  readonly lr: Scalar;
+  readonly beta1: Scalar;
+  readonly beta2: Scalar;
+  readonly beta3: Scalar;
+}
+
+/** γ/d. */
+function rate({ lr, beta1, beta2 }: Rates, uses: { readonly useBiasCorrection: boolean }, step: Scalar): Scalar {
+  if (!uses.useBiasCorrection) return lr;
+  return lr.mul(biasCorrection(beta2, step).sqrt().div(biasCorrection(beta1, step)));
+}
+
+const beta3 = ({ beta2, beta3: given }: Rates, uses: { readonly beta3: boolean }): Scalar =>
+  uses.beta3 ? given : beta2.sqrt();

@@ -1,0 +1,21 @@
+import {
+  elementCount,
+  hostDevice,
+  jsDevice,
+  referenceDevice,
+  type Device,
+  type HostBuffer,
+  type Plan,
+  type Precision,
+} from '@adakit/core';
+
+/** A WebAssembly memory ends at 4 GiB, and what belongs to a parameter lies in one; some of it is not for buffers. */
+const LARGEST_MEMORY = 2 ** 32 - 2 ** 20;
+
+/** The device that computes updates in the host's memory, where ONNX Runtime reads and writes as well. */
+export function hostDeviceFor({ parameters }: Pick<Plan, 'parameters'>, precision: Precision): Device<HostBuffer> {
+  // float64 models are few, and the fused loops are float32.
+  if (precision === 'float64') return referenceDevice('float64');
+  const fits = parameters.every(({ shape, slots }) => 4 * elementCount(shape) * (2 + slots.length) < LARGEST_MEMORY);
+  return fits ? hostDevice() : jsDevice();
+}

@@ -1,0 +1,116 @@
+import type { NamedTensors } from '@adakit/core';
+import {
+  evaluationGraph,
+  inferenceGraph,
+  withConstants,
+  type EmittedGraph,
+  type EvaluationGraph,
+  type Loss,
+  type Model,
+  type TargetSpec,
+  type TensorSpec,
+} from '@adakit/onnx';
+import type { Tensor } from 'onnxruntime-node';
+import { Session, type ExecutionProvider, type SessionOptions } from './execution-provider.js';
+import { toFeeds, type Batch } from './feeds.js';
+import { numberOf } from './ort-tensor.js';
+
+/** Loss and outputs of a model in inference mode. */
+export interface Evaluation {
+  readonly loss: number;
+  /** The model's outputs by name. */
+  readonly outputs: Readonly<Record<string, Tensor>>;
+}
+
+/** The weights to compute with. */
+export interface WeightsInUse {
+  /** Tells them from others: the same text means the same values. */
+  readonly version: string;
+  /** Asked for only when they are new. */
+  read(): Promise<NamedTensors>;
+}
+
+/** How sessions are made. */
+interface InferenceOptions {
+  readonly provider: ExecutionProvider;
+  readonly session: SessionOptions;
+}
+
+/**
+ * A model in inference mode. Its weights are constants of the runtime's session, which is made anew for other weights: the
+ * runtime folds and rearranges constants, and a run is then as fast as one of the exported model. The price is a copy of
+ * the weights and the start of a session at the first call after they have changed.
+ */
+export class Inference {
+  readonly #model: () => Model;
+  readonly #loss: Loss;
+  readonly #weights: readonly string[];
+  readonly #options: InferenceOptions;
+  #evaluation: Folded<EvaluationGraph> | undefined;
+  #prediction: Folded<EmittedGraph> | undefined;
+
+  /**
+   * @param model asked for when a graph of it is needed
+   * @param weights names of the initializers that have values of their own
+   */
+  constructor(model: () => Model, loss: Loss, weights: readonly string[], options: InferenceOptions) {
+    this.#model = model;
+    this.#loss = loss;
+    this.#weights = weights;
+    this.#options = options;
+  }
+
+  /** Loss and outputs for inputs and targets. */
+  async evaluate(batch: Batch, weights: WeightsInUse): Promise<Evaluation> {
+    this.#evaluation ??= new Folded(
+      evaluationGraph(this.#model(), { loss: this.#loss, parameters: this.#weights }),
+      this.#options,
+    );
+    const { graph } = this.#evaluation;
+    const specs: readonly (TensorSpec | TargetSpec)[] = [...graph.inputs, ...graph.targets];
+    const { [graph.loss]: loss, ...outputs } = await this.#evaluation.run(toFeeds(specs, batch), weights);
+    return { loss: numberOf(loss), outputs };
+  }
+
+  /** Outputs for inputs. */
+  predict(inputs: Batch, weights: WeightsInUse): Promise<Readonly<Record<string, Tensor>>> {
+    this.#prediction ??= new Folded(inferenceGraph(this.#model(), this.#weights), this.#options);
+    return this.#prediction.run(toFeeds(this.#prediction.graph.inputs, inputs), weights);
+  }
+
+  async release(): Promise<void> {
+    await this.#evaluation?.release();
+    await this.#prediction?.release();
+  }
+}
+
+/** A graph with weights folded in. */
+class Folded<G extends EmittedGraph> {
+  readonly graph: G;
+  readonly #options: InferenceOptions;
+  #current: { readonly version: string; readonly session: Session } | undefined;
+
+  constructor(graph: G, options: InferenceOptions) {
+    this.graph = graph;
+    this.#options = options;
+  }
+
+  async run(feeds: Readonly<Record<string, Tensor>>, weights: WeightsInUse) {
+    if (this.#current?.version !== weights.version || this.#current.session.isStale) {
+      await this.release();
+      const { provider, session } = this.#options;
+      const model = withConstants(this.graph.model, this.graph.parameters, await weights.read());
+      this.#current = {
+        version: weights.version,
+        session: await Session.create(model, provider, { graphOptimizationLevel: 'all', ...session }),
+      };
+    }
+    return this.#current.session.run(feeds);
+  }
+
+  async release(): Promise<void> {
+    const session = this.#current?.session;
+    this.#current = undefined;
+    await session?.release();
+  }
+}

@@ -1,0 +1,100 @@
+import {
+  concreteShape,
+  elementCount,
+  fillRandom,
+  hostView,
+  type Evaluated,
+  type HostBuffer,
+  type Precision,
+  type WholeStep,
+} from '@adakit/core';
+import type { PlanBindings, ProgramPosition, TensorBinding } from '@adakit/onnx';
+import type { Tensor } from 'onnxruntime-node';
+
+import { elements, ortTensor } from './ort-tensor.js';
+
+type Whole = WholeStep<HostBuffer>;
+
+/** Parameters, slots, numbers, scalars and random numbers for a graph with a plan's stages in it. */
+export function planFeeds(bindings: PlanBindings, whole: Whole): Record<string, Tensor> {
+  const { precision, scalars, random } = bindings;
+  const feeds: Record<string, Tensor> = {};
+  for (const {
+    binding: { input },
+    buffer,
+    shape,
+  } of kept(bindings, whole)) {
+    if (input !== undefined) feeds[input] = ortTensor(hostView(buffer), shape);
+  }
+  for (const { input, instructions, ...position } of scalars) {
+    const values = scalarsAt(whole, position);
+    const vector = make(precision, instructions.length);
+    instructions.forEach((instruction, i) => (vector[i] = values[instruction]));
+    feeds[input] = ortTensor(vector, [instructions.length]);
+  }
+  for (const { input, shape, distribution, stream, key: instructions, ...position } of random) {
+    const values = scalarsAt(whole, position);
+    const [seed, key, step] = instructions.map((instruction) => values[instruction]);
+    const drawn = make(precision, elementCount(shape));
+    fillRandom(distribution, { seed, key, step, stream }, drawn);
+    feeds[input] = ortTensor(drawn, shape);
+  }
+  return feeds;
+}
+
+/** What a graph with a plan's stages in it has computed, for a run to adopt or refuse. */
+export function planResults(
+  bindings: PlanBindings,
+  results: Readonly<Record<string, Tensor>>,
+  whole: Whole,
+): NonNullable<Evaluated['whole']> {
+  const finite = results[bindings.finite].data as Uint8Array;
+  return {
+    nonFinite: whole.plan.parameters.flatMap(({ name, index }) => (finite[index] === 0 ? [name] : [])),
+    commit() {
+      for (const {
+        binding: { output },
+        buffer,
+      } of kept(bindings, whole)) {
+        if (output !== undefined) hostView(buffer).set(elements(results[output]));
+      }
+    },
+  };
+}
+
+/** Everything that is kept between steps, with its place in the graph. */
+function* kept(
+  { parameters, slots, globals }: PlanBindings,
+  whole: Whole,
+): Generator<{ readonly binding: TensorBinding; readonly buffer: HostBuffer; readonly shape: readonly number[] }> {
+  for (const { name, index, shape, extents, slots: planned } of whole.plan.parameters) {
+    const record = whole.kept[index];
+    yield { binding: parameters[name], buffer: record.param, shape };
+    for (const slot of planned) {
+      const buffer = record.slots.get(slot.name);
+      if (buffer === undefined) throw new Error(`"${name}" has no slot "${slot.name}"`);
+      yield { binding: slots[name][slot.name], buffer, shape: concreteShape(slot.shape, shape, extents) };
+    }
+  }
+  for (const [name, binding] of Object.entries(globals)) {
+    const buffer = whole.globals.get(name);
+    if (buffer === undefined) throw new Error(`the run keeps no number "${name}"`);
+    yield { binding, buffer, shape: [] };
+  }
+}
+
+/** The graph knows programs by their position, for settings change and it stays. */
+function scalarsAt({ stages, scalars }: Whole, { stage, call, parameter }: ProgramPosition): Float64Array {
+  const found = stages[stage];
+  if (found.kind === 'total') return scalars(found.program, found.group, undefined);
+  const { program, group, parameters } = found.calls[call ?? 0];
+  return scalars(
+    program,
+    group,
+    parameters.find(({ name }) => name === parameter),
+  );
+}
+
+function make(precision: Precision, length: number): Float32Array | Float64Array {
+  return precision === 'float32' ? new Float32Array(length) : new Float64Array(length);
+}

@@ -1,0 +1,67 @@
+import {
+  AdakitError,
+  castTensor,
+  copyTensor,
+  elementCount,
+  sameShape,
+  type NamedTensors,
+  type TrainingState,
+} from '@adakit/core';
+import type { StatisticSpec } from '@adakit/onnx';
+import { loadTensor } from '@adakit/state';
+import type { Tensor } from 'onnxruntime-node';
+import { fromOrt, ortTensor } from './ort-tensor.js';
+
+/** Tensors that training changes without the optimizer: the running statistics of batch normalizations. */
+export class Statistics {
+  readonly #specs: readonly StatisticSpec[];
+  #values: NamedTensors;
+
+  /** @param values not copied, and never written to */
+  constructor(specs: readonly StatisticSpec[], values: NamedTensors) {
+    this.#specs = specs;
+    this.#values = values;
+  }
+
+  /** By name; not copied. */
+  get values(): NamedTensors {
+    return this.#values;
+  }
+
+  feeds(): Record<string, Tensor> {
+    return Object.fromEntries(
+      Object.entries(this.#values).map(([name, { data, shape }]) => [name, ortTensor(data, shape)]),
+    );
+  }
+
+  /** Takes over what a step has made of them. */
+  adopt(results: Readonly<Record<string, Tensor>>): void {
+    this.#values = Object.fromEntries(this.#specs.map(({ name, output }) => [name, fromOrt(results[output])]));
+  }
+
+  /** Those of a state. @throws AdakitError `state-mismatch` */
+  parse({ statistics = {} }: TrainingState): NamedTensors {
+    return Object.fromEntries(
+      this.#specs.map(({ name, dtype, shape }) => {
+        const stored = Object.hasOwn(statistics, name) ? statistics[name] : undefined;
+        const value = stored === undefined || 'data' in stored ? stored : loadTensor(stored);
+        if (value !== undefined && sameShape(value.shape, shape) && value.data.length === elementCount(shape)) {
+          return [name, castTensor(value, dtype)];
+        }
+        throw new AdakitError(
+          'state-mismatch',
+          `the state has no running statistic '${name}' of shape [${shape.join(', ')}]; load one of this model`,
+        );
+      }),
+    );
+  }
+
+  /** @param values from {@link parse} */
+  load(values: NamedTensors): void {
+    this.#values = values;
+  }
+
+  copies(): NamedTensors {
+    return Object.fromEntries(Object.entries(this.#values).map(([name, value]) => [name, copyTensor(value)]));
+  }
+}

@@ -1,0 +1,98 @@
+import { hostView, type Evaluated, type GradientContext, type GradientSource, type HostBuffer } from '@adakit/core';
+import type { GradientsGraph } from '@adakit/onnx';
+import type { Tensor } from 'onnxruntime-node';
+import {
+  createSessionOnFirst,
+  type ExecutionProvider,
+  type Session,
+  type SessionOptions,
+} from './execution-provider.js';
+
+import { elements, numberOf, ortTensor } from './ort-tensor.js';
+import type { Statistics } from './statistics.js';
+
+/** The runtime's tensors by name. */
+export type Feeds = Readonly<Record<string, Tensor>>;
+
+/** One way of computing training steps of a model. */
+export interface Steps {
+  readonly provider: ExecutionProvider;
+  /** The step on a batch. */
+  source(batch: Feeds, statistics: Statistics): GradientSource<HostBuffer>;
+  release(): Promise<void>;
+}
+
+/** How the runtime's sessions are made. */
+export interface RuntimeOptions {
+  /** Tried in order. */
+  readonly providers: readonly ExecutionProvider[];
+  readonly session: SessionOptions;
+}
+
+/** What a graph in training mode takes beside the batch and the parameters. */
+export function trainingFeeds(
+  { lossScale: scale }: Pick<GradientsGraph, 'lossScale'>,
+  statistics: Statistics,
+  { lossScale }: Pick<GradientContext<HostBuffer>, 'lossScale'>,
+): Record<string, Tensor> {
+  const feeds = statistics.feeds();
+  if (scale !== undefined) {
+    feeds[scale.name] = ortTensor(
+      scale.dtype === 'float64' ? Float64Array.of(lossScale) : Float32Array.of(lossScale),
+      scale.shape.map(Number),
+    );
+  }
+  return feeds;
+}
+
+/**
+ * Loss and gradients in ONNX Runtime, everything else on the run's device: the fastest on the CPU, where elementwise graphs
+ * are bound by the memory traffic of their intermediate results.
+ */
+export class GradientSteps implements Steps {
+  readonly provider: ExecutionProvider;
+  readonly #graph: GradientsGraph;
+  readonly #session: Session;
+
+  private constructor(graph: GradientsGraph, session: Session, provider: ExecutionProvider) {
+    this.provider = provider;
+    this.#graph = graph;
+    this.#session = session;
+  }
+
+  /** @throws TrainingError `no-execution-provider` */
+  static async create(graph: GradientsGraph, { providers, session: options }: RuntimeOptions): Promise<GradientSteps> {
+    const { session, provider } = await createSessionOnFirst(graph.model, providers, options);
+    return new GradientSteps(graph, session, provider);
+  }
+
+  source(batch: Feeds, statistics: Statistics): GradientSource<HostBuffer> {
+    return { evaluate: (context) => this.#evaluate(batch, statistics, context) };
+  }
+
+  release(): Promise<void> {
+    return this.#session.release();
+  }
+
+  async #evaluate(batch: Feeds, statistics: Statistics, context: GradientContext<HostBuffer>): Promise<Evaluated> {
+    const { parameters, gradients: outputs, loss, statistics: moving } = this.#graph;
+    const feeds: Record<string, Tensor> = { ...batch, ...trainingFeeds(this.#graph, statistics, context) };
+    const fetches: Record<string, Tensor | null> = { [loss]: null };
+    for (const { output } of moving) fetches[output] = null;
+    for (const { name, shape } of parameters) {
+      feeds[name] = ortTensor(hostView(context.parameters[name]), shape);
+      fetches[outputs[name]] = ortTensor(hostView(context.gradients[name]), shape);
+    }
+    const results = await this.#session.run(feeds, fetches);
+    // Only the CPU provider writes into tensors that it is given.
+    if (this.provider !== 'cpu') {
+      for (const { name } of parameters) hostView(context.gradients[name]).set(elements(results[outputs[name]]));
+    }
+    return {
+      loss: numberOf(results[loss]),
+      accept: () => {
+        statistics.adopt(results);
+      },
+    };
+  }
+}

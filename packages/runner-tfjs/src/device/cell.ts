@@ -1,0 +1,162 @@
+import { elementCount, hostView, sameShape, type Device, type FloatArray, type HostBuffer } from '@adakit/core';
+import { fill, keep, reshape, tensor, type Tensor, type Variable } from '@tensorflow/tfjs-core';
+
+type Content =
+  /** One number everywhere. */
+  | { readonly kind: 'number'; readonly value: number }
+  /** Elements that no backend has been given yet. */
+  | { readonly kind: 'elements'; readonly elements: Float32Array<ArrayBuffer> }
+  /** Elements in the memory of another device. */
+  | { readonly kind: 'host'; readonly buffer: HostBuffer; readonly device: Device<HostBuffer> }
+  /** A kept tensor. `owner`: who alone looks at its memory, and so may write it in place. */
+  | { readonly kind: 'tensor'; readonly tensor: Tensor; readonly owner: object | undefined }
+  /** Somebody else's tensor. */
+  | { readonly kind: 'lent'; readonly tensor: Tensor }
+  | { readonly kind: 'variable'; readonly variable: Variable };
+
+/**
+ * A buffer of a TensorFlow.js device. Tensors cannot be changed, so a buffer is a place for one. It needs no backend until
+ * its first use in a kernel; call {@link tensor} and what builds on it inside `tf.tidy`.
+ */
+export class Cell {
+  readonly length: number;
+  #content: Content = { kind: 'number', value: 0 };
+
+  /** @param source a number of elements, all zero; or a variable, which stays its owner's */
+  constructor(source: number | Variable) {
+    if (typeof source === 'number') this.length = source;
+    else {
+      this.length = source.size;
+      this.#content = { kind: 'variable', variable: source };
+    }
+  }
+
+  get variable(): Variable | undefined {
+    return this.#content.kind === 'variable' ? this.#content.variable : undefined;
+  }
+
+  /** A copy of what it is known to hold without a look at any backend. */
+  get knownElements(): FloatArray | undefined {
+    const content = this.#content;
+    switch (content.kind) {
+      case 'number':
+        return new Float32Array(this.length).fill(content.value);
+      case 'elements':
+        return content.elements.slice();
+      case 'host':
+        return hostView(content.buffer).slice();
+      default:
+        return undefined;
+    }
+  }
+
+  /** Replaces all elements. */
+  write(values: FloatArray | number): void {
+    const content = this.#content;
+    if (content.kind === 'variable') {
+      const { shape } = content.variable;
+      this.set(typeof values === 'number' ? fill(shape, values) : tensor(Float32Array.from(values), shape));
+    } else if (content.kind === 'host') {
+      content.device.write(content.buffer, values);
+    } else {
+      this.#replace(
+        typeof values === 'number'
+          ? { kind: 'number', value: values }
+          : { kind: 'elements', elements: Float32Array.from(values) },
+      );
+    }
+  }
+
+  /** The elements as a tensor of `shape`, to be read only. */
+  tensor(shape: readonly number[]): Tensor {
+    if (elementCount(shape) !== this.length) {
+      throw new Error(`a buffer of ${this.length} elements has no shape [${shape.join(', ')}]`);
+    }
+    const content = this.#content;
+    const dimensions = [...shape];
+    switch (content.kind) {
+      case 'variable':
+        return sameShape(content.variable.shape, shape) ? content.variable : reshape(content.variable, dimensions);
+      case 'lent':
+        return sameShape(content.tensor.shape, shape) ? content.tensor : reshape(content.tensor, dimensions);
+      case 'number':
+        return this.#keep(fill(dimensions, content.value));
+      case 'elements':
+        return this.#keep(tensor(content.elements, dimensions));
+      case 'host':
+        return this.#keep(tensor(Float32Array.from(hostView(content.buffer)), dimensions));
+      case 'tensor':
+        // Whoever gets it may go on using its memory.
+        return this.#keep(
+          sameShape(content.tensor.shape, shape) ? content.tensor : reshape(content.tensor, dimensions),
+        );
+    }
+  }
+
+  /** As {@link tensor}, for readers that are done with it before anything else happens. */
+  glance(shape: readonly number[]): Tensor {
+    const content = this.#content;
+    if (content.kind !== 'tensor') return this.tensor(shape);
+    return sameShape(content.tensor.shape, shape) ? content.tensor : reshape(content.tensor, [...shape]);
+  }
+
+  /** The tensor whose memory `owner` may write, if it has one. */
+  ownedBy(owner: object): Tensor | undefined {
+    const content = this.#content;
+    return content.kind === 'tensor' && content.owner === owner ? content.tensor : undefined;
+  }
+
+  /**
+   * Replaces the tensor by `value`, which becomes this object's unless it is a variable's.
+   *
+   * @param owner who alone knows its memory
+   */
+  set(value: Tensor, owner?: object): void {
+    if (this.#content.kind === 'variable') {
+      const { variable } = this.#content;
+      variable.assign(sameShape(value.shape, variable.shape) ? value : reshape(value, variable.shape));
+      return;
+    }
+    this.#keep(value, owner);
+  }
+
+  /**
+   * Its buffer in the memory of another device, where it stays from now on; `undefined` while it is a variable, or
+   * somebody else's tensor that need not be written.
+   */
+  onHost(device: Device<HostBuffer>, writes: boolean): HostBuffer | undefined {
+    const content = this.#content;
+    if (content.kind === 'host') return content.buffer;
+    if (content.kind === 'variable' || (content.kind === 'lent' && !writes)) return undefined;
+    const [[buffer]] = device.allocate([[this.length]]);
+    if (content.kind === 'number') {
+      if (content.value !== 0) device.write(buffer, content.value);
+    } else {
+      device.write(buffer, content.kind === 'elements' ? content.elements : content.tensor.dataSync<'float32'>());
+    }
+    this.#replace({ kind: 'host', buffer, device });
+    return buffer;
+  }
+
+  /** Refers to somebody else's tensor, until {@link dispose} or the next value. */
+  lend(value: Tensor): void {
+    this.#replace({ kind: 'lent', tensor: value });
+  }
+
+  /** Frees what is this object's; its elements are zero then, and a variable keeps its own. */
+  dispose(): void {
+    if (this.#content.kind !== 'variable') this.#replace({ kind: 'number', value: 0 });
+  }
+
+  #keep(value: Tensor, owner?: object): Tensor {
+    this.#replace({ kind: 'tensor', tensor: keep(value), owner });
+    return value;
+  }
+
+  #replace(next: Content): void {
+    const before = this.#content;
+    this.#content = next;
+    if (before.kind === 'host') before.device.free([before.buffer]);
+    if (before.kind === 'tensor' && !(next.kind === 'tensor' && next.tensor === before.tensor)) before.tensor.dispose();
+  }
+}

@@ -1,0 +1,23 @@
+import { describeDevice } from '@adakit/testing/vitest';
+import '@tensorflow/tfjs';
+import '@tensorflow/tfjs-backend-wasm';
+import { startBackend, tfjsDevice } from '../index.js';
+
+for (const backend of ['cpu', 'wasm']) {
+  describeDevice(
+    `tfjs/${backend}`,
+    async () => {
+      await startBackend(backend);
+      return tfjsDevice(backend);
+    },
+    { exact: true },
+  );
+  describeDevice(
+    `tfjs/${backend}, op by op`,
+    async () => {
+      await startBackend(backend);
+      return tfjsDevice(backend, { fused: false });
+    },
+    { rules: 50 },
+  );
+}

@@ -1,0 +1,187 @@
+import {
+  type BoundKernel,
+  type Device,
+  type FloatArray,
+  type Kernel,
+  type MaskedCheck,
+  type MaybePromise,
+  type Program,
+} from '@adakit/core';
+import {
+  all,
+  clone,
+  getBackend,
+  isFinite as isFiniteTensor,
+  keep,
+  stack,
+  tidy,
+  type Tensor,
+} from '@tensorflow/tfjs-core';
+import { switchBackend } from '../backend.js';
+import { Cell } from './cell.js';
+import { currentLoops, type Loop, type Loops } from './loops.js';
+import { runOpByOp } from './op-by-op.js';
+import { ScalarTensors } from './scalar-tensors.js';
+
+export interface TfjsDeviceOptions {
+  /** Whether to run a rule as one loop over the backend's memory, where that works. Default: true. */
+  readonly fused?: boolean;
+}
+
+/**
+ * A device over the tensors of TensorFlow.js, on any of its backends. On `cpu` and `wasm` a rule is one loop over memory;
+ * elsewhere, and where that does not work (it is tried first), a sequence of TensorFlow.js operations.
+ *
+ * TensorFlow.js has one current backend. A device with a name makes its own current whenever it works.
+ *
+ * @param backendName e.g. `cpu`, `wasm`, `webgl`, `webgpu`, `tensorflow`. Default: whichever is current
+ * @throws BackendError when the backend has not been imported, or has not been started with `startBackend` where that
+ * takes time (`wasm`, `webgpu`)
+ */
+export function tfjsDevice(backendName?: string, options: TfjsDeviceOptions = {}): Device<Cell> {
+  return new TfjsDevice(backendName, options);
+}
+
+/** Backends that cannot be read at once. */
+const answerLater = new Set(['webgpu']);
+
+/** @internal */
+export class TfjsDevice implements Device<Cell> {
+  readonly precision = 'float32';
+  readonly #backendName: string | undefined;
+  readonly #fused: boolean;
+  readonly #answersLater: (backend: string) => boolean;
+  readonly #scalars = new ScalarTensors();
+  /** Whether what is written counts, while a check is not known. */
+  #mask: Tensor | undefined;
+  /** Buffers not freed yet. */
+  #live = 0;
+
+  constructor(
+    backendName: string | undefined,
+    { fused = true }: TfjsDeviceOptions = {},
+    answersLater = (backend: string): boolean => answerLater.has(backend),
+  ) {
+    this.#backendName = backendName;
+    this.#fused = fused;
+    this.#answersLater = answersLater;
+    if (backendName !== undefined) switchBackend(backendName);
+  }
+
+  get name(): string {
+    return `tfjs/${this.#backendName ?? (getBackend() || 'default')}`;
+  }
+
+  /** Whether its backend can be read without waiting. */
+  get answersAtOnce(): boolean {
+    return !this.#answersLater(this.#backendName ?? getBackend());
+  }
+
+  allocate(lengths: readonly (readonly number[])[]): Cell[][] {
+    const cells = lengths.map((list) => list.map((length) => new Cell(length)));
+    this.#live += cells.flat().length;
+    return cells;
+  }
+
+  write(buffer: Cell, values: FloatArray | number): void {
+    this.#work(() => {
+      buffer.write(values);
+    });
+  }
+
+  copy(from: Cell, to: Cell): void {
+    this.#work(() => {
+      to.set(clone(from.tensor([from.length])));
+    });
+  }
+
+  read(buffer: Cell): MaybePromise<FloatArray> {
+    const known = buffer.knownElements;
+    if (known !== undefined) return known;
+    return this.#work(() => {
+      const source = buffer.glance([buffer.length]);
+      if (this.answersAtOnce) return Float32Array.from(source.dataSync<'float32'>());
+      // A tensor of its own: the buffer's may be gone before the elements have arrived.
+      const copy = keep(clone(source));
+      return copy
+        .data<'float32'>()
+        .then((elements) => Float32Array.from(elements))
+        .finally(() => {
+          copy.dispose();
+        });
+    });
+  }
+
+  free(buffers: readonly Cell[]): void {
+    for (const buffer of buffers) buffer.dispose();
+    this.#live -= buffers.length;
+    if (this.#live > 0) return;
+    this.#scalars.dispose();
+    this.#setMask(undefined);
+  }
+
+  nonFinite(buffers: readonly Cell[]): MaybePromise<number[]> | MaskedCheck {
+    return this.#work((loops) => {
+      // A check is the first thing in a step, so what the step before has not used is not needed any more.
+      this.#scalars.endStep();
+      const filled = buffers.flatMap((buffer, i) => (buffer.length > 0 ? [{ buffer, i }] : []));
+      if (loops !== undefined) {
+        return loops.nonFinite(filled.map(({ buffer }) => buffer)).map((k) => filled[k].i);
+      }
+      if (filled.length === 0) {
+        this.#setMask(undefined);
+        return [];
+      }
+      const finite = stack(filled.map(({ buffer }) => all(isFiniteTensor(buffer.tensor([buffer.length])))));
+      const positions = (flags: ArrayLike<number>): number[] => filled.flatMap(({ i }, k) => (flags[k] ? [] : [i]));
+      if (this.answersAtOnce) return positions(finite.dataSync());
+      this.#setMask(all(finite));
+      keep(finite);
+      const later = finite
+        .data()
+        .then(positions)
+        .finally(() => {
+          finite.dispose();
+        });
+      return { later };
+    });
+  }
+
+  compile(program: Program): Kernel<Cell> {
+    const compiled = new WeakMap<Loops, Loop>();
+    return {
+      bind: (bindings): BoundKernel => ({
+        run: (scalars) => {
+          this.#work((loops) => {
+            if (loops === undefined) {
+              const context = { scalarTensor: this.#scalars.get, mask: this.#mask };
+              bindings.forEach((binding, i) => {
+                tidy(() => {
+                  runOpByOp(program, binding, scalars[i], context);
+                });
+              });
+              return;
+            }
+            let loop = compiled.get(loops);
+            if (loop === undefined) compiled.set(loops, (loop = loops.compile(program)));
+            loop(bindings, scalars);
+          });
+        },
+      }),
+    };
+  }
+
+  #setMask(mask: Tensor | undefined): void {
+    this.#mask?.dispose();
+    this.#mask = mask && keep(mask);
+  }
+
+  #work<T>(work: (loops: Loops | undefined) => T): T {
+    if (this.#backendName !== undefined) switchBackend(this.#backendName);
+    let result: T | undefined;
+    tidy(() => {
+      result = work(this.#fused && this.answersAtOnce ? currentLoops() : undefined);
+    });
+    return result as T;
+  }
+}

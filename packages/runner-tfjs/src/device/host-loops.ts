@@ -1,0 +1,118 @@
+import {
+  bufferNames,
+  hostDevice,
+  hostView,
+  jsAvailable,
+  wasmAvailable,
+  type Binding,
+  type HostBuffer,
+} from '@adakit/core';
+import { tensor } from '@tensorflow/tfjs-core';
+import type { Cell } from './cell.js';
+import type { Loops } from './loops.js';
+
+/** Elements of variables and gradients that are copied at a time. */
+const STAGE = 2 ** 20;
+
+/**
+ * Loops for the cpu backend, whose tensors are arrays of JavaScript: slots live in the memory of core's fastest device, and
+ * variables and gradients are copied there and back, which takes a small part of the time.
+ */
+export function hostLoops(): Loops | undefined {
+  // The interpreter would be no faster than the backend's own operations.
+  if (!wasmAvailable() && !jsAvailable()) return undefined;
+  const device = hostDevice();
+  let stage: HostBuffer | undefined;
+
+  const stageOf = (length: number): HostBuffer => {
+    if (stage === undefined || stage.length < length) {
+      if (stage !== undefined) device.free([stage]);
+      [[stage]] = device.allocate([[Math.max(length, Math.min(STAGE, 4 * length))]]);
+    }
+    return stage;
+  };
+
+  return {
+    nonFinite: (cells) =>
+      cells.flatMap((cell, i) => {
+        const buffer = cell.onHost(device, false);
+        const finite =
+          buffer === undefined
+            ? allFinite(cell.tensor([cell.length]).dataSync<'float32'>())
+            : (device.nonFinite([buffer]) as number[]).length === 0;
+        return finite ? [] : [i];
+      }),
+    compile(program) {
+      const kernel = device.compile(program);
+      const names = bufferNames(program);
+      const outputs = new Set(Object.keys(program.outputs));
+
+      const bufferOf = (cell: Cell, name: string): HostBuffer | undefined => cell.onHost(device, outputs.has(name));
+      const staged = ({ buffers }: Binding<Cell>): number =>
+        names.reduce((sum, name) => sum + (bufferOf(buffers[name], name) ? 0 : wholeVectors(buffers[name].length)), 0);
+
+      const runTogether = (
+        bindings: readonly Binding<Cell>[],
+        scalars: readonly Float64Array[],
+        length: number,
+      ): void => {
+        const whole = stageOf(length);
+        const written: (() => void)[] = [];
+        let at = 0;
+        const bound = bindings.map(({ buffers, shape, extents }): Binding<HostBuffer> => {
+          const entries = names.map((name): [string, HostBuffer] => {
+            const cell = buffers[name];
+            const own = bufferOf(cell, name);
+            if (own !== undefined) return [name, own];
+            // A variable or a gradient, which have the parameter's shape.
+            const copy = part(whole, at, cell.length);
+            at += wholeVectors(cell.length);
+            hostView(copy).set(cell.tensor(shape).dataSync<'float32'>());
+            if (outputs.has(name)) {
+              written.push(() => {
+                cell.set(tensor(hostView(copy).slice(), [...shape], 'float32'));
+              });
+            }
+            return [name, copy];
+          });
+          return { buffers: Object.fromEntries(entries), shape, extents };
+        });
+        void kernel.bind(bound).run(scalars);
+        for (const write of written) write();
+      };
+
+      return (bindings, scalars) => {
+        for (let first = 0; first < bindings.length;) {
+          let end = first;
+          let length = 0;
+          let next = staged(bindings[first]);
+          do {
+            length += next;
+            end++;
+            next = end < bindings.length ? staged(bindings[end]) : Infinity;
+          } while (length + next <= STAGE);
+          runTogether(bindings.slice(first, end), scalars.slice(first, end), length);
+          first = end;
+        }
+      };
+    },
+  };
+}
+
+/** Kernels write whole vectors of four elements. */
+function wholeVectors(length: number): number {
+  return Math.max(4, Math.ceil(length / 4) * 4);
+}
+
+function part(whole: HostBuffer, from: number, length: number): HostBuffer {
+  if (!('view' in whole)) return whole.subarray(from, from + length);
+  const { memory, address } = whole;
+  return { memory, address: address + 4 * from, length, view: () => whole.view().subarray(from, from + length) };
+}
+
+/** Multiplying by zero keeps NaN and turns infinities into it, so one sum tells of all. */
+function allFinite(values: Float32Array): boolean {
+  let sum = 0;
+  for (let i = 0; i < values.length; i++) sum += values[i] * 0;
+  return sum === 0;
+}

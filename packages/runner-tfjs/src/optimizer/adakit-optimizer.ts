@@ -1,0 +1,635 @@
+import {
+  AdakitError,
+  makePlan,
+  requireOptimizer,
+  Run,
+  type ChangeScope,
+  type NonFinitePolicy,
+  type Optimizer,
+  type OverallState,
+  type RunParameter,
+  type Stateful,
+  type StepReport,
+  type StoredTensor,
+  type TensorData,
+  type TrainingState,
+} from '@adakit/core';
+import {
+  clone,
+  dispose as disposeTensors,
+  Optimizer as TfjsOptimizer,
+  div,
+  keep,
+  memory,
+  mul,
+  ready,
+  serialization,
+  tensor,
+  tidy,
+  type NamedTensorMap,
+  type Scalar,
+  type Tensor,
+  type Variable,
+} from '@tensorflow/tfjs-core';
+import { Cell } from '../device/cell.js';
+import { TfjsDevice, type TfjsDeviceOptions } from '../device/device.js';
+import { fromConfig, rememberLoader, rememberOptimizer, toConfig, type OptimizerLoader } from './config.js';
+import {
+  matchRecords,
+  nameWeights,
+  readWeights,
+  weightsOf,
+  type NamedTensor,
+  type SavedRecord,
+} from './saved-weights.js';
+import { Statistics, takeSnapshot } from './statistics.js';
+import {
+  assertTrainable,
+  gradientEntries,
+  isAlive,
+  matchByName,
+  parameterOf,
+  registeredVariables,
+  sortVariables,
+  type GradientEntry,
+  type Gradients,
+  type Variables,
+} from './variables.js';
+
+export interface TfjsOptimizerOptions extends TfjsDeviceOptions {
+  /**
+   * What to do when gradients, or the loss that `minimize` and `fit` compute, are not finite. Default: `refuse`, an error;
+   * nothing has changed then. `webgpu` knows after the step only: the step changes nothing, and the next one reports it.
+   */
+  readonly nonFinite?: NonFinitePolicy;
+}
+
+/** A loss with its gradients, which the caller disposes. */
+interface Computed {
+  readonly value: Scalar;
+  readonly grads: NamedTensorMap;
+}
+
+/**
+ * An adakit optimizer as an optimizer of TensorFlow.js, on any of its backends.
+ *
+ * - Slots belong to variables: the list of variables may change from step to step, and each counts its own steps.
+ * - Gradients are only read, and never disposed.
+ * - Slots are made when a variable has its first gradient, and held until {@link dispose}; a step leaves no other
+ *   tensors behind. When a variable is disposed, its slots go with the next step.
+ * - A step that is refused has changed nothing, the moving averages of batch normalizations included where the optimizer
+ *   evaluates the loss itself (`minimize`, `fit`).
+ *
+ * Made by {@link tfjsOptimizer}.
+ */
+export class AdakitOptimizer extends TfjsOptimizer implements Stateful {
+  static get className(): string {
+    return 'Adakit';
+  }
+
+  readonly #options: TfjsOptimizerOptions;
+  readonly #device: TfjsDevice;
+  #run: Run<Cell>;
+  /** The variables trained, with the names by which groups and states know them. A continued variable keeps its old one. */
+  #names = new Map<Variable, string>();
+  /** From {@link setWeights}, until the variables turn up that they belong to. */
+  #saved: readonly SavedRecord[] = [];
+  readonly #statistics = new Statistics();
+  /** Handed out by {@link getWeights}. */
+  #weights: readonly NamedTensor[] = [];
+  /** Whether groups have been looked for among the variables. */
+  #groupsChecked = false;
+  /** The view that the variables hold for now, if not what is trained. */
+  #shown: string | undefined;
+  #disposed = false;
+
+  constructor(optimizer: Optimizer, options: TfjsOptimizerOptions = {}) {
+    super();
+    this.#options = options;
+    this.#device = new TfjsDevice(undefined, options);
+    this.#run = this.#start(requireOptimizer('tfjsOptimizer()', optimizer));
+    rememberOptimizer(optimizer);
+    serialization.registerClass(AdakitOptimizer);
+  }
+
+  /** The optimizer with its current hyperparameters. */
+  get optimizer(): Optimizer {
+    return this.#run.optimizer;
+  }
+
+  /** Steps taken. */
+  override get iterations(): number {
+    return this.#run.step;
+  }
+
+  /** Steps skipped because something was not finite. */
+  get skipped(): number {
+    return this.#run.skipped;
+  }
+
+  /** What the loss is multiplied by in {@link computeGradients}. */
+  get lossScale(): number {
+    return this.#run.lossScale;
+  }
+
+  /** Names of the weights that {@link withWeights} knows. */
+  get views(): readonly string[] {
+    return this.#run.views;
+  }
+
+  /** The hyperparameter `lr`, before schedules; assigning to it is `setHyperparameters({ lr })`. */
+  get learningRate(): number {
+    return Number(this.optimizer.hyperparameters.lr);
+  }
+
+  set learningRate(lr: number) {
+    this.setHyperparameters({ lr });
+  }
+
+  /**
+   * Changes hyperparameters from the next step on: `setHyperparameters({ lr: 1e-4 })`.
+   *
+   * @throws AdakitError naming the hyperparameter that is unknown or out of range, or the group that does not exist
+   */
+  setHyperparameters(changes: Parameters<Run<Cell>['setHyperparameters']>[0], scope: ChangeScope = {}): void {
+    this.#assertAlive();
+    this.#run.setHyperparameters(changes, scope);
+  }
+
+  /** Tells schedules on plateaus how training goes, e.g. a validation loss after every epoch. */
+  reportMetric(metric: number): void {
+    this.#assertAlive();
+    this.#run.reportMetric(metric);
+  }
+
+  /** Numbers that belong to all parameters together, e.g. the norm that clipping has found in the last step. */
+  globals(): Promise<Readonly<Record<string, number>>> {
+    this.#assertAlive();
+    return this.#run.globals();
+  }
+
+  /** The loss, and the gradients of the loss times {@link lossScale}, as {@link applyGradients} wants them. */
+  override computeGradients(f: () => Scalar, varList?: Variable[]): Computed {
+    this.#assertAlive();
+    const scale = this.lossScale;
+    if (scale === 1) return this.#statistics.observe(() => super.computeGradients(f, varList));
+    const scaled = this.#statistics.observe(() => super.computeGradients(() => mul(f(), scale), varList));
+    const value = tidy(() => div<Scalar>(scaled.value, scale));
+    scaled.value.dispose();
+    return { value, grads: scaled.grads };
+  }
+
+  /**
+   * Takes one step down the gradient of `f`, which optimizers like SAM evaluate twice.
+   *
+   * @throws AdakitError `non-finite`; nothing has changed then
+   */
+  override minimize(f: () => Scalar, returnCost = false, varList?: Variable[]): Scalar | null {
+    this.#assertTraining();
+    const before = takeSnapshot();
+    let computed: Computed | undefined;
+    let outcome: StepReport['outcome'] = 'skipped';
+    let cost: Scalar | null = null;
+    try {
+      computed = this.computeGradients(f, varList);
+      const { value, grads } = computed;
+      const loss = this.#device.answersAtOnce ? value.dataSync()[0] : undefined;
+      ({ outcome } = this.#apply(inOrder(grads, varList), { loss, again: () => this.#computeAgain(f, varList) }));
+      if (returnCost) cost = value;
+    } finally {
+      // Moving averages that the loss function has updated belong to the step.
+      if (outcome === 'skipped') before.restore();
+      before.dispose();
+      if (computed !== undefined) disposeTensors(computed.grads);
+      if (cost === null) computed?.value.dispose();
+    }
+    return cost;
+  }
+
+  /**
+   * Takes one step.
+   *
+   * @throws AdakitError for a gradient without a variable, of another shape or dtype, or given twice, and `non-finite`;
+   * nothing has been updated then
+   */
+  override applyGradients(gradients: Gradients): void {
+    this.#assertTraining();
+    this.#apply(gradients, {});
+  }
+
+  /**
+   * Does `work` while the variables hold other weights than those being trained, e.g.
+   * `withWeights('averaged', () => model.evaluate(x, y))`; afterwards they are what they were. Evaluate, predict or save in
+   * it; to train is an error.
+   *
+   * @param view `trained`, or what the optimizer keeps beside, e.g. `averaged` by `ema()`
+   * @throws AdakitError `unknown-view`
+   */
+  async withWeights<T>(view: string, work: () => T | Promise<T>): Promise<T> {
+    this.#assertTraining();
+    if (view === 'trained') return work();
+    this.#shown = view;
+    const trained: [Variable, Tensor][] = [];
+    try {
+      const weights = await this.#run.weights(view);
+      for (const [variable, name] of this.#names) {
+        trained.push([variable, keep(clone(variable))]);
+        assign(variable, weights[name]);
+      }
+      return await work();
+    } finally {
+      for (const [variable, value] of trained) {
+        if (isAlive(variable)) variable.assign(value);
+        value.dispose();
+      }
+      this.#shown = undefined;
+    }
+  }
+
+  /**
+   * Copies everything that training needs to go on: the variables updated so far, by name, with their slots and step
+   * counts, hyperparameters, and the variables that evaluating the loss has changed (moving mean and variance of batch
+   * normalizations) as `statistics`. The state is that of the moment of the call.
+   */
+  async state(): Promise<TrainingState> {
+    this.#assertTraining();
+    if (this.#saved.length > 0) {
+      throw new AdakitError(
+        'invalid-state',
+        `the weights from setWeights() for ${this.#saved.map(({ name }) => `"${name}"`).join(', ')} have not met their ` +
+          'variables yet, whose values belong to the state; take a step with them first',
+      );
+    }
+    this.#forgetDisposed();
+    const taking = this.#run.state();
+    const reading = this.#statistics.variables.map(
+      ([variable, name]) => [name, variable.shape, this.#device.read(new Cell(variable))] as const,
+    );
+    const statistics: Record<string, TensorData> = {};
+    for (const [name, shape, elements] of reading) {
+      statistics[name] = { dtype: 'float32', shape: [...shape], data: await elements };
+    }
+    const state = await taking;
+    return reading.length === 0 ? state : { ...state, statistics };
+  }
+
+  /**
+   * Replaces the values of variables, their slots and step counts, statistics, and the hyperparameters by those of
+   * `state`; also before the first step.
+   *
+   * @param variables those that the state is for, or a layers model: found by name, also where TensorFlow.js has numbered
+   * the names (`kernel_1`). Default: the variables updated so far, and any others that TensorFlow.js knows by the names in
+   * the state. Where several models are alive, give the variables.
+   * @throws AdakitError listing all that does not fit; nothing has changed then
+   */
+  async load(state: TrainingState, variables?: Variables): Promise<void> {
+    await ready();
+    this.#assertTraining();
+    this.#forgetDisposed();
+    const given = variables && sortVariables(variables);
+    const names = given === undefined ? this.#registeredFor(state) : this.#matchedFor(state, given);
+    for (const [variable, name] of names) assertTrainable(name, variable);
+    assertDistinct([...names.values()]);
+    const statistics = this.#statisticsFor(
+      state,
+      given?.others.filter((variable) => !names.has(variable)),
+    );
+    const next = this.#start(this.optimizer);
+    try {
+      next.add(Object.fromEntries([...names].map(([variable, name]) => [name, runParameter(variable, name)])));
+      await next.load(state);
+    } catch (error) {
+      void next.dispose();
+      throw error;
+    }
+    for (const [name, variable, value] of statistics) {
+      assign(variable, value);
+      this.#statistics.add(variable, name);
+    }
+    this.#replaceRun(next, names);
+  }
+
+  /**
+   * The optimizer's weights: `iterations`, `<variable>/<slot>`, and `<variable>/iterations` where a variable has had
+   * another number of updates. The tensors stay the optimizer's and hold until its next step.
+   */
+  override async getWeights(): Promise<NamedTensor[]> {
+    this.#assertAlive();
+    this.#forgetDisposed();
+    const { overall, records } = weightsOf(await this.#run.state());
+    this.#disposeWeights();
+    this.#weights = nameWeights({ overall, records: [...records, ...this.#saved] });
+    return [...this.#weights];
+  }
+
+  /**
+   * Replaces steps and slots. Which variables the slots belong to shows at the next step: the same name, the same name
+   * up to a number at the end (`kernel` reloaded as `kernel_1`), or, if no name fits at all, the same shapes in the same
+   * order. Anything else is an error of that step.
+   *
+   * @param weights as from {@link getWeights}, in any order; copied
+   * @throws AdakitError when they are not this optimizer's; nothing has changed then
+   */
+  override async setWeights(weights: NamedTensor[]): Promise<void> {
+    this.#assertTraining();
+    const { overall, records } = await readWeights(weights, this.optimizer);
+    this.#assertTraining();
+    this.#replaceRun(this.#start(this.optimizer, overall), new Map());
+    this.#saved = records;
+  }
+
+  override getConfig(): serialization.ConfigDict {
+    return toConfig(this.optimizer, this.#run.parameters, this.#options.nonFinite ?? 'refuse');
+  }
+
+  static override fromConfig<T extends serialization.Serializable>(
+    cls: serialization.SerializableConstructor<T>,
+    config: serialization.ConfigDict,
+  ): T {
+    const { optimizer, nonFinite } = fromConfig(config);
+    return new cls(optimizer, { nonFinite });
+  }
+
+  /** Frees slots and cached tensors. Doing so again is harmless; anything else is an error afterwards. */
+  override dispose(): void {
+    void this.#run.dispose();
+    this.#disposeWeights();
+    this.#saved = [];
+    this.#names.clear();
+    this.#disposed = true;
+  }
+
+  #start(optimizer: Optimizer, resume?: OverallState): Run<Cell> {
+    const { nonFinite } = this.#options;
+    return Run.start(
+      this.#device,
+      optimizer,
+      {},
+      { openGroups: true, ...(nonFinite && { nonFinite }), ...(resume && { resume }) },
+    );
+  }
+
+  #replaceRun(next: Run<Cell>, names: Map<Variable, string>): void {
+    void this.#run.dispose();
+    this.#run = next;
+    this.#names = names;
+    this.#saved = [];
+    this.#disposeWeights();
+  }
+
+  /** One step, with gradients that have been computed. */
+  #apply(
+    gradients: Gradients,
+    { loss, again }: { readonly loss?: number | undefined; readonly again?: () => Computed },
+  ): StepReport {
+    const entries = withTensor(gradientEntries(gradients));
+    this.#forgetDisposed();
+    const added = this.#addVariables(entries.map(({ variable }) => variable));
+    const lent = new Set<Cell>();
+    const owned: Computed[] = [];
+    let evaluations = 0;
+    const lend = (buffers: Readonly<Record<string, Cell>>, list: readonly PresentEntry[]): string[] =>
+      list.map(({ variable, tensor }) => {
+        const name = this.#nameOf(variable);
+        buffers[name].lend(tensor);
+        lent.add(buffers[name]);
+        return name;
+      });
+    try {
+      const report = this.#run.stepNow({
+        evaluate: ({ gradients: buffers, whole }) => {
+          if (evaluations++ === 0) {
+            if (whole.perturbs && again === undefined) {
+              throw new AdakitError(
+                'invalid-plan',
+                'this optimizer takes the gradient twice a step; use minimize() or fit(), which can evaluate the loss again',
+              );
+            }
+            return { gradients: lend(buffers, entries), ...(loss !== undefined && { loss }) };
+          }
+          const computed = (again as () => Computed)();
+          owned.push(computed);
+          return { gradients: lend(buffers, withTensor(gradientEntries(computed.grads))) };
+        },
+      });
+      this.#disposeWeights();
+      this.#saved = this.#saved.filter(({ name }) => !added.includes(name));
+      return report;
+    } catch (error) {
+      this.#removeParameters(added);
+      throw error;
+    } finally {
+      for (const cell of lent) cell.dispose();
+      for (const { value, grads } of owned) disposeTensors([value, ...Object.values(grads)]);
+    }
+  }
+
+  /** Evaluates a second time in a step, of which nothing but the gradients may be seen. */
+  #computeAgain(f: () => Scalar, varList: Variable[] | undefined): Computed {
+    const before = takeSnapshot();
+    try {
+      const { numTensors } = memory();
+      const computed = this.computeGradients(f, varList);
+      const expected = 1 + Object.values(computed.grads).filter(Boolean).length;
+      if (memory().numTensors - numTensors > expected) {
+        disposeTensors([computed.value, ...Object.values(computed.grads)]);
+        throw new AdakitError(
+          'invalid-plan',
+          'this optimizer evaluates the loss twice a step, but the loss function keeps tensors, as it does for the metrics ' +
+            'of a compiled model; compile the model without metrics',
+        );
+      }
+      return computed;
+    } finally {
+      before.restore();
+      before.dispose();
+    }
+  }
+
+  /** Takes up variables that have their first gradient. @returns their names */
+  #addVariables(variables: readonly Variable[]): readonly string[] {
+    const fresh = variables.filter((variable) => !this.#names.has(variable));
+    if (fresh.length === 0) return [];
+    const matches = this.#saved.length > 0 ? matchRecords(this.#saved, fresh, this.optimizer) : new Map();
+    const records = new Map<Variable, SavedRecord>([...matches].map(([record, variable]) => [variable, record]));
+    const names = new Map(fresh.map((variable) => [variable, records.get(variable)?.name ?? variable.name]));
+    assertDistinct([...this.#names.values(), ...names.values()]);
+    this.#checkGroups(names);
+    this.#run.add(
+      Object.fromEntries(
+        [...names].map(([variable, name]) => [name, runParameter(variable, name, records.get(variable))]),
+      ),
+    );
+    for (const [variable, name] of names) this.#names.set(variable, name);
+    return [...names.values()];
+  }
+
+  /** Once: groups that choose none of all variables there are to train are a slip. */
+  #checkGroups(names: ReadonlyMap<Variable, string>): void {
+    if (this.#groupsChecked) return;
+    const others = Object.values(registeredVariables()).filter(
+      (variable) => variable.trainable && !names.has(variable),
+    );
+    const specs = [...names].map(([variable, name]) => parameterOf(variable, name));
+    makePlan(this.optimizer, [...specs, ...others.map((variable) => parameterOf(variable, variable.name))]);
+    this.#groupsChecked = true;
+  }
+
+  #removeParameters(names: readonly string[]): void {
+    if (names.length === 0) return;
+    this.#run.remove(names);
+    for (const [variable, name] of this.#names) if (names.includes(name)) this.#names.delete(variable);
+  }
+
+  #forgetDisposed(): void {
+    this.#removeParameters([...this.#names].flatMap(([variable, name]) => (isAlive(variable) ? [] : [name])));
+  }
+
+  #nameOf(variable: Variable): string {
+    return this.#names.get(variable) ?? variable.name;
+  }
+
+  /** The variables that a state is for, by exact names. */
+  #registeredFor(state: TrainingState): Map<Variable, string> {
+    const registered = registeredVariables();
+    const names = new Map(this.#names);
+    const known = new Set(names.values());
+    for (const name of Object.keys(state.parameters)) {
+      if (!known.has(name) && Object.hasOwn(registered, name)) names.set(registered[name], name);
+    }
+    return names;
+  }
+
+  /** The variables that a state is for, out of those given. */
+  #matchedFor(
+    state: TrainingState,
+    { trainable, others }: { readonly trainable: readonly Variable[]; readonly others: readonly Variable[] },
+  ): Map<Variable, string> {
+    const names = new Map<Variable, string>();
+    for (const variable of [...trainable, ...others]) {
+      const name = this.#names.get(variable);
+      if (name !== undefined && Object.hasOwn(state.parameters, name)) names.set(variable, name);
+    }
+    const match = (variables: readonly Variable[], inOrder: boolean): void => {
+      const taken = new Set(names.values());
+      const open = Object.keys(state.parameters).flatMap((name) => (taken.has(name) ? [] : [{ name }]));
+      const free = variables.filter((variable) => !names.has(variable));
+      for (const [{ name }, variable] of matchByName(open, free, { inOrder })) names.set(variable, name);
+    };
+    match(trainable, true);
+    // Weights that are frozen now may have been trained then; but only a name can tell.
+    match(others, false);
+    for (const variable of trainable) if (!names.has(variable)) names.set(variable, this.#nameOf(variable));
+    assertDistinct([...trainable, ...others].map((variable) => this.#nameOf(variable)));
+    return names;
+  }
+
+  /** @throws AdakitError `state-mismatch` for statistics without a variable to put them into */
+  #statisticsFor(
+    state: TrainingState,
+    list: readonly Variable[] | undefined,
+  ): readonly (readonly [name: string, variable: Variable, value: TensorData])[] {
+    const saved = Object.entries(state.statistics ?? {}).map(([name, value]) => ({ name, value }));
+    const known = new Map(this.#statistics.variables.map(([variable, name]) => [name, variable]));
+    const registered = registeredVariables();
+    const matches = list && matchByName(saved, list);
+    const problems: string[] = [];
+    const found = saved.flatMap((statistic): (readonly [string, Variable, TensorData])[] => {
+      const { name, value } = statistic;
+      const exact = known.get(name) ?? (Object.hasOwn(registered, name) ? registered[name] : undefined);
+      const variable = matches === undefined ? exact : matches.get(statistic);
+      if (variable === undefined) {
+        problems.push(
+          `it has a statistic "${name}", for which there is no variable; ` +
+            (list ? 'give those that are not trainable as well, or the model' : 'make the model first'),
+        );
+      } else if (!isNumbers(value)) problems.push(`its statistic "${name}" has dtype ${value.dtype}`);
+      else if (String(value.shape) !== String(variable.shape)) {
+        problems.push(`its statistic "${name}" has shape [${value.shape.join(', ')}], the variable [${variable.shape.join(', ')}]`); // prettier-ignore
+      } else return [[name, variable, value]];
+      return [];
+    });
+    if (problems.length === 0) return found;
+    throw new AdakitError('state-mismatch', `the state does not fit these variables:\n  ${problems.join('\n  ')}`);
+  }
+
+  #disposeWeights(): void {
+    for (const weight of this.#weights) weight.tensor.dispose();
+    this.#weights = [];
+  }
+
+  #assertAlive(): void {
+    if (this.#disposed) {
+      throw new AdakitError('disposed', `this ${this.optimizer.name} optimizer has been disposed; make another`);
+    }
+  }
+
+  /** @throws AdakitError while the variables do not hold what is trained */
+  #assertTraining(): void {
+    this.#assertAlive();
+    if (this.#shown === undefined) return;
+    throw new AdakitError(
+      'busy',
+      `the variables hold the weights "${this.#shown}" for now; wait for withWeights() before training goes on`,
+    );
+  }
+}
+
+/**
+ * Makes a TensorFlow.js optimizer of an adakit one, for `model.compile`, `minimize` and `applyGradients` on any
+ * backend. Touches no backend before its first step.
+ *
+ * @example
+ * ```ts
+ * model.compile({ optimizer: tfjsOptimizer(adam({ lr: 1e-3 })), loss: 'meanSquaredError' });
+ * ```
+ * @throws AdakitError `invalid-plan` for `adam` in the place of `adam()`, or a policy that the optimizer does not allow
+ */
+export function tfjsOptimizer(optimizer: Optimizer, options: TfjsOptimizerOptions = {}): AdakitOptimizer {
+  return new AdakitOptimizer(optimizer, options);
+}
+
+/**
+ * Makes optimizers known to `tf.loadLayersModel`, so that it can restore a model saved with one of them:
+ * `registerOptimizers(adam, adabelief)`; or with what is around it, `registerOptimizers(ema(0.999, adam()))`. Those that
+ * {@link tfjsOptimizer} has been given already are known.
+ */
+export function registerOptimizers(...optimizers: readonly (OptimizerLoader | Optimizer)[]): void {
+  for (const optimizer of optimizers) {
+    if ('optimizerName' in optimizer) rememberLoader(optimizer);
+    else rememberOptimizer(requireOptimizer('registerOptimizers()', optimizer));
+  }
+  serialization.registerClass(AdakitOptimizer);
+}
+
+type PresentEntry = GradientEntry & { readonly tensor: Tensor };
+
+function withTensor(entries: readonly GradientEntry[]): PresentEntry[] {
+  return entries.flatMap((entry) => (entry.tensor ? [{ ...entry, tensor: entry.tensor }] : []));
+}
+
+/** Gradients in the order of the variables asked for. */
+function inOrder(grads: NamedTensorMap, varList: readonly Variable[] | undefined): Gradients {
+  return varList?.map(({ name }) => ({ name, tensor: grads[name] })) ?? grads;
+}
+
+function runParameter(variable: Variable, name: string, kept?: SavedRecord): RunParameter<Cell> {
+  const { shape, role, units } = parameterOf(variable, name);
+  return { buffer: new Cell(variable), shape, ...(role && { role }), ...(units && { units }), ...(kept && { kept }) };
+}
+
+function assign(variable: Variable, { data, shape }: TensorData): void {
+  tidy(() => {
+    variable.assign(tensor(Float32Array.from(data), [...shape], 'float32'));
+  });
+}
+
+function isNumbers(value: TensorData | StoredTensor): value is TensorData {
+  return 'data' in value;
+}
+
+function assertDistinct(names: readonly string[]): void {
+  const twice = names.find((name, i) => names.indexOf(name) !== i);
+  if (twice === undefined) return;
+  throw new AdakitError('invalid-state', `two variables have the name "${twice}", which would mix up their slots`);
+}

@@ -1,0 +1,105 @@
+import { AdakitError, Optimizer, type NonFinitePolicy, type OptimizerConfig } from '@adakit/core';
+import type { serialization } from '@tensorflow/tfjs-core';
+
+/** `adam` and every other result of `defineOptimizer`. */
+export interface OptimizerLoader {
+  readonly optimizerName: string;
+  load(hyperparameters: Readonly<Record<string, unknown>>): Optimizer;
+}
+
+type Node = Optimizer['node'];
+type Component = Extract<Node, { readonly kind: 'rule' }>['component'];
+
+/** How a component is found, from the hyperparameters it was made with; by kind and name. */
+const known = new Map<string, (initial: Readonly<Record<string, unknown>>) => Component>();
+
+export function rememberLoader({ optimizerName, load }: OptimizerLoader): void {
+  known.set(`rule ${optimizerName}`, (initial) => componentOf(load(initial).node));
+}
+
+/** Remembers everything that an optimizer is made of. */
+export function rememberOptimizer({ node }: Optimizer): void {
+  rememberNode(node);
+}
+
+function rememberNode(node: Node): void {
+  if (node.kind === 'groups') {
+    for (const { optimizer } of node.groups) if (optimizer) rememberNode(optimizer);
+    rememberNode(node.rest);
+    return;
+  }
+  const { component } = node;
+  known.set(`${node.kind} ${component.name}`, () => component);
+  if (node.kind === 'wrapper') rememberNode(node.inner);
+}
+
+function componentOf(node: Node): Component {
+  return node.kind === 'groups' ? componentOf(node.rest) : node.component;
+}
+
+/**
+ * An optimizer as a TensorFlow.js configuration. Layers models camel-case the strings of a configuration when they are
+ * loaded, so that `dense_1/kernel` becomes `dense1/kernel`; so it travels as JSON without underscores.
+ */
+export function toConfig(
+  optimizer: Optimizer,
+  parameters: Parameters<Optimizer['toConfig']>[0],
+  nonFinite: NonFinitePolicy,
+): serialization.ConfigDict {
+  const text = JSON.stringify(optimizer.toConfig(parameters));
+  return { optimizer: text.replaceAll('_', '\\u005f'), nonFinite };
+}
+
+/**
+ * What {@link toConfig} described.
+ *
+ * @throws AdakitError when the configuration is malformed or something in it is not known
+ */
+export function fromConfig(config: serialization.ConfigDict): {
+  readonly optimizer: Optimizer;
+  readonly nonFinite: NonFinitePolicy;
+} {
+  const { nonFinite = 'refuse' } = config as { nonFinite?: NonFinitePolicy };
+  try {
+    const saved = JSON.parse(config.optimizer as string) as OptimizerConfig;
+    return { optimizer: new Optimizer(skeleton(saved)).restore(saved), nonFinite };
+  } catch (error) {
+    if (error instanceof AdakitError) throw error;
+    throw new AdakitError(
+      'invalid-state',
+      `the configuration of the optimizer is malformed (${error instanceof Error ? error.message : String(error)})`,
+      { cause: error },
+    );
+  }
+}
+
+/** The pieces of a saved optimizer, without the settings, which core restores and checks. */
+function skeleton(config: OptimizerConfig): Node {
+  if (config.kind === 'groups') {
+    return {
+      kind: 'groups',
+      groups: config.groups.map(({ name, optimizer }) => ({
+        name,
+        match: '',
+        ...(optimizer && { optimizer: skeleton(optimizer) }),
+        hyperparameters: {},
+        schedules: {},
+      })),
+      rest: skeleton(config.rest),
+    };
+  }
+  const { kind, name, initial, inner } = config;
+  const find = known.get(`${kind} ${name}`);
+  if (find === undefined) {
+    const names = [...known.keys()].map((key) => key.replace(/^\w+ /, ''));
+    throw new AdakitError(
+      'state-mismatch',
+      `the configuration asks for the ${kind === 'wrapper' ? 'wrapper' : 'optimizer'} ${JSON.stringify(name)}, ` +
+        `known are ${names.join(', ') || 'none'}; pass it to registerOptimizers() before loading`,
+    );
+  }
+  const configured = { component: find(initial), hyperparameters: {}, initial: {}, schedules: {} };
+  return inner === undefined
+    ? { kind: 'rule', ...configured }
+    : { kind: 'wrapper', ...configured, inner: skeleton(inner) };
+}

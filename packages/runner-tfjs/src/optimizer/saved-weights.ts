@@ -1,0 +1,194 @@
+import {
+  AdakitError,
+  concreteShape,
+  makePlan,
+  sameShape,
+  type Optimizer,
+  type OverallState,
+  type ParameterState,
+  type SlotState,
+  type TrainingState,
+} from '@adakit/core';
+import { keep, scalar, tensor, type Tensor, type Variable } from '@tensorflow/tfjs-core';
+import { matchByName, parameterOf } from './variables.js';
+
+/**
+ * Optimizer weights as TensorFlow.js saves them, a list of named tensors:
+ *
+ * - `iterations`: steps taken, a rank-0 int32;
+ * - `<variable>/<slot>`: a slot;
+ * - `<variable>/iterations`: updates of that variable, a rank-0 int32; left out when they equal the steps taken and the
+ *   variable has slots to be known by;
+ * - `run`: JSON of everything else that a run keeps (loss scale, collected batches, …), a rank-0 string; left out when
+ *   there is nothing.
+ */
+const iterations = 'iterations';
+const rest = 'run';
+
+/** As in TensorFlow.js, which does not export it. */
+export interface NamedTensor {
+  name: string;
+  tensor: Tensor;
+}
+
+/** What was kept for a variable when it was saved. */
+export interface SavedRecord extends Pick<ParameterState, 'step' | 'slots'> {
+  readonly name: string;
+}
+
+/** Weights as {@link nameWeights} names them. */
+export interface SavedWeights {
+  readonly overall: OverallState;
+  readonly records: readonly SavedRecord[];
+}
+
+/** The part of a state that weights hold. */
+export function weightsOf(state: TrainingState): SavedWeights {
+  const { step, globals, collected, lossScale, plateaus, skipped, parameters } = state;
+  const all = { globals, collected, lossScale, plateaus, skipped };
+  const some = Object.fromEntries(Object.entries(all).filter(([, value]) => value !== undefined));
+  const records = Object.entries(parameters).map(([name, kept]) => ({ name, step: kept.step, slots: kept.slots }));
+  return { overall: { step, ...some }, records };
+}
+
+/** New tensors, kept; the caller disposes them. */
+export function nameWeights({ overall, records }: SavedWeights): NamedTensor[] {
+  const { step: steps, ...others } = overall;
+  const count = (name: string, value: number): NamedTensor => ({ name, tensor: keep(scalar(value, 'int32')) });
+  const weights = [count(iterations, steps)];
+  for (const { name, step, slots } of records) {
+    for (const [slot, { data, shape }] of Object.entries(slots)) {
+      weights.push({ name: `${name}/${slot}`, tensor: keep(tensor(Float32Array.from(data), [...shape], 'float32')) });
+    }
+    if (step !== steps || Object.keys(slots).length === 0) weights.push(count(`${name}/${iterations}`, step));
+  }
+  if (Object.keys(others).length > 0) {
+    weights.push({ name: rest, tensor: keep(scalar(JSON.stringify(others), 'string')) });
+  }
+  return weights;
+}
+
+/**
+ * Reads weights that {@link nameWeights} named, in any order; copies.
+ *
+ * @throws AdakitError `state-mismatch` when they are not this optimizer's
+ */
+export async function readWeights(weights: readonly NamedTensor[], optimizer: Optimizer): Promise<SavedWeights> {
+  const byName = new Map(weights.map(({ name, tensor }) => [name, tensor]));
+  const total = byName.get(iterations);
+  if (total === undefined) throw mismatch(`there is no "${iterations}" among them`);
+  if (byName.size < weights.length) throw mismatch('two have the same name');
+  const others = byName.get(rest);
+  byName.delete(iterations);
+  byName.delete(rest);
+
+  const found = new Map<string, { slots: Map<string, Tensor>; count: Tensor }>();
+  for (const [name, tensor] of byName) {
+    const slash = name.lastIndexOf('/');
+    const [variable, leaf] = [name.slice(0, Math.max(slash, 0)), name.slice(slash + 1)];
+    const entry = found.get(variable) ?? { slots: new Map<string, Tensor>(), count: total };
+    found.set(variable, entry);
+    if (slash > 0 && leaf === iterations) entry.count = tensor;
+    else if (slash > 0 && slotSets(optimizer, variable).flat().includes(leaf)) entry.slots.set(leaf, tensor);
+    else throw mismatch(`"${name}" is not a slot of ${describe(optimizer, variable)}`);
+  }
+  for (const [variable, { slots }] of found) {
+    const missing = slotSets(optimizer, variable).map((names) => names.filter((slot) => !slots.has(slot)));
+    if (missing.every((names) => names.length > 0)) throw mismatch(`"${variable}/${missing[0][0]}" is missing`);
+  }
+  const overall = { step: await readCount(total), ...(others && (await readRest(others))) };
+  const records: SavedRecord[] = [];
+  for (const [name, { slots, count }] of found) {
+    const entries: [string, SlotState][] = [];
+    for (const [slot, source] of slots) {
+      // A copy: the cpu backend hands out the array that it keeps.
+      const data = Float32Array.from(await source.data<'float32'>());
+      entries.push([slot, { dtype: 'float32', shape: [...source.shape], data }]);
+    }
+    records.push({ name, step: await readCount(count), slots: Object.fromEntries(entries) });
+  }
+  return { overall, records };
+}
+
+/**
+ * Finds the variables that saved records belong to; see {@link matchByName}. Records may be left over (their variables get
+ * no gradients now), and so may variables (they start afresh), but not both: they might belong together.
+ *
+ * @throws AdakitError `state-mismatch` when both records and variables are left over
+ */
+export function matchRecords(
+  records: readonly SavedRecord[],
+  variables: readonly Variable[],
+  optimizer: Optimizer,
+): ReadonlyMap<SavedRecord, Variable> {
+  const matches = matchByName(records, variables, {
+    fits: (record, variable) => fits(record, variable, optimizer),
+  });
+  const taken = new Set(matches.values());
+  const saved = records.filter((record) => !matches.has(record));
+  const free = variables.filter((variable) => !taken.has(variable));
+  if (saved.length > 0 && free.length > 0) {
+    throw mismatch(
+      `those of ${saved.map(recordText).join(', ')} cannot be assigned to ` +
+        `${free.map(({ name, shape }) => `"${name}" ${shapeText(shape)}`).join(', ')}; ` +
+        'leave them out, or train the variables they were saved for',
+    );
+  }
+  return matches;
+}
+
+/** Whether the slots are those of such a variable, by name and shape. */
+function fits({ name, slots }: SavedRecord, variable: Variable, optimizer: Optimizer): boolean {
+  const plan = makePlan(optimizer, [parameterOf(variable, name)], { allowEmptyGroups: true });
+  const [{ slots: expected, shape, extents }] = plan.parameters;
+  return (
+    Object.keys(slots).length === expected.length &&
+    expected.every(
+      (slot) =>
+        Object.hasOwn(slots, slot.name) && sameShape(slots[slot.name].shape, concreteShape(slot.shape, shape, extents)),
+    )
+  );
+}
+
+/** The slots that a variable may have, which depends on whether it is a matrix; its shape is not known yet. */
+function slotSets(optimizer: Optimizer, variable: string): string[][] {
+  return [[1, 1], [1]].map((shape) => {
+    const plan = makePlan(optimizer, [{ name: variable, shape, units: 'last' }], { allowEmptyGroups: true });
+    return plan.parameters[0].slots.map(({ name }) => name);
+  });
+}
+
+async function readCount(tensor: Tensor): Promise<number> {
+  const [value] = await tensor.data();
+  if (tensor.size === 1 && Number.isSafeInteger(value) && value >= 0) return value;
+  throw mismatch(`a step count is ${tensor.size === 1 ? value : `a tensor of shape ${shapeText(tensor.shape)}`}`);
+}
+
+async function readRest(source: Tensor): Promise<Omit<OverallState, 'step'>> {
+  const [text] = await source.data<'string'>();
+  try {
+    return JSON.parse(text) as Omit<OverallState, 'step'>;
+  } catch (error) {
+    throw new AdakitError('state-mismatch', `these optimizer weights do not fit: "${rest}" is not JSON`, {
+      cause: error,
+    });
+  }
+}
+
+function describe(optimizer: Optimizer, variable: string): string {
+  const names = [...new Set(slotSets(optimizer, variable).flat())];
+  return `${String(optimizer)} (slots: ${names.join(', ') || 'none'})`;
+}
+
+function recordText({ name, slots }: SavedRecord): string {
+  const [shape] = Object.values(slots).map((slot) => ` ${shapeText(slot.shape)}`);
+  return `"${name}"${Object.keys(slots).length === 0 ? '' : shape}`;
+}
+
+function shapeText(shape: readonly number[]): string {
+  return `[${shape.join(', ')}]`;
+}
+
+function mismatch(problem: string): AdakitError {
+  return new AdakitError('state-mismatch', `these optimizer weights do not fit: ${problem}`);
+}

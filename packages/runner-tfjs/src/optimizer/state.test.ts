@@ -1,0 +1,146 @@
+import { defineOptimizer, learningRate, tensor32 } from '@adakit/core';
+import * as tf from '@tensorflow/tfjs';
+import { afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { tfjsOptimizer, type AdakitOptimizer } from '../index.js';
+
+const momentum = defineOptimizer({
+  name: 'momentum',
+  hyperparameters: { lr: learningRate(0.1) },
+  slots: () => ['velocity'],
+  update({ param, grad, slots, hyper: { lr } }) {
+    const velocity = slots.velocity.mul(0.5).add(grad);
+    return { param: param.sub(velocity.mul(lr)), slots: { velocity } };
+  },
+});
+
+let tensorsBefore: number;
+let disposables: { dispose(): void }[];
+
+beforeAll(() => tf.setBackend('cpu'));
+beforeEach(() => {
+  tensorsBefore = tf.memory().numTensors;
+  disposables = [];
+  tf.engine().startScope();
+});
+afterEach(() => {
+  for (const disposable of disposables) disposable.dispose();
+  tf.disposeVariables();
+  tf.engine().endScope();
+  expect(tf.memory().numTensors, 'tensors left behind').toBe(tensorsBefore);
+});
+
+interface Made {
+  readonly model: tf.Sequential;
+  readonly optimizer: AdakitOptimizer;
+}
+
+/** A model whose variables have new names whenever it is made again. */
+function make(name: string, { normalized = false, rule = momentum() } = {}): Made {
+  const optimizer = tfjsOptimizer(rule);
+  const layers = [
+    ...(normalized ? [tf.layers.batchNormalization({ name: `${name}_norm`, inputShape: [2] })] : []),
+    tf.layers.dense({ units: 1, inputShape: [2], name }),
+  ];
+  const model = tf.sequential({ layers });
+  model.compile({ optimizer, loss: 'meanSquaredError' });
+  disposables.push(optimizer, model);
+  return { model, optimizer };
+}
+
+const x = (): tf.Tensor2D => tf.tensor2d([[1, 2], [3, 5], [0, 4]]); // prettier-ignore
+const y = (): tf.Tensor2D => tf.tensor2d([[1], [0], [2]]);
+const train = async ({ model }: Made, steps: number): Promise<unknown> => {
+  const losses: unknown[] = [];
+  for (let i = 0; i < steps; i++) losses.push(await model.trainOnBatch(x(), y()));
+  return losses;
+};
+const evaluate = ({ model }: Made): number => (model.evaluate(x(), y()) as tf.Scalar).dataSync()[0];
+const variablesOf = (weights: readonly { read(): tf.Tensor }[]): tf.Variable[] =>
+  weights.map((weight) => weight.read()).filter((tensor): tensor is tf.Variable => tensor instanceof tf.Variable);
+
+describe('a state', () => {
+  it('is loaded into another model, whose variables are numbered', async () => {
+    const [first, second] = [make('out'), make('out')];
+    await train(first, 3);
+    const state = await first.optimizer.state();
+    expect(Object.keys(state.parameters)).toEqual(['out/kernel', 'out/bias']);
+    await second.optimizer.load(state, variablesOf(second.model.trainableWeights));
+    expect(await train(second, 2)).toEqual(await train(first, 2));
+    // It keeps the names, so that groups apply and states fit as before.
+    expect(Object.keys((await second.optimizer.state()).parameters)).toEqual(['out/kernel', 'out/bias']);
+    expect(await second.optimizer.state()).toEqual(await first.optimizer.state());
+  });
+
+  it('holds the moving averages of batch normalizations, under the names of their variables', async () => {
+    const trained = make('statistics', { normalized: true });
+    await train(trained, 3);
+    const { statistics, parameters } = await trained.optimizer.state();
+    expect(Object.keys(statistics ?? {})).toEqual(['statistics_norm/moving_mean', 'statistics_norm/moving_variance']);
+    expect(Object.keys(parameters)).toHaveLength(4);
+    const [, , mean] = trained.model.layers[0].getWeights();
+    expect(statistics?.['statistics_norm/moving_mean']).toEqual({ ...tensor32(mean.dataSync() as Float32Array) });
+  });
+
+  it('makes an equal model of the same names before its first step', async () => {
+    const trained = make('same', { normalized: true });
+    await train(trained, 5);
+    const loss = evaluate(trained);
+    const state = await trained.optimizer.state();
+    for (const weight of variablesOf(trained.model.weights)) weight.assign(tf.zerosLike(weight));
+    const resumed = tfjsOptimizer(momentum());
+    disposables.push(resumed);
+    await resumed.load(state);
+    expect(evaluate(trained)).toBe(loss);
+    expect(await resumed.state()).toEqual(state);
+  });
+
+  it('is loaded with its moving averages into another model, given as such', async () => {
+    const [first, second] = [make('model', { normalized: true }), make('model', { normalized: true })];
+    await train(first, 5);
+    await second.optimizer.load(await first.optimizer.state(), second.model);
+    expect(evaluate(second)).toBe(evaluate(first));
+    expect(await train(second, 2)).toEqual(await train(first, 2));
+    expect(await second.optimizer.state()).toEqual(await first.optimizer.state());
+  });
+
+  it('with moving averages needs variables for them, or nothing changes', async () => {
+    const [first, second] = [make('half', { normalized: true }), make('half', { normalized: true })];
+    await train(first, 2);
+    const state = await first.optimizer.state();
+    const before = second.model.getWeights().map((weight) => [...weight.dataSync()]);
+    const loading = second.optimizer.load(state, variablesOf(second.model.trainableWeights));
+    await expect(loading).rejects.toThrow(/statistic "half_norm\/moving_mean", for which there is no variable; give/);
+    const wrong = { ...state, statistics: { 'half_norm/moving_mean': tensor32([1]) } };
+    await expect(second.optimizer.load(wrong, second.model)).rejects.toThrow(
+      /moving_mean" has shape \[1\], the variable/,
+    );
+    expect(second.model.getWeights().map((weight) => [...weight.dataSync()])).toEqual(before);
+    expect((await second.optimizer.state()).parameters).toEqual({});
+  });
+
+  it('leaves frozen weights to their owner', async () => {
+    const [first, second] = [make('frozen', { normalized: true }), make('frozen', { normalized: true })];
+    for (const { model } of [first, second]) {
+      model.layers[1].trainable = false;
+      model.compile({ optimizer: model.optimizer, loss: 'meanSquaredError' });
+    }
+    await train(first, 2);
+    const state = await first.optimizer.state();
+    expect(Object.keys(state.parameters)).toEqual(['frozen_norm/gamma', 'frozen_norm/beta']);
+    expect(Object.keys(state.statistics ?? {})).toHaveLength(2);
+    const [kernel] = second.model.layers[1].getWeights().map((weight) => [...weight.dataSync()]);
+    await second.optimizer.load(state, second.model);
+    expect([...second.model.layers[1].getWeights()[0].dataSync()]).toEqual(kernel);
+  });
+
+  it('does not fit variables that it lacks, or that lack in it', async () => {
+    const [first, second] = [make('short'), make('short')];
+    await train(first, 1);
+    const state = await first.optimizer.state();
+    const [kernel] = variablesOf(second.model.weights);
+    await expect(second.optimizer.load(state, [kernel])).rejects.toThrow('parameter "short/bias" that this run lacks');
+    const { 'short/kernel': one } = state.parameters;
+    const part = { ...state, parameters: { 'short/kernel': one } };
+    await expect(second.optimizer.load(part, second.model)).rejects.toThrow('lacks the parameter "short/bias_1"');
+  });
+});

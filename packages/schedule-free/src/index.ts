@@ -1,0 +1,1 @@
+export { scheduleFreeAdamW, scheduleFreeSgd } from './schedule-free.js';

@@ -1,0 +1,1 @@
+export { shampoo } from './shampoo.js';

@@ -1,0 +1,71 @@
+import { lstat, mkdir, open, readdir, readlink, rename, stat, unlink } from 'node:fs/promises';
+import { systemProcesses, type Processes } from './processes.js';
+
+/** What is known of a file without opening it. */
+export interface FileStatus {
+  readonly size: number;
+  /** Type and permissions, as `st_mode` has them. */
+  readonly mode: number;
+  readonly uid: number;
+  readonly gid: number;
+  /** Last change of the contents, in milliseconds since 1970. */
+  readonly mtimeMs: number;
+  isFile(): boolean;
+  isSymbolicLink(): boolean;
+}
+
+/** An open file; Node's `FileHandle` is one. Reading and writing may transfer fewer bytes than asked. */
+export interface OpenFile {
+  read(bytes: Uint8Array, offset: number, length: number, position: number): Promise<{ readonly bytesRead: number }>;
+  write(
+    bytes: Uint8Array,
+    offset: number,
+    length: number,
+    position: number,
+  ): Promise<{ readonly bytesWritten: number }>;
+  stat(): Promise<FileStatus>;
+  chmod(mode: number): Promise<void>;
+  chown(uid: number, gid: number): Promise<void>;
+  /** Resolves when what has been written is on the disk. */
+  datasync(): Promise<void>;
+  /** As {@link datasync}, and what describes the file; of a directory its names. */
+  sync(): Promise<void>;
+  close(): Promise<void>;
+}
+
+/**
+ * All that states need of the operating system, as `node:fs/promises` has it. What is written for one file system can
+ * be tried on another whose calls fail, whose disk is full or whose power goes off between any two of them.
+ */
+export interface FileSystem {
+  /** @param flags `r` to read, `wx` to write a file that must not exist */
+  open(path: string, flags: 'r' | 'wx', mode?: number): Promise<OpenFile>;
+  stat(path: string): Promise<FileStatus>;
+  lstat(path: string): Promise<FileStatus>;
+  readlink(path: string): Promise<string>;
+  readdir(path: string): Promise<string[]>;
+  rename(from: string, to: string): Promise<void>;
+  unlink(path: string): Promise<void>;
+  /** Makes a directory and those above it. @returns the topmost one made; undefined if it was there */
+  mkdir(path: string, options: { readonly recursive: true }): Promise<string | undefined>;
+  readonly processes: Processes;
+}
+
+/** Options of everything that reads and writes files. */
+export interface FileOptions {
+  /** Where the files are. Default: this machine's disks. */
+  readonly fileSystem?: FileSystem;
+}
+
+/** The file system of this machine. */
+export const disk: FileSystem = {
+  open,
+  stat,
+  lstat,
+  readlink,
+  readdir: (path) => readdir(path),
+  rename,
+  unlink,
+  mkdir,
+  processes: systemProcesses,
+};

@@ -1,0 +1,17 @@
+export { writeFileAtomically } from './atomic-file.js';
+export { writeWithData } from './attached-data.js';
+export { Checkpoints, type Checkpoint, type CheckpointsOptions, type LoadedCheckpoint } from './checkpoints.js';
+export { OpenTensors, openTensors } from './open-tensors.js';
+export { OpenState, openState, readState, type ReadStateOptions, type TensorLocation } from './state-reader.js';
+export {
+  removeState,
+  writeState,
+  writeStateFile,
+  writeTensors,
+  type TensorSource,
+  type WriteOptions,
+  type WriteStateOptions,
+} from './state-writer.js';
+export type { FileOptions, FileStatus, FileSystem, OpenFile } from './file-system.js';
+export type { Processes, Writer } from './processes.js';
+export type { InspectTensor } from './tensor-reader.js';

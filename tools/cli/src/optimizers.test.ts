@@ -1,0 +1,69 @@
+import {
+  accumulate,
+  adaptiveClipping,
+  centralization,
+  clipByGlobalNorm,
+  clipByNorm,
+  clipByValue,
+  ema,
+  freezeRows,
+  gradientAveraging,
+  gradientNoise,
+  groups,
+  lookahead,
+  lossScaling,
+  maxNorm,
+  nonNegativeWeights,
+  sam,
+  swa,
+  unitNorm,
+  type Optimizer,
+} from '@adakit/core';
+import { expect, it } from 'vitest';
+import { knowsPieces, optimizerByName, optimizerNames, optimizerOf } from './optimizers.js';
+
+const inner = optimizerByName('adam', { lr: 0.5 });
+const trees: readonly Optimizer[] = [
+  ...optimizerNames.map((name) => optimizerByName(name, { lr: 0.25 })),
+  accumulate(3, inner),
+  adaptiveClipping(inner, { clipping: 0.5 }),
+  centralization(inner),
+  clipByGlobalNorm(3, inner, { infinity: true }),
+  clipByNorm(3, inner),
+  clipByValue(3, inner),
+  ema(0.5, inner),
+  freezeRows([0, 3, 4, 9], inner),
+  gradientAveraging(0.5, inner),
+  gradientNoise(inner, { seed: 7 }),
+  lookahead(inner, { every: 3 }),
+  lossScaling(inner, { growth: 4 }),
+  maxNorm(3, inner),
+  unitNorm(inner),
+  nonNegativeWeights(inner),
+  sam(0.5, inner, { adaptive: true }),
+  swa({ start: 5 }, inner),
+  ema(0.5, groups([{ name: 'own', match: /b$/, optimizer: sam(1, inner) }, { match: 'x' }], clipByNorm(1, inner))),
+];
+
+it.each(trees.map((tree) => [String(tree), tree] as const))('%s comes back from what a file says of it', (_, tree) => {
+  const config = tree.toConfig();
+  expect(knowsPieces(config)).toBe(true);
+  expect(optimizerOf(config).toConfig()).toEqual(config);
+});
+
+it('what is unknown is named', () => {
+  const config = inner.toConfig();
+  const strange = {
+    kind: 'wrapper',
+    name: 'toString',
+    hyperparameters: {},
+    initial: {},
+    schedules: {},
+    inner: config,
+  } as const;
+  expect(knowsPieces(strange)).toBe(false);
+  expect(() => optimizerOf(strange)).toThrow('unknown wrapper "toString" around the optimizer (known: accumulate, ');
+  expect(() => optimizerOf({ ...strange, kind: 'rule', name: 'adm', inner: undefined as never })).toThrow(
+    'unknown optimizer "adm", did you mean "adam"?',
+  );
+});

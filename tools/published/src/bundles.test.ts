@@ -1,0 +1,31 @@
+import { mkdtempSync } from 'node:fs';
+import { join } from 'node:path';
+import { beforeAll, expect, inject, test } from 'vitest';
+import { bundledSize, type Bundler } from './bundle.js';
+import { Project } from './project.js';
+
+let project: Project;
+beforeAll(async () => {
+  project = new Project(mkdtempSync(join(inject('workspace'), 'project-')), inject('registry'));
+  await project.install('npm', ['@adakit/adabelief', '@adakit/runner-tfjs']);
+});
+
+const optimizer = `
+  import { adabelief } from '@adakit/adabelief';
+  globalThis.optimizer = adabelief();
+`;
+const onTensorFlow = `
+  import { adabelief } from '@adakit/adabelief';
+  import { tfjsOptimizer } from '@adakit/runner-tfjs';
+  globalThis.optimizer = tfjsOptimizer(adabelief());
+`;
+
+// kB (1000 bytes) after gzip -9.
+test.each<[what: string, bundler: Bundler, limit: number, code: string]>([
+  ['an optimizer', 'esbuild', 10, optimizer],
+  ['an optimizer', 'vite', 10, optimizer],
+  ['an optimizer on TensorFlow.js, which counts apart,', 'esbuild', 45, onTensorFlow],
+  ['an optimizer on TensorFlow.js, which counts apart,', 'vite', 43, onTensorFlow],
+])('%s weighs less with %s than %d kB', async (_, bundler, limit, code) => {
+  expect((await bundledSize(bundler, project.directory, code)) / 1000).toBeLessThan(limit);
+});

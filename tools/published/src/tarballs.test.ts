@@ -1,0 +1,119 @@
+import ts from 'typescript';
+import { describe, expect, inject, test } from 'vitest';
+import { publishedPackages, readText } from './packages.js';
+
+/** The largest that each tarball may be, in kB (1000 bytes). */
+const limits: Readonly<Record<string, number>> = {
+  '@adakit/adabelief': 7,
+  '@adakit/adabound': 7,
+  '@adakit/adadiff': 7,
+  '@adakit/adafactor': 7,
+  '@adakit/adam': 7,
+  '@adakit/cli': 120,
+  '@adakit/core': 300,
+  '@adakit/lamb': 7,
+  '@adakit/lion': 7,
+  '@adakit/muon': 7,
+  '@adakit/onnx': 700,
+  '@adakit/prodigy': 7,
+  '@adakit/rmsprop': 7,
+  '@adakit/runner-onnx': 100,
+  '@adakit/runner-tfjs': 120,
+  '@adakit/schedule-free': 7,
+  '@adakit/sgd': 7,
+  '@adakit/shampoo': 7,
+  '@adakit/state': 250,
+  '@adakit/testing': 100,
+};
+
+/** The packages that a module imports, apart from Node's own. */
+function importedPackages(source: string): string[] {
+  return ts
+    .preProcessFile(source)
+    .importedFiles.map(({ fileName }) => fileName)
+    .filter((name) => !name.startsWith('.') && !name.startsWith('node:'))
+    .map((name) => name.split('/', name.startsWith('@') ? 2 : 1).join('/'));
+}
+
+const packages = publishedPackages();
+const licenseOfAll = readText('LICENSE');
+
+test('every published package is in the table of sizes', () => {
+  expect(packages.map(({ manifest }) => manifest.name).sort()).toEqual(Object.keys(limits).sort());
+});
+
+describe.each(packages)('$manifest.name', ({ directory, manifest }) => {
+  const tarball = () => {
+    const found = inject('tarballs').find(({ name }) => name === manifest.name);
+    if (found === undefined) throw new Error(`npm pack made no tarball of ${manifest.name}`);
+    return found;
+  };
+  const paths = () => tarball().files.map(({ path }) => path);
+
+  test('is not larger than the table says', () => {
+    expect(tarball().size / 1000).toBeLessThanOrEqual(limits[manifest.name]);
+  });
+
+  test('has its sources, what they were built to, and papers; nothing else', () => {
+    const sources = paths().filter((path) => path.startsWith('src/'));
+    expect(sources).not.toEqual([]);
+    const built = sources.flatMap((source) => {
+      const base = source.replace(/^src\/(.*)\.ts$/, 'dist/$1');
+      return [`${base}.js`, `${base}.js.map`, `${base}.d.ts`, `${base}.d.ts.map`];
+    });
+    const others = paths().filter((path) => !/^(src|dist|bin)\//.test(path) && !/^[A-Z]+\.md$/.test(path));
+    // A dist that is left over from other sources shows here: remove it and build again.
+    expect(paths().filter((path) => path.startsWith('dist/'))).toEqual(expect.arrayContaining(built));
+    expect(paths().filter((path) => path.startsWith('dist/'))).toHaveLength(built.length);
+    expect(others.sort()).toEqual(['LICENSE', 'package.json']);
+    expect(paths()).toContain('README.md');
+  });
+
+  test('has no tests and no data of tests', () => {
+    expect(paths().filter((path) => /\.test\.|\/(testing|fixtures)\//.test(path))).toEqual([]);
+  });
+
+  test('has the license of the repository', () => {
+    expect(readText(`${directory}/LICENSE`)).toBe(licenseOfAll);
+    expect(manifest.license).toBe('MIT');
+  });
+
+  test('says where it comes from and where to turn', () => {
+    expect(manifest).toMatchObject({
+      repository: { type: 'git', url: 'git+https://github.com/adakit/adakit.git', directory },
+      homepage: `https://github.com/adakit/adakit/tree/main/${directory}#readme`,
+      bugs: 'https://github.com/adakit/adakit/issues',
+      publishConfig: { access: 'public' },
+    });
+    expect(manifest.keywords).toContain('machine learning');
+  });
+
+  test('is built when it is packed', () => {
+    expect(manifest.scripts).toMatchObject({ prepack: 'tsc -b' });
+  });
+
+  test('imports what it depends on, and nothing else', () => {
+    const { dependencies = {}, peerDependencies = {} } = manifest as Partial<
+      Record<'dependencies' | 'peerDependencies', Readonly<Record<string, string>>>
+    >;
+    const declared = new Set([manifest.name, ...Object.keys(dependencies), ...Object.keys(peerDependencies)]);
+    const sources = paths().filter((path) => path.startsWith('src/'));
+    const imported = sources.flatMap((source) => importedPackages(readText(`${directory}/${source}`)));
+    expect(imported.filter((name) => !declared.has(name))).toEqual([]);
+  });
+
+  test('depends on published packages of its own version, and on nothing else of this repository', () => {
+    const ours = Object.entries({
+      ...(manifest.dependencies as Record<string, string> | undefined),
+      ...(manifest.peerDependencies as Record<string, string> | undefined),
+    }).filter(([name]) => name.startsWith('@adakit/'));
+    for (const [name, version] of ours) {
+      expect(Object.keys(limits), `${name} is not published`).toContain(name);
+      expect(version, name).toBe(manifest.version);
+    }
+  });
+});
+
+test('npm runs the scripts that build what is packed', () => {
+  expect(readText('.npmrc')).not.toMatch(/^ignore-scripts/m);
+});

@@ -1,0 +1,2 @@
+export { describeDevice, type DevicePromises } from './describe-device.js';
+export { describeOptimizer, hostDevices, ruleHash, type OptimizerExpectations } from './describe-optimizer.js';
