@@ -1,51 +1,12 @@
-import { readFileSync } from 'node:fs';
-import { basename } from 'node:path';
-import { groups, jsDevice, matrices, referenceDevice, Run, tensor32, type Optimizer } from '@adakit/core';
-import { referenceRunFiles } from '@adakit/fixtures';
-import {
-  lossyReferenceInterruptions,
-  parseReferenceRun,
-  referenceOptimizer,
-  replayReference,
-  runReadme,
-  type OptimizerByName,
-} from '@adakit/testing';
-import { describe, expect, it } from 'vitest';
 import { adam } from '@adakit/adam';
+import { groups, jsDevice, matrices, referenceDevice, Run, tensor32 } from '@adakit/core';
+import { referenceRunFiles } from '@adakit/fixtures';
+import { runReadme } from '@adakit/testing';
+import { describeReferenceRuns } from '@adakit/testing/vitest';
+import { expect, it } from 'vitest';
 import { muon } from './muon.js';
 
-const rules: Readonly<Record<string, { load: (given: Readonly<Record<string, unknown>>) => Optimizer }>> = {
-  adam,
-  muon,
-};
-const byName: OptimizerByName = (name, given) => rules[name].load(given);
-
-const runs = referenceRunFiles('muon').flatMap((file) => {
-  const run = parseReferenceRun(readFileSync(file, 'utf8'), basename(file));
-  const optimizer = referenceOptimizer(run, byName);
-  return typeof optimizer === 'string' ? [] : [{ name: run.name, run, optimizer }];
-});
-
-it('has reference runs', () => {
-  expect(runs.length).toBeGreaterThanOrEqual(3);
-});
-
-describe.each(runs)('the reference run $name', ({ run, optimizer }) => {
-  it.each([referenceDevice('float64'), referenceDevice('float32'), jsDevice()])(
-    'is reproduced on $name',
-    async (device) => {
-      expect(await replayReference(run, optimizer, device)).toMatchObject({ ok: true, steps: run.steps });
-    },
-  );
-});
-
-it.each([referenceDevice(), jsDevice()])(
-  'a run stopped after any step goes on bit for bit on $name',
-  async (device) => {
-    const [{ run, optimizer }] = runs;
-    expect(await lossyReferenceInterruptions(run, optimizer, device)).toEqual([]);
-  },
-);
+describeReferenceRuns(referenceRunFiles('muon'), { adam, muon });
 
 it('refuses vectors and says what to do', () => {
   const parameters = { 'fc.weight': tensor32([1, 2, 3, 4], [2, 2]), 'fc.bias': tensor32([1, 2]) };

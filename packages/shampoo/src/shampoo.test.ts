@@ -1,47 +1,11 @@
-import { readFileSync } from 'node:fs';
-import { basename } from 'node:path';
-import { jsDevice, referenceDevice, Run, tensor32, type Optimizer } from '@adakit/core';
+import { jsDevice, Run, tensor32 } from '@adakit/core';
 import { referenceRunFiles } from '@adakit/fixtures';
-import {
-  lossyReferenceInterruptions,
-  parseReferenceRun,
-  referenceOptimizer,
-  replayReference,
-  runReadme,
-  type OptimizerByName,
-} from '@adakit/testing';
-import { describe, expect, it } from 'vitest';
+import { runReadme } from '@adakit/testing';
+import { describeReferenceRuns } from '@adakit/testing/vitest';
+import { expect, it } from 'vitest';
 import { shampoo } from './shampoo.js';
 
-const rules: Readonly<Record<string, { load: (given: Readonly<Record<string, unknown>>) => Optimizer }>> = { shampoo };
-const byName: OptimizerByName = (name, given) => rules[name].load(given);
-
-const runs = referenceRunFiles('shampoo').flatMap((file) => {
-  const run = parseReferenceRun(readFileSync(file, 'utf8'), basename(file));
-  const optimizer = referenceOptimizer(run, byName);
-  return typeof optimizer === 'string' ? [] : [{ name: run.name, run, optimizer }];
-});
-
-it('has reference runs', () => {
-  expect(runs.length).toBeGreaterThanOrEqual(3);
-});
-
-describe.each(runs)('the reference run $name', ({ run, optimizer }) => {
-  it.each([referenceDevice('float64'), referenceDevice('float32'), jsDevice()])(
-    'is reproduced on $name',
-    async (device) => {
-      expect(await replayReference(run, optimizer, device)).toMatchObject({ ok: true, steps: run.steps });
-    },
-  );
-});
-
-it.each([referenceDevice(), jsDevice()])(
-  'a run stopped after any step goes on bit for bit on $name',
-  async (device) => {
-    const [{ run, optimizer }] = runs;
-    expect(await lossyReferenceInterruptions(run, optimizer, device)).toEqual([]);
-  },
-);
+describeReferenceRuns(referenceRunFiles('shampoo'), { shampoo });
 
 it('keeps a matrix for the rows and one for the columns', async () => {
   const run = Run.start(jsDevice(), shampoo(), { w: tensor32(new Float32Array(6), [2, 3]), b: tensor32([0]) });

@@ -1,2 +1,3 @@
 export { describeDevice, type DevicePromises } from './describe-device.js';
 export { describeOptimizer, hostDevices, ruleHash, type OptimizerExpectations } from './describe-optimizer.js';
+export { describeReferenceRuns } from './describe-reference-runs.js';
