@@ -168,7 +168,7 @@ export type {
   TrainingState,
 } from './run/training-state.js';
 export type { StoredDType, StoredTensor } from './tensor/stored-tensor.js';
-export { hostDevice, hostView, type HostBuffer } from './device/host.js';
+export { hostDevice, hostView, type HostBuffer, type ViewedBuffer } from './device/host.js';
 export { jsAvailable, jsDevice } from './device/js/device.js';
 export { referenceDevice } from './device/reference/device.js';
 export type { WasmBuffer } from './device/wasm/arena.js';

@@ -2,7 +2,7 @@ import { wasmDevice } from '@adakit/core';
 import { emitterOf, Graph, modelFromGraph, Tensor as OnnxTensor, type EmittedGraph } from '@adakit/onnx';
 import { Tensor } from 'onnxruntime-node';
 import { expect, it } from 'vitest';
-import { Session } from './execution-provider.js';
+import { CPU, Session } from './execution-provider.js';
 
 /** y = x·W + b with a weight of 2 MiB. */
 function wideModel(): EmittedGraph['model'] {
@@ -24,7 +24,7 @@ it('feeds constants beyond what may be embedded, with the same result', async ()
     Float32Array.from({ length: 1024 }, (_, i) => (i % 5) - 2),
     [1, 1024],
   );
-  const [embedded, fed] = [await Session.create(model, 'cpu'), await Session.create(model, 'cpu', {}, 2 ** 20)];
+  const [embedded, fed] = [await Session.create(model, CPU), await Session.create(model, CPU, {}, 2 ** 20)];
   expect([embedded.inputNames, fed.inputNames]).toEqual([['x'], ['x']]);
   const [a, b] = [await embedded.run({ x }), await fed.run({ x })];
   expect(Object.values(b)[0].data).toEqual(Object.values(a)[0].data);
@@ -44,7 +44,7 @@ it('tells when the memory of fed constants is gone', async () => {
   const weight = model.graph?.initializer.find(({ name }) => name === 'w');
   if (weight === undefined) throw new Error('the model has a weight');
   weight.rawData = new Uint8Array(buffer.memory.buffer, buffer.address, weight.rawData.length);
-  const session = await Session.create(model, 'cpu', {}, 2 ** 20);
+  const session = await Session.create(model, CPU, {}, 2 ** 20);
   expect(session.isStale).toBe(false);
   device.allocate([[2 ** 24]]);
   expect(session.isStale).toBe(true);

@@ -1,14 +1,20 @@
 import { Tensor as OnnxTensor, withFedWeights, writeModel, type EmittedGraph } from '@adakit/onnx';
-import { InferenceSession, listSupportedBackends, Tensor } from 'onnxruntime-node';
+import { Tensor } from 'onnxruntime-node';
 import { TrainingError } from './error.js';
+import { NativeSession } from './native/native-session.js';
+import type { ProviderChoice } from './provider-options.js';
+import { nodeRuntime } from './runtime/node-runtime.js';
+import type { CallOptions, Runtime, RuntimeSession, SessionOptions } from './runtime/runtime.js';
 
 type ModelProto = EmittedGraph['model'];
 
-/** Names as onnxruntime-node takes them: `cpu`, `webgpu`, `cuda`, … */
-export type ExecutionProvider = string;
+/** Where sessions are made: a provider of a runtime. */
+export interface ChosenProvider extends ProviderChoice {
+  readonly runtime: Runtime;
+}
 
-/** Session options that are passed on as they are. */
-export type SessionOptions = Omit<InferenceSession.SessionOptions, 'executionProviders'>;
+/** What needs no choice. */
+export const CPU: ChosenProvider = { name: 'cpu', options: {}, runtime: nodeRuntime('nothing else is needed') };
 
 /**
  * Graphs whose weights are inputs gain nothing from the higher optimization levels, which take several times longer
@@ -21,10 +27,10 @@ const defaults: SessionOptions = { graphOptimizationLevel: 'basic' };
  * written into the model, copied by the runtime, and bounded by the 2 GiB of a protobuf message.
  */
 export class Session {
-  readonly #session: InferenceSession;
+  readonly #session: RuntimeSession;
   readonly #constants: Readonly<Record<string, Tensor>>;
 
-  private constructor(session: InferenceSession, constants: Readonly<Record<string, Tensor>>) {
+  private constructor(session: RuntimeSession, constants: Readonly<Record<string, Tensor>>) {
     this.#session = session;
     this.#constants = constants;
   }
@@ -32,13 +38,13 @@ export class Session {
   /** @param mostEmbedded bytes of constants up to which none is fed */
   static async create(
     model: ModelProto,
-    provider: ExecutionProvider,
+    provider: ChosenProvider,
     options: SessionOptions = {},
-    mostEmbedded = provider === 'cpu' ? MOST_EMBEDDED : MOST_SERIALIZED,
+    mostEmbedded = provider.name === 'cpu' ? MOST_EMBEDDED : MOST_SERIALIZED,
   ): Promise<Session> {
     const constants = largeConstants(model, mostEmbedded);
     const written = writeModel(withFedWeights(model, Object.keys(constants)));
-    const session = await InferenceSession.create(written, { ...defaults, ...options, executionProviders: [provider] });
+    const session = await provider.runtime.createSession(written, provider, { ...defaults, ...options });
     return new Session(session, constants);
   }
 
@@ -47,21 +53,28 @@ export class Session {
     return Object.values(this.#constants).some(({ data }) => data.length === 0);
   }
 
+  /** Where tensors can be bound to it by themselves. */
+  get native(): NativeSession | undefined {
+    return this.#session instanceof NativeSession ? this.#session : undefined;
+  }
+
+  /** Large constants of the model, which are fed. */
+  get constants(): Readonly<Record<string, Tensor>> {
+    return this.#constants;
+  }
+
   /** What {@link run} must be given. */
   get inputNames(): readonly string[] {
     return this.#session.inputNames.filter((name) => !Object.hasOwn(this.#constants, name));
   }
 
-  /**
-   * @param fetches the outputs to compute, each into a tensor or with `null` into a new one; the CPU provider alone writes
-   * into given ones. Default: all, into new ones
-   */
+  /** As {@link RuntimeSession.run}. */
   run(
     feeds: Readonly<Record<string, Tensor>>,
     fetches?: Readonly<Record<string, Tensor | null>>,
+    options?: CallOptions,
   ): Promise<Readonly<Record<string, Tensor>>> {
-    const all = { ...this.#constants, ...feeds };
-    return fetches === undefined ? this.#session.run(all) : this.#session.run(all, fetches);
+    return this.#session.run({ ...this.#constants, ...feeds }, fetches, options);
   }
 
   release(): Promise<void> {
@@ -115,25 +128,27 @@ const FEEDABLE: ReadonlySet<string> = new Set([
  */
 export async function createSessionOnFirst(
   model: ModelProto,
-  providers: readonly ExecutionProvider[],
+  runtime: Runtime,
+  providers: readonly ProviderChoice[],
   options: SessionOptions = {},
-): Promise<{ session: Session; provider: ExecutionProvider }> {
-  const available = listSupportedBackends().map(({ name }) => name);
+): Promise<{ session: Session; provider: ChosenProvider }> {
   const reasons: string[] = [];
-  for (const provider of providers) {
-    if (!available.includes(provider)) {
-      reasons.push(`${provider}: not in this build of onnxruntime-node`);
+  for (const choice of providers) {
+    const refusal = runtime.refusal(choice);
+    if (refusal !== undefined) {
+      reasons.push(`${choice.name}: ${refusal}`);
       continue;
     }
+    const provider = { ...choice, runtime };
     try {
       return { session: await Session.create(model, provider, options), provider };
     } catch (error) {
-      reasons.push(`${provider}: ${error instanceof Error ? error.message : String(error)}`);
+      reasons.push(`${choice.name}: ${error instanceof Error ? error.message : String(error)}`);
     }
   }
   throw new TrainingError(
     'no-execution-provider',
-    `none of the execution providers can run the model; this build has ${available.join(', ')}. ` +
+    'none of the execution providers can run the model. ' +
       (reasons.length === 0 ? 'The list was empty; name at least one' : `Tried:\n  ${reasons.join('\n  ')}`),
   );
 }

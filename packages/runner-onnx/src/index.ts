@@ -1,5 +1,5 @@
 export { TrainingError, type TrainingErrorCode } from './error.js';
-export type { ExecutionProvider, SessionOptions } from './execution-provider.js';
+
 export type { Batch, BatchArray, BatchTensor } from './feeds.js';
 export {
   gradcheck,
@@ -9,9 +9,21 @@ export {
   type GradcheckVerdict,
 } from './gradcheck/gradcheck.js';
 export type { Evaluation } from './inference.js';
+export { NativeError, type NativeErrorCode } from './native/native-error.js';
+export type {
+  ConfiguredProvider,
+  CudaProvider,
+  ExecutionProvider,
+  ExecutionProviderName,
+  WebGpuProvider,
+} from './provider-options.js';
+export type { RuntimeChoice } from './runtime/choose-runtime.js';
+export type { RuntimeReport } from './runtime/report.js';
+export type { SessionOptions } from './runtime/runtime.js';
 export { onnxDevice, type OnnxDevice } from './onnx-device.js';
 export {
   TrainingSession,
+  type AbortOptions,
   type BatchOptions,
   type ExportOptions,
   type StepResult,

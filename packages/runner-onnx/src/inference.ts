@@ -11,9 +11,10 @@ import {
   type TensorSpec,
 } from '@adakit/onnx';
 import type { Tensor } from 'onnxruntime-node';
-import { Session, type ExecutionProvider, type SessionOptions } from './execution-provider.js';
+import { Session, type ChosenProvider } from './execution-provider.js';
 import { toFeeds, type Batch } from './feeds.js';
 import { numberOf } from './ort-tensor.js';
+import type { CallOptions, SessionOptions } from './runtime/runtime.js';
 
 /** Loss and outputs of a model in inference mode. */
 export interface Evaluation {
@@ -32,7 +33,7 @@ export interface WeightsInUse {
 
 /** How sessions are made. */
 interface InferenceOptions {
-  readonly provider: ExecutionProvider;
+  readonly provider: ChosenProvider;
   readonly session: SessionOptions;
 }
 
@@ -61,21 +62,25 @@ export class Inference {
   }
 
   /** Loss and outputs for inputs and targets. */
-  async evaluate(batch: Batch, weights: WeightsInUse): Promise<Evaluation> {
+  async evaluate(batch: Batch, weights: WeightsInUse, options?: CallOptions): Promise<Evaluation> {
     this.#evaluation ??= new Folded(
       evaluationGraph(this.#model(), { loss: this.#loss, parameters: this.#weights }),
       this.#options,
     );
     const { graph } = this.#evaluation;
     const specs: readonly (TensorSpec | TargetSpec)[] = [...graph.inputs, ...graph.targets];
-    const { [graph.loss]: loss, ...outputs } = await this.#evaluation.run(toFeeds(specs, batch), weights);
+    const { [graph.loss]: loss, ...outputs } = await this.#evaluation.run(toFeeds(specs, batch), weights, options);
     return { loss: numberOf(loss), outputs };
   }
 
   /** Outputs for inputs. */
-  predict(inputs: Batch, weights: WeightsInUse): Promise<Readonly<Record<string, Tensor>>> {
+  predict(
+    inputs: Batch,
+    weights: WeightsInUse,
+    options?: CallOptions,
+  ): Promise<Readonly<Record<string, Tensor>>> {
     this.#prediction ??= new Folded(inferenceGraph(this.#model(), this.#weights), this.#options);
-    return this.#prediction.run(toFeeds(this.#prediction.graph.inputs, inputs), weights);
+    return this.#prediction.run(toFeeds(this.#prediction.graph.inputs, inputs), weights, options);
   }
 
   async release(): Promise<void> {
@@ -95,7 +100,7 @@ class Folded<G extends EmittedGraph> {
     this.#options = options;
   }
 
-  async run(feeds: Readonly<Record<string, Tensor>>, weights: WeightsInUse) {
+  async run(feeds: Readonly<Record<string, Tensor>>, weights: WeightsInUse, options?: CallOptions) {
     if (this.#current?.version !== weights.version || this.#current.session.isStale) {
       await this.release();
       const { provider, session } = this.#options;
@@ -105,7 +110,7 @@ class Folded<G extends EmittedGraph> {
         session: await Session.create(model, provider, { graphOptimizationLevel: 'all', ...session }),
       };
     }
-    return this.#current.session.run(feeds);
+    return this.#current.session.run(feeds, undefined, options);
   }
 
   async release(): Promise<void> {

@@ -9,8 +9,11 @@ import {
 } from '@adakit/core';
 import { programGraph, type ProgramGraph } from '@adakit/onnx';
 import type { Tensor } from 'onnxruntime-node';
-import { createSessionOnFirst, type ExecutionProvider, type Session } from './execution-provider.js';
+import { createSessionOnFirst, type Session } from './execution-provider.js';
 import { elements, ortTensor } from './ort-tensor.js';
+import { parseProvider, type ExecutionProvider, type ProviderChoice } from './provider-options.js';
+import { chooseRuntime } from './runtime/choose-runtime.js';
+import type { Runtime } from './runtime/runtime.js';
 
 /** A device whose kernels run in ONNX Runtime. */
 export interface OnnxDevice extends Device<FloatArray> {
@@ -25,12 +28,14 @@ export interface OnnxDevice extends Device<FloatArray> {
  * @param executionProviders tried in order
  */
 export function onnxDevice(executionProviders: readonly ExecutionProvider[] = ['cpu']): OnnxDevice {
+  const providers = executionProviders.map(parseProvider);
+  const runtime = chooseRuntime({}, providers, {});
   const kernels = new Map<string, Promise<GraphKernel>>();
   const kernelOf = (program: Program, binding: Binding<FloatArray>): Promise<GraphKernel> => {
     const { shape, extents } = binding;
     const key = JSON.stringify([program.hash, shape, extents]);
     let kernel = kernels.get(key);
-    if (kernel === undefined) kernels.set(key, (kernel = GraphKernel.create(program, binding, executionProviders)));
+    if (kernel === undefined) kernels.set(key, (kernel = GraphKernel.create(program, binding, runtime, providers)));
     return kernel;
   };
   return {
@@ -68,10 +73,11 @@ class GraphKernel {
   static async create(
     program: Program,
     where: Pick<Binding<FloatArray>, 'shape' | 'extents'>,
-    providers: readonly ExecutionProvider[],
+    runtime: Runtime,
+    providers: readonly ProviderChoice[],
   ): Promise<GraphKernel> {
     const graph = programGraph(program, where);
-    const { session } = await createSessionOnFirst(graph.model, providers);
+    const { session } = await createSessionOnFirst(graph.model, runtime, providers);
     return new GraphKernel(graph, where.shape, session);
   }
 

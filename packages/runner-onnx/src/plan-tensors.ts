@@ -15,17 +15,22 @@ import { elements, ortTensor } from './ort-tensor.js';
 
 type Whole = WholeStep<HostBuffer>;
 
-/** Parameters, slots, numbers, scalars and random numbers for a graph with a plan's stages in it. */
-export function planFeeds(bindings: PlanBindings, whole: Whole): Record<string, Tensor> {
-  const { precision, scalars, random } = bindings;
+/** Everything that is kept between steps, for a graph with a plan's stages in it. */
+export function keptFeeds(bindings: PlanBindings, whole: Whole): Record<string, Tensor> {
   const feeds: Record<string, Tensor> = {};
   for (const {
     binding: { input },
     buffer,
     shape,
-  } of kept(bindings, whole)) {
+  } of keptTensors(bindings, whole)) {
     if (input !== undefined) feeds[input] = ortTensor(hostView(buffer), shape);
   }
+  return feeds;
+}
+
+/** What the host computes for a graph with a plan's stages in it: scalars and random numbers. */
+export function scalarFeeds({ precision, scalars, random }: PlanBindings, whole: Whole): Record<string, Tensor> {
+  const feeds: Record<string, Tensor> = {};
   for (const { input, instructions, ...position } of scalars) {
     const values = scalarsAt(whole, position);
     const vector = make(precision, instructions.length);
@@ -48,22 +53,31 @@ export function planResults(
   results: Readonly<Record<string, Tensor>>,
   whole: Whole,
 ): NonNullable<Evaluated['whole']> {
-  const finite = results[bindings.finite].data as Uint8Array;
   return {
-    nonFinite: whole.plan.parameters.flatMap(({ name, index }) => (finite[index] === 0 ? [name] : [])),
+    nonFinite: nonFiniteOf(bindings, results, whole),
     commit() {
       for (const {
         binding: { output },
         buffer,
-      } of kept(bindings, whole)) {
+      } of keptTensors(bindings, whole)) {
         if (output !== undefined) hostView(buffer).set(elements(results[output]));
       }
     },
   };
 }
 
+/** Names of parameters whose gradients are not finite. */
+export function nonFiniteOf(
+  { finite }: Pick<PlanBindings, 'finite'>,
+  results: Readonly<Record<string, Tensor>>,
+  { plan }: Whole,
+): string[] {
+  const flags = results[finite].data as Uint8Array;
+  return plan.parameters.flatMap(({ name, index }) => (flags[index] === 0 ? [name] : []));
+}
+
 /** Everything that is kept between steps, with its place in the graph. */
-function* kept(
+export function* keptTensors(
   { parameters, slots, globals }: PlanBindings,
   whole: Whole,
 ): Generator<{ readonly binding: TensorBinding; readonly buffer: HostBuffer; readonly shape: readonly number[] }> {

@@ -1,14 +1,11 @@
 import { hostView, type Evaluated, type GradientContext, type GradientSource, type HostBuffer } from '@adakit/core';
 import type { GradientsGraph } from '@adakit/onnx';
 import type { Tensor } from 'onnxruntime-node';
-import {
-  createSessionOnFirst,
-  type ExecutionProvider,
-  type Session,
-  type SessionOptions,
-} from './execution-provider.js';
-
+import { createSessionOnFirst, type ChosenProvider, type Session } from './execution-provider.js';
+import type { DeviceMemory } from './native/device-memory.js';
 import { elements, numberOf, ortTensor } from './ort-tensor.js';
+import type { ProviderChoice } from './provider-options.js';
+import type { CallOptions, Runtime, SessionOptions } from './runtime/runtime.js';
 import type { Statistics } from './statistics.js';
 
 /** The runtime's tensors by name. */
@@ -16,16 +13,19 @@ export type Feeds = Readonly<Record<string, Tensor>>;
 
 /** One way of computing training steps of a model. */
 export interface Steps {
-  readonly provider: ExecutionProvider;
+  readonly provider: ChosenProvider;
+  /** Where parameters and optimizer state are between steps; undefined for the host's memory. */
+  readonly memory?: DeviceMemory | undefined;
   /** The step on a batch. */
-  source(batch: Feeds, statistics: Statistics): GradientSource<HostBuffer>;
+  source(batch: Feeds, statistics: Statistics, options: CallOptions): GradientSource<HostBuffer>;
   release(): Promise<void>;
 }
 
 /** How the runtime's sessions are made. */
 export interface RuntimeOptions {
+  readonly runtime: Runtime;
   /** Tried in order. */
-  readonly providers: readonly ExecutionProvider[];
+  readonly providers: readonly ProviderChoice[];
   readonly session: SessionOptions;
 }
 
@@ -50,31 +50,36 @@ export function trainingFeeds(
  * are bound by the memory traffic of their intermediate results.
  */
 export class GradientSteps implements Steps {
-  readonly provider: ExecutionProvider;
+  readonly provider: ChosenProvider;
   readonly #graph: GradientsGraph;
   readonly #session: Session;
 
-  private constructor(graph: GradientsGraph, session: Session, provider: ExecutionProvider) {
+  private constructor(graph: GradientsGraph, session: Session, provider: ChosenProvider) {
     this.provider = provider;
     this.#graph = graph;
     this.#session = session;
   }
 
   /** @throws TrainingError `no-execution-provider` */
-  static async create(graph: GradientsGraph, { providers, session: options }: RuntimeOptions): Promise<GradientSteps> {
-    const { session, provider } = await createSessionOnFirst(graph.model, providers, options);
+  static async create(graph: GradientsGraph, { runtime, providers, session: options }: RuntimeOptions): Promise<Steps> {
+    const { session, provider } = await createSessionOnFirst(graph.model, runtime, providers, options);
     return new GradientSteps(graph, session, provider);
   }
 
-  source(batch: Feeds, statistics: Statistics): GradientSource<HostBuffer> {
-    return { evaluate: (context) => this.#evaluate(batch, statistics, context) };
+  source(batch: Feeds, statistics: Statistics, options: CallOptions): GradientSource<HostBuffer> {
+    return { evaluate: (context) => this.#evaluate(batch, statistics, context, options) };
   }
 
   release(): Promise<void> {
     return this.#session.release();
   }
 
-  async #evaluate(batch: Feeds, statistics: Statistics, context: GradientContext<HostBuffer>): Promise<Evaluated> {
+  async #evaluate(
+    batch: Feeds,
+    statistics: Statistics,
+    context: GradientContext<HostBuffer>,
+    options: CallOptions,
+  ): Promise<Evaluated> {
     const { parameters, gradients: outputs, loss, statistics: moving } = this.#graph;
     const feeds: Record<string, Tensor> = { ...batch, ...trainingFeeds(this.#graph, statistics, context) };
     const fetches: Record<string, Tensor | null> = { [loss]: null };
@@ -83,10 +88,11 @@ export class GradientSteps implements Steps {
       feeds[name] = ortTensor(hostView(context.parameters[name]), shape);
       fetches[outputs[name]] = ortTensor(hostView(context.gradients[name]), shape);
     }
-    const results = await this.#session.run(feeds, fetches);
-    // Only the CPU provider writes into tensors that it is given.
-    if (this.provider !== 'cpu') {
-      for (const { name } of parameters) hostView(context.gradients[name]).set(elements(results[outputs[name]]));
+    const results = await this.#session.run(feeds, fetches, options);
+    // Some providers of onnxruntime-node do not write into tensors that they are given.
+    for (const { name } of parameters) {
+      const [gradient, result] = [hostView(context.gradients[name]), elements(results[outputs[name]])];
+      if (result !== gradient) gradient.set(result);
     }
     return {
       loss: numberOf(results[loss]),

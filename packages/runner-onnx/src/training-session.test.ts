@@ -446,7 +446,7 @@ describe('bad input is refused, by name, and training goes on', () => {
 
   it('an execution provider that does not exist here', async () => {
     await expect(create({ executionProviders: ['tpu'] })).rejects.toThrow(
-      /none of the execution providers can run the model; this build has .*cpu.*\n {2}tpu: not in this build of onnxruntime-node/,
+      /none of the execution providers can run the model. Tried:\n {2}tpu: not in this build of onnxruntime-node, which has .*cpu/,
     );
     await expect(create({ executionProviders: [] })).rejects.toThrow('The list was empty; name at least one');
     const session = await create({ executionProviders: ['tpu', 'cpu'] });

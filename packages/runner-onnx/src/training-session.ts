@@ -35,20 +35,29 @@ import {
 } from '@adakit/onnx';
 import type { Tensor } from 'onnxruntime-node';
 import { TrainingError } from './error.js';
-import type { ExecutionProvider, SessionOptions } from './execution-provider.js';
 import { sampleCount, toFeeds, type Batch } from './feeds.js';
 import { hostDeviceFor } from './host.js';
 import { Inference, type Evaluation, type WeightsInUse } from './inference.js';
+import { DeviceMemory, hasDeviceMemory } from './native/device-memory.js';
+import { residentDevice } from './native/resident-device.js';
+import { isElementType, type ElementType } from './native/value.js';
+import { parseProvider, type ExecutionProvider, type ExecutionProviderName } from './provider-options.js';
+import { chooseRuntime, type RuntimeChoice } from './runtime/choose-runtime.js';
+import { reportRuntime, type RuntimeReport } from './runtime/report.js';
+import type { SessionOptions } from './runtime/runtime.js';
 import { Statistics } from './statistics.js';
 import { GradientSteps, type Steps } from './steps.js';
 import { WholeSteps } from './whole-steps.js';
 
-export interface TrainingSessionOptions extends TrainableOptions {
+export interface TrainingSessionOptions extends TrainableOptions, RuntimeChoice {
   /** An ONNX inference model: its path, its bytes, or one that has been read (and edited: a new head, adapters). */
   readonly model: string | Uint8Array | Model;
   readonly loss: Loss;
   readonly optimizer: Optimizer;
-  /** Tried in order; the first that works runs everything. Default: `['cpu']`. */
+  /**
+   * Tried in order; the first that works runs everything. Names, or names with options: `{ name: 'cuda', deviceId: 1 }`.
+   * Default: `['cpu']`.
+   */
   readonly executionProviders?: readonly ExecutionProvider[];
   /**
    * Where the update is computed: `fused` in one loop on the host, `graph` inside ONNX Runtime. `auto`, the default,
@@ -62,7 +71,13 @@ export interface TrainingSessionOptions extends TrainableOptions {
   readonly session?: SessionOptions;
 }
 
-export interface WeightsOptions {
+/** How long a call may take. */
+export interface AbortOptions {
+  /** Ends the call with the signal's reason; nothing has changed then, and the session goes on. */
+  readonly signal?: AbortSignal;
+}
+
+export interface WeightsOptions extends AbortOptions {
   /**
    * Which weights: those being `trained`, or what the optimizer keeps beside, e.g. `averaged`. Default: `averaged` where
    * the optimizer averages weights, `trained` elsewhere.
@@ -70,7 +85,7 @@ export interface WeightsOptions {
   readonly weights?: string;
 }
 
-export interface ExportOptions extends WeightsOptions {
+export interface ExportOptions extends Pick<WeightsOptions, 'weights'> {
   /** Whether to keep the weights in a file of their own. By default where a protobuf message cannot hold them. */
   readonly externalData?: boolean;
   /**
@@ -80,7 +95,7 @@ export interface ExportOptions extends WeightsOptions {
   readonly precision?: 'file' | 'float32';
 }
 
-export interface BatchOptions {
+export interface BatchOptions extends AbortOptions {
   /**
    * Samples in the batch, by which batches count whose gradients are collected. Default: the size of the first free
    * dimension of the inputs.
@@ -146,7 +161,9 @@ export class TrainingSession implements Stateful {
    */
   static async create(options: TrainingSessionOptions): Promise<TrainingSession> {
     const { model: source, loss, optimizer, train, freeze } = options;
-    const { executionProviders: providers = ['cpu'], update = 'auto', session = {}, nonFinite } = options;
+    const { executionProviders = ['cpu'], update = 'auto', session = {}, nonFinite } = options;
+    const providers = executionProviders.map(parseProvider);
+    const chosen = chooseRuntime(options, providers, session);
     const model = typeof source === 'string' || source instanceof Uint8Array ? await readModel(source) : source;
     const training: GradientsOptions = { loss, ...(train && { train }), ...(freeze && { freeze }) };
     const unscaled = gradientsGraph(model, training);
@@ -155,9 +172,12 @@ export class TrainingSession implements Stateful {
     const graph = scaling.lossScale ? gradientsGraph(model, scaling) : unscaled;
     const { inputs, targets, parameters, selection } = graph;
 
+    const fused = update === 'fused' || (update === 'auto' && providers.at(0)?.name === 'cpu');
+    const whole = !fused && plan.perturbStages.length === 0;
+    const library = whole && providers.every(hasDeviceMemory) ? chosen.library : undefined;
     const values = initialParameters(model, parameters);
     const run = Run.start(
-      hostDeviceFor(plan, parameters[0].dtype),
+      library === undefined ? hostDeviceFor(plan, parameters[0].dtype) : residentDevice(parameters[0].dtype),
       optimizer,
       Object.fromEntries(parameters.map(({ name, role }) => [name, { value: values[name], ...(role && { role }) }])),
       { ...(nonFinite && { nonFinite }) },
@@ -168,18 +188,29 @@ export class TrainingSession implements Stateful {
     const base = typeof source === 'string' ? withoutValues(model, weights) : model;
     const current = (): Model => withParameters(base, { ...trainedWeights(run), ...statistics.values });
 
-    const fused = update === 'fused' || (update === 'auto' && providers[0] === 'cpu');
-    const runtime = { providers, session };
-    const steps = fused
-      ? await GradientSteps.create(graph, runtime)
-      : await WholeSteps.create(current, { ...scaling, selection }, graph, plan, runtime);
+    const runtime = { runtime: chosen, providers, session };
+    const steps = whole
+      ? await WholeSteps.create({
+          model: current,
+          options: { ...scaling, selection },
+          plan,
+          runtime,
+          memoryOn:
+            library && ((provider) => DeviceMemory.create(library, provider, elementTypes([...inputs, ...targets]))),
+        })
+      : await GradientSteps.create(graph, runtime);
     const inference = new Inference(current, loss, weights, { provider: steps.provider, session });
     return new TrainingSession({ model: base, inputs, targets, run, steps, statistics, inference });
   }
 
   /** The execution provider in use. */
-  get executionProvider(): ExecutionProvider {
-    return this.#steps.provider;
+  get executionProvider(): ExecutionProviderName {
+    return this.#steps.provider.name;
+  }
+
+  /** How ONNX Runtime is reached and why so, and what that means for the provider. */
+  get runtime(): RuntimeReport {
+    return reportRuntime(this.#steps.provider, this.#steps.memory);
   }
 
   /** Names of the parameters being trained. */
@@ -245,7 +276,7 @@ export class TrainingSession implements Stateful {
   async step(batch: Batch, options: BatchOptions = {}): Promise<StepResult> {
     const feeds = toFeeds(this.inputs, batch);
     const counted = sampleCount(this.#modelInputs, feeds);
-    const source = this.#steps.source(feeds, this.#statistics);
+    const source = this.#steps.source(feeds, this.#statistics, { signal: options.signal });
     const report = await this.#run.stepWith(
       {
         evaluate: async (context) => {
@@ -266,13 +297,13 @@ export class TrainingSession implements Stateful {
   }
 
   /** Loss and outputs of a batch in inference mode; nothing is updated. */
-  evaluate(batch: Batch, { weights }: WeightsOptions = {}): Promise<Evaluation> {
-    return this.#run.exclusively((run) => this.#inference.evaluate(batch, this.#inUse(run, weights)));
+  evaluate(batch: Batch, { weights, signal }: WeightsOptions = {}): Promise<Evaluation> {
+    return this.#run.exclusively((run) => this.#inference.evaluate(batch, this.#inUse(run, weights), { signal }));
   }
 
   /** The model's outputs for inputs without targets, in inference mode. */
-  predict(inputs: Batch, { weights }: WeightsOptions = {}): Promise<Readonly<Record<string, Tensor>>> {
-    return this.#run.exclusively((run) => this.#inference.predict(inputs, this.#inUse(run, weights)));
+  predict(inputs: Batch, { weights, signal }: WeightsOptions = {}): Promise<Readonly<Record<string, Tensor>>> {
+    return this.#run.exclusively((run) => this.#inference.predict(inputs, this.#inUse(run, weights), { signal }));
   }
 
   /** A copy of everything needed to go on: parameters, slots, step, running statistics and hyperparameters. */
@@ -364,6 +395,11 @@ export class TrainingSession implements Stateful {
       }),
     };
   }
+}
+
+/** What may have to be copied to a device beside the state. */
+function elementTypes(specs: readonly TensorSpec[]): ElementType[] {
+  return ['float32', 'float64', 'bool', ...specs.flatMap(({ dtype }) => (isElementType(dtype) ? [dtype] : []))];
 }
 
 /** The weights being trained, not copied: valid until the run does something. */

@@ -2,93 +2,109 @@ import type { Evaluated, GradientContext, GradientSource, HostBuffer, Plan, Whol
 import {
   planStructure,
   trainStepGraph,
-  type GradientsGraph,
   type GradientsOptions,
   type Model,
   type PlanEmission,
   type TrainStepGraph,
 } from '@adakit/onnx';
-import { createSessionOnFirst, Session, type ExecutionProvider } from './execution-provider.js';
-
+import { createSessionOnFirst, Session, type ChosenProvider } from './execution-provider.js';
+import type { DeviceMemory } from './native/device-memory.js';
+import { ResidentStep, type StepOutputs } from './native/resident-step.js';
 import { numberOf } from './ort-tensor.js';
-import { planFeeds, planResults } from './plan-tensors.js';
+import { keptFeeds, planResults, scalarFeeds } from './plan-tensors.js';
+import type { CallOptions } from './runtime/runtime.js';
 import type { Statistics } from './statistics.js';
-import { GradientSteps, trainingFeeds, type Feeds, type RuntimeOptions, type Steps } from './steps.js';
+import { trainingFeeds, type Feeds, type RuntimeOptions, type Steps } from './steps.js';
 
 interface Compiled {
   readonly graph: TrainStepGraph;
   readonly session: Session;
+  /** Where the state is on the device. */
+  readonly resident: ResidentStep | undefined;
 }
 
 /** Graphs kept at a time: with gradients collected over batches, the last batch of a step has another than the others. */
 const MOST_KEPT = 2;
 
-/**
- * The whole step in one ONNX graph, which any ONNX Runtime can run. Steps that take the gradient twice are computed by
- * {@link GradientSteps}.
- */
+/** What whole steps are made of. */
+interface WholeStepsParts {
+  /** Asked for whenever another graph is needed. */
+  readonly model: () => Model;
+  /** As the gradients graph was made with, and what it has chosen to train. */
+  readonly options: GradientsOptions;
+  /** Made from the parameters of the gradients graph, for one gradient a step. */
+  readonly plan: Plan;
+  readonly runtime: RuntimeOptions;
+  /** The device's memory that holds the state of the run; made for the provider that is chosen. */
+  readonly memoryOn?: ((provider: ChosenProvider) => Promise<DeviceMemory>) | undefined;
+}
+
+/** The whole step in one ONNX graph, which any ONNX Runtime can run. */
 export class WholeSteps implements Steps {
-  readonly provider: ExecutionProvider;
-  readonly #model: () => Model;
-  readonly #options: GradientsOptions;
-  readonly #runtime: RuntimeOptions;
+  readonly provider: ChosenProvider;
+  /** Where the state is between steps; undefined for the host. */
+  readonly memory: DeviceMemory | undefined;
+  readonly #parts: WholeStepsParts;
   /** By structure, the one used last at the end. */
   readonly #compiled: Map<string, Compiled>;
 
   private constructor(
-    model: () => Model,
-    options: GradientsOptions,
-    runtime: RuntimeOptions,
-    provider: ExecutionProvider,
+    parts: WholeStepsParts,
+    provider: ChosenProvider,
+    memory: DeviceMemory | undefined,
     first: readonly [structure: string, compiled: Compiled],
   ) {
-    this.#model = model;
-    this.#options = options;
-    this.#runtime = runtime;
+    this.#parts = parts;
     this.provider = provider;
+    this.memory = memory;
     this.#compiled = new Map([first]);
   }
 
-  /**
-   * @param model asked for whenever another graph is needed
-   * @param options as `gradients` was made with, and what it has chosen to train
-   * @param plan made from the parameters of `gradients`
-   * @throws TrainingError `no-execution-provider`
-   */
-  static async create(
-    model: () => Model,
-    options: GradientsOptions,
-    gradients: GradientsGraph,
-    plan: Plan,
-    runtime: RuntimeOptions,
-  ): Promise<Steps> {
-    if (plan.perturbStages.length > 0) return GradientSteps.create(gradients, runtime);
+  /** @throws TrainingError `no-execution-provider`; NativeError for a device whose memory cannot be reached */
+  static async create(parts: WholeStepsParts): Promise<WholeSteps> {
+    const { model, options, plan, runtime, memoryOn } = parts;
     const graph = trainStepGraph(model(), { ...options, plan });
-    const { session, provider } = await createSessionOnFirst(graph.model, runtime.providers, runtime.session);
-    return new WholeSteps(model, options, runtime, provider, [planStructure({ plan }), { graph, session }]);
+    const { session, provider } = await createSessionOnFirst(
+      graph.model,
+      runtime.runtime,
+      runtime.providers,
+      runtime.session,
+    );
+    let memory: DeviceMemory | undefined;
+    try {
+      memory = await memoryOn?.(provider);
+    } catch (error) {
+      await session.release();
+      throw error;
+    }
+    return new WholeSteps(parts, provider, memory, [planStructure({ plan }), compiledOf(graph, session, memory)]);
   }
 
-  source(batch: Feeds, statistics: Statistics): GradientSource<HostBuffer> {
-    return { evaluate: (context) => this.#evaluate(batch, statistics, context) };
+  source(batch: Feeds, statistics: Statistics, options: CallOptions): GradientSource<HostBuffer> {
+    return { evaluate: (context) => this.#evaluate(batch, statistics, context, options) };
   }
 
   async release(): Promise<void> {
-    for (const { session } of this.#compiled.values()) await session.release();
+    for (const compiled of this.#compiled.values()) await releaseCompiled(compiled);
+    await this.memory?.release();
   }
 
-  async #evaluate(batch: Feeds, statistics: Statistics, context: GradientContext<HostBuffer>): Promise<Evaluated> {
+  async #evaluate(
+    batch: Feeds,
+    statistics: Statistics,
+    context: GradientContext<HostBuffer>,
+    options: CallOptions,
+  ): Promise<Evaluated> {
     const { whole } = context;
-    const { graph, session } = await this.#compile(whole);
-    const results = await session.run({
-      ...batch,
-      ...trainingFeeds(graph, statistics, context),
-      ...planFeeds(graph.plan, whole),
-    });
+    options.signal?.throwIfAborted();
+    const { graph, session, resident } = await this.#compile(whole);
+    const feeds = { ...batch, ...trainingFeeds(graph, statistics, context), ...scalarFeeds(graph.plan, whole) };
+    const done = await (resident?.run(feeds, whole, options) ?? runOnHost(graph, session, feeds, whole, options));
     return {
-      loss: numberOf(results[graph.loss]),
-      whole: planResults(graph.plan, results, whole),
+      loss: numberOf(done.results[graph.loss]),
+      whole: done.whole,
       accept: () => {
-        statistics.adopt(results);
+        statistics.adopt(done.results);
       },
     };
   }
@@ -99,16 +115,41 @@ export class WholeSteps implements Steps {
     const structure = planStructure(emission);
     let compiled = this.#compiled.get(structure);
     if (compiled === undefined) {
-      const graph = trainStepGraph(this.#model(), { ...this.#options, ...emission });
-      compiled = { graph, session: await Session.create(graph.model, this.provider, this.#runtime.session) };
+      const { model, options, runtime } = this.#parts;
+      const graph = trainStepGraph(model(), { ...options, ...emission });
+      const session = await Session.create(graph.model, this.provider, runtime.session);
+      compiled = compiledOf(graph, session, this.memory);
     }
     this.#compiled.delete(structure);
     this.#compiled.set(structure, compiled);
-    const [oldest, { session }] = [...this.#compiled][0];
+    const [oldest, unused] = [...this.#compiled][0];
     if (this.#compiled.size > MOST_KEPT) {
       this.#compiled.delete(oldest);
-      await session.release();
+      await releaseCompiled(unused);
     }
     return compiled;
   }
+}
+
+function compiledOf(graph: TrainStepGraph, session: Session, memory: DeviceMemory | undefined): Compiled {
+  const { native } = session;
+  const resident = memory && native ? new ResidentStep(graph, session, native, memory) : undefined;
+  return { graph, session, resident };
+}
+
+async function releaseCompiled({ resident, session }: Compiled): Promise<void> {
+  resident?.release();
+  await session.release();
+}
+
+/** A step whose state comes from the host's memory and goes back to it. */
+async function runOnHost(
+  graph: TrainStepGraph,
+  session: Session,
+  feeds: Feeds,
+  whole: WholeStep<HostBuffer>,
+  options: CallOptions,
+): Promise<StepOutputs> {
+  const results = await session.run({ ...feeds, ...keptFeeds(graph.plan, whole) }, undefined, options);
+  return { results, whole: planResults(graph.plan, results, whole) };
 }

@@ -5,8 +5,13 @@ import { referenceDevice } from './reference/device.js';
 import type { WasmBuffer } from './wasm/arena.js';
 import { wasmAvailable, wasmDevice } from './wasm/device.js';
 
-/** A buffer of {@link hostDevice}. */
-export type HostBuffer = WasmBuffer | FloatArray;
+/** A buffer whose elements the host sees; {@link hostDevice} has such. */
+export type HostBuffer = ViewedBuffer | FloatArray;
+
+/** A buffer that gives a view of its elements when it is asked, as {@link WasmBuffer} does. */
+export interface ViewedBuffer {
+  view(): FloatArray;
+}
 
 /**
  * The fastest device in the host's memory that works here: `wasm`; `js` where WebAssembly has no SIMD; the float32

@@ -18,7 +18,7 @@ import {
 } from '@adakit/onnx';
 import { Tensor } from 'onnxruntime-node';
 import { TrainingError } from '../error.js';
-import { Session } from '../execution-provider.js';
+import { CPU, Session } from '../execution-provider.js';
 import type { Batch } from '../feeds.js';
 import { checkGradient, euclidean, TOLERANCE, type Finding, type Verdict } from './differences.js';
 import { chooseInputs, type Tensors } from './inputs.js';
@@ -187,7 +187,7 @@ const UNCHECKED = {
 /** Sizes that do not fit the model show here, too. */
 async function openSession(what: string, model: Parameters<typeof Session.create>[0]): Promise<Session> {
   try {
-    return await Session.create(model, 'cpu', { logSeverityLevel: 3 });
+    return await Session.create(model, CPU, { logSeverityLevel: 3 });
   } catch (error) {
     throw new TrainingError('invalid-feed', `ONNX Runtime does not accept ${what}: ${String(error)}`);
   }

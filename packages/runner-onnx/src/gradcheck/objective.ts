@@ -12,7 +12,7 @@ import {
 } from '@adakit/onnx';
 import { Tensor } from 'onnxruntime-node';
 import { TrainingError } from '../error.js';
-import { Session } from '../execution-provider.js';
+import { CPU, Session } from '../execution-provider.js';
 import { draw, valuesOf, type Tensors } from './inputs.js';
 import { randomIndex } from './random.js';
 
@@ -84,7 +84,7 @@ export async function attachGraphLoss(graph: Graph, e: Emitter, path: string): P
   const { loss, targets } = graphLoss(model).attach(e, graph);
   const specs = targets.map(({ input }) => input);
   const results = [...graph.outputs];
-  const session = await Session.create(withFedWeights(model, []), 'cpu', { logSeverityLevel: 3 });
+  const session = await Session.create(withFedWeights(model, []), CPU, { logSeverityLevel: 3 });
   return {
     loss,
     targets(outputs, random) {

@@ -1,0 +1,251 @@
+import { Emitter, Graph, modelFromGraph, writeModel } from '@adakit/onnx';
+import type { ProviderChoice } from '../provider-options.js';
+import type { NumberArray } from './api-table.js';
+import { Handle } from './handle.js';
+import type { NativeLibrary } from './library.js';
+import { NativeError } from './native-error.js';
+import { NativeSession } from './native-session.js';
+import { cudaCopy } from './cuda-copy.js';
+import { DeviceValue, HostValue, type ElementType, type Value } from './value.js';
+
+/** Names of devices' memories, as their providers register them. */
+const MEMORIES: Readonly<Record<string, string>> = { cpu: 'Cpu', cuda: 'Cuda', webgpu: 'WebGPU_Buf' };
+
+const DEVICE_ALLOCATOR = 0;
+const DEFAULT_MEMORY = 0;
+
+/** Whether tensors of a provider's sessions can be kept in its memory. */
+export function hasDeviceMemory({ name }: ProviderChoice): boolean {
+  return Object.hasOwn(MEMORIES, name);
+}
+
+/** A way to copy tensors between the host's memory and a device's, in either direction. */
+interface CopyWay {
+  readonly name: string;
+  copy(pairs: readonly CopyPair[]): void;
+  release(): Promise<void>;
+}
+
+type CopyPair = readonly [from: Value, to: Value];
+
+/**
+ * Memory of a provider's device. It belongs to a small session of its own, which lives as long as what is allocated.
+ */
+export class DeviceMemory {
+  /** How tensors are copied: the first way that works here. */
+  readonly copiedBy: string;
+  readonly #library: NativeLibrary;
+  readonly #session: NativeSession;
+  readonly #memoryInfo: Handle;
+  readonly #allocator: Handle;
+  readonly #way: CopyWay;
+  readonly #values = new Set<DeviceValue>();
+
+  private constructor(parts: {
+    readonly library: NativeLibrary;
+    readonly session: NativeSession;
+    readonly memoryInfo: Handle;
+    readonly allocator: Handle;
+    readonly way: CopyWay;
+  }) {
+    ({
+      library: this.#library,
+      session: this.#session,
+      memoryInfo: this.#memoryInfo,
+      allocator: this.#allocator,
+      way: this.#way,
+    } = parts);
+    this.copiedBy = parts.way.name;
+  }
+
+  /**
+   * @param types element types of the tensors that will be copied
+   * @throws NativeError `unsupported` when nothing can be copied, with all that was tried
+   */
+  static async create(
+    library: NativeLibrary,
+    provider: ProviderChoice,
+    types: readonly ElementType[],
+  ): Promise<DeviceMemory> {
+    const { name, options } = provider;
+    if (!hasDeviceMemory(provider)) {
+      throw new NativeError('unsupported', `the memory of the execution provider '${name}' cannot be reached from here`);
+    }
+    const id = Number(options.deviceId ?? 0);
+    // A graph of one copy needs no recording, and the limit is for what computes.
+    const { enableCudaGraph: _, gpuMemLimit: __, ...rest } = options;
+    const plain = { name, options: rest };
+    const session = await copySession(library, plain, 'float32');
+    const made: Handle[] = [];
+    const keep = (what: string, address: bigint, release: (address: bigint) => void): Handle => {
+      const handle = new Handle(what, address, release);
+      made.unshift(handle);
+      return handle;
+    };
+    try {
+      const info = library.make('CreateMemoryInfo', MEMORIES[name], DEVICE_ALLOCATOR, id, DEFAULT_MEMORY);
+      const memoryInfo = keep('memory information', info, (address) => {
+        library.release('ReleaseMemoryInfo', address);
+      });
+      const own = library.make('CreateAllocator', session.address, memoryInfo.address);
+      const allocator = keep('an allocator', own, (address) => {
+        library.release('ReleaseAllocator', address);
+      });
+      const way = await firstWay(library, plain, allocator, new Set(types));
+      return new DeviceMemory({ library, session, memoryInfo, allocator, way });
+    } catch (error) {
+      for (const handle of made) handle.release();
+      await session.release();
+      throw error;
+    }
+  }
+
+  /** A tensor of undefined content. @throws NativeError when memory does not suffice */
+  allocate(type: ElementType, shape: readonly number[]): DeviceValue {
+    const value = new DeviceValue(this.#library, this.#allocator, type, shape);
+    this.#values.add(value);
+    return value;
+  }
+
+  free(value: DeviceValue): void {
+    this.#values.delete(value);
+    value.release();
+  }
+
+  /** Copies elements of the host into a tensor of as many. */
+  upload(view: NumberArray, to: DeviceValue): void {
+    const from = new HostValue(this.#library, to.type, to.shape, view);
+    this.#way.copy([[from, to]]);
+    from.release();
+  }
+
+  /** Copies a tensor's elements into memory of the host. */
+  download(from: DeviceValue, view: NumberArray): void {
+    const to = new HostValue(this.#library, from.type, from.shape, view);
+    this.#way.copy([[from, to]]);
+    to.release();
+  }
+
+  /** Frees everything allocated here. Doing so again is harmless. */
+  async release(): Promise<void> {
+    for (const value of this.#values) value.release();
+    this.#values.clear();
+    this.#allocator.release();
+    this.#memoryInfo.release();
+    await this.#way.release();
+    await this.#session.release();
+  }
+}
+
+/** The first way that brings numbers to the device and back. */
+async function firstWay(
+  library: NativeLibrary,
+  provider: ProviderChoice,
+  allocator: Handle,
+  types: ReadonlySet<ElementType>,
+): Promise<CopyWay> {
+  const ways: readonly (readonly [name: string, make: () => CopyWay | Promise<CopyWay>])[] = [
+    ['CopyTensors', () => copyTensors(library)],
+    ...(provider.name === 'cuda'
+      ? [['cudaMemcpy', () => cudaCopy(library, Number(provider.options.deviceId ?? 0))] as const]
+      : []),
+    ['a session of Identity', () => identityCopies(library, provider, new Set<ElementType>([...types, 'float32']))],
+  ];
+  const failures: string[] = [];
+  for (const [name, make] of ways) {
+    let way: CopyWay | undefined;
+    try {
+      way = await make();
+      checkWay(library, allocator, way);
+      return way;
+    } catch (error) {
+      failures.push(`${name}: ${error instanceof Error ? error.message : String(error)}`);
+      await way?.release();
+    }
+  }
+  throw new NativeError(
+    'unsupported',
+    `tensors cannot be copied between the host and the device of '${provider.name}'. Tried:\n  ${failures.join('\n  ')}`,
+  );
+}
+
+/** @throws when numbers do not come back */
+function checkWay(library: NativeLibrary, allocator: Handle, way: CopyWay): void {
+  const sent = Float32Array.of(1, -2.5, 3e-30, 4e30);
+  const back = new Float32Array(4);
+  const values = [
+    new HostValue(library, 'float32', [4], sent),
+    new DeviceValue(library, allocator, 'float32', [4]),
+    new HostValue(library, 'float32', [4], back),
+  ] as const;
+  try {
+    way.copy([[values[0], values[1]]]);
+    way.copy([[values[1], values[2]]]);
+  } finally {
+    for (const value of values) value.release();
+  }
+  if (back.some((number, i) => number !== sent[i])) {
+    throw new NativeError('fail', `sent ${sent.join(', ')}, got ${back.join(', ')} back`);
+  }
+}
+
+/** What the library itself offers, where the provider has registered for it. */
+function copyTensors(library: NativeLibrary): CopyWay {
+  return {
+    name: 'CopyTensors',
+    copy(pairs) {
+      const [from, to] = [0, 1].map((side) => BigUint64Array.from(pairs, (pair) => pair[side].address));
+      library.call('CopyTensors', library.env, from, to, null, pairs.length);
+    },
+    release: () => Promise.resolve(),
+  };
+}
+
+/** Runs that compute nothing: the library brings inputs and outputs to where they belong. Works with every provider. */
+async function identityCopies(
+  library: NativeLibrary,
+  provider: ProviderChoice,
+  types: ReadonlySet<ElementType>,
+): Promise<CopyWay> {
+  const sessions = new Map<ElementType, NativeSession>();
+  for (const type of types) sessions.set(type, await copySession(library, provider, type));
+  return {
+    name: 'a session of Identity',
+    copy(pairs) {
+      for (const [from, to] of pairs) {
+        const session = sessions.get(from.type);
+        if (session === undefined) throw new NativeError('unsupported', `no session was made to copy ${from.type} with`);
+        const address = library.make('CreateIoBinding', session.address);
+        const options = library.make('CreateRunOptions');
+        try {
+          library.call('BindInput', address, 'from', from.address);
+          library.call('BindOutput', address, 'to', to.address);
+          library.call('RunWithBinding', session.address, options, address);
+        } finally {
+          library.release('ReleaseRunOptions', options);
+          library.release('ReleaseIoBinding', address);
+        }
+      }
+    },
+    async release() {
+      for (const session of sessions.values()) await session.release();
+    },
+  };
+}
+
+/** A session whose output is its input, of any shape. */
+function copySession(library: NativeLibrary, provider: ProviderChoice, dtype: ElementType): Promise<NativeSession> {
+  const graph = new Graph('copy');
+  const from = graph.addInput('from', { dtype, shape: undefined });
+  // Nothing is known of shapes, and nothing has to be.
+  const to = new Emitter(graph).node('Identity', [from]);
+  to.dtype = dtype;
+  graph.rename(to, 'to');
+  graph.outputs.push(to);
+  return NativeSession.create(library, writeModel(modelFromGraph(graph)), provider, {
+    graphOptimizationLevel: 'disabled',
+    intraOpNumThreads: 1,
+    logSeverityLevel: 3,
+  });
+}
+

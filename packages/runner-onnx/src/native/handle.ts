@@ -1,0 +1,32 @@
+import { NativeError } from './native-error.js';
+
+/**
+ * An object of the library: released once, and never used afterwards, which would end the process. Handles stay within
+ * this folder; what goes out are objects that own one.
+ */
+export class Handle {
+  readonly #what: string;
+  readonly #release: (address: bigint) => void;
+  #address: bigint | undefined;
+
+  constructor(what: string, address: bigint, release: (address: bigint) => void) {
+    this.#what = what;
+    this.#address = address;
+    this.#release = release;
+  }
+
+  /** @throws NativeError `released` */
+  get address(): bigint {
+    if (this.#address === undefined) {
+      throw new NativeError('released', `${this.#what} has been released and cannot be used any more`);
+    }
+    return this.#address;
+  }
+
+  /** Doing so again is harmless. */
+  release(): void {
+    const address = this.#address;
+    this.#address = undefined;
+    if (address !== undefined) this.#release(address);
+  }
+}

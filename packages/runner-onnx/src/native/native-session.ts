@@ -1,0 +1,158 @@
+import { Tensor } from 'onnxruntime-node';
+import type { ProviderChoice } from '../provider-options.js';
+import type { CallOptions, RuntimeSession, SessionOptions } from '../runtime/runtime.js';
+import { Binding } from './binding.js';
+import { Handle } from './handle.js';
+import type { NativeLibrary } from './library.js';
+import { NativeError } from './native-error.js';
+import { makeSessionOptions } from './session-options.js';
+import { readSignature, type TensorInfo } from './signature.js';
+import { HostValue, isElementType } from './value.js';
+import type { NumberArray } from './api-table.js';
+
+/** Runs that take longer go to another thread, which costs about 20 µs. */
+const SYNC_BELOW_MS = 0.1;
+
+/** A session of ONNX Runtime, reached through its C API. */
+export class NativeSession implements RuntimeSession {
+  readonly library: NativeLibrary;
+  readonly provider: ProviderChoice;
+  readonly inputs: ReadonlyMap<string, TensorInfo>;
+  readonly outputs: ReadonlyMap<string, TensorInfo>;
+  readonly #handle: Handle;
+  /** For {@link run}: what is bound stays so until it is another. */
+  #binding: Binding | undefined;
+  /** Runs one after the other where they share a binding. */
+  #last: Promise<unknown> = Promise.resolve();
+  /** Runs that the library is in, with what they use: releasing the session then would end the process. */
+  readonly #running = new Map<Promise<unknown>, Binding>();
+  /** Of the last run; what is known to be short is done at once. */
+  #milliseconds = Infinity;
+
+  private constructor(library: NativeLibrary, provider: ProviderChoice, handle: Handle) {
+    this.library = library;
+    this.provider = provider;
+    this.#handle = handle;
+    ({ inputs: this.inputs, outputs: this.outputs } = readSignature(library, handle.address));
+  }
+
+  /** @throws NativeError with ONNX Runtime's reason */
+  static async create(
+    library: NativeLibrary,
+    model: Uint8Array,
+    provider: ProviderChoice,
+    options: SessionOptions = {},
+  ): Promise<NativeSession> {
+    const settings = makeSessionOptions(library, provider, options);
+    const args = [library.env, model, model.byteLength, settings.address] as const;
+    try {
+      const address =
+        library.onlySync === undefined
+          ? await library.makeAsync('CreateSessionFromArray', ...args)
+          : library.make('CreateSessionFromArray', ...args);
+      const handle = new Handle('a session', address, (session) => {
+        library.release('ReleaseSession', session);
+      });
+      return new NativeSession(library, provider, handle);
+    } finally {
+      settings.release();
+    }
+  }
+
+  get inputNames(): readonly string[] {
+    return [...this.inputs.keys()];
+  }
+
+  /** @throws NativeError `released` */
+  get address(): bigint {
+    return this.#handle.address;
+  }
+
+  /** Tensors for runs of this session. @param config entries of the runs' options */
+  bind(config: Readonly<Record<string, string>> = {}): Binding {
+    return new Binding(this, config);
+  }
+
+  /**
+   * Runs on what is bound, off the event loop where that pays.
+   *
+   * @throws NativeError `missing-input`, or with ONNX Runtime's text; the signal's reason
+   */
+  async runBinding(binding: Binding, { signal }: CallOptions = {}): Promise<void> {
+    signal?.throwIfAborted();
+    binding.requireComplete();
+    const args = [this.address, binding.runOptions, binding.address] as const;
+    const start = performance.now();
+    if (this.library.onlySync !== undefined || this.#milliseconds < SYNC_BELOW_MS) {
+      this.library.call('RunWithBinding', ...args);
+    } else {
+      const terminate = (): void => {
+        this.library.call('RunOptionsSetTerminate', binding.runOptions);
+      };
+      const run = this.library.callAsync('RunWithBinding', ...args);
+      this.#running.set(run, binding);
+      signal?.addEventListener('abort', terminate, { once: true });
+      try {
+        await run;
+      } catch (error) {
+        signal?.throwIfAborted();
+        throw error;
+      } finally {
+        this.#running.delete(run);
+        if (signal !== undefined) {
+          signal.removeEventListener('abort', terminate);
+          this.library.call('RunOptionsUnsetTerminate', binding.runOptions);
+        }
+      }
+      // It may have been too late to end it.
+      signal?.throwIfAborted();
+    }
+    this.#milliseconds = performance.now() - start;
+  }
+
+  run(
+    feeds: Readonly<Record<string, Tensor>>,
+    fetches?: Readonly<Record<string, Tensor | null>>,
+    options: CallOptions = {},
+  ): Promise<Readonly<Record<string, Tensor>>> {
+    const result = this.#last.then(() => this.#run(feeds, fetches, options));
+    this.#last = result.catch(() => undefined);
+    return result;
+  }
+
+  async #run(
+    feeds: Readonly<Record<string, Tensor>>,
+    fetches: Readonly<Record<string, Tensor | null>> | undefined,
+    options: CallOptions,
+  ): Promise<Readonly<Record<string, Tensor>>> {
+    const wanted = fetches ?? Object.fromEntries([...this.outputs.keys()].map((name) => [name, null]));
+    if (this.#binding !== undefined && !this.#binding.hasOutputs(Object.keys(wanted))) {
+      this.#binding.release();
+      this.#binding = undefined;
+    }
+    const binding = (this.#binding ??= this.bind());
+    for (const [name, tensor] of Object.entries(feeds)) binding.bindInput(name, hostValue(this.library, name, tensor));
+    for (const [name, tensor] of Object.entries(wanted)) {
+      if (tensor === null) binding.bindNewOutput(name);
+      else binding.bindOutput(name, hostValue(this.library, name, tensor));
+    }
+    await this.runBinding(binding, options);
+    const made = binding.newOutputs();
+    return Object.fromEntries(Object.entries(wanted).map(([name, tensor]) => [name, tensor ?? made[name]]));
+  }
+
+  /** After the runs that have begun. Doing so again is harmless. */
+  async release(): Promise<void> {
+    await this.#last;
+    await Promise.allSettled(this.#running.keys());
+    this.#binding?.release();
+    this.#binding = undefined;
+    this.#handle.release();
+  }
+}
+
+/** A tensor of JavaScript's ONNX Runtime, whose elements are not copied. @throws NativeError `unsupported` */
+export function hostValue(library: NativeLibrary, name: string, { type, dims, data }: Tensor): HostValue {
+  if (isElementType(type)) return new HostValue(library, type, dims, data as NumberArray);
+  throw new NativeError('unsupported', `the native runtime takes no ${type} tensors, as '${name}' is one; use runtime: 'node'`);
+}

@@ -1,0 +1,70 @@
+import { Handle } from './handle.js';
+import type { NativeLibrary } from './library.js';
+import { NativeError } from './native-error.js';
+
+/** What a model says of an input or output. */
+export interface TensorInfo {
+  /** ONNX's code; undefined for what is no tensor. */
+  readonly code: number | undefined;
+  /** −1 for free sizes. Empty also where the rank is unknown. */
+  readonly shape: readonly number[];
+}
+
+interface Signature {
+  readonly inputs: ReadonlyMap<string, TensorInfo>;
+  readonly outputs: ReadonlyMap<string, TensorInfo>;
+}
+
+/** Names, types and shapes of a session's inputs and outputs, in their order. */
+export function readSignature(library: NativeLibrary, session: bigint): Signature {
+  const list = (
+    count: 'SessionGetInputCount' | 'SessionGetOutputCount',
+    nameOf: 'SessionGetInputName' | 'SessionGetOutputName',
+    infoOf: 'SessionGetInputTypeInfo' | 'SessionGetOutputTypeInfo',
+  ): ReadonlyMap<string, TensorInfo> =>
+    new Map(
+      Array.from({ length: Number(library.make(count, session)) }, (_, i) => {
+        const text = library.make(nameOf, session, i, library.allocator);
+        const name = library.text(text);
+        library.call('AllocatorFree', library.allocator, text);
+        const info = new Handle('type information', library.make(infoOf, session, i), (address) => {
+          library.release('ReleaseTypeInfo', address);
+        });
+        const tensor = library.make('CastTypeInfoToTensorInfo', info.address);
+        const known = tensor === 0n ? { code: undefined, shape: [] } : readTensorInfo(library, tensor);
+        info.release();
+        return [name, known] as const;
+      }),
+    );
+  return {
+    inputs: list('SessionGetInputCount', 'SessionGetInputName', 'SessionGetInputTypeInfo'),
+    outputs: list('SessionGetOutputCount', 'SessionGetOutputName', 'SessionGetOutputTypeInfo'),
+  };
+}
+
+function readTensorInfo(library: NativeLibrary, info: bigint): { readonly code: number; readonly shape: number[] } {
+  const code = new Int32Array(1);
+  library.call('GetTensorElementType', info, code);
+  const dims = new BigInt64Array(Number(library.make('GetDimensionsCount', info)));
+  if (dims.length > 0) library.call('GetDimensions', info, dims, dims.length);
+  return { code: code[0], shape: Array.from(dims, Number) };
+}
+
+/** Type and shape of a tensor. @throws NativeError `unsupported` for what is no tensor */
+export function tensorInfo(
+  library: NativeLibrary,
+  value: bigint,
+  name: string,
+): { readonly code: number; readonly shape: readonly number[] } {
+  const is = new Int32Array(1);
+  library.call('IsTensor', value, is);
+  if (is[0] === 0) {
+    throw new NativeError('unsupported', `'${name}' is no tensor but a sequence, a map or nothing; use runtime: 'node'`);
+  }
+  const info = library.make('GetTensorTypeAndShape', value);
+  try {
+    return readTensorInfo(library, info);
+  } finally {
+    library.release('ReleaseTensorTypeAndShapeInfo', info);
+  }
+}

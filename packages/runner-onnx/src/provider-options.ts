@@ -1,0 +1,115 @@
+import { closestName } from '@adakit/core';
+import { TrainingError } from './error.js';
+
+/** Names as ONNX Runtime's JavaScript knows them: `cpu`, `webgpu`, `cuda`, … */
+export type ExecutionProviderName = string;
+
+/** NVIDIA GPUs. All but `deviceId` need the native runtime. */
+export interface CudaProvider {
+  readonly name: 'cuda';
+  /** Which GPU. Default: 0. */
+  readonly deviceId?: number;
+  /**
+   * Whether float32 products may be computed in TensorFloat-32, with 10 bits of mantissa: faster, with relative errors of
+   * 3e-4 instead of 3e-7. Default: false. onnxruntime-node always uses it, unless NVIDIA_TF32_OVERRIDE=0 is in the
+   * environment when the process starts.
+   */
+  readonly useTf32?: boolean;
+  /** How cuDNN finds its algorithm for a convolution of a new shape. Default: `exhaustive`. */
+  readonly cudnnConvAlgoSearch?: 'exhaustive' | 'heuristic' | 'default';
+  /** Bytes that a session's arena may take. Default: no limit. */
+  readonly gpuMemLimit?: number;
+  /** Whether convolutions are computed with channels last. Default: false. */
+  readonly preferNhwc?: boolean;
+  /**
+   * Whether to record the kernels of a step once and replay them. Every node must have a CUDA kernel, and all batches one
+   * shape. Default: false.
+   */
+  readonly enableCudaGraph?: boolean;
+}
+
+export interface WebGpuProvider {
+  readonly name: 'webgpu';
+  readonly preferredLayout?: 'NCHW' | 'NHWC';
+}
+
+/** A provider with its options. */
+export type ConfiguredProvider =
+  | CudaProvider
+  | WebGpuProvider
+  | { readonly name: 'dml'; readonly deviceId?: number }
+  | { readonly name: 'coreml'; readonly coreMlFlags?: number };
+
+/** A provider by its name, or with options. */
+export type ExecutionProvider = ExecutionProviderName | ConfiguredProvider;
+
+/** A provider whose options have been checked. */
+export interface ProviderChoice {
+  readonly name: ExecutionProviderName;
+  readonly options: Readonly<Record<string, string | number | boolean>>;
+}
+
+interface OptionKind {
+  readonly what: string;
+  readonly check: (value: unknown) => boolean;
+}
+
+const bool: OptionKind = { what: 'true or false', check: (value) => typeof value === 'boolean' };
+const count: OptionKind = {
+  what: 'a whole number of 0 or more',
+  check: (value) => Number.isSafeInteger(value) && Number(value) >= 0,
+};
+const oneOf = (...known: readonly string[]): OptionKind => ({
+  what: known.map((name) => `'${name}'`).join(' or '),
+  check: (value) => known.includes(value as string),
+});
+
+const OPTIONS: Readonly<Record<string, Readonly<Record<string, OptionKind>>>> = {
+  cuda: {
+    deviceId: count,
+    useTf32: bool,
+    cudnnConvAlgoSearch: oneOf('exhaustive', 'heuristic', 'default'),
+    gpuMemLimit: count,
+    preferNhwc: bool,
+    enableCudaGraph: bool,
+  },
+  webgpu: { preferredLayout: oneOf('NCHW', 'NHWC') },
+  dml: { deviceId: count },
+  coreml: { coreMlFlags: count },
+};
+
+/**
+ * Checks what a user has written.
+ *
+ * @throws TrainingError `invalid-provider`, with the nearest name for an unknown option
+ */
+export function parseProvider(given: ExecutionProvider): ProviderChoice {
+  if (typeof given === 'string') return { name: given, options: {} };
+  const { name, ...options } = given as { readonly name?: unknown } & ProviderChoice['options'];
+  if (typeof name !== 'string') {
+    throw new TrainingError(
+      'invalid-provider',
+      `an execution provider is a name or { name, …options }, got ${JSON.stringify(given)}`,
+    );
+  }
+  const known = Object.hasOwn(OPTIONS, name) ? OPTIONS[name] : {};
+  for (const [option, value] of Object.entries(options)) {
+    if (!Object.hasOwn(known, option)) {
+      const nearest = closestName(option, Object.keys(known));
+      const all = Object.keys(known).join(', ');
+      throw new TrainingError(
+        'invalid-provider',
+        `the execution provider '${name}' has no option '${option}'` +
+          (nearest === undefined ? '' : ` (did you mean '${nearest}'?)`) +
+          (all === '' ? '; it has none' : `; it has ${all}`),
+      );
+    }
+    if (!known[option].check(value)) {
+      throw new TrainingError(
+        'invalid-provider',
+        `the option ${option} of '${name}' must be ${known[option].what}, got ${JSON.stringify(value)}`,
+      );
+    }
+  }
+  return { name, options };
+}
