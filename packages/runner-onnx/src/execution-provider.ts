@@ -1,4 +1,13 @@
-import { Tensor as OnnxTensor, withFedWeights, writeModel, type EmittedGraph } from '@adakit/onnx';
+import {
+  OnnxError,
+  targets,
+  Tensor as OnnxTensor,
+  withFedWeights,
+  writeModel,
+  type EmittedGraph,
+  type Target,
+  type TargetName,
+} from '@adakit/onnx';
 import { InferenceSession, listSupportedBackends, Tensor } from 'onnxruntime-node';
 import { TrainingError } from './error.js';
 
@@ -108,16 +117,22 @@ const FEEDABLE: ReadonlySet<string> = new Set([
   'bool',
 ]);
 
+/** The target that graphs are written for to run on a provider. */
+export function targetOf(provider: ExecutionProvider): Target {
+  const name = `ort-${provider}`;
+  return Object.hasOwn(targets, name) ? targets[name as TargetName] : targets.portable;
+}
+
 /**
- * Creates a session on the first provider of the list that works.
+ * Creates something, a session say, on the first provider of the list with which that works.
  *
- * @throws TrainingError `no-execution-provider` with the reason for each
+ * @throws TrainingError `no-execution-provider` with the reason for each; OnnxError of the model, which no other provider
+ * would help
  */
-export async function createSessionOnFirst(
-  model: ModelProto,
+export async function onFirst<T>(
   providers: readonly ExecutionProvider[],
-  options: SessionOptions = {},
-): Promise<{ session: Session; provider: ExecutionProvider }> {
+  create: (provider: ExecutionProvider) => Promise<T>,
+): Promise<T> {
   const available = listSupportedBackends().map(({ name }) => name);
   const reasons: string[] = [];
   for (const provider of providers) {
@@ -126,8 +141,9 @@ export async function createSessionOnFirst(
       continue;
     }
     try {
-      return { session: await Session.create(model, provider, options), provider };
+      return await create(provider);
     } catch (error) {
+      if (error instanceof OnnxError) throw error;
       reasons.push(`${provider}: ${error instanceof Error ? error.message : String(error)}`);
     }
   }

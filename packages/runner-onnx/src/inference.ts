@@ -7,6 +7,7 @@ import {
   type EvaluationGraph,
   type Loss,
   type Model,
+  type Target,
   type TargetSpec,
   type TensorSpec,
 } from '@adakit/onnx';
@@ -34,6 +35,7 @@ export interface WeightsInUse {
 interface InferenceOptions {
   readonly provider: ExecutionProvider;
   readonly session: SessionOptions;
+  readonly target: Target;
 }
 
 /**
@@ -63,7 +65,7 @@ export class Inference {
   /** Loss and outputs for inputs and targets. */
   async evaluate(batch: Batch, weights: WeightsInUse): Promise<Evaluation> {
     this.#evaluation ??= new Folded(
-      evaluationGraph(this.#model(), { loss: this.#loss, parameters: this.#weights }),
+      evaluationGraph(this.#model(), { loss: this.#loss, parameters: this.#weights, target: this.#options.target }),
       this.#options,
     );
     const { graph } = this.#evaluation;
@@ -74,7 +76,7 @@ export class Inference {
 
   /** Outputs for inputs. */
   predict(inputs: Batch, weights: WeightsInUse): Promise<Readonly<Record<string, Tensor>>> {
-    this.#prediction ??= new Folded(inferenceGraph(this.#model(), this.#weights), this.#options);
+    this.#prediction ??= new Folded(inferenceGraph(this.#model(), this.#weights, this.#options), this.#options);
     return this.#prediction.run(toFeeds(this.#prediction.graph.inputs, inputs), weights);
   }
 

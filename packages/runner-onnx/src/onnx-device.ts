@@ -9,7 +9,7 @@ import {
 } from '@adakit/core';
 import { programGraph, type ProgramGraph } from '@adakit/onnx';
 import type { Tensor } from 'onnxruntime-node';
-import { createSessionOnFirst, type ExecutionProvider, type Session } from './execution-provider.js';
+import { onFirst, Session, type ExecutionProvider } from './execution-provider.js';
 import { elements, ortTensor } from './ort-tensor.js';
 
 /** A device whose kernels run in ONNX Runtime. */
@@ -71,7 +71,7 @@ class GraphKernel {
     providers: readonly ExecutionProvider[],
   ): Promise<GraphKernel> {
     const graph = programGraph(program, where);
-    const { session } = await createSessionOnFirst(graph.model, providers);
+    const session = await onFirst(providers, (provider) => Session.create(graph.model, provider));
     return new GraphKernel(graph, where.shape, session);
   }
 

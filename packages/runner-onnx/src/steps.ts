@@ -1,12 +1,7 @@
 import { hostView, type Evaluated, type GradientContext, type GradientSource, type HostBuffer } from '@adakit/core';
 import type { GradientsGraph } from '@adakit/onnx';
 import type { Tensor } from 'onnxruntime-node';
-import {
-  createSessionOnFirst,
-  type ExecutionProvider,
-  type Session,
-  type SessionOptions,
-} from './execution-provider.js';
+import { Session, type ExecutionProvider, type SessionOptions } from './execution-provider.js';
 
 import { elements, numberOf, ortTensor } from './ort-tensor.js';
 import type { Statistics } from './statistics.js';
@@ -24,8 +19,7 @@ export interface Steps {
 
 /** How the runtime's sessions are made. */
 export interface RuntimeOptions {
-  /** Tried in order. */
-  readonly providers: readonly ExecutionProvider[];
+  readonly provider: ExecutionProvider;
   readonly session: SessionOptions;
 }
 
@@ -60,10 +54,9 @@ export class GradientSteps implements Steps {
     this.#session = session;
   }
 
-  /** @throws TrainingError `no-execution-provider` */
-  static async create(graph: GradientsGraph, { providers, session: options }: RuntimeOptions): Promise<GradientSteps> {
-    const { session, provider } = await createSessionOnFirst(graph.model, providers, options);
-    return new GradientSteps(graph, session, provider);
+  /** @param graph written for the provider's target */
+  static async create(graph: GradientsGraph, { provider, session }: RuntimeOptions): Promise<GradientSteps> {
+    return new GradientSteps(graph, await Session.create(graph.model, provider, session), provider);
   }
 
   source(batch: Feeds, statistics: Statistics): GradientSource<HostBuffer> {

@@ -29,13 +29,14 @@ import {
   type GradientsOptions,
   type Loss,
   type Model,
+  type Target,
   type TargetSpec,
   type TensorSpec,
   type TrainableOptions,
 } from '@adakit/onnx';
 import type { Tensor } from 'onnxruntime-node';
 import { TrainingError } from './error.js';
-import type { ExecutionProvider, SessionOptions } from './execution-provider.js';
+import { onFirst, targetOf, type ExecutionProvider, type SessionOptions } from './execution-provider.js';
 import { sampleCount, toFeeds, type Batch } from './feeds.js';
 import { hostDeviceFor } from './host.js';
 import { Inference, type Evaluation, type WeightsInUse } from './inference.js';
@@ -56,6 +57,11 @@ export interface TrainingSessionOptions extends TrainableOptions {
    * `fused`.
    */
   readonly update?: 'auto' | 'fused' | 'graph';
+  /**
+   * What the graphs are written for. Default: ONNX Runtime on the provider that is used, `targets.portable` for one without a
+   * target of its own. For comparing formulations.
+   */
+  readonly target?: Target;
   /** What to do with a step whose loss or gradients are not finite. Default: `refuse`, an error that names parameters. */
   readonly nonFinite?: NonFinitePolicy;
   /** Passed on to ONNX Runtime, e.g. `{ intraOpNumThreads: 2 }`. */
@@ -149,11 +155,12 @@ export class TrainingSession implements Stateful {
     const { executionProviders: providers = ['cpu'], update = 'auto', session = {}, nonFinite } = options;
     const model = typeof source === 'string' || source instanceof Uint8Array ? await readModel(source) : source;
     const training: GradientsOptions = { loss, ...(train && { train }), ...(freeze && { freeze }) };
-    const unscaled = gradientsGraph(model, training);
+    const target = options.target ?? targetOf(providers[0] ?? 'cpu');
+    const unscaled = gradientsGraph(model, { ...training, target });
     const plan = makePlan(optimizer, unscaled.parameters);
-    const scaling = { ...training, lossScale: plan.lossScale !== undefined };
-    const graph = scaling.lossScale ? gradientsGraph(model, scaling) : unscaled;
-    const { inputs, targets, parameters, selection } = graph;
+    const scaling = { ...training, lossScale: plan.lossScale !== undefined, selection: unscaled.selection };
+    const graph = scaling.lossScale ? gradientsGraph(model, { ...scaling, target }) : unscaled;
+    const { inputs, targets, parameters } = graph;
 
     const values = initialParameters(model, parameters);
     const run = Run.start(
@@ -168,12 +175,18 @@ export class TrainingSession implements Stateful {
     const base = typeof source === 'string' ? withoutValues(model, weights) : model;
     const current = (): Model => withParameters(base, { ...trainedWeights(run), ...statistics.values });
 
-    const fused = update === 'fused' || (update === 'auto' && providers[0] === 'cpu');
-    const runtime = { providers, session };
-    const steps = fused
-      ? await GradientSteps.create(graph, runtime)
-      : await WholeSteps.create(current, { ...scaling, selection }, graph, plan, runtime);
-    const inference = new Inference(current, loss, weights, { provider: steps.provider, session });
+    const [steps, inference] = await onFirst(providers, async (provider) => {
+      // Written again where a provider before this one has failed.
+      const lowered = options.target ?? targetOf(provider);
+      const own = { ...scaling, target: lowered };
+      const gradients = lowered === target ? graph : gradientsGraph(model, own);
+      const fused = update === 'fused' || (update === 'auto' && provider === 'cpu');
+      const runtime = { provider, session };
+      const made = fused
+        ? await GradientSteps.create(gradients, runtime)
+        : await WholeSteps.create(current, own, gradients, plan, runtime);
+      return [made, new Inference(current, loss, weights, { ...runtime, target: lowered })] as const;
+    });
     return new TrainingSession({ model: base, inputs, targets, run, steps, statistics, inference });
   }
 

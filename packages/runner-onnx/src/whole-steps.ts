@@ -8,7 +8,7 @@ import {
   type PlanEmission,
   type TrainStepGraph,
 } from '@adakit/onnx';
-import { createSessionOnFirst, Session, type ExecutionProvider } from './execution-provider.js';
+import { Session, type ExecutionProvider } from './execution-provider.js';
 
 import { numberOf } from './ort-tensor.js';
 import { planFeeds, planResults } from './plan-tensors.js';
@@ -39,13 +39,12 @@ export class WholeSteps implements Steps {
     model: () => Model,
     options: GradientsOptions,
     runtime: RuntimeOptions,
-    provider: ExecutionProvider,
     first: readonly [structure: string, compiled: Compiled],
   ) {
     this.#model = model;
     this.#options = options;
     this.#runtime = runtime;
-    this.provider = provider;
+    this.provider = runtime.provider;
     this.#compiled = new Map([first]);
   }
 
@@ -53,7 +52,6 @@ export class WholeSteps implements Steps {
    * @param model asked for whenever another graph is needed
    * @param options as `gradients` was made with, and what it has chosen to train
    * @param plan made from the parameters of `gradients`
-   * @throws TrainingError `no-execution-provider`
    */
   static async create(
     model: () => Model,
@@ -64,8 +62,8 @@ export class WholeSteps implements Steps {
   ): Promise<Steps> {
     if (plan.perturbStages.length > 0) return GradientSteps.create(gradients, runtime);
     const graph = trainStepGraph(model(), { ...options, plan });
-    const { session, provider } = await createSessionOnFirst(graph.model, runtime.providers, runtime.session);
-    return new WholeSteps(model, options, runtime, provider, [planStructure({ plan }), { graph, session }]);
+    const session = await Session.create(graph.model, runtime.provider, runtime.session);
+    return new WholeSteps(model, options, runtime, [planStructure({ plan }), { graph, session }]);
   }
 
   source(batch: Feeds, statistics: Statistics): GradientSource<HostBuffer> {
