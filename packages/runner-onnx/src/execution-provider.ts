@@ -1,8 +1,17 @@
-import { Tensor as OnnxTensor, withFedWeights, writeModel, type EmittedGraph } from '@adakit/onnx';
+import {
+  OnnxError,
+  targets,
+  Tensor as OnnxTensor,
+  withFedWeights,
+  writeModel,
+  type EmittedGraph,
+  type Target,
+  type TargetName,
+} from '@adakit/onnx';
 import { Tensor } from 'onnxruntime-node';
 import { TrainingError } from './error.js';
 import { NativeSession } from './native/native-session.js';
-import type { ProviderChoice } from './provider-options.js';
+import type { ExecutionProviderName, ProviderChoice } from './provider-options.js';
 import { nodeRuntime } from './runtime/node-runtime.js';
 import type { CallOptions, Runtime, RuntimeSession, SessionOptions } from './runtime/runtime.js';
 
@@ -121,17 +130,23 @@ const FEEDABLE: ReadonlySet<string> = new Set([
   'bool',
 ]);
 
+/** The target that graphs are written for to run on a provider. */
+export function targetOf(provider: ExecutionProviderName): Target {
+  const name = `ort-${provider}`;
+  return Object.hasOwn(targets, name) ? targets[name as TargetName] : targets.portable;
+}
+
 /**
- * Creates a session on the first provider of the list that works.
+ * Creates something, a session say, on the first provider of the list with which that works.
  *
- * @throws TrainingError `no-execution-provider` with the reason for each
+ * @throws TrainingError `no-execution-provider` with the reason for each; OnnxError of the model, which no other provider
+ * would help
  */
-export async function createSessionOnFirst(
-  model: ModelProto,
+export async function onFirst<T>(
   runtime: Runtime,
   providers: readonly ProviderChoice[],
-  options: SessionOptions = {},
-): Promise<{ session: Session; provider: ChosenProvider }> {
+  create: (provider: ChosenProvider) => Promise<T>,
+): Promise<T> {
   const reasons: string[] = [];
   for (const choice of providers) {
     const refusal = runtime.refusal(choice);
@@ -141,8 +156,9 @@ export async function createSessionOnFirst(
     }
     const provider = { ...choice, runtime };
     try {
-      return { session: await Session.create(model, provider, options), provider };
+      return await create(provider);
     } catch (error) {
+      if (error instanceof OnnxError) throw error;
       reasons.push(`${choice.name}: ${error instanceof Error ? error.message : String(error)}`);
     }
   }

@@ -7,6 +7,7 @@ import {
   type EvaluationGraph,
   type Loss,
   type Model,
+  type Target,
   type TargetSpec,
   type TensorSpec,
 } from '@adakit/onnx';
@@ -35,6 +36,7 @@ export interface WeightsInUse {
 interface InferenceOptions {
   readonly provider: ChosenProvider;
   readonly session: SessionOptions;
+  readonly target: Target;
 }
 
 /**
@@ -64,7 +66,7 @@ export class Inference {
   /** Loss and outputs for inputs and targets. */
   async evaluate(batch: Batch, weights: WeightsInUse, options?: CallOptions): Promise<Evaluation> {
     this.#evaluation ??= new Folded(
-      evaluationGraph(this.#model(), { loss: this.#loss, parameters: this.#weights }),
+      evaluationGraph(this.#model(), { loss: this.#loss, parameters: this.#weights, target: this.#options.target }),
       this.#options,
     );
     const { graph } = this.#evaluation;
@@ -74,12 +76,8 @@ export class Inference {
   }
 
   /** Outputs for inputs. */
-  predict(
-    inputs: Batch,
-    weights: WeightsInUse,
-    options?: CallOptions,
-  ): Promise<Readonly<Record<string, Tensor>>> {
-    this.#prediction ??= new Folded(inferenceGraph(this.#model(), this.#weights), this.#options);
+  predict(inputs: Batch, weights: WeightsInUse, options?: CallOptions): Promise<Readonly<Record<string, Tensor>>> {
+    this.#prediction ??= new Folded(inferenceGraph(this.#model(), this.#weights, this.#options), this.#options);
     return this.#prediction.run(toFeeds(this.#prediction.graph.inputs, inputs), weights, options);
   }
 

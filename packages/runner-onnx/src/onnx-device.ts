@@ -9,7 +9,7 @@ import {
 } from '@adakit/core';
 import { programGraph, type ProgramGraph } from '@adakit/onnx';
 import type { Tensor } from 'onnxruntime-node';
-import { createSessionOnFirst, type Session } from './execution-provider.js';
+import { onFirst, Session } from './execution-provider.js';
 import { elements, ortTensor } from './ort-tensor.js';
 import { parseProvider, type ExecutionProvider, type ProviderChoice } from './provider-options.js';
 import { chooseRuntime } from './runtime/choose-runtime.js';
@@ -77,7 +77,7 @@ class GraphKernel {
     providers: readonly ProviderChoice[],
   ): Promise<GraphKernel> {
     const graph = programGraph(program, where);
-    const { session } = await createSessionOnFirst(graph.model, runtime, providers);
+    const session = await onFirst(runtime, providers, (provider) => Session.create(graph.model, provider));
     return new GraphKernel(graph, where.shape, session);
   }
 

@@ -1,11 +1,10 @@
 import { hostView, type Evaluated, type GradientContext, type GradientSource, type HostBuffer } from '@adakit/core';
 import type { GradientsGraph } from '@adakit/onnx';
 import type { Tensor } from 'onnxruntime-node';
-import { createSessionOnFirst, type ChosenProvider, type Session } from './execution-provider.js';
+import { Session, type ChosenProvider } from './execution-provider.js';
 import type { DeviceMemory } from './native/device-memory.js';
 import { elements, numberOf, ortTensor } from './ort-tensor.js';
-import type { ProviderChoice } from './provider-options.js';
-import type { CallOptions, Runtime, SessionOptions } from './runtime/runtime.js';
+import type { CallOptions, SessionOptions } from './runtime/runtime.js';
 import type { Statistics } from './statistics.js';
 
 /** The runtime's tensors by name. */
@@ -23,9 +22,7 @@ export interface Steps {
 
 /** How the runtime's sessions are made. */
 export interface RuntimeOptions {
-  readonly runtime: Runtime;
-  /** Tried in order. */
-  readonly providers: readonly ProviderChoice[];
+  readonly provider: ChosenProvider;
   readonly session: SessionOptions;
 }
 
@@ -60,10 +57,9 @@ export class GradientSteps implements Steps {
     this.#session = session;
   }
 
-  /** @throws TrainingError `no-execution-provider` */
-  static async create(graph: GradientsGraph, { runtime, providers, session: options }: RuntimeOptions): Promise<Steps> {
-    const { session, provider } = await createSessionOnFirst(graph.model, runtime, providers, options);
-    return new GradientSteps(graph, session, provider);
+  /** @param graph written for the provider's target */
+  static async create(graph: GradientsGraph, { provider, session }: RuntimeOptions): Promise<GradientSteps> {
+    return new GradientSteps(graph, await Session.create(graph.model, provider, session), provider);
   }
 
   source(batch: Feeds, statistics: Statistics, options: CallOptions): GradientSource<HostBuffer> {

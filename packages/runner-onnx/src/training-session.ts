@@ -29,12 +29,14 @@ import {
   type GradientsOptions,
   type Loss,
   type Model,
+  type Target,
   type TargetSpec,
   type TensorSpec,
   type TrainableOptions,
 } from '@adakit/onnx';
 import type { Tensor } from 'onnxruntime-node';
 import { TrainingError } from './error.js';
+import { onFirst, targetOf } from './execution-provider.js';
 import { sampleCount, toFeeds, type Batch } from './feeds.js';
 import { hostDeviceFor } from './host.js';
 import { Inference, type Evaluation, type WeightsInUse } from './inference.js';
@@ -65,6 +67,11 @@ export interface TrainingSessionOptions extends TrainableOptions, RuntimeChoice 
    * `fused`.
    */
   readonly update?: 'auto' | 'fused' | 'graph';
+  /**
+   * What the graphs are written for. Default: ONNX Runtime on the provider that is used, `targets.portable` for one without a
+   * target of its own. For comparing formulations.
+   */
+  readonly target?: Target;
   /** What to do with a step whose loss or gradients are not finite. Default: `refuse`, an error that names parameters. */
   readonly nonFinite?: NonFinitePolicy;
   /** Passed on to ONNX Runtime, e.g. `{ intraOpNumThreads: 2 }`. */
@@ -166,11 +173,12 @@ export class TrainingSession implements Stateful {
     const chosen = chooseRuntime(options, providers, session);
     const model = typeof source === 'string' || source instanceof Uint8Array ? await readModel(source) : source;
     const training: GradientsOptions = { loss, ...(train && { train }), ...(freeze && { freeze }) };
-    const unscaled = gradientsGraph(model, training);
+    const target = options.target ?? targetOf(providers.at(0)?.name ?? 'cpu');
+    const unscaled = gradientsGraph(model, { ...training, target });
     const plan = makePlan(optimizer, unscaled.parameters);
-    const scaling = { ...training, lossScale: plan.lossScale !== undefined };
-    const graph = scaling.lossScale ? gradientsGraph(model, scaling) : unscaled;
-    const { inputs, targets, parameters, selection } = graph;
+    const scaling = { ...training, lossScale: plan.lossScale !== undefined, selection: unscaled.selection };
+    const graph = scaling.lossScale ? gradientsGraph(model, { ...scaling, target }) : unscaled;
+    const { inputs, targets, parameters } = graph;
 
     const fused = update === 'fused' || (update === 'auto' && providers.at(0)?.name === 'cpu');
     const whole = !fused && plan.perturbStages.length === 0;
@@ -188,18 +196,23 @@ export class TrainingSession implements Stateful {
     const base = typeof source === 'string' ? withoutValues(model, weights) : model;
     const current = (): Model => withParameters(base, { ...trainedWeights(run), ...statistics.values });
 
-    const runtime = { runtime: chosen, providers, session };
-    const steps = whole
-      ? await WholeSteps.create({
-          model: current,
-          options: { ...scaling, selection },
-          plan,
-          runtime,
-          memoryOn:
-            library && ((provider) => DeviceMemory.create(library, provider, elementTypes([...inputs, ...targets]))),
-        })
-      : await GradientSteps.create(graph, runtime);
-    const inference = new Inference(current, loss, weights, { provider: steps.provider, session });
+    const [steps, inference] = await onFirst(chosen, providers, async (provider) => {
+      // Written again where a provider before this one has failed.
+      const lowered = options.target ?? targetOf(provider.name);
+      const own = { ...scaling, target: lowered };
+      const gradients = lowered === target ? graph : gradientsGraph(model, own);
+      const runtime = { provider, session };
+      const made = whole
+        ? await WholeSteps.create({
+            model: current,
+            options: own,
+            plan,
+            runtime,
+            memory: library && (await DeviceMemory.create(library, provider, elementTypes([...inputs, ...targets]))),
+          })
+        : await GradientSteps.create(gradients, runtime);
+      return [made, new Inference(current, loss, weights, { ...runtime, target: lowered })] as const;
+    });
     return new TrainingSession({ model: base, inputs, targets, run, steps, statistics, inference });
   }
 

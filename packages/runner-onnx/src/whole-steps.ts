@@ -7,7 +7,7 @@ import {
   type PlanEmission,
   type TrainStepGraph,
 } from '@adakit/onnx';
-import { createSessionOnFirst, Session, type ChosenProvider } from './execution-provider.js';
+import { Session, type ChosenProvider } from './execution-provider.js';
 import type { DeviceMemory } from './native/device-memory.js';
 import { ResidentStep, type StepOutputs } from './native/resident-step.js';
 import { numberOf } from './ort-tensor.js';
@@ -35,8 +35,8 @@ interface WholeStepsParts {
   /** Made from the parameters of the gradients graph, for one gradient a step. */
   readonly plan: Plan;
   readonly runtime: RuntimeOptions;
-  /** The device's memory that holds the state of the run; made for the provider that is chosen. */
-  readonly memoryOn?: ((provider: ChosenProvider) => Promise<DeviceMemory>) | undefined;
+  /** The device's memory that holds the state of the run; released with the steps. */
+  readonly memory?: DeviceMemory | undefined;
 }
 
 /** The whole step in one ONNX graph, which any ONNX Runtime can run. */
@@ -48,36 +48,23 @@ export class WholeSteps implements Steps {
   /** By structure, the one used last at the end. */
   readonly #compiled: Map<string, Compiled>;
 
-  private constructor(
-    parts: WholeStepsParts,
-    provider: ChosenProvider,
-    memory: DeviceMemory | undefined,
-    first: readonly [structure: string, compiled: Compiled],
-  ) {
+  private constructor(parts: WholeStepsParts, first: readonly [structure: string, compiled: Compiled]) {
     this.#parts = parts;
-    this.provider = provider;
-    this.memory = memory;
+    this.provider = parts.runtime.provider;
+    this.memory = parts.memory;
     this.#compiled = new Map([first]);
   }
 
-  /** @throws TrainingError `no-execution-provider`; NativeError for a device whose memory cannot be reached */
   static async create(parts: WholeStepsParts): Promise<WholeSteps> {
-    const { model, options, plan, runtime, memoryOn } = parts;
-    const graph = trainStepGraph(model(), { ...options, plan });
-    const { session, provider } = await createSessionOnFirst(
-      graph.model,
-      runtime.runtime,
-      runtime.providers,
-      runtime.session,
-    );
-    let memory: DeviceMemory | undefined;
+    const { model, options, plan, runtime, memory } = parts;
     try {
-      memory = await memoryOn?.(provider);
+      const graph = trainStepGraph(model(), { ...options, plan });
+      const session = await Session.create(graph.model, runtime.provider, runtime.session);
+      return new WholeSteps(parts, [planStructure({ plan }), compiledOf(graph, session, memory)]);
     } catch (error) {
-      await session.release();
+      await memory?.release();
       throw error;
     }
-    return new WholeSteps(parts, provider, memory, [planStructure({ plan }), compiledOf(graph, session, memory)]);
   }
 
   source(batch: Feeds, statistics: Statistics, options: CallOptions): GradientSource<HostBuffer> {

@@ -3,6 +3,7 @@ import {
   type Dim,
   emitterOf,
   evaluateDim,
+  type Formulation,
   Graph,
   isDifferentiable,
   operators,
@@ -13,7 +14,7 @@ import {
   Tensor,
   type Value,
 } from '@adakit/onnx';
-import { decomposeNodes, executes } from '@adakit/onnx/internal';
+import { decomposeNodes, executes, maskByProduct } from '@adakit/onnx/internal';
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { randomNumbers, relativeError } from '../testing/compare.js';
@@ -121,11 +122,18 @@ const VARYING = [
   'ThresholdedRelu',
 ] as const;
 
+/** The default target with one formulation replaced. */
+function withFormulation(key: string, formulation: Formulation): Target {
+  const target = targets['ort-cpu'];
+  const name = `ort-cpu with ${key} ${formulation.name}`;
+  return { ...target, name, formulations: { ...target.formulations, [key]: formulation } };
+}
+
 const VARIANTS: readonly Target[] = [
   targets['ort-cuda'],
   targets['ort-webgpu'],
   targets.portable,
-  { ...targets['ort-cpu'], name: 'ort-cpu with masks by products', masks: 'multiply' },
+  withFormulation('adakit::Mask', maskByProduct),
 ];
 
 /** On the CPU, which executes what is written for others: the numbers are those of every formulation. */

@@ -55,7 +55,8 @@ export function executableGraph(
 }
 
 /**
- * Appends a whole model to a graph that has been imported, as {@link importGraph} would import it.
+ * Appends a whole model to a graph that has been imported, as {@link importGraph} would import it. What another target than
+ * the default lacks is left to `lowerNodes`.
  *
  * @param placement what its inputs and values become in the graph
  * @returns its outputs
@@ -65,7 +66,6 @@ export function appendModel(
   model: Model,
   placement: Placement,
   operators: OperatorTable = standardOperators,
-  target: Target = ortCpu,
 ): readonly Value[] {
   const [before, outputCount] = [graph.nodes, graph.outputs.length];
   graph.nodes = [...before];
@@ -76,9 +76,8 @@ export function appendModel(
   graph.nodes = graph.nodes.filter((node) => !present.has(node));
   graph.outputs.push(...read);
   upgradeNodes(graph, defaultOpset(model), operators);
-  decomposeNodes(graph, operators, target);
+  decomposeNodes(graph, operators);
   foldShapes(graph);
   graph.nodes = [...before, ...graph.nodes];
-  afterPass('loss', graph, operators);
   return graph.outputs.splice(outputCount);
 }

@@ -18,13 +18,6 @@ export interface Target {
   readonly partly: Readonly<Record<string, readonly DType[] | ((node: Node) => boolean)>>;
   /** The formulations it prefers to the definitions of operators, by their keys in the operator table. */
   readonly formulations: Readonly<Record<string, Formulation>>;
-  /**
-   * How `x where the condition holds, else 0` is written: by Where, or as a product with 0 and 1, which is the same but for
-   * 0 · ∞ = 0 · NaN = NaN.
-   */
-  readonly masks: 'select' | 'multiply';
-  /** The precision in which graphs compute the scalars of an update rule: step sizes, corrections of biases. */
-  readonly scalars: 'float32' | 'float64';
 }
 
 /** Writes a node in other operators: one value an output. */

@@ -10,6 +10,7 @@ import { emitterOf } from '../inference/emitter-of.js';
 import { operators } from '../operators/index.js';
 import { lowerNodes } from '../passes/lower.js';
 import { symbol } from '../shape/dim.js';
+import { maskByProduct } from './mask.js';
 import type { Target } from './target.js';
 import { targets } from './targets.js';
 
@@ -117,7 +118,7 @@ describe('masks', () => {
   });
 
   test('multiply: 0 · ∞ is not a number', async () => {
-    expect(await relu({ ...targets['ort-cpu'], masks: 'multiply' })).toEqual([NaN, 0.25]);
+    expect(await relu({ ...targets['ort-cpu'], formulations: { 'adakit::Mask': maskByProduct } })).toEqual([NaN, 0.25]);
   });
 });
 

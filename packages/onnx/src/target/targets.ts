@@ -5,7 +5,7 @@ import type { DType } from '../model/dtype.js';
 import { fastestInputGradient, fastestWeightGradient } from './convolution.js';
 import { scatterByIndices, unpoolOrScatter } from './max-pool.js';
 import { logSoftmaxInParts } from './softmax.js';
-import type { Formulation, Target } from './target.js';
+import type { Target } from './target.js';
 
 /*
  * What is known of every target. Only what has been measured stands here, with the figure; what has not is as on the CPU, on
@@ -39,17 +39,6 @@ const ONNX_RUNTIME: Target['partly'] = {
 };
 
 /**
- * By Where or by a product, as the target says. For the gradient of Relu over 32 × 64 × 32 × 32 elements, Where takes 9.0 ms
- * on the CPU, the product 0.78 (measured). The product is not the default: where the cotangent is infinite although it does
- * not count, as under √relu(x), it gives NaN for the 0 that PyTorch gives.
- */
-const mask: Formulation = ({ e, input, target }) => {
-  const [condition, x] = [input(0), input(1)];
-  if (target.masks === 'multiply') return [e.mul(x, e.cast(condition, x.dtype ?? 'float32'))];
-  return [e.where(condition, x, e.scalar(0, x))];
-};
-
-/**
  * The gradients of convolutions. The choice was measured on the CPU; with it CUDA and WebGPU train the networks they were
  * tried with to the same losses, and other forms were not compared there.
  */
@@ -71,9 +60,7 @@ export const ortCpu: Target = {
   provider: 'cpu',
   version: '1.30',
   partly: ONNX_RUNTIME,
-  formulations: { ...convolutions, 'adakit::Mask': mask, 'adakit::MaxPoolGradient': unpoolOrScatter },
-  masks: 'select',
-  scalars: 'float64',
+  formulations: { ...convolutions, 'adakit::MaxPoolGradient': unpoolOrScatter },
 };
 
 /** ONNX Runtime on an NVIDIA GPU. */
@@ -104,12 +91,9 @@ export const ortWebGpu: Target = {
   },
   formulations: {
     ...convolutions,
-    'adakit::Mask': mask,
     LogSoftmax: logSoftmaxInParts,
     Sum: ({ e, node, input }) => [node.inputs.map((_, i) => input(i)).reduce((a, b) => e.add(a, b))],
   },
-  // WGSL has no float64.
-  scalars: 'float32',
 };
 
 /**
@@ -123,8 +107,6 @@ export const portable: Target = {
   version: '1.30',
   partly: { ...ONNX_RUNTIME, MaxPool: ({ outputs }) => outputs[1] === undefined, MaxUnpool: NEVER, Size: NEVER },
   formulations: {},
-  masks: 'select',
-  scalars: 'float32',
 };
 
 /** The targets that graphs can be written for, by name. */

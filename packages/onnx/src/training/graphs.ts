@@ -20,11 +20,19 @@ import { emitPlan, type PlanBindings, type PlanEmission } from '../optimizer/emi
 import { classifyInitializers, noTrainable, selectedValues, type TrainableOptions } from '../trainable/select.js';
 import { setTrainingMode, type RunningStatistic } from '../passes/mode.js';
 import { addOutput } from '../graph/output.js';
+import type { Target } from '../target/target.js';
+import { afterPass } from '../verify/passes.js';
 import { parameterRoles } from './parameter-role.js';
 import { tensorSpec, type TensorSpec } from './tensor-spec.js';
 
+/** Where a graph is to run. */
+export interface TargetOption {
+  /** Default: ONNX Runtime on the CPU, `targets['ort-cpu']`. */
+  readonly target?: Target;
+}
+
 /** What to train and towards what. */
-export interface TrainingOptions extends TrainableOptions {
+export interface TrainingOptions extends TrainableOptions, TargetOption {
   readonly loss: Loss;
 }
 
@@ -129,8 +137,9 @@ export interface OptimizerGraph {
 export function inferenceGraph(
   model: Model,
   parameters: readonly string[],
+  { target }: TargetOption = {},
 ): EmittedGraph & { readonly outputs: readonly string[] } {
-  const { graph, inputs } = inferenceMode(model);
+  const { graph, inputs } = inferenceMode(model, target);
   const closed = graph.outputs.find((output) => !canBeRead(output));
   if (closed !== undefined) {
     throw new OnnxError(
@@ -140,18 +149,22 @@ export function inferenceGraph(
     );
   }
   const outputs = graph.outputs.map(({ name }) => name);
-  return { ...finish(graph, inputs, parametersByName(graph, parameters)), outputs };
+  return { ...finish(graph, inputs, parametersByName(graph, parameters), target), outputs };
 }
 
 /** The model in inference mode, with its loss. Outputs of dtypes that ONNX Runtime cannot hand over are left out. */
-export function evaluationGraph(model: Model, options: { loss: Loss; parameters: readonly string[] }): EvaluationGraph {
-  const { graph, inputs } = inferenceMode(model);
+export function evaluationGraph(
+  model: Model,
+  options: TargetOption & { readonly loss: Loss; readonly parameters: readonly string[] },
+): EvaluationGraph {
+  const { target } = options;
+  const { graph, inputs } = inferenceMode(model, target);
   const parameters = parametersByName(graph, options.parameters);
   const { loss, targets } = attachLoss(graph, options.loss, parameters);
   graph.outputs.splice(0, graph.outputs.length, ...graph.outputs.filter(canBeRead));
   const outputs = graph.outputs.map(({ name }) => name);
   graph.outputs.unshift(loss);
-  return { ...finish(graph, inputs, parameters), loss: loss.name, targets, outputs };
+  return { ...finish(graph, inputs, parameters, target), loss: loss.name, targets, outputs };
 }
 
 /**
@@ -166,7 +179,11 @@ export function gradientsGraph(model: Model, options: GradientsOptions): Gradien
   const outputs = Object.entries(training.gradients).map(
     ([name, gradient]) => [name, addOutput(e, gradient, `${name}_grad`)] as const,
   );
-  return { ...finishTraining(training), gradients: Object.fromEntries(outputs), selection: training.selection };
+  return {
+    ...finishTraining(training, options),
+    gradients: Object.fromEntries(outputs),
+    selection: training.selection,
+  };
 }
 
 /**
@@ -188,7 +205,8 @@ export function trainStepGraph(model: Model, options: TrainStepOptions): TrainSt
   }
   const inputs = parameters.map(({ name }) => [name, graph.requireValue(name)] as const);
   const plan = emitPlan(emitterOf(graph), options, Object.fromEntries(inputs), gradients);
-  return { ...finishTraining(training), plan };
+  afterPass('update', graph, operators);
+  return { ...finishTraining(training, options), plan };
 }
 
 /**
@@ -198,7 +216,7 @@ export function trainStepGraph(model: Model, options: TrainStepOptions): TrainSt
  */
 export function optimizerGraph(
   emission: PlanEmission,
-  { precision: dtype = 'float32' }: { readonly precision?: Precision } = {},
+  { precision: dtype = 'float32', target }: TargetOption & { readonly precision?: Precision } = {},
 ): OptimizerGraph {
   const graph = new Graph('optimizer');
   const { parameters } = emission.plan;
@@ -209,8 +227,9 @@ export function optimizerGraph(
   const params = inputs((name) => name);
   const gradients = inputs((name) => `${name}_grad`);
   const plan = emitPlan(emitterOf(graph), emission, params, gradients);
+  afterPass('update', graph, operators);
   return {
-    model: toModel(graph),
+    model: toModel(graph, target),
     gradients: Object.fromEntries(Object.entries(gradients).map(([name, value]) => [name, value.name])),
     plan,
   };
@@ -241,8 +260,8 @@ function canBeRead({ dtype, type }: Value): boolean {
   return type !== undefined || dtype === undefined || READABLE.has(dtype);
 }
 
-function inferenceMode(model: Model): { graph: Graph; inputs: readonly TensorSpec[] } {
-  const graph = importGraph(model);
+function inferenceMode(model: Model, target?: Target): { graph: Graph; inputs: readonly TensorSpec[] } {
+  const graph = importGraph(model, operators, target);
   setTrainingMode(graph, emitterOf(graph), false);
   return { graph, inputs: graph.inputs.map(tensorSpec) };
 }
@@ -274,7 +293,7 @@ function differentiateModel(model: Model, options: GradientsOptions): Differenti
   const graph = upgradedGraph(model);
   const { candidates, frozen, selection } = select(graph, model, options);
   const roles = parameterRoles(graph, candidates);
-  executableGraph(graph);
+  executableGraph(graph, operators, options.target);
   const e = emitterOf(graph);
   const running = setTrainingMode(graph, e, true, frozen);
   const inputs = graph.inputs.map(tensorSpec);
@@ -364,6 +383,7 @@ function attachLoss(
   const own = new Set(graph.inputs);
   const { loss, targets } = attached(graph, () => objective.attach(emitterOf(graph), graph, parameters));
   if (loss.producer !== undefined) graph.rename(loss, graph.uniqueName('loss'));
+  afterPass('loss', graph, operators);
   // A target may be shared by several losses, or be an input that the model has anyway.
   const added = new Map(targets.flatMap((target) => (own.has(target.input) ? [] : [[target.input, target] as const])));
   return {
@@ -393,10 +413,10 @@ function parametersByName(graph: Graph, names: readonly string[]): Value[] {
 }
 
 /** Wraps up a graph in training mode, whose parameters are inputs. */
-function finishTraining(training: DifferentiatedModel): TrainingGraph {
+function finishTraining(training: DifferentiatedModel, { target }: TargetOption): TrainingGraph {
   const { graph, inputs, parameters, targets, loss, statistics, lossScale } = training;
   return {
-    model: toModel(graph),
+    model: toModel(graph, target),
     inputs,
     parameters,
     targets,
@@ -407,15 +427,21 @@ function finishTraining(training: DifferentiatedModel): TrainingGraph {
 }
 
 /** Turns the parameters into inputs and wraps the graph up. */
-function finish(graph: Graph, inputs: readonly TensorSpec[], parameters: readonly Value[]): EmittedGraph {
+function finish(
+  graph: Graph,
+  inputs: readonly TensorSpec[],
+  parameters: readonly Value[],
+  target: Target | undefined,
+): EmittedGraph {
   for (const parameter of parameters) graph.initializerToInput(parameter);
-  return { model: toModel(graph), inputs, parameters: parameters.map(weightSpec) };
+  return { model: toModel(graph, target), inputs, parameters: parameters.map(weightSpec) };
 }
 
-function toModel(graph: Graph): ModelProto {
+function toModel(graph: Graph, target: Target | undefined): ModelProto {
   // Losses and gradients may be written in operators that only this package has.
-  lowerNodes(graph, operators);
+  lowerNodes(graph, operators, target);
   graph.removeDead();
+  afterPass('prune', graph, operators);
   requireRunnable(graph);
   return modelFromGraph(graph);
 }

@@ -1,0 +1,54 @@
+import { emitterOf, Graph, modelFromGraph, targets, Tensor as OnnxTensor, writeModel } from '@adakit/onnx';
+import { sgd } from '@adakit/sgd';
+import { expect, test } from 'vitest';
+import { onFirst, targetOf } from './execution-provider.js';
+import { mse, TrainingSession } from './index.js';
+
+test('a provider has the target of its name, or the portable one', () => {
+  expect(['cpu', 'cuda', 'webgpu', 'coreml', 'toString'].map((provider) => targetOf(provider).name)).toEqual([
+    'ort-cpu',
+    'ort-cuda',
+    'ort-webgpu',
+    'portable',
+    'portable',
+  ]);
+});
+
+test('after a provider that fails, everything is made anew for the next', async () => {
+  const tried: string[] = [];
+  const created = await onFirst(['webgpu', 'cpu'], (provider) => {
+    tried.push(provider);
+    return provider === 'cpu' ? Promise.resolve(targetOf(provider).name) : Promise.reject(new Error('no device'));
+  });
+  expect([tried, created]).toEqual([['webgpu', 'cpu'], 'ort-cpu']);
+});
+
+/** Maxima of relu(x·w) over its windows of two: what differs between targets is in its gradient. */
+function model(): Uint8Array {
+  const graph = new Graph('pooled');
+  const e = emitterOf(graph);
+  const x = graph.addInput('x', { dtype: 'float32', shape: [1, 1, 4] });
+  const w = graph.addInitializer('w', OnnxTensor.of('float32', [1, 1, 1], Float32Array.of(2)));
+  const y = e.node('MaxPool', [e.node('Relu', [e.mul(x, w)])], { kernel_shape: [2], strides: [2] });
+  graph.rename(y, 'y');
+  graph.outputs.push(y);
+  return writeModel(modelFromGraph(graph));
+}
+
+test.each(Object.values(targets))('a session trains alike with the graphs of $name', async (target) => {
+  const session = await TrainingSession.create({
+    model: model(),
+    loss: mse(),
+    optimizer: sgd({ lr: 1 }),
+    train: ['w'],
+    target,
+  });
+  const { loss } = await session.step({
+    x: { data: Float32Array.of(1, 3, -1, -2), dims: [1, 1, 4] },
+    target: { data: Float32Array.of(5, 1), dims: [1, 1, 2] },
+  });
+  // y = (6, 0), so the loss is (1 + 1) / 2 and its gradient (6 − 5) · 3.
+  expect(loss).toBe(1);
+  expect([...(await session.state()).parameters.w.value.data]).toEqual([-1]);
+  await session.dispose();
+});
