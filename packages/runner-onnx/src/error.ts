@@ -2,7 +2,13 @@ import { AdakitError } from '@adakit/core';
 
 /** What went wrong, for programs; the message is for people. */
 export type TrainingErrorCode =
-  'no-execution-provider' | 'invalid-provider' | 'no-runtime' | 'invalid-feed' | 'empty-batch' | 'label-out-of-range' | 'needs-path';
+  | 'no-execution-provider'
+  | 'invalid-provider'
+  | 'no-runtime'
+  | 'invalid-feed'
+  | 'empty-batch'
+  | 'label-out-of-range'
+  | 'needs-path';
 
 /** An error of a training session, which is unharmed. */
 export class TrainingError extends AdakitError<TrainingErrorCode> {

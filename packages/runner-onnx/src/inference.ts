@@ -74,11 +74,7 @@ export class Inference {
   }
 
   /** Outputs for inputs. */
-  predict(
-    inputs: Batch,
-    weights: WeightsInUse,
-    options?: CallOptions,
-  ): Promise<Readonly<Record<string, Tensor>>> {
+  predict(inputs: Batch, weights: WeightsInUse, options?: CallOptions): Promise<Readonly<Record<string, Tensor>>> {
     this.#prediction ??= new Folded(inferenceGraph(this.#model(), this.#weights), this.#options);
     return this.#prediction.run(toFeeds(this.#prediction.graph.inputs, inputs), weights, options);
   }

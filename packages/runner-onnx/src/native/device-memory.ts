@@ -69,7 +69,10 @@ export class DeviceMemory {
   ): Promise<DeviceMemory> {
     const { name, options } = provider;
     if (!hasDeviceMemory(provider)) {
-      throw new NativeError('unsupported', `the memory of the execution provider '${name}' cannot be reached from here`);
+      throw new NativeError(
+        'unsupported',
+        `the memory of the execution provider '${name}' cannot be reached from here`,
+      );
     }
     const id = Number(options.deviceId ?? 0);
     // A graph of one copy needs no recording, and the limit is for what computes.
@@ -214,7 +217,8 @@ async function identityCopies(
     copy(pairs) {
       for (const [from, to] of pairs) {
         const session = sessions.get(from.type);
-        if (session === undefined) throw new NativeError('unsupported', `no session was made to copy ${from.type} with`);
+        if (session === undefined)
+          throw new NativeError('unsupported', `no session was made to copy ${from.type} with`);
         const address = library.make('CreateIoBinding', session.address);
         const options = library.make('CreateRunOptions');
         try {
@@ -248,4 +252,3 @@ function copySession(library: NativeLibrary, provider: ProviderChoice, dtype: El
     logSeverityLevel: 3,
   });
 }
-

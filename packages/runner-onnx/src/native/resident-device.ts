@@ -2,7 +2,11 @@ import {
   jsDevice,
   referenceDevice,
   type Binding,
-  type Device, type FloatArray, type HostBuffer, type Precision } from '@adakit/core';
+  type Device,
+  type FloatArray,
+  type HostBuffer,
+  type Precision,
+} from '@adakit/core';
 import type { DeviceMemory } from './device-memory.js';
 import type { DeviceValue } from './value.js';
 

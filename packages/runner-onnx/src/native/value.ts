@@ -24,7 +24,9 @@ export type ElementType = keyof typeof TYPES;
 /** The code of a type whose tensors hold texts. */
 export const STRING_CODE = 8;
 
-const NAMES = new Map<number, ElementType>((Object.keys(TYPES) as ElementType[]).map((name) => [TYPES[name].code, name]));
+const NAMES = new Map<number, ElementType>(
+  (Object.keys(TYPES) as ElementType[]).map((name) => [TYPES[name].code, name]),
+);
 
 /** @throws NativeError `unsupported` */
 export function elementType(code: number, name: string): ElementType {
