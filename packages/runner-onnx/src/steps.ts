@@ -1,6 +1,7 @@
-import { hostView, type Evaluated, type GradientContext, type GradientSource, type HostBuffer } from '@adakit/core';
+import { hostView, type Evaluated, type GradientContext, type GradientSource } from '@adakit/core';
 import type { GradientsGraph } from '@adakit/onnx';
 import type { Tensor } from 'onnxruntime-node';
+import type { StateBuffer } from './host.js';
 import { createSessionOnFirst, type ChosenProvider, type Session } from './execution-provider.js';
 import type { DeviceMemory } from './native/device-memory.js';
 import { elements, numberOf, ortTensor } from './ort-tensor.js';
@@ -17,7 +18,7 @@ export interface Steps {
   /** Where parameters and optimizer state are between steps; undefined for the host's memory. */
   readonly memory?: DeviceMemory | undefined;
   /** The step on a batch. */
-  source(batch: Feeds, statistics: Statistics, options: CallOptions): GradientSource<HostBuffer>;
+  source(batch: Feeds, statistics: Statistics, options: CallOptions): GradientSource<StateBuffer>;
   release(): Promise<void>;
 }
 
@@ -33,7 +34,7 @@ export interface RuntimeOptions {
 export function trainingFeeds(
   { lossScale: scale }: Pick<GradientsGraph, 'lossScale'>,
   statistics: Statistics,
-  { lossScale }: Pick<GradientContext<HostBuffer>, 'lossScale'>,
+  { lossScale }: Pick<GradientContext<StateBuffer>, 'lossScale'>,
 ): Record<string, Tensor> {
   const feeds = statistics.feeds();
   if (scale !== undefined) {
@@ -66,7 +67,7 @@ export class GradientSteps implements Steps {
     return new GradientSteps(graph, session, provider);
   }
 
-  source(batch: Feeds, statistics: Statistics, options: CallOptions): GradientSource<HostBuffer> {
+  source(batch: Feeds, statistics: Statistics, options: CallOptions): GradientSource<StateBuffer> {
     return { evaluate: (context) => this.#evaluate(batch, statistics, context, options) };
   }
 
@@ -77,7 +78,7 @@ export class GradientSteps implements Steps {
   async #evaluate(
     batch: Feeds,
     statistics: Statistics,
-    context: GradientContext<HostBuffer>,
+    context: GradientContext<StateBuffer>,
     options: CallOptions,
   ): Promise<Evaluated> {
     const { parameters, gradients: outputs, loss, statistics: moving } = this.#graph;

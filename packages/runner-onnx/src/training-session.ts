@@ -4,7 +4,6 @@ import {
   Run,
   type ChangeScope,
   type Exclusive,
-  type HostBuffer,
   type HyperparameterValues,
   type NamedTensors,
   type NonFinitePolicy,
@@ -36,7 +35,7 @@ import {
 import type { Tensor } from 'onnxruntime-node';
 import { TrainingError } from './error.js';
 import { sampleCount, toFeeds, type Batch } from './feeds.js';
-import { hostDeviceFor } from './host.js';
+import { hostDeviceFor, type StateBuffer } from './host.js';
 import { Inference, type Evaluation, type WeightsInUse } from './inference.js';
 import { DeviceMemory, hasDeviceMemory } from './native/device-memory.js';
 import { residentDevice } from './native/resident-device.js';
@@ -127,7 +126,7 @@ export class TrainingSession implements Stateful {
   /** Without the values of weights, where it was read here. */
   readonly #model: Model;
   readonly #modelInputs: readonly TensorSpec[];
-  readonly #run: Run<HostBuffer>;
+  readonly #run: Run<StateBuffer>;
   readonly #steps: Steps;
   readonly #statistics: Statistics;
   readonly #inference: Inference;
@@ -139,7 +138,7 @@ export class TrainingSession implements Stateful {
     readonly model: Model;
     readonly inputs: readonly TensorSpec[];
     readonly targets: readonly TargetSpec[];
-    readonly run: Run<HostBuffer>;
+    readonly run: Run<StateBuffer>;
     readonly steps: Steps;
     readonly statistics: Statistics;
     readonly inference: Inference;
@@ -386,7 +385,7 @@ export class TrainingSession implements Stateful {
   }
 
   /** Weights of a view and running statistics. Those being trained are not copied. */
-  #inUse(run: Exclusive<HostBuffer>, view = this.#run.defaultView): WeightsInUse {
+  #inUse(run: Exclusive<StateBuffer>, view = this.#run.defaultView): WeightsInUse {
     return {
       version: `${view} ${this.#version}`,
       read: async () => ({
@@ -403,7 +402,7 @@ function elementTypes(specs: readonly TensorSpec[]): ElementType[] {
 }
 
 /** The weights being trained, not copied: valid until the run does something. */
-function trainedWeights(run: Run<HostBuffer>): NamedTensors {
+function trainedWeights(run: Run<StateBuffer>): NamedTensors {
   const { parameters } = run.buffers;
   return Object.fromEntries(
     run.parameters.map(({ name, shape }): [string, TensorData] => {

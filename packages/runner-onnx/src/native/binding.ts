@@ -88,7 +88,7 @@ export class Binding {
   requireComplete(): void {
     const missing = [...this.#session.inputs.keys()].filter((name) => !this.#inputs.has(name));
     if (missing.length === 0) {
-      for (const value of [...this.#inputs.values(), ...this.#outputs.values()]) void value?.address;
+      for (const value of [...this.#inputs.values(), ...this.#outputs.values()]) value?.requireUsable();
       return;
     }
     throw new NativeError(

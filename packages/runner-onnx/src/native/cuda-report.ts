@@ -29,7 +29,7 @@ export interface CudaReport {
   readonly devices: readonly CudaDevice[];
 }
 
-const FILES: Readonly<Record<string, readonly string[]>> = {
+const FILES: Readonly<Partial<Record<NodeJS.Platform, readonly [shared: string, cuda: string]>>> = {
   linux: ['libonnxruntime_providers_shared.so', 'libonnxruntime_providers_cuda.so'],
   win32: ['onnxruntime_providers_shared.dll', 'onnxruntime_providers_cuda.dll'],
 };
@@ -91,8 +91,10 @@ function providerFiles({ path, version }: NativeLibrary): CudaPart[] {
 }
 
 async function cudaLibraries(library: NativeLibrary): Promise<CudaPart[]> {
-  const provider = join(dirname(library.path), FILES.linux[1]);
-  if (process.platform !== 'linux' || !existsSync(provider)) return [];
+  const files = FILES[process.platform];
+  if (process.platform !== 'linux' || files === undefined) return [];
+  const provider = join(dirname(library.path), files[1]);
+  if (!existsSync(provider)) return [];
   const names = [...(await namesIn(provider)), CUDNN];
   return names.map((name) => {
     const reason = loadFailure(library, name);

@@ -62,7 +62,8 @@ export class NativeLibrary {
   /** Makes a call at once. @throws NativeError with ONNX Runtime's text */
   call<N extends CheckedCall>(name: N, ...args: CallArguments<N>): void {
     const call = this.#calls[name] as (...args: CallArguments<N>) => bigint | null;
-    this.#check(name, call(...args));
+    const failure = this.#failure(name, call(...args));
+    if (failure !== undefined) throw failure;
   }
 
   /** Makes a call on another thread. */
@@ -74,13 +75,9 @@ export class NativeLibrary {
     return new Promise((fulfil, reject) => {
       call.async(...args, (error, status) => {
         inFlight.delete(args);
-        try {
-          if (error !== null && error !== undefined) throw error as Error;
-          this.#check(name, status);
-          fulfil();
-        } catch (failure) {
-          reject(failure as Error);
-        }
+        const failure = error instanceof Error ? error : this.#failure(name, status);
+        if (failure === undefined) fulfil();
+        else reject(failure);
       });
     });
   }
@@ -126,11 +123,12 @@ export class NativeLibrary {
     return library;
   }
 
-  #check(name: string, status: bigint | null): void {
-    if (status === null) return;
+  /** What a status says, which is given back. */
+  #failure(name: string, status: bigint | null): NativeError | undefined {
+    if (status === null) return undefined;
     const error = NativeError.ofStatus(name, this.#calls.GetErrorCode(status), this.#calls.GetErrorMessage(status));
     this.#calls.ReleaseStatus(status);
-    throw error;
+    return error;
   }
 }
 

@@ -1,4 +1,4 @@
-import { Tensor } from 'onnxruntime-node';
+import type { Tensor } from 'onnxruntime-node';
 import type { ProviderChoice } from '../provider-options.js';
 import type { CallOptions, RuntimeSession, SessionOptions } from '../runtime/runtime.js';
 import { Binding } from './binding.js';

@@ -65,7 +65,7 @@ export class HostValue implements Described {
   readonly shape: readonly number[];
   /** The elements. */
   readonly view: NumberArray;
-  readonly handle: Handle;
+  readonly #handle: Handle;
   readonly #library: NativeLibrary;
   readonly #address: bigint;
 
@@ -96,7 +96,7 @@ export class HostValue implements Described {
       shape.length,
       TYPES[type].code,
     );
-    this.handle = new Handle('a tensor', address, (value) => {
+    this.#handle = new Handle('a tensor', address, (value) => {
       library.release('ReleaseValue', value);
     });
   }
@@ -108,12 +108,18 @@ export class HostValue implements Described {
 
   /** @throws NativeError `released`, `detached-memory` */
   get address(): bigint {
+    this.requireUsable();
+    return this.#handle.address;
+  }
+
+  /** @throws NativeError `released`, `detached-memory` */
+  requireUsable(): void {
     if (!this.isCurrent) throw detached(this.type, this.shape);
-    return this.handle.address;
+    this.#handle.requireUsable();
   }
 
   release(): void {
-    this.handle.release();
+    this.#handle.release();
   }
 }
 
@@ -154,6 +160,11 @@ export class DeviceValue implements Described {
   /** @throws NativeError `released` */
   get address(): bigint {
     return this.#handle.address;
+  }
+
+  /** @throws NativeError `released` */
+  requireUsable(): void {
+    this.#handle.requireUsable();
   }
 
   /** Where its elements are, in the device's addresses. */
