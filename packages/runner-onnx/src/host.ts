@@ -7,13 +7,17 @@ import {
   type HostBuffer,
   type Plan,
   type Precision,
+  type ViewedBuffer,
 } from '@adakit/core';
+
+/** What a session keeps: in the host's memory, or on a device with a view for the host. */
+export type StateBuffer = HostBuffer | ViewedBuffer;
 
 /** A WebAssembly memory ends at 4 GiB, and what belongs to a parameter lies in one; some of it is not for buffers. */
 const LARGEST_MEMORY = 2 ** 32 - 2 ** 20;
 
 /** The device that computes updates in the host's memory, where ONNX Runtime reads and writes as well. */
-export function hostDeviceFor({ parameters }: Pick<Plan, 'parameters'>, precision: Precision): Device<HostBuffer> {
+export function hostDeviceFor({ parameters }: Pick<Plan, 'parameters'>, precision: Precision): Device<StateBuffer> {
   // float64 models are few, and the fused loops are float32.
   if (precision === 'float64') return referenceDevice('float64');
   const fits = parameters.every(({ shape, slots }) => 4 * elementCount(shape) * (2 + slots.length) < LARGEST_MEMORY);

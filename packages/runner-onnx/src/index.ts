@@ -9,6 +9,7 @@ export {
   type GradcheckVerdict,
 } from './gradcheck/gradcheck.js';
 export type { Evaluation } from './inference.js';
+export { cudaReport, type CudaDevice, type CudaPart, type CudaReport } from './native/cuda-report.js';
 export { NativeError, type NativeErrorCode } from './native/native-error.js';
 export type {
   ConfiguredProvider,

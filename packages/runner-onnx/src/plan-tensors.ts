@@ -4,16 +4,16 @@ import {
   fillRandom,
   hostView,
   type Evaluated,
-  type HostBuffer,
   type Precision,
   type WholeStep,
 } from '@adakit/core';
 import type { PlanBindings, ProgramPosition, TensorBinding } from '@adakit/onnx';
 import type { Tensor } from 'onnxruntime-node';
+import type { StateBuffer } from './host.js';
 
 import { elements, ortTensor } from './ort-tensor.js';
 
-type Whole = WholeStep<HostBuffer>;
+type Whole = WholeStep<StateBuffer>;
 
 /** Everything that is kept between steps, for a graph with a plan's stages in it. */
 export function keptFeeds(bindings: PlanBindings, whole: Whole): Record<string, Tensor> {
@@ -80,7 +80,7 @@ export function nonFiniteOf(
 export function* keptTensors(
   { parameters, slots, globals }: PlanBindings,
   whole: Whole,
-): Generator<{ readonly binding: TensorBinding; readonly buffer: HostBuffer; readonly shape: readonly number[] }> {
+): Generator<{ readonly binding: TensorBinding; readonly buffer: StateBuffer; readonly shape: readonly number[] }> {
   for (const { name, index, shape, extents, slots: planned } of whole.plan.parameters) {
     const record = whole.kept[index];
     yield { binding: parameters[name], buffer: record.param, shape };

@@ -1,7 +1,8 @@
-import { hostView, type Evaluated, type GradientContext, type GradientSource, type HostBuffer } from '@adakit/core';
+import { hostView, type Evaluated, type GradientContext, type GradientSource } from '@adakit/core';
 import type { GradientsGraph } from '@adakit/onnx';
 import type { Tensor } from 'onnxruntime-node';
 import { Session, type ChosenProvider } from './execution-provider.js';
+import type { StateBuffer } from './host.js';
 import type { DeviceMemory } from './native/device-memory.js';
 import { elements, numberOf, ortTensor } from './ort-tensor.js';
 import type { CallOptions, SessionOptions } from './runtime/runtime.js';
@@ -16,7 +17,7 @@ export interface Steps {
   /** Where parameters and optimizer state are between steps; undefined for the host's memory. */
   readonly memory?: DeviceMemory | undefined;
   /** The step on a batch. */
-  source(batch: Feeds, statistics: Statistics, options: CallOptions): GradientSource<HostBuffer>;
+  source(batch: Feeds, statistics: Statistics, options: CallOptions): GradientSource<StateBuffer>;
   release(): Promise<void>;
 }
 
@@ -30,7 +31,7 @@ export interface RuntimeOptions {
 export function trainingFeeds(
   { lossScale: scale }: Pick<GradientsGraph, 'lossScale'>,
   statistics: Statistics,
-  { lossScale }: Pick<GradientContext<HostBuffer>, 'lossScale'>,
+  { lossScale }: Pick<GradientContext<StateBuffer>, 'lossScale'>,
 ): Record<string, Tensor> {
   const feeds = statistics.feeds();
   if (scale !== undefined) {
@@ -62,7 +63,7 @@ export class GradientSteps implements Steps {
     return new GradientSteps(graph, await Session.create(graph.model, provider, session), provider);
   }
 
-  source(batch: Feeds, statistics: Statistics, options: CallOptions): GradientSource<HostBuffer> {
+  source(batch: Feeds, statistics: Statistics, options: CallOptions): GradientSource<StateBuffer> {
     return { evaluate: (context) => this.#evaluate(batch, statistics, context, options) };
   }
 
@@ -73,7 +74,7 @@ export class GradientSteps implements Steps {
   async #evaluate(
     batch: Feeds,
     statistics: Statistics,
-    context: GradientContext<HostBuffer>,
+    context: GradientContext<StateBuffer>,
     options: CallOptions,
   ): Promise<Evaluated> {
     const { parameters, gradients: outputs, loss, statistics: moving } = this.#graph;

@@ -4,7 +4,6 @@ import {
   Run,
   type ChangeScope,
   type Exclusive,
-  type HostBuffer,
   type HyperparameterValues,
   type NamedTensors,
   type NonFinitePolicy,
@@ -38,7 +37,7 @@ import type { Tensor } from 'onnxruntime-node';
 import { TrainingError } from './error.js';
 import { onFirst, targetOf } from './execution-provider.js';
 import { sampleCount, toFeeds, type Batch } from './feeds.js';
-import { hostDeviceFor } from './host.js';
+import { hostDeviceFor, type StateBuffer } from './host.js';
 import { Inference, type Evaluation, type WeightsInUse } from './inference.js';
 import { DeviceMemory, hasDeviceMemory } from './native/device-memory.js';
 import { residentDevice } from './native/resident-device.js';
@@ -134,7 +133,7 @@ export class TrainingSession implements Stateful {
   /** Without the values of weights, where it was read here. */
   readonly #model: Model;
   readonly #modelInputs: readonly TensorSpec[];
-  readonly #run: Run<HostBuffer>;
+  readonly #run: Run<StateBuffer>;
   readonly #steps: Steps;
   readonly #statistics: Statistics;
   readonly #inference: Inference;
@@ -146,7 +145,7 @@ export class TrainingSession implements Stateful {
     readonly model: Model;
     readonly inputs: readonly TensorSpec[];
     readonly targets: readonly TargetSpec[];
-    readonly run: Run<HostBuffer>;
+    readonly run: Run<StateBuffer>;
     readonly steps: Steps;
     readonly statistics: Statistics;
     readonly inference: Inference;
@@ -399,7 +398,7 @@ export class TrainingSession implements Stateful {
   }
 
   /** Weights of a view and running statistics. Those being trained are not copied. */
-  #inUse(run: Exclusive<HostBuffer>, view = this.#run.defaultView): WeightsInUse {
+  #inUse(run: Exclusive<StateBuffer>, view = this.#run.defaultView): WeightsInUse {
     return {
       version: `${view} ${this.#version}`,
       read: async () => ({
@@ -416,7 +415,7 @@ function elementTypes(specs: readonly TensorSpec[]): ElementType[] {
 }
 
 /** The weights being trained, not copied: valid until the run does something. */
-function trainedWeights(run: Run<HostBuffer>): NamedTensors {
+function trainedWeights(run: Run<StateBuffer>): NamedTensors {
   const { parameters } = run.buffers;
   return Object.fromEntries(
     run.parameters.map(({ name, shape }): [string, TensorData] => {

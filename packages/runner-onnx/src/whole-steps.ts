@@ -1,4 +1,4 @@
-import type { Evaluated, GradientContext, GradientSource, HostBuffer, Plan, WholeStep } from '@adakit/core';
+import type { Evaluated, GradientContext, GradientSource, Plan, WholeStep } from '@adakit/core';
 import {
   planStructure,
   trainStepGraph,
@@ -8,6 +8,7 @@ import {
   type TrainStepGraph,
 } from '@adakit/onnx';
 import { Session, type ChosenProvider } from './execution-provider.js';
+import type { StateBuffer } from './host.js';
 import type { DeviceMemory } from './native/device-memory.js';
 import { ResidentStep, type StepOutputs } from './native/resident-step.js';
 import { numberOf } from './ort-tensor.js';
@@ -67,7 +68,7 @@ export class WholeSteps implements Steps {
     }
   }
 
-  source(batch: Feeds, statistics: Statistics, options: CallOptions): GradientSource<HostBuffer> {
+  source(batch: Feeds, statistics: Statistics, options: CallOptions): GradientSource<StateBuffer> {
     return { evaluate: (context) => this.#evaluate(batch, statistics, context, options) };
   }
 
@@ -79,7 +80,7 @@ export class WholeSteps implements Steps {
   async #evaluate(
     batch: Feeds,
     statistics: Statistics,
-    context: GradientContext<HostBuffer>,
+    context: GradientContext<StateBuffer>,
     options: CallOptions,
   ): Promise<Evaluated> {
     const { whole } = context;
@@ -97,7 +98,7 @@ export class WholeSteps implements Steps {
   }
 
   /** Other flags, other groups, or parameters that have had other numbers of updates, make another graph. */
-  async #compile({ plan, stages, kept }: WholeStep<HostBuffer>): Promise<Compiled> {
+  async #compile({ plan, stages, kept }: WholeStep<StateBuffer>): Promise<Compiled> {
     const emission: PlanEmission = { plan, stages, cohort: ({ index }) => kept[index].step };
     const structure = planStructure(emission);
     let compiled = this.#compiled.get(structure);
@@ -134,7 +135,7 @@ async function runOnHost(
   graph: TrainStepGraph,
   session: Session,
   feeds: Feeds,
-  whole: WholeStep<HostBuffer>,
+  whole: WholeStep<StateBuffer>,
   options: CallOptions,
 ): Promise<StepOutputs> {
   const results = await session.run({ ...feeds, ...keptFeeds(graph.plan, whole) }, undefined, options);

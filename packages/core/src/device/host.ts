@@ -5,8 +5,8 @@ import { referenceDevice } from './reference/device.js';
 import type { WasmBuffer } from './wasm/arena.js';
 import { wasmAvailable, wasmDevice } from './wasm/device.js';
 
-/** A buffer whose elements the host sees; {@link hostDevice} has such. */
-export type HostBuffer = ViewedBuffer | FloatArray;
+/** A buffer of {@link hostDevice}. */
+export type HostBuffer = WasmBuffer | FloatArray;
 
 /** A buffer that gives a view of its elements when it is asked, as {@link WasmBuffer} does. */
 export interface ViewedBuffer {
@@ -23,6 +23,6 @@ export function hostDevice(): Device<HostBuffer> {
 }
 
 /** The elements of a buffer, without a copy. Ask before every use: see {@link WasmBuffer.view}. */
-export function hostView(buffer: HostBuffer): FloatArray {
+export function hostView(buffer: ViewedBuffer | FloatArray): FloatArray {
   return 'view' in buffer ? buffer.view() : buffer;
 }

@@ -44,7 +44,9 @@ export class Binding {
   }
 
   hasOutputs(names: readonly string[]): boolean {
-    return this.#outputs.size === 0 || (names.length === this.#outputs.size && names.every((n) => this.#outputs.has(n)));
+    return (
+      this.#outputs.size === 0 || (names.length === this.#outputs.size && names.every((n) => this.#outputs.has(n)))
+    );
   }
 
   /** @throws NativeError `unknown-name`, `wrong-type`, `wrong-shape` */
@@ -86,7 +88,7 @@ export class Binding {
   requireComplete(): void {
     const missing = [...this.#session.inputs.keys()].filter((name) => !this.#inputs.has(name));
     if (missing.length === 0) {
-      for (const value of [...this.#inputs.values(), ...this.#outputs.values()]) void value?.address;
+      for (const value of [...this.#inputs.values(), ...this.#outputs.values()]) value?.requireUsable();
       return;
     }
     throw new NativeError(
@@ -156,7 +158,8 @@ function check(
   const info = infos.get(name);
   if (info === undefined) throw unknown(kind, name, infos);
   if (info.code !== typeCode(type)) {
-    const wanted = info.code === undefined ? 'no tensor' : info.code === STRING_CODE ? 'string' : elementType(info.code, name);
+    const wanted =
+      info.code === undefined ? 'no tensor' : info.code === STRING_CODE ? 'string' : elementType(info.code, name);
     throw new NativeError('wrong-type', `the ${kind} '${name}' is ${wanted}, got ${type}`);
   }
   // An unknown rank looks like none; ONNX Runtime decides then.
@@ -212,4 +215,3 @@ function readTexts(library: NativeLibrary, value: bigint, shape: readonly number
     decoder.decode(content.subarray(Number(start), i + 1 < count ? Number(starts[i + 1]) : content.length)),
   );
 }
-

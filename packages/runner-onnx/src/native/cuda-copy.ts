@@ -12,7 +12,8 @@ const NAMES: Readonly<Record<string, readonly string[]>> = {
 const BY_ADDRESS = 4;
 
 /**
- * Copies by CUDA's own runtime. A run has ended on the device when it returns, and these copies end before they return.
+ * Copies by CUDA's own runtime. A run has ended on the device when it returns; a copy to the device may not have, and
+ * kernels run in streams that do not wait for it, so that is awaited here.
  *
  * @throws NativeError `unavailable`
  */
@@ -32,12 +33,12 @@ export function cudaCopy(
     bytes: number,
     kind: number,
   ) => number;
+  const synchronize = runtime.func('cudaDeviceSynchronize', 'int', []) as () => number;
   const describe = runtime.func('cudaGetErrorString', 'str', ['int']) as (code: number) => string;
   const check = (call: string, code: number): void => {
     if (code !== 0) throw new NativeError('fail', `${call}: ${describe(code)} (${code})`);
   };
-  const addressOf = (value: Value): bigint =>
-    value instanceof DeviceValue ? value.data : library.address(value.view);
+  const addressOf = (value: Value): bigint => (value instanceof DeviceValue ? value.data : library.address(value.view));
   return {
     name: 'cudaMemcpy',
     copy(pairs) {
@@ -46,6 +47,7 @@ export function cudaCopy(
         const bytes = byteCount(from.type, from.shape);
         if (bytes > 0) check('cudaMemcpy', copy(addressOf(to), addressOf(from), bytes, BY_ADDRESS));
       }
+      check('cudaDeviceSynchronize', synchronize());
     },
     release: () => Promise.resolve(),
   };

@@ -19,6 +19,10 @@ export function hasDeviceMemory({ name }: ProviderChoice): boolean {
   return Object.hasOwn(MEMORIES, name);
 }
 
+function deviceIdOf({ options: { deviceId = 0 } }: ProviderChoice): number {
+  return Number(deviceId);
+}
+
 /** A way to copy tensors between the host's memory and a device's, in either direction. */
 interface CopyWay {
   readonly name: string;
@@ -67,14 +71,16 @@ export class DeviceMemory {
     provider: ProviderChoice,
     types: readonly ElementType[],
   ): Promise<DeviceMemory> {
-    const { name, options } = provider;
+    const { name } = provider;
     if (!hasDeviceMemory(provider)) {
-      throw new NativeError('unsupported', `the memory of the execution provider '${name}' cannot be reached from here`);
+      throw new NativeError(
+        'unsupported',
+        `the memory of the execution provider '${name}' cannot be reached from here`,
+      );
     }
-    const id = Number(options.deviceId ?? 0);
-    // A graph of one copy needs no recording, and the limit is for what computes.
-    const { enableCudaGraph: _, gpuMemLimit: __, ...rest } = options;
-    const plain = { name, options: rest };
+    const id = deviceIdOf(provider);
+    // Neither records kernels nor has a limit: these are for what computes.
+    const plain = { name, options: name === 'cuda' ? { deviceId: id } : {} };
     const session = await copySession(library, plain, 'float32');
     const made: Handle[] = [];
     const keep = (what: string, address: bigint, release: (address: bigint) => void): Handle => {
@@ -146,9 +152,7 @@ async function firstWay(
 ): Promise<CopyWay> {
   const ways: readonly (readonly [name: string, make: () => CopyWay | Promise<CopyWay>])[] = [
     ['CopyTensors', () => copyTensors(library)],
-    ...(provider.name === 'cuda'
-      ? [['cudaMemcpy', () => cudaCopy(library, Number(provider.options.deviceId ?? 0))] as const]
-      : []),
+    ...(provider.name === 'cuda' ? [['cudaMemcpy', () => cudaCopy(library, deviceIdOf(provider))] as const] : []),
     ['a session of Identity', () => identityCopies(library, provider, new Set<ElementType>([...types, 'float32']))],
   ];
   const failures: string[] = [];
@@ -214,7 +218,8 @@ async function identityCopies(
     copy(pairs) {
       for (const [from, to] of pairs) {
         const session = sessions.get(from.type);
-        if (session === undefined) throw new NativeError('unsupported', `no session was made to copy ${from.type} with`);
+        if (session === undefined)
+          throw new NativeError('unsupported', `no session was made to copy ${from.type} with`);
         const address = library.make('CreateIoBinding', session.address);
         const options = library.make('CreateRunOptions');
         try {
@@ -248,4 +253,3 @@ function copySession(library: NativeLibrary, provider: ProviderChoice, dtype: El
     logSeverityLevel: 3,
   });
 }
-

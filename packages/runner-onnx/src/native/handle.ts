@@ -17,10 +17,18 @@ export class Handle {
 
   /** @throws NativeError `released` */
   get address(): bigint {
-    if (this.#address === undefined) {
-      throw new NativeError('released', `${this.#what} has been released and cannot be used any more`);
-    }
-    return this.#address;
+    const address = this.#address;
+    if (address === undefined) throw this.#released();
+    return address;
+  }
+
+  /** @throws NativeError `released` */
+  requireUsable(): void {
+    if (this.#address === undefined) throw this.#released();
+  }
+
+  #released(): NativeError {
+    return new NativeError('released', `${this.#what} has been released and cannot be used any more`);
   }
 
   /** Doing so again is harmless. */

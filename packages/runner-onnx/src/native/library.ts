@@ -62,7 +62,8 @@ export class NativeLibrary {
   /** Makes a call at once. @throws NativeError with ONNX Runtime's text */
   call<N extends CheckedCall>(name: N, ...args: CallArguments<N>): void {
     const call = this.#calls[name] as (...args: CallArguments<N>) => bigint | null;
-    this.#check(name, call(...args));
+    const failure = this.#failure(name, call(...args));
+    if (failure !== undefined) throw failure;
   }
 
   /** Makes a call on another thread. */
@@ -74,13 +75,9 @@ export class NativeLibrary {
     return new Promise((fulfil, reject) => {
       call.async(...args, (error, status) => {
         inFlight.delete(args);
-        try {
-          if (error !== null && error !== undefined) throw error as Error;
-          this.#check(name, status);
-          fulfil();
-        } catch (failure) {
-          reject(failure as Error);
-        }
+        const failure = error instanceof Error ? error : this.#failure(name, status);
+        if (failure === undefined) fulfil();
+        else reject(failure);
       });
     });
   }
@@ -126,11 +123,12 @@ export class NativeLibrary {
     return library;
   }
 
-  #check(name: string, status: bigint | null): void {
-    if (status === null) return;
+  /** What a status says, which is given back. */
+  #failure(name: string, status: bigint | null): NativeError | undefined {
+    if (status === null) return undefined;
     const error = NativeError.ofStatus(name, this.#calls.GetErrorCode(status), this.#calls.GetErrorMessage(status));
     this.#calls.ReleaseStatus(status);
-    throw error;
+    return error;
   }
 }
 
@@ -188,7 +186,13 @@ function loadKoffi(): typeof Koffi {
   }
 }
 
-function openLibrary(path: string): NativeLibrary {
+/**
+ * Loads a library and reads its table.
+ *
+ * @param apiVersion of the table that is asked for
+ * @throws NativeError `unavailable`
+ */
+export function openLibrary(path: string, apiVersion = API_VERSION): NativeLibrary {
   const koffi = loadKoffi();
   if (!existsSync(path)) {
     throw new NativeError(
@@ -213,17 +217,14 @@ function openLibrary(path: string): NativeLibrary {
   }
   const [getApi, getVersion] = koffi.decode(base, koffi.array('void *', 2)) as [bigint, bigint];
   const version = callable(koffi, getVersion, 'str', [])() as string;
-  const table = callable(koffi, getApi, 'void *', ['uint32_t'])(API_VERSION) as bigint | null;
-  if (table === null) throw tooOld(path, version);
+  const table = callable(koffi, getApi, 'void *', ['uint32_t'])(apiVersion) as bigint | null;
+  if (table === null) {
+    throw new NativeError(
+      'unavailable',
+      `${path} is ONNX Runtime ${version}, which has no version ${apiVersion} of its API; take 1.${apiVersion} or newer`,
+    );
+  }
   return new NativeLibrary(koffi, path, { calls: readCalls(koffi, table), version, onlySync });
-}
-
-/** What is said of a library that has no such table. */
-export function tooOld(path: string, version: string): NativeError {
-  return new NativeError(
-    'unavailable',
-    `${path} is ONNX Runtime ${version}, which has no version ${API_VERSION} of its API; take 1.23 or newer`,
-  );
 }
 
 /** Sizes of stacks can be set only before the first library is loaded, whoever loads it. */
@@ -268,7 +269,12 @@ function readCalls(koffi: typeof Koffi, table: bigint): Calls {
   ) as unknown as Calls;
 }
 
-function callable(koffi: typeof Koffi, address: bigint, result: string, args: string[]): (...args: unknown[]) => unknown {
+function callable(
+  koffi: typeof Koffi,
+  address: bigint,
+  result: string,
+  args: string[],
+): (...args: unknown[]) => unknown {
   return koffi.decode(address, koffi.proto(result, args)) as (...args: unknown[]) => unknown;
 }
 

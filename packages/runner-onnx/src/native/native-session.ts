@@ -1,4 +1,4 @@
-import { Tensor } from 'onnxruntime-node';
+import type { Tensor } from 'onnxruntime-node';
 import type { ProviderChoice } from '../provider-options.js';
 import type { CallOptions, RuntimeSession, SessionOptions } from '../runtime/runtime.js';
 import { Binding } from './binding.js';
@@ -154,5 +154,8 @@ export class NativeSession implements RuntimeSession {
 /** A tensor of JavaScript's ONNX Runtime, whose elements are not copied. @throws NativeError `unsupported` */
 export function hostValue(library: NativeLibrary, name: string, { type, dims, data }: Tensor): HostValue {
   if (isElementType(type)) return new HostValue(library, type, dims, data as NumberArray);
-  throw new NativeError('unsupported', `the native runtime takes no ${type} tensors, as '${name}' is one; use runtime: 'node'`);
+  throw new NativeError(
+    'unsupported',
+    `the native runtime takes no ${type} tensors, as '${name}' is one; use runtime: 'node'`,
+  );
 }

@@ -1,8 +1,5 @@
-import {
-  jsDevice,
-  referenceDevice,
-  type Binding,
-  type Device, type FloatArray, type HostBuffer, type Precision } from '@adakit/core';
+import { jsDevice, referenceDevice, type Binding, type Device, type FloatArray, type Precision } from '@adakit/core';
+import type { StateBuffer } from '../host.js';
 import type { DeviceMemory } from './device-memory.js';
 import type { DeviceValue } from './value.js';
 
@@ -86,7 +83,7 @@ export class ResidentBuffer {
 }
 
 /** The buffer, where it is of a {@link residentDevice}. */
-export function asResident(buffer: HostBuffer): ResidentBuffer {
+export function asResident(buffer: StateBuffer): ResidentBuffer {
   if (buffer instanceof ResidentBuffer) return buffer;
   throw new Error('this buffer belongs to another device');
 }
@@ -95,7 +92,7 @@ export function asResident(buffer: HostBuffer): ResidentBuffer {
  * A device for whole steps, which compute where their state is. Start values, views of weights and states are computed and
  * read on the host.
  */
-export function residentDevice(precision: Precision): Device<HostBuffer> {
+export function residentDevice(precision: Precision): Device<StateBuffer> {
   const host = precision === 'float32' ? jsDevice() : referenceDevice('float64');
   return {
     name: 'resident',
@@ -115,7 +112,7 @@ export function residentDevice(precision: Precision): Device<HostBuffer> {
     nonFinite: (buffers) => host.nonFinite(buffers.map((buffer) => asResident(buffer).view())),
     compile(program) {
       const kernel = host.compile(program);
-      const viewed = ({ buffers, ...rest }: Binding<HostBuffer>): Binding<FloatArray> => ({
+      const viewed = ({ buffers, ...rest }: Binding<StateBuffer>): Binding<FloatArray> => ({
         ...rest,
         buffers: Object.fromEntries(
           Object.entries(buffers).map(([name, buffer]) => {

@@ -1,6 +1,7 @@
 import { Tensor } from 'onnxruntime-node';
-import type { Evaluated, HostBuffer, WholeStep } from '@adakit/core';
+import type { Evaluated, WholeStep } from '@adakit/core';
 import type { TrainStepGraph } from '@adakit/onnx';
+import type { StateBuffer } from '../host.js';
 import type { Session } from '../execution-provider.js';
 import { keptTensors, nonFiniteOf } from '../plan-tensors.js';
 import type { CallOptions } from '../runtime/runtime.js';
@@ -60,7 +61,7 @@ export class ResidentStep {
   }
 
   /** @param feeds all but what is kept between steps */
-  async run(feeds: Feeds, whole: WholeStep<HostBuffer>, options: CallOptions): Promise<StepOutputs> {
+  async run(feeds: Feeds, whole: WholeStep<StateBuffer>, options: CallOptions): Promise<StepOutputs> {
     const { binding, fixed } = this.#prepared(feeds, whole);
     for (const [name, tensor] of Object.entries(feeds)) {
       const place = fixed?.inputs.get(name);
@@ -102,7 +103,7 @@ export class ResidentStep {
   }
 
   /** The binding for the sides as they are, with the state bound. */
-  #prepared(feeds: Feeds, whole: WholeStep<HostBuffer>): Bound {
+  #prepared(feeds: Feeds, whole: WholeStep<StateBuffer>): Bound {
     const kept = [...keptTensors(this.#graph.plan, whole)].map(({ binding, buffer, shape }) => ({
       binding,
       ...asResident(buffer).resident(this.#memory, shape),
@@ -162,7 +163,7 @@ export class ResidentStep {
     return Object.fromEntries(
       [...outputs].map(([name, value]) => {
         const tensor = new Tensor(value.type as 'float32', emptyOf(value) as Float32Array, value.shape);
-        this.#memory.download(value, tensor.data as NumberArray);
+        this.#memory.download(value, tensor.data);
         return [name, tensor];
       }),
     );

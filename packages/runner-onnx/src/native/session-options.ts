@@ -60,9 +60,12 @@ const SETTERS: Readonly<Record<string, Setter>> = {
 
 /** Options that only onnxruntime-node understands. */
 export function foreignOptions(options: SessionOptions): string[] {
-  return Object.entries(options).flatMap(([name, value]) =>
-    value === undefined || Object.hasOwn(SETTERS, name) ? [] : [name],
-  );
+  return given(options).flatMap(([name]) => (Object.hasOwn(SETTERS, name) ? [] : [name]));
+}
+
+/** Options that have a value. */
+function given(options: SessionOptions): [string, unknown][] {
+  return Object.entries(options as Readonly<Record<string, unknown>>).filter(([, value]) => value !== undefined);
 }
 
 /** Nested objects stand for keys with dots: `{ session: { intra_op: … } }`. */
@@ -84,16 +87,15 @@ export function reachesProvider(name: string): boolean {
 
 /** ONNX Runtime's names and texts for the options of CUDA. */
 export function cudaSettings({ options }: ProviderChoice): Readonly<Record<string, string>> {
-  const flag = (value: unknown): string => (value === true ? '1' : '0');
-  const { deviceId = 0, useTf32, cudnnConvAlgoSearch: search, gpuMemLimit, preferNhwc, enableCudaGraph } = options;
-  return {
-    device_id: String(deviceId),
-    use_tf32: flag(useTf32),
-    ...(search !== undefined && { cudnn_conv_algo_search: String(search).toUpperCase() }),
-    ...(gpuMemLimit !== undefined && { gpu_mem_limit: String(gpuMemLimit) }),
-    ...(preferNhwc !== undefined && { prefer_nhwc: flag(preferNhwc) }),
-    ...(enableCudaGraph !== undefined && { enable_cuda_graph: flag(enableCudaGraph) }),
-  };
+  const { deviceId = 0, useTf32 = false, ...rest } = options;
+  const settings = { deviceId, useTf32, ...rest };
+  return Object.fromEntries(
+    Object.entries(settings).map(([name, value]) => {
+      const text = typeof value === 'boolean' ? (value ? '1' : '0') : String(value);
+      // Its names are ours in another spelling, and its words are in capitals.
+      return [name.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`), text.toUpperCase()];
+    }),
+  );
 }
 
 /** Options for a session; to be released when it has been made. @throws NativeError of whatever does not work */
@@ -105,8 +107,7 @@ export function makeSessionOptions(library: NativeLibrary, provider: ProviderCho
     library.call(name, ...([handle.address, ...args] as unknown as CallArguments<typeof name>));
   };
   try {
-    for (const [name, value] of Object.entries(options)) {
-      if (value === undefined) continue;
+    for (const [name, value] of given(options)) {
       if (!Object.hasOwn(SETTERS, name)) {
         throw new NativeError('unsupported', `the native runtime has no session option '${name}'; use runtime: 'node'`);
       }

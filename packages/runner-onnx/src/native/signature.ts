@@ -59,7 +59,10 @@ export function tensorInfo(
   const is = new Int32Array(1);
   library.call('IsTensor', value, is);
   if (is[0] === 0) {
-    throw new NativeError('unsupported', `'${name}' is no tensor but a sequence, a map or nothing; use runtime: 'node'`);
+    throw new NativeError(
+      'unsupported',
+      `'${name}' is no tensor but a sequence, a map or nothing; use runtime: 'node'`,
+    );
   }
   const info = library.make('GetTensorTypeAndShape', value);
   try {

@@ -24,7 +24,9 @@ export type ElementType = keyof typeof TYPES;
 /** The code of a type whose tensors hold texts. */
 export const STRING_CODE = 8;
 
-const NAMES = new Map<number, ElementType>((Object.keys(TYPES) as ElementType[]).map((name) => [TYPES[name].code, name]));
+const NAMES = new Map<number, ElementType>(
+  (Object.keys(TYPES) as ElementType[]).map((name) => [TYPES[name].code, name]),
+);
 
 /** @throws NativeError `unsupported` */
 export function elementType(code: number, name: string): ElementType {
@@ -63,7 +65,7 @@ export class HostValue implements Described {
   readonly shape: readonly number[];
   /** The elements. */
   readonly view: NumberArray;
-  readonly handle: Handle;
+  readonly #handle: Handle;
   readonly #library: NativeLibrary;
   readonly #address: bigint;
 
@@ -94,7 +96,7 @@ export class HostValue implements Described {
       shape.length,
       TYPES[type].code,
     );
-    this.handle = new Handle('a tensor', address, (value) => {
+    this.#handle = new Handle('a tensor', address, (value) => {
       library.release('ReleaseValue', value);
     });
   }
@@ -106,12 +108,18 @@ export class HostValue implements Described {
 
   /** @throws NativeError `released`, `detached-memory` */
   get address(): bigint {
+    this.requireUsable();
+    return this.#handle.address;
+  }
+
+  /** @throws NativeError `released`, `detached-memory` */
+  requireUsable(): void {
     if (!this.isCurrent) throw detached(this.type, this.shape);
-    return this.handle.address;
+    this.#handle.requireUsable();
   }
 
   release(): void {
-    this.handle.release();
+    this.#handle.release();
   }
 }
 
@@ -152,6 +160,11 @@ export class DeviceValue implements Described {
   /** @throws NativeError `released` */
   get address(): bigint {
     return this.#handle.address;
+  }
+
+  /** @throws NativeError `released` */
+  requireUsable(): void {
+    this.#handle.requireUsable();
   }
 
   /** Where its elements are, in the device's addresses. */

@@ -31,7 +31,9 @@ export function chooseRuntime(
   const asked = runtime === 'native' || libraryPath !== undefined;
   const foreign = [
     ...foreignOptions(options).map((name) => `the session option ${name}`),
-    ...(asked ? [] : providers.flatMap(({ name }) => (reachesProvider(name) ? [] : [`the execution provider ${name}`]))),
+    ...(asked
+      ? []
+      : providers.flatMap(({ name }) => (reachesProvider(name) ? [] : [`the execution provider ${name}`]))),
   ];
   if (foreign.length > 0) {
     const why = `${foreign.join(' and ')} can only be had from onnxruntime-node`;

@@ -71,4 +71,3 @@ class NodeSession implements RuntimeSession {
     return this.#session.release();
   }
 }
-
