@@ -40,6 +40,7 @@ export { importGraph } from './passes/import.js';
 export { lowerNodes } from './passes/lower.js';
 export { checkGraph } from './verify/check-graph.js';
 export type { Formulation, FormulationContext, Target } from './target/target.js';
+export { placement, type Placement } from './target/placement.js';
 export { targets, type TargetName } from './target/targets.js';
 export { differentiate } from './gradient/differentiate.js';
 export { unbroadcast } from './gradient/unbroadcast.js';

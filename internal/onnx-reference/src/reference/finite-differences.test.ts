@@ -14,7 +14,15 @@ import {
   Tensor,
   type Value,
 } from '@adakit/onnx';
-import { decomposeNodes, executes, maskByProduct } from '@adakit/onnx/internal';
+import {
+  decomposeNodes,
+  executes,
+  inputGradientByTransposed,
+  maskByProduct,
+  weightGradientByColumns,
+  weightGradientByConvolution,
+  weightGradientByOffsets,
+} from '@adakit/onnx/internal';
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { randomNumbers, relativeError } from '../testing/compare.js';
@@ -114,8 +122,10 @@ const VARYING = [
   'GlobalAveragePool',
   'HardSigmoid',
   'LogSoftmax',
+  'MatMul',
   'MaxPool',
   'ReduceMean',
+  'ReduceSum',
   'Relu',
   'Shrink',
   'Sum',
@@ -133,6 +143,10 @@ const VARIANTS: readonly Target[] = [
   targets['ort-cuda'],
   targets['ort-webgpu'],
   targets.portable,
+  withFormulation('adakit::ConvInputGradient', inputGradientByTransposed),
+  withFormulation('adakit::ConvWeightGradient', weightGradientByColumns),
+  withFormulation('adakit::ConvWeightGradient', weightGradientByConvolution),
+  withFormulation('adakit::ConvWeightGradient', weightGradientByOffsets),
   withFormulation('adakit::Mask', maskByProduct),
 ];
 

@@ -68,7 +68,7 @@ function propagate(
   const total = (value: Value): Value | undefined => {
     const parts = cotangents.get(value);
     if (parts === undefined) return undefined;
-    const sum = e.named(gradientName(value), () => parts.reduce((a, b) => e.add(a, b)));
+    const sum = e.named(gradientName(value), () => sumOfProducts(e, parts).reduce((a, b) => e.add(a, b)));
     cotangents.set(value, [sum]);
     return sum;
   };
@@ -101,6 +101,34 @@ function propagate(
     if (gradient !== undefined) gradients.set(value, gradient);
   }
   return gradients;
+}
+
+/** From how many products on they are taken as one. */
+const FEWEST_PRODUCTS = 4;
+
+/**
+ * Of parts of a sum, the products Aᵀ·B as one, of what stands in A and B below one another: Σ Aᵢᵀ·Bᵢ. They are what is left
+ * of weights that every step of a recurrent network uses, which in one product are read and written once.
+ */
+function sumOfProducts(e: Emitter, parts: readonly Value[]): readonly Value[] {
+  const products = parts.filter(isProductOfRows);
+  if (products.length < FEWEST_PRODUCTS) return parts;
+  const [a, b] = [0, 1].map((side) =>
+    e.concat(
+      products.flatMap(({ producer }) => producer?.inputs[side] ?? []),
+      0,
+    ),
+  );
+  return [e.gemm(a, b, { transA: true }), ...parts.filter((part) => !isProductOfRows(part))];
+}
+
+/** Whether a value is Aᵀ·B and nothing more. */
+function isProductOfRows({ producer }: Value): boolean {
+  if (producer?.key !== 'Gemm' || producer.inputs.length !== 2) return false;
+  const { attributes } = producer;
+  return (
+    attributes.int('transA', 0) === 1 && attributes.int('transB', 0) === 0 && attributes.float('alpha', 1) === 1
+  );
 }
 
 /** What a gradient trips over that shape rules let pass, sizes beyond all memory say, is an error of the node. */

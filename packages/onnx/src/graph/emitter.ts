@@ -372,7 +372,7 @@ export class Emitter {
 }
 
 /** Bytes as a string, one character a byte, to be part of a map key. */
-function byteText(bytes: Uint8Array): string {
+export function byteText(bytes: Uint8Array): string {
   let text = '';
   for (const byte of bytes) text += String.fromCharCode(byte);
   return text;

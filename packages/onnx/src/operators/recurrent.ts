@@ -3,7 +3,7 @@ import { recurrent } from '../entry/recurrent/recurrent.js';
 /** h′ = f(x Wᵀ + h Rᵀ + b). */
 export const RNN = recurrent({
   op: 'RNN',
-  gates: 1,
+  groups: [1],
   activations: ['Tanh'],
   hasCell: false,
   step({ e, projected: [x], state: [h], recurrent: [r], activate }) {
@@ -17,17 +17,18 @@ export const RNN = recurrent({
  */
 export const GRU = recurrent({
   op: 'GRU',
-  gates: 3,
+  groups: [2, 1],
   activations: ['Sigmoid', 'Tanh'],
   hasCell: false,
   separateBias: ({ node }) => (node.attributes.int('linear_before_reset', 0) === 0 ? [] : [2]),
-  step({ e, ctx, projected: [xz, xr, xn], state: [h], recurrent: [rz, rr, rn], recurrentBias, activate }) {
-    const z = activate(0, e.add(xz, e.matMul(h, rz)));
-    const r = activate(0, e.add(xr, e.matMul(h, rr)));
+  step({ e, ctx, projected: [gates, xn], state: [h], recurrent: [rGates, rn], recurrentBias, activate, apart }) {
+    const [z, r] = apart(activate(0, e.add(gates, e.matMul(h, rGates))), [1, 1]);
     const late = ctx.node.attributes.int('linear_before_reset', 0) !== 0;
-    const product = e.matMul(h, rn);
-    const linear = recurrentBias === undefined ? product : e.add(product, recurrentBias[2]);
-    const n = activate(1, e.add(xn, late ? e.mul(r, linear) : e.matMul(e.mul(r, h), rn)));
+    const linear = () => {
+      const product = e.matMul(h, rn);
+      return recurrentBias === undefined ? product : e.add(product, recurrentBias[2]);
+    };
+    const n = activate(1, e.add(xn, late ? e.mul(r, linear()) : e.matMul(e.mul(r, h), rn)));
     return [e.add(e.mul(e.sub(e.scalar(1, z), z), n), e.mul(z, h))];
   },
 });
@@ -38,20 +39,25 @@ export const GRU = recurrent({
  */
 export const LSTM = recurrent({
   op: 'LSTM',
-  gates: 4,
+  groups: [4],
   activations: ['Sigmoid', 'Tanh', 'Tanh'],
   hasCell: true,
-  step({ e, ctx, projected: [xi, xo, xf, xn], state: [h, c], recurrent: [ri, ro, rf, rn], peepholes, activate }) {
-    const [pi, po, pf] = peepholes ?? [];
-    const gate = (x: typeof h, r: typeof h, peephole: typeof h | undefined, cell: typeof h) => {
-      const sum = e.add(x, e.matMul(h, r));
-      return activate(0, peephole === undefined ? sum : e.add(sum, e.mul(peephole, cell)));
-    };
-    const i = gate(xi, ri, pi, c);
+  step({ e, ctx, projected: [x], state: [h, c], recurrent: [r], peepholes, activate, apart }) {
+    const sums = e.add(x, e.matMul(h, r));
     const coupled = ctx.node.attributes.int('input_forget', 0) !== 0;
-    const forget = coupled ? e.sub(e.scalar(1, i), i) : gate(xf, rf, pf, c);
-    const n = activate(1, e.add(xn, e.matMul(h, rn)));
-    const next = e.add(e.mul(forget, c), e.mul(i, n));
-    return [e.mul(gate(xo, ro, po, next), activate(2, next)), next];
+    if (peepholes === undefined && !coupled) {
+      const [gates, xn] = apart(sums, [3, 1]);
+      const [i, o, forget] = apart(activate(0, gates), [1, 1, 1]);
+      const next = e.add(e.mul(forget, c), e.mul(i, activate(1, xn)));
+      return [e.mul(o, activate(2, next)), next];
+    }
+    const [xi, xo, xf, xn] = apart(sums, [1, 1, 1, 1]);
+    const [pi, po, pf] = peepholes ?? [];
+    const gate = (sum: typeof h, peephole: typeof h | undefined, cell: typeof h) =>
+      activate(0, peephole === undefined ? sum : e.add(sum, e.mul(peephole, cell)));
+    const i = gate(xi, pi, c);
+    const forget = coupled ? e.sub(e.scalar(1, i), i) : gate(xf, pf, c);
+    const next = e.add(e.mul(forget, c), e.mul(i, activate(1, xn)));
+    return [e.mul(gate(xo, po, next), activate(2, next)), next];
   },
 });

@@ -24,7 +24,10 @@ export function decomposeNodes(
   target: Target = ortCpu,
 ): void {
   rewrite(graph, operators, target, (node, operator) =>
-    operator?.define === undefined || executes(target, node, operator) ? undefined : operator.define,
+    // What a runtime has beside the standard is for formulations: gradients are written for the standard.
+    operator?.define === undefined || (operator.domain === undefined && executes(target, node, operator))
+      ? undefined
+      : operator.define,
   );
 }
 

@@ -1,8 +1,9 @@
 import type { Emitter } from '../graph/emitter.js';
 import type { Value } from '../graph/value.js';
 import { stack } from '../entry/stack.js';
+import { inputConvolutionOf, weightConvolutionOf } from '../entry/window/canonical.js';
 import { transposedConvolution, type InputConvolution } from '../entry/window/input-gradient.js';
-import { atOffsets, CHANNELS_FIRST, CHANNELS_LAST } from '../entry/window/offsets.js';
+import { atOffsets, CHANNELS_FIRST, CHANNELS_LAST, indicesOf, pad } from '../entry/window/offsets.js';
 import {
   asWeights,
   productsOfGroups,
@@ -10,24 +11,20 @@ import {
   type WeightGradient,
 } from '../entry/window/weight-gradient.js';
 import { spatialAxes, TO_THE_END, windowExtent, type Channels, type PlacedWindows } from '../entry/window/windows.js';
+import { Tensor } from '../model/tensor.js';
 import { isStatic, productOfDims } from '../shape/dim.js';
+import { isStaticShape } from '../shape/shape.js';
+import { timesTransposed } from './products.js';
+import type { Formulation } from './target.js';
 
 /**
- * The cotangent of the weights in matrix products, in the form that is fastest on ONNX Runtime's CPU provider. A convolution
- * that computes it (x and dy with batch and channels swapped) takes 4 to 10 times as long (measured, 1.30), unless every
- * channel is on its own.
- */
-export function fastestWeightGradient(e: Emitter, convolution: WeightConvolution): Value {
-  return chooseFormulation(convolution)(e, convolution);
-}
-
-/**
- * The fastest formulation on ONNX Runtime's CPU provider. The crossovers were measured on the layers of LeNet, ResNet,
+ * The fastest formulation on ONNX Runtime's CPU provider, in matrix products: a convolution that computes it (x and dy with
+ * batch and channels swapped) takes 4 to 10 times as long, unless every channel is on its own. The crossovers were measured on the layers of LeNet, ResNet,
  * ResNeXt and MobileNet; near them the neighbours differ by a tenth.
  */
 function chooseFormulation({ channels, windows: { kernel, output } }: WeightConvolution): WeightGradient {
   const { groups, inputs, outputs } = channels;
-  if (groups > 1) return inputs === 1 ? depthwise : productsOfGroups;
+  if (groups > 1) return inputs === 1 ? swapped : productsOfGroups;
   const positions = productOfDims(output);
   // A matrix of weights for every sample would be larger than the sample.
   if (isStatic(positions) && positions < Math.max(inputs, outputs)) return summedByProduct;
@@ -74,33 +71,75 @@ const summedByProduct: WeightGradient = (e, convolution) => {
 };
 
 /**
- * With one input channel a group, a convolution whose channels are the samples, windows as large as dy and offsets for
- * positions: it sums over the batch itself, and its groups are those of the original.
+ * A convolution whose channels are the samples, windows as large as dy and offsets for positions: it sums over the batch
+ * itself. With one input channel a group its groups are those of the original.
  */
-const depthwise: WeightGradient = (e, convolution) => {
+const swapped: WeightGradient = (e, convolution) => {
   const { x, dy, windows, channels } = convolution;
+  if (channels.groups > 1 && channels.inputs > 1) return productsOfGroups(e, convolution);
   const { kernel, strides, dilations, begin, end } = windows;
-  const spatialAxes = kernel.map((_, i) => 2 + i);
-  const swapped = [1, 0, ...spatialAxes];
-  const samples = e.reshape(e.transpose(x, swapped), [1, -1, ...kernel.map(() => 0)]);
-  const sums = e.node('Conv', [samples, e.transpose(dy, swapped)], {
+  const axes = spatialAxes(windows);
+  const exchanged = [1, 0, ...axes];
+  const turned = e.transpose(x, exchanged);
+  const samples = channels.groups === 1 ? turned : e.reshape(turned, [1, -1, ...kernel.map(() => 0)]);
+  const sums = e.node('Conv', [samples, e.transpose(dy, exchanged)], {
     group: channels.groups,
     pads: [...begin, ...end],
     strides: dilations,
     dilations: strides,
   });
   // Strides leave rows at the end that no window reaches, and with them offsets beyond the kernel.
-  const axes = kernel.flatMap((_, i) => (strides[i] > 1 ? [i] : []));
+  const stepping = kernel.flatMap((_, i) => (strides[i] > 1 ? [i] : []));
   const met =
-    axes.length === 0
+    stepping.length === 0
       ? sums
       : e.slice(sums, {
-          starts: axes.map(() => 0),
-          ends: axes.map((i) => kernel[i]),
-          axes: axes.map((i) => spatialAxes[i]),
+          starts: stepping.map(() => 0),
+          ends: stepping.map((i) => kernel[i]),
+          axes: stepping.map((i) => axes[i]),
         });
-  return asWeights(e, convolution, met);
+  return asWeights(e, convolution, channels.groups === 1 ? e.transpose(met, exchanged) : met);
 };
+
+/** More indices than this are not worth their place in the model. */
+const MOST_INDICES = 2 ** 21;
+
+/**
+ * All offsets gathered into one matrix a sample and group (im2col), [inputs·offsets, positions], and dy times it: four nodes,
+ * however large the kernel. By a Gather with constant indices where sizes are known, else by slices.
+ */
+const columnProducts: WeightGradient = (e, convolution) => {
+  const { dy, channels } = convolution;
+  const { groups, inputs, outputs } = channels;
+  const columns = columnsByGather(e, convolution);
+  if (columns === undefined) return groups === 1 ? gathered(e, convolution) : productsOfGroups(e, convolution);
+  const lead = groups === 1 ? [0] : [0, groups];
+  const count = convolution.windows.kernel.reduce((product, length) => product * length, 1);
+  const cotangent = e.reshape(dy, [...lead, outputs, -1]);
+  const products = timesTransposed(e, cotangent, e.reshape(columns, [...lead, inputs * count, -1]));
+  return asWeights(e, convolution, e.reduceSum(products, [0]));
+};
+
+/** [batch, groups·inputs, offsets·positions], the offsets in row-major order; undefined where sizes are free. */
+function columnsByGather(e: Emitter, { x, windows }: WeightConvolution): Value | undefined {
+  const { kernel, strides, dilations, input, output } = windows;
+  if (!isStaticShape(input) || !isStaticShape(output)) return undefined;
+  const offsets = indicesOf(kernel);
+  const isWhole = offsets.length === 1 && kernel.every((_, i) => strides[i] === 1 && input[i] === output[i]);
+  if (isWhole) return x;
+  const positions = indicesOf(output);
+  if (offsets.length * positions.length > MOST_INDICES) return undefined;
+  const padded = pad(e, x, windows, CHANNELS_FIRST);
+  const lengths = input.map((length, i) => length + windows.begin[i] + windows.end[i]);
+  const indices = offsets.flatMap((offset) =>
+    positions.map((position) =>
+      position.reduce((flat, o, i) => flat * lengths[i] + o * strides[i] + offset[i] * dilations[i], 0),
+    ),
+  );
+  e.allow(indices.length);
+  const table = e.constant(Tensor.of('int32', [indices.length], Int32Array.from(indices)), 'columns');
+  return e.gather(e.reshape(padded, [0, 0, -1]), table, 2);
+}
 
 function channelsLast(e: Emitter, x: Value): Value {
   const rank = x.shape?.length ?? 0;
@@ -112,7 +151,7 @@ function channelsLast(e: Emitter, x: Value): Value {
  * Runtime's CPU provider 1.3 to 1.7 times PyTorch's time, and the transposed convolution that it is in general 2.1 times
  * (measured, 1.30).
  */
-export function fastestInputGradient(e: Emitter, convolution: InputConvolution): Value {
+function fastestInputGradient(e: Emitter, convolution: InputConvolution): Value {
   const { windows } = convolution;
   const pads = (padding: readonly number[]) => padding.map((pad, i) => windowExtent(windows, i) - 1 - pad);
   const [begin, end] = [pads(windows.begin), pads(windows.end)];
@@ -160,3 +199,21 @@ function swapChannels(
   const swapped = e.transpose(grouped, [0, 2, 1, ...axes.map((axis) => axis + 1)]);
   return e.reshape(swapped, [groups * inputs, outputs, ...windows.kernel]);
 }
+
+/** The gradients of convolutions with respect to the weights, as formulations. */
+const ofWeights =
+  (gradient: WeightGradient): Formulation =>
+  (ctx) => [gradient(ctx.e, weightConvolutionOf(ctx))];
+
+/** By the crossovers on ONNX Runtime's CPU provider. */
+export const weightGradientForCpu = ofWeights((e, convolution) => chooseFormulation(convolution)(e, convolution));
+export const weightGradientByColumns = ofWeights(columnProducts);
+export const weightGradientByConvolution = ofWeights(swapped);
+export const weightGradientByOffsets = ofWeights((e, convolution) =>
+  convolution.channels.groups === 1 ? perOffset(e, convolution) : productsOfGroups(e, convolution),
+);
+
+/** The gradients with respect to the input: a convolution again where strides are 1, which is fastest on the CPU, */
+export const inputGradientByConvolution: Formulation = (ctx) => [fastestInputGradient(ctx.e, inputConvolutionOf(ctx))];
+/** or the transposed convolution that it is, which cuDNN has as its gradient of the data. */
+export const inputGradientByTransposed: Formulation = (ctx) => [transposedConvolution(ctx.e, inputConvolutionOf(ctx))];

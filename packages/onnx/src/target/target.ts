@@ -3,6 +3,7 @@ import type { Node } from '../graph/node.js';
 import type { Value } from '../graph/value.js';
 import type { DType } from '../model/dtype.js';
 import { OPSET } from '../model/opset.js';
+import type { Kernel } from './cuda-kernels.js';
 
 /** Where a graph is to run: what is executed there, and in which formulation the rest is written. */
 export interface Target {
@@ -16,8 +17,12 @@ export interface Target {
    * for an operator that it lacks), or whether it does a node. What is not listed is executed.
    */
   readonly partly: Readonly<Record<string, readonly DType[] | ((node: Node) => boolean)>>;
+  /** Operators of the runtime's own domains that formulations may use, by their keys in the operator table. */
+  readonly own: readonly string[];
   /** The formulations it prefers to the definitions of operators, by their keys in the operator table. */
   readonly formulations: Readonly<Record<string, Formulation>>;
+  /** What it has kernels for, where the runtime would execute the rest on the CPU; everything, when left out. */
+  readonly kernels?: Readonly<Record<string, Kernel>>;
 }
 
 /** Writes a node in other operators: one value an output. */
@@ -39,7 +44,8 @@ export function executesWholly(target: Target, { op, domain, since, beyondOpset 
 
 /** Whether a target executes a node at the target opset. */
 export function executes(target: Target, node: Node, operator: Operator | undefined): boolean {
-  // ONNX Runtime's own operators and those of newer opsets are not in emitted graphs, although some builds have them.
+  if (target.own.includes(node.key)) return true;
+  // Others of ONNX Runtime's own operators and those of newer opsets are not in emitted graphs, although some builds have them.
   if (operator !== undefined && (operator.domain !== undefined || operator.since > OPSET.target)) return false;
   if (operator?.beyondOpset?.(node) === true) return false;
   const partly = Object.hasOwn(target.partly, node.key) ? target.partly[node.key] : undefined;

@@ -1,10 +1,17 @@
-import { inputConvolutionOf, weightConvolutionOf } from '../entry/window/canonical.js';
 import { emptyWindows } from '../entry/window/windows.js';
 import type { Node } from '../graph/node.js';
 import type { DType } from '../model/dtype.js';
-import { fastestInputGradient, fastestWeightGradient } from './convolution.js';
+import {
+  inputGradientByConvolution,
+  inputGradientByTransposed,
+  weightGradientByColumns,
+  weightGradientForCpu,
+} from './convolution.js';
+import { CUDA_KERNELS } from './cuda-kernels.js';
 import { scatterByIndices, unpoolOrScatter } from './max-pool.js';
+import { FUSED_PRODUCT, fusedProduct, isPlainProduct } from './products.js';
 import { logSoftmaxInParts } from './softmax.js';
+import { isMatrixSum, isUncountedMean, meanBySum, sumInTurn } from './sums.js';
 import type { Target } from './target.js';
 
 /*
@@ -38,15 +45,6 @@ const ONNX_RUNTIME: Target['partly'] = {
   SoftmaxCrossEntropyLoss: NEVER,
 };
 
-/**
- * The gradients of convolutions. The choice was measured on the CPU; with it CUDA and WebGPU train the networks they were
- * tried with to the same losses, and other forms were not compared there.
- */
-const convolutions: Target['formulations'] = {
-  'adakit::ConvInputGradient': (ctx) => [fastestInputGradient(ctx.e, inputConvolutionOf(ctx))],
-  'adakit::ConvWeightGradient': (ctx) => [fastestWeightGradient(ctx.e, weightConvolutionOf(ctx))],
-};
-
 /*
  * No target scatters with ScatterND and reduction add, although it wants an index a slice instead of one an element: on the
  * CPU it adds from several threads at once and loses additions where an index repeats (wrong sums in 5 to 20 of 30 runs,
@@ -59,8 +57,14 @@ export const ortCpu: Target = {
   runtime: 'onnxruntime',
   provider: 'cpu',
   version: '1.30',
-  partly: ONNX_RUNTIME,
-  formulations: { ...convolutions, 'adakit::MaxPoolGradient': unpoolOrScatter },
+  partly: { ...ONNX_RUNTIME, MatMul: isPlainProduct },
+  own: [FUSED_PRODUCT],
+  formulations: {
+    'adakit::ConvInputGradient': inputGradientByConvolution,
+    'adakit::ConvWeightGradient': weightGradientForCpu,
+    'adakit::MaxPoolGradient': unpoolOrScatter,
+    MatMul: fusedProduct,
+  },
 };
 
 /** ONNX Runtime on an NVIDIA GPU. */
@@ -68,8 +72,17 @@ export const ortCuda: Target = {
   ...ortCpu,
   name: 'ort-cuda',
   provider: 'cuda',
+  kernels: CUDA_KERNELS,
+  partly: { ...ortCpu.partly, ReduceMean: isUncountedMean, ReduceSum: isMatrixSum },
   formulations: {
     ...ortCpu.formulations,
+    // cuDNN's gradient of the data.
+    'adakit::ConvInputGradient': inputGradientByTransposed,
+    // A launch for each offset of the kernel, as on the CPU, were 209 slices and 16 paddings a step of ResNet-18, the
+    // paddings 7.7 of 31.4 ms in the kernel for channels that come last (measured); these are five launches a convolution.
+    'adakit::ConvWeightGradient': weightGradientByColumns,
+    ReduceMean: meanBySum,
+    ReduceSum: sumInTurn,
     // It has no kernel for MaxUnpool, which would run on the CPU: two copies down and one up each (measured).
     'adakit::MaxPoolGradient': scatterByIndices,
   },
@@ -80,6 +93,7 @@ export const ortWebGpu: Target = {
   ...ortCpu,
   name: 'ort-webgpu',
   provider: 'webgpu',
+  own: [],
   partly: {
     ...ONNX_RUNTIME,
     // "The Indices output is not supported yet", at the first run (measured).
@@ -90,7 +104,8 @@ export const ortWebGpu: Target = {
     Sum: NEVER,
   },
   formulations: {
-    ...convolutions,
+    'adakit::ConvInputGradient': inputGradientByConvolution,
+    'adakit::ConvWeightGradient': weightGradientForCpu,
     LogSoftmax: logSoftmaxInParts,
     Sum: ({ e, node, input }) => [node.inputs.map((_, i) => input(i)).reduce((a, b) => e.add(a, b))],
   },
@@ -105,6 +120,7 @@ export const portable: Target = {
   runtime: 'any',
   provider: 'any',
   version: '1.30',
+  own: [],
   partly: { ...ONNX_RUNTIME, MaxPool: ({ outputs }) => outputs[1] === undefined, MaxUnpool: NEVER, Size: NEVER },
   formulations: {},
 };

@@ -12,7 +12,9 @@ import { executableGraph, importGraph, upgradedGraph } from '../passes/import.js
 import type { Loss } from '../loss/loss.js';
 import type { DType } from '../model/dtype.js';
 import type { Model } from '../model/model.js';
+import { foldShapes } from '../passes/fold-shapes.js';
 import { lowerNodes } from '../passes/lower.js';
+import { mergeDuplicates } from '../passes/merge.js';
 import { operators } from '../operators/index.js';
 import { requireNoObstacles, requireRunnable } from '../inference/infer.js';
 import { isStaticShape, type Shape } from '../shape/shape.js';
@@ -440,6 +442,8 @@ function finish(
 function toModel(graph: Graph, target: Target | undefined): ModelProto {
   // Losses and gradients may be written in operators that only this package has.
   lowerNodes(graph, operators, target);
+  foldShapes(graph);
+  mergeDuplicates(graph, operators);
   graph.removeDead();
   afterPass('prune', graph, operators);
   requireRunnable(graph);

@@ -12,6 +12,7 @@ export const PASSES = [
   'differentiate',
   'update',
   'lower',
+  'merge',
   'prune',
 ] as const;
 

@@ -1,6 +1,6 @@
 import type { Emitter } from '../../graph/emitter.js';
 import type { Value } from '../../graph/value.js';
-import { isStatic, multiplyDims } from '../../shape/dim.js';
+import { isStatic, multiplyDims, type Dim } from '../../shape/dim.js';
 import { printShape } from '../../shape/shape.js';
 import { addBodyOutput } from '../body.js';
 import { dropping } from '../older-form.js';
@@ -15,11 +15,11 @@ const STATE = role('aside', 'an initial state');
 export interface Step {
   readonly e: Emitter;
   readonly ctx: DefinitionContext;
-  /** x Wᵀ and both biases, one value a gate; without the recurrent bias for gates that ask for it alone. */
+  /** x Wᵀ and both biases, one value a group of gates; without the recurrent bias for gates that ask for it alone. */
   readonly projected: readonly Value[];
   /** The hidden state (and for LSTM the cell state) before the step. */
   readonly state: readonly Value[];
-  /** R of each gate, transposed: [hidden, hidden]. */
+  /** R of each group of gates, transposed: [hidden, gates·hidden]. */
   readonly recurrent: readonly Value[];
   /** The recurrent bias of each gate, where the node has biases. */
   readonly recurrentBias: readonly Value[] | undefined;
@@ -27,11 +27,14 @@ export interface Step {
   readonly peepholes: readonly Value[] | undefined;
   /** Applies activation `index` of this direction; the input of the first two, those of gates, is clipped. */
   activate(index: number, x: Value): Value;
+  /** Takes a group apart into pieces of so many gates each. */
+  apart(x: Value, counts: readonly number[]): readonly Value[];
 }
 
 export interface Cell {
   readonly op: string;
-  readonly gates: number;
+  /** How many gates are computed by one product, group by group. */
+  readonly groups: readonly number[];
   /** Default activations of one direction. */
   readonly activations: readonly string[];
   /** Whether there is a cell state beside the hidden state. */
@@ -64,7 +67,7 @@ export function recurrent(cell: Cell): Operator {
       const [time, batch] = batchFirst ? [x[1], x[0]] : x;
       const hidden = recurrence[2];
       const fit =
-        ctx.same(weights[1], multiplyDims(hidden, cell.gates)) !== undefined &&
+        ctx.same(weights[1], multiplyDims(hidden, gatesOf(cell))) !== undefined &&
         ctx.same(weights[2], x[2]) !== undefined;
       if (!fit) {
         ctx.fail(`weights ${printShape(weights)} do not fit ${String(x[2])} inputs and ${String(hidden)} hidden units`);
@@ -93,6 +96,10 @@ export function recurrent(cell: Cell): Operator {
     gradient: (ctx) => ctx.pullback((inner) => define(cell, inner)),
     define: (ctx) => define(cell, ctx),
   };
+}
+
+function gatesOf({ groups }: Cell): number {
+  return groups.reduce((sum, count) => sum + count, 0);
 }
 
 function directionsOf(direction: string): number {
@@ -132,32 +139,41 @@ interface Way {
 /** One direction: the hidden states after all steps, [time, batch, hidden] in the order of time, and the last state. */
 function run(cell: Cell, ctx: DefinitionContext, way: Way): { outputs: Value; state: readonly Value[] } {
   const { e } = ctx;
-  const { gates } = cell;
+  const gates = gatesOf(cell);
   const ofDirection = (value: Value, axis = 0) => {
     const { direction } = way;
     return e.squeeze(e.slice(value, { starts: [direction], ends: [direction + 1], axes: [axis] }), [axis]);
   };
   const given = (index: number) => (ctx.has(index) ? ctx.input(index) : undefined);
-  const byGate = (value: Value, axis: number, count = gates) => split(e, value, axis, count);
+  const hidden = ctx.shape(ctx.input(2))[2];
+  const byGate = (value: Value, count = gates) => split(e, value, 0, count);
 
   const weights = ofDirection(ctx.input(1));
-  const recurrence = byGate(ofDirection(ctx.input(2)), 0).map((matrix) => e.transpose(matrix, [1, 0]));
-  const biases = given(3) && byGate(ofDirection(ctx.input(3)), 0, 2 * gates);
+  const recurrence = apart(e, ofDirection(ctx.input(2)), 0, cell.groups, hidden).map((matrix) =>
+    e.transpose(matrix, [1, 0]),
+  );
+  const biases = given(3) && byGate(ofDirection(ctx.input(3)), 2 * gates);
   const separate = cell.separateBias?.(ctx) ?? [];
   const inputs = e.matMul(way.x, e.transpose(weights, [1, 0]));
-  const peepholes = given(7) && byGate(ofDirection(ctx.input(7)), 0, 3);
-  const projected = byGate(inputs, 2).map((gate, g) => {
-    if (biases === undefined) return gate;
-    return e.add(gate, separate.includes(g) ? biases[g] : e.add(biases[g], biases[gates + g]));
-  });
+  const peepholes = given(7) && byGate(ofDirection(ctx.input(7)), 3);
+  const bias =
+    biases &&
+    e.concat(
+      biases.slice(0, gates).map((own, g) => (separate.includes(g) ? own : e.add(own, biases[gates + g]))),
+      0,
+    );
+  const projected = apart(e, bias === undefined ? inputs : e.add(inputs, bias), 2, cell.groups, hidden);
 
   const batchFirst = ctx.node.attributes.int('layout', 0) === 1;
   const initial = (index: number) => {
     const value = given(index);
     if (value !== undefined) return ofDirection(value, batchFirst ? 1 : 0);
-    const [gate] = projected;
-    const zeros = e.node('Expand', [e.scalar(0, gate), e.node('Shape', [gate], { start: 1 })]);
-    return e.assume(zeros, ctx.shape(gate).slice(1));
+    const lengths = e.concat(
+      [e.node('Shape', [way.x], { start: 1, end: 2 }), e.node('Shape', [ctx.input(2)], { start: 2 })],
+      0,
+    );
+    const zeros = e.node('Expand', [e.scalar(0, way.x), lengths]);
+    return e.assume(zeros, [ctx.shape(way.x)[1], hidden]);
   };
   const state = cell.hasCell ? [initial(5), initial(6)] : [initial(5)];
   const functions = activationsOf(ctx, cell.activations, way.direction);
@@ -173,6 +189,7 @@ function run(cell: Cell, ctx: DefinitionContext, way: Way): { outputs: Value; st
       recurrentBias: biases?.slice(gates),
       peepholes,
       activate: (index, x) => functions[index](inner, index < 2 ? clipped(inner, x, clip) : x),
+      apart: (x, counts) => apart(inner, x, 1, counts, hidden),
     });
     if (lengths === undefined) return { state: next, output: next[0] };
     // Beyond the end of a sequence the state waits and the output is 0.
@@ -207,14 +224,14 @@ function unrolled(
   time: number,
   backward: boolean,
 ): ReturnType<typeof run> {
-  const steps = projected.map((gate) => split(e, gate, 0, time).map((step) => e.squeeze(step, [0])));
+  const steps = projected.map((gates) => alongTime(e, gates, time));
   let state = initial;
   const outputs: Value[] = [];
   for (let i = 0; i < time; i++) {
     const t = backward ? time - 1 - i : i;
     const step = advance(
       e,
-      steps.map((gate) => gate[t]),
+      steps.map((gates) => gates[t]),
       state,
       e.scalar(t, 'int32'),
     );
@@ -222,6 +239,14 @@ function unrolled(
     outputs[t] = e.unsqueeze(step.output, [0]);
   }
   return { outputs: e.concat(outputs, 0), state };
+}
+
+/** The matrices of the steps of [time, batch, …], taken apart as rows of one matrix, which needs no node for each. */
+function alongTime(e: Emitter, x: Value, time: number): readonly Value[] {
+  const [, batch, length] = x.shape ?? [];
+  if (time === 1 || !isStatic(length)) return split(e, x, 0, time).map((step) => e.squeeze(step, [0]));
+  const rows = e.assume(e.reshape(x, [-1, length]), [multiplyDims(time, batch), length]);
+  return split(e, rows, 0, time).map((step) => e.assume(step, [batch, length]));
 }
 
 function scanned(
@@ -262,6 +287,23 @@ function scanned(
 
 function clipped(e: Emitter, x: Value, limit: number): Value {
   return limit === Infinity ? x : e.node('Clip', [x, e.scalar(-limit, x), e.scalar(limit, x)]);
+}
+
+/** Pieces of so many gates each. */
+function apart(e: Emitter, x: Value, axis: number, counts: readonly number[], hidden: Dim): readonly Value[] {
+  if (counts.length === 1) return [x];
+  if (counts.every((count) => count === counts[0])) return split(e, x, axis, counts.length);
+  if (isStatic(hidden)) {
+    return e.nodes('Split', [x, e.int64(counts.map((count) => count * hidden))], { axis }, counts.length);
+  }
+  const gates = split(
+    e,
+    x,
+    axis,
+    counts.reduce((a, b) => a + b),
+  );
+  let from = 0;
+  return counts.map((count) => e.concat(gates.slice(from, (from += count)), axis));
 }
 
 function split(e: Emitter, x: Value, axis: number, count: number): readonly Value[] {

@@ -23,7 +23,7 @@ export function atOffsets(
   e.allow(kernel.reduce((product, length) => product * length, 1));
   const axes = kernel.flatMap((length, i) => (length > 1 || strides[i] > 1 ? [i] : []));
   if (axes.length === 0) return [padded];
-  return offsetsOf(kernel).map((offset) =>
+  return indicesOf(kernel).map((offset) =>
     e.slice(padded, {
       starts: axes.map((i) => offset[i] * dilations[i]),
       // Counted from the end, so that the length may be free.
@@ -34,13 +34,8 @@ export function atOffsets(
   );
 }
 
-function pad(
-  e: Emitter,
-  x: Value,
-  { begin, end }: PlacedWindows,
-  firstAxis: number,
-  padding: Value | undefined,
-): Value {
+/** x with its padding around it. */
+export function pad(e: Emitter, x: Value, { begin, end }: PlacedWindows, firstAxis: number, padding?: Value): Value {
   if ([...begin, ...end].every((length) => length === 0)) return x;
   const rank = begin.length + 2;
   const spread = (lengths: readonly number[]) => {
@@ -52,8 +47,9 @@ function pad(
   return e.node('Pad', padding === undefined ? [x, pads] : [x, pads, padding]);
 }
 
-function offsetsOf(kernel: readonly number[]): readonly (readonly number[])[] {
-  return kernel.reduce<readonly (readonly number[])[]>(
+/** All places in a box of these lengths, in row-major order. */
+export function indicesOf(lengths: readonly number[]): readonly (readonly number[])[] {
+  return lengths.reduce<readonly (readonly number[])[]>(
     (heads, length) => heads.flatMap((head) => Array.from({ length }, (_, i) => [...head, i])),
     [[]],
   );
