@@ -40,7 +40,12 @@ import { Inference, type Evaluation, type WeightsInUse } from './inference.js';
 import { DeviceMemory, hasDeviceMemory } from './native/device-memory.js';
 import { residentDevice } from './native/resident-device.js';
 import { isElementType, type ElementType } from './native/value.js';
-import { parseProvider, type ExecutionProvider, type ExecutionProviderName } from './provider-options.js';
+import {
+  parseProvider,
+  withoutRecording,
+  type ExecutionProvider,
+  type ExecutionProviderName,
+} from './provider-options.js';
 import { chooseRuntime, type RuntimeChoice } from './runtime/choose-runtime.js';
 import { reportRuntime, type RuntimeReport } from './runtime/report.js';
 import type { SessionOptions } from './runtime/runtime.js';
@@ -198,7 +203,7 @@ export class TrainingSession implements Stateful {
             library && ((provider) => DeviceMemory.create(library, provider, elementTypes([...inputs, ...targets]))),
         })
       : await GradientSteps.create(graph, runtime);
-    const inference = new Inference(current, loss, weights, { provider: steps.provider, session });
+    const inference = new Inference(current, loss, weights, { provider: withoutRecording(steps.provider), session });
     return new TrainingSession({ model: base, inputs, targets, run, steps, statistics, inference });
   }
 

@@ -130,7 +130,9 @@ export class NativeSession implements RuntimeSession {
       this.#binding.release();
       this.#binding = undefined;
     }
-    const binding = (this.#binding ??= this.bind());
+    // Inputs of the host are at another address of the device every time, which recorded kernels do not know.
+    const recorded = this.provider.options.enableCudaGraph === true;
+    const binding = (this.#binding ??= this.bind(recorded ? { gpu_graph_id: '-1' } : {}));
     for (const [name, tensor] of Object.entries(feeds)) binding.bindInput(name, hostValue(this.library, name, tensor));
     for (const [name, tensor] of Object.entries(wanted)) {
       if (tensor === null) binding.bindNewOutput(name);
