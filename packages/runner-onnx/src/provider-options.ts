@@ -78,6 +78,12 @@ const OPTIONS: Readonly<Record<string, Readonly<Record<string, OptionKind>>>> = 
   coreml: { coreMlFlags: count },
 };
 
+/** The provider for graphs that are not run often enough to be recorded. */
+export function withoutRecording<P extends ProviderChoice>(provider: P): P {
+  const options = Object.entries(provider.options).filter(([name]) => name !== 'enableCudaGraph');
+  return { ...provider, options: Object.fromEntries(options) };
+}
+
 /**
  * Checks what a user has written.
  *

@@ -42,7 +42,12 @@ import { Inference, type Evaluation, type WeightsInUse } from './inference.js';
 import { DeviceMemory, hasDeviceMemory } from './native/device-memory.js';
 import { residentDevice } from './native/resident-device.js';
 import { isElementType, type ElementType } from './native/value.js';
-import { parseProvider, type ExecutionProvider, type ExecutionProviderName } from './provider-options.js';
+import {
+  parseProvider,
+  withoutRecording,
+  type ExecutionProvider,
+  type ExecutionProviderName,
+} from './provider-options.js';
 import { chooseRuntime, type RuntimeChoice } from './runtime/choose-runtime.js';
 import { reportRuntime, type RuntimeReport } from './runtime/report.js';
 import type { SessionOptions } from './runtime/runtime.js';
@@ -210,7 +215,12 @@ export class TrainingSession implements Stateful {
             memory: library && (await DeviceMemory.create(library, provider, elementTypes([...inputs, ...targets]))),
           })
         : await GradientSteps.create(gradients, runtime);
-      return [made, new Inference(current, loss, weights, { ...runtime, target: lowered })] as const;
+      const inference = new Inference(current, loss, weights, {
+        provider: withoutRecording(provider),
+        session,
+        target: lowered,
+      });
+      return [made, inference] as const;
     });
     return new TrainingSession({ model: base, inputs, targets, run, steps, statistics, inference });
   }

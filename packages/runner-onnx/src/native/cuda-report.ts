@@ -41,7 +41,7 @@ const PACKAGES: readonly (readonly [library: string, name: string])[] = [
   ['libcurand', 'nvidia-curand'],
   ['libcufft', 'nvidia-cufft'],
   ['libnvrtc', 'nvidia-cuda-nvrtc'],
-  ['libcudnn', 'nvidia-cudnn-cu'],
+  ['libcudnn', 'nvidia-cudnn'],
 ];
 
 /** cuDNN is loaded by name at run time; the linker does not know of it. */
@@ -96,14 +96,16 @@ async function cudaLibraries(library: NativeLibrary): Promise<CudaPart[]> {
   const provider = join(dirname(library.path), files[1]);
   if (!existsSync(provider)) return [];
   const names = [...(await namesIn(provider)), CUDNN];
+  const [, cuda = '13'] = /libcudart\.so\.(\d+)/.exec(names.join()) ?? [];
   return names.map((name) => {
     const reason = loadFailure(library, name);
     if (reason === undefined) return { name, found: true, detail: 'loads' };
-    const [, wheel] = PACKAGES.find(([start]) => name.startsWith(start)) ?? [];
-    const major = /^libcudart\.so\.(\d+)/.exec(names.find((other) => other.startsWith('libcudart')) ?? '')?.[1] ?? '';
+    const wheel = PACKAGES.find(([start]) => name.startsWith(start))?.[1] ?? name;
+    // From CUDA 13 on its own packages carry no version in their names.
+    const suffix = cuda === '12' || wheel === 'nvidia-cudnn' ? `-cu${cuda}` : '';
     const advice =
-      (wheel === undefined ? `install it` : `pip install ${wheel}${wheel.endsWith('-cu') ? major : ''}`) +
-      ', and put the lib folders of all nvidia packages on LD_LIBRARY_PATH before the process starts';
+      `pip install ${wheel}${suffix}, and put the lib folders of all nvidia packages on LD_LIBRARY_PATH ` +
+      'before the process starts';
     return { name, found: false, detail: reason, advice };
   });
 }

@@ -79,8 +79,9 @@ export class DeviceMemory {
       );
     }
     const id = deviceIdOf(provider);
-    // Neither records kernels nor has a limit: these are for what computes.
-    const plain = { name, options: name === 'cuda' ? { deviceId: id } : {} };
+    // Neither records kernels nor has a limit: these are for what computes. What lives as long as the session is not
+    // rounded up to powers of two.
+    const plain = { name, options: name === 'cuda' ? { deviceId: id, arenaExtendStrategy: 'kSameAsRequested' } : {} };
     const session = await copySession(library, plain, 'float32');
     const made: Handle[] = [];
     const keep = (what: string, address: bigint, release: (address: bigint) => void): Handle => {

@@ -1,4 +1,4 @@
-import type { Runtime } from '../runtime/runtime.js';
+import { tf32IsForbidden, type Runtime } from '../runtime/runtime.js';
 import type { NativeLibrary } from './library.js';
 import { NativeSession } from './native-session.js';
 import { reachesProvider } from './session-options.js';
@@ -16,7 +16,7 @@ export function nativeRuntime(library: NativeLibrary, why: string): Runtime {
     },
     refusal: ({ name }) =>
       reachesProvider(name) ? undefined : `not reached by the native runtime; use runtime: 'node'`,
-    usesTf32: ({ name, options }) => (name === 'cuda' ? options.useTf32 === true : undefined),
+    usesTf32: ({ name, options }) => (name === 'cuda' ? options.useTf32 === true && !tf32IsForbidden() : undefined),
     createSession: (model, provider, options) => NativeSession.create(library, model, provider, options),
   };
 }

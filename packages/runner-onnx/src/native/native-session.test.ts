@@ -189,8 +189,9 @@ it('ends a run when it is told to, with the reason, and runs on', async () => {
 
 it('is released only after the runs that have begun', async () => {
   const session = await open(powers(20));
-  const [result] = await Promise.all([session.run({ x: identity() }), session.release()]);
-  expect(result.y.data).toEqual(identity().data);
+  const runs = [session.run({ x: identity() }), session.release(), session.run({ x: identity() })] as const;
+  expect((await runs[0]).y.data).toEqual(identity().data);
+  await expect(runs[2]).rejects.toMatchObject({ code: 'released' });
 });
 
 it('says what ONNX Runtime says of a model or an option that does not work', async () => {

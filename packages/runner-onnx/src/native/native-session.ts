@@ -26,6 +26,8 @@ export class NativeSession implements RuntimeSession {
   #last: Promise<unknown> = Promise.resolve();
   /** Runs that the library is in, with what they use: releasing the session then would end the process. */
   readonly #running = new Map<Promise<unknown>, Binding>();
+  /** Whether it will be released as soon as nothing runs. */
+  #closing = false;
   /** Of the last run; what is known to be short is done at once. */
   #milliseconds = Infinity;
 
@@ -80,6 +82,7 @@ export class NativeSession implements RuntimeSession {
    */
   async runBinding(binding: Binding, { signal }: CallOptions = {}): Promise<void> {
     signal?.throwIfAborted();
+    if (this.#closing) throw new NativeError('released', 'a session has been released and cannot be used any more');
     binding.requireComplete();
     const args = [this.address, binding.runOptions, binding.address] as const;
     const start = performance.now();
@@ -130,7 +133,9 @@ export class NativeSession implements RuntimeSession {
       this.#binding.release();
       this.#binding = undefined;
     }
-    const binding = (this.#binding ??= this.bind());
+    // Inputs of the host are at another address of the device every time, which recorded kernels do not know.
+    const recorded = this.provider.options.enableCudaGraph === true;
+    const binding = (this.#binding ??= this.bind(recorded ? { gpu_graph_id: '-1' } : {}));
     for (const [name, tensor] of Object.entries(feeds)) binding.bindInput(name, hostValue(this.library, name, tensor));
     for (const [name, tensor] of Object.entries(wanted)) {
       if (tensor === null) binding.bindNewOutput(name);
@@ -142,12 +147,17 @@ export class NativeSession implements RuntimeSession {
   }
 
   /** After the runs that have begun. Doing so again is harmless. */
-  async release(): Promise<void> {
-    await this.#last;
-    await Promise.allSettled(this.#running.keys());
-    this.#binding?.release();
-    this.#binding = undefined;
-    this.#handle.release();
+  release(): Promise<void> {
+    // In its place among the calls: what comes later is refused.
+    const released = this.#last.then(async () => {
+      this.#closing = true;
+      await Promise.allSettled(this.#running.keys());
+      this.#binding?.release();
+      this.#binding = undefined;
+      this.#handle.release();
+    });
+    this.#last = released;
+    return released;
   }
 }
 

@@ -107,6 +107,24 @@ it('blocks the event loop rather than crash where another package has fixed the 
   expect(child.exitCode).toBe(0);
 });
 
+it('does without koffi, and says how to get it', async () => {
+  const program = `
+    import Module from 'node:module';
+    const resolve = Module._resolveFilename;
+    Module._resolveFilename = (name, ...rest) => {
+      if (name === 'koffi') throw new Error('Cannot find module koffi');
+      return resolve(name, ...rest);
+    };
+    const { chooseRuntime } = await import('./node_modules/@adakit/runner-onnx/src/runtime/choose-runtime.js');
+    process.stdout.write(JSON.stringify(chooseRuntime({}, [{ name: 'cpu', options: {} }], {}).info));`;
+  expect(JSON.parse(await outputOf(programs.start(program)))).toEqual({
+    name: 'node',
+    why:
+      'koffi, which the native runtime calls ONNX Runtime with, cannot be loaded (Cannot find module koffi); ' +
+      'npm install koffi',
+  });
+});
+
 const SWIFTSHADER = '/usr/lib/chromium/vk_swiftshader_icd.json';
 
 it.skipIf(!existsSync(SWIFTSHADER))('keeps the state on a WebGPU device', async () => {

@@ -92,8 +92,9 @@ export function cudaSettings({ options }: ProviderChoice): Readonly<Record<strin
   return Object.fromEntries(
     Object.entries(settings).map(([name, value]) => {
       const text = typeof value === 'boolean' ? (value ? '1' : '0') : String(value);
-      // Its names are ours in another spelling, and its words are in capitals.
-      return [name.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`), text.toUpperCase()];
+      // Its names are ours in another spelling.
+      const key = name.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`);
+      return [key, name === 'cudnnConvAlgoSearch' ? text.toUpperCase() : text];
     }),
   );
 }

@@ -1,5 +1,4 @@
 import { afterEach, describe, expect, it } from 'vitest';
-import { cudaReport } from '../index.js';
 import { parseProvider } from '../provider-options.js';
 import { chooseRuntime } from './choose-runtime.js';
 
@@ -57,13 +56,4 @@ describe('TensorFloat-32 in onnxruntime-node', () => {
     expect(node.usesTf32(exact)).toBe(false);
     expect(node.refusal(exact)).toBeUndefined();
   });
-});
-
-it('reports what CUDA lacks, and how to get it', async () => {
-  const { ok, parts } = await cudaReport();
-  const provider = parts.find(({ name }) => name === 'libonnxruntime_providers_cuda.so');
-  // True on machines with CUDA, too, where nothing is missing.
-  expect(ok).toBe(parts.every(({ found }) => found));
-  if (provider?.found === false) expect(provider.advice).toMatch(/pip download --no-deps onnxruntime-gpu==1\.\d+\.\d+/);
-  expect(await cudaReport({ libraryPath: '/nowhere/lib.so' })).toMatchObject({ ok: false, devices: [] });
 });

@@ -1,6 +1,6 @@
 import { InferenceSession, listSupportedBackends, type Tensor } from 'onnxruntime-node';
 import type { ProviderChoice } from '../provider-options.js';
-import type { CallOptions, Runtime, RuntimeSession } from './runtime.js';
+import { tf32IsForbidden, type CallOptions, type Runtime, type RuntimeSession } from './runtime.js';
 
 /** What the binding passes on to providers. */
 const PASSED_ON: Readonly<Record<string, readonly string[]>> = {
@@ -23,7 +23,7 @@ export function nodeRuntime(why: string): Runtime {
       if (lost.length === 0) return undefined;
       return `onnxruntime-node does not pass on ${lost.join(', ')}; use runtime: 'native'`;
     },
-    usesTf32: ({ name }) => (name === 'cuda' ? process.env.NVIDIA_TF32_OVERRIDE !== '0' : undefined),
+    usesTf32: ({ name }) => (name === 'cuda' ? !tf32IsForbidden() : undefined),
     async createSession(model, provider, options) {
       const chosen = { name: provider.name, ...passedOn(provider, true) };
       const session = await InferenceSession.create(model, { ...options, executionProviders: [chosen] });
@@ -35,8 +35,7 @@ export function nodeRuntime(why: string): Runtime {
 /** Options that reach the provider, or those that do not; what asks for what happens anyway counts as the former. */
 function passedOn({ name, options }: ProviderChoice, wanted: boolean): ProviderChoice['options'] {
   const known = Object.hasOwn(PASSED_ON, name) ? PASSED_ON[name] : [];
-  const tf32 = process.env.NVIDIA_TF32_OVERRIDE !== '0';
-  const holds = (option: string): boolean => option === 'useTf32' && options[option] === tf32;
+  const holds = (option: string): boolean => option === 'useTf32' && options[option] !== tf32IsForbidden();
   return Object.fromEntries(
     Object.entries(options).filter(([option]) =>
       wanted ? known.includes(option) : !known.includes(option) && !holds(option),

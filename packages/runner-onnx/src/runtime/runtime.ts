@@ -50,3 +50,8 @@ export interface Runtime {
   usesTf32(provider: ProviderChoice): boolean | undefined;
   createSession(model: Uint8Array, provider: ProviderChoice, options: SessionOptions): Promise<RuntimeSession>;
 }
+
+/** Whether the environment turns TensorFloat-32 off for the whole process, as CUDA's libraries read it. */
+export function tf32IsForbidden(): boolean {
+  return process.env.NVIDIA_TF32_OVERRIDE === '0';
+}
