@@ -7,13 +7,5 @@ export { decomposeNodes } from './passes/lower.js';
 export { upgradeNodes } from './passes/upgrade.js';
 export { hasUnknown } from './shape/dim.js';
 export { printShape } from './shape/shape.js';
-export {
-  inputGradientByConvolution,
-  inputGradientByTransposed,
-  weightGradientByColumns,
-  weightGradientByConvolution,
-  weightGradientByOffsets,
-  weightGradientForCpu,
-} from './target/convolution.js';
-export { maskByProduct } from './target/mask.js';
+export { ALTERNATIVES, withFormulations } from './target/alternatives.js';
 export { executes } from './target/target.js';

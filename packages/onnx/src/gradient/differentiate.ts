@@ -11,6 +11,7 @@ import { outputOf } from '../inference/output-of.js';
 import { unsupportedOperator } from '../inference/unsupported.js';
 import { emitterOf } from '../inference/emitter-of.js';
 import { afterPass } from '../verify/passes.js';
+import { BoundedCotangents } from './bounded.js';
 import { unbroadcast } from './unbroadcast.js';
 
 /**
@@ -37,7 +38,7 @@ export function differentiate(
   const nodes = [...graph.nodes];
   const gradients = propagate(
     e,
-    { nodes, seeds: () => new Map([[loss, e.expandLike(e.scalar(1, loss), loss)]]), ends: [loss], wanted },
+    { nodes, seeds: () => new Map([[loss, e.expandLike(e.scalar(1, loss), loss)]]), ends: [loss], wanted, isWhole: true },
     operators,
   );
   afterPass('differentiate', graph, operators);
@@ -52,12 +53,19 @@ interface Propagation {
   /** Their cotangents; asked for once it is known that all is differentiable. */
   readonly seeds: () => ReadonlyMap<Value, Value>;
   readonly wanted: readonly Value[];
+  /** Whether the ends are a loss: what arrives at others may be anything. */
+  readonly isWhole?: boolean;
+}
+
+/** A node of the canonical operator. */
+function isMask({ key }: Node): boolean {
+  return key === 'adakit::Mask';
 }
 
 /** Takes cotangents of some values back to others. */
 function propagate(
   e: Emitter,
-  { nodes, ends, seeds, wanted }: Propagation,
+  { nodes, ends, seeds, wanted, isWhole = false }: Propagation,
   operators: OperatorTable,
 ): ReadonlyMap<Value, Value> {
   const { graph } = e;
@@ -74,7 +82,9 @@ function propagate(
   };
   for (const [value, cotangent] of seeds()) cotangents.set(value, [cotangent]);
 
+  const bounded = new BoundedCotangents();
   for (const node of path.nodes.toReversed()) {
+    const isBounded = isWhole && bounded.arriveAt(node);
     const operator = operators.get(node.key);
     // `reportObstacles` has refused everything else.
     if (typeof operator?.gradient !== 'function') continue;
@@ -83,7 +93,9 @@ function propagate(
     if (arrived.every((cotangent) => cotangent === undefined || cotangent.shape?.includes(0) === true)) continue;
     const { gradient } = operator;
     const context = gradientContext(graph, node, e, operators, path.active, arrived);
+    const start = graph.nodes.length;
     const results = e.named(`${node.name}_grad`, () => attempt(node, () => gradient(context)));
+    if (isBounded) for (const mask of graph.nodes.slice(start)) if (isMask(mask)) mask.attributes.set('bounded', 1);
     const receivers = [...node.inputs, ...node.captures];
     results.forEach((cotangent, i) => {
       const input = receivers[i];

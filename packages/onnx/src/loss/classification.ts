@@ -71,23 +71,26 @@ export function labelLoss(
     dtype: 'int64',
     shape: shape.filter((_, i) => i !== axis),
   });
-  const indices = BigInt64Array.from({ length: count }, (_, i) => BigInt(i));
-  // [classes, 1, …] against labels of [batch, 1, d₁, …]: true where the class is the label.
-  const everyClass = e.constant(Tensor.of('int64', perClassShape(classes, shape.length), indices), 'classes');
-  const isLabel = e.equal(e.unsqueeze(labels, [axis]), everyClass);
-  const zero = e.scalar(0, dtype);
+  const isIgnored =
+    ignoreIndex === undefined
+      ? undefined
+      : e.equal(labels, e.constant(Tensor.scalar('int64', ignoreIndex), 'ignore_index'));
+  // Any class will do where the label does not count.
+  const chosen = isIgnored === undefined ? labels : e.where(isIgnored, e.scalar(0, labels), labels);
+  // Picked, not multiplied by 0: a class that the model rules out has log p = −∞.
+  const picked = e.squeeze(e.node('GatherElements', [value, e.unsqueeze(chosen, [axis])], { axis }), [axis]);
   const weights =
     classWeights === undefined ? undefined : classWeightTensor(e, classWeights, logProbabilities, classes);
-  const weigh = (x: Value) => (weights === undefined ? x : e.mul(x, weights));
-  // Chosen, not multiplied by 0: a class that the model rules out has log p = −∞.
-  const terms =
-    labelSmoothing === 0
-      ? e.where(isLabel, weigh(value), zero)
-      : e.mul(value, weigh(smoothed(e, e.cast(isLabel, dtype), labelSmoothing, count)));
-  let losses = e.neg(e.reduceSum(terms, [axis]));
-  let counts = weights === undefined ? undefined : e.reduceSum(e.where(isLabel, weights, zero), [axis]);
-  if (ignoreIndex !== undefined) {
-    const isIgnored = e.equal(labels, e.constant(Tensor.scalar('int64', ignoreIndex), 'ignore_index'));
+  const ofLabels = weights === undefined ? undefined : e.gather(e.reshape(weights, [-1]), chosen);
+  const weighted = ofLabels === undefined ? picked : e.mul(picked, ofLabels);
+  const share = labelSmoothing === 0 ? undefined : labelSmoothing / count;
+  const everyClass = () => e.reduceSum(weights === undefined ? value : e.mul(value, weights), [axis]);
+  let losses = e.neg(
+    share === undefined ? weighted : e.add(e.scale(weighted, 1 - labelSmoothing), e.scale(everyClass(), share)),
+  );
+  let counts = ofLabels;
+  if (isIgnored !== undefined) {
+    const zero = e.scalar(0, dtype);
     losses = e.where(isIgnored, zero, losses);
     counts = e.where(isIgnored, zero, counts ?? e.scalar(1, dtype));
   }

@@ -1,6 +1,7 @@
 import { likeInput } from '../entry/composite.js';
 import type { Operator, UpgradeContext } from '../entry/operator.js';
-import { normalizeAxis } from '../shape/shape.js';
+import type { Value } from '../graph/value.js';
+import { equalShapes, normalizeAxis } from '../shape/shape.js';
 
 /** y = eˣ / Σ eˣ over one axis; dx = y (dy − Σ dy y). */
 export const Softmax: Operator = {
@@ -22,7 +23,10 @@ export const Softmax: Operator = {
   upgrade: softmaxOfMatrix,
 };
 
-/** y = x − ln Σ eˣ over one axis; dx = dy − eʸ Σ dy. */
+/**
+ * y = x − ln Σ eˣ over one axis; dx = dy − eʸ Σ dy. Where only one element along the axis was picked, as labels do, dy is
+ * not written out for all: dx is −eʸ dy with dy added in its place.
+ */
 export const LogSoftmax: Operator = {
   op: 'LogSoftmax',
   since: 13,
@@ -35,11 +39,35 @@ export const LogSoftmax: Operator = {
   gradient(ctx) {
     const { e } = ctx;
     const [y, dy] = [ctx.output(), ctx.grad()];
-    const total = e.reduceSum(dy, [ctx.node.attributes.int('axis', -1)], { keepdims: true });
+    const axis = fromStart(ctx.node.attributes.int('axis', -1), ctx.shape(y).length);
+    const picked = pickedAlong(dy, axis);
+    if (picked !== undefined) {
+      const { indices, updates } = picked;
+      const others = e.mul(e.exp(y), e.neg(updates));
+      return [e.node('ScatterElements', [others, indices, updates], { axis, reduction: 'add' })];
+    }
+    const total = e.reduceSum(dy, [axis], { keepdims: true });
     return [e.sub(dy, e.mul(e.exp(y), total))];
   },
   upgrade: softmaxOfMatrix,
 };
+
+function fromStart(axis: number, rank: number): number {
+  return axis < 0 ? axis + rank : axis;
+}
+
+/** What a cotangent consists of that is zero but for one element along an axis: the gradient of GatherElements. */
+function pickedAlong({ producer, shape }: Value, axis: number): { indices: Value; updates: Value } | undefined {
+  if (producer?.key !== 'ScatterElements' || shape === undefined) return undefined;
+  const [zeros, indices, updates] = producer.inputs;
+  const isPick =
+    fromStart(producer.attributes.int('axis', 0), shape.length) === axis &&
+    updates?.shape !== undefined &&
+    equalShapes(updates.shape, shape.with(axis, 1));
+  if (!isPick || indices === undefined || zeros?.producer?.key !== 'Expand') return undefined;
+  const value = zeros.producer.inputs[0]?.constant;
+  return value?.size === 1 && Number(value.data[0]) === 0 ? { indices, updates } : undefined;
+}
 
 /** 1 at the first largest element along an axis, 0 elsewhere. */
 export const Hardmax: Operator = {

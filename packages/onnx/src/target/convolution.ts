@@ -22,15 +22,54 @@ import type { Formulation } from './target.js';
  * batch and channels swapped) takes 4 to 10 times as long, unless every channel is on its own. The crossovers were measured on the layers of LeNet, ResNet,
  * ResNeXt and MobileNet; near them the neighbours differ by a tenth.
  */
-function chooseFormulation({ channels, windows: { kernel, output } }: WeightConvolution): WeightGradient {
+function chooseFormulation({ channels, windows }: WeightConvolution): WeightGradient {
   const { groups, inputs, outputs } = channels;
+  const { kernel, output } = windows;
   if (groups > 1) return inputs === 1 ? swapped : productsOfGroups;
+  if (isTiling(windows)) return patchProduct;
+  if (kernel.reduce((product, length) => product * length, 1) > MOST_OFFSETS) return columnProducts;
   const positions = productOfDims(output);
   // A matrix of weights for every sample would be larger than the sample.
   if (isStatic(positions) && positions < Math.max(inputs, outputs)) return summedByProduct;
   // One offset needs no gathering; rows of few channels are too short to be worth a product for each offset.
   if (kernel.every((length) => length === 1) || inputs <= 8) return gathered;
   return perOffset;
+}
+
+/** For larger kernels the number of nodes is not to grow with the number of offsets. */
+const MOST_OFFSETS = 25;
+
+/**
+ * Where windows lie side by side, as in a layer of patches: every element is in one of them, so one product does,
+ * [batch·positions, outputs]ᵀ · [batch·positions, inputs·offsets].
+ */
+const patchProduct: WeightGradient = (e, convolution) => {
+  const { x, dy, windows, channels } = convolution;
+  const rank = windows.kernel.length;
+  const pieces = windows.kernel.flatMap((length, i) => [Number(windows.output[i]), length]);
+  const apart = e.reshape(x, [0, channels.inputs, ...pieces]);
+  const axes = windows.kernel.map((_, i) => 2 + 2 * i);
+  const patches = e.transpose(apart, [0, ...axes, 1, ...axes.map((axis) => axis + 1)]);
+  const size = windows.kernel.reduce((product, length) => product * length, channels.inputs);
+  const cotangent = e.transpose(dy, [0, ...Array.from({ length: rank }, (_, i) => 2 + i), 1]);
+  const rows = (value: Value, length: number) => e.reshape(value, [-1, length]);
+  return asWeights(
+    e,
+    convolution,
+    e.gemm(rows(cotangent, channels.outputs), rows(patches, size), { transA: true }),
+  );
+};
+
+/** Whether the windows cover every element once, and sizes are known. */
+function isTiling({ kernel, strides, dilations, begin, end, input, output }: PlacedWindows): boolean {
+  return (
+    isStaticShape(input) &&
+    isStaticShape(output) &&
+    [...begin, ...end].every((length) => length === 0) &&
+    kernel.every(
+      (length, i) => length > 1 && length === strides[i] && dilations[i] === 1 && input[i] === length * output[i],
+    )
+  );
 }
 
 /** All offsets gathered into one matrix a sample (im2col), [offsets·inputs, positions], times dyᵀ. */

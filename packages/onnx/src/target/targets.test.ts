@@ -101,24 +101,35 @@ test('a graph that has not been lowered is not written to a file', () => {
 });
 
 describe('masks', () => {
-  const relu = async (target: Target) => {
+  /** The gradient of Σ f(relu(x)) at x = (−1, 4), and the operators that it takes. */
+  const relu = async (target: Target, f: (e: Emitter, y: Value) => Value) => {
     const graph = new Graph('test');
     const e = emitterOf(graph);
     const x = graph.addInput('x', { dtype: 'float32', shape: [2] });
-    // √relu(x): the cotangent of relu(x) is infinite where it is 0.
-    const loss = e.reduceSum(e.sqrt(e.node('Relu', [x])));
+    const loss = e.reduceSum(f(e, e.node('Relu', [x])));
     graph.outputs.push(differentiate(graph, loss, [x], operators).get(x) ?? expect.fail('no gradient'));
     lowerNodes(graph, operators, target);
     graph.removeDead();
-    return Object.values(await runGraph(graph, { x: float32([2], [-1, 4]) }))[0].data;
+    const [{ data }] = Object.values(await runGraph(graph, { x: float32([2], [-1, 4]) }));
+    return { data, selects: uses(graph, 'Where') };
   };
+  const root = (e: Emitter, y: Value) => e.sqrt(y);
 
-  test('select: what does not count is not looked at, as in PyTorch', async () => {
-    expect(await relu(targets['ort-cpu'])).toEqual([0, 0.25]);
+  test('select where the cotangent may be infinite: what does not count is not looked at, as in PyTorch', async () => {
+    expect(await relu(targets['ort-cpu'], root)).toEqual({ data: [0, 0.25], selects: true });
   });
 
-  test('multiply: 0 · ∞ is not a number', async () => {
-    expect(await relu({ ...targets['ort-cpu'], formulations: { 'adakit::Mask': maskByProduct } })).toEqual([NaN, 0.25]);
+  test('multiply where it is finite as long as the loss is', async () => {
+    const target = targets['ort-cpu'];
+    expect(await relu(target, (e, y) => e.square(y))).toEqual({ data: [0, 8], selects: false });
+    // A normalization that is written out.
+    const deviation = (e: Emitter, y: Value) => e.sqrt(e.add(e.square(y), e.scalar(9, y)));
+    expect(await relu(target, deviation)).toEqual({ data: [0, Math.fround(0.8)], selects: false });
+  });
+
+  test('as products always, 0 · ∞ is not a number', async () => {
+    const target = { ...targets['ort-cpu'], formulations: { 'adakit::Mask': maskByProduct } };
+    expect((await relu(target, root)).data).toEqual([NaN, 0.25]);
   });
 });
 

@@ -8,6 +8,7 @@ import {
   weightGradientForCpu,
 } from './convolution.js';
 import { CUDA_KERNELS } from './cuda-kernels.js';
+import { maskBoundedByProduct } from './mask.js';
 import { scatterByIndices, unpoolOrScatter } from './max-pool.js';
 import { FUSED_PRODUCT, fusedProduct, isPlainProduct } from './products.js';
 import { logSoftmaxInParts } from './softmax.js';
@@ -62,6 +63,7 @@ export const ortCpu: Target = {
   formulations: {
     'adakit::ConvInputGradient': inputGradientByConvolution,
     'adakit::ConvWeightGradient': weightGradientForCpu,
+    'adakit::Mask': maskBoundedByProduct,
     'adakit::MaxPoolGradient': unpoolOrScatter,
     MatMul: fusedProduct,
   },

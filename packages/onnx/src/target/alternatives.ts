@@ -1,0 +1,59 @@
+import {
+  inputGradientByConvolution,
+  inputGradientByTransposed,
+  weightGradientByColumns,
+  weightGradientByConvolution,
+  weightGradientByOffsets,
+  weightGradientForCpu,
+} from './convolution.js';
+import { maskBoundedByProduct, maskByProduct } from './mask.js';
+import { scatterByIndices, unpoolOrScatter } from './max-pool.js';
+import { fusedProduct } from './products.js';
+import { meanBySum, sumInTurn } from './sums.js';
+import type { Formulation, Target } from './target.js';
+
+/**
+ * Every formulation there is, by operator and name; `default` is the definition of the operator, or the operator itself. Tests
+ * compare the numbers of all, measurements their times.
+ */
+export const ALTERNATIVES: Readonly<Record<string, Readonly<Record<string, Formulation>>>> = {
+  'adakit::ConvInputGradient': { convolution: inputGradientByConvolution, transposed: inputGradientByTransposed },
+  'adakit::ConvWeightGradient': {
+    columns: weightGradientByColumns,
+    convolution: weightGradientByConvolution,
+    cpu: weightGradientForCpu,
+    offsets: weightGradientByOffsets,
+  },
+  'adakit::Mask': { bounded: maskBoundedByProduct, product: maskByProduct },
+  'adakit::MaxPoolGradient': { scatter: scatterByIndices, unpool: unpoolOrScatter },
+  MatMul: { fused: fusedProduct },
+  ReduceMean: { sum: meanBySum },
+  ReduceSum: { turns: sumInTurn },
+};
+
+/**
+ * A target with other formulations.
+ *
+ * @param changes names of {@link ALTERNATIVES} by operator, or `default`
+ * @throws {Error} for a name that is none
+ */
+export function withFormulations(target: Target, changes: Readonly<Record<string, string>>): Target {
+  const formulations = { ...target.formulations };
+  const partly = { ...target.partly };
+  for (const [key, name] of Object.entries(changes)) {
+    const known = ALTERNATIVES[key] as Readonly<Record<string, Formulation>> | undefined;
+    if (name === 'default') {
+      // Its own operators are lowered by their definitions, others stay as they are.
+      Reflect.deleteProperty(formulations, key);
+      if (!key.includes('::')) Reflect.deleteProperty(partly, key);
+      continue;
+    }
+    const formulation = known?.[name];
+    if (formulation === undefined) {
+      throw new Error(`${key} has the formulations ${Object.keys(known ?? {}).join(', ')} and default, not '${name}'`);
+    }
+    formulations[key] = formulation;
+  }
+  const names = Object.entries(changes).map(([key, name]) => `${key} ${name}`);
+  return { ...target, name: `${target.name} with ${names.join(', ')}`, formulations, partly };
+}
