@@ -159,3 +159,62 @@ test('float64 parameters are updated in float64', async () => {
   });
   expect(results.v_new.data).toEqual([1 - 0.3 * 0.1, 2 - 0.7 * 0.1]);
 });
+
+describe('small parameters, updated laid end to end', () => {
+  const both = (optimizer: Optimizer, cohort?: (parameter: ParameterSpec) => number) => {
+    const emission = { plan: planOf(optimizer), ...(cohort && { cohort }) };
+    return [optimizerGraph(emission), optimizerGraph({ ...emission, together: 4 })] as const;
+  };
+  const feedsOf = ({ model }: OptimizerGraph): Feeds =>
+    Object.fromEntries(
+      (model.graph?.input ?? []).map(({ name, type }, i) => {
+        const dims = type?.value.case === 'tensorType' ? (type.value.value.shape?.dim ?? []) : [];
+        const shape = dims.map(({ value }) => Number(value.value));
+        const count = shape.reduce((a, b) => a * b, 1);
+        return [
+          name,
+          float32(
+            shape,
+            Array.from({ length: count }, (_, j) => 1.5 + Math.sin(7 * i + j)),
+          ),
+        ];
+      }),
+    );
+  const nodes = ({ model }: OptimizerGraph) => model.graph?.node.length ?? 0;
+
+  it.each<[string, Optimizer]>([
+    ['one rule', adam({ weightDecay: 0.1, amsgrad: true })],
+    ['gradients clipped by the norm of all', clipByGlobalNorm(1, adam())],
+    ['groups, some of one parameter', inGroups],
+  ])('give the same bits for %s', async (_, optimizer) => {
+    const [each, together] = both(optimizer);
+    const feeds = feedsOf(each);
+    expect(await run(together, feeds)).toEqual(await run(each, feeds));
+  });
+
+  it('take fewer nodes', () => {
+    const [each, together] = both(adam());
+    expect(nodes(together)).toBeLessThan(nodes(each));
+  });
+
+  it('are together with those that have had as many updates', () => {
+    const [each, together] = both(adam(), ({ name }) => (name === 'v' ? 3 : 7));
+    expect(nodes(together)).toBeGreaterThan(nodes(both(adam())[1]));
+    expect(together.plan.scalars).toEqual(each.plan.scalars);
+  });
+
+  it('are on their own where a rule looks at a whole parameter, or draws for it', () => {
+    const noisy = gradientNoise(sgd({ lr: 0.5 }), { seed: 3 });
+    expect(both(noisy)[1].plan.random.map(({ parameter }) => parameter)).toEqual(['w', 'v', 'b']);
+  });
+
+  it.each([
+    [[NaN, 1], [1], [1, 0, 1]],
+    [[1, 1], [-Infinity], [1, 1, 0]],
+    [[3e38, 3e38], [3e38], [1, 1, 1]],
+  ])('tell of %j and %j whether each is finite', async (v, b, flags) => {
+    const [, together] = both(adam());
+    const feeds = { ...feedsOf(together), v_grad: float32([2], v), b_grad: float32([], b) };
+    expect((await run(together, feeds))[together.plan.finite].data.map(Number)).toEqual(flags);
+  });
+});

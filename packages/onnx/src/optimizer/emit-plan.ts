@@ -1,5 +1,6 @@
 import {
   concreteShape,
+  elementCount,
   isTotal,
   type Distribution,
   type Extents,
@@ -13,7 +14,9 @@ import {
 import type { Emitter } from '../graph/emitter.js';
 import type { Value } from '../graph/value.js';
 import { addOutput } from '../graph/output.js';
-import { emitProgram, fedScalars, scalarReader, scalarsDiffer } from './emit-program.js';
+import { Tensor } from '../model/tensor.js';
+import { emitProgram, fedScalars, isElementwise, scalarReader, scalarsDiffer } from './emit-program.js';
+import { laidOut, type Layout } from './layout.js';
 
 /** A tensor that a step reads, changes, or both. */
 export interface TensorBinding {
@@ -71,6 +74,11 @@ export interface PlanEmission {
   readonly stages?: readonly Stage[];
   /** Parameters whose numbers of updates differ are of different cohorts; by default all are of one. */
   readonly cohort?: (parameter: PlannedParameter) => number;
+  /**
+   * Parameters of up to so many elements are updated laid end to end, where their rule allows it. Default: 0, every
+   * parameter on its own.
+   */
+  readonly together?: number | undefined;
 }
 
 /** The stages of a step whose last batch is in. */
@@ -122,6 +130,7 @@ class PlanEmitter {
   readonly #plan: Plan;
   readonly #stages: readonly Stage[];
   readonly #cohort: (parameter: PlannedParameter) => number;
+  readonly #together: number;
   readonly #precision: Precision;
   readonly #gradients: readonly Value[];
   /** By parameter index what its `param`, `grad` and `slot.…` are at this point of the step, */
@@ -136,11 +145,12 @@ class PlanEmitter {
 
   constructor(
     e: Emitter,
-    { plan, stages = stepStages(plan), cohort = () => 0 }: PlanEmission,
+    { plan, stages = stepStages(plan), cohort = () => 0, together = 0 }: PlanEmission,
     parameters: Readonly<Record<string, Value>>,
     gradients: Readonly<Record<string, Value>>,
   ) {
     this.#e = e;
+    this.#together = together;
     this.#plan = plan;
     this.#stages = stages;
     this.#cohort = cohort;
@@ -191,8 +201,38 @@ class PlanEmitter {
   #finite(): Value {
     const e = this.#e;
     const zero = e.scalar(0, this.#precision);
-    const sums = this.#gradients.map((gradient) => e.reshape(e.reduceSum(e.sub(gradient, gradient)), [1]));
-    return e.equal(sums.length === 0 ? e.reshape(zero, [1]) : e.concat(sums, 0), zero);
+    const { parameters } = this.#plan;
+    if (parameters.length === 0) return e.equal(e.reshape(zero, [1]), zero);
+    const small = parameters.filter((parameter) => this.#isSmall(parameter));
+    const together = small.length > 1 ? small : [];
+    const alone = parameters.filter((parameter) => !together.includes(parameter));
+    const sums = alone.map(({ index }) => {
+      const gradient = this.#gradients[index];
+      return e.reshape(e.reduceSum(e.sub(gradient, gradient)), [1]);
+    });
+    if (together.length > 0) sums.unshift(this.#countNonFinite(laidOut(together)));
+    const flags = e.concat(sums, 0);
+    const order = [...together, ...alone].map(({ index }) => index);
+    const places = parameters.map(({ index }) => order.indexOf(index));
+    return e.equal(places.every((place, i) => place === i) ? flags : e.gather(flags, e.int64(places)), zero);
+  }
+
+  /** How many elements of each gradient are not finite. */
+  #countNonFinite(layout: Layout): Value {
+    const e = this.#e;
+    const flat = layout.flatten(e, ({ index }) => this.#gradients[index]);
+    const isFinite = e.equal(e.sub(flat, flat), e.scalar(0, flat));
+    const counts = e.constant(Tensor.filled(this.#precision, [layout.parameters.length], 0));
+    const owners = layout.parameters.flatMap(({ shape }, i) => Array.from({ length: elementCount(shape) }, () => i));
+    return e.node('ScatterElements', [counts, e.int64(owners), e.cast(e.not(isFinite), this.#precision)], {
+      axis: 0,
+      reduction: 'add',
+    });
+  }
+
+  #isSmall({ shape }: PlannedParameter): boolean {
+    const count = elementCount(shape);
+    return count > 0 && count <= this.#together;
   }
 
   #emitCalls({ calls, sums, largest }: Extract<Stage, { kind: 'parameters' }>, stage: number): void {
@@ -200,12 +240,23 @@ class PlanEmitter {
     calls.forEach(({ program, parameters }, call) => {
       const differ = scalarsDiffer(program);
       const readers = new Map<number, (index: number) => Value>();
+      const readerOf = (parameter: PlannedParameter): ((index: number) => Value) => {
+        const key = differ ? parameter.index : this.#cohort(parameter);
+        const reader = readers.get(key) ?? this.#addScalars(program, { stage, call, parameter: parameter.name });
+        readers.set(key, reader);
+        return reader;
+      };
+      const small = differ || !isElementwise(program) ? [] : parameters.filter((each) => this.#isSmall(each));
+      const laid = [...new Set(small.map(this.#cohort))]
+        .map((cohort) => small.filter((parameter) => this.#cohort(parameter) === cohort))
+        .filter((members) => members.length > 1)
+        .map(laidOut);
+      for (const layout of laid) this.#emitTogether(program, layout, readerOf(layout.parameters[0]));
       for (const parameter of parameters) {
+        if (laid.some((layout) => layout.parameters.includes(parameter))) continue;
         const { name, index, shape, extents } = parameter;
         const position = { stage, call, parameter: name };
-        const key = differ ? index : this.#cohort(parameter);
-        const scalar = readers.get(key) ?? this.#addScalars(program, position);
-        readers.set(key, scalar);
+        const scalar = readerOf(parameter);
         const results = this.#e.named(`${name}_update`, () =>
           emitProgram(this.#e, program, {
             precision: this.#precision,
@@ -219,6 +270,32 @@ class PlanEmitter {
         for (const [output, value] of Object.entries(results)) this.#set(output, value, index);
       }
     });
+  }
+
+  /** The update of several parameters as one of all their elements in a row. */
+  #emitTogether(program: Program, layout: Layout, scalar: (index: number) => Value): void {
+    const e = this.#e;
+    const { size } = layout;
+    const results = e.named('update', () =>
+      emitProgram(e, program, {
+        precision: this.#precision,
+        shape: [size],
+        extents: { rows: size, cols: 1 },
+        scalar,
+        input: (name) =>
+          name.startsWith('global.') || isTotal(name)
+            ? this.#input(name, undefined)
+            : layout.flatten(e, (parameter) => this.#input(name, parameter)),
+        random: ({ distribution }) => {
+          throw new Error(`${distribution} numbers are drawn for each parameter on its own`);
+        },
+      }),
+    );
+    for (const [output, value] of Object.entries(results)) {
+      layout.split(e, value).forEach((part, i) => {
+        this.#set(output, part, layout.parameters[i].index);
+      });
+    }
   }
 
   #emitTotal(program: Program, stage: number): void {

@@ -174,6 +174,17 @@ export function fedScalars(program: Program): readonly number[] {
   return [...fed].sort((a, b) => a - b);
 }
 
+/** Whether every element of what a program gives depends on the same element of what it reads, and on numbers alone. */
+export function isElementwise({ instructions, outputs }: Program): boolean {
+  const forms: ReadonlySet<string> = new Set(['constant', 'input', 'elementwise', 'cast']);
+  const each = ({ form, type }: Program['instructions'][number]): boolean =>
+    type.place === 'host' ||
+    (forms.has(form) && (type.shape === 'param' || (form === 'input' && type.shape === 'number')));
+  return (
+    instructions.every(each) && Object.values(outputs).every((index) => instructions[index].type.shape === 'param')
+  );
+}
+
 /** Scalar inputs that differ between parameters with the same number of updates. */
 const OWN: ReadonlySet<string> = new Set(['key', 'rows', 'cols', 'size']);
 

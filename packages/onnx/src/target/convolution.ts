@@ -53,11 +53,7 @@ const patchProduct: WeightGradient = (e, convolution) => {
   const size = windows.kernel.reduce((product, length) => product * length, channels.inputs);
   const cotangent = e.transpose(dy, [0, ...Array.from({ length: rank }, (_, i) => 2 + i), 1]);
   const rows = (value: Value, length: number) => e.reshape(value, [-1, length]);
-  return asWeights(
-    e,
-    convolution,
-    e.gemm(rows(cotangent, channels.outputs), rows(patches, size), { transA: true }),
-  );
+  return asWeights(e, convolution, e.gemm(rows(cotangent, channels.outputs), rows(patches, size), { transA: true }));
 };
 
 /** Whether the windows cover every element once, and sizes are known. */

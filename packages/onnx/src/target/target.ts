@@ -21,6 +21,11 @@ export interface Target {
   readonly own: readonly string[];
   /** The formulations it prefers to the definitions of operators, by their keys in the operator table. */
   readonly formulations: Readonly<Record<string, Formulation>>;
+  /**
+   * Parameters of up to so many elements are updated laid end to end: where a launch costs more than the copies. Default:
+   * every parameter is updated on its own.
+   */
+  readonly together?: number;
   /** What it has kernels for, where the runtime would execute the rest on the CPU; everything, when left out. */
   readonly kernels?: Readonly<Record<string, Kernel>>;
 }

@@ -206,7 +206,8 @@ export function trainStepGraph(model: Model, options: TrainStepOptions): TrainSt
     );
   }
   const inputs = parameters.map(({ name }) => [name, graph.requireValue(name)] as const);
-  const plan = emitPlan(emitterOf(graph), options, Object.fromEntries(inputs), gradients);
+  const emission = { together: options.target?.together, ...options };
+  const plan = emitPlan(emitterOf(graph), emission, Object.fromEntries(inputs), gradients);
   afterPass('update', graph, operators);
   return { ...finishTraining(training, options), plan };
 }
@@ -228,7 +229,7 @@ export function optimizerGraph(
     );
   const params = inputs((name) => name);
   const gradients = inputs((name) => `${name}_grad`);
-  const plan = emitPlan(emitterOf(graph), emission, params, gradients);
+  const plan = emitPlan(emitterOf(graph), { together: target?.together, ...emission }, params, gradients);
   afterPass('update', graph, operators);
   return {
     model: toModel(graph, target),
