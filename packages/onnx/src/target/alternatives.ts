@@ -6,7 +6,7 @@ import {
   weightGradientByOffsets,
   weightGradientForCpu,
 } from './convolution.js';
-import { maskBoundedByProduct, maskByProduct } from './mask.js';
+import { maskBoundedByProduct, maskByProduct, maskBySelection } from './mask.js';
 import { scatterByIndices, unpoolOrScatter } from './max-pool.js';
 import { fusedProduct } from './products.js';
 import { meanBySum, sumInTurn } from './sums.js';
@@ -24,7 +24,7 @@ export const ALTERNATIVES: Readonly<Record<string, Readonly<Record<string, Formu
     cpu: weightGradientForCpu,
     offsets: weightGradientByOffsets,
   },
-  'adakit::Mask': { bounded: maskBoundedByProduct, product: maskByProduct },
+  'adakit::Mask': { bounded: maskBoundedByProduct, product: maskByProduct, selection: maskBySelection },
   'adakit::MaxPoolGradient': { scatter: scatterByIndices, unpool: unpoolOrScatter },
   MatMul: { fused: fusedProduct },
   ReduceMean: { sum: meanBySum },

@@ -8,6 +8,9 @@ const select = ({ e, input }: FormulationContext): Value => e.where(input(0), in
 const multiply = ({ e, input }: FormulationContext): Value =>
   e.mul(input(1), e.cast(input(0), input(1).dtype ?? 'float32'));
 
+/** By Where. */
+export const maskBySelection: Formulation = (ctx) => [select(ctx)];
+
 /** Always as a product. */
 export const maskByProduct: Formulation = (ctx) => [multiply(ctx)];
 

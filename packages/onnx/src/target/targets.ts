@@ -8,7 +8,7 @@ import {
   weightGradientForCpu,
 } from './convolution.js';
 import { CUDA_KERNELS } from './cuda-kernels.js';
-import { maskBoundedByProduct } from './mask.js';
+import { maskBoundedByProduct, maskBySelection } from './mask.js';
 import { scatterByIndices, unpoolOrScatter } from './max-pool.js';
 import { FUSED_PRODUCT, fusedProduct, isPlainProduct } from './products.js';
 import { logSoftmaxInParts } from './softmax.js';
@@ -89,6 +89,8 @@ export const ortCuda: Target = {
     ReduceSum: sumInTurn,
     // It has no kernel for MaxUnpool, which would run on the CPU: two copies down and one up each (measured).
     'adakit::MaxPoolGradient': scatterByIndices,
+    // A comparison and a selection are two launches, a comparison, a conversion and a product three.
+    'adakit::Mask': maskBySelection,
   },
 };
 
