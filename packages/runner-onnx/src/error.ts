@@ -2,7 +2,7 @@ import { AdakitError } from '@adakit/core';
 
 /** What went wrong, for programs; the message is for people. */
 export type TrainingErrorCode =
-  'no-execution-provider' | 'invalid-feed' | 'empty-batch' | 'label-out-of-range' | 'needs-path';
+  'no-execution-provider' | 'invalid-feed' | 'empty-batch' | 'label-out-of-range' | 'needs-path' | 'invalid-option';
 
 /** An error of a training session, which is unharmed. */
 export class TrainingError extends AdakitError<TrainingErrorCode> {

@@ -13,6 +13,7 @@ export { onnxDevice, type OnnxDevice } from './onnx-device.js';
 export {
   TrainingSession,
   type BatchOptions,
+  type StateOptions,
   type ExportOptions,
   type StepResult,
   type TrainingSessionOptions,

@@ -9,6 +9,7 @@ import {
 } from './execution-provider.js';
 
 import { elements, numberOf, ortTensor } from './ort-tensor.js';
+import type { RandomNumbers } from './random-numbers.js';
 import type { Statistics } from './statistics.js';
 
 /** The runtime's tensors by name. */
@@ -18,8 +19,14 @@ export type Feeds = Readonly<Record<string, Tensor>>;
 export interface Steps {
   readonly provider: ExecutionProvider;
   /** The step on a batch. */
-  source(batch: Feeds, statistics: Statistics): GradientSource<HostBuffer>;
+  source(batch: Feeds, beside: Beside): GradientSource<HostBuffer>;
   release(): Promise<void>;
+}
+
+/** What the model has in training beside parameters. */
+export interface Beside {
+  readonly statistics: Statistics;
+  readonly random: RandomNumbers;
 }
 
 /** How the runtime's sessions are made. */
@@ -29,13 +36,15 @@ export interface RuntimeOptions {
   readonly session: SessionOptions;
 }
 
-/** What a graph in training mode takes beside the batch and the parameters. */
+/** What a graph in training mode takes beside the parameters: the batch, statistics, random numbers, the loss scale. */
 export function trainingFeeds(
-  { lossScale: scale }: Pick<GradientsGraph, 'lossScale'>,
-  statistics: Statistics,
-  { lossScale }: Pick<GradientContext<HostBuffer>, 'lossScale'>,
+  graph: Pick<GradientsGraph, 'lossScale' | 'random' | 'inputs'>,
+  batch: Feeds,
+  { statistics, random }: Beside,
+  { lossScale, ...moment }: Pick<GradientContext<HostBuffer>, 'lossScale' | 'step' | 'batch'>,
 ): Record<string, Tensor> {
-  const feeds = statistics.feeds();
+  const feeds: Record<string, Tensor> = { ...batch, ...statistics.feeds(), ...random.feeds(graph, batch, moment) };
+  const { lossScale: scale } = graph;
   if (scale !== undefined) {
     feeds[scale.name] = ortTensor(
       scale.dtype === 'float64' ? Float64Array.of(lossScale) : Float32Array.of(lossScale),
@@ -66,17 +75,17 @@ export class GradientSteps implements Steps {
     return new GradientSteps(graph, session, provider);
   }
 
-  source(batch: Feeds, statistics: Statistics): GradientSource<HostBuffer> {
-    return { evaluate: (context) => this.#evaluate(batch, statistics, context) };
+  source(batch: Feeds, beside: Beside): GradientSource<HostBuffer> {
+    return { evaluate: (context) => this.#evaluate(batch, beside, context) };
   }
 
   release(): Promise<void> {
     return this.#session.release();
   }
 
-  async #evaluate(batch: Feeds, statistics: Statistics, context: GradientContext<HostBuffer>): Promise<Evaluated> {
+  async #evaluate(batch: Feeds, beside: Beside, context: GradientContext<HostBuffer>): Promise<Evaluated> {
     const { parameters, gradients: outputs, loss, statistics: moving } = this.#graph;
-    const feeds: Record<string, Tensor> = { ...batch, ...trainingFeeds(this.#graph, statistics, context) };
+    const feeds = trainingFeeds(this.#graph, batch, beside, context);
     const fetches: Record<string, Tensor | null> = { [loss]: null };
     for (const { output } of moving) fetches[output] = null;
     for (const { name, shape } of parameters) {
@@ -91,7 +100,7 @@ export class GradientSteps implements Steps {
     return {
       loss: numberOf(results[loss]),
       accept: () => {
-        statistics.adopt(results);
+        beside.statistics.adopt(results);
       },
     };
   }

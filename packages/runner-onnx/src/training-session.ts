@@ -6,6 +6,7 @@ import {
   type Exclusive,
   type HostBuffer,
   type HyperparameterValues,
+  type JsonObject,
   type NamedTensors,
   type NonFinitePolicy,
   type Optimizer,
@@ -39,6 +40,7 @@ import type { ExecutionProvider, SessionOptions } from './execution-provider.js'
 import { sampleCount, toFeeds, type Batch } from './feeds.js';
 import { hostDeviceFor } from './host.js';
 import { Inference, type Evaluation, type WeightsInUse } from './inference.js';
+import { RandomNumbers } from './random-numbers.js';
 import { Statistics } from './statistics.js';
 import { GradientSteps, type Steps } from './steps.js';
 import { WholeSteps } from './whole-steps.js';
@@ -58,6 +60,11 @@ export interface TrainingSessionOptions extends TrainableOptions {
   readonly update?: 'auto' | 'fused' | 'graph';
   /** What to do with a step whose loss or gradients are not finite. Default: `refuse`, an error that names parameters. */
   readonly nonFinite?: NonFinitePolicy;
+  /**
+   * Of what the model draws in training, dropout and noise: a whole number in [0, 2³²). The same seed makes the same run. It
+   * is part of the state. Default: another one every time.
+   */
+  readonly seed?: number;
   /** Passed on to ONNX Runtime, e.g. `{ intraOpNumThreads: 2 }`. */
   readonly session?: SessionOptions;
 }
@@ -88,6 +95,11 @@ export interface BatchOptions {
   readonly samples?: number;
 }
 
+export interface StateOptions {
+  /** Where the caller is in the data, or whatever else it needs to go on: anything that JSON holds, in an object. */
+  readonly data?: JsonObject;
+}
+
 /** What a step reports. */
 export interface StepResult extends StepReport {
   /** The loss of the batch before the update. */
@@ -115,6 +127,9 @@ export class TrainingSession implements Stateful {
   readonly #run: Run<HostBuffer>;
   readonly #steps: Steps;
   readonly #statistics: Statistics;
+  readonly #random: RandomNumbers;
+  /** Whether the seed matters. */
+  readonly #draws: boolean;
   readonly #inference: Inference;
   /** Counts changes of the weights. */
   #version = 0;
@@ -127,6 +142,8 @@ export class TrainingSession implements Stateful {
     readonly run: Run<HostBuffer>;
     readonly steps: Steps;
     readonly statistics: Statistics;
+    readonly random: RandomNumbers;
+    readonly draws: boolean;
     readonly inference: Inference;
   }) {
     this.inputs = [...parts.inputs, ...parts.targets];
@@ -135,6 +152,8 @@ export class TrainingSession implements Stateful {
     this.#run = parts.run;
     this.#steps = parts.steps;
     this.#statistics = parts.statistics;
+    this.#random = parts.random;
+    this.#draws = parts.draws;
     this.#inference = parts.inference;
   }
 
@@ -142,18 +161,21 @@ export class TrainingSession implements Stateful {
    * Reads the model, derives its training graph and starts the runtime.
    *
    * @throws OnnxError for a model that cannot be read or trained, with all reasons; AdakitError for an optimizer that
-   * does not fit its parameters; TrainingError `no-execution-provider`
+   * does not fit its parameters; TrainingError `no-execution-provider`, `invalid-option` for a seed out of range or of a
+   * model that draws where it cannot be told what
    */
   static async create(options: TrainingSessionOptions): Promise<TrainingSession> {
     const { model: source, loss, optimizer, train, freeze } = options;
     const { executionProviders: providers = ['cpu'], update = 'auto', session = {}, nonFinite } = options;
     const model = typeof source === 'string' || source instanceof Uint8Array ? await readModel(source) : source;
-    const training: GradientsOptions = { loss, ...(train && { train }), ...(freeze && { freeze }) };
+    const random = new RandomNumbers(options.seed);
+    const training: GradientsOptions = { loss, feedRandom: true, ...(train && { train }), ...(freeze && { freeze }) };
     const unscaled = gradientsGraph(model, training);
     const plan = makePlan(optimizer, unscaled.parameters);
     const scaling = { ...training, lossScale: plan.lossScale !== undefined };
     const graph = scaling.lossScale ? gradientsGraph(model, scaling) : unscaled;
     const { inputs, targets, parameters, selection } = graph;
+    if (options.seed !== undefined) requireSeedable(graph.random.inside);
 
     const values = initialParameters(model, parameters);
     const run = Run.start(
@@ -174,7 +196,8 @@ export class TrainingSession implements Stateful {
       ? await GradientSteps.create(graph, runtime)
       : await WholeSteps.create(current, { ...scaling, selection }, graph, plan, runtime);
     const inference = new Inference(current, loss, weights, { provider: steps.provider, session });
-    return new TrainingSession({ model: base, inputs, targets, run, steps, statistics, inference });
+    const draws = options.seed !== undefined || graph.random.inputs.length > 0;
+    return new TrainingSession({ model: base, inputs, targets, run, steps, statistics, random, draws, inference });
   }
 
   /** The execution provider in use. */
@@ -245,7 +268,7 @@ export class TrainingSession implements Stateful {
   async step(batch: Batch, options: BatchOptions = {}): Promise<StepResult> {
     const feeds = toFeeds(this.inputs, batch);
     const counted = sampleCount(this.#modelInputs, feeds);
-    const source = this.#steps.source(feeds, this.#statistics);
+    const source = this.#steps.source(feeds, { statistics: this.#statistics, random: this.#random });
     const report = await this.#run.stepWith(
       {
         evaluate: async (context) => {
@@ -275,13 +298,14 @@ export class TrainingSession implements Stateful {
     return this.#run.exclusively((run) => this.#inference.predict(inputs, this.#inUse(run, weights)));
   }
 
-  /** A copy of everything needed to go on: parameters, slots, step, running statistics and hyperparameters. */
-  state(): Promise<TrainingState> {
-    return this.#run.exclusively(async (run) => this.#complete(await run.state(), this.#statistics.copies()));
+  /** A copy of everything needed to go on: parameters, slots, step, running statistics, hyperparameters and the seed. */
+  state(options: StateOptions = {}): Promise<TrainingState> {
+    return this.#run.exclusively(async (run) => this.#complete(await run.state(), this.#statistics.copies(), options));
   }
 
   /**
-   * Goes on from a state or from a state file.
+   * Goes on from a state or from a state file, with its seed. What it says of the data is the caller's to read:
+   * `readState` of `@adakit/state/node` gives the state of a file.
    *
    * @throws AdakitError when the state does not fit, StateFileError when the file is damaged; the session is unchanged
    */
@@ -290,16 +314,17 @@ export class TrainingSession implements Stateful {
       const found = typeof state === 'string' ? await readState(state) : state;
       const statistics = this.#statistics.parse(found);
       run.load(found);
-      this.#statistics.load(statistics);
+      this.#statistics.load(statistics, found);
+      this.#random.load(found);
       this.#version++;
     });
   }
 
   /** Writes the state to a file, complete or not at all; {@link load} goes on from it, here or on another backend. */
-  save(path: string): Promise<void> {
+  save(path: string, options: StateOptions = {}): Promise<void> {
     return this.#run.exclusively(async (run) =>
       // Nothing changes before it is written, so nothing has to be copied.
-      writeState(path, this.#complete(await run.state(hostView), this.#statistics.values)),
+      writeState(path, this.#complete(await run.state(hostView), this.#statistics.stored, options)),
     );
   }
 
@@ -346,10 +371,16 @@ export class TrainingSession implements Stateful {
     await this.#inference.release();
   }
 
-  #complete(state: TrainingState, statistics: NamedTensors): TrainingState {
+  #complete(
+    state: TrainingState,
+    statistics: NonNullable<TrainingState['statistics']>,
+    { data }: StateOptions,
+  ): TrainingState {
     return {
       ...state,
       ...(Object.keys(statistics).length > 0 && { statistics }),
+      ...(this.#draws && { random: { seed: this.#random.seed } }),
+      ...(data && { data }),
       origin: `onnxruntime-node/${this.executionProvider}`,
     };
   }
@@ -377,6 +408,16 @@ function trainedWeights(run: Run<HostBuffer>): NamedTensors {
         data instanceof Float32Array ? { dtype: 'float32', shape, data } : { dtype: 'float64', shape, data },
       ];
     }),
+  );
+}
+
+/** A seed that does not decide on everything would promise too much. */
+function requireSeedable(inside: readonly string[]): void {
+  if (inside.length === 0) return;
+  throw new TrainingError(
+    'invalid-option',
+    `a seed cannot decide what the model draws at ${inside.join(', ')}: in the body of a loop, or of a shape that only a ` +
+      'run tells; leave seed out, and the runtime draws there',
   );
 }
 

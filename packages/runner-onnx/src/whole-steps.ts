@@ -12,8 +12,7 @@ import { createSessionOnFirst, Session, type ExecutionProvider } from './executi
 
 import { numberOf } from './ort-tensor.js';
 import { planFeeds, planResults } from './plan-tensors.js';
-import type { Statistics } from './statistics.js';
-import { GradientSteps, trainingFeeds, type Feeds, type RuntimeOptions, type Steps } from './steps.js';
+import { GradientSteps, trainingFeeds, type Beside, type Feeds, type RuntimeOptions, type Steps } from './steps.js';
 
 interface Compiled {
   readonly graph: TrainStepGraph;
@@ -68,27 +67,26 @@ export class WholeSteps implements Steps {
     return new WholeSteps(model, options, runtime, provider, [planStructure({ plan }), { graph, session }]);
   }
 
-  source(batch: Feeds, statistics: Statistics): GradientSource<HostBuffer> {
-    return { evaluate: (context) => this.#evaluate(batch, statistics, context) };
+  source(batch: Feeds, beside: Beside): GradientSource<HostBuffer> {
+    return { evaluate: (context) => this.#evaluate(batch, beside, context) };
   }
 
   async release(): Promise<void> {
     for (const { session } of this.#compiled.values()) await session.release();
   }
 
-  async #evaluate(batch: Feeds, statistics: Statistics, context: GradientContext<HostBuffer>): Promise<Evaluated> {
+  async #evaluate(batch: Feeds, beside: Beside, context: GradientContext<HostBuffer>): Promise<Evaluated> {
     const { whole } = context;
     const { graph, session } = await this.#compile(whole);
     const results = await session.run({
-      ...batch,
-      ...trainingFeeds(graph, statistics, context),
+      ...trainingFeeds(graph, batch, beside, context),
       ...planFeeds(graph.plan, whole),
     });
     return {
       loss: numberOf(results[graph.loss]),
       whole: planResults(graph.plan, results, whole),
       accept: () => {
-        statistics.adopt(results);
+        beside.statistics.adopt(results);
       },
     };
   }

@@ -12,6 +12,7 @@ import { executableGraph, importGraph, upgradedGraph } from '../passes/import.js
 import type { Loss } from '../loss/loss.js';
 import type { DType } from '../model/dtype.js';
 import type { Model } from '../model/model.js';
+import { drawingNodes, feedDraws, type Draws } from '../passes/draw.js';
 import { lowerNodes } from '../passes/lower.js';
 import { operators } from '../operators/index.js';
 import { requireNoObstacles, requireRunnable } from '../inference/infer.js';
@@ -41,6 +42,11 @@ export interface GradientsOptions extends TrainingOptions {
   readonly selection?: TrainingSelection;
   /** Whether to multiply the loss by a number that is fed before it is differentiated. Default: no. */
   readonly lossScale?: boolean;
+  /**
+   * Whether what the model draws in training (dropout, noise) is fed, so that the caller decides on the numbers, instead of
+   * drawn by the runtime. Default: no.
+   */
+  readonly feedRandom?: boolean;
 }
 
 export interface TrainStepOptions extends GradientsOptions, PlanEmission {}
@@ -97,6 +103,8 @@ interface TrainingGraph extends EmittedGraph {
   readonly statistics: readonly StatisticSpec[];
   /** The input for what the loss is multiplied by, of its element type and of rank 0, where it was asked for. */
   readonly lossScale?: TensorSpec;
+  /** What the model draws in training. */
+  readonly random: Draws;
 }
 
 /** Loss and gradients for a batch, in training mode. */
@@ -264,6 +272,7 @@ interface DifferentiatedModel {
   readonly loss: Value;
   readonly statistics: readonly StatisticSpec[];
   readonly lossScale: Value | undefined;
+  readonly random: Draws;
   /** Inputs of the graph already. */
   readonly parameters: readonly ParameterSpec[];
   readonly gradients: Readonly<Record<string, Value>>;
@@ -278,6 +287,7 @@ function differentiateModel(model: Model, options: GradientsOptions): Differenti
   const e = emitterOf(graph);
   const running = setTrainingMode(graph, e, true, frozen);
   const inputs = graph.inputs.map(tensorSpec);
+  const random = options.feedRandom === true ? feedDraws(graph) : { inputs: [], inside: drawingNodes(graph) };
   const { loss, targets } = attachLoss(graph, options.loss, candidates);
   const lossScale =
     options.lossScale === true
@@ -303,6 +313,7 @@ function differentiateModel(model: Model, options: GradientsOptions): Differenti
     loss,
     statistics,
     lossScale,
+    random,
     parameters: trained.map(({ spec }) => spec),
     gradients: Object.fromEntries(trained.map(({ spec, gradient }) => [spec.name, gradient])),
     selection,
@@ -394,7 +405,7 @@ function parametersByName(graph: Graph, names: readonly string[]): Value[] {
 
 /** Wraps up a graph in training mode, whose parameters are inputs. */
 function finishTraining(training: DifferentiatedModel): TrainingGraph {
-  const { graph, inputs, parameters, targets, loss, statistics, lossScale } = training;
+  const { graph, inputs, parameters, targets, loss, statistics, lossScale, random } = training;
   return {
     model: toModel(graph),
     inputs,
@@ -402,6 +413,7 @@ function finishTraining(training: DifferentiatedModel): TrainingGraph {
     targets,
     loss: loss.name,
     statistics,
+    random,
     ...(lossScale !== undefined && { lossScale: tensorSpec(lossScale) }),
   };
 }
