@@ -7,6 +7,7 @@ const suites = {
   state: 'state-speed.js',
   compile: 'compile-speed.js',
   optimizer: 'optimizer-speed.js',
+  inference: 'inference-speed.js',
 };
 
 const [name, ...options] = process.argv.slice(2);

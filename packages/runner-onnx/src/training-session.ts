@@ -359,7 +359,11 @@ export class TrainingSession implements Stateful {
     });
   }
 
-  /** Frees the runtime's sessions, after the calls made before. Disposing twice is harmless. */
+  /**
+   * Frees the runtime's sessions, after the calls made before; later ones are refused (`disposed`). Disposing twice is
+   * harmless. A worker must have waited for it before it is terminated: onnxruntime-node ends the process when its thread
+   * goes while it computes.
+   */
   dispose(): Promise<void> {
     this.#released ??= this.#release();
     return this.#released;
