@@ -18,9 +18,12 @@ const { values } = parseArgs({
 const [runs, batch] = [Number(values.runs), Number(values.batch)];
 const MODELS = ['mnist-cnn', 'exported/resnet18', 'exported/mobilenetv3', 'exported/vgg11', 'exported/vit', 'exported/bert'];
 
+/** Of sequences. */
+const LENGTH = 8;
+
 /** A tensor as a session wants it: numbers in [−1, 1), and index 0. */
 function tensorOf({ dtype, shape }) {
-  const dims = shape.map((dim) => (typeof dim === 'number' ? dim : batch));
+  const dims = shape.map((dim, axis) => (typeof dim === 'number' ? dim : axis === 0 ? batch : LENGTH));
   const size = dims.reduce((product, dim) => product * dim, 1);
   if (dtype === 'int64') return new Tensor('int64', new BigInt64Array(size), dims);
   return new Tensor(dtype, Float32Array.from({ length: size }, () => 2 * Math.random() - 1), dims);

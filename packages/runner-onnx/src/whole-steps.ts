@@ -12,7 +12,15 @@ import { createSessionOnFirst, Session, type ExecutionProvider } from './executi
 
 import { numberOf } from './ort-tensor.js';
 import { planFeeds, planResults } from './plan-tensors.js';
-import { GradientSteps, trainingFeeds, type Beside, type Feeds, type RuntimeOptions, type Steps } from './steps.js';
+import {
+  GradientSteps,
+  optimizationLevel,
+  trainingFeeds,
+  type Beside,
+  type Feeds,
+  type RuntimeOptions,
+  type Steps,
+} from './steps.js';
 
 interface Compiled {
   readonly graph: TrainStepGraph;
@@ -63,7 +71,11 @@ export class WholeSteps implements Steps {
   ): Promise<Steps> {
     if (plan.perturbStages.length > 0) return GradientSteps.create(gradients, runtime);
     const graph = trainStepGraph(model(), { ...options, plan });
-    const { session, provider } = await createSessionOnFirst(graph.model, runtime.providers, runtime.session);
+    const level = optimizationLevel(graph);
+    const { session, provider } = await createSessionOnFirst(graph.model, runtime.providers, {
+      ...level,
+      ...runtime.session,
+    });
     return new WholeSteps(model, options, runtime, provider, [planStructure({ plan }), { graph, session }]);
   }
 
@@ -98,7 +110,13 @@ export class WholeSteps implements Steps {
     let compiled = this.#compiled.get(structure);
     if (compiled === undefined) {
       const graph = trainStepGraph(this.#model(), { ...this.#options, ...emission });
-      compiled = { graph, session: await Session.create(graph.model, this.provider, this.#runtime.session) };
+      compiled = {
+        graph,
+        session: await Session.create(graph.model, this.provider, {
+          ...optimizationLevel(graph),
+          ...this.#runtime.session,
+        }),
+      };
     }
     this.#compiled.delete(structure);
     this.#compiled.set(structure, compiled);
