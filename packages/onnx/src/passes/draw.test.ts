@@ -139,6 +139,6 @@ it('the backward pass uses the numbers of the forward pass', async () => {
   const squares = [0, 1, 2, 3, 4, 5].map((i) => (x.data[i] * drawn.data[i] * kept.data[i]) ** 2);
   expect(results[made.loss].data[0]).toBeCloseTo(squares.reduce((a, b) => a + b) / 6, 6);
   expect(results[made.gradients.w].data).toEqual(
-    [0, 1, 2].map((j) => expect.closeTo((squares[j] + squares[j + 3]) / 3, 6)),
+    [0, 1, 2].map((j) => expect.closeTo((squares[j] + squares[j + 3]) / 3, 6) as number),
   );
 });
