@@ -1,13 +1,15 @@
 import { defineConfig } from 'vitest/config';
 
+export const folders = ['packages/*/src', 'tools/*/src', 'internal/*/src'];
+
 // Tests run against the sources: the '@adakit/source' condition resolves workspace packages to src/.
 export default defineConfig({
   resolve: { conditions: ['@adakit/source'] },
   ssr: { resolve: { conditions: ['@adakit/source', 'node', 'import', 'default'] } },
   test: {
-    include: ['packages/*/src/**/*.test.ts', 'tools/*/src/**/*.test.ts', 'internal/*/src/**/*.test.ts'],
-    // They need a registry and a build, and run by themselves: npm run test:packages.
-    exclude: ['tools/published/**'],
+    include: folders.map((folder) => `${folder}/**/*.test.ts`),
+    // npm run test:slow. The packages as they are published need a registry and a build: npm run test:packages.
+    exclude: ['**/*.slow.test.ts', 'tools/published/**'],
     // Every graph is checked after every pass: packages/onnx/src/verify.
     env: { ADAKIT_CHECK_GRAPHS: '1' },
     testTimeout: 60_000,

@@ -23,6 +23,8 @@ export type { Shape } from './shape/shape.js';
 export {
   operatorTable,
   type DefinitionContext,
+  type Draw,
+  type DrawnContext,
   type EarlyForm,
   type Gradient,
   type GradientContext,
@@ -37,6 +39,7 @@ export { role, type Role, type RoleKind } from './entry/role.js';
 export { operators } from './operators/index.js';
 export { emitterOf } from './inference/emitter-of.js';
 export { importGraph } from './passes/import.js';
+export { feedDraws, type Draws, type RandomInput } from './passes/draw.js';
 export { lowerNodes } from './passes/lower.js';
 export { checkGraph } from './verify/check-graph.js';
 export type { Formulation, FormulationContext, Target } from './target/target.js';

@@ -1,6 +1,10 @@
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { emitterOf, float, Graph, modelFromGraph, symbol, Tensor as OnnxTensor, writeModel } from '@adakit/onnx';
 import { dataFile, readData } from '@adakit/fixtures';
 import { sgd } from '@adakit/sgd';
+import { readState, writeState } from '@adakit/state/node';
 import { InferenceSession, Tensor } from 'onnxruntime-node';
 import { describe, expect, it } from 'vitest';
 import { crossEntropy, mse, TrainingSession } from './index.js';
@@ -52,6 +56,27 @@ describe.each(['fused', 'graph'] as const)('running statistics, with the %s upda
     await expect(second.load(shortened)).rejects.toThrow("no running statistic 'mean' of shape [2]");
     await first.dispose();
     await second.dispose();
+  });
+
+  it('that the model does not have stay in the state as they were loaded', async () => {
+    const session = await create(update);
+    const counted = { dtype: 'I64', shape: [], bytes: new Uint8Array(new BigInt64Array([7n]).buffer) } as const;
+    const state = await session.state();
+    const directory = await mkdtemp(join(tmpdir(), 'statistics-'));
+    try {
+      const [given, saved] = ['given', 'saved'].map((name) => join(directory, `${name}.safetensors`));
+      await writeState(given, { ...state, statistics: { ...state.statistics, num_batches_tracked: counted } });
+      await session.load(given);
+      await session.step(batch);
+      await session.save(saved);
+      expect((await readState(saved)).statistics?.num_batches_tracked).toEqual(counted);
+      expect((await session.state()).statistics?.num_batches_tracked).toEqual(counted);
+      await session.load(state);
+      expect((await session.state()).statistics).not.toHaveProperty('num_batches_tracked');
+    } finally {
+      await rm(directory, { recursive: true });
+      await session.dispose();
+    }
   });
 
   it('are what evaluation, prediction and the exported model use', async () => {

@@ -8,7 +8,8 @@ export type TrainingErrorCode =
   | 'invalid-feed'
   | 'empty-batch'
   | 'label-out-of-range'
-  | 'needs-path';
+  | 'needs-path'
+  | 'invalid-option';
 
 /** An error of a training session, which is unharmed. */
 export class TrainingError extends AdakitError<TrainingErrorCode> {

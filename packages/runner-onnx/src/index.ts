@@ -26,6 +26,7 @@ export {
   TrainingSession,
   type AbortOptions,
   type BatchOptions,
+  type StateOptions,
   type ExportOptions,
   type StepResult,
   type TrainingSessionOptions,

@@ -12,10 +12,14 @@ import { loadTensor } from '@adakit/state';
 import type { Tensor } from 'onnxruntime-node';
 import { fromOrt, ortTensor } from './ort-tensor.js';
 
+type StoredStatistics = NonNullable<TrainingState['statistics']>;
+
 /** Tensors that training changes without the optimizer: the running statistics of batch normalizations. */
 export class Statistics {
   readonly #specs: readonly StatisticSpec[];
   #values: NamedTensors;
+  /** Those of a loaded state that the model does not have: other software counts its batches there, say. */
+  #others: StoredStatistics = {};
 
   /** @param values not copied, and never written to */
   constructor(specs: readonly StatisticSpec[], values: NamedTensors) {
@@ -56,12 +60,22 @@ export class Statistics {
     );
   }
 
-  /** @param values from {@link parse} */
-  load(values: NamedTensors): void {
+  /** @param values from {@link parse}, for the same state */
+  load(values: NamedTensors, { statistics = {} }: TrainingState): void {
     this.#values = values;
+    this.#others = Object.fromEntries(
+      Object.entries(statistics).filter(([name]) => this.#specs.every((spec) => spec.name !== name)),
+    );
   }
 
-  copies(): NamedTensors {
-    return Object.fromEntries(Object.entries(this.#values).map(([name, value]) => [name, copyTensor(value)]));
+  /** All that a state has: the model's, and what the state had that was loaded. Not copied. */
+  get stored(): StoredStatistics {
+    return { ...this.#others, ...this.#values };
+  }
+
+  /** As {@link stored}, the model's copied; the others are never written to. */
+  copies(): StoredStatistics {
+    const own = Object.entries(this.#values).map(([name, value]) => [name, copyTensor(value)] as const);
+    return { ...this.#others, ...Object.fromEntries(own) };
   }
 }

@@ -5,6 +5,7 @@ import { Session, type ChosenProvider } from './execution-provider.js';
 import type { StateBuffer } from './host.js';
 import type { DeviceMemory } from './native/device-memory.js';
 import { elements, numberOf, ortTensor } from './ort-tensor.js';
+import type { RandomNumbers } from './random-numbers.js';
 import type { CallOptions, SessionOptions } from './runtime/runtime.js';
 import type { Statistics } from './statistics.js';
 
@@ -17,8 +18,14 @@ export interface Steps {
   /** Where parameters and optimizer state are between steps; undefined for the host's memory. */
   readonly memory?: DeviceMemory | undefined;
   /** The step on a batch. */
-  source(batch: Feeds, statistics: Statistics, options: CallOptions): GradientSource<StateBuffer>;
+  source(batch: Feeds, beside: Beside, options: CallOptions): GradientSource<StateBuffer>;
   release(): Promise<void>;
+}
+
+/** What the model has in training beside parameters. */
+export interface Beside {
+  readonly statistics: Statistics;
+  readonly random: RandomNumbers;
 }
 
 /** How the runtime's sessions are made. */
@@ -27,13 +34,15 @@ export interface RuntimeOptions {
   readonly session: SessionOptions;
 }
 
-/** What a graph in training mode takes beside the batch and the parameters. */
+/** What a graph in training mode takes beside the parameters: the batch, statistics, random numbers, the loss scale. */
 export function trainingFeeds(
-  { lossScale: scale }: Pick<GradientsGraph, 'lossScale'>,
-  statistics: Statistics,
-  { lossScale }: Pick<GradientContext<StateBuffer>, 'lossScale'>,
+  graph: Pick<GradientsGraph, 'lossScale' | 'random' | 'inputs'>,
+  batch: Feeds,
+  { statistics, random }: Beside,
+  { lossScale, ...moment }: Pick<GradientContext<StateBuffer>, 'lossScale' | 'step' | 'batch'>,
 ): Record<string, Tensor> {
-  const feeds = statistics.feeds();
+  const feeds: Record<string, Tensor> = { ...batch, ...statistics.feeds(), ...random.feeds(graph, batch, moment) };
+  const { lossScale: scale } = graph;
   if (scale !== undefined) {
     feeds[scale.name] = ortTensor(
       scale.dtype === 'float64' ? Float64Array.of(lossScale) : Float32Array.of(lossScale),
@@ -42,6 +51,28 @@ export function trainingFeeds(
   }
   return feeds;
 }
+
+/**
+ * The runtime's level of optimization. Above `basic` it rearranges constants for its kernels: a frozen network then computes
+ * about as fast as the exported model. Weights that are trained are inputs, with which it finds nothing to do, in up to twice
+ * the time; so most of the layers have to be frozen.
+ */
+export function optimizationLevel({
+  model: { graph },
+  parameters,
+}: Pick<GradientsGraph, 'model' | 'parameters'>): Pick<SessionOptions, 'graphOptimizationLevel'> {
+  const constants = new Set(graph?.initializer.flatMap(({ name, dims }) => (dims.length > 1 ? [name] : [])));
+  const trained = new Set(parameters.map(({ name }) => name));
+  let balance = 0;
+  for (const { opType, input } of graph?.node ?? []) {
+    if (!LAYERS.has(opType)) continue;
+    if (constants.has(input[1])) balance++;
+    else if (trained.has(input[1])) balance--;
+  }
+  return balance > 0 ? { graphOptimizationLevel: 'all' } : {};
+}
+
+const LAYERS: ReadonlySet<string> = new Set(['Conv', 'ConvTranspose', 'Gemm', 'MatMul']);
 
 /**
  * Loss and gradients in ONNX Runtime, everything else on the run's device: the fastest on the CPU, where elementwise graphs
@@ -60,11 +91,12 @@ export class GradientSteps implements Steps {
 
   /** @param graph written for the provider's target */
   static async create(graph: GradientsGraph, { provider, session }: RuntimeOptions): Promise<GradientSteps> {
-    return new GradientSteps(graph, await Session.create(graph.model, provider, session), provider);
+    const options = { ...optimizationLevel(graph), ...session };
+    return new GradientSteps(graph, await Session.create(graph.model, provider, options), provider);
   }
 
-  source(batch: Feeds, statistics: Statistics, options: CallOptions): GradientSource<StateBuffer> {
-    return { evaluate: (context) => this.#evaluate(batch, statistics, context, options) };
+  source(batch: Feeds, beside: Beside, options: CallOptions): GradientSource<StateBuffer> {
+    return { evaluate: (context) => this.#evaluate(batch, beside, context, options) };
   }
 
   release(): Promise<void> {
@@ -73,12 +105,12 @@ export class GradientSteps implements Steps {
 
   async #evaluate(
     batch: Feeds,
-    statistics: Statistics,
+    beside: Beside,
     context: GradientContext<StateBuffer>,
     options: CallOptions,
   ): Promise<Evaluated> {
     const { parameters, gradients: outputs, loss, statistics: moving } = this.#graph;
-    const feeds: Record<string, Tensor> = { ...batch, ...trainingFeeds(this.#graph, statistics, context) };
+    const feeds = trainingFeeds(this.#graph, batch, beside, context);
     const fetches: Record<string, Tensor | null> = { [loss]: null };
     for (const { output } of moving) fetches[output] = null;
     for (const { name, shape } of parameters) {
@@ -94,7 +126,7 @@ export class GradientSteps implements Steps {
     return {
       loss: numberOf(results[loss]),
       accept: () => {
-        statistics.adopt(results);
+        beside.statistics.adopt(results);
       },
     };
   }

@@ -5,6 +5,7 @@ import {
   type ChangeScope,
   type Exclusive,
   type HyperparameterValues,
+  type JsonObject,
   type NamedTensors,
   type NonFinitePolicy,
   type Optimizer,
@@ -48,6 +49,7 @@ import {
   type ExecutionProvider,
   type ExecutionProviderName,
 } from './provider-options.js';
+import { RandomNumbers } from './random-numbers.js';
 import { chooseRuntime, type RuntimeChoice } from './runtime/choose-runtime.js';
 import { reportRuntime, type RuntimeReport } from './runtime/report.js';
 import type { SessionOptions } from './runtime/runtime.js';
@@ -78,6 +80,11 @@ export interface TrainingSessionOptions extends TrainableOptions, RuntimeChoice 
   readonly target?: Target;
   /** What to do with a step whose loss or gradients are not finite. Default: `refuse`, an error that names parameters. */
   readonly nonFinite?: NonFinitePolicy;
+  /**
+   * Of what the model draws in training, dropout and noise: a whole number in [0, 2³²). The same seed makes the same run. It
+   * is part of the state. Default: another one every time.
+   */
+  readonly seed?: number;
   /** Passed on to ONNX Runtime, e.g. `{ intraOpNumThreads: 2 }`. */
   readonly session?: SessionOptions;
 }
@@ -114,6 +121,11 @@ export interface BatchOptions extends AbortOptions {
   readonly samples?: number;
 }
 
+export interface StateOptions {
+  /** Where the caller is in the data, or whatever else it needs to go on: anything that JSON holds, in an object. */
+  readonly data?: JsonObject;
+}
+
 /** What a step reports. */
 export interface StepResult extends StepReport {
   /** The loss of the batch before the update. */
@@ -141,6 +153,9 @@ export class TrainingSession implements Stateful {
   readonly #run: Run<StateBuffer>;
   readonly #steps: Steps;
   readonly #statistics: Statistics;
+  readonly #random: RandomNumbers;
+  /** Whether the seed matters. */
+  readonly #draws: boolean;
   readonly #inference: Inference;
   /** Counts changes of the weights. */
   #version = 0;
@@ -153,6 +168,8 @@ export class TrainingSession implements Stateful {
     readonly run: Run<StateBuffer>;
     readonly steps: Steps;
     readonly statistics: Statistics;
+    readonly random: RandomNumbers;
+    readonly draws: boolean;
     readonly inference: Inference;
   }) {
     this.inputs = [...parts.inputs, ...parts.targets];
@@ -161,6 +178,8 @@ export class TrainingSession implements Stateful {
     this.#run = parts.run;
     this.#steps = parts.steps;
     this.#statistics = parts.statistics;
+    this.#random = parts.random;
+    this.#draws = parts.draws;
     this.#inference = parts.inference;
   }
 
@@ -168,7 +187,8 @@ export class TrainingSession implements Stateful {
    * Reads the model, derives its training graph and starts the runtime.
    *
    * @throws OnnxError for a model that cannot be read or trained, with all reasons; AdakitError for an optimizer that
-   * does not fit its parameters; TrainingError `no-execution-provider`
+   * does not fit its parameters; TrainingError `no-execution-provider`, `invalid-option` for a seed out of range or of a
+   * model that draws where it cannot be told what
    */
   static async create(options: TrainingSessionOptions): Promise<TrainingSession> {
     const { model: source, loss, optimizer, train, freeze } = options;
@@ -176,13 +196,15 @@ export class TrainingSession implements Stateful {
     const providers = executionProviders.map(parseProvider);
     const chosen = chooseRuntime(options, providers, session);
     const model = typeof source === 'string' || source instanceof Uint8Array ? await readModel(source) : source;
-    const training: GradientsOptions = { loss, ...(train && { train }), ...(freeze && { freeze }) };
+    const random = new RandomNumbers(options.seed);
+    const training: GradientsOptions = { loss, feedRandom: true, ...(train && { train }), ...(freeze && { freeze }) };
     const target = options.target ?? targetOf(providers.at(0)?.name ?? 'cpu');
     const unscaled = gradientsGraph(model, { ...training, target });
     const plan = makePlan(optimizer, unscaled.parameters);
     const scaling = { ...training, lossScale: plan.lossScale !== undefined, selection: unscaled.selection };
     const graph = scaling.lossScale ? gradientsGraph(model, { ...scaling, target }) : unscaled;
     const { inputs, targets, parameters } = graph;
+    if (options.seed !== undefined) requireSeedable(graph.random.inside);
 
     const fused = update === 'fused' || (update === 'auto' && providers.at(0)?.name === 'cpu');
     const whole = !fused && plan.perturbStages.length === 0;
@@ -222,7 +244,8 @@ export class TrainingSession implements Stateful {
       });
       return [made, inference] as const;
     });
-    return new TrainingSession({ model: base, inputs, targets, run, steps, statistics, inference });
+    const draws = options.seed !== undefined || graph.random.inputs.length > 0;
+    return new TrainingSession({ model: base, inputs, targets, run, steps, statistics, random, draws, inference });
   }
 
   /** The execution provider in use. */
@@ -298,7 +321,8 @@ export class TrainingSession implements Stateful {
   async step(batch: Batch, options: BatchOptions = {}): Promise<StepResult> {
     const feeds = toFeeds(this.inputs, batch);
     const counted = sampleCount(this.#modelInputs, feeds);
-    const source = this.#steps.source(feeds, this.#statistics, { signal: options.signal });
+    const beside = { statistics: this.#statistics, random: this.#random };
+    const source = this.#steps.source(feeds, beside, { signal: options.signal });
     const report = await this.#run.stepWith(
       {
         evaluate: async (context) => {
@@ -328,13 +352,14 @@ export class TrainingSession implements Stateful {
     return this.#run.exclusively((run) => this.#inference.predict(inputs, this.#inUse(run, weights), { signal }));
   }
 
-  /** A copy of everything needed to go on: parameters, slots, step, running statistics and hyperparameters. */
-  state(): Promise<TrainingState> {
-    return this.#run.exclusively(async (run) => this.#complete(await run.state(), this.#statistics.copies()));
+  /** A copy of everything needed to go on: parameters, slots, step, running statistics, hyperparameters and the seed. */
+  state(options: StateOptions = {}): Promise<TrainingState> {
+    return this.#run.exclusively(async (run) => this.#complete(await run.state(), this.#statistics.copies(), options));
   }
 
   /**
-   * Goes on from a state or from a state file.
+   * Goes on from a state or from a state file, with its seed. What it says of the data is the caller's to read:
+   * `readState` of `@adakit/state/node` gives the state of a file.
    *
    * @throws AdakitError when the state does not fit, StateFileError when the file is damaged; the session is unchanged
    */
@@ -343,16 +368,17 @@ export class TrainingSession implements Stateful {
       const found = typeof state === 'string' ? await readState(state) : state;
       const statistics = this.#statistics.parse(found);
       run.load(found);
-      this.#statistics.load(statistics);
+      this.#statistics.load(statistics, found);
+      this.#random.load(found);
       this.#version++;
     });
   }
 
   /** Writes the state to a file, complete or not at all; {@link load} goes on from it, here or on another backend. */
-  save(path: string): Promise<void> {
+  save(path: string, options: StateOptions = {}): Promise<void> {
     return this.#run.exclusively(async (run) =>
       // Nothing changes before it is written, so nothing has to be copied.
-      writeState(path, this.#complete(await run.state(hostView), this.#statistics.values)),
+      writeState(path, this.#complete(await run.state(hostView), this.#statistics.stored, options)),
     );
   }
 
@@ -387,7 +413,11 @@ export class TrainingSession implements Stateful {
     });
   }
 
-  /** Frees the runtime's sessions, after the calls made before. Disposing twice is harmless. */
+  /**
+   * Frees the runtime's sessions, after the calls made before; later ones are refused (`disposed`). Disposing twice is
+   * harmless. A worker must have waited for it before it is terminated: onnxruntime-node ends the process when its thread
+   * goes while it computes.
+   */
   dispose(): Promise<void> {
     this.#released ??= this.#release();
     return this.#released;
@@ -399,10 +429,16 @@ export class TrainingSession implements Stateful {
     await this.#inference.release();
   }
 
-  #complete(state: TrainingState, statistics: NamedTensors): TrainingState {
+  #complete(
+    state: TrainingState,
+    statistics: NonNullable<TrainingState['statistics']>,
+    { data }: StateOptions,
+  ): TrainingState {
     return {
       ...state,
       ...(Object.keys(statistics).length > 0 && { statistics }),
+      ...(this.#draws && { random: { seed: this.#random.seed } }),
+      ...(data && { data }),
       origin: `onnxruntime-node/${this.executionProvider}`,
     };
   }
@@ -435,6 +471,16 @@ function trainedWeights(run: Run<StateBuffer>): NamedTensors {
         data instanceof Float32Array ? { dtype: 'float32', shape, data } : { dtype: 'float64', shape, data },
       ];
     }),
+  );
+}
+
+/** A seed that does not decide on everything would promise too much. */
+function requireSeedable(inside: readonly string[]): void {
+  if (inside.length === 0) return;
+  throw new TrainingError(
+    'invalid-option',
+    `a seed cannot decide what the model draws at ${inside.join(', ')}: in the body of a loop, or of a shape that only a ` +
+      'run tells; leave seed out, and the runtime draws there',
   );
 }
 

@@ -14,8 +14,7 @@ import { ResidentStep, type StepOutputs } from './native/resident-step.js';
 import { numberOf } from './ort-tensor.js';
 import { keptFeeds, planResults, scalarFeeds } from './plan-tensors.js';
 import type { CallOptions } from './runtime/runtime.js';
-import type { Statistics } from './statistics.js';
-import { trainingFeeds, type Feeds, type RuntimeOptions, type Steps } from './steps.js';
+import { optimizationLevel, trainingFeeds, type Beside, type Feeds, type RuntimeOptions, type Steps } from './steps.js';
 
 interface Compiled {
   readonly graph: TrainStepGraph;
@@ -60,16 +59,15 @@ export class WholeSteps implements Steps {
     const { model, options, plan, runtime, memory } = parts;
     try {
       const graph = trainStepGraph(model(), { ...options, plan });
-      const session = await Session.create(graph.model, runtime.provider, runtime.session);
-      return new WholeSteps(parts, [planStructure({ plan }), compiledOf(graph, session, memory)]);
+      return new WholeSteps(parts, [planStructure({ plan }), await compiledOf(graph, runtime, memory)]);
     } catch (error) {
       await memory?.release();
       throw error;
     }
   }
 
-  source(batch: Feeds, statistics: Statistics, options: CallOptions): GradientSource<StateBuffer> {
-    return { evaluate: (context) => this.#evaluate(batch, statistics, context, options) };
+  source(batch: Feeds, beside: Beside, options: CallOptions): GradientSource<StateBuffer> {
+    return { evaluate: (context) => this.#evaluate(batch, beside, context, options) };
   }
 
   async release(): Promise<void> {
@@ -79,20 +77,20 @@ export class WholeSteps implements Steps {
 
   async #evaluate(
     batch: Feeds,
-    statistics: Statistics,
+    beside: Beside,
     context: GradientContext<StateBuffer>,
     options: CallOptions,
   ): Promise<Evaluated> {
     const { whole } = context;
     options.signal?.throwIfAborted();
     const { graph, session, resident } = await this.#compile(whole);
-    const feeds = { ...batch, ...trainingFeeds(graph, statistics, context), ...scalarFeeds(graph.plan, whole) };
+    const feeds = { ...trainingFeeds(graph, batch, beside, context), ...scalarFeeds(graph.plan, whole) };
     const done = await (resident?.run(feeds, whole, options) ?? runOnHost(graph, session, feeds, whole, options));
     return {
       loss: numberOf(done.results[graph.loss]),
       whole: done.whole,
       accept: () => {
-        statistics.adopt(done.results);
+        beside.statistics.adopt(done.results);
       },
     };
   }
@@ -105,8 +103,7 @@ export class WholeSteps implements Steps {
     if (compiled === undefined) {
       const { model, options, runtime } = this.#parts;
       const graph = trainStepGraph(model(), { ...options, ...emission });
-      const session = await Session.create(graph.model, this.provider, runtime.session);
-      compiled = compiledOf(graph, session, this.memory);
+      compiled = await compiledOf(graph, runtime, this.memory);
     }
     this.#compiled.delete(structure);
     this.#compiled.set(structure, compiled);
@@ -119,7 +116,12 @@ export class WholeSteps implements Steps {
   }
 }
 
-function compiledOf(graph: TrainStepGraph, session: Session, memory: DeviceMemory | undefined): Compiled {
+async function compiledOf(
+  graph: TrainStepGraph,
+  { provider, session: options }: RuntimeOptions,
+  memory: DeviceMemory | undefined,
+): Promise<Compiled> {
+  const session = await Session.create(graph.model, provider, { ...optimizationLevel(graph), ...options });
   const { native } = session;
   const resident = memory && native ? new ResidentStep(graph, session, native, memory) : undefined;
   return { graph, session, resident };

@@ -18,6 +18,18 @@ export function float64(dims: readonly number[], data: readonly number[]): Numbe
   return { dtype: 'float64', dims, data };
 }
 
+/**
+ * As training sessions are made, but without threads of their own: small graphs gain nothing from them, and starting them
+ * takes most of the time of a session that runs once.
+ */
+const OPTIONS: ort.InferenceSession.SessionOptions = {
+  logSeverityLevel: 3,
+  graphOptimizationLevel: 'basic',
+  intraOpNumThreads: 1,
+  interOpNumThreads: 1,
+  enableCpuMemArena: false,
+};
+
 /** A session of stock ONNX Runtime over a graph: what the package emits is executed by nothing else. */
 export class Session {
   readonly #session: ort.InferenceSession;
@@ -40,7 +52,7 @@ export class Session {
   }
 
   static async fromBytes(bytes: Uint8Array): Promise<Session> {
-    return new Session(await ort.InferenceSession.create(bytes, { logSeverityLevel: 3 }));
+    return new Session(await ort.InferenceSession.create(bytes, OPTIONS));
   }
 
   async run(feeds: Feeds): Promise<Record<string, Numbers>> {

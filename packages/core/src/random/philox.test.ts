@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { fillRandom, nameKey, normalQuantile, philox, type RandomKey } from './philox.js';
+import { fillDropout, fillRandom, nameKey, normalQuantile, philox, type RandomKey } from './philox.js';
 
 describe('philox', () => {
   // The authors' known answers for philox4x32 with 10 rounds (Random123, tests/kat_vectors): counter, key, output.
@@ -126,6 +126,17 @@ describe('fillRandom', () => {
   it('works on nothing and takes any integer as a seed', () => {
     expect(uniform({}, 0)).toEqual([]);
     expect(uniform({ seed: -1 })).toEqual(uniform({ seed: 2 ** 32 - 1 }));
+  });
+});
+
+describe('fillDropout', () => {
+  const key: RandomKey = { seed: 7, key: nameKey('layer'), step: 3, stream: 0 };
+
+  it.each([0, 0.25, 0.9, 1])('keeps and scales where the uniform numbers are at least the rate %d', (rate) => {
+    const [uniform, factors] = [new Float64Array(1000), new Float64Array(1000)];
+    fillRandom('uniform', key, uniform);
+    fillDropout(rate, key, factors);
+    expect([...factors]).toEqual([...uniform].map((u) => (u < rate ? 0 : 1 / (1 - rate))));
   });
 });
 

@@ -40,16 +40,31 @@ export function nameKey(name: string): number {
   return hash >>> 0;
 }
 
+/**
+ * Fills `target` with what dropout multiplies by: 0 with probability `rate`, else 1 / (1 − rate). An element is kept where
+ * the uniform number of its place, as {@link fillRandom} draws it, is at least `rate`.
+ */
+export function fillDropout(rate: number, key: RandomKey, target: Float32Array | Float64Array): void {
+  fillRandom('uniform', key, target);
+  const kept = 1 / (1 - rate);
+  for (let i = 0; i < target.length; i++) target[i] = target[i] < rate ? 0 : kept;
+}
+
 /** Ten rounds on the counter (c0, c1, c2, c3) under the key (k0, k1), into `out`. */
 export function philox(out: Uint32Array, c0: number, c1: number, c2: number, c3: number, k0: number, k1: number): void {
-  let [x0, x1, x2, x3] = [c0 >>> 0, c1 >>> 0, c2 >>> 0, c3 >>> 0];
-  let [key0, key1] = [k0 >>> 0, k1 >>> 0];
+  // Signed integers throughout: engines keep them in registers, and no others.
+  let [x0, x1, x2, x3, key0, key1] = [c0 | 0, c1 | 0, c2 | 0, c3 | 0, k0 | 0, k1 | 0];
   for (let round = 0; round < 10; round++) {
-    const [high0, low0] = [mulHigh(0xd2511f53, x0), Math.imul(0xd2511f53, x0) >>> 0];
-    const [high1, low1] = [mulHigh(0xcd9e8d57, x2), Math.imul(0xcd9e8d57, x2) >>> 0];
-    [x0, x1, x2, x3] = [(high1 ^ x1 ^ key0) >>> 0, low1, (high0 ^ x3 ^ key1) >>> 0, low0];
-    key0 = (key0 + 0x9e3779b9) >>> 0;
-    key1 = (key1 + 0xbb67ae85) >>> 0;
+    const high0 = mulHigh(0xd251, 0x1f53, x0);
+    const low0 = Math.imul(0xd2511f53, x0);
+    const high1 = mulHigh(0xcd9e, 0x8d57, x2);
+    const low1 = Math.imul(0xcd9e8d57, x2);
+    x0 = high1 ^ x1 ^ key0;
+    x1 = low1;
+    x2 = high0 ^ x3 ^ key1;
+    x3 = low0;
+    key0 = (key0 + 0x9e3779b9) | 0;
+    key1 = (key1 + 0xbb67ae85) | 0;
   }
   out[0] = x0;
   out[1] = x1;
@@ -57,11 +72,13 @@ export function philox(out: Uint32Array, c0: number, c1: number, c2: number, c3:
   out[3] = x3;
 }
 
-/** The upper 32 bits of a 32 × 32 bit product, by halves: a double holds 53 bits only. */
-function mulHigh(a: number, b: number): number {
-  const [aHigh, aLow, bHigh, bLow] = [a >>> 16, a & 0xffff, b >>> 16, b & 0xffff];
-  const middle = aHigh * bLow + Math.floor((aLow * bLow) / 65536);
-  return Math.floor(((middle % 65536) + aLow * bHigh) / 65536) + aHigh * bHigh + Math.floor(middle / 65536);
+/** The upper 32 bits of the product of two numbers of 32 bits, one given as halves, by products of halves. */
+function mulHigh(aHigh: number, aLow: number, b: number): number {
+  const bHigh = b >>> 16;
+  const bLow = b & 0xffff;
+  const [upper, lower] = [Math.imul(aHigh, bLow), Math.imul(aLow, bHigh)];
+  const middle = (Math.imul(aLow, bLow) >>> 16) + (upper & 0xffff) + (lower & 0xffff);
+  return (Math.imul(aHigh, bHigh) + (upper >>> 16) + (lower >>> 16) + (middle >>> 16)) | 0;
 }
 
 /** Coefficients of Acklam's rational approximation of the normal quantile; relative error below 1.15e-9. */

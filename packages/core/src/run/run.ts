@@ -70,6 +70,10 @@ export interface GradientContext<B> {
   readonly gradients: Readonly<Record<string, B>>;
   /** What to multiply the loss by before it is differentiated. */
   readonly lossScale: number;
+  /** Number of the step that is taken, counted from 1; a step that is refused or skipped is taken again. */
+  readonly step: number;
+  /** Batches collected for the step before this one. */
+  readonly batch: number;
   /** For sources that can do the whole step themselves. */
   readonly whole: WholeStep<B>;
 }
@@ -483,7 +487,7 @@ export class Run<B> implements Stateful {
     const complete = batches === undefined || count >= this.#scalars.value(batches.group, batches.piece, 'every');
     const stages = complete ? [...plan.batchStages, ...plan.stages] : plan.batchStages;
 
-    const evaluated = yield* wait(source.evaluate({ ...this.buffers, lossScale, whole: this.#whole(stages) }));
+    const evaluated = yield* wait(source.evaluate(this.#context(stages)));
     const { loss } = evaluated;
     const active = this.#active(evaluated);
     if (yield* this.#refused(active, evaluated, late)) return this.#skip(loss);
@@ -522,6 +526,11 @@ export class Run<B> implements Stateful {
     this.#growLossScale();
     if (loss !== undefined) this.#scalars.report('loss', loss);
     return { step: this.#step, outcome: 'taken', ...(loss !== undefined && { loss }) };
+  }
+
+  #context(stages: readonly Stage[]): GradientContext<B> {
+    const [step, batch] = [this.#step + 1, this.#collected?.batches ?? 0];
+    return { ...this.buffers, lossScale: this.lossScale, step, batch, whole: this.#whole(stages) };
   }
 
   #whole(stages: readonly Stage[]): WholeStep<B> {
@@ -651,10 +660,9 @@ export class Run<B> implements Stateful {
     });
     try {
       yield* this.#runStages(this.#plan.perturbStages, active);
-      const context = { ...this.buffers, lossScale: this.lossScale, whole: this.#whole([]) };
-      const again = yield* wait(source.evaluate(context));
+      const again = yield* wait(source.evaluate(this.#context([])));
       if (yield* this.#refused(active, again, late)) return false;
-      if (this.#options.reduceGradients) yield* wait(this.#options.reduceGradients(context.gradients));
+      if (this.#options.reduceGradients) yield* wait(this.#options.reduceGradients(this.buffers.gradients));
       return true;
     } finally {
       for (const { origin, param } of records) if (origin !== undefined) this.device.copy(origin, param);

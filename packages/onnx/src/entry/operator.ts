@@ -31,6 +31,10 @@ export interface OperatorFacts {
   readonly shapeOnly?: true;
   /** It draws random numbers: two applications to the same inputs are two results. */
   readonly draws?: true;
+  /** Writes a node that draws in terms of numbers that are drawn elsewhere, of the shape of its first output. */
+  drawn?(ctx: DrawnContext): readonly (Value | undefined)[];
+  /** Whether a node of an operator that draws is of a form that does not: dropout in inference. */
+  isStill?(node: Node): boolean;
   /** It may come between the last layer of a classifier and an output, its first input being the scores. */
   readonly followsHead?: true;
   /** Where the gradient is 'none': why it is missing, and what to do, for the report of what stands in the way. */
@@ -121,6 +125,16 @@ export interface InferContext {
    */
   same(a: Dim, b: Dim): Dim | undefined;
   fail(what: string): never;
+}
+
+/** Independent random numbers: uniform in [0, 1), standard normal, or what dropout multiplies by. */
+export type Draw =
+  { readonly distribution: 'uniform' | 'normal' } | { readonly distribution: 'dropout'; readonly rate: number };
+
+/** What a node that draws sees when the numbers are to come from elsewhere. */
+export interface DrawnContext extends DefinitionContext {
+  /** Such numbers, float32, of the shape of the node's first output. */
+  draw(draw: Draw): Value;
 }
 
 /** What a gradient sees. */

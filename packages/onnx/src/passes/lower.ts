@@ -44,9 +44,11 @@ export function lowerNodes(graph: Graph, operators: OperatorTable = standardOper
   afterPass('lower', graph, operators);
 }
 
-type Choice = (node: Node, operator: Operator | undefined) => Formulation | undefined;
+/** What to write a node in, if in something else. */
+export type Choice = (node: Node, operator: Operator | undefined) => Formulation | undefined;
 
-function rewrite(graph: Graph, operators: OperatorTable, target: Target, choose: Choice): void {
+/** Writes nodes, those of bodies included, in other operators. Values keep their names. */
+export function rewrite(graph: Graph, operators: OperatorTable, target: Target, choose: Choice): void {
   // What is not understood stays as it is, and its bodies with it.
   const understood = graph.nodes.filter(({ obstacle }) => obstacle === undefined);
   for (const { bodies } of understood) for (const body of bodies.values()) rewrite(body, operators, target, choose);

@@ -12,6 +12,7 @@ import { executableGraph, importGraph, upgradedGraph } from '../passes/import.js
 import type { Loss } from '../loss/loss.js';
 import type { DType } from '../model/dtype.js';
 import type { Model } from '../model/model.js';
+import { drawingNodes, feedDraws, type Draws } from '../passes/draw.js';
 import { foldShapes } from '../passes/fold-shapes.js';
 import { lowerNodes } from '../passes/lower.js';
 import { mergeDuplicates } from '../passes/merge.js';
@@ -51,6 +52,11 @@ export interface GradientsOptions extends TrainingOptions {
   readonly selection?: TrainingSelection;
   /** Whether to multiply the loss by a number that is fed before it is differentiated. Default: no. */
   readonly lossScale?: boolean;
+  /**
+   * Whether what the model draws in training (dropout, noise) is fed, so that the caller decides on the numbers, instead of
+   * drawn by the runtime. Default: no.
+   */
+  readonly feedRandom?: boolean;
 }
 
 export interface TrainStepOptions extends GradientsOptions, PlanEmission {}
@@ -107,6 +113,8 @@ interface TrainingGraph extends EmittedGraph {
   readonly statistics: readonly StatisticSpec[];
   /** The input for what the loss is multiplied by, of its element type and of rank 0, where it was asked for. */
   readonly lossScale?: TensorSpec;
+  /** What the model draws in training. */
+  readonly random: Draws;
 }
 
 /** Loss and gradients for a batch, in training mode. */
@@ -286,6 +294,7 @@ interface DifferentiatedModel {
   readonly loss: Value;
   readonly statistics: readonly StatisticSpec[];
   readonly lossScale: Value | undefined;
+  readonly random: Draws;
   /** Inputs of the graph already. */
   readonly parameters: readonly ParameterSpec[];
   readonly gradients: Readonly<Record<string, Value>>;
@@ -300,6 +309,7 @@ function differentiateModel(model: Model, options: GradientsOptions): Differenti
   const e = emitterOf(graph);
   const running = setTrainingMode(graph, e, true, frozen);
   const inputs = graph.inputs.map(tensorSpec);
+  const random = options.feedRandom === true ? feedDraws(graph) : { inputs: [], inside: drawingNodes(graph) };
   const { loss, targets } = attachLoss(graph, options.loss, candidates);
   const lossScale =
     options.lossScale === true
@@ -325,6 +335,7 @@ function differentiateModel(model: Model, options: GradientsOptions): Differenti
     loss,
     statistics,
     lossScale,
+    random,
     parameters: trained.map(({ spec }) => spec),
     gradients: Object.fromEntries(trained.map(({ spec, gradient }) => [spec.name, gradient])),
     selection,
@@ -417,7 +428,7 @@ function parametersByName(graph: Graph, names: readonly string[]): Value[] {
 
 /** Wraps up a graph in training mode, whose parameters are inputs. */
 function finishTraining(training: DifferentiatedModel, { target }: TargetOption): TrainingGraph {
-  const { graph, inputs, parameters, targets, loss, statistics, lossScale } = training;
+  const { graph, inputs, parameters, targets, loss, statistics, lossScale, random } = training;
   return {
     model: toModel(graph, target),
     inputs,
@@ -425,6 +436,7 @@ function finishTraining(training: DifferentiatedModel, { target }: TargetOption)
     targets,
     loss: loss.name,
     statistics,
+    random,
     ...(lossScale !== undefined && { lossScale: tensorSpec(lossScale) }),
   };
 }

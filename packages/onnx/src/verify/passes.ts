@@ -8,6 +8,7 @@ export const PASSES = [
   'decompose',
   'fold',
   'mode',
+  'draw',
   'loss',
   'differentiate',
   'update',

@@ -86,7 +86,8 @@ export async function gradcheck(
   const { loss: lossName = 'mse', seed = 0, directions = 2, operators = standardOperators } = options;
   const { timeLimit = Infinity, onProgress } = options;
   const start = performance.now();
-  const model = typeof source === 'string' || source instanceof Uint8Array ? await readModel(source) : source;
+  const read = typeof source === 'string' || source instanceof Uint8Array ? await readModel(source) : source;
+  const model = inferenceForm(read);
   const check = checkModel(model, options);
   if (!check.trainable) {
     throw new TrainingError(
@@ -96,7 +97,7 @@ export async function gradcheck(
   }
   const random = generator(seed);
   const names = check.parameters.filter(({ selected }) => selected).map(({ name }) => name);
-  const original = await openSession('the model', withFedWeights(inferenceForm(model), names));
+  const original = await openSession('the model', withFedWeights(model, names));
   const graph = importGraph(model, operators);
   const objective = lossName.endsWith('.onnx')
     ? await attachGraphLoss(graph, emitterOf(graph, operators), lossName)

@@ -1,13 +1,13 @@
 import { mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { killAfterFirst, Programs, seeded } from '@adakit/fixtures/programs';
+import { killAfterFirst, outputOf, Programs, seeded } from '@adakit/fixtures/programs';
 import { emitterOf, Graph, modelFromGraph, mse, readModel, Tensor, writeModel } from '@adakit/onnx';
 import { sgd } from '@adakit/sgd';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { TrainingSession } from './index.js';
 
-// ADAKIT_KILLS=300 npx vitest run packages/runner-onnx/src/killed-exports.test.ts
+// ADAKIT_KILLS=300 npm run test:slow packages/runner-onnx/src/process
 const KILLS = Math.ceil(Number(process.env.ADAKIT_KILLS ?? 15) / 5);
 
 let folder: string;
@@ -95,3 +95,45 @@ test(
     await session.dispose();
   },
 );
+
+/** Trains in a worker until it is told to stop, and terminates the worker when it says that it has. */
+const training = `
+  import { once } from 'node:events';
+  import { isMainThread, parentPort, Worker } from 'node:worker_threads';
+  import { mse } from '@adakit/onnx';
+  import { TrainingSession } from '@adakit/runner-onnx';
+  import { sgd } from '@adakit/sgd';
+  const [model] = process.argv.slice(2);
+  if (isMainThread) {
+    const worker = new Worker(new URL(import.meta.url), { argv: [model] });
+    await once(worker, 'message');
+    worker.postMessage('stop');
+    const [steps] = await once(worker, 'message');
+    await worker.terminate();
+    console.log(steps > 0 ? 'stopped' : 'no step was taken');
+  } else {
+    const session = await TrainingSession.create({ model, loss: mse(), optimizer: sgd({ lr: 0.1 }) });
+    parentPort.once('message', async () => {
+      await session.dispose();
+      parentPort.postMessage(session.stepCount);
+    });
+    const batch = {
+      x: { data: new Float32Array(200), dims: [1, 200] },
+      target: { data: new Float32Array(50), dims: [1, 50] },
+    };
+    for (;;) {
+      try {
+        const { step } = await session.step(batch);
+        if (step === 1) parentPort.postMessage('begun');
+      } catch (error) {
+        if (error.code === 'disposed') break;
+        throw error;
+      }
+    }
+  }`;
+
+test('a worker that disposes of its session before it is terminated leaves the process alive', async () => {
+  const source = join(folder, 'worker.onnx');
+  writeFileSync(source, model());
+  for (let i = 0; i < 3; i++) expect(await outputOf(programs.start(training, [source]))).toBe('stopped\n');
+});

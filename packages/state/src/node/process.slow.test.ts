@@ -7,7 +7,7 @@ import { killAfterFirst, outputOf, Programs, seeded } from '@adakit/fixtures/pro
 import { encodeState } from '../file/state-file.js';
 import { Checkpoints, readState, writeState, writeWithData } from './index.js';
 
-// ADAKIT_KILLS=300 npx vitest run packages/state/src/node/process.test.ts
+// ADAKIT_KILLS=300 npm run test:slow packages/state/src/node/process
 const KILLS = Number(process.env.ADAKIT_KILLS ?? 15);
 
 let scratch: string;

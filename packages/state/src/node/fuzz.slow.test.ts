@@ -11,7 +11,7 @@ import { elementBits, isStoredDType, storedDTypes } from '../file/stored-tensor.
 import { sha256 } from './file-access.js';
 import { readState } from './index.js';
 
-// ADAKIT_FUZZ_FILES=100000 npx vitest run packages/state/src/node/fuzz.test.ts
+// ADAKIT_FUZZ_FILES=100000 npm run test:slow packages/state/src/node/fuzz
 const FILES = Number(process.env.ADAKIT_FUZZ_FILES ?? 3000);
 const SEED = Number(process.env.ADAKIT_FUZZ_SEED ?? 20_240_229);
 /** Every so many files are read from the disk as well. */
