@@ -39,8 +39,10 @@ export class Session {
     return Session.fromBytes(writeModel(model));
   }
 
-  static async fromBytes(bytes: Uint8Array): Promise<Session> {
-    return new Session(await ort.InferenceSession.create(bytes, { logSeverityLevel: 3 }));
+  /** @param optimization how far ONNX Runtime may go; `basic` keeps the arithmetic of the file */
+  static async fromBytes(bytes: Uint8Array, optimization: 'basic' | 'all' = 'all'): Promise<Session> {
+    const options = { logSeverityLevel: 3, graphOptimizationLevel: optimization } as const;
+    return new Session(await ort.InferenceSession.create(bytes, options));
   }
 
   async run(feeds: Feeds): Promise<Record<string, Numbers>> {
