@@ -8,6 +8,7 @@ export { asWritten, type WrittenTypes } from './model/written-types.js';
 export { inferenceForm } from './model/inference-form.js';
 export { defaultOpset, IR_VERSION, OPSET } from './model/opset.js';
 export { isDifferentiable, type DType } from './model/dtype.js';
+export { bfloat16ToFloat, halfToFloat } from './model/half.js';
 export { Tensor, type TensorData } from './model/tensor.js';
 export { float, type AttributeValue } from './graph/attribute.js';
 export { Emitter, type AttributeRecord, type NodeRules } from './graph/emitter.js';
