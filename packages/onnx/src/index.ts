@@ -2,6 +2,7 @@ export { OnnxError, problemsError, type OnnxErrorCode, type Problem } from './er
 export type { Limits } from './budget.js';
 export { parseModel, readModel, writeModel, type Model, type ReadOptions } from './model/model.js';
 export { externalize, type ExternalizedModel } from './model/external-data.js';
+export { withFreeBatch, type FreeBatchOptions } from './batch/free-batch.js';
 export { specialize, type Specialization } from './model/specialize.js';
 export { withFedWeights } from './model/fed-weights.js';
 export { asWritten, type WrittenTypes } from './model/written-types.js';
