@@ -266,8 +266,8 @@ const recurrent: Rule = (ctx) => {
 
 const einsum: Rule = (ctx) => {
   const equation = ctx.node.attributes.string('equation', '').replace(/\s/g, '');
+  if (equation.includes('.') || !equation.includes('->')) ctx.fail(`'${equation}' is not looked into`);
   const [inputs, output] = equation.split('->');
-  if (equation.includes('.') || output === undefined) ctx.fail(`'${equation}' is not looked into`);
   const labels = inputs.split(',').flatMap((each, i) => {
     const axis = ctx.axis(i);
     return axis === undefined ? [] : [each[axis]];
