@@ -12,6 +12,7 @@ export { poolingCases } from './testing/cases/pooling.js';
 export { quantizationCases } from './testing/cases/quantization.js';
 export { recurrentCases } from './testing/cases/recurrent.js';
 export { resizeCases } from './testing/cases/resize.js';
+export { signalCases } from './testing/cases/signal.js';
 export { unaryCases } from './testing/cases/unary.js';
 export { randomNumbers, relativeError } from './testing/compare.js';
 export { finiteDifferences } from './testing/finite-differences.js';

@@ -2,12 +2,14 @@ export { OnnxError, problemsError, type OnnxErrorCode, type Problem } from './er
 export type { Limits } from './budget.js';
 export { parseModel, readModel, writeModel, type Model, type ReadOptions } from './model/model.js';
 export { externalize, type ExternalizedModel } from './model/external-data.js';
+export { withFreeBatch, type FreeBatchOptions } from './batch/free-batch.js';
 export { specialize, type Specialization } from './model/specialize.js';
 export { withFedWeights } from './model/fed-weights.js';
 export { asWritten, type WrittenTypes } from './model/written-types.js';
 export { inferenceForm } from './model/inference-form.js';
 export { defaultOpset, IR_VERSION, OPSET } from './model/opset.js';
 export { isDifferentiable, type DType } from './model/dtype.js';
+export { bfloat16ToFloat, halfToFloat } from './model/half.js';
 export { Tensor, type TensorData } from './model/tensor.js';
 export { float, type AttributeValue } from './graph/attribute.js';
 export { Emitter, type AttributeRecord, type NodeRules } from './graph/emitter.js';

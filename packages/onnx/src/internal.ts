@@ -2,7 +2,6 @@
 export { type Attributes, type FloatAttribute } from './graph/attribute.js';
 export { constantTensor } from './graph/constant.js';
 export { dtypeCode, dtypeFromCode } from './model/dtype.js';
-export { halfToFloat } from './model/half.js';
 export { decomposeNodes } from './passes/lower.js';
 export { upgradeNodes } from './passes/upgrade.js';
 export { hasUnknown } from './shape/dim.js';

@@ -24,6 +24,7 @@ const FLOORS = [
   'loss',
   'trainable',
   'edit',
+  'batch',
   'training',
   'check',
   'index',

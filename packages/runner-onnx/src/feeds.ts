@@ -1,5 +1,5 @@
 import { closestName } from '@adakit/core';
-import type { TargetSpec, TensorSpec } from '@adakit/onnx';
+import { bfloat16ToFloat, halfToFloat, type TargetSpec, type TensorSpec } from '@adakit/onnx';
 import { Tensor } from 'onnxruntime-node';
 import { TrainingError } from './error.js';
 
@@ -20,7 +20,7 @@ export type BatchArray =
 export interface BatchTensor {
   readonly data: BatchArray;
   readonly dims: readonly number[];
-  /** Only needed where the array leaves it open, e.g. `bool` in a Uint8Array. */
+  /** Only needed where the array leaves it open: `bool` in a Uint8Array, `float16` or `bfloat16` in a Uint16Array. */
   readonly type?: string;
 }
 
@@ -60,14 +60,14 @@ export function toFeeds(specs: readonly (TensorSpec | TargetSpec)[], batch: Batc
   }
   /** What each free dimension turned out to be, and where. */
   const free = new Map<string, { size: number; name: string }>();
-  return Object.fromEntries(
+  const feeds = Object.fromEntries(
     specs.map((spec) => {
       const { name, dtype, shape } = spec;
       if (!Object.hasOwn(batch, name))
         fail(`the batch lacks '${name}', a ${dtype} tensor of shape [${shape.join(', ')}]`);
-      const { data, dims, type } = batch[name] as BatchTensor;
-      const actual = type ?? typeOfArray.find(([array]) => data instanceof array)?.[1] ?? 'of an unknown type';
-      if (actual !== dtype) fail(`'${name}' must be ${dtype}, got ${actual}${conversionHint(dtype, name)}`);
+      const { dims } = batch[name];
+      const { data, type: actual } = elementsFor(dtype, batch[name] as BatchTensor);
+      if (actual !== dtype) fail(`'${name}' must be ${dtype}, got ${actual}${conversionHint(dtype, actual, name)}`);
       const wanted = `'${name}' must have shape [${shape.join(', ')}], got [${dims.join(', ')}]`;
       if (dims.length !== shape.length) fail(wanted);
       shape.forEach((dim, axis) => {
@@ -82,10 +82,26 @@ export function toFeeds(specs: readonly (TensorSpec | TargetSpec)[], batch: Batc
       const count = dims.reduce((product, size) => product * size, 1);
       if (data.length !== count)
         fail(`'${name}' of shape [${dims.join(', ')}] needs ${count} elements, got ${data.length}`);
-      if ('classes' in spec) checkLabels(spec, data, dims, batch);
       return [name, new Tensor(dtype as 'float32', data as Float32Array, dims)];
     }),
   );
+  // Only now is the size of every free dimension known. Counts say which labels are padding.
+  const targets = specs.filter((spec): spec is TargetSpec => 'countsUpTo' in spec || 'classes' in spec);
+  for (const spec of targets) checkCounts(spec, batch, (dim) => free.get(dim)?.size);
+  for (const spec of targets) checkLabels(spec, batch);
+  return feeds;
+}
+
+/**
+ * The elements of a tensor and their type. Half precision is widened where the graph takes float32, as it does where the file
+ * has half precision: these are the same numbers.
+ */
+function elementsFor(wanted: string, { data, type }: BatchTensor): { data: BatchArray; type: string } {
+  const actual = type ?? typeOfArray.find(([array]) => data instanceof array)?.[1] ?? 'of an unknown type';
+  if (wanted !== 'float32' || (actual !== 'float16' && actual !== 'bfloat16')) return { data, type: actual };
+  // Newer runtimes have a Float16Array, whose elements are numbers already.
+  if (!(data instanceof Uint16Array)) return { data: Float32Array.from(data as ArrayLike<number>), type: wanted };
+  return { data: Float32Array.from(data, actual === 'float16' ? halfToFloat : bfloat16ToFloat), type: wanted };
 }
 
 /**
@@ -107,14 +123,36 @@ export function sampleCount(specs: readonly TensorSpec[], feeds: Readonly<Record
   return 1;
 }
 
-function conversionHint(dtype: string, name: string): string {
+function conversionHint(dtype: string, actual: string, name: string): string {
+  if (dtype === 'float32' && actual === 'uint16')
+    return "; say type: 'float16' or 'bfloat16' if these are the bits of one";
   return dtype === 'int64' ? `; convert with BigInt64Array.from(${/^\w+$/.test(name) ? name : 'values'}, BigInt)` : '';
 }
 
+/** A count beyond what it counts makes the runtime fail, where the size of that is known when it runs only. */
+function checkCounts(
+  { name, countsUpTo }: TargetSpec,
+  batch: Batch,
+  sizeOf: (dim: string) => number | undefined,
+): void {
+  if (countsUpTo === undefined) return;
+  const most = typeof countsUpTo === 'number' ? countsUpTo : sizeOf(countsUpTo);
+  Array.from(batch[name].data as ArrayLike<number | bigint>, Number).forEach((count, i) => {
+    if (count >= 0 && count <= (most ?? Infinity)) return;
+    throw new TrainingError(
+      'invalid-feed',
+      `'${name}' holds ${count} at position ${i}; ` +
+        (most === undefined
+          ? 'it counts elements and cannot be negative'
+          : `it counts elements of a dimension of ${most} (${countsUpTo})`),
+    );
+  });
+}
+
 /** A label outside the classes would silently count for nothing in the loss. */
-function checkLabels(spec: TargetSpec, data: BatchArray, dims: readonly number[], batch: Batch): void {
-  const { name, classes, ignoreIndex, lengths } = spec;
+function checkLabels({ name, classes, ignoreIndex, lengths }: TargetSpec, batch: Batch): void {
   if (classes === undefined) return;
+  const { data, dims } = batch[name] as BatchTensor;
   const counts = lengths !== undefined && Object.hasOwn(batch, lengths) ? batch[lengths].data : undefined;
   const longest = dims[1] ?? 1;
   for (let i = 0; i < data.length; i++) {

@@ -90,6 +90,29 @@ describe.each(['fused', 'graph'] as const)('adapters, with the %s update', (upda
   });
 });
 
+describe.each(['matmul-4-bits', 'qdq-4-bits'])('adapters beside a quantized layer (%s)', (file) => {
+  it('train, stay beside it in the exported model, and merge into a float model with the same outputs', async () => {
+    const model = addAdapters(await readModel(dataFile(`quirks/${file}.onnx`)), { rank: 2 });
+    const session = await create(model);
+    const inputs = { data: random(8 * 32), dims: [8, 32] };
+    const learned = { x: inputs, labels: labelled([0, 1, 2, 0, 1, 2, 0, 1]) };
+    const { loss: before } = await session.evaluate(learned);
+    for (let i = 0; i < 40; i++) await session.step(learned);
+    expect((await session.evaluate(learned)).loss).toBeLessThan(before * 0.5);
+    const beside = parseModel(await session.exportModel());
+    expect(beside.graph.node).toEqual(model.graph.node);
+    const floats = await create(mergeAdapters(beside));
+    const [a, b] = [await session.predict({ x: inputs }), await floats.predict({ x: inputs })].map(
+      (outputs) => Object.values(outputs)[0].data as Float32Array,
+    );
+    const largest = Math.max(...a.map(Math.abs));
+    // Rounded in other places: sums of 32 products, through two layers.
+    a.forEach((value, i) => {
+      expect(Math.abs(value - b[i]) / largest).toBeLessThan(100 * 2 ** -24);
+    });
+  });
+});
+
 /** A convolution with its batch normalization, pooling and a layer for 5 classes. */
 function convolutional(): Model {
   const graph = new Graph('classifier');

@@ -41,3 +41,22 @@ test('a float16 model comes back as one, or in float32 where that is asked for',
   expect(wide.data).toEqual(predicted);
   await session.dispose();
 });
+
+test('a float16 model takes float16 as well as float32', async () => {
+  const session = await TrainingSession.create({
+    model: dataFile('quirks/half-precision.onnx'),
+    loss: crossEntropy(),
+    optimizer: sgd({ lr: 0.1 }),
+  });
+  const { dims } = zeros;
+  const wide = await session.predict({ x: { data: new Float32Array(36).fill(1.5), dims } });
+  // 1.5 is 0x3e00 as binary16 and 0x3fc0 as bfloat16.
+  const half = await session.predict({ x: { data: new Uint16Array(36).fill(0x3e00), dims, type: 'float16' } });
+  const brain = await session.predict({ x: { data: new Uint16Array(36).fill(0x3fc0), dims, type: 'bfloat16' } });
+  const tensor = await session.predict({ x: new Tensor('float16', new Uint16Array(36).fill(0x3e00), dims) });
+  for (const { y } of [half, brain, tensor]) expect(y.data).toEqual(wide.y.data);
+  await expect(session.predict({ x: { data: new Uint16Array(36), dims } })).rejects.toThrow(
+    "'x' must be float32, got uint16; say type: 'float16' or 'bfloat16' if these are the bits of one",
+  );
+  await session.dispose();
+});

@@ -224,6 +224,24 @@ describe('connectionist temporal classification', () => {
     await expect(session.step({ ...feeds, targets })).rejects.toThrow("'targets' holds 3 at position 1");
     await session.step(feeds);
   });
+
+  it.each([
+    [
+      'input_lengths',
+      [6n, -1n],
+      "'input_lengths' holds -1 at position 1; it counts elements of a dimension of 6 (time)",
+    ],
+    ['input_lengths', [7n, 5n], "'input_lengths' holds 7 at position 0"],
+    ['target_lengths', [-2n, 1n], "'target_lengths' holds -2 at position 0"],
+    ['target_lengths', [2n, 3n], "'target_lengths' holds 3 at position 1; it counts elements of a dimension of 2"],
+  ] as const)('refuses %s of %s before anything runs', async (name, lengths, message) => {
+    const session = await create({ model: sequenceModel(), loss: ctc() });
+    const wrong = { ...feeds, [name]: { data: BigInt64Array.from(lengths), dims: [2] } };
+    await expect(session.step(wrong)).rejects.toMatchObject({ code: 'invalid-feed' });
+    await expect(session.step(wrong)).rejects.toThrow(message);
+    await expect(session.evaluate(wrong)).rejects.toThrow(message);
+    expect((await session.state()).step).toBe(0);
+  });
 });
 
 it('computes the same trajectory with both updates', async () => {

@@ -1,16 +1,18 @@
-import { readModel, specialize, Tensor, type Model } from '@adakit/onnx';
+import { readModel, specialize, Tensor, withFreeBatch, type Model } from '@adakit/onnx';
 import { InvalidArgumentError, type Command } from 'commander';
 import { UsageError } from './usage-error.js';
 
-/** Options of commands that read a model for fewer cases than it was made for. */
+/** Options of commands that read a model for other sizes than it was made for. */
 export interface SpecializeOptions {
+  readonly freeBatch?: true;
   readonly dim: Readonly<Record<string, number>>;
   readonly fix: Readonly<Record<string, number>>;
 }
 
-/** Adds `--dim` and `--fix`. */
+/** Adds `--free-batch`, `--dim` and `--fix`. */
 export function addSpecializeOptions(command: Command): Command {
   return command
+    .option('--free-batch', 'any number of samples for a model that was exported with one')
     .option('--dim <name=size>', 'size of a free dimension, by its name or as input[axis]; may be repeated', pair, {})
     .option(
       '--fix <input=number>',
@@ -33,10 +35,11 @@ function pair(text: string, before: Readonly<Record<string, number>>): Readonly<
 /**
  * Reads a model and applies the options.
  *
- * @throws UsageError for a value that the input cannot take; OnnxError as `readModel` and `specialize`
+ * @throws UsageError for a value that the input cannot take; OnnxError as `readModel`, `withFreeBatch` and `specialize`
  */
-export async function openModel(path: string, { dim, fix }: SpecializeOptions): Promise<Model> {
-  const model = await readModel(path);
+export async function openModel(path: string, { freeBatch, dim, fix }: SpecializeOptions): Promise<Model> {
+  const read = await readModel(path);
+  const model = freeBatch === true ? withFreeBatch(read) : read;
   const inputs = Object.fromEntries(Object.entries(fix).map(([name, value]) => [name, constant(model, name, value)]));
   return specialize(model, { dims: dim, inputs });
 }

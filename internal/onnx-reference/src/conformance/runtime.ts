@@ -1,5 +1,4 @@
-import type { DType, Tensor } from '@adakit/onnx';
-import { halfToFloat } from '@adakit/onnx/internal';
+import { halfToFloat, type DType, type Tensor } from '@adakit/onnx';
 import * as ort from 'onnxruntime-node';
 
 // Warnings of the environment do not heed what sessions say.

@@ -49,7 +49,11 @@ export function buildModel(build: (b: Builder) => void): Model {
   return parseModel(writeModel(modelFromGraph(graph)));
 }
 
-/** What stock ONNX Runtime makes of a model. */
+/**
+ * What stock ONNX Runtime makes of a model.
+ *
+ * @param optimization as of {@link Session.fromBytes}
+ */
 export async function runModel(model: Model, feeds: Feeds): Promise<Record<string, Numbers>> {
   const session = await Session.fromBytes(writeModel(model));
   try {

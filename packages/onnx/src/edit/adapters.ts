@@ -4,7 +4,16 @@ import { Tensor } from '../model/tensor.js';
 import { listNames, matches, requireKnown, type ParameterFilter } from '../trainable/filter.js';
 import { drawTensor } from './initialization.js';
 import { intAttribute, labelOf, makeNode, ModelEdit, refuse } from './model-edit.js';
-import { THROUGH, weightSource, type WeightSource } from './weight-source.js';
+import {
+  dequantized,
+  isDequantization,
+  isPackedProduct,
+  isQuantized,
+  packedDims,
+  replaceQuantized,
+  typeOfScales,
+} from './quantized-weight.js';
+import { passesOn, weightSource, type WeightSource } from './weight-source.js';
 
 export interface AdapterOptions {
   /** Which weights to adapt, by name. Default: every matrix that a MatMul or Gemm node multiplies with. */
@@ -30,6 +39,9 @@ export interface AdapterOptions {
  * PEFT. `W.lora_scale` holds alpha / rank. A weight used several times (tied) has one adapter, which all uses see, lookups
  * (Gather) of a tied embedding included. A table that is looked up only is adapted when `weights` names it; its A starts
  * with zeros and its B as N(0, 1).
+ *
+ * The weight may be quantized (QLoRA; T. Dettmers et al. 2023, arXiv:2305.14314): integers of any width behind
+ * DequantizeLinear, or the packed matrix of MatMulNBits and MatMulBnb4, which is stored transposed. It stays as it is.
  *
  * @throws {OnnxError} `invalid-argument` for a weight that is named and cannot be adapted, or when none is left
  */
@@ -81,10 +93,9 @@ interface MatrixUse {
 }
 
 function findMatrices(edit: ModelEdit): readonly Matrix[] {
-  const found = new Map<string, { source: WeightSource; uses: MatrixUse[] }>();
+  const found = new Map<string, { source: NonNullable<ReturnType<typeof matrixOf>>; uses: MatrixUse[] }>();
   for (const node of edit.nodes) {
-    const index = node.domain === '' ? MATRIX_INPUTS[node.opType] : undefined;
-    const source = index === undefined ? undefined : weightSource(edit, node.input[index]);
+    const source = matrixOf(edit, node);
     if (source?.dims.length !== 2) continue;
     if (node.opType === 'Gather' && (source.transposed || intAttribute(node, 'axis', 0) !== 0)) continue;
     const flipped = node.opType === 'Gemm' && intAttribute(node, 'transB', 0) === 1;
@@ -94,6 +105,21 @@ function findMatrices(edit: ModelEdit): readonly Matrix[] {
     else known.uses.push(use);
   }
   return [...found.values()].map(({ source: { name, dtype, dims }, uses }) => ({ name, dtype, dims, uses }));
+}
+
+/** The matrix that a node multiplies with or looks rows of up. */
+function matrixOf(
+  edit: ModelEdit,
+  node: NodeProto,
+): Pick<WeightSource, 'name' | 'dtype' | 'dims' | 'transposed'> | undefined {
+  if (isPackedProduct(node)) {
+    const [name, dtype] = [node.input[1], typeOfScales(edit, node)];
+    return dtype !== undefined && edit.initializers.has(name)
+      ? { name, dtype, dims: packedDims(node), transposed: true }
+      : undefined;
+  }
+  const index = node.domain === '' ? MATRIX_INPUTS[node.opType] : undefined;
+  return index === undefined ? undefined : weightSource(edit, node.input[index], { quantized: true });
 }
 
 const MATRIX_INPUTS: Readonly<Partial<Record<string, number>>> = { MatMul: 1, Gemm: 1, Gather: 0 };
@@ -109,7 +135,7 @@ function obstacleOf(edit: ModelEdit, { name, dims, uses }: Matrix, rank: number)
     if (edit.isExposed(value)) return `is also used inside a subgraph or as an output, where no adapter can follow`;
     for (const node of edit.consumers(value)) {
       if (known.has(node)) continue;
-      if (!THROUGH.has(node.opType)) return `is also used by ${labelOf(node)}, where no adapter can follow`;
+      if (!passesOn(node)) return `is also used by ${labelOf(node)}, where no adapter can follow`;
       pending.push(...node.output);
     }
   }
@@ -173,7 +199,8 @@ function adapt(edit: ModelEdit, matrix: Matrix, options: { rank: number; alpha: 
 
 /**
  * The model without its adapters, these added into the weights: W + (alpha / rank) · A·B, summed in float64 and rounded
- * once. The nodes are those that there were before {@link addAdapters}.
+ * once. The nodes are those that there were before {@link addAdapters}, but a quantized weight becomes a float one: Identity
+ * stands for its DequantizeLinear, MatMul for MatMulNBits and MatMulBnb4. Keep the adapters beside it to keep it small.
  *
  * @throws {OnnxError} `invalid-argument` for a model without adapters, or with others than `addAdapters` writes
  */
@@ -197,13 +224,17 @@ function merge(edit: ModelEdit, name: string): void {
       ? refuse(`mergeAdapters: the adapter of '${name}' lacks '${each}'`)
       : Tensor.fromProto(tensor);
   });
-  const [weight, a, b, scale] = tensors;
+  const [stored, a, b, scale] = tensors;
+  const isFloat = !isQuantized(stored.toProto(name));
+  const user = edit.consumers(name).find((node) => isDequantization(node) || isPackedProduct(node));
+  if (!isFloat && user === undefined) refuse(`mergeAdapters: nothing makes floats of '${name}'`);
+  const weight = isFloat || user === undefined ? stored : dequantized(edit, user);
   const [left, right] = a.dims[0] > a.dims[1] ? [a, b] : [b, a];
   const [rows, columns, rank] = [left.dims[0], right.dims[1], left.dims[1]];
   if (weight.dims[0] !== rows || weight.dims[1] !== columns || right.dims[0] !== rank) {
     refuse(`mergeAdapters: the shapes of '${name}' and of its adapter do not fit together`);
   }
-  edit.setInitializer(name, Tensor.of(weight.dtype, weight.dims, sum(weight, left, right, scale.toNumbers()[0])));
+  const merged = Tensor.of(weight.dtype, weight.dims, sum(weight, left, right, scale.toNumbers()[0]));
 
   const derived = new Set(parts);
   const removed = new Set<NodeProto>();
@@ -229,6 +260,8 @@ function merge(edit: ModelEdit, name: string): void {
     const node = edit.producer(base);
     if (node !== undefined) edit.replace(node, { output: node.output.map((each) => (each === base ? output : each)) });
   }
+  if (isFloat) edit.setInitializer(name, merged);
+  else replaceQuantized(edit, name, merged);
 }
 
 /** weight + scale · left · right. */

@@ -101,7 +101,10 @@ export class ModelEdit {
   }
 
   /** Puts a changed copy of a node in its place. */
-  replace(node: NodeProto, changes: { readonly input?: string[]; readonly output?: string[] }): NodeProto {
+  replace(
+    node: NodeProto,
+    changes: Partial<Pick<NodeProto, 'domain' | 'opType' | 'input' | 'output' | 'attribute'>>,
+  ): NodeProto {
     const changed = Object.assign(create(NodeProtoSchema), node, changes);
     this.nodes[this.nodes.indexOf(node)] = changed;
     this.#forget();

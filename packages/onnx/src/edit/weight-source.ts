@@ -1,6 +1,7 @@
 import type { NodeProto, TensorProto } from 'onnx-buf';
 import { dtypeFromCode } from '../model/dtype.js';
 import { intAttribute, type ModelEdit } from './model-edit.js';
+import { isDequantization, typeOfScales } from './quantized-weight.js';
 
 /** The initializer behind an input of a node. */
 export interface WeightSource {
@@ -13,13 +14,21 @@ export interface WeightSource {
   readonly transposed: boolean;
   /** Whether it is used nowhere else. */
   readonly exclusive: boolean;
+  /** The node that makes floats of it, where it is quantized. */
+  readonly dequantization?: NodeProto;
 }
 
 /**
  * The float initializer that an input of a node is, as it is or behind Identity, Cast to its own type, and Transpose of a
  * matrix.
+ *
+ * @param quantized whether it may also be a quantized initializer behind DequantizeLinear
  */
-export function weightSource(edit: ModelEdit, input: string | undefined): WeightSource | undefined {
+export function weightSource(
+  edit: ModelEdit,
+  input: string | undefined,
+  { quantized = false }: { readonly quantized?: boolean } = {},
+): WeightSource | undefined {
   let name = input ?? '';
   let transposed = false;
   let exclusive = true;
@@ -39,6 +48,14 @@ export function weightSource(edit: ModelEdit, input: string | undefined): Weight
         : undefined;
     }
     const producer = edit.producer(name);
+    if (quantized && producer !== undefined && isDequantization(producer)) {
+      const dtype = typeOfScales(edit, producer);
+      const stored = edit.initializers.get(producer.input[0]);
+      if (dtype === undefined || stored === undefined || [...steps].some(({ opType }) => opType === 'Cast'))
+        return undefined;
+      const dims = stored.dims.map(Number);
+      return { name: stored.name, tensor: stored, dtype, dims, transposed, exclusive, dequantization: producer };
+    }
     if (producer === undefined || steps.has(producer) || !THROUGH.has(producer.opType)) return undefined;
     steps.add(producer);
     if (producer.opType === 'Transpose') {
@@ -51,4 +68,9 @@ export function weightSource(edit: ModelEdit, input: string | undefined): Weight
 }
 
 /** Operators behind which a weight is still itself. */
-export const THROUGH: ReadonlySet<string> = new Set(['Identity', 'Cast', 'Transpose']);
+const THROUGH: ReadonlySet<string> = new Set(['Identity', 'Cast', 'Transpose']);
+
+/** Whether the output of a node that reads a weight is still that weight. */
+export function passesOn(node: NodeProto): boolean {
+  return THROUGH.has(node.opType) || isDequantization(node);
+}

@@ -38,8 +38,8 @@ function position(o: number, { input, output, scale }: ResizedAxis, coordinates:
     case 'align_corners':
       return output === 1 ? 0 : fround(fround(o * (input - 1)) / (output - 1));
     case 'half_pixel_symmetric': {
-      const adjustment = output / (factor * input);
-      return (input / 2) * (1 - adjustment) + halfPixel;
+      const adjustment = fround(output / fround(factor * input));
+      return fround(fround((input / 2) * fround(1 - adjustment)) + halfPixel);
     }
     default:
       return undefined;
@@ -107,12 +107,18 @@ function cubicWeight(distance: number, a: number): number {
   return d <= 1 ? ((a + 2) * d - (a + 3)) * d * d + 1 : ((a * d - 5 * a) * d + 8 * a) * d - 4 * a;
 }
 
+/** How far a filter reaches, in elements where nothing shrinks; undefined for modes that have none. */
+export function filterReach({ mode }: Sampling): number | undefined {
+  return mode === 'linear' ? 1 : mode === 'cubic' ? 2 : undefined;
+}
+
 /** All elements that a filter as wide as the step between output positions reaches; together they weigh 1. */
 function wideTaps(x: number, axis: ResizedAxis, sampling: Sampling): [number, number][] | undefined {
   const { mode, cubic, excludeOutside } = sampling;
-  if (mode !== 'linear' && mode !== 'cubic') return undefined;
+  const reach = filterReach(sampling);
+  if (reach === undefined) return undefined;
   const width = Math.max(1 / axis.scale, 1);
-  const support = (mode === 'linear' ? 1 : 2) * width;
+  const support = reach * width;
   const last = axis.input - 1;
   const around: [number, number][] = [];
   for (let i = Math.floor(x + 1 - support); i < Math.floor(x + 1 + support); i++) {

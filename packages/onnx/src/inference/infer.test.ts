@@ -144,3 +144,13 @@ describe('shape inference', () => {
     expect(read.nodes[0].attributes.int('num_outputs')).toBe(3);
   });
 });
+
+test('an LSTM with projected states, as one exporter writes it, is refused with what to do', () => {
+  const graph = new Graph('test');
+  const e = emitterOf(graph);
+  const input = (name: string, ...shape: number[]) => graph.addInput(name, { dtype: 'float32', shape });
+  const weights = [input('x', 5, 2, 4), input('w', 1, 12, 4), input('r', 1, 12, 3), undefined, undefined];
+  expect(() => e.nodes('LSTM', [...weights, input('h', 1, 2, 3), input('c', 1, 2, 6)], { hidden_size: 6 }, 3)).toThrow(
+    "its state 'c' [1, 2, 6] does not fit 3 hidden units; ONNX has no projected states (proj_size)",
+  );
+});

@@ -187,11 +187,14 @@ describe('what does not fit is refused', () => {
     const { run, session } = await create([symbol('time'), 1, 3]);
     const x: Numbers = { dtype: 'float64', dims: [4, 1, 3], data: randomNumbers(12, 1) };
     const good = labelled([[1, 2]], [4]);
+    await expect(run({ x, ...good, input_lengths: int64([1], [-1]) })).rejects.toThrow(
+      'input_lengths negative or longer than the output',
+    );
     await expect(run({ x, ...good, input_lengths: int64([1], [5]) })).rejects.toThrow(
-      'input_lengths longer than the output',
+      'input_lengths negative or longer than the output',
     );
     await expect(run({ x, ...good, target_lengths: int64([1], [3]) })).rejects.toThrow(
-      'target_lengths longer than the labels',
+      'target_lengths negative or longer than the labels',
     );
     expect((await run({ x, ...good })).loss).toBeGreaterThan(0);
     await session.release();

@@ -1,7 +1,7 @@
 import { OnnxError } from '../error.js';
 import type { Emitter } from '../graph/emitter.js';
 import type { Value } from '../graph/value.js';
-import { isStatic, symbol } from '../shape/dim.js';
+import { type Dim, isStatic, symbol } from '../shape/dim.js';
 import { printShape } from '../shape/shape.js';
 import { reducedLoss, targetInput, type Loss, type LossOptions, type LossTarget } from './loss.js';
 import { floatOutput } from './model-output.js';
@@ -58,11 +58,11 @@ export function ctc(options: CtcOptions = {}): Loss {
       const batch = shape[batchFirst ? 0 : 1];
       const longest = symbol(`${options.target ?? 'targets'}_length`);
       const labels = targetInput(graph, options.target, { name: 'targets', dtype: 'int64', shape: [batch, longest] });
-      const lengths = (wanted: string): Value => {
+      const lengths = (wanted: string, countsUpTo: Dim): Value => {
         const present = [...graph.outputs, ...graph.inputs].find((known) => known.name === wanted);
         if (present === undefined) {
           const input = graph.addInput(graph.uniqueName(wanted), { dtype: 'int64', shape: [batch] });
-          targets.push({ input });
+          targets.push({ input, countsUpTo });
           return input;
         }
         if ((present.dtype !== 'int64' && present.dtype !== 'int32') || present.shape?.length !== 1) {
@@ -72,18 +72,22 @@ export function ctc(options: CtcOptions = {}): Loss {
         }
         return present;
       };
-      const inputLengths = lengths(options.inputLengths ?? 'input_lengths');
-      const targetLengths = lengths(options.targetLengths ?? 'target_lengths');
+      const inputLengths = lengths(options.inputLengths ?? 'input_lengths', shape[batchFirst ? 1 : 0]);
+      const targetLengths = lengths(options.targetLengths ?? 'target_lengths', labels.shape?.[1] ?? longest);
       targets.unshift({ input: labels, classes, lengths: targetLengths });
 
       const scores = e.node('LogSoftmax', [batchFirst ? e.transpose(value, [1, 0, 2]) : value], { axis: 2 });
-      const labelCounts = bounded(e, targetLengths, { of: labels, axis: 1, complaint: 'longer than the labels' });
+      const labelCounts = bounded(e, targetLengths, {
+        of: labels,
+        axis: 1,
+        complaint: 'negative or longer than the labels',
+      });
       const losses = e.node(
         'adakit::CTCLoss',
         [
           scores,
           labels,
-          bounded(e, inputLengths, { of: scores, axis: 0, complaint: 'longer than the output' }),
+          bounded(e, inputLengths, { of: scores, axis: 0, complaint: 'negative or longer than the output' }),
           labelCounts,
         ],
         { blank },
@@ -95,7 +99,10 @@ export function ctc(options: CtcOptions = {}): Loss {
   };
 }
 
-/** Lengths as int64; one beyond the size of an axis makes the runtime fail at a node that says so. */
+/**
+ * Lengths as int64; one that is negative or beyond the size of an axis makes the runtime fail at a node that says so. Those
+ * that are fed are looked at before, where the size is known then.
+ */
 function bounded(
   e: Emitter,
   lengths: Value,
@@ -103,6 +110,10 @@ function bounded(
 ): Value {
   const int64 = (value: number) => e.scalar(value, 'int64');
   const size = e.gather(e.shapeOf(of), int64(axis));
-  const allowed = e.node('Range', [int64(0), e.add(size, int64(1)), int64(1)]);
-  return e.named(`${lengths.name} ${complaint}`, () => e.gather(allowed, e.cast(lengths, 'int64')));
+  const end = e.add(size, int64(1));
+  const given = e.cast(lengths, 'int64');
+  // A negative index would count from the end.
+  const index = e.where(e.less(given, int64(0)), end, given);
+  const allowed = e.node('Range', [int64(0), end, int64(1)]);
+  return e.named(`${lengths.name} ${complaint}`, () => e.gather(allowed, index));
 }

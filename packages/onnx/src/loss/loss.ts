@@ -3,6 +3,7 @@ import type { Emitter } from '../graph/emitter.js';
 import type { Graph } from '../graph/graph.js';
 import type { Value } from '../graph/value.js';
 import type { DType } from '../model/dtype.js';
+import type { Dim } from '../shape/dim.js';
 import { differentShapes, printShape, type Shape } from '../shape/shape.js';
 
 /** What a loss needs from the caller besides the model's inputs. */
@@ -15,6 +16,8 @@ export interface LossTarget {
   readonly ignoreIndex?: number;
   /** How many of the first labels of each row count; the rest is padding. */
   readonly lengths?: Value;
+  /** For a target that counts elements along a dimension, that dimension: every count must be in [0, it]. */
+  readonly countsUpTo?: Dim;
 }
 
 /** A training objective: a function of model outputs and targets, written as graph nodes. */

@@ -1,11 +1,15 @@
 import { create } from '@bufbuild/protobuf';
 import {
+  AttributeProtoSchema,
   GraphProtoSchema,
   ModelProtoSchema,
+  NodeProtoSchema,
   StringStringEntryProtoSchema,
   TensorProto_DataLocation,
   TensorProtoSchema,
+  type AttributeProto,
   type GraphProto,
+  type NodeProto,
   type TensorProto,
 } from 'onnx-buf';
 import { OnnxError } from '../error.js';
@@ -15,20 +19,53 @@ import { storedBytes } from './tensor.js';
 const isExternal = ({ dataLocation }: TensorProto) => dataLocation === TensorProto_DataLocation.EXTERNAL;
 
 /**
- * A graph whose initializers hold their elements, read one by one from the files beside the model that they refer to.
- * The graph itself when there is nothing to read.
+ * A graph whose tensors hold their elements, those in files beside the model that they refer to having been read one by one:
+ * initializers and attributes of nodes, in the bodies of nodes too. The graph itself when there is nothing to read.
  *
  * @param folder that of the model file; what lies outside is not read
  * @throws {OnnxError} `external-data` naming the tensor and the file
  */
-export async function loadExternalData(graph: GraphProto, folder: string): Promise<GraphProto> {
-  if (!graph.initializer.some(isExternal)) return graph;
+export function loadExternalData(graph: GraphProto, folder: string): Promise<GraphProto> {
+  return loadGraph(graph, folder, new Map());
+}
+
+async function loadGraph(graph: GraphProto, folder: string, read: Ranges): Promise<GraphProto> {
+  if (!refersToFiles(graph)) return graph;
   const initializer: TensorProto[] = [];
-  const read: Ranges = new Map();
-  for (const tensor of graph.initializer) {
-    initializer.push(isExternal(tensor) ? await loadTensor(tensor, folder, read) : tensor);
+  for (const tensor of graph.initializer) initializer.push(await loadTensor(tensor, folder, read));
+  const node: NodeProto[] = [];
+  for (const each of graph.node) {
+    if (!each.attribute.some(attributeRefersToFiles)) {
+      node.push(each);
+      continue;
+    }
+    const attribute: AttributeProto[] = [];
+    for (const { ...fields } of each.attribute) {
+      const { t, g, tensors } = fields;
+      if (t !== undefined) fields.t = await loadTensor(named(t, each), folder, read);
+      if (g !== undefined) fields.g = await loadGraph(g, folder, read);
+      fields.tensors = [];
+      for (const tensor of tensors) fields.tensors.push(await loadTensor(named(tensor, each), folder, read));
+      attribute.push(Object.assign(create(AttributeProtoSchema), fields));
+    }
+    node.push(Object.assign(create(NodeProtoSchema), each, { attribute }));
   }
-  return Object.assign(create(GraphProtoSchema), graph, { initializer });
+  return Object.assign(create(GraphProtoSchema), graph, { initializer, node });
+}
+
+/** For messages, a tensor in an attribute that has no name of its own is called after what its node computes. */
+function named(tensor: TensorProto, { output }: NodeProto): TensorProto {
+  return tensor.name === '' && isExternal(tensor)
+    ? Object.assign(create(TensorProtoSchema), tensor, { name: output[0] ?? '' })
+    : tensor;
+}
+
+function refersToFiles({ initializer, node }: GraphProto): boolean {
+  return initializer.some(isExternal) || node.some(({ attribute }) => attribute.some(attributeRefersToFiles));
+}
+
+function attributeRefersToFiles({ t, tensors, g }: AttributeProto): boolean {
+  return (t !== undefined && isExternal(t)) || tensors.some(isExternal) || (g !== undefined && refersToFiles(g));
 }
 
 /** What has been read, by file and place in it. */
@@ -39,6 +76,7 @@ interface FileRanges {
 type Ranges = Map<string, FileRanges>;
 
 async function loadTensor(tensor: TensorProto, folder: string, read: Ranges): Promise<TensorProto> {
+  if (!isExternal(tensor)) return tensor;
   const entries = new Map(tensor.externalData.map(({ key, value }) => [key, value]));
   const location = entries.get('location') ?? '';
   const fail = (what: string, cause?: unknown) =>

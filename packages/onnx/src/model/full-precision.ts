@@ -19,10 +19,16 @@ import { widen } from './weights.js';
 /**
  * A graph that computes in float32 what it computed in half precision (float16, bfloat16), its inputs and outputs
  * included: gradients in half precision underflow, and updates smaller than a thousandth of a weight are lost. Only
- * where weights are used in half precision; the graph itself otherwise.
+ * where weights are used in half precision, or an input or output is bfloat16, of which JavaScript has no tensors; the graph
+ * itself otherwise.
  */
 export function inFullPrecision(graph: GraphProto): GraphProto {
-  return graph.initializer.some(isHalf) ? rewrite(graph) : graph;
+  const isNeeded = graph.initializer.some(isHalf) || [...graph.input, ...graph.output].some(isBfloat16);
+  return isNeeded ? rewrite(graph) : graph;
+}
+
+function isBfloat16({ type }: ValueInfoProto): boolean {
+  return type?.value.case === 'tensorType' && dtypeFromCode(type.value.value.elemType) === 'bfloat16';
 }
 
 function isHalf({ dataType, dims, dataLocation }: TensorProto): boolean {

@@ -3,6 +3,7 @@ import { TensorProto_DataLocation, TensorProtoSchema, type TensorProto } from 'o
 import { OnnxError } from '../error.js';
 import { dtypeCode, requireDType, type DType } from './dtype.js';
 import { bfloat16ToFloat, halfToFloat } from './half.js';
+import { unpackBits } from './packed.js';
 
 /**
  * Decoded elements. float16 and bfloat16 keep their 16-bit patterns in a Uint16Array; bool is one byte an element;
@@ -151,12 +152,10 @@ export class Tensor {
   unpacked(): Tensor {
     const form = PACKED[this.dtype];
     if (form === undefined || !(this.data instanceof Uint8Array)) return this;
-    const { data, size } = this;
     const { bits, to } = form;
-    const perByte = 8 / bits;
     const mask = 2 ** bits - 1;
-    const numbers = new Uint8Array(size);
-    for (let i = 0; i < size; i++) numbers[i] = (data[Math.floor(i / perByte)] >> (bits * (i % perByte))) & mask;
+    // The last byte may hold more numbers than there are.
+    const numbers = unpackBits(this.data, bits).subarray(0, this.size);
     if (to === 'uint8') return Tensor.of(to, this.dims, numbers);
     // The first bit is the sign.
     return Tensor.of(

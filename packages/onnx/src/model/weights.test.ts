@@ -4,12 +4,14 @@ import {
   AttributeProto_AttributeType,
   AttributeProtoSchema,
   FunctionProtoSchema,
+  GraphProtoSchema,
   ModelProtoSchema,
   NodeProtoSchema,
   OperatorSetIdProtoSchema,
   StringStringEntryProtoSchema,
   TensorProto_DataLocation,
   TensorProtoSchema,
+  ValueInfoProtoSchema,
   type ModelProto,
 } from 'onnx-buf';
 import { execFileSync } from 'node:child_process';
@@ -309,6 +311,65 @@ describe('weights in other files', () => {
     const model = await readModel(path);
     expect(importGraph(model).value('w')?.tensor?.toNumbers()).toEqual([1, 2, 3, 4]);
     expect(Buffer.compare(writeModel(model), bytes)).toBe(0);
+  });
+
+  test('are read for Constant nodes and the bodies of If', async () => {
+    const outside = (name: string) =>
+      create(TensorProtoSchema, {
+        name,
+        dims: [2n, 2n],
+        dataType: 1,
+        dataLocation: TensorProto_DataLocation.EXTERNAL,
+        externalData: Object.entries({ location: 'weights.bin', offset: '8', length: '16' }).map(([key, value]) =>
+          create(StringStringEntryProtoSchema, { key, value }),
+        ),
+      });
+    const constant = (output: string) =>
+      node('Constant', [], [output], {
+        attribute: [
+          create(AttributeProtoSchema, { name: 'value', type: AttributeProto_AttributeType.TENSOR, t: outside('') }),
+        ],
+      });
+    const branch = (name: string) =>
+      create(AttributeProtoSchema, {
+        name,
+        type: AttributeProto_AttributeType.GRAPH,
+        g: create(GraphProtoSchema, {
+          name,
+          initializer: [outside(`${name} weight`)],
+          node: [
+            constant(`${name} constant`),
+            node('Add', [`${name} weight`, `${name} constant`], [`${name} sum`], {}),
+          ],
+          output: [create(ValueInfoProtoSchema, { name: `${name} sum` })],
+        }),
+      });
+    const bytes = written((proto) => {
+      const graph = graphOf(proto);
+      graph.node = [
+        constant('outer'),
+        node('ReduceMax', ['x'], ['largest'], { attribute: [attribute('keepdims', 0)] }),
+        node('Cast', ['largest'], ['condition'], { attribute: [attribute('to', dtypeCode('bool'))] }),
+        node('If', ['condition'], ['chosen'], { attribute: [branch('then_branch'), branch('else_branch')] }),
+        node('Add', ['outer', 'chosen'], ['both'], {}),
+        node('MatMul', ['x', 'both'], ['y'], {}),
+      ];
+    });
+    const path = join(folder, 'model', 'constants.onnx');
+    await writeFile(path, bytes);
+    const model = await readModel(path);
+    const held = importGraph(model).initializers.filter(({ shape }) => shape?.join() === '2,2');
+    expect(held.length).toBeGreaterThan(3);
+    for (const { tensor } of held) expect(tensor?.toNumbers()).toEqual([1, 2, 3, 4]);
+    await writeFile(
+      path,
+      written((proto) => {
+        const moved = constant('lost');
+        if (moved.attribute[0].t !== undefined) moved.attribute[0].t.externalData[0].value = 'none.bin';
+        graphOf(proto).node.push(moved);
+      }),
+    );
+    await expect(readModel(path)).rejects.toThrow("tensor 'lost' keeps its elements in 'none.bin', but");
   });
 
   test.each([

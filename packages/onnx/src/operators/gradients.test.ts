@@ -21,6 +21,7 @@ import {
   resizeCases,
   runGraph,
   Session,
+  signalCases,
   unaryCases,
 } from '@adakit/onnx-reference';
 import { emitterOf } from '../inference/emitter-of.js';
@@ -232,6 +233,7 @@ const CASES: readonly Case[] = [
   ...einsumCases,
   ...attentionCases,
   ...resizeCases,
+  ...signalCases,
   ...lossCases,
 ];
 

@@ -3,6 +3,7 @@ import { floatsToInput } from '../entry/older-form.js';
 import type { DefinitionContext, InferContext, Operator, UpgradeContext } from '../entry/operator.js';
 import { realNumbers } from '../entry/reals.js';
 import { DATA, role, SETTING } from '../entry/role.js';
+import { type FreeAxis, samplingMatrixAtRunTime } from '../entry/interpolation.js';
 import { repeats, type Sampling, samplingMatrix } from '../entry/sampling.js';
 import { shapeFromInput } from '../entry/shape-input.js';
 import type { Attributes } from '../graph/attribute.js';
@@ -22,15 +23,15 @@ import type { Shape } from '../shape/shape.js';
 const SIZES = role('setting', 'sizes or scales of an image');
 
 /**
- * Interpolation along some axes. Its definition is one matrix an axis, so the sizes of the axes must be known, except
- * where elements are merely repeated.
+ * Interpolation along some axes. Its definition is one matrix an axis: a constant where the lengths of the axis are known, else
+ * computed when the graph runs. Elements that are repeated a whole number of times take none.
  */
 export const Resize = composite({
   op: 'Resize',
   since: 18,
   roles: [DATA, SIZES],
   shape: 'values',
-  notes: 'not cropping; free sizes only where elements are repeated a whole number of times',
+  notes: 'not cropping',
   infer: (ctx) => [{ dtype: ctx.dtype(0), shape: resizedShape(ctx) }],
   define(ctx) {
     const { e, node } = ctx;
@@ -67,23 +68,25 @@ export const Resize = composite({
         ),
       ];
     }
+    const dtype = x.dtype === 'float64' ? 'float64' : 'float32';
     return [
-      axes.reduce((value, axis) => {
+      axes.reduce((value, axis, place) => {
         const [from, to] = [shape[axis], output[axis]];
         const factor = factors[axis];
         if (equalDims(from, to) && (factor ?? 1) === 1) return value;
-        if (!isStatic(from) || !isStatic(to)) {
-          return ctx.fail(
-            `the length of its axis ${axis} is free (${String(from)}); fix the sizes of free dimensions (specialize, --dim)`,
-          );
-        }
-        e.allow(from * to);
-        const matrix =
-          samplingMatrix({ input: from, output: to, scale: factor ?? to / from }, sampling) ??
-          ctx.fail(`${sampling.mode} interpolation with ${sampling.coordinates} coordinates is not supported`);
-        const dtype = x.dtype === 'float64' ? 'float64' : 'float32';
-        const data = dtype === 'float64' ? matrix : Float32Array.from(matrix);
-        const transposed = e.transpose(e.constant(Tensor.of(dtype, [to, from], data), 'interpolation'), [1, 0]);
+        const matrix = () => {
+          if (!isStatic(from) || !isStatic(to)) {
+            const free = freeAxis(ctx, axes, place, factor);
+            return e.assume(samplingMatrixAtRunTime(ctx, free, sampling, dtype), [to, from]);
+          }
+          e.allow(from * to);
+          const numbers =
+            samplingMatrix({ input: from, output: to, scale: factor ?? to / from }, sampling) ??
+            ctx.fail(`${sampling.mode} interpolation with ${sampling.coordinates} coordinates is not supported`);
+          const data = dtype === 'float64' ? numbers : Float32Array.from(numbers);
+          return e.constant(Tensor.of(dtype, [to, from], data), 'interpolation');
+        };
+        const transposed = e.transpose(matrix(), [1, 0]);
         const order = shape.map((_, i) => i);
         const swapped = order.with(axis, shape.length - 1).with(shape.length - 1, axis);
         return e.transpose(e.matMul(e.transpose(value, swapped), transposed), swapped);
@@ -92,6 +95,39 @@ export const Resize = composite({
   },
   upgrade: (ctx) => (ctx.opset === 10 ? upgradeOldResize(ctx) : undefined),
 });
+
+/**
+ * What the graph computes of the axis at `axes[place]`.
+ *
+ * @param factor its scale, where it is known
+ */
+function freeAxis(
+  ctx: DefinitionContext,
+  axes: readonly number[],
+  place: number,
+  factor: number | undefined,
+): FreeAxis {
+  const { e, node } = ctx;
+  const lengths = e.gather(e.shapeOf(ctx.input(0)), e.int64(axes));
+  const pick = (values: Value) => e.gather(values, e.scalar(place, 'int64'));
+  const input = pick(lengths);
+  const length = e.cast(input, 'float32');
+  const floored = (value: Value) => e.cast(e.node('Floor', [value]), 'int64');
+  const scales = ctx.has(2) && ctx.shape(ctx.input(2))[0] !== 0 ? ctx.input(2) : undefined;
+  if (scales !== undefined) {
+    const scale = factor === undefined ? pick(e.cast(scales, 'float32')) : e.scalar(factor, 'float32');
+    return { input, scale, output: floored(e.mul(length, scale)) };
+  }
+  const sizes = ctx.input(3);
+  const policy = node.attributes.string('keep_aspect_ratio_policy', 'stretch');
+  if (policy === 'stretch') {
+    const output = pick(sizes);
+    return { input, scale: e.div(e.cast(output, 'float32'), length), output };
+  }
+  const all = e.div(e.cast(sizes, 'float32'), e.cast(lengths, 'float32'));
+  const scale = e.node(policy === 'not_larger' ? 'ReduceMin' : 'ReduceMax', [all, e.int64([0])], { keepdims: 0 });
+  return { input, scale, output: floored(e.add(e.mul(length, scale), e.scalar(0.5, 'float32'))) };
+}
 
 /** Every element `counts[axis]` times in a row. */
 function repeated({ e }: DefinitionContext, x: Value, counts: readonly number[]): Value {
@@ -220,7 +256,6 @@ function upgradeOldResize(ctx: UpgradeContext): readonly Value[] {
 export const RoiAlign: Operator = {
   op: 'RoiAlign',
   roles: [DATA, role('aside', 'boxes')],
-  notes: 'gradient with a fixed sampling_ratio',
   since: 16,
   infer(ctx) {
     const { attributes } = ctx.node;
@@ -237,61 +272,107 @@ export const RoiAlign: Operator = {
 
 /**
  * Every sample is two pixels an axis, whose weights fall off with the distance. A bin is the mean of its samples or, as the
- * reference of ONNX and ONNX Runtime have it, the largest product of a pixel and its weight.
+ * reference of ONNX and ONNX Runtime have it, the largest product of a pixel and its weight. Without a sampling_ratio, a region
+ * takes as many samples a bin as the bin has pixels, rounded up: all regions are given those of the largest one, and what is
+ * too many does not count.
  */
 function alignedRegions(ctx: DefinitionContext): readonly Value[] {
   const { e, node } = ctx;
   const { attributes } = node;
   const [x, boxes, batch] = [ctx.input(0), ctx.input(1), ctx.input(2)];
   const shape = ctx.shape(x);
-  const [, channels, height, width] = shape;
-  const samples = attributes.int('sampling_ratio', 0);
+  const ratio = attributes.int('sampling_ratio', 0);
   const mode = attributes.string('mode', 'avg');
-  if (samples <= 0) ctx.fail('with a sampling_ratio of 0 its samples depend on the boxes; set a positive one');
-  if (!isStatic(channels) || !isStatic(height) || !isStatic(width)) {
-    return ctx.fail('the lengths of its images are free; fix the sizes of free dimensions');
-  }
   const half = attributes.string('coordinate_transformation_mode', 'half_pixel') === 'half_pixel';
   const bins = [attributes.int('output_height', 1), attributes.int('output_width', 1)];
   const scalar = (value: number) => e.scalar(value, x);
+  const whole = (value: number) => e.scalar(value, 'int64');
   const dtype = x.dtype === 'float64' ? 'float64' : 'float32';
   const edge = (index: number) => {
     const edges = e.scale(e.gather(boxes, e.int64([index]), 1), attributes.float('spatial_scale', 1));
     return half ? e.sub(edges, scalar(0.5)) : edges;
   };
-  // [regions, bins · samples · 2 pixels] along each axis.
-  const [rows, columns] = [height, width].map((length, axis) => {
+  const lengths = [2, 3].map((axis) =>
+    isStatic(shape[axis]) ? whole(shape[axis]) : e.gather(e.shapeOf(x), whole(axis)),
+  );
+  const sides = lengths.map((length, axis) => {
     const [first, last] = [edge(1 - axis), edge(3 - axis)];
     const size = half ? e.sub(last, first) : e.node('Max', [e.sub(last, first), scalar(1)]);
-    const count = bins[axis] * samples;
-    e.allow(count);
-    const middles = Array.from({ length: count }, (_, i) => (i + 0.5) / count);
-    const data = dtype === 'float64' ? Float64Array.from(middles) : Float32Array.from(middles);
-    const place = e.add(first, e.mul(size, e.constant(Tensor.of(dtype, [count], data), 'middles')));
-    const reached = e.and(e.greaterOrEqual(place, scalar(-1)), e.greaterOrEqual(scalar(length), place));
-    const inside = e.node('Clip', [place, scalar(0), scalar(length - 1)]);
+    const pitch = e.scale(size, 1 / bins[axis]);
+    if (ratio > 0) {
+      e.allow(bins[axis] * ratio);
+      return { length, first, pitch, used: scalar(ratio), most: whole(ratio) };
+    }
+    // [regions, 1]. Nothing is taken from a region that ends before it begins.
+    const used = e.node('Max', [e.node('Ceil', [e.div(size, scalar(bins[axis]))]), scalar(0)]);
+    const most = e.node('ReduceMax', [e.concat([e.reshape(used, [-1]), e.reshape(scalar(1), [1])], 0)], {
+      keepdims: 0,
+    });
+    return { length, first, pitch, used, most: e.cast(most, 'int64') };
+  });
+  // [regions, bins, samples · 2 pixels] along each axis.
+  const [rows, columns] = sides.map(({ length, first, pitch, used, most }, axis) => {
+    const [lines, one] = [(value: Value) => e.unsqueeze(value, [2]), scalar(1)];
+    const sample = e.cast(e.node('Range', [whole(0), most, whole(1)]), dtype);
+    const bin = e.reshape(e.cast(e.int64(Array.from({ length: bins[axis] }, (_, i) => i)), dtype), [-1, 1]);
+    const samples = e.node('Max', [used, one]);
+    const spread = ratio > 0 ? samples : lines(samples);
+    const middle = e.add(bin, e.div(e.add(sample, scalar(0.5)), spread));
+    const place = e.add(lines(first), e.mul(lines(pitch), middle));
+    const reached = e.and(e.greaterOrEqual(place, scalar(-1)), e.greaterOrEqual(e.cast(length, dtype), place));
+    const end = e.cast(e.sub(length, whole(1)), dtype);
+    const inside = e.node('Clip', [place, scalar(0), end]);
     const before = e.node('Floor', [inside]);
-    const after = e.node('Min', [e.add(before, scalar(1)), scalar(length - 1)]);
+    const after = e.node('Min', [e.add(before, one), end]);
     const share = e.sub(inside, before);
     const pair = (a: Value, b: Value) =>
-      e.reshape(e.concat([e.unsqueeze(a, [2]), e.unsqueeze(b, [2])], 2), [0, 2 * count]);
+      e.reshape(e.concat([e.unsqueeze(a, [3]), e.unsqueeze(b, [3])], 3), [0, bins[axis], -1]);
+    const counts = ratio > 0 ? undefined : e.expandLike(e.less(sample, lines(used)), place);
     return {
       pixels: e.cast(pair(before, after), 'int64'),
-      weights: pair(e.mask(reached, e.sub(scalar(1), share)), e.mask(reached, share)),
+      weights: pair(e.mask(reached, e.sub(one, share)), e.mask(reached, share)),
+      counts: counts && pair(counts, counts),
+      samples,
     };
   });
-  const [down, across] = [(value: Value) => e.unsqueeze(value, [2]), (value: Value) => e.unsqueeze(value, [1])];
-  const image = e.mul(e.unsqueeze(batch, [1, 2]), e.scalar(height * width, 'int64'));
-  const inImage = e.add(e.mul(down(rows.pixels), e.scalar(width, 'int64')), across(columns.pixels));
-  const flat = e.reshape(e.transpose(x, [0, 2, 3, 1]), [-1, channels]);
+  // What there is of the two axes of an image together: [regions, bins, pixels, bins, pixels].
+  const together = (a: Value, b: Value, combine: (a: Value, b: Value) => Value) =>
+    combine(e.unsqueeze(a, [3, 4]), e.unsqueeze(b, [1, 2]));
+  const [height, width] = lengths;
+  const image = e.mul(e.unsqueeze(batch, [1, 2, 3, 4]), e.mul(height, width));
+  const inImage = together(e.mul(rows.pixels, width), columns.pixels, (a, b) => e.add(a, b));
+  const channelsLast = e.transpose(x, [0, 2, 3, 1]);
+  const channels = isStatic(shape[1]) ? e.int64([shape[1]]) : e.gather(e.shapeOf(x), e.int64([1]));
+  const flat = e.assume(e.reshape(channelsLast, e.concat([e.int64([-1]), channels], 0)), [
+    productOfDims([shape[0], shape[2], shape[3]]),
+    shape[1],
+  ]);
   const picked = e.gather(flat, e.add(image, inImage), 0);
-  const weighted = e.mul(picked, e.unsqueeze(e.mul(down(rows.weights), across(columns.weights)), [3]));
-  const grouped = e.reshape(weighted, [0, bins[0], 2 * samples, bins[1], 2 * samples, channels]);
+  const weights = together(rows.weights, columns.weights, (a, b) => e.mul(a, b));
+  const counts =
+    rows.counts &&
+    columns.counts &&
+    e.unsqueeze(
+      together(rows.counts, columns.counts, (a, b) => e.and(a, b)),
+      [5],
+    );
+  const weighted = e.mul(picked, e.unsqueeze(weights, [5]));
   const pooled =
     mode === 'max'
-      ? e.node('ReduceMax', [grouped, e.int64([2, 4])], { keepdims: 0 })
-      : e.scale(e.reduceSum(grouped, [2, 4]), 1 / samples ** 2);
+      ? largest(ctx, weighted, counts)
+      : e.div(
+          e.reduceSum(counts === undefined ? weighted : e.mask(counts, weighted), [2, 4]),
+          e.unsqueeze(e.mul(rows.samples, columns.samples), ratio > 0 ? [] : [2, 3]),
+        );
   return [e.transpose(pooled, [0, 3, 1, 2])];
+}
+
+/** The largest of all samples that count, over axes 2 and 4; 0 where none does. */
+function largest({ e }: DefinitionContext, samples: Value, counts: Value | undefined): Value {
+  const maximum = (values: Value) => e.node('ReduceMax', [values, e.int64([2, 4])], { keepdims: 0 });
+  if (counts === undefined) return maximum(samples);
+  const any = e.greater(e.reduceSum(e.cast(counts, samples.dtype ?? 'float32'), [2, 4]), e.scalar(0, samples));
+  return e.mask(any, maximum(e.where(counts, samples, e.scalar(-Infinity, samples))));
 }
 
 /**
@@ -315,8 +396,8 @@ export const Col2Im: Operator = {
     const x = ctx.input(0);
     const block = node.inputs[2]?.contents;
     const lengths = ctx.shape(ctx.output()).slice(2);
-    if (block?.every(isStatic) !== true || !lengths.every(isStatic)) {
-      return ctx.fail('the lengths of its images or blocks are free; fix the sizes of free dimensions');
+    if (block?.every(isStatic) !== true) {
+      return ctx.fail('the lengths of its blocks are known at run time only; export the model with fixed ones');
     }
     const all = (value: number) => lengths.map(() => value);
     const strides = node.attributes.ints('strides', all(1));
@@ -324,16 +405,18 @@ export const Col2Im: Operator = {
     const pads = node.attributes.ints('pads', [...all(0), ...all(0)]);
     const [begin, end] = [pads.slice(0, lengths.length), pads.slice(lengths.length)];
     const padded = e.node('Pad', [ctx.grad(), e.int64([0, 0, ...begin, 0, 0, ...end])]);
+    const whole = (value: number) => e.scalar(value, 'int64');
     // Each axis becomes two: the place in a block, and the block.
     const taken = lengths.reduce<Value>((value, length, i) => {
-      const reach = dilations[i] * (block[i] - 1) + 1;
-      const blocks = Math.floor((length + begin[i] + end[i] - reach) / strides[i]) + 1;
-      e.allow(block[i] * blocks);
-      const places = Array.from({ length: block[i] * blocks }, (_, at) =>
-        BigInt(dilations[i] * Math.floor(at / blocks) + strides[i] * (at % blocks)),
-      );
-      const indices = Tensor.of('int64', [block[i], blocks], BigInt64Array.from(places));
-      return e.gather(value, e.constant(indices, 'places'), 2 + 2 * i);
+      const margin = begin[i] + end[i] - dilations[i] * (block[i] - 1) - 1;
+      e.allow(block[i]);
+      const inBlock = Tensor.int64(Array.from({ length: block[i] }, (_, at) => dilations[i] * at));
+      const blocks = isStatic(length)
+        ? whole(Math.floor((length + margin) / strides[i]) + 1)
+        : e.add(e.div(e.add(e.gather(ctx.input(1), whole(i)), whole(margin)), whole(strides[i])), whole(1));
+      if (isStatic(length)) e.allow(block[i] * (Math.floor((length + margin) / strides[i]) + 1));
+      const starts = e.mul(e.node('Range', [whole(0), blocks, whole(1)]), whole(strides[i]));
+      return e.gather(value, e.add(e.unsqueeze(e.constant(inBlock, 'places'), [1]), starts), 2 + 2 * i);
     }, padded);
     const axes = lengths.map((_, i) => 2 + 2 * i);
     return [e.reshapeLike(e.transpose(taken, [0, 1, ...axes, ...axes.map((axis) => axis + 1)]), x)];

@@ -1,9 +1,12 @@
 import { composite, likeInput } from '../entry/composite.js';
 import { erfGelu, tanhGelu } from '../entry/gelu.js';
 import type { Definition, DefinitionContext, InferContext, Operator } from '../entry/operator.js';
-import { ADDED, BIAS, DATA, FACTOR, GAIN, KERNEL } from '../entry/role.js';
+import { ADDED, BIAS, DATA, FACTOR, GAIN, KERNEL, role } from '../entry/role.js';
 import { float } from '../graph/attribute.js';
+import type { Emitter } from '../graph/emitter.js';
 import type { Value, ValueInfo } from '../graph/value.js';
+import { BNB4_NUMBERS } from '../model/packed.js';
+import { Tensor } from '../model/tensor.js';
 import { type Dim, equalDims } from '../shape/dim.js';
 import type { Shape } from '../shape/shape.js';
 import { Conv } from './convolution.js';
@@ -204,10 +207,12 @@ export const SkipSimplifiedLayerNormalization = composite({
 
 /** An operator of ONNX Runtime's own that its optimizers write into models; what comes after it can be trained. */
 function forward(op: string, infer: (ctx: InferContext) => readonly ValueInfo[]): Operator {
-  return { op, domain: 'com.microsoft', since: 1, notes: 'shapes only', infer, gradient: 'none' };
+  return { op, domain: 'com.microsoft', since: 1, mixes: true, notes: 'shapes only', infer, gradient: 'none' };
 }
 
 const open = (ctx: InferContext, rank: number): Shape => Array.from({ length: rank }, () => ctx.unknownDim(0));
+
+const PACKED = role('setting', 'a quantized matrix and its parameters');
 
 /** A product with a matrix of N columns that is stored in a few bits a number. */
 function packedProduct(ctx: InferContext): readonly ValueInfo[] {
@@ -215,8 +220,92 @@ function packedProduct(ctx: InferContext): readonly ValueInfo[] {
   return [{ dtype: ctx.dtype(0), shape: ctx.shape(0).with(-1, columns) }];
 }
 
-export const MatMulNBits = forward('MatMulNBits', packedProduct);
-export const MatMulBnb4 = forward('MatMulBnb4', packedProduct);
+/**
+ * x Wᵀ for a matrix W [N, K] of blocks of `block_size` numbers of a few bits, each block with a scale and a zero point. The
+ * gradient goes to x (and a bias) through the matrix in floats; the node itself stays as it is.
+ */
+export const MatMulNBits: Operator = {
+  op: 'MatMulNBits',
+  domain: 'com.microsoft',
+  since: 1,
+  roles: [DATA, PACKED, PACKED, PACKED, PACKED, BIAS],
+  mixes: true,
+  notes: 'without g_idx; its matrix stays as it is',
+  infer: packedProduct,
+  gradient: (ctx) => ctx.pullback(productOfBits),
+};
+
+function productOfBits(ctx: DefinitionContext): readonly Value[] {
+  const { e, node } = ctx;
+  const { attributes } = node;
+  if (ctx.has(4)) ctx.fail('groups by index (g_idx) are not supported');
+  const x = ctx.input(0);
+  const dtype = x.dtype ?? 'float32';
+  const bits = attributes.int('bits', 4);
+  const [rows, columns, block] = ['N', 'K', 'block_size'].map(
+    (name) => attributes.int(name) ?? ctx.fail(`lacks its ${name}`),
+  );
+  const blocks = Math.ceil(columns / block);
+  const numbers = e.reshape(unpacked(e, ctx.input(1), bits), [rows, blocks, block]);
+  // Packed zero points begin anew with every row.
+  const zeros = (value: Value) => {
+    if (value.dtype !== 'uint8') return e.reshape(value, [rows, blocks, 1]);
+    const all = e.reshape(unpacked(e, value, bits), [rows, -1]);
+    const own = e.slice(all, { starts: [0], ends: [blocks], axes: [1] });
+    return e.reshape(e.cast(own, dtype), [rows, blocks, 1]);
+  };
+  const middle = ctx.has(3) ? zeros(ctx.input(3)) : e.scalar(2 ** (bits - 1), x);
+  const scaled = e.mul(e.sub(e.cast(numbers, dtype), middle), e.reshape(ctx.input(2), [rows, blocks, 1]));
+  const padded = e.reshape(scaled, [rows, blocks * block]);
+  const matrix = blocks * block === columns ? padded : e.slice(padded, { starts: [0], ends: [columns], axes: [1] });
+  const product = e.matMul(x, e.transpose(matrix, [1, 0]));
+  return [ctx.has(5) ? e.add(product, ctx.input(5)) : product];
+}
+
+/** The numbers of a few bits each that bytes hold, the first in the lowest bits, along a new last axis; int32. */
+function unpacked(e: Emitter, bytes: Value, bits: number): Value {
+  const places = Int32Array.from({ length: 8 / bits }, (_, i) => 2 ** (bits * i));
+  const shifted = e.div(
+    e.unsqueeze(e.cast(bytes, 'int32'), [bytes.shape?.length ?? 0]),
+    e.constant(Tensor.of('int32', [places.length], places), 'places'),
+  );
+  return e.node('Mod', [shifted, e.scalar(2 ** bits, 'int32')]);
+}
+
+/** As {@link MatMulNBits}, the numbers being FP4 or NF4 codes, and each block having its largest magnitude. */
+export const MatMulBnb4: Operator = {
+  op: 'MatMulBnb4',
+  domain: 'com.microsoft',
+  since: 1,
+  roles: [DATA, PACKED],
+  mixes: true,
+  notes: 'its matrix stays as it is',
+  infer: packedProduct,
+  gradient: (ctx) => ctx.pullback(productOfCodes),
+};
+
+function productOfCodes(ctx: DefinitionContext): readonly Value[] {
+  const { e, node } = ctx;
+  const { attributes } = node;
+  const x = ctx.input(0);
+  const [rows, columns, block] = ['N', 'K', 'block_size'].map(
+    (name) => attributes.int(name) ?? ctx.fail(`lacks its ${name}`),
+  );
+  const table = BNB4_NUMBERS[attributes.int('quant_type', 1)];
+  const numbers = e.constant(Tensor.of('float32', [table.length], Float32Array.from(table)), 'codes');
+  // The first of two codes is in the upper bits.
+  const pairs = e.reshape(unpacked(e, ctx.input(1), 4), [-1, 2]);
+  const codes = e.reshape(e.gather(pairs, e.int64([1, 0]), 1), [-1]);
+  const size = rows * columns;
+  e.allow(size);
+  const own = e.slice(codes, { starts: [0], ends: [size], axes: [0] });
+  const places = e.div(
+    e.node('Range', [e.scalar(0, 'int64'), e.scalar(size, 'int64'), e.scalar(1, 'int64')]),
+    e.scalar(block, 'int64'),
+  );
+  const scaled = e.mul(e.cast(e.gather(numbers, own), x.dtype ?? 'float32'), e.gather(ctx.input(2), places));
+  return [e.matMul(x, e.transpose(e.reshape(scaled, [rows, columns]), [1, 0]))];
+}
 
 /** Sum of word, position and segment embeddings, normalized: [batch, sequence, hidden]. */
 export const EmbedLayerNormalization = forward('EmbedLayerNormalization', (ctx) => {

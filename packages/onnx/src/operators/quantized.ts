@@ -89,10 +89,13 @@ function dequantizedBlocks(ctx: DefinitionContext): Value {
   const shape = ctx.shape(x);
   const axis = normalizeAxis(attributes.int('axis', 1), shape.length) ?? ctx.fail('its axis is outside its input');
   const length = shape[axis];
-  if (!isStatic(length)) return ctx.fail('it has blocks along a free dimension; fix its size (specialize, --dim)');
-  e.allow(length);
   const block = attributes.int('block_size', 0);
-  const places = e.int64(Array.from({ length }, (_, i) => Math.floor(i / block)));
+  const whole = (value: number) => e.scalar(value, 'int64');
+  const end = () => e.gather(e.shapeOf(x), whole(axis));
+  if (isStatic(length)) e.allow(length);
+  const places = isStatic(length)
+    ? e.int64(Array.from({ length }, (_, i) => Math.floor(i / block)))
+    : e.div(e.node('Range', [whole(0), end(), whole(1)]), whole(block));
   const spread = (value: Value) => e.gather(e.cast(value, dtype), places, axis);
   const numbers = e.cast(x, dtype);
   return e.mul(ctx.has(2) ? e.sub(numbers, spread(ctx.input(2))) : numbers, spread(scale));

@@ -89,12 +89,16 @@ function fitted(ctx: GradientContext, value: Value, axis: number, length: Dim): 
   const shape = ctx.shape(ctx.input(0));
   const before = shape[axis];
   if (equalDims(before, length)) return e.assume(value, shape);
-  if (!isStatic(before) || !isStatic(length)) {
-    return ctx.fail('it cuts or fills up an axis of free length; fix the sizes of free dimensions');
-  }
-  if (before < length) return e.slice(value, { starts: [0], ends: [before], axes: [axis] });
   const none = shape.map(() => 0);
-  return e.node('Pad', [value, e.int64([...none, ...none.with(axis, before - length)])]);
+  if (isStatic(before) && isStatic(length)) {
+    if (before < length) return e.slice(value, { starts: [0], ends: [before], axes: [axis] });
+    return e.node('Pad', [value, e.int64([...none, ...none.with(axis, before - length)])]);
+  }
+  const along = (x: Value) => e.node('Shape', [x], { start: axis, end: axis + 1 });
+  const target = along(ctx.input(0));
+  const cut = e.node('Slice', [value, e.int64([0]), target, e.int64([axis])]);
+  const pads = [e.int64([...none, ...none.slice(0, axis)]), e.sub(target, along(cut)), e.int64(none.slice(axis + 1))];
+  return e.assume(e.node('Pad', [cut, e.concat(pads, 0)]), shape);
 }
 
 /**

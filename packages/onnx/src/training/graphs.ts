@@ -18,6 +18,7 @@ import { lowerNodes } from '../passes/lower.js';
 import { mergeDuplicates } from '../passes/merge.js';
 import { operators } from '../operators/index.js';
 import { requireNoObstacles, requireRunnable } from '../inference/infer.js';
+import { isStatic } from '../shape/dim.js';
 import { isStaticShape, type Shape } from '../shape/shape.js';
 import { emitPlan, type PlanBindings, type PlanEmission } from '../optimizer/emit-plan.js';
 import { classifyInitializers, noTrainable, selectedValues, type TrainableOptions } from '../trainable/select.js';
@@ -68,6 +69,8 @@ export interface TargetSpec extends TensorSpec {
   readonly ignoreIndex?: number;
   /** Name of the tensor that holds how many of the first labels of each row count; the rest is padding. */
   readonly lengths?: string;
+  /** For numbers of elements along a dimension, that dimension, as in shapes: each must be in [0, it]. */
+  readonly countsUpTo?: number | string;
 }
 
 /** An initializer of the model that has become an input of the emitted graphs. */
@@ -402,10 +405,11 @@ function attachLoss(
   const added = new Map(targets.flatMap((target) => (own.has(target.input) ? [] : [[target.input, target] as const])));
   return {
     loss,
-    targets: [...added.values()].map(({ input, lengths, ...labels }) => ({
+    targets: [...added.values()].map(({ input, lengths, countsUpTo, ...labels }) => ({
       ...tensorSpec(input),
       ...labels,
       ...(lengths !== undefined && { lengths: lengths.name }),
+      ...(countsUpTo !== undefined && { countsUpTo: isStatic(countsUpTo) ? countsUpTo : String(countsUpTo) }),
     })),
   };
 }

@@ -138,9 +138,17 @@ describe('shapes that an exporter took from its one example', () => {
   });
 });
 
-test('interpolation to a free size says how to fix it', async () => {
+test('interpolation to a free size trains, as PyTorch does', async () => {
   const model = await readModel(dataFile('quirks/upsampling-of-free-size.onnx'));
-  expect(() => gradientsGraph(model, { loss: crossEntropy() })).toThrow(
-    /the length of its axis 2 is free .* fix the sizes of free dimensions \(specialize, --dim\)/,
-  );
+  const numbers = z.array(nested).transform((values) => values.flatMap(flat));
+  const expected = z
+    .object({ x: numbers, labels: numbers, gd: numbers, ge: numbers })
+    .parse(readData('quirks/upsampling-of-free-size.json'));
+  const graph = gradientsGraph(model, { loss: crossEntropy() });
+  const results = await run(graph, model, {
+    x: float32([2, 1, 10, 13], expected.x),
+    [graph.targets[0].name]: { dtype: 'int64', dims: [2, 10, 13], data: expected.labels },
+  });
+  expect(relativeError(results[graph.gradients['d.weight']].data, expected.gd)).toBeLessThan(TOLERANCE);
+  expect(relativeError(results[graph.gradients['e.weight']].data, expected.ge)).toBeLessThan(TOLERANCE);
 });

@@ -1,5 +1,17 @@
 import { dataFile } from '@adakit/fixtures';
-import { checkModel, readModel, type ModelCheck } from '@adakit/onnx';
+import {
+  checkModel,
+  emitterOf,
+  Graph,
+  modelFromGraph,
+  readModel,
+  Tensor,
+  writeModel,
+  type ModelCheck,
+} from '@adakit/onnx';
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { expect, it, test } from 'vitest';
 import { runCommand } from '../testing/run-command.js';
 import { addCheckCommand, formatCheck } from './command.js';
@@ -46,4 +58,23 @@ test('chooses parameters by name, expression and place, and says what that means
   await expect(runCommand(addCheckCommand, 'check', 'm.onnx', '--train', '/(/')).rejects.toThrow(
     'Invalid regular expression',
   );
+});
+
+test('says that a model was exported for a batch of 1, and frees it', async () => {
+  const folder = await mkdtemp(join(tmpdir(), 'adakit-check-'));
+  try {
+    const graph = new Graph('single');
+    const x = graph.addInput('x', { dtype: 'float32', shape: [1, 2, 3] });
+    const e = emitterOf(graph);
+    const w = graph.addInitializer('w', Tensor.filled('float32', [6, 4], 1));
+    graph.outputs.push(e.matMul(e.reshape(x, [1, 6]), w));
+    const path = join(folder, 'single.onnx');
+    await writeFile(path, writeModel(modelFromGraph(graph)));
+    const before = await runCommand(addCheckCommand, 'check', path);
+    expect(before.output).toContain('x  float32 [1, 2, 3]\n  exported for a batch of 1; --free-batch, withFreeBatch()');
+    const after = await runCommand(addCheckCommand, 'check', path, '--free-batch');
+    expect(after.output).toContain('x  float32 [batch, 2, 3]\noutputs:\n  MatMul  float32 [batch, 4]\n');
+  } finally {
+    await rm(folder, { recursive: true });
+  }
 });

@@ -19,6 +19,7 @@ export function addCheckCommand(program: Command): void {
       '\nExamples:\n' +
         '  adakit check model.onnx\n' +
         '  adakit check vad.onnx --fix sr=16000\n' +
+        '  adakit check single.onnx --free-batch\n' +
         '  adakit check resnet.onnx --train "/^layer4/" --train fc.weight\n' +
         '  adakit check resnet.onnx --freeze-before fc\n' +
         '  adakit check yolo.onnx --train-also anchors\n' +
@@ -44,6 +45,10 @@ export function formatCheck(path: string, check: ModelCheck): string {
     `IR version ${check.irVersion}, opsets: ${opsets.join(', ')}`,
     'inputs:',
     ...indent(check.inputs.map(({ name, dtype, shape: dims }) => `${name}  ${dtype} ${shape(dims)}`)),
+    ...(check.inputs.some(({ shape: dims }) => dims[0] === 1) &&
+    !check.inputs.some(({ shape: [dim] }) => typeof dim === 'string')
+      ? ['  exported for a batch of 1; --free-batch, withFreeBatch(): any number of samples']
+      : []),
     'outputs:',
     ...indent(check.outputs.map(({ name, dtype, shape: dims }) => `${name}  ${dtype} ${shape(dims)}`)),
     `trained: ${amount(trained)}`,

@@ -27,10 +27,26 @@ export const imageCases: readonly Case[] = [
     free: 3,
     single: true,
   },
+  {
+    name: 'Col2Im to images of a size that is computed',
+    dims: [
+      [3, 8, 4],
+      [3, 4],
+    ],
+    build: (e, x, like) => {
+      const size = e.node('Shape', [like]);
+      const attributes = { strides: [1, 2], pads: [0, 1, 0, 1], dilations: [1, 2] };
+      return e.add(e.node('Col2Im', [x, size, e.int64([2, 2])], attributes), e.scale(like, 0.5));
+    },
+    single: true,
+  },
   ...[
-    { mode: 'avg', coordinate_transformation_mode: 'half_pixel' },
+    { mode: 'avg', coordinate_transformation_mode: 'half_pixel', sampling_ratio: 2 },
+    { mode: 'avg', coordinate_transformation_mode: 'output_half_pixel', sampling_ratio: 2 },
+    { mode: 'max', sampling_ratio: 2 },
+    { mode: 'avg', coordinate_transformation_mode: 'half_pixel', sampling_ratio: 0 },
     { mode: 'avg', coordinate_transformation_mode: 'output_half_pixel' },
-    { mode: 'max' },
+    { mode: 'max', sampling_ratio: 0 },
   ].map((attributes): Case => ({
     name: `RoiAlign ${Object.values(attributes).join()}`,
     dims: [[2, 2, 5, 6]],
@@ -40,11 +56,9 @@ export const imageCases: readonly Case[] = [
         ...attributes,
         output_height: 2,
         output_width: 3,
-        sampling_ratio: 2,
         spatial_scale: float(0.5),
       });
     },
-    fixed: true,
   })),
   { name: 'Det', dims: [[2, 3, 3]], build: (e, x) => e.node('Det', [x]), free: 2, single: true },
   ...['bilinear', 'bicubic'].flatMap((mode) => gridCases(mode, () => ({}))),

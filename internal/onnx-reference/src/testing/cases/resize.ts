@@ -18,7 +18,6 @@ function resizeCase(
         ? e.node('Resize', [x, undefined, e.constant(scales(1, 1, ...to.by))], attributes)
         : e.node('Resize', [x, undefined, undefined, e.int64([3, 2, ...to.sizes])], attributes),
     native: 19,
-    fixed: true,
     ...more,
   };
 }
@@ -31,7 +30,6 @@ export const resizeCases: readonly Case[] = [
     'nearest by 2 and 3, any size',
     { by: [2, 3] },
     { coordinate_transformation_mode: 'asymmetric', nearest_mode: 'floor' },
-    { fixed: false },
   ),
   ...COORDINATES.flatMap((coordinates) => [
     ...['round_prefer_floor', 'round_prefer_ceil', 'floor', 'ceil'].map((nearest) =>
@@ -78,7 +76,6 @@ export const resizeCases: readonly Case[] = [
         keep_aspect_ratio_policy: policy,
       }),
     native: 18,
-    fixed: true,
   })),
   {
     name: 'Resize beside a free axis',
@@ -103,5 +100,16 @@ export const resizeCases: readonly Case[] = [
     build: (e, x) => e.node('Resize', [x, undefined, undefined, e.int64([7, 8])], { mode: 'linear', axes: [-2, -1] }),
     native: 18,
     free: 3,
+  },
+  {
+    name: 'Resize to the size of another image',
+    dims: [
+      [3, 2, 5, 4],
+      [7, 6],
+    ],
+    build: (e, x, like) => {
+      const sizes = e.concat([e.int64([3, 2]), e.node('Shape', [like])], 0);
+      return e.mul(e.node('Resize', [x, undefined, undefined, sizes], { mode: 'linear' }), like);
+    },
   },
 ];

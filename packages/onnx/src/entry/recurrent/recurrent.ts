@@ -87,6 +87,13 @@ export function recurrent(cell: Cell): Operator {
             `its input '${ctx.input(index).name}' ${printShape(shape)} does not fit the batch of ${printShape(x)}`,
           );
         }
+        // PyTorch's exporter writes cell states of another size for proj_size, which ONNX cannot express.
+        if (index > 4 && ctx.same(hidden, shape[2]) === undefined) {
+          ctx.fail(
+            `its state '${ctx.input(index).name}' ${printShape(shape)} does not fit ${String(hidden)} hidden units; ` +
+              'ONNX has no projected states (proj_size): export the projection as a layer of its own',
+          );
+        }
       }
       const dtype = ctx.dtype(0);
       const last = { dtype, shape: batchFirst ? [batch, directions, hidden] : [directions, batch, hidden] };
