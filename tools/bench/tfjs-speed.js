@@ -12,6 +12,8 @@ import { adam } from '@adakit/adam';
 import { startBackend, tfjsOptimizer } from '@adakit/runner-tfjs';
 import * as tf from '@tensorflow/tfjs';
 import '@tensorflow/tfjs-backend-wasm';
+import '@adakit/runner-tfjs/fused/cpu';
+import '@adakit/runner-tfjs/fused/wasm';
 
 const { values } = parseArgs({
   options: {

@@ -15,6 +15,8 @@ import {
 import * as tf from '@tensorflow/tfjs';
 import '@tensorflow/tfjs-backend-wasm';
 import { afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import './fused/cpu.js';
+import './fused/wasm.js';
 import { startBackend, tfjsDevice } from '../index.js';
 import { Cell } from './cell.js';
 import { TfjsDevice } from './device.js';

@@ -24,13 +24,16 @@ import { runOpByOp } from './op-by-op.js';
 import { ScalarTensors } from './scalar-tensors.js';
 
 export interface TfjsDeviceOptions {
-  /** Whether to run a rule as one loop over the backend's memory, where that works. Default: true. */
+  /**
+   * Whether to run a rule as one loop over the backend's memory, where `@adakit/runner-tfjs/fused/<backend>` has been
+   * imported and works. Default: true.
+   */
   readonly fused?: boolean;
 }
 
 /**
- * A device over the tensors of TensorFlow.js, on any of its backends. On `cpu` and `wasm` a rule is one loop over memory;
- * elsewhere, and where that does not work (it is tried first), a sequence of TensorFlow.js operations.
+ * A device over the tensors of TensorFlow.js, on any of its backends. A rule is a sequence of
+ * TensorFlow.js operations; with the import of `@adakit/runner-tfjs/fused/cpu` or `…/wasm` one loop over memory there.
  *
  * TensorFlow.js has one current backend. A device with a name makes its own current whenever it works.
  *

@@ -13,6 +13,7 @@ import {
 } from '@adakit/core';
 import * as tf from '@tensorflow/tfjs-core';
 import { describe, expect, it } from 'vitest';
+import '../device/fused/cpu.js';
 import { AdakitOptimizer, registerOptimizers, tfjsOptimizer } from '../index.js';
 
 const define = (name: string, lr?: number) =>

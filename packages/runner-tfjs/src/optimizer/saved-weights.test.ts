@@ -16,6 +16,7 @@ import {
 } from '@adakit/core';
 import * as tf from '@tensorflow/tfjs';
 import { afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import '../device/fused/cpu.js';
 import { AdakitOptimizer, registerOptimizers, tfjsOptimizer } from '../index.js';
 
 /** Velocity v ← μv + g, parameter θ ← θ − η(1 + 1/t)v: depends on slots and on the count of steps. */
