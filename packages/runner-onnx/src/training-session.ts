@@ -289,7 +289,7 @@ export class TrainingSession implements Stateful {
     return this.#run.exclusively(async (run) => {
       const found = typeof state === 'string' ? await readState(state) : state;
       const statistics = this.#statistics.parse(found);
-      run.load(found);
+      await run.load(found);
       this.#statistics.load(statistics);
       this.#version++;
     });

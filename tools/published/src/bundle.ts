@@ -1,24 +1,42 @@
 import { writeFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 import { gzipSync } from 'node:zlib';
 import * as esbuild from 'esbuild';
 import * as vite from 'vite';
 
-/** Bundlers that make a minified bundle of a module in a project, without TensorFlow.js. */
+/** A file that a bundler made. */
+interface Chunk {
+  readonly name: string;
+  readonly code: string;
+  /** Names of the files that have to be there before it runs; not those that it fetches when it needs them. */
+  readonly imports: readonly string[];
+  readonly isEntry: boolean;
+}
+
+/** Bundlers that make minified bundles of a module in a project, without TensorFlow.js. */
 const bundlers = {
-  async esbuild(file: string): Promise<string> {
-    const { outputFiles } = await esbuild.build({
+  async esbuild(file: string, root: string): Promise<Chunk[]> {
+    const { outputFiles, metafile } = await esbuild.build({
       entryPoints: [file],
       bundle: true,
       minify: true,
       format: 'esm',
+      splitting: true,
+      outdir: join(root, 'bundle'),
       external: ['@tensorflow/*'],
       write: false,
+      metafile: true,
     });
-    return outputFiles[0].text;
+    const codes = new Map(outputFiles.map(({ path, text }) => [basename(path), text]));
+    return Object.entries(metafile.outputs).map(([path, { imports, entryPoint }]) => ({
+      name: basename(path),
+      code: codes.get(basename(path)) ?? '',
+      imports: imports.flatMap((each) => (each.kind === 'import-statement' ? [basename(each.path)] : [])),
+      isEntry: entryPoint !== undefined && basename(entryPoint) === basename(file),
+    }));
   },
 
-  async vite(file: string, root: string): Promise<string> {
+  async vite(file: string, root: string): Promise<Chunk[]> {
     const built = await vite.build({
       root,
       configFile: false,
@@ -30,14 +48,17 @@ const bundlers = {
       },
     });
     if (!('output' in built)) throw new Error('vite made no bundle');
-    return built.output.map((part) => ('code' in part ? part.code : '')).join('');
+    return built.output.flatMap((part) =>
+      'code' in part ? [{ name: part.fileName, code: part.code, imports: part.imports, isEntry: part.isEntry }] : [],
+    );
   },
 };
 
 export type Bundler = keyof typeof bundlers;
 
 /**
- * How much a module and everything it imports weigh on a page.
+ * How much a module weighs on a page when it starts: itself and all that it imports, without what it fetches later
+ * (`await import()`), as when a state is loaded.
  *
  * @param directory of a project that has the packages
  * @returns bytes of the minified bundle, after gzip -9
@@ -45,5 +66,12 @@ export type Bundler = keyof typeof bundlers;
 export async function bundledSize(bundler: Bundler, directory: string, code: string): Promise<number> {
   const file = join(directory, 'bundled.js');
   writeFileSync(file, code);
-  return gzipSync(await bundlers[bundler](file, directory), { level: 9 }).length;
+  const chunks = await bundlers[bundler](file, directory);
+  const start = new Set(chunks.filter(({ isEntry }) => isEntry));
+  // A set that grows while it is gone through is gone through to its end.
+  for (const { imports } of start) {
+    for (const chunk of chunks) if (imports.includes(chunk.name)) start.add(chunk);
+  }
+  if (start.size === 0) throw new Error(`${bundler} made no bundle of ${file}`);
+  return gzipSync([...start].map((chunk) => chunk.code).join(''), { level: 9 }).length;
 }
