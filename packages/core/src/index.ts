@@ -127,19 +127,16 @@ export {
   linear,
   milestones,
   oneCycle,
-  parseSchedule,
   polynomial,
   product,
   reduceOnPlateau,
   scaled,
-  scheduleFactor,
   sequence,
   stepDecay,
   warmup,
   warmupStableDecay,
-  type PlateauState,
-  type Schedule,
-} from './schedule/schedule.js';
+} from './schedule/factories.js';
+export { scheduleFactor, type PlateauState, type Schedule } from './schedule/schedule.js';
 // Training
 export {
   Run,
@@ -155,7 +152,6 @@ export {
   type StepReport,
   type WholeStep,
 } from './run/run.js';
-export { checkOutline, checkState, type ParameterOutline, type StateOutline } from './run/check-state.js';
 export { parameterState } from './run/parameter-state.js';
 export type {
   CollectedBatches,

@@ -367,7 +367,7 @@ export class TrainingSession implements Stateful {
     return this.#run.exclusively(async (run) => {
       const found = typeof state === 'string' ? await readState(state) : state;
       const statistics = this.#statistics.parse(found);
-      run.load(found);
+      await run.load(found);
       this.#statistics.load(statistics, found);
       this.#random.load(found);
       this.#version++;

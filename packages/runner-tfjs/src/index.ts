@@ -1,11 +1,5 @@
 export { tfjsDevice, type TfjsDeviceOptions } from './device/device.js';
 export { BackendError, startBackend } from './backend.js';
 export type { Cell } from './device/cell.js';
-export {
-  AdakitOptimizer,
-  registerOptimizers,
-  tfjsOptimizer,
-  type TfjsOptimizerOptions,
-} from './optimizer/adakit-optimizer.js';
-export type { OptimizerLoader } from './optimizer/config.js';
+export { AdakitOptimizer, tfjsOptimizer, type TfjsOptimizerOptions } from './optimizer/adakit-optimizer.js';
 export type { Gradients, Variables } from './optimizer/variables.js';

@@ -11,6 +11,8 @@ import { parseTrajectory, replay } from '@adakit/testing';
 import * as tf from '@tensorflow/tfjs';
 import '@tensorflow/tfjs-backend-wasm';
 import { beforeAll, describe, expect, it } from 'vitest';
+import './device/fused/cpu.js';
+import './device/fused/wasm.js';
 import { startBackend, tfjsDevice, tfjsOptimizer } from './index.js';
 
 const factories = { adabelief, adabound, adadiff, adam, sgd };

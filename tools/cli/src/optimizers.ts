@@ -26,6 +26,7 @@ import {
   type Optimizer,
   type OptimizerConfig,
 } from '@adakit/core';
+import { restoreOptimizer } from '@adakit/core/states';
 import { lamb } from '@adakit/lamb';
 import { lion } from '@adakit/lion';
 import { muon } from '@adakit/muon';
@@ -121,7 +122,7 @@ export function knowsPieces(config: OptimizerConfig): boolean {
  * @throws UsageError for a piece that the command does not know; AdakitError for values that a piece does not accept
  */
 export function optimizerOf(config: OptimizerConfig): Optimizer {
-  return piecesOf(config).restore(config);
+  return restoreOptimizer(piecesOf(config), config);
 }
 
 /** The same pieces, with values to be replaced. */

@@ -1,3 +1,4 @@
+import '@adakit/runner-tfjs/fused/wasm';
 import { registerWasmKernels } from '@adakit/runner-tfjs/wasm';
 import '@tensorflow/tfjs-backend-wasm';
 import {

@@ -49,11 +49,7 @@ export function buildModel(build: (b: Builder) => void): Model {
   return parseModel(writeModel(modelFromGraph(graph)));
 }
 
-/**
- * What stock ONNX Runtime makes of a model.
- *
- * @param optimization as of {@link Session.fromBytes}
- */
+/** What stock ONNX Runtime makes of a model. */
 export async function runModel(model: Model, feeds: Feeds): Promise<Record<string, Numbers>> {
   const session = await Session.fromBytes(writeModel(model));
   try {

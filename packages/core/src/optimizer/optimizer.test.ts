@@ -2,7 +2,9 @@ import { describe, expect, it } from 'vitest';
 import { accumulate, clipByGlobalNorm } from '../compose/gradients.js';
 import { ema } from '../compose/weights.js';
 import { makePlan } from '../plan/plan.js';
-import { cosine, exponential, scheduleFactor } from '../schedule/schedule.js';
+import { cosine, exponential } from '../schedule/factories.js';
+import { scheduleFactor } from '../schedule/schedule.js';
+import { restoreOptimizer } from './restore.js';
 import { defineOptimizer } from './define.js';
 import { coefficient, flag, learningRate } from './hyperparameters.js';
 import { groups, type Optimizer, type OptimizerConfig, type ParameterGroup } from './optimizer.js';
@@ -224,7 +226,7 @@ describe('groups', () => {
 
     it('but keep their values at construction', () => {
       const changed = optimizer.with({ lr: 0, weightDecay: 0.25 }, { group: 'own' });
-      for (const each of [changed, optimizer.restore(changed.toConfig())]) {
+      for (const each of [changed, restoreOptimizer(optimizer, changed.toConfig())]) {
         expect(of(each, 'a')).toMatchObject({
           hyperparameters: { lr: 0, weightDecay: 0.25 },
           initial: { lr: 0.2, weightDecay: 0 },
@@ -290,7 +292,7 @@ describe('an optimizer as data', () => {
   });
 
   it('comes back from JSON as the same optimizer', () => {
-    const restored = build(9).restore(JSON.parse(JSON.stringify(config)) as OptimizerConfig);
+    const restored = restoreOptimizer(build(9), JSON.parse(JSON.stringify(config)) as OptimizerConfig);
     expect(restored.toConfig(parameters)).toEqual(config);
     for (const { name, shape } of parameters) {
       expect(of(restored, name, shape)).toMatchObject({
@@ -305,43 +307,43 @@ describe('an optimizer as data', () => {
   const wrong: [string, () => unknown, string][] = [
     [
       'of another rule',
-      () => other().restore(demo().toConfig()),
+      () => restoreOptimizer(other(), demo().toConfig()),
       'the state belongs to the optimizer "demo", this one is "other"; make the run with the same pieces to resume it, or adapt the state with adaptState()',
     ],
     [
       'of another wrapper',
-      () => demo().restore(ema(0.9, demo()).toConfig()),
+      () => restoreOptimizer(demo(), ema(0.9, demo()).toConfig()),
       'the state belongs to the optimizer "ema(demo)", this one is "demo"',
     ],
     [
       'in another order',
-      () => ema(0.9, accumulate(2, demo())).restore(accumulate(2, ema(0.9, demo())).toConfig()),
+      () => restoreOptimizer(ema(0.9, accumulate(2, demo())), accumulate(2, ema(0.9, demo())).toConfig()),
       'belongs to the optimizer "accumulate(ema(demo))", this one is "ema(accumulate(demo))"',
     ],
     [
       'with a group’s rule that is not there',
-      () => demo().restore(groups([{ match: 'a', optimizer: other() }], demo()).toConfig()),
+      () => restoreOptimizer(demo(), groups([{ match: 'a', optimizer: other() }], demo()).toConfig()),
       'the state uses the optimizer "other", which this run does not have; make the run with it, in the same group',
     ],
     [
       'with a value out of range',
-      () => demo().restore({ ...demo().toConfig(), hyperparameters: { lr: -1 } } as OptimizerConfig),
+      () => restoreOptimizer(demo(), { ...demo().toConfig(), hyperparameters: { lr: -1 } } as OptimizerConfig),
       'demo: lr must be >= 0, got -1',
     ],
     [
       'with a value at construction that no optimizer can be made with',
-      () => demo().restore({ ...demo().toConfig(), initial: { lr: 0 } } as OptimizerConfig),
+      () => restoreOptimizer(demo(), { ...demo().toConfig(), initial: { lr: 0 } } as OptimizerConfig),
       'demo: lr must be > 0, got 0',
     ],
     [
       'with an unknown hyperparameter',
-      () => demo().restore({ ...demo().toConfig(), hyperparameters: { lr: 1, gamma: 1 } } as OptimizerConfig),
+      () => restoreOptimizer(demo(), { ...demo().toConfig(), hyperparameters: { lr: 1, gamma: 1 } } as OptimizerConfig),
       'demo: unknown hyperparameter "gamma" (known: lr, weightDecay, amsgrad)',
     ],
     [
       'with a malformed schedule',
       () =>
-        demo().restore({
+        restoreOptimizer(demo(), {
           ...demo().toConfig(),
           schedules: { lr: { kind: 'cosine', steps: 0, floor: 0 } },
         } as OptimizerConfig),
@@ -354,7 +356,7 @@ describe('an optimizer as data', () => {
 
   it('brings its own groups, whatever the run was made with', () => {
     const saved = groups([{ match: 'a', hyperparameters: { lr: 0.2 } }], demo());
-    const restored = groups([{ match: 'b', hyperparameters: { lr: 7 } }], demo()).restore(saved.toConfig());
+    const restored = restoreOptimizer(groups([{ match: 'b', hyperparameters: { lr: 7 } }], demo()), saved.toConfig());
     expect(['a', 'b'].map((name) => hyper(restored, name).lr)).toEqual([0.2, 0.1]);
   });
 });

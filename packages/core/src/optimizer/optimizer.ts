@@ -1,8 +1,8 @@
 import type { Component } from '../component/component.js';
 import { AdakitError, closestName } from '../errors.js';
-import { parseSchedule, type Schedule } from '../schedule/schedule.js';
+import { checkSchedule, type Schedule } from '../schedule/schedule.js';
 import { parseHyperparameters, startsWith, type HyperparameterValues } from './hyperparameters.js';
-import { matchData, matches, matchFromData, type MatchData, type ParameterMatch, type ParameterSpec } from './match.js';
+import { matchData, matches, type MatchData, type ParameterMatch, type ParameterSpec } from './match.js';
 
 /** Schedules by hyperparameter. */
 export type Schedules = Readonly<Record<string, Schedule>>;
@@ -139,25 +139,6 @@ export class Optimizer {
   /** @param parameters turns matches by functions into lists of names; without it they cannot be written */
   toConfig(parameters: readonly ParameterSpec[] = []): OptimizerConfig {
     return nodeConfig(this.node, parameters);
-  }
-
-  /**
-   * The same pieces with all settings of a saved optimizer, groups included.
-   *
-   * @throws AdakitError `state-mismatch` when it is made of other pieces, or for values that these do not accept
-   */
-  restore(config: OptimizerConfig): Optimizer {
-    const components = new Map<string, Component>();
-    collectComponents(this.node, components);
-    const [mine, saved] = [chainText(this.node), configChainText(config)];
-    if (mine !== saved) {
-      throw new AdakitError(
-        'state-mismatch',
-        `the state belongs to the optimizer "${saved}", this one is "${mine}"; ` +
-          'make the run with the same pieces to resume it, or adapt the state with adaptState()',
-      );
-    }
-    return new Optimizer(nodeFromConfig(config, components));
   }
 }
 
@@ -341,7 +322,7 @@ function changeWrapper(node: OptimizerNode, key: string, value: number | boolean
   );
 }
 
-function parse(
+export function parse(
   { component }: Configured,
   values: HyperparameterValues,
   when: 'atConstruction' | 'perStep',
@@ -349,10 +330,10 @@ function parse(
   return Object.freeze(parseHyperparameters(component.name, component.hyperparameters, values, when));
 }
 
-function parseSchedules({ component, hyperparameters }: Configured, schedules: Schedules): Schedules {
+export function parseSchedules({ component, hyperparameters }: Configured, schedules: Schedules): Schedules {
   return Object.fromEntries(
     Object.entries(schedules).map(([name, schedule]) => {
-      if (typeof hyperparameters[name] === 'number') return [name, parseSchedule(name, schedule)] as const;
+      if (typeof hyperparameters[name] === 'number') return [name, checkSchedule(name, schedule)] as const;
       const numeric = Object.keys(hyperparameters).filter((key) => typeof hyperparameters[key] === 'number');
       throw new AdakitError(
         'unknown-hyperparameter',
@@ -367,27 +348,6 @@ function nodeText(node: OptimizerNode): string {
   if (node.kind === 'wrapper') return `${node.component.name}(${nodeText(node.inner)})`;
   const list = node.groups.map((group) => group.optimizer && nodeText(group.optimizer)).filter(Boolean);
   return `groups(${[...list, nodeText(node.rest)].join(', ')})`;
-}
-
-/** The pieces around the main rule; groups are settings, which a state replaces. */
-function chainText(node: OptimizerNode): string {
-  if (node.kind === 'rule') return node.component.name;
-  return node.kind === 'wrapper' ? `${node.component.name}(${chainText(node.inner)})` : chainText(node.rest);
-}
-
-function configChainText(config: OptimizerConfig): string {
-  if (config.kind === 'groups') return configChainText(config.rest);
-  return config.inner === undefined ? config.name : `${config.name}(${configChainText(config.inner)})`;
-}
-
-function collectComponents(node: OptimizerNode, into: Map<string, Component>): void {
-  if (node.kind === 'groups') {
-    for (const { optimizer } of node.groups) if (optimizer) collectComponents(optimizer, into);
-    collectComponents(node.rest, into);
-    return;
-  }
-  into.set(`${node.kind} ${node.component.name}`, node.component);
-  if (node.kind === 'wrapper') collectComponents(node.inner, into);
 }
 
 function nodeConfig(node: OptimizerNode, parameters: readonly ParameterSpec[]): OptimizerConfig {
@@ -411,45 +371,4 @@ function nodeConfig(node: OptimizerNode, parameters: readonly ParameterSpec[]): 
   const { kind, component, hyperparameters, initial, schedules } = node;
   const own = { kind, name: component.name, hyperparameters, initial, schedules };
   return node.kind === 'wrapper' ? { ...own, inner: nodeConfig(node.inner, parameters) } : own;
-}
-
-function nodeFromConfig(config: OptimizerConfig, components: ReadonlyMap<string, Component>): OptimizerNode {
-  if (config.kind === 'groups') {
-    const node: OptimizerNode = {
-      kind: 'groups',
-      groups: config.groups.map(({ name, match, optimizer, hyperparameters, initial, schedules }) => ({
-        name,
-        match: matchFromData(match),
-        ...(optimizer && { optimizer: nodeFromConfig(optimizer, components) }),
-        hyperparameters,
-        ...(initial && { initial }),
-        schedules,
-      })),
-      rest: nodeFromConfig(config.rest, components),
-    };
-    for (const group of node.groups) applyGroup(group, node.rest);
-    return node;
-  }
-  const component = components.get(`${config.kind} ${config.name}`);
-  if (component === undefined) {
-    throw new AdakitError(
-      'state-mismatch',
-      `the state uses the ${config.kind === 'rule' ? 'optimizer' : 'wrapper'} "${config.name}", which this run does not have; ` +
-        'make the run with it, in the same group',
-    );
-  }
-  const configured: Configured = {
-    component,
-    hyperparameters: config.hyperparameters,
-    initial: config.initial,
-    schedules: {},
-  };
-  const parsed: Configured = {
-    component,
-    hyperparameters: parse(configured, config.hyperparameters, 'perStep'),
-    initial: parse(configured, config.initial, 'atConstruction'),
-    schedules: parseSchedules(configured, config.schedules),
-  };
-  if (config.kind === 'rule' || config.inner === undefined) return { kind: 'rule', ...parsed };
-  return { kind: 'wrapper', ...parsed, inner: nodeFromConfig(config.inner, components) };
 }

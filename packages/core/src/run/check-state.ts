@@ -1,9 +1,10 @@
 import { AdakitError } from '../errors.js';
-import { concreteShape } from '../expression/type.js';
 import type { ParameterSpec } from '../optimizer/match.js';
 import type { Optimizer } from '../optimizer/optimizer.js';
+import { restoreOptimizer } from '../optimizer/restore.js';
 import { makePlan, type Plan, type PlannedParameter } from '../plan/plan.js';
-import { elementCount, sameShape, type TensorData } from '../tensor/tensor-data.js';
+import { sameShape } from '../tensor/tensor-data.js';
+import { countProblems, isCount, shapesOf, shapeText, slotCountProblems, slotProblems } from './check-slots.js';
 import type { ParameterState, TrainingState } from './training-state.js';
 
 /** What a state says besides the elements of its tensors: all that decides whether it fits. */
@@ -49,7 +50,7 @@ export function checkOutline(
   if (!isCount(state.step)) {
     throw new AdakitError('invalid-state', `the state is malformed: step must be a count, got ${state.step}`);
   }
-  const restored = optimizer.restore(state.optimizer);
+  const restored = restoreOptimizer(optimizer, state.optimizer);
   const missing = parameters.filter(({ name }) => !Object.hasOwn(state.parameters, name));
   const problems = [
     ...Object.keys(state.parameters)
@@ -80,18 +81,6 @@ function misfit(problems: readonly string[]): AdakitError {
   return new AdakitError('state-mismatch', `the state does not fit this run:\n  ${problems.join('\n  ')}`);
 }
 
-/** Why what was kept for a parameter is not what this optimizer keeps for it. */
-export function keptProblems(
-  parameter: PlannedParameter,
-  { step, slots }: Pick<ParameterState, 'step' | 'slots'>,
-  optimizer: Optimizer,
-): string[] {
-  return [
-    ...slotProblems(parameter, { step, slots: shapesOf(slots) }, optimizer),
-    ...slotCountProblems(parameter.name, slots),
-  ];
-}
-
 function parameterProblems(
   parameter: PlannedParameter,
   { shape: saved, step, slots, programHash, units: savedUnits = 'first' }: ParameterOutline,
@@ -116,51 +105,4 @@ function parameterProblems(
     problems.push(`parameter "${name}" has shape ${shapeText(saved)}, this run's has ${shapeText(shape)}`);
   }
   return [...problems, ...slotProblems(parameter, { step, slots }, optimizer)];
-}
-
-function slotProblems(
-  { name, shape, extents, slots: expected }: PlannedParameter,
-  { step, slots }: Pick<ParameterOutline, 'step' | 'slots'>,
-  optimizer: Optimizer,
-): string[] {
-  const problems = isCount(step) ? [] : [`the step of "${name}" is ${step}, not a count`];
-  for (const slot of expected) {
-    if (!Object.hasOwn(slots, slot.name)) {
-      problems.push(`it lacks the slot "${slot.name}" of "${name}"`);
-      continue;
-    }
-    const wanted = concreteShape(slot.shape, shape, extents);
-    const actual = slots[slot.name];
-    if (!sameShape(actual, wanted)) {
-      problems.push(`slot "${slot.name}" of "${name}" has shape ${shapeText(actual)}, expected ${shapeText(wanted)}`);
-    }
-  }
-  for (const slot of Object.keys(slots)) {
-    if (!expected.some((known) => known.name === slot)) {
-      problems.push(`"${name}" has a slot "${slot}" that ${String(optimizer)} does not keep with these options`);
-    }
-  }
-  return problems;
-}
-
-function shapesOf(slots: ParameterState['slots']): Record<string, readonly number[]> {
-  return Object.fromEntries(Object.entries(slots).map(([slot, { shape }]) => [slot, shape]));
-}
-
-function slotCountProblems(name: string, slots: ParameterState['slots']): string[] {
-  return Object.entries(slots).flatMap(([slot, tensor]) => countProblems(`slot "${slot}" of "${name}"`, tensor));
-}
-
-function countProblems(what: string, { shape, data }: TensorData): string[] {
-  return data.length === elementCount(shape)
-    ? []
-    : [`${what} has shape ${shapeText(shape)} but ${data.length} elements`];
-}
-
-function isCount(value: unknown): boolean {
-  return Number.isSafeInteger(value) && Number(value) >= 0;
-}
-
-function shapeText(shape: readonly number[]): string {
-  return `[${shape.join(', ')}]`;
 }

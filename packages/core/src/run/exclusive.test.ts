@@ -65,10 +65,7 @@ describe('work in one place among the calls', () => {
     const run = Run.start(referenceDevice(), descent(), one);
     const start = await run.state();
     await run.applyGradients(one);
-    const loading = run.exclusively((now) => {
-      now.load(start);
-      return Promise.resolve();
-    });
+    const loading = run.exclusively((now) => now.load(start));
     const next = run.applyGradients(one);
     await loading;
     expect(await next).toMatchObject({ step: 1 });

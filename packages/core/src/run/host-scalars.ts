@@ -5,14 +5,7 @@ import type { Extents } from '../expression/type.js';
 import { inputNames, type Program } from '../program/program.js';
 import { evaluateScalars } from '../program/scalars.js';
 import { nameKey } from '../random/philox.js';
-import {
-  plateauOf,
-  plateauReport,
-  plateauStart,
-  scheduleFactor,
-  type PlateauState,
-  type Schedule,
-} from '../schedule/schedule.js';
+import { plateauOf, plateauReport, scheduleFactor, type PlateauState, type Schedule } from '../schedule/schedule.js';
 import { elementCount } from '../tensor/tensor-data.js';
 
 /** What holds for all parameters in a step. */
@@ -127,7 +120,7 @@ export class HostScalars {
     this.#forEachSchedule((key, schedule) => {
       const plateau = plateauOf(schedule);
       if (plateau?.by !== by) return;
-      this.plateaus.set(key, plateauReport(plateau, this.plateaus.get(key) ?? plateauStart, metric));
+      this.plateaus.set(key, plateauReport(plateau, this.plateaus.get(key), metric));
     });
   }
 

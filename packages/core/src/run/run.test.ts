@@ -8,7 +8,7 @@ import { asMatrix, norm, sum } from '../expression/expression.js';
 import { defineOptimizer } from '../optimizer/define.js';
 import { coefficient, decayRate, flag, learningRate } from '../optimizer/hyperparameters.js';
 import { groups, type Optimizer } from '../optimizer/optimizer.js';
-import { exponential } from '../schedule/schedule.js';
+import { exponential } from '../schedule/factories.js';
 import { tensor32, tensor64, type FloatArray, type NamedTensors } from '../tensor/tensor-data.js';
 import { Run, type GradientSource, type RunOptions } from './run.js';
 import type { TrainingState } from './training-state.js';

@@ -19,7 +19,7 @@ import { evaluateScalars } from '../program/scalars.js';
 import { elementCount, sameShape, type FloatArray, type NamedTensors, type TensorData } from '../tensor/tensor-data.js';
 import { drive, driveNow, wait, type Work } from './drive.js';
 import { HostScalars, type ScalarsOf } from './host-scalars.js';
-import { checkState, keptProblems } from './check-state.js';
+import { keptProblems } from './check-slots.js';
 import { parameterState, tensorOf } from './parameter-state.js';
 import type {
   CollectedBatches,
@@ -145,7 +145,7 @@ export interface Exclusive<B> {
    */
   state(read?: (buffer: B) => MaybePromise<FloatArray>): Promise<TrainingState>;
   /** As {@link Run.load}. */
-  load(state: TrainingState): void;
+  load(state: TrainingState): Promise<void>;
 }
 
 /** A step that is taken unless its check says otherwise. */
@@ -379,9 +379,7 @@ export class Run<B> implements Stateful {
     const inside: Exclusive<B> = {
       weights: async (view = this.defaultView) => drive(this.#weightsWork(view)),
       state: async (read) => drive(this.#stateWork(read)),
-      load: (state) => {
-        this.#load(state);
-      },
+      load: async (state) => drive(this.#loadWork(state)),
     };
     return this.#enqueue(() => wait(work(inside)));
   }
@@ -413,10 +411,7 @@ export class Run<B> implements Stateful {
   }
 
   load(state: TrainingState): Promise<void> {
-    return this.#enqueue(() => {
-      this.#load(state);
-      return wait(undefined);
-    });
+    return this.#enqueue(() => this.#loadWork(state));
   }
 
   /**
@@ -934,7 +929,9 @@ export class Run<B> implements Stateful {
     return { optimizer, ...rest, ...(globals && { globals }), parameters, origin: this.device.name };
   }
 
-  #load(state: TrainingState): void {
+  *#loadWork(state: TrainingState): Work<void> {
+    // What reads states is fetched with the first: a page that trains from the start needs none of it.
+    const { checkState } = yield* wait(import('./check-state.js'));
     const { optimizer, plan } = checkState(state, this.#optimizer, this.#plan.parameters);
     this.#optimizer = optimizer;
     // A state's groups may choose parameters that have been removed.

@@ -10,18 +10,14 @@ import {
   linear,
   milestones,
   oneCycle,
-  plateauOf,
-  plateauReport,
-  plateauStart,
   polynomial,
   product,
   reduceOnPlateau,
   scaled,
-  scheduleFactor,
   sequence,
   stepDecay,
-  type Schedule,
-} from './schedule.js';
+} from './factories.js';
+import { plateauOf, plateauReport, scheduleFactor, type PlateauState, type Schedule } from './schedule.js';
 
 interface Recorded {
   readonly name: string;
@@ -140,9 +136,9 @@ describe('learning rates that PyTorch recorded', () => {
     const { lr, metrics = [] } = named(name);
     const kind = plateauOf(schedule);
     if (kind === undefined) throw new Error('a plateau is expected');
-    let state = plateauStart;
+    let state: PlateauState | undefined;
     lr.forEach((expected, t) => {
-      expectClose(baseLr * scheduleFactor(schedule, t + 1, state.factor), expected, t + 1);
+      expectClose(baseLr * scheduleFactor(schedule, t + 1, state?.factor), expected, t + 1);
       state = plateauReport(kind, state, metrics[t]);
     });
     expect(new Set(lr).size).toBeGreaterThan(2);

@@ -1,6 +1,8 @@
 import { describeDevice } from '@adakit/testing/vitest';
 import '@tensorflow/tfjs';
 import '@tensorflow/tfjs-backend-wasm';
+import './fused/cpu.js';
+import './fused/wasm.js';
 import { startBackend, tfjsDevice } from '../index.js';
 
 for (const backend of ['cpu', 'wasm']) {

@@ -15,7 +15,10 @@ import {
 import * as tf from '@tensorflow/tfjs';
 import '@tensorflow/tfjs-backend-wasm';
 import { afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import './fused/cpu.js';
+import './fused/wasm.js';
 import { startBackend, tfjsDevice } from '../index.js';
+import { switchBackend } from '../backend.js';
 import { Cell } from './cell.js';
 import { TfjsDevice } from './device.js';
 
@@ -243,7 +246,12 @@ describe('memory', () => {
 
 describe('a backend that cannot be read at once', () => {
   const start = (optimizer: Optimizer, options = {}): { run: Run<Cell>; step: (gradient: number) => void } => {
-    const run = Run.start(new TfjsDevice('cpu', {}, () => true), optimizer, { w: tensor32([8]) }, options);
+    const run = Run.start(
+      new TfjsDevice({}, { name: 'cpu', switchTo: switchBackend }, () => true),
+      optimizer,
+      { w: tensor32([8]) },
+      options,
+    );
     const step = (gradient: number): void => {
       run.stepNow({
         evaluate: ({ gradients }) => {

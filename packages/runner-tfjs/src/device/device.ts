@@ -24,13 +24,16 @@ import { runOpByOp } from './op-by-op.js';
 import { ScalarTensors } from './scalar-tensors.js';
 
 export interface TfjsDeviceOptions {
-  /** Whether to run a rule as one loop over the backend's memory, where that works. Default: true. */
+  /**
+   * Whether to run a rule as one loop over the backend's memory, where `@adakit/runner-tfjs/fused/<backend>` has been
+   * imported and works. Default: true.
+   */
   readonly fused?: boolean;
 }
 
 /**
- * A device over the tensors of TensorFlow.js, on any of its backends. On `cpu` and `wasm` a rule is one loop over memory;
- * elsewhere, and where that does not work (it is tried first), a sequence of TensorFlow.js operations.
+ * A device over the tensors of TensorFlow.js, on any of its backends. A rule is a sequence of
+ * TensorFlow.js operations; with the import of `@adakit/runner-tfjs/fused/cpu` or `…/wasm` one loop over memory there.
  *
  * TensorFlow.js has one current backend. A device with a name makes its own current whenever it works.
  *
@@ -39,16 +42,25 @@ export interface TfjsDeviceOptions {
  * takes time (`wasm`, `webgpu`)
  */
 export function tfjsDevice(backendName?: string, options: TfjsDeviceOptions = {}): Device<Cell> {
-  return new TfjsDevice(backendName, options);
+  return new TfjsDevice(
+    options,
+    backendName === undefined ? undefined : { name: backendName, switchTo: switchBackend },
+  );
 }
 
 /** Backends that cannot be read at once. */
 const answerLater = new Set(['webgpu']);
 
+/** A backend that is not just the current one. */
+interface NamedBackend {
+  readonly name: string;
+  readonly switchTo: (name: string) => void;
+}
+
 /** @internal */
 export class TfjsDevice implements Device<Cell> {
   readonly precision = 'float32';
-  readonly #backendName: string | undefined;
+  readonly #backend: NamedBackend | undefined;
   readonly #fused: boolean;
   readonly #answersLater: (backend: string) => boolean;
   readonly #scalars = new ScalarTensors();
@@ -58,23 +70,23 @@ export class TfjsDevice implements Device<Cell> {
   #live = 0;
 
   constructor(
-    backendName: string | undefined,
     { fused = true }: TfjsDeviceOptions = {},
+    backend?: NamedBackend,
     answersLater = (backend: string): boolean => answerLater.has(backend),
   ) {
-    this.#backendName = backendName;
+    this.#backend = backend;
     this.#fused = fused;
     this.#answersLater = answersLater;
-    if (backendName !== undefined) switchBackend(backendName);
+    backend?.switchTo(backend.name);
   }
 
   get name(): string {
-    return `tfjs/${this.#backendName ?? (getBackend() || 'default')}`;
+    return `tfjs/${this.#backend?.name ?? (getBackend() || 'default')}`;
   }
 
   /** Whether its backend can be read without waiting. */
   get answersAtOnce(): boolean {
-    return !this.#answersLater(this.#backendName ?? getBackend());
+    return !this.#answersLater(this.#backend?.name ?? getBackend());
   }
 
   allocate(lengths: readonly (readonly number[])[]): Cell[][] {
@@ -177,7 +189,7 @@ export class TfjsDevice implements Device<Cell> {
   }
 
   #work<T>(work: (loops: Loops | undefined) => T): T {
-    if (this.#backendName !== undefined) switchBackend(this.#backendName);
+    this.#backend?.switchTo(this.#backend.name);
     let result: T | undefined;
     tidy(() => {
       result = work(this.#fused && this.answersAtOnce ? currentLoops() : undefined);

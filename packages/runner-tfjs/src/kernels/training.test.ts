@@ -2,6 +2,7 @@ import { sgd } from '@adakit/sgd';
 import * as tf from '@tensorflow/tfjs';
 import '@tensorflow/tfjs-backend-wasm';
 import { expect, it } from 'vitest';
+import '../device/fused/wasm.js';
 import { tfjsOptimizer } from '../index.js';
 import { registerWasmKernels } from './wasm.js';
 

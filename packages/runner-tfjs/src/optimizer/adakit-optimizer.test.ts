@@ -1,6 +1,7 @@
 import { cosine, defineOptimizer, groups, learningRate, nonNegative, tensor32, type Optimizer } from '@adakit/core';
 import * as tf from '@tensorflow/tfjs';
 import { afterEach, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest';
+import '../device/fused/cpu.js';
 import { tfjsOptimizer, type AdakitOptimizer, type TfjsOptimizerOptions } from '../index.js';
 
 /** Velocity v ← μv + g, parameter θ ← θ − ηv: easy to work out by hand. */

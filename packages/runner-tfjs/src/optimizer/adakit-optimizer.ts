@@ -10,7 +10,6 @@ import {
   type RunParameter,
   type Stateful,
   type StepReport,
-  type StoredTensor,
   type TensorData,
   type TrainingState,
 } from '@adakit/core';
@@ -23,7 +22,7 @@ import {
   memory,
   mul,
   ready,
-  serialization,
+  type serialization,
   tensor,
   tidy,
   type NamedTensorMap,
@@ -33,24 +32,16 @@ import {
 } from '@tensorflow/tfjs-core';
 import { Cell } from '../device/cell.js';
 import { TfjsDevice, type TfjsDeviceOptions } from '../device/device.js';
-import { fromConfig, rememberLoader, rememberOptimizer, toConfig, type OptimizerLoader } from './config.js';
-import {
-  matchRecords,
-  nameWeights,
-  readWeights,
-  weightsOf,
-  type NamedTensor,
-  type SavedRecord,
-} from './saved-weights.js';
+import type { matchRecords, NamedTensor, SavedRecord } from './saved-weights.js';
+import { toConfig } from './to-config.js';
 import { Statistics, takeSnapshot } from './statistics.js';
 import {
+  assertDistinct,
   assertTrainable,
   gradientEntries,
   isAlive,
-  matchByName,
   parameterOf,
   registeredVariables,
-  sortVariables,
   type GradientEntry,
   type Gradients,
   type Variables,
@@ -94,6 +85,7 @@ export class AdakitOptimizer extends TfjsOptimizer implements Stateful {
   #names = new Map<Variable, string>();
   /** From {@link setWeights}, until the variables turn up that they belong to. */
   #saved: readonly SavedRecord[] = [];
+  #matchRecords: typeof matchRecords | undefined;
   readonly #statistics = new Statistics();
   /** Handed out by {@link getWeights}. */
   #weights: readonly NamedTensor[] = [];
@@ -106,10 +98,8 @@ export class AdakitOptimizer extends TfjsOptimizer implements Stateful {
   constructor(optimizer: Optimizer, options: TfjsOptimizerOptions = {}) {
     super();
     this.#options = options;
-    this.#device = new TfjsDevice(undefined, options);
+    this.#device = new TfjsDevice(options);
     this.#run = this.#start(requireOptimizer('tfjsOptimizer()', optimizer));
-    rememberOptimizer(optimizer);
-    serialization.registerClass(AdakitOptimizer);
   }
 
   /** The optimizer with its current hyperparameters. */
@@ -283,17 +273,13 @@ export class AdakitOptimizer extends TfjsOptimizer implements Stateful {
    * @throws AdakitError listing all that does not fit; nothing has changed then
    */
   async load(state: TrainingState, variables?: Variables): Promise<void> {
+    const { variablesFor } = await import('./variables-for.js');
     await ready();
     this.#assertTraining();
     this.#forgetDisposed();
-    const given = variables && sortVariables(variables);
-    const names = given === undefined ? this.#registeredFor(state) : this.#matchedFor(state, given);
+    const known = { names: this.#names, statistics: this.#statistics.variables };
+    const { names, statistics } = variablesFor(state, variables, known);
     for (const [variable, name] of names) assertTrainable(name, variable);
-    assertDistinct([...names.values()]);
-    const statistics = this.#statisticsFor(
-      state,
-      given?.others.filter((variable) => !names.has(variable)),
-    );
     const next = this.#start(this.optimizer);
     try {
       next.add(Object.fromEntries([...names].map(([variable, name]) => [name, runParameter(variable, name)])));
@@ -316,7 +302,9 @@ export class AdakitOptimizer extends TfjsOptimizer implements Stateful {
   override async getWeights(): Promise<NamedTensor[]> {
     this.#assertAlive();
     this.#forgetDisposed();
-    const { overall, records } = weightsOf(await this.#run.state());
+    const taking = this.#run.state();
+    const { nameWeights, weightsOf } = await import('./saved-weights.js');
+    const { overall, records } = weightsOf(await taking);
     this.#disposeWeights();
     this.#weights = nameWeights({ overall, records: [...records, ...this.#saved] });
     return [...this.#weights];
@@ -332,22 +320,16 @@ export class AdakitOptimizer extends TfjsOptimizer implements Stateful {
    */
   override async setWeights(weights: NamedTensor[]): Promise<void> {
     this.#assertTraining();
+    const { matchRecords, readWeights } = await import('./saved-weights.js');
     const { overall, records } = await readWeights(weights, this.optimizer);
     this.#assertTraining();
     this.#replaceRun(this.#start(this.optimizer, overall), new Map());
     this.#saved = records;
+    this.#matchRecords = matchRecords;
   }
 
   override getConfig(): serialization.ConfigDict {
     return toConfig(this.optimizer, this.#run.parameters, this.#options.nonFinite ?? 'refuse');
-  }
-
-  static override fromConfig<T extends serialization.Serializable>(
-    cls: serialization.SerializableConstructor<T>,
-    config: serialization.ConfigDict,
-  ): T {
-    const { optimizer, nonFinite } = fromConfig(config);
-    return new cls(optimizer, { nonFinite });
   }
 
   /** Frees slots and cached tensors. Doing so again is harmless; anything else is an error afterwards. */
@@ -450,8 +432,10 @@ export class AdakitOptimizer extends TfjsOptimizer implements Stateful {
   #addVariables(variables: readonly Variable[]): readonly string[] {
     const fresh = variables.filter((variable) => !this.#names.has(variable));
     if (fresh.length === 0) return [];
-    const matches = this.#saved.length > 0 ? matchRecords(this.#saved, fresh, this.optimizer) : new Map();
-    const records = new Map<Variable, SavedRecord>([...matches].map(([record, variable]) => [variable, record]));
+    const matches = this.#saved.length > 0 ? this.#matchRecords?.(this.#saved, fresh, this.optimizer) : undefined;
+    const records = new Map<Variable, SavedRecord>(
+      [...(matches ?? [])].map(([record, variable]) => [variable, record]),
+    );
     const names = new Map(fresh.map((variable) => [variable, records.get(variable)?.name ?? variable.name]));
     assertDistinct([...this.#names.values(), ...names.values()]);
     this.#checkGroups(names);
@@ -487,70 +471,6 @@ export class AdakitOptimizer extends TfjsOptimizer implements Stateful {
 
   #nameOf(variable: Variable): string {
     return this.#names.get(variable) ?? variable.name;
-  }
-
-  /** The variables that a state is for, by exact names. */
-  #registeredFor(state: TrainingState): Map<Variable, string> {
-    const registered = registeredVariables();
-    const names = new Map(this.#names);
-    const known = new Set(names.values());
-    for (const name of Object.keys(state.parameters)) {
-      if (!known.has(name) && Object.hasOwn(registered, name)) names.set(registered[name], name);
-    }
-    return names;
-  }
-
-  /** The variables that a state is for, out of those given. */
-  #matchedFor(
-    state: TrainingState,
-    { trainable, others }: { readonly trainable: readonly Variable[]; readonly others: readonly Variable[] },
-  ): Map<Variable, string> {
-    const names = new Map<Variable, string>();
-    for (const variable of [...trainable, ...others]) {
-      const name = this.#names.get(variable);
-      if (name !== undefined && Object.hasOwn(state.parameters, name)) names.set(variable, name);
-    }
-    const match = (variables: readonly Variable[], inOrder: boolean): void => {
-      const taken = new Set(names.values());
-      const open = Object.keys(state.parameters).flatMap((name) => (taken.has(name) ? [] : [{ name }]));
-      const free = variables.filter((variable) => !names.has(variable));
-      for (const [{ name }, variable] of matchByName(open, free, { inOrder })) names.set(variable, name);
-    };
-    match(trainable, true);
-    // Weights that are frozen now may have been trained then; but only a name can tell.
-    match(others, false);
-    for (const variable of trainable) if (!names.has(variable)) names.set(variable, this.#nameOf(variable));
-    assertDistinct([...trainable, ...others].map((variable) => this.#nameOf(variable)));
-    return names;
-  }
-
-  /** @throws AdakitError `state-mismatch` for statistics without a variable to put them into */
-  #statisticsFor(
-    state: TrainingState,
-    list: readonly Variable[] | undefined,
-  ): readonly (readonly [name: string, variable: Variable, value: TensorData])[] {
-    const saved = Object.entries(state.statistics ?? {}).map(([name, value]) => ({ name, value }));
-    const known = new Map(this.#statistics.variables.map(([variable, name]) => [name, variable]));
-    const registered = registeredVariables();
-    const matches = list && matchByName(saved, list);
-    const problems: string[] = [];
-    const found = saved.flatMap((statistic): (readonly [string, Variable, TensorData])[] => {
-      const { name, value } = statistic;
-      const exact = known.get(name) ?? (Object.hasOwn(registered, name) ? registered[name] : undefined);
-      const variable = matches === undefined ? exact : matches.get(statistic);
-      if (variable === undefined) {
-        problems.push(
-          `it has a statistic "${name}", for which there is no variable; ` +
-            (list ? 'give those that are not trainable as well, or the model' : 'make the model first'),
-        );
-      } else if (!isNumbers(value)) problems.push(`its statistic "${name}" has dtype ${value.dtype}`);
-      else if (String(value.shape) !== String(variable.shape)) {
-        problems.push(`its statistic "${name}" has shape [${value.shape.join(', ')}], the variable [${variable.shape.join(', ')}]`); // prettier-ignore
-      } else return [[name, variable, value]];
-      return [];
-    });
-    if (problems.length === 0) return found;
-    throw new AdakitError('state-mismatch', `the state does not fit these variables:\n  ${problems.join('\n  ')}`);
   }
 
   #disposeWeights(): void {
@@ -589,19 +509,6 @@ export function tfjsOptimizer(optimizer: Optimizer, options: TfjsOptimizerOption
   return new AdakitOptimizer(optimizer, options);
 }
 
-/**
- * Makes optimizers known to `tf.loadLayersModel`, so that it can restore a model saved with one of them:
- * `registerOptimizers(adam, adabelief)`; or with what is around it, `registerOptimizers(ema(0.999, adam()))`. Those that
- * {@link tfjsOptimizer} has been given already are known.
- */
-export function registerOptimizers(...optimizers: readonly (OptimizerLoader | Optimizer)[]): void {
-  for (const optimizer of optimizers) {
-    if ('optimizerName' in optimizer) rememberLoader(optimizer);
-    else rememberOptimizer(requireOptimizer('registerOptimizers()', optimizer));
-  }
-  serialization.registerClass(AdakitOptimizer);
-}
-
 type PresentEntry = GradientEntry & { readonly tensor: Tensor };
 
 function withTensor(entries: readonly GradientEntry[]): PresentEntry[] {
@@ -622,14 +529,4 @@ function assign(variable: Variable, { data, shape }: TensorData): void {
   tidy(() => {
     variable.assign(tensor(Float32Array.from(data), [...shape], 'float32'));
   });
-}
-
-function isNumbers(value: TensorData | StoredTensor): value is TensorData {
-  return 'data' in value;
-}
-
-function assertDistinct(names: readonly string[]): void {
-  const twice = names.find((name, i) => names.indexOf(name) !== i);
-  if (twice === undefined) return;
-  throw new AdakitError('invalid-state', `two variables have the name "${twice}", which would mix up their slots`);
 }

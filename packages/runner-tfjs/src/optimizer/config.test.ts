@@ -13,7 +13,9 @@ import {
 } from '@adakit/core';
 import * as tf from '@tensorflow/tfjs-core';
 import { describe, expect, it } from 'vitest';
-import { AdakitOptimizer, registerOptimizers, tfjsOptimizer } from '../index.js';
+import '../device/fused/cpu.js';
+import { tfjsOptimizer, type AdakitOptimizer } from '../index.js';
+import { registerOptimizers, SavedOptimizer } from './register.js';
 
 const define = (name: string, lr?: number) =>
   defineOptimizer({
@@ -31,7 +33,7 @@ function throughLayersModel(config: tf.serialization.ConfigDict): tf.serializati
 }
 
 const restored = (config: tf.serialization.ConfigDict): Optimizer =>
-  AdakitOptimizer.fromConfig<AdakitOptimizer>(AdakitOptimizer, config).optimizer;
+  SavedOptimizer.fromConfig<AdakitOptimizer>(SavedOptimizer, config).optimizer;
 
 describe('getConfig and fromConfig', () => {
   const plain = define('plain');
@@ -45,6 +47,7 @@ describe('getConfig and fromConfig', () => {
   );
 
   it('restore everything that an optimizer is made of and set to, also as a layers model saves them', () => {
+    registerOptimizers(full);
     const optimizer = tfjsOptimizer(full);
     optimizer.setHyperparameters({ lr: 0 });
     const loaded = restored(throughLayersModel(optimizer.getConfig()));
@@ -55,16 +58,18 @@ describe('getConfig and fromConfig', () => {
   });
 
   it('restore the policy for what is not finite', () => {
-    const config = tfjsOptimizer(lossScaling(plain()), { nonFinite: 'scaleBack' }).getConfig();
-    const loaded = AdakitOptimizer.fromConfig<AdakitOptimizer>(AdakitOptimizer, throughLayersModel(config));
+    const scaled = lossScaling(plain());
+    registerOptimizers(scaled);
+    const config = tfjsOptimizer(scaled, { nonFinite: 'scaleBack' }).getConfig();
+    const loaded = SavedOptimizer.fromConfig<AdakitOptimizer>(SavedOptimizer, throughLayersModel(config));
     expect(loaded.getConfig()).toEqual(config);
     expect(config.nonFinite).toBe('scaleBack');
   });
 
   it('register under a class name of their own', () => {
-    tfjsOptimizer(full);
+    registerOptimizers(full);
     const { classNameMap } = tf.serialization.SerializationMap.getMap();
-    const ours = Object.keys(classNameMap).filter((name) => classNameMap[name][0] === AdakitOptimizer);
+    const ours = Object.keys(classNameMap).filter((name) => classNameMap[name][0] === SavedOptimizer);
     expect(ours).toEqual(['Adakit']);
     expect(Object.keys(classNameMap)).toContain('Adam');
   });
@@ -97,7 +102,7 @@ describe('getConfig and fromConfig', () => {
     ['nothing', 'null', /malformed/],
   ];
   it.each(malformed)('refuse %s', (_, optimizer, message) => {
-    tfjsOptimizer(plain());
+    registerOptimizers(plain());
     const text = typeof optimizer === 'string' ? optimizer : JSON.stringify(optimizer);
     expect(() => restored({ optimizer: text })).toThrow(AdakitError);
     expect(() => restored({ optimizer: text })).toThrow(message);

@@ -16,7 +16,9 @@ import {
 } from '@adakit/core';
 import * as tf from '@tensorflow/tfjs';
 import { afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
-import { AdakitOptimizer, registerOptimizers, tfjsOptimizer } from '../index.js';
+import '../device/fused/cpu.js';
+import { tfjsOptimizer, type AdakitOptimizer } from '../index.js';
+import { registerOptimizers, SavedOptimizer } from './register.js';
 
 /** Velocity v ← μv + g, parameter θ ← θ − η(1 + 1/t)v: depends on slots and on the count of steps. */
 const momentum = defineOptimizer({
@@ -395,7 +397,7 @@ describe('model.save with the optimizer', () => {
     });
     disposables.push(loaded, loaded.optimizer);
     expect(loaded.optimizer.getConfig()).toEqual(optimizer.getConfig());
-    const copy = AdakitOptimizer.fromConfig<AdakitOptimizer>(AdakitOptimizer, loaded.optimizer.getConfig());
+    const copy = SavedOptimizer.fromConfig<AdakitOptimizer>(SavedOptimizer, loaded.optimizer.getConfig());
     expect(copy.optimizer.hyperparameters).toEqual({ lr: 0.1, mu: 0.25 });
     expect(await fit(loaded)).toEqual(await fit(model));
     const [before, after] = [model, loaded].map((m) => m.getWeights().map(values));

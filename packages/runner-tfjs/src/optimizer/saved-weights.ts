@@ -10,7 +10,8 @@ import {
   type TrainingState,
 } from '@adakit/core';
 import { keep, scalar, tensor, type Tensor, type Variable } from '@tensorflow/tfjs-core';
-import { matchByName, parameterOf } from './variables.js';
+import { matchByName } from './match-by-name.js';
+import { parameterOf } from './variables.js';
 
 /**
  * Optimizer weights as TensorFlow.js saves them, a list of named tensors:

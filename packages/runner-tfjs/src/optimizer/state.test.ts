@@ -1,6 +1,7 @@
 import { defineOptimizer, learningRate, tensor32 } from '@adakit/core';
 import * as tf from '@tensorflow/tfjs';
 import { afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import '../device/fused/cpu.js';
 import { tfjsOptimizer, type AdakitOptimizer } from '../index.js';
 
 const momentum = defineOptimizer({

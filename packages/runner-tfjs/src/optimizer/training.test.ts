@@ -13,6 +13,7 @@ import {
 } from '@adakit/core';
 import * as tf from '@tensorflow/tfjs';
 import { afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import '../device/fused/cpu.js';
 import { tfjsOptimizer, type AdakitOptimizer, type TfjsOptimizerOptions } from '../index.js';
 
 /** θ ← θ − ηv, v ← μv + g. */

@@ -25,6 +25,7 @@ import {
   type NamedTensors,
   type Optimizer,
   type TrainingState,
+  exponential,
 } from '@adakit/core';
 import { formatAdaptReport } from './adapt-report.js';
 import { adaptState, type AdaptOptions } from './adapt.js';
@@ -211,7 +212,7 @@ describe('another optimizer', () => {
 describe('hyperparameters', () => {
   const saving = groups(
     [{ match: 'b', hyperparameters: { beta1: 0.5 } }],
-    adam({ lr: 0.3 }).withSchedules({ lr: { kind: 'exponential', factor: 0.9 } }),
+    adam({ lr: 0.3 }).withSchedules({ lr: exponential(0.9) }),
   );
 
   it('are those given, with the values at construction of the run that goes on', async () => {

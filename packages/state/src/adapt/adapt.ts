@@ -1,6 +1,5 @@
 import {
   AdakitError,
-  checkState,
   copyTensor,
   makePlan,
   Optimizer,
@@ -15,6 +14,7 @@ import {
   type TensorData,
   type TrainingState,
 } from '@adakit/core';
+import { checkState, restoreOptimizer } from '@adakit/core/states';
 import type {
   AdaptedParameter,
   AdaptedSlot,
@@ -259,7 +259,7 @@ function settle(state: TrainingState, optimizer: Optimizer, keep: 'given' | 'sav
   // AdaBound's bounds refer to the learning rate at the start of the run, which goes on.
   if (keep === 'given') return new Optimizer(withSavedInitial(optimizer.node, state.optimizer));
   try {
-    return optimizer.restore(state.optimizer);
+    return restoreOptimizer(optimizer, state.optimizer);
   } catch (error) {
     if (!(error instanceof AdakitError) || error.code !== 'state-mismatch') throw error;
     throw mismatch([

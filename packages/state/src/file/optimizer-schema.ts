@@ -1,4 +1,5 @@
-import { parseSchedule, type MatchData, type OptimizerConfig, type Schedule } from '@adakit/core';
+import { type MatchData, type OptimizerConfig, type Schedule } from '@adakit/core';
+import { parseSchedule } from '@adakit/core/states';
 import { z } from 'zod';
 
 const hyperparameterValues = z.record(z.string(), z.union([z.number(), z.boolean(), z.string()]));

@@ -1,4 +1,4 @@
-import type { ParameterOutline, StateOutline } from '@adakit/core';
+import type { ParameterOutline, StateOutline } from '@adakit/core/states';
 import { layoutOf } from './contents.js';
 import type { StateDocument } from './document.js';
 import type { TensorInfo } from './header.js';

@@ -7,7 +7,6 @@ import {
   ema,
   learningRate,
   lossScaling,
-  checkState,
   groups,
   jsDevice,
   Run,
@@ -21,6 +20,7 @@ import {
   type TensorData,
   type TrainingState,
 } from '@adakit/core';
+import { checkState } from '@adakit/core/states';
 import { StateFileError } from './error.js';
 import { decodeState, decodeTensors, encodeState, encodeTensors } from './state-file.js';
 import { elementBits, storedByteLength, storedDTypes } from './stored-tensor.js';

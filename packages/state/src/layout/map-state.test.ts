@@ -12,6 +12,7 @@ import {
   tensor64,
   type TrainingState,
 } from '@adakit/core';
+import { restoreOptimizer } from '@adakit/core/states';
 import { mapState } from './map-state.js';
 import { mapTensor } from './map-tensor.js';
 import { inverseMappings, parseMappings, type ParameterMapping } from './parameter-mapping.js';
@@ -129,7 +130,7 @@ describe('mapState', () => {
     const mapped = mapState(stateOf({ kernel: [2, 3], bias: [3] }, optimizer), toTorch);
     const settings = (config: TrainingState['optimizer'], names: string[]) =>
       makePlan(
-        optimizer.restore(config),
+        restoreOptimizer(optimizer, config),
         [
           { name: names[0], shape: [3, 2] },
           { name: names[1], shape: [3] },

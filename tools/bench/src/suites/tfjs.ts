@@ -1,6 +1,8 @@
 import { adabelief } from '@adakit/adabelief';
 import { adam } from '@adakit/adam';
 import { startBackend, tfjsOptimizer } from '@adakit/runner-tfjs';
+import '@adakit/runner-tfjs/fused/cpu';
+import '@adakit/runner-tfjs/fused/wasm';
 import * as tf from '@tensorflow/tfjs';
 import '@tensorflow/tfjs-backend-wasm';
 import { compare, ratioOf, type Contender } from '../measure/compare.js';

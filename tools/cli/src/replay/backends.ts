@@ -12,11 +12,11 @@ const backends = {
   wasm: (use) => use(wasmDevice()),
   onnx: async (use) => use((await import('@adakit/runner-onnx')).onnxDevice()),
   'tfjs-cpu': async (use) => {
-    await import('@tensorflow/tfjs-backend-cpu');
+    await Promise.all([import('@tensorflow/tfjs-backend-cpu'), import('@adakit/runner-tfjs/fused/cpu')]);
     return use(await startedTfjs('cpu'));
   },
   'tfjs-wasm': async (use) => {
-    await import('@tensorflow/tfjs-backend-wasm');
+    await Promise.all([import('@tensorflow/tfjs-backend-wasm'), import('@adakit/runner-tfjs/fused/wasm')]);
     return use(await startedTfjs('wasm'));
   },
 } as const satisfies Record<string, <T>(use: DeviceUser<T>) => Promise<T>>;

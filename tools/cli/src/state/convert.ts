@@ -2,13 +2,13 @@ import { readFile, realpath } from 'node:fs/promises';
 import { resolve } from 'node:path';
 import {
   castTensor,
-  checkState,
   makePlan,
   type Optimizer,
   type OptimizerConfig,
   type ParameterSpec,
   type TrainingState,
 } from '@adakit/core';
+import { checkState } from '@adakit/core/states';
 import {
   type AdaptReport,
   adaptState,

@@ -1,4 +1,5 @@
-import { checkOutline, type Optimizer, type ParameterSpec, type Plan, type StateOutline } from '@adakit/core';
+import { type Optimizer, type ParameterSpec, type Plan } from '@adakit/core';
+import { checkOutline, type StateOutline } from '@adakit/core/states';
 import { outlineOf } from '@adakit/state';
 import type { OpenState } from '@adakit/state/node';
 import { optimizerOf } from '../optimizers.js';

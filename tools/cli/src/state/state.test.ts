@@ -13,6 +13,7 @@ import {
   tensor32,
   tensor64,
   type TrainingState,
+  exponential,
 } from '@adakit/core';
 import { storeTensor } from '@adakit/state';
 import { openState, readState, writeState, writeTensors } from '@adakit/state/node';
@@ -80,10 +81,7 @@ describe('adakit state convert', () => {
   it('changes hyperparameters and keeps groups and schedules', async () => {
     const optimizer = ema(
       0.9,
-      groups(
-        [{ match: /bias$/, hyperparameters: { weightDecay: 0 } }],
-        adam().withSchedules({ lr: { kind: 'exponential', factor: 0.9 } }),
-      ),
+      groups([{ match: /bias$/, hyperparameters: { weightDecay: 0 } }], adam().withSchedules({ lr: exponential(0.9) })),
     );
     const source = await written('grouped', await trained(optimizer));
     const { output } = await adakit('convert', source, at('lower'), '--set', 'lr=0.5', '--set', 'amsgrad=true');

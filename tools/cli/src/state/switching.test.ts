@@ -1,4 +1,4 @@
-import { elementCount, type Optimizer, tensor32, type TrainingState } from '@adakit/core';
+import { elementCount, type Optimizer, tensor32, type TrainingState, cosine } from '@adakit/core';
 import { adaptState, deriveMappings, describeParameters, inverseMappings, mapState } from '@adakit/state';
 import { Emitter, Graph, modelFromGraph, symbol, Tensor, writeModel } from '@adakit/onnx';
 import { mse, TrainingSession } from '@adakit/runner-onnx';
@@ -109,7 +109,7 @@ const optimizers: readonly Optimizer[] = [
   optimizerByName('adam', { lr: 1e-3, weightDecay: 0.01, amsgrad: true }),
   optimizerByName('adadiff', { lr: 1e-3 }),
   optimizerByName('adabelief', { lr: 1e-3, weightDecay: 0.01 }),
-  optimizerByName('adabound', { lr: 1e-3 }).withSchedules({ lr: { kind: 'cosine', steps: 12, floor: 0.1 } }),
+  optimizerByName('adabound', { lr: 1e-3 }).withSchedules({ lr: cosine(12, 0.1) }),
 ];
 
 /** Steps 1 to 4 and 9 to 12 in TensorFlow.js, 5 to 8 in ONNX Runtime; `handOver` changes states on the way. */

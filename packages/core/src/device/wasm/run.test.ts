@@ -17,7 +17,7 @@ import { groups } from '../../optimizer/optimizer.js';
 import { biasCorrection, decay, orthogonalized, trustRatio } from '../../pieces/pieces.js';
 import { Run } from '../../run/run.js';
 import type { TrainingState } from '../../run/training-state.js';
-import { exponential } from '../../schedule/schedule.js';
+import { exponential } from '../../schedule/factories.js';
 import { elementCount, tensor32, type NamedTensors } from '../../tensor/tensor-data.js';
 import type { Device } from '../device.js';
 import { jsDevice } from '../js/device.js';

@@ -8,6 +8,7 @@ import {
   type ParameterSpec,
   type PlannedParameter,
 } from '@adakit/core';
+import { restoreOptimizer } from '@adakit/core/states';
 import { FORMAT_VERSION, type KeptRule, type ParameterEntry, type StateDocument } from '@adakit/state';
 import { openTensors, writeStateFile, type OpenTensors, type TensorSource } from '@adakit/state/node';
 import { optimizerByName } from '../../optimizers.js';
@@ -208,7 +209,7 @@ function optimizerOf(
   });
   const rule = (group: SettledGroup): Optimizer => {
     const made = optimizerByName(known.optimizer, group.initial);
-    return made.restore({ ...made.toConfig(), hyperparameters: group.hyperparameters } as OptimizerConfig);
+    return restoreOptimizer(made, { ...made.toConfig(), hyperparameters: group.hyperparameters } as OptimizerConfig);
   };
   const names = new Set<string>();
   const differing = others.flatMap((group, i): ParameterGroup[] => {

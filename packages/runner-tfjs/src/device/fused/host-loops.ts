@@ -8,8 +8,8 @@ import {
   type HostBuffer,
 } from '@adakit/core';
 import { tensor } from '@tensorflow/tfjs-core';
-import type { Cell } from './cell.js';
-import type { Loops } from './loops.js';
+import type { Cell } from '../cell.js';
+import type { Loops } from '../loops.js';
 
 /** Elements of variables and gradients that are copied at a time. */
 const STAGE = 2 ** 20;

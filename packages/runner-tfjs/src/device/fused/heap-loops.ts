@@ -1,7 +1,7 @@
 import { wasmKernelsIn, type Binding, type KernelMemory, type WasmBuffer, type WasmMemory } from '@adakit/core';
 import { engine, type KernelBackend, type Tensor, type TensorInfo, type Variable } from '@tensorflow/tfjs-core';
-import type { Cell } from './cell.js';
-import type { Loops } from './loops.js';
+import type { Cell } from '../cell.js';
+import type { Loops } from '../loops.js';
 
 /** What the wasm backend of TensorFlow.js has beyond the interface of all backends. */
 interface WasmBackend {

@@ -1,4 +1,5 @@
 import { AdakitError, Optimizer, type NonFinitePolicy, type OptimizerConfig } from '@adakit/core';
+import { restoreOptimizer } from '@adakit/core/states';
 import type { serialization } from '@tensorflow/tfjs-core';
 
 /** `adam` and every other result of `defineOptimizer`. */
@@ -38,20 +39,7 @@ function componentOf(node: Node): Component {
 }
 
 /**
- * An optimizer as a TensorFlow.js configuration. Layers models camel-case the strings of a configuration when they are
- * loaded, so that `dense_1/kernel` becomes `dense1/kernel`; so it travels as JSON without underscores.
- */
-export function toConfig(
-  optimizer: Optimizer,
-  parameters: Parameters<Optimizer['toConfig']>[0],
-  nonFinite: NonFinitePolicy,
-): serialization.ConfigDict {
-  const text = JSON.stringify(optimizer.toConfig(parameters));
-  return { optimizer: text.replaceAll('_', '\\u005f'), nonFinite };
-}
-
-/**
- * What {@link toConfig} described.
+ * What `toConfig` described.
  *
  * @throws AdakitError when the configuration is malformed or something in it is not known
  */
@@ -62,7 +50,7 @@ export function fromConfig(config: serialization.ConfigDict): {
   const { nonFinite = 'refuse' } = config as { nonFinite?: NonFinitePolicy };
   try {
     const saved = JSON.parse(config.optimizer as string) as OptimizerConfig;
-    return { optimizer: new Optimizer(skeleton(saved)).restore(saved), nonFinite };
+    return { optimizer: restoreOptimizer(new Optimizer(skeleton(saved)), saved), nonFinite };
   } catch (error) {
     if (error instanceof AdakitError) throw error;
     throw new AdakitError(

@@ -1,0 +1,106 @@
+import { AdakitError, type StoredTensor, type TensorData, type TrainingState } from '@adakit/core';
+import type { Variable } from '@tensorflow/tfjs-core';
+import { matchByName } from './match-by-name.js';
+import { assertDistinct, registeredVariables, sortVariables, type Variables } from './variables.js';
+
+/** The variables that an optimizer knows already, with the names by which states know them. */
+export interface KnownVariables {
+  readonly names: ReadonlyMap<Variable, string>;
+  readonly statistics: readonly (readonly [variable: Variable, name: string])[];
+}
+
+/** Variables with what a state has for them. */
+export interface FoundVariables {
+  /** Those to train, with their names in the state. */
+  readonly names: Map<Variable, string>;
+  readonly statistics: readonly (readonly [name: string, variable: Variable, value: TensorData])[];
+}
+
+/**
+ * The variables that a state is for.
+ *
+ * @param variables out of which. Default: those known, and any others that TensorFlow.js knows by the names in the state
+ * @throws AdakitError `invalid-state` for two variables of one name, `state-mismatch` for statistics without a variable
+ */
+export function variablesFor(
+  state: TrainingState,
+  variables: Variables | undefined,
+  known: KnownVariables,
+): FoundVariables {
+  const given = variables && sortVariables(variables);
+  const names = given === undefined ? registeredFor(state, known) : matchedFor(state, given, known);
+  assertDistinct([...names.values()]);
+  const others = given?.others.filter((variable) => !names.has(variable));
+  return { names, statistics: statisticsFor(state, others, known) };
+}
+
+/** The variables that a state is for, by exact names. */
+function registeredFor(state: TrainingState, known: KnownVariables): Map<Variable, string> {
+  const registered = registeredVariables();
+  const names = new Map(known.names);
+  const taken = new Set(names.values());
+  for (const name of Object.keys(state.parameters)) {
+    if (!taken.has(name) && Object.hasOwn(registered, name)) names.set(registered[name], name);
+  }
+  return names;
+}
+
+/** The variables that a state is for, out of those given. */
+function matchedFor(
+  state: TrainingState,
+  { trainable, others }: { readonly trainable: readonly Variable[]; readonly others: readonly Variable[] },
+  known: KnownVariables,
+): Map<Variable, string> {
+  const names = new Map<Variable, string>();
+  for (const variable of [...trainable, ...others]) {
+    const name = known.names.get(variable);
+    if (name !== undefined && Object.hasOwn(state.parameters, name)) names.set(variable, name);
+  }
+  const match = (variables: readonly Variable[], inOrder: boolean): void => {
+    const taken = new Set(names.values());
+    const open = Object.keys(state.parameters).flatMap((name) => (taken.has(name) ? [] : [{ name }]));
+    const free = variables.filter((variable) => !names.has(variable));
+    for (const [{ name }, variable] of matchByName(open, free, { inOrder })) names.set(variable, name);
+  };
+  match(trainable, true);
+  // Weights that are frozen now may have been trained then; but only a name can tell.
+  match(others, false);
+  for (const variable of trainable)
+    if (!names.has(variable)) names.set(variable, known.names.get(variable) ?? variable.name);
+  assertDistinct([...trainable, ...others].map((variable) => known.names.get(variable) ?? variable.name));
+  return names;
+}
+
+/** @throws AdakitError `state-mismatch` for statistics without a variable to put them into */
+function statisticsFor(
+  state: TrainingState,
+  list: readonly Variable[] | undefined,
+  known: KnownVariables,
+): FoundVariables['statistics'] {
+  const saved = Object.entries(state.statistics ?? {}).map(([name, value]) => ({ name, value }));
+  const seen = new Map(known.statistics.map(([variable, name]) => [name, variable]));
+  const registered = registeredVariables();
+  const matches = list && matchByName(saved, list);
+  const problems: string[] = [];
+  const found = saved.flatMap((statistic): (readonly [string, Variable, TensorData])[] => {
+    const { name, value } = statistic;
+    const exact = seen.get(name) ?? (Object.hasOwn(registered, name) ? registered[name] : undefined);
+    const variable = matches === undefined ? exact : matches.get(statistic);
+    if (variable === undefined) {
+      problems.push(
+        `it has a statistic "${name}", for which there is no variable; ` +
+          (list ? 'give those that are not trainable as well, or the model' : 'make the model first'),
+      );
+    } else if (!isNumbers(value)) problems.push(`its statistic "${name}" has dtype ${value.dtype}`);
+    else if (String(value.shape) !== String(variable.shape)) {
+      problems.push(`its statistic "${name}" has shape [${value.shape.join(', ')}], the variable [${variable.shape.join(', ')}]`); // prettier-ignore
+    } else return [[name, variable, value]];
+    return [];
+  });
+  if (problems.length === 0) return found;
+  throw new AdakitError('state-mismatch', `the state does not fit these variables:\n  ${problems.join('\n  ')}`);
+}
+
+function isNumbers(value: TensorData | StoredTensor): value is TensorData {
+  return 'data' in value;
+}
