@@ -43,6 +43,7 @@ import { Statistics } from './statistics.js';
 import { GradientSteps, type Steps } from './steps.js';
 import { WholeSteps } from './whole-steps.js';
 
+/** What a {@link TrainingSession} trains, and how. */
 export interface TrainingSessionOptions extends TrainableOptions {
   /** An ONNX inference model: its path, its bytes, or one that has been read (and edited: a new head, adapters). */
   readonly model: string | Uint8Array | Model;
@@ -62,6 +63,7 @@ export interface TrainingSessionOptions extends TrainableOptions {
   readonly session?: SessionOptions;
 }
 
+/** Which of the weights that an optimizer keeps are meant. */
 export interface WeightsOptions {
   /**
    * Which weights: those being `trained`, or what the optimizer keeps beside, e.g. `averaged`. Default: `averaged` where
@@ -70,6 +72,7 @@ export interface WeightsOptions {
   readonly weights?: string;
 }
 
+/** How a trained model is written. */
 export interface ExportOptions extends WeightsOptions {
   /** Whether to keep the weights in a file of their own. By default where a protobuf message cannot hold them. */
   readonly externalData?: boolean;
@@ -80,6 +83,7 @@ export interface ExportOptions extends WeightsOptions {
   readonly precision?: 'file' | 'float32';
 }
 
+/** What is known of a batch beside its tensors. */
 export interface BatchOptions {
   /**
    * Samples in the batch, by which batches count whose gradients are collected. Default: the size of the first free

@@ -1,3 +1,4 @@
+// @tier user
 export { tfjsDevice, type TfjsDeviceOptions } from './device/device.js';
 export { BackendError, startBackend } from './backend.js';
 export type { Cell } from './device/cell.js';
@@ -8,4 +9,4 @@ export {
   type TfjsOptimizerOptions,
 } from './optimizer/adakit-optimizer.js';
 export type { OptimizerLoader } from './optimizer/config.js';
-export type { Gradients, Variables } from './optimizer/variables.js';
+export type { Gradients, LayersModelLike, Variables } from './optimizer/variables.js';

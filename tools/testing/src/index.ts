@@ -1,3 +1,4 @@
+// @tier author: what optimizers have to pass
 export { BoundedRun, boundingDevice } from './bounded-run.js';
 export { boundProgram, exact, float32Rounding, type Approximation, type Rounding } from './error-bound.js';
 export { inventedOptimizer } from './invented-rule.js';

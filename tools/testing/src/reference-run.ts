@@ -51,7 +51,12 @@ const schema = z.object({
 /** A run of an independent implementation over several tensors; the format is in `tools/fixtures/rules/README.md`. */
 export type ReferenceRun = z.infer<typeof schema> & { readonly name: string };
 
-/** @throws AdakitError naming every field that is wrong */
+/**
+ * Reads the text of a reference run.
+ *
+ * @param name of the file, for errors
+ * @throws AdakitError naming every field that is wrong
+ */
 export function parseReferenceRun(text: string, name: string): ReferenceRun {
   const result = schema.safeParse(JSON.parse(text));
   if (result.success) return { ...result.data, name };
@@ -295,8 +300,8 @@ export async function replayReference<B>(
  * The steps after which a run that is stopped and resumed from its state does not end, bit for bit, where an
  * uninterrupted one does.
  *
- * @param through what happens to a state on its way, e.g. to a file and back. Default: nothing
- * @param stops after how many steps to stop. Default: after every one
+ * @param options `through`: what happens to a state on its way, e.g. to a file and back; default: nothing. `stops`: after
+ * how many steps to stop; default: after every one
  */
 export async function lossyReferenceInterruptions<B>(
   reference: ReferenceRun,

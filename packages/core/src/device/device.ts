@@ -2,6 +2,7 @@ import type { Extents } from '../expression/type.js';
 import type { Program } from '../program/program.js';
 import type { FloatArray, Precision } from '../tensor/tensor-data.js';
 
+/** What a device gives at once, or has to be awaited. */
 export type MaybePromise<T> = T | Promise<T>;
 
 /**
@@ -56,6 +57,7 @@ export interface Binding<B> {
   readonly shape: readonly number[];
 }
 
+/** A compiled program with the buffers of the parameters that it runs on. */
 export interface BoundKernel {
   /**
    * Runs the program on every bound parameter in turn. Outputs named `sum.…` are added to their buffers, `largest.…`

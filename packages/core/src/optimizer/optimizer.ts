@@ -36,6 +36,7 @@ export type OptimizerNode =
   | ({ readonly kind: 'wrapper'; readonly inner: OptimizerNode } & Configured)
   | { readonly kind: 'groups'; readonly groups: readonly GroupNode[]; readonly rest: OptimizerNode };
 
+/** A group of parameters in the tree: which it chooses, and its own rule, or changes to the rule of the rest. */
 export interface GroupNode {
   readonly name: string;
   readonly match: ParameterMatch;
@@ -136,7 +137,11 @@ export class Optimizer {
     return new Optimizer(mapRule(this.node, (rule) => ({ ...rule, schedules: parsed })));
   }
 
-  /** @param parameters turns matches by functions into lists of names; without it they cannot be written */
+  /**
+   * The optimizer as JSON, for states and files; a factory's `restore` reads it.
+   *
+   * @param parameters turns matches by functions into lists of names; without it they cannot be written
+   */
   toConfig(parameters: readonly ParameterSpec[] = []): OptimizerConfig {
     return nodeConfig(this.node, parameters);
   }
@@ -205,7 +210,12 @@ export function groups(list: readonly ParameterGroup[], rest: Optimizer): Optimi
 
 const GROUP_KEYS = ['name', 'match', 'optimizer', 'hyperparameters', 'schedules'];
 
-/** @throws AdakitError for `adam` in the place of `adam()`, and anything else that is no optimizer */
+/**
+ * An optimizer that somebody has passed.
+ *
+ * @param what names the argument in the error
+ * @throws AdakitError for `adam` in the place of `adam()`, and anything else that is no optimizer
+ */
 export function requireOptimizer(what: string, value: unknown): Optimizer {
   if (value instanceof Optimizer) return value;
   const called =

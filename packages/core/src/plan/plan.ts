@@ -45,6 +45,7 @@ export interface PlannedCall {
   readonly parameters: readonly PlannedParameter[];
 }
 
+/** A part of a step: programs over parameters, or one over the totals that they have left. */
 export type Stage =
   /** Programs over parameters, in any order. `sums` are set to zero before, `largest` to −∞. */
   | {

@@ -38,6 +38,11 @@ import type {
  */
 export type NonFinitePolicy = 'refuse' | 'skip' | 'scaleBack';
 
+/**
+ * How a {@link Run} treats its steps; every option has a default.
+ *
+ * @typeParam B a buffer of the device
+ */
 export interface RunOptions<B> {
   readonly nonFinite?: NonFinitePolicy;
   /** Reduces gradients over several processes, before anything else looks at them. Default: nothing. */
@@ -64,6 +69,11 @@ export interface GradientSource<B> {
   evaluate(context: GradientContext<B>): MaybePromise<Evaluated>;
 }
 
+/**
+ * What a {@link GradientSource} works on.
+ *
+ * @typeParam B a buffer of the device
+ */
 export interface GradientContext<B> {
   /** Buffers by parameter name. */
   readonly parameters: Readonly<Record<string, B>>;
@@ -88,6 +98,7 @@ export interface WholeStep<B> {
   scalars(program: Program, group: PlanGroup, parameter: PlannedParameter | undefined): Float64Array;
 }
 
+/** What a {@link GradientSource} has computed, beside the gradients in their buffers. */
 export interface Evaluated {
   /** Not multiplied by the loss scale. */
   readonly loss?: number;
@@ -104,6 +115,7 @@ export interface Evaluated {
   readonly accept?: () => void;
 }
 
+/** What is known of a batch beside its gradients. */
 export interface StepOptions {
   /** Samples in the batch, by which batches that are collected count. Default: 1. */
   readonly samples?: number;

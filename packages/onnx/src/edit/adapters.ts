@@ -6,6 +6,7 @@ import { drawTensor } from './initialization.js';
 import { intAttribute, labelOf, makeNode, ModelEdit, refuse } from './model-edit.js';
 import { THROUGH, weightSource, type WeightSource } from './weight-source.js';
 
+/** What {@link addAdapters} adapts, and by updates of which rank. */
 export interface AdapterOptions {
   /** Which weights to adapt, by name. Default: every matrix that a MatMul or Gemm node multiplies with. */
   readonly weights?: ParameterFilter;

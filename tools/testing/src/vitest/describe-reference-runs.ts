@@ -11,7 +11,9 @@ import {
 import { hostDevices } from './describe-optimizer.js';
 
 /** Rules by the names that reference runs give them. */
-type Rules = Readonly<Record<string, { readonly load: (given: Readonly<Record<string, unknown>>) => Optimizer }>>;
+export type Rules = Readonly<
+  Record<string, { readonly load: (given: Readonly<Record<string, unknown>>) => Optimizer }>
+>;
 
 /**
  * Registers the tests of a rule against runs of an independent implementation, with vitest: every run is reproduced on

@@ -6,6 +6,7 @@ import { wasmKernel, type KernelMemories, type KernelMemory, type Library } from
 import { libraryBytes } from './library.js';
 import { webAssembly } from './webassembly.js';
 
+/** How {@link wasmDevice} takes memory. */
 export interface WasmDeviceOptions {
   /** Bytes of one memory, after which another is begun. Default: 4 GiB, all that a memory can have. */
   readonly memoryLimit?: number;
