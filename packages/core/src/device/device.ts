@@ -31,7 +31,7 @@ export interface Device<B> {
   free(buffers: readonly B[]): void;
   /**
    * The positions of those that hold an infinity or NaN. A device that has to be asked at once but can answer only later
-   * gives a {@link MaskedCheck}.
+   * gives a {@link MaskedCheck}. A list is not changed once it has been given, and may be given again.
    */
   nonFinite(buffers: readonly B[]): MaybePromise<number[]> | MaskedCheck;
   compile(program: Program): Kernel<B>;
