@@ -1,1 +1,2 @@
+// @tier user
 export { adabelief } from './adabelief.js';

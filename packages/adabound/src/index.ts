@@ -1,1 +1,2 @@
+// @tier user
 export { adabound } from './adabound.js';

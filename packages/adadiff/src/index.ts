@@ -1,1 +1,2 @@
+// @tier user
 export { adadiff } from './adadiff.js';

@@ -1,11 +1,23 @@
 import { jsDevice, Run, tensor32 } from '@adakit/core';
 import { referenceRunFiles } from '@adakit/fixtures';
 import { runReadme } from '@adakit/testing';
-import { describeReferenceRuns } from '@adakit/testing/vitest';
+import { describeOptimizer } from '@adakit/testing/vitest';
 import { expect, it } from 'vitest';
 import { adafactor } from './adafactor.js';
 
-describeReferenceRuns(referenceRunFiles('adafactor'), { adafactor });
+describeOptimizer(adafactor, {
+  references: referenceRunFiles('adafactor'),
+  hash: '97c428b79ad9cfd6838de41afd8bb23d',
+  slots: [
+    [{}, { rowVar: { of: 'mean(grad^2) along the other axis' }, colVar: { of: 'mean(grad^2) along the other axis' } }],
+  ],
+  refuses: [[{ lr: 0 }, 'adafactor: lr must be > 0, got 0']],
+  converges: {
+    parabola: { steps: 300, options: { lr: 0.3 } },
+    beale: { steps: 300, options: { lr: 0.01 } },
+    rastrigin: { steps: 300, options: { lr: 1 } },
+  },
+});
 
 it('keeps one number a row and a column of a matrix', async () => {
   const run = Run.start(jsDevice(), adafactor(), {

@@ -1,1 +1,2 @@
+// @tier user
 export { adafactor } from './adafactor.js';

@@ -1,2 +1,3 @@
+// @tier user
 export { adam } from './adam.js';
-export { adamw } from './adamw.js';
+export { adamw, type AdamWOptions } from './adamw.js';

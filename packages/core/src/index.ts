@@ -1,5 +1,6 @@
+// @tier user: errors
 export { AdakitError, closestName, nearestNames, type ErrorCode } from './errors.js';
-// Writing rules
+// @tier author: writing rules and wrappers
 export {
   asMatrix,
   asParam,
@@ -21,11 +22,12 @@ export {
   transpose,
   where,
   type NarrowFormat,
+  type Operand,
   type ReducedAxis,
   type Scalar,
   type Tensor,
 } from './expression/expression.js';
-export type { Extent, Extents, Shape, ValueType } from './expression/type.js';
+export type { Extent, Extents, Place, Shape, ValueDType, ValueType } from './expression/type.js';
 export {
   defineOptimizer,
   defineWrapper,
@@ -36,12 +38,17 @@ export {
 export {
   meanings,
   type ComponentSource,
+  type GlobalSource,
   type Inputs,
+  type Measures,
+  type ParameterForm,
   type Slot,
   type SlotDType,
   type SlotMeaning,
+  type SlotResults,
   type SlotSource,
   type Structure,
+  type TotalInputs,
 } from './component/component.js';
 export {
   anyNumber,
@@ -58,10 +65,13 @@ export {
   repeats,
   type ChoiceHyperparameter,
   type FlagHyperparameter,
+  type Hyperparameter,
   type HyperparameterDefinitions,
   type HyperparameterOptions,
   type HyperparameterValues,
   type NumberHyperparameter,
+  type Range,
+  type RangeReason,
   type RepeatHyperparameter,
 } from './optimizer/hyperparameters.js';
 export {
@@ -74,12 +84,14 @@ export {
   rectification,
   trustRatio,
 } from './pieces/pieces.js';
-// Composing optimizers
+// @tier user: composing optimizers
 export {
   groups,
   Optimizer,
   requireOptimizer,
   type ChangeScope,
+  type Configured,
+  type GroupNode,
   type OptimizerConfig,
   type OptimizerNode,
   type ParameterGroup,
@@ -137,7 +149,7 @@ export {
   warmupStableDecay,
 } from './schedule/factories.js';
 export { scheduleFactor, type PlateauState, type Schedule } from './schedule/schedule.js';
-// Training
+// @tier user: training
 export {
   Run,
   type Evaluated,
@@ -150,9 +162,7 @@ export {
   type Stateful,
   type StepOptions,
   type StepReport,
-  type WholeStep,
 } from './run/run.js';
-export { parameterState } from './run/parameter-state.js';
 export type {
   CollectedBatches,
   JsonObject,
@@ -164,18 +174,11 @@ export type {
   TrainingState,
 } from './run/training-state.js';
 export type { StoredDType, StoredTensor } from './tensor/stored-tensor.js';
-export { hostDevice, hostView, type HostBuffer, type ViewedBuffer } from './device/host.js';
+export { hostDevice, type HostBuffer, type ViewedBuffer } from './device/host.js';
 export { jsAvailable, jsDevice } from './device/js/device.js';
 export { referenceDevice } from './device/reference/device.js';
 export type { WasmBuffer } from './device/wasm/arena.js';
-export {
-  wasmAvailable,
-  wasmDevice,
-  wasmKernelsIn,
-  type WasmDeviceOptions,
-  type WasmKernels,
-} from './device/wasm/device.js';
-export type { KernelMemory } from './device/wasm/kernel.js';
+export { wasmAvailable, wasmDevice, type WasmDeviceOptions } from './device/wasm/device.js';
 export type { WasmMemory } from './device/wasm/webassembly.js';
 export {
   castTensor,
@@ -191,10 +194,25 @@ export {
   type Precision,
   type TensorData,
 } from './tensor/tensor-data.js';
-// Writing devices
+// @tier device: writing devices and runners
+export type { Component, ComponentPrograms } from './component/component.js';
+export type { WholeStep } from './run/run.js';
+export { parameterState } from './run/parameter-state.js';
+export { hostView } from './device/host.js';
+export { wasmKernelsIn, type WasmKernels } from './device/wasm/device.js';
+export type { KernelMemory } from './device/wasm/kernel.js';
 export type { Binding, BoundKernel, Device, Kernel, MaskedCheck, MaybePromise } from './device/device.js';
 export { bufferNames, deviceInputs, isTotal } from './device/device.js';
-export { makePlan, type Plan, type PlanGroup, type PlannedParameter, type Stage } from './plan/plan.js';
+export {
+  makePlan,
+  type Piece,
+  type Plan,
+  type PlanGroup,
+  type PlannedCall,
+  type PlannedGlobal,
+  type PlannedParameter,
+  type Stage,
+} from './plan/plan.js';
 export { HostScalars, type Moment, type ScalarsOf } from './run/host-scalars.js';
 export { foldProgram, type Algebra, type InstructionOf } from './program/fold.js';
 export { printProgram } from './program/print.js';
@@ -207,7 +225,9 @@ export {
   REDUCTION_BLOCK,
   reduction,
   reductions,
+  type Operation,
   type OperationName,
+  type Reduction,
   type ReductionName,
 } from './expression/operations.js';
 export { concreteShape, joinShapes, matrixExtents } from './expression/type.js';

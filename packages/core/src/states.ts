@@ -1,5 +1,6 @@
 // What reads states, apart from index.ts: a run fetches it with the first state, and a bundler would load whatever index.ts
 // names at the start.
+// @tier device
 export { checkOutline, checkState, type ParameterOutline, type StateOutline } from './run/check-state.js';
 export { restoreOptimizer } from './optimizer/restore.js';
 export { parseSchedule } from './schedule/parse.js';

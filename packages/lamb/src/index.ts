@@ -1,1 +1,2 @@
+// @tier user
 export { lamb } from './lamb.js';

@@ -1,1 +1,2 @@
+// @tier user
 export { lion } from './lion.js';

@@ -1,1 +1,2 @@
+// @tier user
 export { muon } from './muon.js';

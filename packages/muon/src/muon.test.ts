@@ -2,11 +2,29 @@ import { adam } from '@adakit/adam';
 import { groups, jsDevice, matrices, referenceDevice, Run, tensor32 } from '@adakit/core';
 import { referenceRunFiles } from '@adakit/fixtures';
 import { runReadme } from '@adakit/testing';
-import { describeReferenceRuns } from '@adakit/testing/vitest';
+import { describeOptimizer } from '@adakit/testing/vitest';
 import { expect, it } from 'vitest';
 import { muon } from './muon.js';
 
-describeReferenceRuns(referenceRunFiles('muon'), { adam, muon });
+describeOptimizer(muon, {
+  references: referenceRunFiles('muon'),
+  others: { adam },
+  shapes: [
+    [3, 2],
+    [2, 5],
+    [1, 1],
+    [2, 0],
+  ],
+  hash: '2efe82a8a92e6996c63eff67be00229d',
+  slots: [[{}, { momentumBuffer: { of: 'mean(grad)', decay: 'momentum', joinsLate: true } }]],
+  refuses: [[{ lr: 0 }, 'muon: lr must be > 0, got 0']],
+  converges: {
+    parabola: { steps: 300, options: { lr: 0.03, weightDecay: 0 } },
+    rosenbrock: { steps: 300, options: { lr: 0.03, weightDecay: 0 } },
+    beale: { steps: 300, options: { lr: 0.03, weightDecay: 0 } },
+    rastrigin: { steps: 300, options: { lr: 0.01, weightDecay: 0 } },
+  },
+});
 
 it('refuses vectors and says what to do', () => {
   const parameters = { 'fc.weight': tensor32([1, 2, 3, 4], [2, 2]), 'fc.bias': tensor32([1, 2]) };

@@ -1,5 +1,6 @@
+// @tier user: models
 export { OnnxError, problemsError, type OnnxErrorCode, type Problem } from './error.js';
-export type { Limits } from './budget.js';
+export type { Budget, Limits } from './budget.js';
 export { parseModel, readModel, writeModel, type Model, type ReadOptions } from './model/model.js';
 export { externalize, type ExternalizedModel } from './model/external-data.js';
 export { withFreeBatch, type FreeBatchOptions } from './batch/free-batch.js';
@@ -11,11 +12,12 @@ export { defaultOpset, IR_VERSION, OPSET } from './model/opset.js';
 export { isDifferentiable, type DType } from './model/dtype.js';
 export { bfloat16ToFloat, halfToFloat } from './model/half.js';
 export { Tensor, type TensorData } from './model/tensor.js';
-export { float, type AttributeValue } from './graph/attribute.js';
+// @tier device: graphs and operators
+export { float, type Attributes, type AttributeValue, type FloatAttribute } from './graph/attribute.js';
 export { Emitter, type AttributeRecord, type NodeRules } from './graph/emitter.js';
 export { graphFromModel } from './graph/from-model.js';
 export { Graph } from './graph/graph.js';
-export { Node } from './graph/node.js';
+export { Node, type Obstacle } from './graph/node.js';
 export { graphToProto, modelFromGraph } from './graph/to-model.js';
 export { Value, type Contents, type ValueInfo } from './graph/value.js';
 export { evaluateDim, symbol, symbolName, SymbolicDim, type Dim } from './shape/dim.js';
@@ -24,6 +26,7 @@ export { inferNode, inferShapes } from './inference/infer.js';
 export type { Shape } from './shape/shape.js';
 export {
   operatorTable,
+  type Definition,
   type DefinitionContext,
   type Draw,
   type DrawnContext,
@@ -46,9 +49,12 @@ export { lowerNodes } from './passes/lower.js';
 export { checkGraph } from './verify/check-graph.js';
 export type { Formulation, FormulationContext, Target } from './target/target.js';
 export { placement, type Placement } from './target/placement.js';
+// @tier user: targets
 export { targets, type TargetName } from './target/targets.js';
+// @tier device: gradients
 export { differentiate } from './gradient/differentiate.js';
 export { unbroadcast } from './gradient/unbroadcast.js';
+// @tier user: losses
 export { bceWithLogits } from './loss/binary-cross-entropy.js';
 export { outputLoss, regularized, weightedSum, type Penalties, type WeightedLoss } from './loss/combine.js';
 export type { ClassificationOptions } from './loss/classification.js';
@@ -60,6 +66,7 @@ export { klDivergence, type KlDivergenceOptions } from './loss/kl-divergence.js'
 export type { AttachedLoss, Loss, LossOptions, LossTarget, Reduction } from './loss/loss.js';
 export { nll } from './loss/nll.js';
 export { huber, l1, mse, smoothL1 } from './loss/regression.js';
+// @tier device: optimizers as graphs
 export {
   planStructure,
   type PlanBindings,
@@ -70,6 +77,7 @@ export {
   type TensorBinding,
 } from './optimizer/emit-plan.js';
 export { programGraph, type ProgramGraph } from './optimizer/program-graph.js';
+// @tier user: changing models, training graphs
 export { addAdapters, mergeAdapters, type AdapterOptions } from './edit/adapters.js';
 export { findHead, replaceHead, type Head, type HeadPlace, type ReplaceHeadOptions } from './edit/head.js';
 export type { Initialization } from './edit/initialization.js';
@@ -92,6 +100,7 @@ export {
   type ParameterSpec,
   type StatisticSpec,
   type TargetSpec,
+  type TrainingGraph,
   type TrainingOptions,
   type TrainingSelection,
   type TrainStepGraph,

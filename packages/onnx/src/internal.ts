@@ -1,5 +1,4 @@
 /** What the project's own tools take from inside the package. It may change in any release: use `@adakit/onnx`. */
-export { type Attributes, type FloatAttribute } from './graph/attribute.js';
 export { constantTensor } from './graph/constant.js';
 export { dtypeCode, dtypeFromCode } from './model/dtype.js';
 export { decomposeNodes } from './passes/lower.js';

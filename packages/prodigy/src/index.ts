@@ -1,1 +1,2 @@
+// @tier user
 export { prodigy } from './prodigy.js';

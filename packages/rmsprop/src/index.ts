@@ -1,1 +1,2 @@
+// @tier user
 export { rmsprop } from './rmsprop.js';

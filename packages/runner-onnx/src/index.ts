@@ -1,3 +1,4 @@
+// @tier user
 export { TrainingError, type TrainingErrorCode } from './error.js';
 
 export type { Batch, BatchArray, BatchTensor } from './feeds.js';

@@ -28,6 +28,7 @@ export interface CudaProvider {
   readonly enableCudaGraph?: boolean;
 }
 
+/** GPUs through WebGPU. */
 export interface WebGpuProvider {
   readonly name: 'webgpu';
   readonly preferredLayout?: 'NCHW' | 'NHWC';

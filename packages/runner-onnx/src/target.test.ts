@@ -3,6 +3,8 @@ import { sgd } from '@adakit/sgd';
 import { expect, test } from 'vitest';
 import { onFirst, targetOf } from './execution-provider.js';
 import { mse, TrainingSession } from './index.js';
+import { parseProvider } from './provider-options.js';
+import { nodeRuntime } from './runtime/node-runtime.js';
 
 test('a provider has the target of its name, or the portable one', () => {
   expect(['cpu', 'cuda', 'webgpu', 'coreml', 'toString'].map((provider) => targetOf(provider).name)).toEqual([
@@ -16,9 +18,10 @@ test('a provider has the target of its name, or the portable one', () => {
 
 test('after a provider that fails, everything is made anew for the next', async () => {
   const tried: string[] = [];
-  const created = await onFirst(['webgpu', 'cpu'], (provider) => {
-    tried.push(provider);
-    return provider === 'cpu' ? Promise.resolve(targetOf(provider).name) : Promise.reject(new Error('no device'));
+  const providers = ['webgpu', 'cpu'].map(parseProvider);
+  const created = await onFirst(nodeRuntime('tested'), providers, ({ name }) => {
+    tried.push(name);
+    return name === 'cpu' ? Promise.resolve(targetOf(name).name) : Promise.reject(new Error('no device'));
   });
   expect([tried, created]).toEqual([['webgpu', 'cpu'], 'ort-cpu']);
 });

@@ -57,6 +57,7 @@ import { Statistics } from './statistics.js';
 import { GradientSteps, type Steps } from './steps.js';
 import { WholeSteps } from './whole-steps.js';
 
+/** What a {@link TrainingSession} trains, and how. */
 export interface TrainingSessionOptions extends TrainableOptions, RuntimeChoice {
   /** An ONNX inference model: its path, its bytes, or one that has been read (and edited: a new head, adapters). */
   readonly model: string | Uint8Array | Model;
@@ -95,6 +96,7 @@ export interface AbortOptions {
   readonly signal?: AbortSignal;
 }
 
+/** Which of the weights that an optimizer keeps are meant. */
 export interface WeightsOptions extends AbortOptions {
   /**
    * Which weights: those being `trained`, or what the optimizer keeps beside, e.g. `averaged`. Default: `averaged` where
@@ -103,6 +105,7 @@ export interface WeightsOptions extends AbortOptions {
   readonly weights?: string;
 }
 
+/** How a trained model is written. */
 export interface ExportOptions extends Pick<WeightsOptions, 'weights'> {
   /** Whether to keep the weights in a file of their own. By default where a protobuf message cannot hold them. */
   readonly externalData?: boolean;
@@ -113,6 +116,7 @@ export interface ExportOptions extends Pick<WeightsOptions, 'weights'> {
   readonly precision?: 'file' | 'float32';
 }
 
+/** What is known of a batch beside its tensors. */
 export interface BatchOptions extends AbortOptions {
   /**
    * Samples in the batch, by which batches count whose gradients are collected. Default: the size of the first free
@@ -121,6 +125,7 @@ export interface BatchOptions extends AbortOptions {
   readonly samples?: number;
 }
 
+/** What to keep in a state beside what the session knows. */
 export interface StateOptions {
   /** Where the caller is in the data, or whatever else it needs to go on: anything that JSON holds, in an object. */
   readonly data?: JsonObject;

@@ -1,1 +1,2 @@
+// @tier user
 export { scheduleFreeAdamW, scheduleFreeSgd } from './schedule-free.js';

@@ -1,1 +1,2 @@
+// @tier user
 export { sgd } from './sgd.js';

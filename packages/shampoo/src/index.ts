@@ -1,1 +1,2 @@
+// @tier user
 export { shampoo } from './shampoo.js';

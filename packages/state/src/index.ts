@@ -1,3 +1,4 @@
+// @tier user
 export { StateFileError, type StateFileErrorCode } from './file/error.js';
 export {
   FORMAT_VERSION,
@@ -6,6 +7,7 @@ export {
   type SlotEntry,
   type StateDocument,
 } from './file/document.js';
+export type { TensorInfo } from './file/header.js';
 export { outlineOf } from './file/outline.js';
 export { optimizerSchema } from './file/optimizer-schema.js';
 export { loadTensor, storeTensor } from './file/stored-tensor.js';

@@ -1,6 +1,8 @@
+// @tier user
 export { optimizerByName } from './optimizers.js';
 export { replayFiles, type FileReport } from './replay/command.js';
 export { inspectFile, type Inspection, type InspectedTensor, type Violation } from './inspect/inspect.js';
+export type { TensorStatistics } from './inspect/statistics.js';
 export { convertFile, type ConvertOptions, type ConvertReport } from './state/convert.js';
 export { diffFiles, type FileDifference, type TensorDifference } from './state/diff.js';
 export { fromTorch, type TorchReport } from './state/torch/from-torch.js';

@@ -1,8 +1,3 @@
-import { adabelief } from '@adakit/adabelief';
-import { adabound } from '@adakit/adabound';
-import { adadiff } from '@adakit/adadiff';
-import { adafactor } from '@adakit/adafactor';
-import { adam } from '@adakit/adam';
 import {
   accumulate,
   adaptiveClipping,
@@ -27,32 +22,8 @@ import {
   type OptimizerConfig,
 } from '@adakit/core';
 import { restoreOptimizer } from '@adakit/core/states';
-import { lamb } from '@adakit/lamb';
-import { lion } from '@adakit/lion';
-import { muon } from '@adakit/muon';
-import { prodigy } from '@adakit/prodigy';
-import { rmsprop } from '@adakit/rmsprop';
-import { scheduleFreeAdamW, scheduleFreeSgd } from '@adakit/schedule-free';
-import { sgd } from '@adakit/sgd';
-import { shampoo } from '@adakit/shampoo';
+import * as factories from './rules.js';
 import { UsageError } from './usage-error.js';
-
-const factories = {
-  adabelief,
-  adabound,
-  adadiff,
-  adafactor,
-  adam,
-  lamb,
-  lion,
-  muon,
-  prodigy,
-  rmsprop,
-  scheduleFreeAdamW,
-  scheduleFreeSgd,
-  sgd,
-  shampoo,
-} as const;
 
 /** Names of the optimizers that the command knows. */
 export const optimizerNames = Object.keys(factories) as readonly (keyof typeof factories)[];

@@ -11,6 +11,7 @@ export interface Manifest {
   readonly name: string;
   readonly version: string;
   readonly private?: boolean;
+  readonly nx?: { readonly tags: readonly string[] };
   readonly [field: string]: unknown;
 }
 

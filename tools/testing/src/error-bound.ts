@@ -40,6 +40,8 @@ export interface Rounding {
   readonly largest: number;
   readonly round: (x: number) => number;
 }
+
+/** Rounding to float32, to nearest with ties to even: IEEE 754 binary32. */
 export const float32Rounding: Rounding = {
   unit: 2 ** -24,
   underflow: 2 ** -150,

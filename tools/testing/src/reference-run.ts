@@ -51,7 +51,12 @@ const schema = z.object({
 /** A run of an independent implementation over several tensors; the format is in `tools/fixtures/rules/README.md`. */
 export type ReferenceRun = z.infer<typeof schema> & { readonly name: string };
 
-/** @throws AdakitError naming every field that is wrong */
+/**
+ * Reads the text of a reference run.
+ *
+ * @param name of the file, for errors
+ * @throws AdakitError naming every field that is wrong
+ */
 export function parseReferenceRun(text: string, name: string): ReferenceRun {
   const result = schema.safeParse(JSON.parse(text));
   if (result.success) return { ...result.data, name };
@@ -71,8 +76,14 @@ type Given = Readonly<Record<string, unknown>>;
 
 /** `betas` and `b1`, `b2` of other libraries. */
 function withBetas({ betas, b1, b2, ...rest }: Given): Given {
-  const [beta1, beta2] = Array.isArray(betas) ? (betas as unknown[]) : [b1, b2];
-  return { ...rest, ...(beta1 !== undefined && { beta1 }), ...(beta2 !== undefined && { beta2 }) };
+  const list = Array.isArray(betas) ? (betas as unknown[]) : [b1, b2];
+  const named = list.flatMap((beta, i) => (beta === undefined ? [] : [[`beta${i + 1}`, beta] as const]));
+  return { ...rest, ...Object.fromEntries(named) };
+}
+
+/** Whether weight decay is decoupled, as PyTorch calls it. */
+function withDecay({ decoupledWeightDecay, ...rest }: Given): Given {
+  return { ...rest, ...(decoupledWeightDecay !== undefined && { weightDecouple: decoupledWeightDecay }) };
 }
 
 const adjustments: Readonly<Record<string, string>> = {
@@ -81,20 +92,16 @@ const adjustments: Readonly<Record<string, string>> = {
   spectral_unclamped: 'spectralUnclamped',
 };
 
-/** Rules under the names that other libraries give them and their options. */
+/** Rules that other libraries give other names or options than `betas`; all others are what they are. */
 const rules: Readonly<Record<string, (given: Given) => readonly [name: string, hyperparameters: Given] | string>> = {
-  adam: (given) => {
-    const { decoupledWeightDecay, ...rest } = withBetas(given);
-    return ['adam', { ...rest, ...(decoupledWeightDecay !== undefined && { weightDecouple: decoupledWeightDecay }) }];
-  },
   adamw: (given) => {
     const { decoupledWeightDecay = true, ...rest } = withBetas(given);
     return ['adam', { ...rest, weightDecouple: decoupledWeightDecay }];
   },
-  sgd: (given) => ['sgd', given],
-  rmsprop: (given) => ['rmsprop', given],
-  lion: (given) => ['lion', withBetas(given)],
-  lamb: (given) => ['lamb', withBetas(given)],
+  qhadam: ({ nus, ...rest }) => {
+    const [nu1, nu2] = nus as unknown[];
+    return ['qhadam', { ...withBetas(rest), nu1, nu2 }];
+  },
   adafactor: ({ eps, d, beta2Decay, lr, weightDecay }) => {
     if (!Array.isArray(eps)) return 'it is the form of optax, which has other options';
     const [eps1, eps2] = eps as unknown[];
@@ -124,8 +131,7 @@ const rules: Readonly<Record<string, (given: Given) => readonly [name: string, h
 export function referenceOptimizer(run: ReferenceRun, byName: OptimizerByName): Optimizer | string {
   const { base, hyperparameters: given = {} } = run;
   const rule = (name: string, options: Given): Optimizer | string => {
-    if (!Object.hasOwn(rules, name)) return `there is no rule "${name}"`;
-    const found = rules[name](options);
+    const found = Object.hasOwn(rules, name) ? rules[name](options) : ([name, withDecay(withBetas(options))] as const);
     return typeof found === 'string' ? found : byName(...found);
   };
   if (run.groups !== undefined) {
@@ -295,8 +301,8 @@ export async function replayReference<B>(
  * The steps after which a run that is stopped and resumed from its state does not end, bit for bit, where an
  * uninterrupted one does.
  *
- * @param through what happens to a state on its way, e.g. to a file and back. Default: nothing
- * @param stops after how many steps to stop. Default: after every one
+ * @param options `through`: what happens to a state on its way, e.g. to a file and back; default: nothing. `stops`: after
+ * how many steps to stop; default: after every one
  */
 export async function lossyReferenceInterruptions<B>(
   reference: ReferenceRun,

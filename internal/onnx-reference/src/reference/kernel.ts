@@ -1,5 +1,4 @@
-import type { Node } from '@adakit/onnx';
-import type { Attributes } from '@adakit/onnx/internal';
+import type { Attributes, Node } from '@adakit/onnx';
 import type { Tensor } from './tensor.js';
 
 /** One application of an operator. */

@@ -138,7 +138,8 @@ export interface Inputs<H extends HyperparameterDefinitions, S extends string, G
   readonly lossScale: Scalar;
 }
 
-type SlotResults<S extends string> = { readonly [K in S]?: Tensor };
+/** New values of slots by name; those that are left out stay as they are. */
+export type SlotResults<S extends string> = { readonly [K in S]?: Tensor };
 
 /** What a component measures of every parameter, to be combined over all of them. */
 export interface Measures {

@@ -2,6 +2,7 @@ import type { Extents } from '../expression/type.js';
 import type { Program } from '../program/program.js';
 import type { FloatArray, Precision } from '../tensor/tensor-data.js';
 
+/** What a device gives at once, or has to be awaited. */
 export type MaybePromise<T> = T | Promise<T>;
 
 /**
@@ -30,7 +31,7 @@ export interface Device<B> {
   free(buffers: readonly B[]): void;
   /**
    * The positions of those that hold an infinity or NaN. A device that has to be asked at once but can answer only later
-   * gives a {@link MaskedCheck}.
+   * gives a {@link MaskedCheck}. A list is not changed once it has been given, and may be given again.
    */
   nonFinite(buffers: readonly B[]): MaybePromise<number[]> | MaskedCheck;
   compile(program: Program): Kernel<B>;
@@ -56,6 +57,7 @@ export interface Binding<B> {
   readonly shape: readonly number[];
 }
 
+/** A compiled program with the buffers of the parameters that it runs on. */
 export interface BoundKernel {
   /**
    * Runs the program on every bound parameter in turn. Outputs named `sum.…` are added to their buffers, `largest.…`

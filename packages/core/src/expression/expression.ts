@@ -55,7 +55,8 @@ export interface ExpressionNodeReference {
 }
 
 type Side = 'scalar' | 'tensor';
-type Operand = number | Expression;
+/** What operations combine a value with: a number is a host scalar. */
+export type Operand = number | Expression;
 
 /** A device value with anything is a device value; host scalars among themselves stay host scalars. */
 type Join<A extends Side, B> = A extends 'tensor' ? 'tensor' : B extends Expression<'tensor'> ? 'tensor' : 'scalar';
@@ -81,15 +82,19 @@ export class Expression<K extends Side = Side> implements ExpressionNodeReferenc
     return this.node.type;
   }
 
+  /** This value plus `other`. */
   add<O extends Operand>(other: O): Expression<Join<K, O>> {
     return elementwise('add', this, other);
   }
+  /** This value minus `other`. */
   sub<O extends Operand>(other: O): Expression<Join<K, O>> {
     return elementwise('sub', this, other);
   }
+  /** This value times `other`. */
   mul<O extends Operand>(other: O): Expression<Join<K, O>> {
     return elementwise('mul', this, other);
   }
+  /** This value divided by `other`; x/0 is ±∞, 0/0 NaN. */
   div<O extends Operand>(other: O): Expression<Join<K, O>> {
     return elementwise('div', this, other);
   }
@@ -109,9 +114,11 @@ export class Expression<K extends Side = Side> implements ExpressionNodeReferenc
   clip<L extends Operand, H extends Operand>(low: L, high: H): Expression<Join<Join<K, L>, H>> {
     return this.max(low).min(high);
   }
+  /** −x. */
   neg(): Expression<K> {
     return elementwise('neg', this);
   }
+  /** |x|. */
   abs(): Expression<K> {
     return elementwise('abs', this);
   }
@@ -119,12 +126,15 @@ export class Expression<K extends Side = Side> implements ExpressionNodeReferenc
   sign(): Expression<K> {
     return elementwise('sign', this);
   }
+  /** x². */
   square(): Expression<K> {
     return elementwise('square', this);
   }
+  /** √x; NaN below zero. */
   sqrt(): Expression<K> {
     return elementwise('sqrt', this);
   }
+  /** eˣ. */
   exp(): Expression<K> {
     return elementwise('exp', this);
   }
@@ -141,18 +151,23 @@ export class Expression<K extends Side = Side> implements ExpressionNodeReferenc
     return elementwise('mod', this, divisor);
   }
 
+  /** Whether the two are equal; NaN equals nothing. */
   equal<O extends Operand>(other: O): Condition<Join<K, O>> {
     return comparison('equal', this, other);
   }
+  /** Whether this is less than `other`; not with NaN. */
   less<O extends Operand>(other: O): Condition<Join<K, O>> {
     return comparison('less', this, other);
   }
+  /** Whether this is at most `other`; not with NaN. */
   lessOrEqual<O extends Operand>(other: O): Condition<Join<K, O>> {
     return comparison('lessOrEqual', this, other);
   }
+  /** Whether this is greater than `other`; not with NaN. */
   greater<O extends Operand>(other: O): Condition<Join<K, O>> {
     return comparison('greater', this, other);
   }
+  /** Whether this is at least `other`; not with NaN. */
   greaterOrEqual<O extends Operand>(other: O): Condition<Join<K, O>> {
     return comparison('greaterOrEqual', this, other);
   }
@@ -277,6 +292,11 @@ export function asParam(x: Tensor): Tensor {
   return new Expression({ form: 'view', type: deviceType('param'), args: [x] });
 }
 
+/**
+ * A matrix with rows and columns exchanged: shape `[a, b]` becomes `[b, a]`.
+ *
+ * @throws AdakitError `invalid-rule` for a value that is no matrix; {@link asMatrix} makes one
+ */
 export function transpose(x: Tensor): Tensor {
   const { shape } = x.type;
   if (typeof shape === 'string') throw typeError(`transpose takes a matrix, got ${shapeText(shape)}`);

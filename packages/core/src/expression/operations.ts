@@ -1,11 +1,8 @@
-/**
- * The elementwise operations of the rule language, as data. Every backend covers exactly this table.
- *
- * `evaluate` is the meaning on real numbers in float64; a float32 backend rounds each result to float32.
- * Comparisons yield 1 for true and 0 for false.
- */
-interface Operation {
+/** An elementwise operation. */
+export interface Operation {
+  /** Number of operands. */
   readonly arity: 1 | 2 | 3;
+  /** Its meaning, in float64. */
   readonly evaluate: (a: number, b: number, c: number) => number;
   /** How the operation is printed: an infix symbol, or a function call when absent. */
   readonly symbol?: string;
@@ -14,6 +11,12 @@ interface Operation {
   readonly hostOnly?: true;
 }
 
+/**
+ * The elementwise operations of the rule language, as data. Every backend covers exactly this table.
+ *
+ * `evaluate` is the meaning on real numbers in float64; a float32 backend rounds each result to float32.
+ * Comparisons yield 1 for true and 0 for false.
+ */
 export const operations = {
   add: { arity: 2, evaluate: (a, b) => a + b, symbol: '+' },
   sub: { arity: 2, evaluate: (a, b) => a - b, symbol: '-' },
@@ -40,17 +43,18 @@ export const operations = {
   where: { arity: 3, evaluate: (condition, yes, no) => (condition !== 0 ? yes : no) },
 } as const satisfies Record<string, Operation>;
 
+/** Names of {@link operations}. */
 export type OperationName = keyof typeof operations;
 
+/** An entry of {@link operations}, by name. */
 export function operation(name: OperationName): Operation {
   return operations[name];
 }
 
-/**
- * Reductions, over all elements or along one axis of a matrix. The order of summation is part of their meaning, so that
- * host backends agree to the last bit, and is chosen so that SIMD units can follow it; see {@link reduceInOrder}.
- */
-interface Reduction {
+const plus = (a: number, b: number): number => a + b;
+
+/** A way to make one number of many. */
+export interface Reduction {
   /** What is accumulated, in float64. */
   readonly term: (x: number) => number;
   readonly combine: (a: number, b: number) => number;
@@ -59,8 +63,10 @@ interface Reduction {
   readonly finish: (total: number, count: number) => number;
 }
 
-const plus = (a: number, b: number): number => a + b;
-
+/**
+ * Reductions, over all elements or along one axis of a matrix. The order of summation is part of their meaning, so that
+ * host backends agree to the last bit, and is chosen so that SIMD units can follow it; see `docs/ir.md`.
+ */
 export const reductions = {
   sum: { term: (x) => x, combine: plus, start: 0, finish: (total) => total },
   mean: { term: (x) => x, combine: plus, start: 0, finish: (total, count) => total / count },
@@ -70,8 +76,10 @@ export const reductions = {
   largest: { term: (x) => x, combine: (a, b) => Math.max(a, b), start: -Infinity, finish: (total) => total },
 } as const satisfies Record<string, Reduction>;
 
+/** Names of {@link reductions}. */
 export type ReductionName = keyof typeof reductions;
 
+/** An entry of {@link reductions}, by name. */
 export function reduction(name: ReductionName): Reduction {
   return reductions[name];
 }

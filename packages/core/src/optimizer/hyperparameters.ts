@@ -32,7 +32,10 @@ export interface RepeatHyperparameter {
   readonly range: Range;
 }
 
+/** One hyperparameter, as {@link learningRate}, {@link flag} and their like make it. */
 export type Hyperparameter = NumberHyperparameter | FlagHyperparameter | ChoiceHyperparameter | RepeatHyperparameter;
+
+/** What a rule or a wrapper declares: its hyperparameters by name, each with its range and default. */
 export type HyperparameterDefinitions = Readonly<Record<string, Hyperparameter>>;
 
 /** Values of all hyperparameters by name. */
@@ -99,7 +102,9 @@ function numeric<D extends number | undefined>(
   return { type: 'number', default: defaultValue, atConstruction, perStep, offAtZero };
 }
 
-interface RangeReason {
+/** Why a range is as it is. */
+export interface RangeReason {
+  /** Appended to the error for a value outside. */
   readonly because?: string;
 }
 

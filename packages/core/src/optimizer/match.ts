@@ -56,6 +56,10 @@ export function matches(match: ParameterMatch, parameter: ParameterSpec): boolea
   );
 }
 
+/**
+ * What a configuration saves of a match: text as it is, a pattern as its source, a predicate as the names it has
+ * `chosen`. {@link matchFromData} reads it.
+ */
 export function matchData(match: ParameterMatch, chosen: readonly string[]): MatchData {
   if (typeof match === 'string') return match;
   if (match instanceof RegExp) return { pattern: match.source, flags: match.flags };

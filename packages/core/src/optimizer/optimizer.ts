@@ -36,6 +36,7 @@ export type OptimizerNode =
   | ({ readonly kind: 'wrapper'; readonly inner: OptimizerNode } & Configured)
   | { readonly kind: 'groups'; readonly groups: readonly GroupNode[]; readonly rest: OptimizerNode };
 
+/** A group of parameters in the tree: which it chooses, and its own rule, or changes to the rule of the rest. */
 export interface GroupNode {
   readonly name: string;
   readonly match: ParameterMatch;
@@ -136,7 +137,11 @@ export class Optimizer {
     return new Optimizer(mapRule(this.node, (rule) => ({ ...rule, schedules: parsed })));
   }
 
-  /** @param parameters turns matches by functions into lists of names; without it they cannot be written */
+  /**
+   * The optimizer as JSON, for states and files; a factory's `restore` reads it.
+   *
+   * @param parameters turns matches by functions into lists of names; without it they cannot be written
+   */
   toConfig(parameters: readonly ParameterSpec[] = []): OptimizerConfig {
     return nodeConfig(this.node, parameters);
   }
@@ -186,7 +191,12 @@ export function groups(list: readonly ParameterGroup[], rest: Optimizer): Optimi
 
 const GROUP_KEYS = ['name', 'match', 'optimizer', 'hyperparameters', 'schedules'];
 
-/** @throws AdakitError for `adam` in the place of `adam()`, and anything else that is no optimizer */
+/**
+ * An optimizer that somebody has passed.
+ *
+ * @param what names the argument in the error
+ * @throws AdakitError for `adam` in the place of `adam()`, and anything else that is no optimizer
+ */
 export function requireOptimizer(what: string, value: unknown): Optimizer {
   if (value instanceof Optimizer) return value;
   const called =
@@ -202,21 +212,37 @@ export type ChainLink = { readonly kind: 'rule' | 'wrapper' } & Configured;
 /** What applies to one parameter: pieces from the outermost to the rule, and which groups chose it. */
 export interface ResolvedChain {
   readonly chain: readonly ChainLink[];
-  /** Names of the groups that chose it; parameters with the same path have the same chain. */
+  /**
+   * Names of the groups that chose it, `*` for having been left to the rest of groups around them; parameters with the same
+   * path have the same chain.
+   */
   readonly path: string;
+  /** Of each piece in the chain: the path of the group that it was written in, whoever else it is for. */
+  readonly owners: readonly string[];
 }
 
 /** The optimizer of one parameter. */
 export function resolveChain(node: OptimizerNode, parameter: ParameterSpec): ResolvedChain {
-  if (node.kind === 'rule') return { chain: [node], path: '' };
+  if (node.kind === 'rule') return { chain: [node], path: '', owners: [''] };
   if (node.kind === 'wrapper') {
-    const { chain, path } = resolveChain(node.inner, parameter);
-    return { chain: [node, ...chain], path };
+    const { chain, path, owners } = resolveChain(node.inner, parameter);
+    return { chain: [node, ...chain], path, owners: ['', ...owners] };
   }
   const chosen = node.groups.filter(({ match }) => matches(match, parameter));
   const inner = chosen.reduce<OptimizerNode>((rest, group) => applyGroup(group, rest), node.rest);
-  const { chain, path } = resolveChain(inner, parameter);
-  return { chain, path: [...chosen.map(({ name }) => name), path].join('/') };
+  const { chain, path, owners } = resolveChain(inner, parameter);
+  const names = chosen.map(({ name }) => name);
+  const left = names.length === 0 && path !== '';
+  // A group without an optimizer changes the rule alone: wrappers stay those of the rest.
+  const writer = chosen.findLast(({ optimizer }) => optimizer !== undefined)?.name;
+  return {
+    chain,
+    path: [...(left ? ['*'] : names), path].join('/'),
+    owners: chain.map(({ kind }, i) => {
+      const within = kind === 'rule' ? names : writer === undefined ? [] : [writer];
+      return [...within, owners[i]].join('/');
+    }),
+  };
 }
 
 /** What a group makes of the optimizer that its parameters would have without it. */

@@ -105,6 +105,29 @@ describe('a plan', () => {
     expect(stage.calls[0].program.hash).toBe(stage.calls[1].program.hash);
   });
 
+  it('names numbers of all parameters by the group that they were written in, whatever the order of the parameters', () => {
+    const names = (list: typeof parameters): string[] => {
+      const clipped = { name: 'small', match: /bias/, optimizer: clipByGlobalNorm(2, sgd()) };
+      const rest = { name: 'slow', match: /^b/, hyperparameters: { lr: 0.5 } };
+      const { globals } = plan(clipByGlobalNorm(3, groups([rest, clipped], clipByGlobalNorm(1, momentum()))), list);
+      return globals.map(({ name }) => name).sort();
+    };
+    const expected = ['clipByGlobalNorm.norm', 'clipByGlobalNorm2.norm', 'small/clipByGlobalNorm2.norm'];
+    expect(names(parameters)).toEqual(expected);
+    expect(names(parameters.toReversed())).toEqual(expected);
+  });
+
+  it('tells groups of the same name at different depths apart', () => {
+    const inner = groups([{ name: 'x', match: /bias/, optimizer: momentum() }], sgd());
+    const { parameters: planned } = plan(groups([{ name: 'x', match: /^a.weight/, optimizer: sgd() }], inner));
+    const rules = planned.map(({ name, group }) => [name, group.pieces[0].component.name]);
+    expect(rules).toEqual([
+      ['a.weight', 'sgd'],
+      ['a.bias', 'momentum'],
+      ['b.weight', 'sgd'],
+    ]);
+  });
+
   it('runs the rule of each group, and what is around all of them over all parameters', () => {
     const { stages } = plan(clipByGlobalNorm(1, groups([{ match: /bias/, optimizer: sgd() }], momentum())));
     expect(described(stages)).toEqual([

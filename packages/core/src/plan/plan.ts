@@ -25,6 +25,8 @@ export interface PlanGroup {
 export interface Piece extends Configured {
   /** In front of its slots', globals' and hyperparameters' names: nothing for a rule, `ema.` for a wrapper. */
   readonly prefix: string;
+  /** In front of its globals' names beside: the group that it was written in, as in `matrices/clipByGlobalNorm.norm`. */
+  readonly owner: string;
   readonly kind: 'rule' | 'wrapper';
 }
 
@@ -45,6 +47,7 @@ export interface PlannedCall {
   readonly parameters: readonly PlannedParameter[];
 }
 
+/** A part of a step: programs over parameters, or one over the totals that they have left. */
 export type Stage =
   /** Programs over parameters, in any order. `sums` are set to zero before, `largest` to −∞. */
   | {
@@ -147,9 +150,9 @@ class Planner {
     this.#optimizer = optimizer;
     const groups = new Map<string, PlanGroup>();
     this.#parameters = specs.map((spec, index) => {
-      const { chain, path } = resolveChain(optimizer.node, spec);
+      const { chain, path, owners } = resolveChain(optimizer.node, spec);
       let group = groups.get(path);
-      if (group === undefined) groups.set(path, (group = makeGroup(path, chain, groups.values())));
+      if (group === undefined) groups.set(path, (group = makeGroup(path, chain, owners, groups.values())));
       const form = formOf(spec);
       const programs = group.pieces.map((piece) => programsOf(piece, form));
       const slots = group.pieces.flatMap(({ prefix }, i) =>
@@ -225,7 +228,7 @@ class Planner {
       const add = (phase: Phase, to = tasks): void => {
         if (has(phase)) to.push({ task: 'parameters', piece, phase, parameters: members });
       };
-      const prefix = this.#globalPrefix(piece, byPiece.size);
+      const prefix = globalPrefix(piece);
       const measured = has('perturb') ? perturb : tasks;
       add('collect');
       add('measure', measured);
@@ -241,23 +244,6 @@ class Planner {
       else this.#emit(members, depth + 1, tasks, perturb);
       add('after');
     }
-  }
-
-  readonly #globalPrefixes = new Map<Piece, string>();
-
-  /** Rules of several groups keep their numbers apart. */
-  #globalPrefix(piece: Piece, siblings: number): string {
-    let prefix = this.#globalPrefixes.get(piece);
-    if (prefix === undefined) {
-      const taken = new Set(this.#globalPrefixes.values());
-      prefix = piece.prefix;
-      if (siblings > 1 || taken.has(prefix)) {
-        const base = piece.prefix === '' ? `${piece.component.name}.` : piece.prefix;
-        for (let i = 1; taken.has(prefix) || prefix === piece.prefix; i++) prefix = i === 1 ? base : `${i}.${base}`;
-      }
-      this.#globalPrefixes.set(piece, prefix);
-    }
-    return prefix;
   }
 
   /** Fuses what happens to a parameter between totals into one program. */
@@ -307,7 +293,7 @@ class Planner {
 
   #rename(piece: Piece): (name: string) => string {
     const { prefix } = piece;
-    const globals = this.#globalPrefix(piece, 1);
+    const globals = globalPrefix(piece);
     return (name) => {
       const dot = name.indexOf('.');
       if (dot < 0) return name;
@@ -323,7 +309,7 @@ class Planner {
       const program = programsOf(piece, form)[phase];
       if (program === undefined) return [];
       const remember = phase === 'update' ? { of: 'param', as: 'before', type: paramType } : undefined;
-      const key = `${program.hash} ${piece.prefix} ${this.#globalPrefix(piece, 1)} ${phase}`;
+      const key = `${program.hash} ${piece.prefix} ${globalPrefix(piece)} ${phase}`;
       return [{ program, rename: this.#rename(piece), key, ...(remember && { remember }) }];
     });
     const key = JSON.stringify([linked.map((part) => part.key), keepGradient]);
@@ -370,11 +356,21 @@ function parameterStage(entries: readonly { parameter: PlannedParameter; program
   return { kind: 'parameters', calls, sums: [...numbers.sum], largest: [...numbers.largest] };
 }
 
+/** Pieces of several groups keep their numbers apart. */
+function globalPrefix({ owner, prefix }: Piece): string {
+  return owner + prefix;
+}
+
 /** A group of parameters; a wrapper around several groups is one piece of all of them. */
-function makeGroup(path: string, chain: readonly ChainLink[], others: Iterable<PlanGroup>): PlanGroup {
+function makeGroup(
+  path: string,
+  chain: readonly ChainLink[],
+  owners: readonly string[],
+  others: Iterable<PlanGroup>,
+): PlanGroup {
   const known = [...others].flatMap(({ pieces }) => pieces);
   const used = new Map<string, number>();
-  const pieces = chain.map(({ kind, component, hyperparameters, initial, schedules }): Piece => {
+  const pieces = chain.map(({ kind, component, hyperparameters, initial, schedules }, i): Piece => {
     // Every wrapper that somebody wrote has an object of initial values of its own, and keeps it.
     const shared = known.find(
       (piece) => kind === 'wrapper' && piece.component === component && piece.initial === initial,
@@ -382,7 +378,7 @@ function makeGroup(path: string, chain: readonly ChainLink[], others: Iterable<P
     const again = (used.get(component.name) ?? 0) + 1;
     used.set(component.name, again);
     const prefix = kind === 'rule' ? '' : `${component.name}${again > 1 ? String(again) : ''}.`;
-    return shared ?? { kind, component, hyperparameters, initial, schedules, prefix };
+    return shared ?? { kind, component, hyperparameters, initial, schedules, prefix, owner: owners[i] };
   });
   return { path, pieces };
 }

@@ -14,6 +14,7 @@ export interface RandomKey {
   readonly stream: number;
 }
 
+/** Uniform in [0, 1), or standard normal. */
 export type Distribution = 'uniform' | 'normal';
 
 /**

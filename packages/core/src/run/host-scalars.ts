@@ -82,7 +82,7 @@ export class HostScalars {
     if (last?.program === program && last.group === group && last.step === step) return last.scalars;
     let known = this.#known.get(program);
     if (known === undefined) this.#known.set(program, (known = new Map<string, Float64Array>()));
-    const differs = this.#differs(program);
+    const differs = this.differs(program);
     const key = differs ? `${group.path} ${step} ${name}` : `${group.path} ${step}`;
     let scalars = known.get(key);
     if (scalars === undefined) {
@@ -133,7 +133,7 @@ export class HostScalars {
   }
 
   /** Whether parameters of one group and step may have different scalars. */
-  #differs(program: Program): boolean {
+  differs(program: Program): boolean {
     let reads = this.#readsOwn.get(program);
     if (reads === undefined) {
       reads = inputNames(program).some((name) => OWN.includes(name));

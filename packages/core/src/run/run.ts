@@ -38,6 +38,11 @@ import type {
  */
 export type NonFinitePolicy = 'refuse' | 'skip' | 'scaleBack';
 
+/**
+ * How a {@link Run} treats its steps; every option has a default.
+ *
+ * @typeParam B a buffer of the device
+ */
 export interface RunOptions<B> {
   readonly nonFinite?: NonFinitePolicy;
   /** Reduces gradients over several processes, before anything else looks at them. Default: nothing. */
@@ -64,6 +69,11 @@ export interface GradientSource<B> {
   evaluate(context: GradientContext<B>): MaybePromise<Evaluated>;
 }
 
+/**
+ * What a {@link GradientSource} works on.
+ *
+ * @typeParam B a buffer of the device
+ */
 export interface GradientContext<B> {
   /** Buffers by parameter name. */
   readonly parameters: Readonly<Record<string, B>>;
@@ -92,6 +102,7 @@ export interface WholeStep<B> {
   scalars(program: Program, group: PlanGroup, parameter: PlannedParameter | undefined): Float64Array;
 }
 
+/** What a {@link GradientSource} has computed, beside the gradients in their buffers. */
 export interface Evaluated {
   /** Not multiplied by the loss scale. */
   readonly loss?: number;
@@ -108,6 +119,7 @@ export interface Evaluated {
   readonly accept?: () => void;
 }
 
+/** What is known of a batch beside its gradients. */
 export interface StepOptions {
   /** Samples in the batch, by which batches that are collected count. Default: 1. */
   readonly samples?: number;
@@ -203,11 +215,13 @@ export class Run<B> implements Stateful {
   #last: Promise<unknown> = Promise.resolve();
   readonly #kernels = new Map<string, Kernel<B>>();
   /** Bound kernels of this plan, by program and parameters. */
-  #bound = new Map<string, BoundKernel>();
+  #bound = new Map<string, BoundKernel & { readonly records: readonly Kept<B>[] }>();
   /** Start values that the device is still computing; whatever comes next waits for them. */
   #starting: Promise<unknown> | undefined;
   /** Of this plan, once somebody has asked for them. */
   #buffers: Pick<GradientContext<B>, 'parameters' | 'gradients'> | undefined;
+  /** Of all parameters of this plan: the same list every step, which a device may prepare for. */
+  #gradients: readonly B[] | undefined;
   /** Totals over parameters, while a step runs. */
   readonly #totals = new Map<string, B>();
 
@@ -503,7 +517,7 @@ export class Run<B> implements Stateful {
       this.#watch(late, {
         number: this.#step + 1,
         names: active.map(({ name }) => name),
-        records: members.map(({ index }) => this.#records[index]),
+        records: this.#recordsOf(members),
         before,
         complete,
         samples,
@@ -517,7 +531,7 @@ export class Run<B> implements Stateful {
     }
     this.#collected = undefined;
     this.#step++;
-    for (const { index } of members) this.#records[index].step++;
+    for (const record of this.#recordsOf(members)) record.step++;
     this.#growLossScale();
     if (loss !== undefined) this.#scalars.report('loss', loss);
     return { step: this.#step, outcome: 'taken', ...(loss !== undefined && { loss }) };
@@ -572,7 +586,7 @@ export class Run<B> implements Stateful {
   ): Work<boolean> {
     let bad = whole?.nonFinite;
     if (bad === undefined) {
-      const check = yield* wait(this.device.nonFinite(active.map(({ index }) => this.#records[index].grad)));
+      const check = yield* wait(this.device.nonFinite(this.#gradientsOf(active)));
       if ('later' in check) late.push(check.later);
       bad = 'later' in check ? [] : check.map((i) => active[i].name);
     }
@@ -580,6 +594,15 @@ export class Run<B> implements Stateful {
     if (bad.length === 0 && lossIsFinite) return false;
     if (this.#skips(lossIsFinite)) return true;
     throw nonFiniteError(bad, loss, this.#step + 1);
+  }
+
+  #recordsOf(members: readonly PlannedParameter[]): readonly Kept<B>[] {
+    return members.length === this.#records.length ? this.#records : members.map(({ index }) => this.#records[index]);
+  }
+
+  #gradientsOf(active: readonly PlannedParameter[]): readonly B[] {
+    if (active.length < this.#records.length) return active.map(({ index }) => this.#records[index].grad);
+    return (this.#gradients ??= this.#records.map(({ grad }) => grad));
   }
 
   /** Whether a step that is not finite is passed over without an error. Overflow is what loss scaling looks for. */
@@ -680,22 +703,35 @@ export class Run<B> implements Stateful {
         if (members.length === 0) continue;
         const key = all ? '' : members.map(({ index }) => index).join();
         const bound = this.#bind(program, members, `${group.path} ${key}`);
-        yield* wait(
-          bound.run(
-            members.map(({ index, name, shape, extents }) =>
-              this.#scalars.of(program, group, { step: this.#records[index].step + 1, name, shape, extents }),
-            ),
-          ),
-        );
+        yield* wait(bound.run(this.#scalarsOf(program, group, members, bound.records)));
       }
     }
+  }
+
+  /** For each member. They mostly share them, and then this looks at nothing of a parameter but its number of updates. */
+  #scalarsOf(
+    program: Program,
+    group: PlanGroup,
+    members: readonly PlannedParameter[],
+    records: readonly Kept<B>[],
+  ): Float64Array[] {
+    const of = ({ name, shape, extents }: PlannedParameter, { step }: Kept<B>): Float64Array =>
+      this.#scalars.of(program, group, { step: step + 1, name, shape, extents });
+    const [{ step }] = records;
+    const shared = !this.#scalars.differs(program) && records.every((record) => record.step === step);
+    if (shared) return new Array<Float64Array>(members.length).fill(of(members[0], records[0]));
+    return members.map((member, i) => of(member, records[i]));
   }
 
   #noParameter(): ScalarsOf {
     return { step: this.#step + 1, name: '', shape: [0], extents: { rows: 0, cols: 0 } };
   }
 
-  #bind(program: Program, members: readonly PlannedParameter[], key: string): BoundKernel {
+  #bind(
+    program: Program,
+    members: readonly PlannedParameter[],
+    key: string,
+  ): BoundKernel & { readonly records: readonly Kept<B>[] } {
     const id = `${program.hash} ${key}`;
     let bound = this.#bound.get(id);
     if (bound === undefined) {
@@ -708,7 +744,11 @@ export class Run<B> implements Stateful {
               extents: parameter.extents,
               shape: parameter.shape,
             }));
-      bound = this.#kernel(program).bind(bindings);
+      const kernel = this.#kernel(program).bind(bindings);
+      bound = {
+        run: (scalars) => kernel.run(scalars),
+        records: members.map(({ index }) => this.#records[index]),
+      };
       this.#bound.set(id, bound);
     }
     return bound;
@@ -851,6 +891,7 @@ export class Run<B> implements Stateful {
     this.#scalars = new HostScalars(plan, this.#scalars.plateaus);
     this.#bound = new Map();
     this.#buffers = undefined;
+    this.#gradients = undefined;
     this.#startGlobals();
     if (!scaled) this.#startLossScale(this.#options.resume?.lossScale);
   }

@@ -8,6 +8,8 @@ import type { TensorData } from '../tensor/tensor-data.js';
 
 /** Anything that JSON holds. */
 export type JsonValue = null | boolean | number | string | readonly JsonValue[] | JsonObject;
+
+/** A JSON object: values by name. */
 export interface JsonObject {
   readonly [name: string]: JsonValue;
 }

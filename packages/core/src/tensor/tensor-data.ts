@@ -5,7 +5,11 @@ export interface TypedArrays {
   float32: Float32Array;
   float64: Float64Array;
 }
+
+/** Element type of a tensor outside any runtime. */
 export type DType = keyof TypedArrays;
+
+/** Elements of a buffer in either precision. */
 export type FloatArray = Float32Array | Float64Array;
 
 /** `float64` is the reference; `float32` rounds after every operation, as a device does. */
@@ -68,6 +72,7 @@ export function copyTensor(tensor: TensorData): TensorData {
   return castTensor(tensor, tensor.dtype);
 }
 
+/** Whether two shapes have the same rank and the same sizes. */
 export function sameShape(a: readonly number[], b: readonly number[]): boolean {
   return a.length === b.length && a.every((size, i) => size === b[i]);
 }

@@ -20,6 +20,7 @@ import { equalDims, isStatic, multiplyDims, substituteDims, symbol, type Dim } f
 import { printShape, type Shape } from '../shape/shape.js';
 import { batchPlaces, type BatchPlace } from './rules.js';
 
+/** Which inputs have a batch, and how its size is called. */
 export interface FreeBatchOptions {
   /** The inputs with samples along their first axis. Default: all whose first dimension is 1. */
   readonly inputs?: readonly string[];

@@ -15,6 +15,7 @@ import {
 } from './quantized-weight.js';
 import { passesOn, weightSource, type WeightSource } from './weight-source.js';
 
+/** What {@link addAdapters} adapts, and by updates of which rank. */
 export interface AdapterOptions {
   /** Which weights to adapt, by name. Default: every matrix that a MatMul or Gemm node multiplies with. */
   readonly weights?: ParameterFilter;

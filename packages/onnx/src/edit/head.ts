@@ -31,6 +31,7 @@ export interface Head {
   readonly features: number;
 }
 
+/** What {@link replaceHead} puts in the place of the last layer. */
 export interface ReplaceHeadOptions extends HeadPlace {
   /** Number of outputs of the new head. */
   readonly classes: number;

@@ -11,6 +11,7 @@
  */
 export type RoleKind = 'weight' | 'factor' | 'operand' | 'lookup' | 'data' | 'statistic' | 'aside' | 'setting';
 
+/** What an input of an operator is for, which decides whether a constant there is trained. */
 export interface Role {
   readonly kind: RoleKind;
   /** What a constant at this input is, as shown to the user. */

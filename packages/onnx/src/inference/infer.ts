@@ -11,7 +11,7 @@ import { broadcastShapes, differentShapes, normalizeAxis, printShape, type Shape
 /**
  * Fills in dtype, shape and contents of every value of a graph, walking the nodes in order.
  *
- * @throws {OnnxError} as {@link appendNodes}
+ * @throws {OnnxError} as `appendNodes`
  */
 export function inferShapes(graph: Graph, operators: OperatorTable): void {
   const nodes = graph.nodes;

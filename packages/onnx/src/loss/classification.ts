@@ -7,10 +7,11 @@ import { isStatic } from '../shape/dim.js';
 import { reducedLoss, targetInput, type AttachedLoss, type LossOptions } from './loss.js';
 import type { FloatOutput } from './model-output.js';
 
+/** Options of losses whose targets are integer labels, of the shape of the output without its axis of classes. */
 export interface ClassificationOptions extends LossOptions {
   /**
-   * The axis of the output that holds the classes; default 1, as in PyTorch. Language models mostly give
-   * [batch, position, class]: that is 2, or −1.
+   * The axis of the output that holds the classes; default 1, as in PyTorch. It is 2, or −1, for the
+   * outputs [batch, position, class] of most language models.
    */
   readonly classAxis?: number;
   /** Labels with this value are left out of loss and mean, e.g. padding. */

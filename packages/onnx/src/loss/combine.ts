@@ -50,6 +50,7 @@ export function outputLoss(options: { readonly output?: string } = {}): Loss {
   };
 }
 
+/** What {@link regularized} adds to a loss. θ are the trained parameters. */
 export interface Penalties {
   /** λ₁ of λ₁·Σ|θ|; default 0. */
   readonly l1?: number;

@@ -9,6 +9,7 @@ import {
 import { reducedLoss, targetInput, type Loss } from './loss.js';
 import { floatOutput } from './model-output.js';
 
+/** Options of {@link crossEntropy}. */
 export interface CrossEntropyOptions extends ClassificationOptions {
   /** ε in [0, 1): how much of the target is spread evenly over all classes. Default: 0. */
   readonly labelSmoothing?: number;

@@ -6,6 +6,7 @@ import { printShape } from '../shape/shape.js';
 import { reducedLoss, targetInput, type Loss, type LossOptions, type LossTarget } from './loss.js';
 import { floatOutput } from './model-output.js';
 
+/** Options of {@link ctc}. */
 export interface CtcOptions extends LossOptions {
   /** The class that stands for no label; default 0. */
   readonly blank?: number;

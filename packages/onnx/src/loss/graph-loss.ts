@@ -12,6 +12,7 @@ import { requireNoObstacles } from '../inference/infer.js';
 import { printShape, type Shape } from '../shape/shape.js';
 import { reduce, type Loss, type Reduction, type LossTarget } from './loss.js';
 
+/** How {@link graphLoss} joins the graph of a loss to the model. */
 export interface GraphLossOptions {
   /**
    * The output (or input) of the trained model that an input of the loss receives, by the name of the loss's input:

@@ -5,6 +5,7 @@ import { requireClasses } from './classification.js';
 import { reducedLoss, targetInput, type Loss, type LossOptions } from './loss.js';
 import { floatOutput } from './model-output.js';
 
+/** Options of {@link klDivergence}. */
 export interface KlDivergenceOptions extends LossOptions {
   /** What the target holds: `probabilities` (the default), or the `logits` of another model, to learn from it. */
   readonly targets?: 'probabilities' | 'logits';

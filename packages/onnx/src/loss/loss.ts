@@ -33,6 +33,7 @@ export interface Loss {
   attach(e: Emitter, graph: Graph, parameters?: readonly Value[]): AttachedLoss;
 }
 
+/** What a {@link Loss} has added to a graph. */
 export interface AttachedLoss {
   readonly loss: Value;
   readonly targets: readonly LossTarget[];
@@ -41,6 +42,7 @@ export interface AttachedLoss {
 /** How the losses of single elements become one number. */
 export type Reduction = 'mean' | 'sum';
 
+/** What all losses take: which output they are of, what they are compared with, and how elements become one number. */
 export interface LossOptions {
   /** The model output that the loss looks at; by default the only one. */
   readonly output?: string;

@@ -31,6 +31,7 @@ const CODES = {
   int2: Code.INT2,
 } as const;
 
+/** Element types of ONNX tensors, by the names that ONNX gives them in lower case. */
 export type DType = keyof typeof CODES;
 
 const NAMES = new Map<number, DType>((Object.keys(CODES) as DType[]).map((name) => [CODES[name], name]));

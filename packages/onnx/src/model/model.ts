@@ -43,6 +43,7 @@ export async function readModel(source: string | Uint8Array, options: ReadOption
   return toModel(proto, await loadExternalData(graph, dirname(source)), source, options);
 }
 
+/** How {@link readModel} and {@link parseModel} read. */
 export interface ReadOptions {
   /** What reading the model, and preparing it for training, may take at most. */
   readonly limits?: Partial<Limits>;

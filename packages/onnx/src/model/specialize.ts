@@ -21,6 +21,7 @@ import { dtypeFromCode, isDifferentiable } from './dtype.js';
 import type { Model } from './model.js';
 import type { Tensor } from './tensor.js';
 
+/** What {@link specialize} fixes. */
 export interface Specialization {
   /** Sizes of free dimensions, by the name of the dimension or as `input[axis]`. */
   readonly dims?: Readonly<Record<string, number>>;

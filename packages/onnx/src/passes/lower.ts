@@ -32,7 +32,7 @@ export function decomposeNodes(
 }
 
 /**
- * As {@link decomposeNodes}, with the formulations that the target prefers: what remains are operators that it executes. For
+ * As `decomposeNodes`, with the formulations that the target prefers: what remains are operators that it executes. For
  * graphs that are complete: formulations are written to run, not to be differentiated, and of the values that gradients
  * have added only the outputs of the graph keep their names.
  */

@@ -139,4 +139,5 @@ export const targets = {
   portable,
 } as const satisfies Readonly<Record<string, Target>>;
 
+/** Names of {@link targets}. */
 export type TargetName = keyof typeof targets;

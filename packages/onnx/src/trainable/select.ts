@@ -20,6 +20,7 @@ export interface Also {
 /** Parameters by name, or all that come before some place in the model; a list of both. */
 export type FreezeFilter = ParameterFilter | Prefix | readonly FreezeFilter[];
 
+/** Which parameters of a model are trained. */
 export interface TrainableOptions {
   /**
    * Which parameters to train. By default what is used as weights and biases are: kernels, matrices, embeddings, gains and

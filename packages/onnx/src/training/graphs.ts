@@ -48,6 +48,7 @@ export interface TrainingSelection {
   readonly frozenNormalizations: readonly number[];
 }
 
+/** Options of {@link gradientsGraph}. */
 export interface GradientsOptions extends TrainingOptions {
   /** What an earlier graph of the model has chosen to train, in the place of `train` and `freeze`. */
   readonly selection?: TrainingSelection;
@@ -60,8 +61,10 @@ export interface GradientsOptions extends TrainingOptions {
   readonly feedRandom?: boolean;
 }
 
+/** Options of {@link trainStepGraph}. */
 export interface TrainStepOptions extends GradientsOptions, PlanEmission {}
 
+/** What a loss is compared with: one tensor that every batch brings. */
 export interface TargetSpec extends TensorSpec {
   /** Number of classes, when the target holds integer labels. */
   readonly classes?: number;
@@ -109,7 +112,7 @@ export interface EvaluationGraph extends EmittedGraph {
 }
 
 /** What graphs in training mode have. */
-interface TrainingGraph extends EmittedGraph {
+export interface TrainingGraph extends EmittedGraph {
   readonly parameters: readonly ParameterSpec[];
   readonly targets: readonly TargetSpec[];
   readonly loss: string;

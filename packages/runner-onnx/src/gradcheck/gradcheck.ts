@@ -53,11 +53,13 @@ export interface GradcheckOptions extends TrainableOptions {
 /** What differences say about the gradient of a parameter; `unchecked` where the time ran out before. */
 export type GradcheckVerdict = Verdict | 'unchecked';
 
+/** What {@link gradcheck} has found of one parameter. */
 export interface GradcheckParameter extends Omit<Finding, 'verdict'> {
   readonly name: string;
   readonly verdict: GradcheckVerdict;
 }
 
+/** What {@link gradcheck} has found. */
 export interface Gradcheck {
   /** The loss of the original model, in double precision from its outputs. */
   readonly loss: number;

@@ -13,6 +13,7 @@ export interface CudaPart {
   readonly advice?: string;
 }
 
+/** An NVIDIA GPU. */
 export interface CudaDevice {
   /** For the option `deviceId`. */
   readonly id: number;

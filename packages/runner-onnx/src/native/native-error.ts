@@ -19,6 +19,7 @@ const CODES = [
   'not-found',
 ] as const;
 
+/** What went wrong in the C API or on the way there, for programs. */
 export type NativeErrorCode =
   | (typeof CODES)[number]
   | 'unavailable'

@@ -4,6 +4,7 @@ import { crossEntropy, gradientsGraph, initialParameters, readModel } from '@ada
 import { dataFile } from '@adakit/fixtures';
 import { Tensor } from 'onnxruntime-node';
 import { expect, it } from 'vitest';
+import { RandomNumbers } from '../random-numbers.js';
 import { Statistics } from '../statistics.js';
 import { WholeSteps } from '../whole-steps.js';
 import { DeviceMemory } from './device-memory.js';
@@ -32,17 +33,18 @@ async function train(options: Readonly<Record<string, boolean>>, sizes: readonly
   const { parameters, selection } = gradientsGraph(model, training);
   const optimizer = adam({ lr: 1e-2 });
   const run = Run.start(residentDevice('float32'), optimizer, initialParameters(model, parameters));
-  const provider = { name: 'cpu', options };
+  const provider = { name: 'cpu', options, runtime: nativeRuntime(library, 'tested') };
   const steps = await WholeSteps.create({
     model: () => model,
     options: { ...training, selection },
     plan: makePlan(optimizer, parameters),
-    runtime: { runtime: nativeRuntime(library, 'tested'), providers: [provider], session: {} },
-    memoryOn: () => DeviceMemory.create(library, provider, ['float32', 'int64', 'bool']),
+    runtime: { provider, session: {} },
+    memory: await DeviceMemory.create(library, provider, ['float32', 'int64', 'bool']),
   });
+  const beside = { statistics: new Statistics([], {}), random: new RandomNumbers(1) };
   const losses: (number | undefined)[] = [];
   for (const size of sizes) {
-    losses.push((await run.stepWith(steps.source(batch(size), new Statistics([], {}), {}))).loss);
+    losses.push((await run.stepWith(steps.source(batch(size), beside, {}))).loss);
   }
   const weights = await run.weights();
   await run.dispose();

@@ -23,6 +23,7 @@ import { currentLoops, type Loop, type Loops } from './loops.js';
 import { runOpByOp } from './op-by-op.js';
 import { ScalarTensors } from './scalar-tensors.js';
 
+/** How {@link tfjsDevice} runs rules. */
 export interface TfjsDeviceOptions {
   /**
    * Whether to run a rule as one loop over the backend's memory, where `@adakit/runner-tfjs/fused/<backend>` has been

@@ -1,3 +1,4 @@
+// @tier user
 import {
   engine,
   getBackend,

@@ -47,6 +47,7 @@ import {
   type Variables,
 } from './variables.js';
 
+/** Options of {@link tfjsOptimizer}. */
 export interface TfjsOptimizerOptions extends TfjsDeviceOptions {
   /**
    * What to do when gradients, or the loss that `minimize` and `fit` compute, are not finite. Default: `refuse`, an error;

@@ -1,3 +1,4 @@
+// @tier user
 import { requireOptimizer, type Optimizer } from '@adakit/core';
 import { serialization } from '@tensorflow/tfjs-core';
 import { AdakitOptimizer } from './adakit-optimizer.js';

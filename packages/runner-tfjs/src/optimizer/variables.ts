@@ -9,7 +9,8 @@ export type Gradients =
 /** Variables, or a layers model, whose weights are meant. */
 export type Variables = Iterable<Variable> | LayersModelLike;
 
-interface LayersModelLike {
+/** What is needed of a model of @tensorflow/tfjs-layers. */
+export interface LayersModelLike {
   readonly weights: readonly { read(): Tensor }[];
   readonly trainableWeights: readonly { read(): Tensor }[];
 }

@@ -25,6 +25,7 @@ import type {
 import { carryOver, startAfresh } from './carry-over.js';
 import { mainPieces, optimizerText, savedPieces } from './saved-pieces.js';
 
+/** How {@link adaptState} treats what two optimizers keep differently. */
 export interface AdaptOptions {
   /**
    * Whose hyperparameters, groups and schedules hold from now on: those of the optimizer given (the default) or those
@@ -45,6 +46,7 @@ export interface AdaptOptions {
   readonly slots?: Readonly<Record<string, string>>;
 }
 
+/** What {@link adaptState} has made of a state. */
 export interface AdaptedState {
   /** Fits a run of the optimizer on the parameters. */
   readonly state: TrainingState;

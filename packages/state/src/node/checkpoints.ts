@@ -9,6 +9,7 @@ import { openState, readState, type ReadStateOptions } from './state-reader.js';
 import { removeState, writeState, type WriteOptions } from './state-writer.js';
 import { isLockOn, removeStale } from './temporary-files.js';
 
+/** Which states {@link Checkpoints} keeps, and how it writes them. */
 export interface CheckpointsOptions extends WriteOptions {
   /** How many of the newest to keep, at least 1. Default: 3. */
   readonly keep?: number;

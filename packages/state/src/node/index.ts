@@ -1,3 +1,4 @@
+// @tier user
 export { writeFileAtomically } from './atomic-file.js';
 export { writeWithData } from './attached-data.js';
 export { Checkpoints, type Checkpoint, type CheckpointsOptions, type LoadedCheckpoint } from './checkpoints.js';
@@ -12,6 +13,7 @@ export {
   type WriteOptions,
   type WriteStateOptions,
 } from './state-writer.js';
+// @tier device: other file systems
 export type { FileOptions, FileStatus, FileSystem, OpenFile } from './file-system.js';
 export type { Processes, Writer } from './processes.js';
 export type { InspectTensor } from './tensor-reader.js';

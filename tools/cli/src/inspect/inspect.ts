@@ -15,6 +15,7 @@ export interface Violation {
   readonly offset?: number;
 }
 
+/** A tensor of an inspected file. */
 export interface InspectedTensor {
   readonly name: string;
   readonly dtype: StoredDType;

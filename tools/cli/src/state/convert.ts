@@ -26,6 +26,7 @@ import { knowsPieces, optimizerByName, optimizerOf } from '../optimizers.js';
 import { UsageError } from '../usage-error.js';
 import { describeFile } from './describe.js';
 
+/** What {@link convertFile} changes; without any, it rewrites the file in the newest format. */
 export interface ConvertOptions {
   /** Element type of parameters and slots. */
   readonly dtype?: 'float32' | 'float64';
@@ -45,6 +46,7 @@ export interface ConvertOptions {
   readonly inPlace?: boolean;
 }
 
+/** What {@link convertFile} has done. */
 export interface ConvertReport {
   /** The mappings applied, if any. */
   readonly mappings?: readonly ParameterMapping[];

@@ -19,6 +19,7 @@ export interface TensorDifference {
   readonly same: boolean;
 }
 
+/** What {@link diffFiles} has found. */
 export interface FileDifference {
   readonly same: boolean;
   /** Step, optimizer, numbers, tensors in one file only, shapes: one line each. */

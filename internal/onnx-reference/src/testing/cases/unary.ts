@@ -1,5 +1,4 @@
-import { float } from '@adakit/onnx';
-import type { FloatAttribute } from '@adakit/onnx/internal';
+import { float, type FloatAttribute } from '@adakit/onnx';
 
 /** An operator y = f(x), element by element, with f in double precision to compare with. */
 export interface UnaryCase {

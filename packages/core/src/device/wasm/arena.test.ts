@@ -15,6 +15,25 @@ describe('memory of the WebAssembly device', () => {
     expect(buffers.map((buffer) => [...buffer.view()])).toEqual([[1], [2, 2, 2, 2, 2], [], [4, 4, 4]]);
   });
 
+  it('puts the first buffers of all lists side by side, so that many parameters are read like one', () => {
+    const lists = wasmDevice().allocate([[4, 8], [4], [], [4, 8, 1]]);
+    const [[a, x], [b], , [c, y, z]] = lists.map((list) => list.map(({ address }) => address));
+    expect([b - a, c - b, x - c, y - x, z - y]).toEqual([16, 16, 16, 32, 32]);
+  });
+
+  it('finds what is not finite at every position of buffers of all lengths', () => {
+    const device = wasmDevice();
+    const [buffers] = device.allocate([Array.from({ length: 40 }, (_, length) => length)]);
+    for (const [i, buffer] of buffers.entries()) {
+      for (let position = 0; position < buffer.length; position++) {
+        buffer.view()[position] = position % 2 === 0 ? NaN : -Infinity;
+        expect(device.nonFinite(buffers)).toEqual([i]);
+        buffer.view()[position] = 0;
+      }
+    }
+    expect(device.nonFinite(buffers)).toEqual([]);
+  });
+
   it('keeps its content when it grows; a view is the same object until then', () => {
     const device = wasmDevice();
     const [[buffer]] = device.allocate([[3]]);

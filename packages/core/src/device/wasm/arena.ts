@@ -128,6 +128,8 @@ export class Arena {
 
   /** @throws AdakitError `out-of-memory`; nothing is allocated then */
   allocate(lengths: readonly (readonly number[])[]): WasmBuffer[][] {
+    const columns = this.#allocateColumns(lengths);
+    if (columns !== undefined) return columns;
     const done: WasmBuffer[][] = [];
     try {
       for (const list of lengths) done.push(this.#allocateTogether(list));
@@ -140,6 +142,26 @@ export class Arena {
 
   free(buffers: readonly WasmBuffer[]): void {
     for (const buffer of buffers) this.blockOf(buffer).release(buffer.address, size(buffer.length));
+  }
+
+  /**
+   * The first buffers of all lists side by side, then the second ones, and so on: a kernel that goes through the lists then
+   * reads as few streams of memory as if they were one. `undefined` where no memory has room for all.
+   */
+  #allocateColumns(lengths: readonly (readonly number[])[]): WasmBuffer[][] | undefined {
+    const bytes = lengths.flat().reduce((sum, length) => sum + size(length), 0);
+    const found = this.#withRoom((block) => block.reserve(bytes));
+    if (found === undefined) return undefined;
+    let next = found.address;
+    const lists = lengths.map((): WasmBuffer[] => []);
+    for (let column = 0; column < Math.max(...lengths.map((list) => list.length)); column++) {
+      lengths.forEach((list, i) => {
+        if (column >= list.length) return;
+        lists[i].push(makeBuffer(found.block.memory, next, list[column]));
+        next += size(list[column]);
+      });
+    }
+    return lists;
   }
 
   #allocateTogether(lengths: readonly number[]): WasmBuffer[] {

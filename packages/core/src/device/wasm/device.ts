@@ -6,6 +6,7 @@ import { wasmKernel, type KernelMemories, type KernelMemory, type Library } from
 import { libraryBytes } from './library.js';
 import { webAssembly } from './webassembly.js';
 
+/** How {@link wasmDevice} takes memory. */
 export interface WasmDeviceOptions {
   /** Bytes of one memory, after which another is begun. Default: 4 GiB, all that a memory can have. */
   readonly memoryLimit?: number;
@@ -77,17 +78,13 @@ function kernelsIn(memories: KernelMemories): WasmKernels {
     }
     return library;
   };
+  /** Lists that are asked for again, step by step. */
+  const tables = new WeakMap<readonly WasmBuffer[], readonly FiniteTable[]>();
   return {
     nonFinite(buffers) {
-      const bad: number[] = [];
-      let end = 0;
-      for (let first = 0; first < buffers.length; first = end) {
-        const place = memories.of(buffers[first]);
-        while (end < buffers.length && memories.of(buffers[end]) === place) end++;
-        const found = nonFiniteIn(place, buffers.slice(first, end), libraryOf(place));
-        for (const i of found) bad.push(first + i);
-      }
-      return bad;
+      let known = tables.get(buffers);
+      if (known === undefined) tables.set(buffers, (known = finiteTables(buffers, memories)));
+      return known.flatMap((table) => nonFiniteIn(table, libraryOf(table.place)));
     },
     compile: (program) => wasmKernel(program, memories, libraryOf),
   };
@@ -102,17 +99,37 @@ export function wasmAvailable(): boolean {
   }
 }
 
-/** Looks at all buffers of one memory in one call, by a table of where they stand. */
-function nonFiniteIn(place: KernelMemory, buffers: readonly WasmBuffer[], library: Library): number[] {
-  const table = place.scratch(8 * buffers.length);
-  if (table === undefined) return buffers.flatMap((buffer, i) => (allFinite(buffer.view()) ? [] : [i]));
-  const words = new Int32Array(place.memory.buffer, table, 2 * buffers.length);
-  buffers.forEach(({ address, length }, i) => {
-    words[2 * i] = address;
-    words[2 * i + 1] = 4 * length;
-  });
-  library.nonFinite(table, buffers.length);
+/** Buffers of one memory that follow each other in a list, and where they stand. */
+interface FiniteTable {
+  readonly place: KernelMemory;
+  /** Position of the first in the list. */
+  readonly first: number;
+  readonly buffers: readonly WasmBuffer[];
+  /** Address and bytes of each. */
+  readonly words: Int32Array;
+}
+
+function finiteTables(buffers: readonly WasmBuffer[], memories: KernelMemories): FiniteTable[] {
+  const tables: FiniteTable[] = [];
+  let end = 0;
+  for (let first = 0; first < buffers.length; first = end) {
+    const place = memories.of(buffers[first]);
+    while (end < buffers.length && memories.of(buffers[end]) === place) end++;
+    const own = buffers.slice(first, end);
+    const words = Int32Array.from(own.flatMap(({ address, length }) => [address, 4 * length]));
+    tables.push({ place, first, buffers: own, words });
+  }
+  return tables;
+}
+
+/** The positions in the list of those that are not finite: one call for all. */
+function nonFiniteIn({ place, first, buffers, words }: FiniteTable, library: Library): number[] {
+  const at = place.scratch(words.byteLength);
+  if (at === undefined) return buffers.flatMap((buffer, i) => (allFinite(buffer.view()) ? [] : [first + i]));
+  const table = new Int32Array(place.memory.buffer, at, words.length);
+  table.set(words);
+  library.nonFinite(at, buffers.length);
   const bad: number[] = [];
-  for (let i = 0; i < buffers.length; i++) if (words[2 * i] !== 0) bad.push(i);
+  for (let i = 0; i < buffers.length; i++) if (table[2 * i] !== 0) bad.push(first + i);
   return bad;
 }

@@ -1,0 +1,2 @@
+// @tier user
+export { adadelta } from './adadelta.js';

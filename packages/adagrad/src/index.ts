@@ -1,0 +1,2 @@
+// @tier user
+export { adagrad } from './adagrad.js';

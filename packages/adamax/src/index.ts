@@ -1,0 +1,2 @@
+// @tier user
+export { adamax } from './adamax.js';

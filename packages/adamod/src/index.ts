@@ -1,0 +1,2 @@
+// @tier user
+export { adamod } from './adamod.js';

@@ -1,0 +1,2 @@
+// @tier user
+export { adan } from './adan.js';

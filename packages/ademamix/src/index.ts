@@ -1,0 +1,2 @@
+// @tier user
+export { ademamix } from './ademamix.js';

@@ -1,0 +1,2 @@
+// @tier user
+export { adopt } from './adopt.js';

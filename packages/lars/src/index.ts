@@ -1,0 +1,2 @@
+// @tier user
+export { lars } from './lars.js';

@@ -1,0 +1,2 @@
+// @tier user
+export { nadam } from './nadam.js';

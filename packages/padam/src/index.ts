@@ -1,0 +1,2 @@
+// @tier user
+export { padam } from './padam.js';

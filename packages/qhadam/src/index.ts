@@ -1,0 +1,2 @@
+// @tier user
+export { qhadam } from './qhadam.js';

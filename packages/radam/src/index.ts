@@ -1,0 +1,2 @@
+// @tier user
+export { radam } from './radam.js';

@@ -1,0 +1,2 @@
+// @tier user
+export { signsgd } from './signsgd.js';

@@ -1,0 +1,2 @@
+// @tier user
+export { yogi } from './yogi.js';

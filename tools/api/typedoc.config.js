@@ -1,0 +1,90 @@
+// The API reference: `npm run docs` writes it to out/api. Warnings are errors, as far as public exports are concerned.
+
+import { Application, Comment, CommentTag, Converter, ReflectionKind } from 'typedoc';
+import { entryPoints, publicExports, root, tiers } from './public.js';
+
+/** Gives every export the category of its tier, and modules the names that they are imported by. */
+function categories(app) {
+  const tierOf = new Map(publicExports().map(({ file, name, tier }) => [`${file} ${name}`, tier]));
+  const nameOf = new Map([...entries].map(([name, file]) => [file, name]));
+  app.converter.on(Converter.EVENT_RESOLVE_BEGIN, ({ project }) => {
+    for (const module of project.getReflectionsByKind(ReflectionKind.Module)) {
+      const file = module.sources?.[0].fullFileName;
+      module.name = nameOf.get(file) ?? module.name;
+      for (const child of module.children ?? []) {
+        const tier = tierOf.get(`${file} ${child.name}`);
+        for (const reflection of child.signatures ?? [child]) {
+          reflection.comment ??= new Comment();
+          reflection.comment.blockTags.push(new CommentTag('@category', [{ kind: 'text', text: tiers[tier] }]));
+        }
+      }
+    }
+  });
+}
+
+/**
+ * Types that signatures name and nobody has to: what TypeScript computes types with, and what only this project makes.
+ * TypeDoc looks for such types in one package at a time, so that the search is here.
+ */
+const ownTypes = new Set([
+  // type parameters and what follows from them
+  ...[
+    'Side',
+    'Join',
+    'ExpressionNode',
+    'ExpressionNodeReference',
+    'Form',
+    'Options',
+    'OptimizerFactory.hyperparameters',
+    'RequiredName',
+    'ValueOf',
+  ],
+  ...['TypedArrays', 'CODES', 'schema', 'trajectorySchema'],
+  // arguments of constructors that are not called from outside
+  ...['Equalities', 'Header', 'Place', 'Rearrangement', 'ShardIndex', 'TensorReader', 'Term'],
+  // results whose fields are inherited or shown where they are used
+  ...['Computed', 'Finding', 'NamedTensor', 'Verdict'],
+]);
+
+function notExported(app) {
+  app.on(Application.EVENT_VALIDATE_PROJECT, (project) => {
+    const missing = new Set();
+    JSON.stringify(app.serializer.projectToObject(project, root), (_, value) => {
+      const { packageName, packagePath, qualifiedName } = (value?.type === 'reference' && value.target) || {};
+      if (packages.has(packageName) && !value.refersToTypeParameter && !ownTypes.has(qualifiedName)) {
+        missing.add(`${packageName}/${packagePath}: ${qualifiedName} is part of the API and not exported`);
+      }
+      return value;
+    });
+    for (const message of missing) app.logger.validationWarning(message);
+  });
+}
+
+const entries = entryPoints();
+const packages = new Set([...entries.keys()].map((name) => name.split('/').slice(0, 2).join('/')));
+
+/** @type {import('typedoc').TypeDocOptions} */
+export default {
+  name: 'adakit',
+  entryPoints: [...entries.values()],
+  basePath: root,
+  tsconfig: `${root}tools/api/tsconfig.json`,
+  // Types are checked by `npm run typecheck`.
+  skipErrorChecking: true,
+  readme: `${root}docs/api.md`,
+  out: `${root}out/api`,
+  plugin: [categories, notExported],
+  excludePrivate: true,
+  excludeInternal: true,
+  githubPages: false,
+  disableGit: true,
+  sourceLinkTemplate: 'https://github.com/adakit/adakit/blob/main/{path}#L{line}',
+  categorizeByGroup: false,
+  categoryOrder: Object.values(tiers),
+  navigation: { includeCategories: true, includeGroups: false },
+  packagesRequiringDocumentation: [...packages],
+  // Functions are left to tools/api/check.js: here they would include fields that hold one.
+  requiredToBeDocumented: ['Variable', 'Class', 'Interface', 'TypeAlias'],
+  validation: { invalidLink: true, invalidPath: true, rewrittenLink: true, notDocumented: true },
+  treatWarningsAsErrors: true,
+};

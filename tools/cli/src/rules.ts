@@ -1,0 +1,28 @@
+// The rules that the command knows, by the names that files give them.
+export { adabelief } from '@adakit/adabelief';
+export { adabound } from '@adakit/adabound';
+export { adadelta } from '@adakit/adadelta';
+export { adadiff } from '@adakit/adadiff';
+export { adafactor } from '@adakit/adafactor';
+export { adagrad } from '@adakit/adagrad';
+export { adam } from '@adakit/adam';
+export { adamax } from '@adakit/adamax';
+export { adamod } from '@adakit/adamod';
+export { adan } from '@adakit/adan';
+export { ademamix } from '@adakit/ademamix';
+export { adopt } from '@adakit/adopt';
+export { lamb } from '@adakit/lamb';
+export { lars } from '@adakit/lars';
+export { lion } from '@adakit/lion';
+export { muon } from '@adakit/muon';
+export { nadam } from '@adakit/nadam';
+export { padam } from '@adakit/padam';
+export { prodigy } from '@adakit/prodigy';
+export { qhadam } from '@adakit/qhadam';
+export { radam } from '@adakit/radam';
+export { rmsprop } from '@adakit/rmsprop';
+export { scheduleFreeAdamW, scheduleFreeSgd } from '@adakit/schedule-free';
+export { sgd } from '@adakit/sgd';
+export { shampoo } from '@adakit/shampoo';
+export { signsgd } from '@adakit/signsgd';
+export { yogi } from '@adakit/yogi';

@@ -1,0 +1,241 @@
+import {
+  elementCount,
+  groups,
+  jsDevice,
+  makePlan,
+  referenceDevice,
+  Run,
+  stepDecay,
+  tensor32,
+  tensor64,
+  wasmDevice,
+  type Device,
+  type NamedTensors,
+  type Optimizer,
+  type RunParameter,
+  type TensorData,
+  type TrainingState,
+} from '@adakit/core';
+import { restoreOptimizer } from '@adakit/core/states';
+import { describe, expect, it } from 'vitest';
+import { BoundedRun } from '../bounded-run.js';
+import { objectives, type ObjectiveName } from '../objectives.js';
+import { sameBits } from '../resume.js';
+
+/** What an optimizer reaches on an objective, from its start. */
+export interface Convergence {
+  readonly steps: number;
+  /** What must be left of the value at the start, as a fraction. Default: 0.01. */
+  readonly left?: number;
+  /** Options. Default: those of the tests, nothing but the required. */
+  readonly options?: Readonly<Record<string, unknown>>;
+}
+
+/** What is known of an optimizer that is tested. */
+export interface Subject {
+  readonly make: (options?: Readonly<Record<string, unknown>>) => Optimizer;
+  /** Shapes of parameters that it is for. Default: a matrix, a vector, a number, and nothing. */
+  readonly shapes?: readonly (readonly number[])[] | undefined;
+  readonly converges?: Readonly<Partial<Record<ObjectiveName, Convergence>>> | undefined;
+}
+
+const STEPS = 6;
+const hostFloat32: readonly Device<unknown>[] = [jsDevice(), wasmDevice()];
+
+/** Numbers without a pattern, a third of them exact zeros when `sparse`. */
+function numbers(shape: readonly number[], seed: number, sparse = false): TensorData {
+  const values = Array.from({ length: elementCount(shape) }, (_, i) => {
+    const x = Math.fround(Math.sin((i + 1) * 12.9898 + seed * 78.233) * 2);
+    return sparse && (i + seed) % 3 === 0 ? 0 : x;
+  });
+  return tensor64(values, shape);
+}
+
+/** The same values in the precision of a device. */
+function on<B>(device: Device<B>, tensors: NamedTensors): NamedTensors {
+  if (device.precision === 'float64') return tensors;
+  return Object.fromEntries(
+    Object.entries(tensors).map(([name, { data, shape }]) => [name, tensor32(Float32Array.from(data), shape)]),
+  );
+}
+
+/** Everything of a state but where it comes from. */
+const contents = ({ parameters, step, globals }: TrainingState): unknown => ({ parameters, step, globals });
+
+/** Registers what every optimizer must show, whatever its formula. */
+export function describeEveryOptimizer({ make, shapes = [[3, 2], [5], [], [0]], converges = {} }: Subject): void {
+  const names = shapes.map((_, i) => `p${i}`);
+  const named = (value: (shape: readonly number[], i: number) => TensorData): NamedTensors =>
+    Object.fromEntries(shapes.map((shape, i) => [names[i], value(shape, i)]));
+  const start = named((shape, i) => numbers(shape, i));
+  /** The second is sparse, the fourth zero throughout; scales differ. */
+  const gradients = Array.from({ length: STEPS }, (_, t) =>
+    named((shape, i) => {
+      const { data } = numbers(shape, 10 + 7 * t + i, t === 1);
+      return tensor64(
+        [...data].map((x) => (t === 3 ? 0 : x * 4 ** ((t % 3) - 1))),
+        shape,
+      );
+    }),
+  );
+
+  async function train<B>(
+    device: Device<B>,
+    optimizer: Optimizer,
+    { steps = gradients, from = start }: { steps?: readonly NamedTensors[]; from?: NamedTensors } = {},
+  ): Promise<TrainingState> {
+    const run = Run.start(device, optimizer, on(device, from));
+    for (const given of steps) await run.applyGradients(on(device, given));
+    const state = await run.state();
+    await run.dispose();
+    return state;
+  }
+
+  describe('as every optimizer', () => {
+    it('gives every float32 device on the host the same bits', async () => {
+      const expected = contents(await train(referenceDevice('float32'), make()));
+      for (const device of hostFloat32) expect(sameBits(contents(await train(device, make())), expected)).toBe(true);
+    });
+
+    it('is within the bounds of its own operations in float32', async () => {
+      const device = referenceDevice('float32');
+      const run = Run.start(device, make(), on(device, start));
+      const bounded = new BoundedRun('float32', make(), start);
+      for (const given of gradients) {
+        await run.applyGradients(on(device, given));
+        bounded.step(given);
+      }
+      const { parameters } = await run.state();
+      for (const name of names) {
+        const { value, error } = bounded.param(name);
+        parameters[name].value.data.forEach((x, i) => {
+          expect(Number.isFinite(x)).toBe(true);
+          // An error that overflows says nothing, and only that.
+          expect(Math.abs(x - value[i]) <= error[i] || error[i] === Infinity).toBe(true);
+        });
+      }
+    });
+
+    it.each([referenceDevice(), jsDevice()])(
+      'goes on bit for bit from its state as JSON of configuration and copies of tensors, after any step, on $name',
+      async (device: Device<unknown>) => {
+        const whole = await train(device, make());
+        for (let stop = 1; stop < STEPS; stop++) {
+          const state = await train(device, make(), { steps: gradients.slice(0, stop) });
+          const written = JSON.parse(JSON.stringify(state.optimizer)) as TrainingState['optimizer'];
+          const optimizer = restoreOptimizer(make(), written);
+          const run = Run.start(device, optimizer, on(device, start));
+          await run.load(structuredClone(state));
+          for (const given of gradients.slice(stop)) await run.applyGradients(on(device, given));
+          expect(sameBits(await run.state(), whole)).toBe(true);
+          await run.dispose();
+        }
+      },
+    );
+
+    const { lr } = make().hyperparameters;
+    const plan = makePlan(
+      make(),
+      shapes.map((shape, i) => ({ name: names[i], shape })),
+    );
+
+    it.runIf(typeof lr === 'number' && plan.globals.length === 0)('trains a group as if it were alone', async () => {
+      const other = { lr: Number(lr) / 2 };
+      const [first, ...rest] = names;
+      const { parameters } = await train(jsDevice(), groups([{ match: first, hyperparameters: other }], make()));
+      const only = (list: readonly string[]) => (tensors: NamedTensors) =>
+        Object.fromEntries(list.map((name) => [name, tensors[name]]));
+      const alone = async (list: readonly string[], optimizer: Optimizer): Promise<TrainingState> =>
+        train(jsDevice(), optimizer, { from: only(list)(start), steps: gradients.map(only(list)) });
+      const apart = {
+        ...(await alone([first], make().with(other))).parameters,
+        ...(await alone(rest, make())).parameters,
+      };
+      expect(sameBits(parameters, apart)).toBe(true);
+    });
+
+    it.runIf(typeof lr === 'number')('follows a schedule as if its rate were set by hand', async () => {
+      const scheduled = await train(jsDevice(), make().withSchedules({ lr: stepDecay(2, 0.5) }));
+      const run = Run.start(jsDevice(), make(), on(jsDevice(), start));
+      for (const [t, given] of gradients.entries()) {
+        run.setHyperparameters({ lr: Number(lr) * 0.5 ** Math.floor(t / 2) });
+        await run.applyGradients(on(jsDevice(), given));
+      }
+      expect(sameBits((await run.state()).parameters, scheduled.parameters)).toBe(true);
+    });
+
+    it('changes no gradient that it is given', async () => {
+      const run = Run.start(jsDevice(), make(), on(jsDevice(), start));
+      const given = on(jsDevice(), gradients[0]);
+      const copy = structuredClone(given);
+      await run.applyGradients(given);
+      expect(sameBits(given, copy)).toBe(true);
+    });
+
+    it('makes finite steps of zero gradients, and refuses what is not finite without a change', async () => {
+      const run = Run.start(jsDevice(), make(), on(jsDevice(), start));
+      const zeros = named((shape) => tensor32(new Float32Array(elementCount(shape)), shape));
+      for (let i = 0; i < 3; i++) await run.applyGradients(zeros);
+      const before = await run.state();
+      const values = Object.values(before.parameters).flatMap(({ value, slots }) =>
+        [value, ...Object.values(slots)].flatMap(({ data }) => [...data]),
+      );
+      expect(values.filter((x) => Number.isNaN(x))).toEqual([]);
+      for (const bad of [NaN, Infinity, -Infinity]) {
+        const [first] = names;
+        const broken = structuredClone(zeros);
+        broken[first].data[0] = bad;
+        await expect(run.applyGradients(broken)).rejects.toThrow(`the gradients of "${first}" are not finite`);
+      }
+      expect(sameBits(await run.state(), before)).toBe(true);
+    });
+
+    it('keeps the memory it has taken, and gives all of it back', async () => {
+      const device = referenceDevice('float32');
+      const held = new Set<unknown>();
+      const counting: typeof device = {
+        ...device,
+        allocate(lengths) {
+          const lists = device.allocate(lengths);
+          for (const buffer of lists.flat()) held.add(buffer);
+          return lists;
+        },
+        free(buffers) {
+          for (const buffer of buffers) held.delete(buffer);
+        },
+      };
+      const run = Run.start(counting, make(), on(device, start));
+      const sizes: number[] = [];
+      for (const given of gradients.slice(0, 4)) {
+        await run.applyGradients(on(device, given));
+        await run.weights();
+        sizes.push(held.size);
+      }
+      expect(new Set(sizes).size).toBe(1);
+      await run.dispose();
+      expect(held.size).toBe(0);
+    });
+
+    it.each(Object.entries(converges) as [ObjectiveName, Convergence][])(
+      'minimizes %s',
+      async (name, { steps, left = 0.01, options }) => {
+        const { start: from, value, gradient } = objectives[name];
+        const matrix = shapes.every((shape) => shape.length === 2);
+        const shape = matrix ? [1, from.length] : [from.length];
+        const parameters: Record<string, RunParameter<Float32Array | Float64Array> | TensorData> = {
+          x: tensor64([...from], shape),
+        };
+        const run = Run.start(referenceDevice(), make(options), parameters);
+        for (let t = 0; t < steps; t++) {
+          await run.stepWith({
+            evaluate: ({ parameters: { x }, gradients: { x: slope } }) => {
+              slope.set(gradient([...x]));
+              return {};
+            },
+          });
+        }
+        expect(value([...(await run.weights()).x.data])).toBeLessThan(left * value(from));
+      },
+    );
+  });
+}
