@@ -1,0 +1,2 @@
+export { jsonLines } from './json-lines.js';
+export { tensorBoard, type TensorBoardOptions } from './tensor-board.js';
