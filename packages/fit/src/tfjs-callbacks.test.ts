@@ -28,7 +28,6 @@ describe('model.fit of TensorFlow.js', () => {
       epochs: 2,
       batchSize: 4,
       validationData: [x, y],
-      verbose: 0,
       callbacks: tfjsCallbacks(trained, [recorder], { epochs: 2 }),
     });
     expect(events).toEqual([
@@ -54,7 +53,7 @@ describe('model.fit of TensorFlow.js', () => {
       },
       onEnd: (result) => void (end = result),
     };
-    await trained.fit(x, y, { epochs: 9, verbose: 0, callbacks: tfjsCallbacks(trained, [stopping]) });
+    await trained.fit(x, y, { epochs: 9, callbacks: tfjsCallbacks(trained, [stopping]) });
     expect([end?.reason, end?.detail, end?.epochs]).toEqual(['callback', 'enough', 1]);
     const failing: Callback = {
       name: 'log',
@@ -62,7 +61,7 @@ describe('model.fit of TensorFlow.js', () => {
         throw new Error('disk full');
       },
     };
-    const running = trained.fit(x, y, { verbose: 0, callbacks: tfjsCallbacks(trained, [failing]) });
+    const running = trained.fit(x, y, { callbacks: tfjsCallbacks(trained, [failing]) });
     await expect(running).rejects.toThrow('log, onStep, failed at step 1: disk full');
   });
 });

@@ -127,5 +127,5 @@ export function tfjsCallbacks(
 function numberOf(value: unknown): number {
   if (typeof value === 'number') return value;
   const tensor = value as { dataSync?: () => ArrayLike<number> } | undefined;
-  return Number(tensor?.dataSync?.()[0] ?? NaN);
+  return tensor?.dataSync?.()[0] ?? NaN;
 }

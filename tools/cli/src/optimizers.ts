@@ -36,7 +36,7 @@ import { sgd } from '@adakit/sgd';
 import { shampoo } from '@adakit/shampoo';
 import { UsageError } from './usage-error.js';
 
-const factories = {
+export const factories = {
   adabelief,
   adabound,
   adadiff,

@@ -39,7 +39,8 @@ export function parseIdx(file: Uint8Array, source = 'the IDX file'): DataTensor 
   const length = header + width * dims.reduce((product, size) => product * size, 1);
   if (bytes.length < length) fail(`truncated: ${bytes.length} bytes of ${length} for ${name} [${dims.join(', ')}]`);
   if (bytes.length > length) fail(`${bytes.length - length} bytes too many after the last element`);
-  const elements = bytes.slice(header);
+  // A copy in memory of its own, which slice() of Node's Buffer is not.
+  const elements = new Uint8Array(bytes.subarray(header));
   if (width > 1) for (let i = 0; i < elements.length; i += width) elements.subarray(i, i + width).reverse();
   return { data: of(elements.buffer), dims };
 }

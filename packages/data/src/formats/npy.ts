@@ -60,7 +60,8 @@ export function parseNpy(file: Uint8Array, source = 'the .npy file'): DataTensor
   if (file.length - offset !== count * width) {
     fail(`should have ${count * width} bytes of elements for shape [${dims.join(', ')}], has ${file.length - offset}`);
   }
-  const bytes = file.slice(offset);
+  // A copy in memory of its own, which slice() of Node's Buffer is not.
+  const bytes = new Uint8Array(file.subarray(offset));
   if (type[1] === '>') for (let i = 0; i < bytes.length; i += width) bytes.subarray(i, i + width).reverse();
   const data = arrays[name](bytes.buffer);
   return { data: order === 'True' && dims.length > 1 ? rowMajor(data, dims) : data, dims };

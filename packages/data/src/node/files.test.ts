@@ -36,6 +36,14 @@ test('tables are read from files, again for every pass', async () => {
   expect(await all(await parquetFile(written('t.parquet', file)))).toEqual([{ a: 1 }, { a: 2 }]);
 });
 
+test('tensors are read from files', async () => {
+  const idx = written('t.idx', Uint8Array.of(0, 0, 8, 1, 0, 0, 0, 2, 7, 8));
+  expect(await readIdx(idx)).toEqual({ data: Uint8Array.of(7, 8), dims: [2] });
+  const header = "{'descr': '<i2', 'fortran_order': False, 'shape': (1,), }".padEnd(117);
+  const npy = written('t.npy', Buffer.from(`\x93NUMPY\x01\x00\x76\x00${header}\n\x02\x01`, 'latin1'));
+  expect(await readTensors(npy)).toEqual({ data: { data: Int16Array.of(258), dims: [1] } });
+});
+
 test('what cannot be read is named with the reason', async () => {
   const missing = join(folder, 'missing.csv');
   await expect(csvFile(missing)).rejects.toThrow(`cannot read ${missing}: there is no such file`);

@@ -67,11 +67,19 @@ const bytes = (field: number, value: Iterable<number>): number[] => {
 };
 const double = (field: number, value: number): number[] => [
   (field << 3) | 1,
-  ...new Uint8Array(little(8, (view) => view.setFloat64(0, value, true))),
+  ...new Uint8Array(
+    little(8, (view) => {
+      view.setFloat64(0, value, true);
+    }),
+  ),
 ];
 const float = (field: number, value: number): number[] => [
   (field << 3) | 5,
-  ...new Uint8Array(little(4, (view) => view.setFloat32(0, value, true))),
+  ...new Uint8Array(
+    little(4, (view) => {
+      view.setFloat32(0, value, true);
+    }),
+  ),
 ];
 
 function little(size: number, write: (view: DataView) => void): ArrayBuffer {
