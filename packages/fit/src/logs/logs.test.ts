@@ -7,6 +7,7 @@ import { afterAll, beforeAll, describe, expect, it, test } from 'vitest';
 import { fit, progress, shortNumber, type Callback } from '../index.js';
 import { jsonLines, tensorBoard } from '../node/index.js';
 import { Line, points } from '../testing/line.js';
+import { mortal } from '../testing/mortal-store.js';
 import { crc32c } from './events.js';
 
 // ADAKIT_PYTHON=python3 npx vitest run packages/fit/src/logs; needs the package tensorboard.
@@ -54,12 +55,9 @@ describe('JSON lines', () => {
     const [whole, path] = [join(folder, 'whole.jsonl'), join(folder, 'resumed.jsonl')];
     await fit(new Line(), data(), { epochs: 4, callbacks: [jsonLines(whole)] });
     const directory = join(folder, 'checkpoints');
-    const store = await Checkpoints.open(directory);
+    const store = mortal(await Checkpoints.open(directory), 7);
     const dying: Callback = {
       onStep: ({ step }) => {
-        if (step === 7) throw new Error('dead');
-      },
-      onSave: ({ step }) => {
         if (step === 7) throw new Error('dead');
       },
     };

@@ -10,7 +10,8 @@ import { mae } from '../metrics/regression.js';
 import { Line, points } from '../testing/line.js';
 import type { Trainable } from '../trainable.js';
 import type { Callback, EpochEvent, StepEvent } from './callback.js';
-import { fit, type FitOptions } from './fit.js';
+import { mortal } from '../testing/mortal-store.js';
+import { fit, type CheckpointStore, type FitOptions } from './fit.js';
 
 const train = () => points(50).shuffle(3).batch(8);
 const validation = () => points(60).skip(50).batch(4);
@@ -120,7 +121,7 @@ describe('fit', () => {
 });
 
 describe('an interrupted run', () => {
-  const options = (directory: Checkpoints, rest: FitOptions = {}): FitOptions => ({
+  const options = (directory: CheckpointStore, rest: FitOptions = {}): FitOptions => ({
     epochs: 4,
     validation: validation(),
     metrics: [mae()],
@@ -135,18 +136,7 @@ describe('an interrupted run', () => {
     const expected = await fit(whole, train(), options(await open(newDirectory())));
     for (let step = 1; step < expected.step; step += 6) {
       const directory = newDirectory();
-      // Killed: nothing is saved after the fault.
-      const dead = await open(directory);
-      const killed = options(dead, {
-        callbacks: [
-          fault(step),
-          {
-            onSave: ({ step: now }) => {
-              if (now === step && step % 3 !== 0) throw new Error('dead');
-            },
-          },
-        ],
-      });
+      const killed = options(mortal(await open(directory), step), { callbacks: [fault(step)] });
       await expect(fit(new Line(), train(), killed)).rejects.toThrow('pulled the plug');
       const line = new Line();
       const result = await fit(line, train(), options(await open(directory)));
@@ -190,6 +180,20 @@ describe('a fault', () => {
     await expect(running).rejects.toMatchObject({ code: 'callback-failed', cause: { message: 'pulled the plug' } });
     expect((await store.latest())?.state.step).toBe(5);
     expect(ended).toEqual([undefined]);
+  });
+
+  it('in a log that is to be written does not keep the state from being saved', async () => {
+    const store = await Checkpoints.open(newDirectory());
+    const log: Callback = {
+      name: 'log',
+      onSave: () => {
+        throw new Error('disk full');
+      },
+    };
+    await expect(fit(new Line(), train(), { checkpoints: { store, everySteps: 4 }, callbacks: [log] })).rejects.toThrow(
+      'log, onSave, failed at step 4: disk full',
+    );
+    expect((await store.latest())?.state.step).toBe(4);
   });
 
   it('in a step is thrown as it is, after the state before it was saved', async () => {

@@ -258,11 +258,20 @@ class Loop {
       if (improved && restoreBest === true) this.#bestState = await this.#model.state?.();
       return;
     }
-    const moment = `${this.#step} ${this.#reader.pass} ${this.#reader.taken}`;
+    const moment = this.#moment();
     if (moment === this.#saved && metric === undefined) return;
     await this.#call('onSave', { step: this.#step });
-    await checkpoints.store.save(await this.#state(), metric === undefined ? {} : { metric });
+    await this.#write(checkpoints.store, metric);
     this.#saved = moment;
+  }
+
+  /** What differs between two checkpoints. */
+  #moment(): string {
+    return `${this.#step} ${this.#reader.pass} ${this.#reader.taken}`;
+  }
+
+  async #write(store: CheckpointStore, metric?: number): Promise<void> {
+    await store.save(await this.#state(), metric === undefined ? {} : { metric });
   }
 
   /** The model's state with the loop's own, to go on from. */
@@ -301,7 +310,7 @@ class Loop {
     this.#history = [...(loop.history as unknown as EpochEvent[])];
     this.#curve = LossCurve.fromJson(loop.curve as JsonObject);
     this.#resumed = { step, epochs: this.#reader.pass };
-    this.#saved = `${step} ${this.#reader.pass} ${this.#reader.taken}`;
+    this.#saved = this.#moment();
     this.#stopEarly();
   }
 
@@ -314,8 +323,11 @@ class Loop {
 
   /** Saves what there is after an error, which is the one to report. */
   async #rescue(error: unknown): Promise<void> {
+    const { checkpoints } = this.#options;
+    if (checkpoints === undefined || this.#saved === this.#moment()) return;
     try {
-      await this.#save();
+      // Without onSave: a log that has no space left must not keep the state from being saved.
+      await this.#write(checkpoints.store);
     } catch (second) {
       if (error instanceof Error && !(error instanceof CallbackFailure) && error.cause === undefined)
         error.cause = second;
