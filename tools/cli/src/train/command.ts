@@ -358,9 +358,7 @@ function composed(
 }
 
 function requireClasses({ inputs }: TrainingSession, classes: readonly string[] | undefined, spec: string): void {
-  const most = inputs
-    .flatMap((input) => ('classes' in input ? input.classes : []))
-    .at(0);
+  const most = inputs.flatMap((input) => ('classes' in input ? input.classes : [])).at(0);
   if (classes === undefined || most === undefined || classes.length <= most) return;
   const shown = classes
     .slice(0, 12)
