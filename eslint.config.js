@@ -7,6 +7,8 @@ import tseslint from 'typescript-eslint';
 const layers = {
   'layer:core': [],
   'layer:state': ['layer:core'],
+  'layer:data': ['layer:core', 'layer:state'],
+  'layer:fit': ['layer:core', 'layer:state', 'layer:data'],
   'layer:rule': ['layer:core'],
   'layer:onnx': ['layer:core'],
   'layer:runner': ['layer:core', 'layer:state', 'layer:onnx'],
@@ -14,6 +16,8 @@ const layers = {
   'layer:tool': [
     'layer:core',
     'layer:state',
+    'layer:data',
+    'layer:fit',
     'layer:rule',
     'layer:onnx',
     'layer:runner',

@@ -4,6 +4,7 @@ import { parseArgs } from 'node:util';
 import { machine } from './measure/machine.js';
 import { page, regressions, table, type Report } from './report.js';
 import { compile } from './suites/compile.js';
+import { fit } from './suites/fit.js';
 import { inference } from './suites/inference.js';
 import { optimizer } from './suites/optimizer.js';
 import { state } from './suites/state.js';
@@ -11,7 +12,15 @@ import { tfjs } from './suites/tfjs.js';
 import { training } from './suites/training.js';
 import type { Row, Suite } from './suite.js';
 
-const suites: Readonly<Record<string, Suite>> = { optimizer, training, inference, compile, state, tfjs };
+const suites: Readonly<Record<string, Suite>> = {
+  optimizer,
+  training,
+  inference,
+  fit,
+  compile,
+  state,
+  tfjs,
+};
 
 const help = `Measures adakit beside its peers: npm run bench -- [SUITE…] [options]
 

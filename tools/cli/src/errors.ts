@@ -1,7 +1,8 @@
 import { AdakitError } from '@adakit/core';
 import { OnnxError } from '@adakit/onnx';
-import type { Command } from 'commander';
 import { oneLine } from './printable.js';
+import { InvalidArgumentError, type Command } from 'commander';
+import { TrainingFailure } from './train/training-failure.js';
 import { UsageError } from './usage-error.js';
 
 const PREFIX = 'adakit: ';
@@ -17,7 +18,7 @@ export function prefixErrors(program: Command): Command {
 
 /** What to print for an error that is no defect of the program: mistakes of users, and files that are wrong. */
 export function errorText(error: unknown): string | undefined {
-  const expected = [UsageError, AdakitError, OnnxError];
+  const expected = [UsageError, TrainingFailure, InvalidArgumentError, AdakitError, OnnxError];
   if (!(error instanceof Error) || !expected.some((kind) => error instanceof kind)) return undefined;
   // Names in a message come from files.
   return `${PREFIX}${error.message.split('\n').map(oneLine).join('\n')}\n`;

@@ -7,3 +7,5 @@ export { convertFile, type ConvertOptions, type ConvertReport } from './state/co
 export { diffFiles, type FileDifference, type TensorDifference } from './state/diff.js';
 export { fromTorch, type TorchReport } from './state/torch/from-torch.js';
 export { toTorch } from './state/torch/to-torch.js';
+export { lossPlot, type LossCurve, type PlotText } from './plot/loss-plot.js';
+export { builtins, loadBuiltin, type LoadedData } from './train/builtin-data.js';

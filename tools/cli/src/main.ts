@@ -4,9 +4,12 @@ import { addCheckCommand } from './check/command.js';
 import { errorText, prefixErrors } from './errors.js';
 import { addGradcheckCommand } from './gradcheck/command.js';
 import { addInspectCommand } from './inspect/command.js';
+import { addOptimizersCommand } from './optimizers-command.js';
 import { printable } from './printable.js';
 import { addReplayCommand } from './replay/command.js';
 import { addStateCommand } from './state/command.js';
+import { addTrainCommand } from './train/command.js';
+import { TrainingFailure } from './train/training-failure.js';
 
 const { version } = JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8')) as {
   version: string;
@@ -15,11 +18,14 @@ const { version } = JSON.parse(readFileSync(new URL('../package.json', import.me
 const program = prefixErrors(new Command('adakit'))
   .description('Optimizers written once, run on TensorFlow.js and inside ONNX Runtime.')
   .version(version)
+  .option('--debug', 'show where an error comes from')
   .showHelpAfterError('(adakit --help lists the commands)')
   .exitOverride((error) => {
     // Commander has printed its message already; only help and --version are not mistakes.
     process.exit(error.exitCode === 0 ? 0 : 2);
   });
+addTrainCommand(program);
+addOptimizersCommand(program);
 addCheckCommand(program);
 addGradcheckCommand(program);
 addReplayCommand(program);
@@ -29,8 +35,18 @@ addStateCommand(program);
 try {
   await program.parseAsync();
 } catch (error) {
+  const debug = program.opts<{ debug?: true }>().debug === true;
   const text = errorText(error);
-  if (text === undefined) throw error;
-  process.stderr.write(printable(text));
-  process.exitCode = 2;
+  if (text === undefined) {
+    // A defect of the program: nobody but its authors can read a stack.
+    const message = error instanceof Error ? error.message : String(error);
+    process.stderr.write(
+      printable(`adakit: unexpected: ${message}${debug ? '' : ' (adakit --debug … shows where; please report it)'}\n`),
+    );
+    process.exitCode = 3;
+  } else {
+    process.stderr.write(printable(text));
+    process.exitCode = error instanceof TrainingFailure ? 1 : 2;
+  }
+  if (debug && error instanceof Error) process.stderr.write(`${printable(error.stack ?? '')}\n`);
 }

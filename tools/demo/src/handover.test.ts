@@ -4,9 +4,9 @@ import { mapState } from '@adakit/state';
 import { describe, expect, test } from 'vitest';
 import { handOver, relativeTolerance, type HandoverResult } from './handover.js';
 import { tfjsToOnnx } from './layout.js';
-import { readMnist, shuffledBatches } from './mnist.js';
+import { readMnist } from './mnist.js';
 
-const { train } = readMnist();
+const { train } = await readMnist();
 
 function run(change?: (name: string, parameter: ParameterState) => ParameterState): Promise<HandoverResult> {
   const move = (state: TrainingState): TrainingState => {
@@ -16,7 +16,7 @@ function run(change?: (name: string, parameter: ParameterState) => ParameterStat
     );
     return { ...moved, parameters: Object.fromEntries(parameters) };
   };
-  return handOver({ optimizer: adadiff(), steps: 10, batches: shuffledBatches(train, 8, 1), move });
+  return handOver({ optimizer: adadiff(), steps: 10, batches: train.shuffle(1).batch(8), move });
 }
 
 const worst = ({ parameters }: HandoverResult, which: 'handedOver' | 'stayed'): number =>

@@ -1,12 +1,13 @@
 import { setImmediate } from 'node:timers/promises';
 import type { Optimizer, TrainingState } from '@adakit/core';
+import { fromElements, type Batch, type Dataset } from '@adakit/data';
+import { fit, type Trainable } from '@adakit/fit';
 import { mapState } from '@adakit/state';
 import { onnxToTfjs, tfjsToOnnx } from './layout.js';
-import type { DigitBatch } from './mnist.js';
-import { OnnxModel } from './onnx-model.js';
+import { digitsIn } from './mnist.js';
+import { backendOf, onnxSession } from './onnx-model.js';
 import { ReferenceModel } from './reference-model.js';
 import { TfjsModel } from './tfjs-model.js';
-import { train } from './training.js';
 
 /**
  * How far the parameters may be from the reference, as a share of the way that they have come.
@@ -31,7 +32,7 @@ export interface HandoverOptions {
   /** Steps on each side of the hand-over. */
   readonly steps: number;
   /** Every run gets the same of these. */
-  readonly batches: Iterator<DigitBatch, never>;
+  readonly batches: Dataset<Batch>;
   /** From a state of the TensorFlow.js network to one of the ONNX file's; default: by {@link tfjsToOnnx}. */
   readonly move?: (state: TrainingState) => TrainingState;
   readonly signal?: AbortSignal;
@@ -76,42 +77,45 @@ export async function handOver(options: HandoverOptions): Promise<HandoverResult
     signal,
     onPart,
   } = options;
-  const half = { steps, ...(signal && { signal }) };
-  const whole = { ...half, steps: 2 * steps };
+  const train = async (model: Trainable, on: readonly Batch[]): Promise<void> => {
+    await fit(model, fromElements(on), { ...(signal && { signal }) });
+    signal?.throwIfAborted();
+  };
 
-  const onnx = await OnnxModel.create(optimizer);
+  const onnx = await onnxSession(optimizer);
   const initial = await onnx.state();
   const tfjs = await TfjsModel.create(optimizer, mapState(initial, onnxToTfjs));
   try {
     onPart?.(`${2 * steps} steps in float64 as the reference`);
     const reference = new ReferenceModel(optimizer, initial);
-    const used: DigitBatch[] = [];
+    const used: Batch[] = [];
+    const reader = batches.reader();
     let skippedBatches = 0;
     while (used.length < 2 * steps) {
       await setImmediate();
       signal?.throwIfAborted();
-      const { value: batch } = batches.next();
-      if (await reference.stepUnlessClose(batch, leastMargin)) used.push(batch);
+      const batch = await reader.next();
+      if (batch === undefined) continue;
+      if (await reference.stepUnlessClose(digitsIn(batch), leastMargin)) used.push(batch);
       else skippedBatches++;
     }
     const expected = await reference.state();
 
-    onPart?.(`${steps} steps on ${tfjs.backend}, then ${steps} on ${onnx.backend}`);
-    const shared = used.values();
-    await train(tfjs, shared, half);
+    onPart?.(`${steps} steps on ${tfjs.backend}, then ${steps} on ${backendOf(onnx)}`);
+    await train(tfjs, used.slice(0, steps));
     await onnx.load(move(await tfjs.state()));
-    await train(onnx, shared, half);
+    await train(onnx, used.slice(steps));
     const handedOver = await onnx.state();
 
-    onPart?.(`${2 * steps} steps on ${onnx.backend} for comparison`);
+    onPart?.(`${2 * steps} steps on ${backendOf(onnx)} for comparison`);
     await onnx.load(initial);
-    await train(onnx, used.values(), whole);
+    await train(onnx, used);
     const stayed = await onnx.state();
 
     return {
-      backends: [tfjs.backend, onnx.backend],
+      backends: [tfjs.backend, backendOf(onnx)],
       steps: [steps, steps],
-      imagesPerBatch: used[0].size,
+      imagesPerBatch: digitsIn(used[0]).size,
       skippedBatches,
       parameters: Object.keys(expected.parameters).map((name) => ({
         name,

@@ -1,7 +1,6 @@
 #!/usr/bin/env node
 import { runDemo } from './demo.js';
 import { help, parseOptions, UsageError, type Options } from './options.js';
-import { Progress } from './progress.js';
 import { formatReport, problems } from './report.js';
 
 /** @returns the exit code */
@@ -26,15 +25,12 @@ async function main(args: readonly string[]): Promise<number> {
       interruption.abort();
     });
   }
-  const progress = new Progress();
   try {
-    const report = await runDemo(options, progress, interruption.signal);
-    progress.clear();
+    const report = await runDemo(options, interruption.signal);
     const found = problems(report);
     console.log(options.json ? JSON.stringify({ ...report, problems: found }, null, 2) : `\n${formatReport(report)}`);
     return found.length === 0 ? 0 : 1;
   } catch (error) {
-    progress.clear();
     if (interruption.signal.aborted) {
       console.error('interrupted; files written so far are complete');
       return 130;

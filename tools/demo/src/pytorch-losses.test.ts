@@ -7,7 +7,8 @@ import { crossEntropy, TrainingSession } from '@adakit/runner-onnx';
 import { sgd } from '@adakit/sgd';
 import { describe, expect, it } from 'vitest';
 import { z } from 'zod';
-import { orderedBatches, readMnist } from './mnist.js';
+import { matchInputs } from '@adakit/data';
+import { readMnist } from './mnist.js';
 
 const run = z.object({ losses: z.array(z.number()), parameterNorms: z.record(z.string(), z.number()) });
 const recorded = z
@@ -47,15 +48,10 @@ describe.each(recorded.runs)('$optimizer on the MNIST CNN', ({ optimizer, hyperp
       optimizer: optimizers[optimizer].load(hyperparameters),
       update,
     });
-    const batches = orderedBatches(readMnist().train, recorded.batchSize);
+    const batches = (await readMnist()).train.batch(recorded.batchSize);
+    const match = matchInputs(session.inputs);
     for (const [step, expected] of float64.losses.entries()) {
-      const batch = batches.next();
-      if (batch.done === true) throw new Error('MNIST has too few images');
-      const { size, images, labels } = batch.value;
-      const { loss } = await session.step({
-        image: { data: images, dims: [size, 1, 28, 28] },
-        labels: { data: BigInt64Array.from(labels, BigInt), dims: [size] },
-      });
+      const { loss } = await session.step(match(await batches.at(step)));
       expect(Math.abs(loss / expected - 1), `step ${step + 1}`).toBeLessThanOrEqual(tolerance);
     }
     for (const [name, { value }] of Object.entries((await session.state()).parameters)) {

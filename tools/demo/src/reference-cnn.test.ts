@@ -1,7 +1,6 @@
 import { castTensor, elementCount, filled, tensor64, type NamedTensors } from '@adakit/core';
 import { describe, expect, test } from 'vitest';
 import type { DigitBatch } from './mnist.js';
-import { xorshift32 } from './random.js';
 import { lossAndGradients } from './reference-cnn.js';
 
 const shapes = {
@@ -12,6 +11,17 @@ const shapes = {
   'fc.weight': [10, 1152],
   'fc.bias': [10],
 };
+
+/** Marsaglia's xorshift32 ("Xorshift RNGs", Journal of Statistical Software 8(14), 2003; shifts 13, 17, 5), in [0, 1). */
+function xorshift32(seed: number): () => number {
+  let state = seed;
+  return () => {
+    state ^= state << 13;
+    state ^= state >>> 17;
+    state ^= state << 5;
+    return (state >>> 0) / 2 ** 32;
+  };
+}
 
 /** Uniform in ±1/√(inputs of a neuron), which keeps activations around 1. */
 function randomParameters(seed: number): NamedTensors {

@@ -3,12 +3,11 @@ import { lossPlot, type LossCurve } from './loss-plot.js';
 
 const curve = (name: string, color: string, scale: number): LossCurve => ({
   name,
-  losses: Float64Array.from({ length: 200 }, (_, i) => scale * Math.exp(-i / 60)),
-  testAccuracy: 0.9765,
+  points: Array.from({ length: 200 }, (_, i) => ({ step: i + 1, loss: scale * Math.exp(-i / 60) })),
   color,
   dashed: false,
 });
-const text = { title: 'A title', subtitle: 'more <about> it' };
+const text = { title: 'A title', subtitle: 'more <about> it', legend: 'Optimizer' };
 
 describe('the loss plot', () => {
   const curves = [curve('First', '#d55e00', 2), { ...curve('Second', '#0072b2', 1), dashed: true }];
@@ -30,7 +29,7 @@ describe('the loss plot', () => {
       ['Second', '#222222'],
     ]) {
       expect(svg).toMatch(new RegExp(`<path [^>]*d="M[^"]{500,}"[^>]*stroke="${color}"`));
-      expect(svg).toContain(`>${name}, 97.7 %<`);
+      expect(svg).toContain(`>${name}<`);
     }
     expect(svg).toContain('A title');
     expect(svg).toContain('more &lt;about&gt; it');
@@ -39,8 +38,8 @@ describe('the loss plot', () => {
   });
 
   test('copes with runs of a single step', async () => {
-    const svg = await lossPlot([{ ...curve('Short', '#222222', 1), losses: Float64Array.of(2.3) }], text);
-    expect(svg).toContain('>Short, 97.7 %<');
+    const svg = await lossPlot([{ ...curve('Short', '#222222', 1), points: [{ step: 1, loss: 2.3 }] }], text);
+    expect(svg).toContain('>Short<');
     expect(svg).not.toContain('NaN');
   });
 });

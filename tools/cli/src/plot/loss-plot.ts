@@ -3,20 +3,21 @@ import { compile, type TopLevelSpec } from 'vega-lite';
 
 /** A training run to draw. */
 export interface LossCurve {
-  /** E.g. `AdaDiff · TensorFlow.js`. */
+  /** As the legend has it: `AdaDiff, 98.1 %`. */
   readonly name: string;
-  /** The loss of every step. */
-  readonly losses: Float64Array;
-  /** Share of the test images recognized after the last step. */
-  readonly testAccuracy: number;
+  /** The loss over steps, as `fit` gives it. */
+  readonly points: readonly { readonly step: number; readonly loss: number }[];
   readonly color: string;
   /** Drawn as thin dark dashes over the others, so that a curve shows that lies on another one. */
   readonly dashed: boolean;
 }
 
+/** The words of a plot. */
 export interface PlotText {
   readonly title: string;
   readonly subtitle: string;
+  /** Of the legend. Default: none. */
+  readonly legend?: string;
 }
 
 /** Steps over which losses are averaged, later ones counting more: single batches scatter more than optimizers differ. */
@@ -33,11 +34,10 @@ export async function lossPlot(curves: readonly LossCurve[], text: PlotText): Pr
   }
 }
 
-function lossSpec(curves: readonly LossCurve[], { title, subtitle }: PlotText): TopLevelSpec {
+function lossSpec(curves: readonly LossCurve[], { title, subtitle, legend }: PlotText): TopLevelSpec {
   const lines = curves
-    .map(({ losses, testAccuracy, ...curve }) => {
-      const points = smoothed(losses);
-      const label = `${curve.name}, ${(100 * testAccuracy).toFixed(1)} %`;
+    .map(({ name: label, points: raw, ...curve }) => {
+      const points = smoothed(raw);
       return { ...curve, points, label, finalLoss: points[points.length - 1].loss };
     })
     // The legend from top to bottom as the curves end.
@@ -48,7 +48,7 @@ function lossSpec(curves: readonly LossCurve[], { title, subtitle }: PlotText): 
   const byLine = <T>(range: (line: (typeof lines)[number]) => T) => ({
     field: 'label',
     type: 'nominal' as const,
-    title: 'Test accuracy',
+    title: legend ?? null,
     sort: null,
     scale: { domain: lines.map(({ label }) => label), range: lines.map(range) },
   });
@@ -135,12 +135,14 @@ function roundValues(low: number, high: number): number[] {
     .filter((value) => value >= low && value <= high);
 }
 
-/** The exponential moving average with the start corrected as Adam corrects its moments. */
-function smoothed(losses: Float64Array): { step: number; loss: number }[] {
-  const decay = 1 - 1 / span;
-  let average = 0;
-  return Array.from(losses, (loss, i) => {
+/** The exponential moving average over steps, with the start corrected as Adam corrects its moments. */
+function smoothed(points: LossCurve['points']): { step: number; loss: number }[] {
+  let [average, weight, before] = [0, 0, 0];
+  return points.map(({ step, loss }) => {
+    const decay = (1 - 1 / span) ** (step - before);
     average = decay * average + (1 - decay) * loss;
-    return { step: i + 1, loss: average / (1 - decay ** (i + 1)) };
+    weight = decay * weight + (1 - decay);
+    before = step;
+    return { step, loss: average / weight };
   });
 }

@@ -1,0 +1,53 @@
+import { closestName } from '@adakit/core';
+import { isTensor, type Example, type Value } from './dataset/example.js';
+import { DataError } from './error.js';
+
+/** Where a field of an example comes from: a column; several, put together to one tensor [n]; or a column of class names. */
+export type ColumnChoice =
+  string | readonly string[] | { readonly from: string; readonly classes: readonly (string | number)[] };
+
+/**
+ * For `map`: examples of the columns of a table. `columns({ x: ['width', 'height'], labels: { from: 'kind', classes: ['a',
+ * 'b'] } })` gives x float32 [2] and labels int64.
+ *
+ * @throws DataError, when applied, `unknown-column`, and `invalid-data` for text where a number is needed and for classes
+ * that were not named
+ */
+export function columns(choices: Readonly<Record<string, ColumnChoice>>): (row: Example) => Example {
+  const entries = Object.entries(choices);
+  return (row) => Object.fromEntries(entries.map(([name, choice]) => [name, chosen(row, choice)]));
+}
+
+function chosen(row: Example, choice: ColumnChoice): Value {
+  if (typeof choice === 'string') return valueOf(row, choice);
+  if ('from' in choice) {
+    const field = valueOf(row, choice.from);
+    const value = isTensor(field) ? 'a tensor' : String(field);
+    const index = choice.classes.findIndex((name) => String(name) === value);
+    if (index >= 0) return BigInt(index);
+    throw new DataError(
+      'invalid-data',
+      `column '${choice.from}' holds ${JSON.stringify(value)}, which is none of the classes (${choice.classes.join(', ')})`,
+    );
+  }
+  return { data: Float32Array.from(choice, (column) => numberOf(column, valueOf(row, column))), dims: [choice.length] };
+}
+
+function valueOf(row: Example, column: string): Value {
+  if (Object.hasOwn(row, column)) return row[column];
+  const known = Object.keys(row);
+  const suggestion = closestName(column, known);
+  throw new DataError(
+    'unknown-column',
+    `there is no column '${column}'${suggestion === undefined ? '' : `, did you mean '${suggestion}'?`} (there are: ${known.join(', ')})`,
+  );
+}
+
+function numberOf(column: string, value: Value): number {
+  if (!isTensor(value) && typeof value !== 'string') return Number(value);
+  const given = isTensor(value) ? 'a tensor' : value === '' ? 'nothing' : JSON.stringify(value);
+  throw new DataError(
+    'invalid-data',
+    `column '${column}' holds ${given} where a number is needed; filter such rows out or leave the column out`,
+  );
+}

@@ -1,0 +1,80 @@
+import { DataError } from '../error.js';
+import { Dataset } from './dataset.js';
+import type { DataTensor, Example } from './example.js';
+import { dropFirst, indexed } from './source.js';
+
+/**
+ * Data in arrays: one example for each place of the first axis. `fromArrays({ x: { data, dims: [150, 4] }, labels })`.
+ *
+ * @param fields tensors, or arrays of numbers, texts or typed arrays' elements, all of the same length
+ * @throws DataError `invalid-data` where lengths differ or elements are missing
+ */
+export function fromArrays(
+  fields: Readonly<Record<string, DataTensor | DataTensor['data'] | readonly (number | bigint | boolean | string)[]>>,
+): Dataset<Example> {
+  const columns = Object.entries(fields).map(([name, field]) => ({ name, ...column(name, field) }));
+  if (columns.length === 0) throw new DataError('invalid-data', 'fromArrays: give at least one array, by name');
+  const [first] = columns;
+  for (const { name, length } of columns) {
+    if (length === first.length) continue;
+    throw new DataError(
+      'invalid-data',
+      `fromArrays: '${first.name}' has ${first.length} examples and '${name}' has ${length}; they must be the same`,
+    );
+  }
+  const names = columns.map(({ name, row }) => `${name} [${row.join(', ')}]`).join(', ');
+  return new Dataset(
+    indexed(`arrays(${first.length}: ${names})`, first.length, (index) =>
+      Object.fromEntries(columns.map(({ name, at }) => [name, at(index)])),
+    ),
+  );
+}
+
+interface Column {
+  readonly length: number;
+  /** Dimensions of one element. */
+  readonly row: readonly number[];
+  readonly at: (index: number) => Example[string];
+}
+
+function column(name: string, field: Parameters<typeof fromArrays>[0][string]): Column {
+  if (Array.isArray(field)) return { length: field.length, row: [], at: (index) => field[index] as number };
+  const { data, dims } = ArrayBuffer.isView(field) ? { data: field, dims: [field.length] } : (field as DataTensor);
+  const count = dims.reduce((product, size) => product * size, 1);
+  if (dims.length === 0 || data.length !== count) {
+    throw new DataError(
+      'invalid-data',
+      `fromArrays: '${name}' of shape [${dims.join(', ')}] ${dims.length === 0 ? 'has no axis that counts examples' : `needs ${count} elements, got ${data.length}`}`,
+    );
+  }
+  const row = dims.slice(1);
+  const size = row.reduce((product, each) => product * each, 1);
+  return {
+    length: dims[0],
+    row,
+    // Views: stacking copies them.
+    at: (index) => ({ data: data.subarray(index * size, (index + 1) * size), dims: row }),
+  };
+}
+
+/** Elements that are in memory. */
+export function fromElements<T>(elements: readonly T[]): Dataset<T> {
+  return new Dataset(indexed(`elements(${elements.length})`, elements.length, (index) => elements[index]));
+}
+
+/**
+ * A stream: what `open` gives anew for every pass.
+ *
+ * @param name tells these data from others when a run is resumed
+ */
+export function fromStream<T>(name: string, open: (pass: number) => AsyncIterable<T> | Iterable<T>): Dataset<T> {
+  return new Dataset({
+    description: `stream(${name})`,
+    read(pass, from) {
+      const elements = async function* (): AsyncGenerator<T> {
+        yield* open(pass);
+      };
+      return dropFirst(elements(), from);
+    },
+  });
+}

@@ -1,0 +1,225 @@
+import type { MaybePromise } from '@adakit/core';
+import { DataError } from '../error.js';
+import { stack, type Batch, type Example } from './example.js';
+import { Draws, permutation } from './random-order.js';
+import { after, all, dropFirst, indexed, isIndexed, type IndexedSource, type Source } from './source.js';
+
+/** Every element changed. */
+export function mapped<T, U>(source: Source<T>, change: (element: T) => MaybePromise<U>): Source<U> {
+  const { description, length } = source;
+  if (isIndexed(source)) {
+    return indexed(description, source.length, (index, pass) => after(source.at(index, pass), change));
+  }
+  return {
+    description,
+    ...(length !== undefined && { length }),
+    async *read(pass, from) {
+      for await (const element of source.read(pass, from)) yield await change(element);
+    },
+  };
+}
+
+/** Those that pass a test. */
+export function filtered<T>(source: Source<T>, test: (element: T) => boolean): Source<T> {
+  return {
+    description: `${source.description} | filter`,
+    read(pass, from) {
+      const passing = async function* (): AsyncGenerator<T> {
+        for await (const element of source.read(pass, 0)) if (test(element)) yield element;
+      };
+      return dropFirst(passing(), from);
+    },
+  };
+}
+
+/** All elements in an order of their own for every pass. */
+export function permuted<T>(source: IndexedSource<T>, seed: number): IndexedSource<T> {
+  let current: { readonly pass: number; readonly order: Uint32Array } | undefined;
+  return indexed(`${source.description} | shuffle(seed ${seed})`, source.length, (index, pass) => {
+    if (current?.pass !== pass) {
+      current = { pass, order: permutation(source.length, new Draws('order', seed, pass)) };
+    }
+    return source.at(current.order[index], pass);
+  });
+}
+
+/** Each next element drawn from a window that is filled up in order. */
+export function windowed<T>(source: Source<T>, seed: number, size: number): Source<T> {
+  return {
+    ...source,
+    description: `${source.description} | shuffle(seed ${seed}, window ${size})`,
+    read(pass, from) {
+      const shuffled = async function* (): AsyncGenerator<T> {
+        const draws = new Draws('window', seed, pass);
+        const window: T[] = [];
+        let drawn = 0;
+        for await (const element of source.read(pass, 0)) {
+          if (window.length < size) {
+            window.push(element);
+            continue;
+          }
+          const place = draws.at(drawn++, size);
+          const next = window[place];
+          window[place] = element;
+          yield next;
+        }
+        while (window.length > 0) {
+          const place = draws.at(drawn++, window.length);
+          yield window[place];
+          window[place] = window[window.length - 1];
+          window.pop();
+        }
+      };
+      return dropFirst(shuffled(), from);
+    },
+  };
+}
+
+/** What becomes of the examples at the end that do not fill a batch. */
+export type LastBatch = 'keep' | 'drop' | 'pad';
+
+/** How many examples of a batch are no copies that fill it up; kept beside, so that batches stay tensors by name. */
+const genuine = new WeakMap<Batch, number>();
+
+/**
+ * Examples in a batch, without the copies that `last: 'pad'` fills it up with; by the first axis of its first tensor where
+ * it was not made by `batch()`.
+ */
+export function sampleCount(batch: Batch): number {
+  const known = genuine.get(batch);
+  if (known !== undefined) return known;
+  for (const name in batch) return batch[name].dims[0] ?? 1;
+  return 0;
+}
+
+/** Batches of examples. */
+export function batched(source: Source<Example>, size: number, last: LastBatch): Source<Batch> {
+  const description = `${source.description} | batch(${size}, ${last})`;
+  const { length: examples } = source;
+  const length =
+    examples === undefined ? undefined : last === 'drop' ? Math.floor(examples / size) : Math.ceil(examples / size);
+  if (length === 0 && examples !== 0) {
+    throw new DataError(
+      'invalid-argument',
+      `there are ${examples} examples, too few for one batch of ${size}; make batches smaller`,
+    );
+  }
+  const complete = (list: Example[]): Batch => {
+    const { length: count } = list;
+    if (last === 'pad') for (let i = 0; list.length < size; i++) list.push(list[i]);
+    const batch = stack(list);
+    genuine.set(batch, count);
+    return batch;
+  };
+  if (isIndexed(source) && length !== undefined) {
+    return indexed(description, length, (index, pass) => {
+      const count = Math.min(size, source.length - index * size);
+      return after(all(Array.from({ length: count }, (_, i) => source.at(index * size + i, pass))), complete);
+    });
+  }
+  return {
+    description,
+    ...(length !== undefined && { length }),
+    async *read(pass, from) {
+      let list: Example[] = [];
+      for await (const example of source.read(pass, from * size)) {
+        list.push(example);
+        if (list.length < size) continue;
+        yield complete(list);
+        list = [];
+      }
+      if (list.length > 0 && last !== 'drop') yield complete(list);
+    },
+  };
+}
+
+/** From the element at `first` to before the one at `end`. */
+export function range<T>(source: Source<T>, first: number, end: number): Source<T> {
+  const description = `${source.description} | range(${first}, ${end})`;
+  if (isIndexed(source)) {
+    const count = Math.max(0, Math.min(end, source.length) - first);
+    return indexed(description, count, (index, pass) => source.at(first + index, pass));
+  }
+  return {
+    description,
+    ...(source.length !== undefined && { length: Math.max(0, Math.min(end, source.length) - first) }),
+    async *read(pass, from) {
+      let index = first + from;
+      if (index >= end) return;
+      for await (const element of source.read(pass, index)) {
+        yield element;
+        if (++index >= end) return;
+      }
+    },
+  };
+}
+
+/** Parts of given shares, chosen at random, the same ones in every pass. */
+export function parts<T>(source: Source<T>, shares: readonly number[], seed: number | undefined): Source<T>[] {
+  const total = shares.reduce((sum, share) => sum + share, 0);
+  if (shares.length < 2 || shares.some((share) => !(share > 0)) || Math.abs(total - 1) > 1e-9) {
+    throw new DataError(
+      'invalid-argument',
+      `split: shares must be positive and add up to 1, got [${shares.join(', ')}]`,
+    );
+  }
+  const ends = shares.map((_, i) => shares.slice(0, i + 1).reduce((sum, share) => sum + share, 0));
+  const named = (i: number): string => `${source.description} | split([${shares.join(', ')}], seed ${seed})[${i}]`;
+  if (isIndexed(source)) {
+    const { length } = source;
+    const places = ends.map((end, i) => (i === ends.length - 1 ? length : Math.round(end * length)));
+    const order = seed === undefined ? undefined : permutation(length, new Draws('split', seed, 0));
+    return places.map((end, i) => {
+      const first = i === 0 ? 0 : places[i - 1];
+      return indexed(named(i), end - first, (index, pass) => source.at(order?.[first + index] ?? first + index, pass));
+    });
+  }
+  if (seed === undefined) {
+    throw new DataError(
+      'invalid-argument',
+      'split: of a stream, whose end is not known, only a random choice can be split off; give a seed',
+    );
+  }
+  return shares.map((_, part) => ({
+    description: named(part),
+    read(pass, from) {
+      const chosen = async function* (): AsyncGenerator<T> {
+        const draws = new Draws('split', seed, 0);
+        let index = 0;
+        for await (const element of source.read(pass, 0)) {
+          const place = draws.at(index++, 2 ** 32) / 2 ** 32;
+          const found = ends.findIndex((end) => place < end);
+          if ((found < 0 ? shares.length - 1 : found) === part) yield element;
+        }
+      };
+      return dropFirst(chosen(), from);
+    },
+  }));
+}
+
+/** The same, read up to `count` elements ahead of who takes them. */
+export function prefetched<T>(source: Source<T>, count: number): Source<T> {
+  return {
+    ...source,
+    async *read(pass, from) {
+      const iterator = source.read(pass, from)[Symbol.asyncIterator]();
+      const next = (): Promise<IteratorResult<T, unknown>> => {
+        const promise = iterator.next();
+        // Its error is thrown when its turn comes.
+        promise.catch(() => undefined);
+        return promise;
+      };
+      const ahead: Promise<IteratorResult<T, unknown>>[] = [];
+      try {
+        for (;;) {
+          while (ahead.length <= count) ahead.push(next());
+          const result = await ahead.shift();
+          if (result === undefined || result.done === true) return;
+          yield result.value;
+        }
+      } finally {
+        await iterator.return?.();
+      }
+    },
+  };
+}

@@ -1,0 +1,17 @@
+import { AdakitError } from '@adakit/core';
+
+/** What can be wrong with data. */
+export type DataErrorCode =
+  'invalid-argument' | 'invalid-data' | 'unknown-column' | 'cannot-read' | 'data-mismatch' | 'needs-package';
+
+/** Data that cannot be read, put together, or gone on with; the message says which, why and what to do. */
+export class DataError extends AdakitError<DataErrorCode> {
+  override readonly name = 'DataError';
+}
+
+/** @throws DataError unless `value` is a whole number of at least `least` */
+export function requireCount(what: string, value: number, least: number): void {
+  if (!Number.isSafeInteger(value) || value < least) {
+    throw new DataError('invalid-argument', `${what} must be a whole number of at least ${least}, got ${value}`);
+  }
+}

@@ -1,0 +1,24 @@
+/**
+ * Text to read: all of it, or a function that opens it anew for every pass and gives it in pieces, e.g.
+ * `() => createReadStream(path)` or, in a browser, `async function* () { yield* (await fetch(url)).body; }`.
+ */
+export type TextSource = string | Uint8Array | (() => AsyncIterable<string | Uint8Array>);
+
+/** The text in pieces, decoded as UTF-8; a byte order mark is left out. */
+export async function* textPieces(source: TextSource): AsyncGenerator<string> {
+  const decoder = new TextDecoder();
+  let first = true;
+  const clean = (text: string): string => {
+    const result = first && text.startsWith('\ufeff') ? text.slice(1) : text;
+    first &&= text === '';
+    return result;
+  };
+  if (typeof source !== 'function') {
+    yield clean(typeof source === 'string' ? source : decoder.decode(source));
+    return;
+  }
+  for await (const piece of source()) {
+    yield clean(typeof piece === 'string' ? piece : decoder.decode(piece, { stream: true }));
+  }
+  yield decoder.decode();
+}

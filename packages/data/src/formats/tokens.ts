@@ -1,0 +1,98 @@
+import { Dataset } from '../dataset/dataset.js';
+import type { Example } from '../dataset/example.js';
+import { indexed } from '../dataset/source.js';
+import { DataError, requireCount } from '../error.js';
+
+/** A text as numbers. */
+export interface Tokens {
+  /** The token at each place, an index into the vocabulary. */
+  readonly ids: Int32Array;
+  /** Tokens by number. */
+  readonly vocabulary: readonly string[];
+}
+
+/** Which tokens a vocabulary has. */
+export interface VocabularyOptions {
+  /** That of other data, e.g. of the training text for a validation text. Default: what occurs, most frequent first. */
+  readonly vocabulary?: readonly string[];
+  /** Keep only so many, the most frequent; what is left over becomes `'<unknown>'`, number 0. Default: all. */
+  readonly most?: number;
+}
+
+/** Every character (code point) a token. */
+export function characters(text: string, options: VocabularyOptions = {}): Tokens {
+  return numbered(Array.from(text), options);
+}
+
+/** Every word and every punctuation mark a token, in lower case; spaces are left out. */
+export function words(text: string, options: VocabularyOptions = {}): Tokens {
+  return numbered(text.toLowerCase().match(/[\p{L}\p{N}]+(?:['’-][\p{L}\p{N}]+)*|[^\s\p{L}\p{N}]/gu) ?? [], options);
+}
+
+const UNKNOWN = '<unknown>';
+
+function numbered(tokens: readonly string[], { vocabulary: given, most }: VocabularyOptions): Tokens {
+  const vocabulary = given ?? mostFrequent(tokens, most);
+  const ids = new Map(vocabulary.map((token, id) => [token, id]));
+  const unknown = ids.get(UNKNOWN);
+  return {
+    vocabulary,
+    ids: Int32Array.from(tokens, (token) => {
+      const id = ids.get(token) ?? unknown;
+      if (id !== undefined) return id;
+      throw new DataError(
+        'invalid-data',
+        `the text holds ${JSON.stringify(token)}, which the vocabulary lacks; add '${UNKNOWN}' to it`,
+      );
+    }),
+  };
+}
+
+function mostFrequent(tokens: readonly string[], most: number | undefined): string[] {
+  const counts = new Map<string, number>();
+  for (const token of tokens) counts.set(token, (counts.get(token) ?? 0) + 1);
+  // By code units where counts are equal: the same on every machine.
+  const sorted = [...counts].sort(([a, m], [b, n]) => n - m || (a < b ? -1 : 1)).map(([token]) => token);
+  if (most === undefined || sorted.length <= most) return sorted;
+  requireCount('vocabulary: most', most, 2);
+  return [UNKNOWN, ...sorted.slice(0, most - 1)];
+}
+
+/** How text is cut into samples. */
+export interface WindowOptions {
+  /** Tokens from one window to the next. Default: its length. */
+  readonly stride?: number;
+  /** What fields are called. Default: `input` and `target`. */
+  readonly names?: readonly [string, string];
+}
+
+/**
+ * Parts of a text of `length` tokens, and the same one token on, to learn which comes next: int64 `[length]` both.
+ *
+ * @throws DataError `invalid-argument`, `invalid-data` for a text that is too short
+ */
+export function nextTokens(
+  { ids, vocabulary }: Tokens,
+  length: number,
+  { stride = length, names: [input, target] = ['input', 'target'] }: WindowOptions = {},
+): Dataset<Example> {
+  requireCount('nextTokens: length', length, 1);
+  requireCount('nextTokens: stride', stride, 1);
+  const count = Math.floor((ids.length - 1 - length) / stride) + 1;
+  if (count < 1) {
+    throw new DataError(
+      'invalid-data',
+      `the text has ${ids.length} tokens, too few for windows of ${length} and one that follows`,
+    );
+  }
+  const window = (start: number): Example[string] => ({
+    data: BigInt64Array.from(ids.subarray(start, start + length), BigInt),
+    dims: [length],
+  });
+  return new Dataset(
+    indexed(`tokens(${ids.length} of ${vocabulary.length}, ${length} by ${stride})`, count, (index) => ({
+      [input]: window(index * stride),
+      [target]: window(index * stride + 1),
+    })),
+  );
+}

@@ -1,0 +1,25 @@
+// @tier user
+export { columns, type ColumnChoice } from './columns.js';
+export { Dataset, type BatchOptions, type ShuffleOptions, type SplitOptions } from './dataset/dataset.js';
+export { stack, type Batch, type DataTensor, type Example, type NumericArray, type Value } from './dataset/example.js';
+export { fromArrays, fromElements, fromStream } from './dataset/from.js';
+export { sampleCount, type LastBatch } from './dataset/operations.js';
+export { Reader, type Position } from './dataset/reader.js';
+export type { IndexedSource, Source } from './dataset/source.js';
+export { DataError, type DataErrorCode } from './error.js';
+export { csv, type CsvOptions, type Row } from './formats/csv.js';
+export { parseIdx } from './formats/idx.js';
+export { jsonLines } from './formats/json-lines.js';
+export { parseNpy, parseNpz } from './formats/npy.js';
+export { parquet, type ParquetOptions } from './formats/parquet.js';
+export { parseSafetensors } from './formats/safetensors.js';
+export type { TextSource } from './formats/text-source.js';
+export {
+  characters,
+  nextTokens,
+  words,
+  type Tokens,
+  type VocabularyOptions,
+  type WindowOptions,
+} from './formats/tokens.js';
+export { matchInputs, type InputSpec } from './match-inputs.js';

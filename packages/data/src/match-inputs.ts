@@ -1,0 +1,94 @@
+import { emptyLike, isTensor, type Batch, type DataTensor, type NumericArray } from './dataset/example.js';
+import { DataError } from './error.js';
+
+/** What a model takes under a name; free dimensions have names. */
+export interface InputSpec {
+  readonly name: string;
+  readonly dtype: string;
+  readonly shape: readonly (number | string)[];
+}
+
+const arrays: Readonly<Record<string, NumericArray>> = {
+  float32: new Float32Array(),
+  float64: new Float64Array(),
+  int8: new Int8Array(),
+  int16: new Int16Array(),
+  int32: new Int32Array(),
+  int64: new BigInt64Array(),
+  uint8: new Uint8Array(),
+  uint16: new Uint16Array(),
+  uint32: new Uint32Array(),
+  uint64: new BigUint64Array(),
+  bool: new Uint8Array(),
+};
+
+/**
+ * A batch in the element types and shapes that a model takes, so far as nothing is lost: numbers change type where their
+ * values stay the same, or round from float64 to float32, and dimensions of one come and go ([n, 28, 28] for
+ * [batch, 1, 28, 28]). What fits already is passed on as it is; what cannot fit too, for the model to refuse by name.
+ *
+ * @throws DataError `invalid-data` for numbers that the type cannot hold
+ */
+export function matchInputs(specs: readonly InputSpec[]): (batch: Batch) => Batch {
+  const byName = new Map(specs.map((spec) => [spec.name, spec]));
+  return (batch) => {
+    let result: Record<string, DataTensor> | undefined;
+    for (const name in batch) {
+      const spec = byName.get(name);
+      const tensor = batch[name];
+      if (spec === undefined || !isTensor(tensor)) continue;
+      const matched = matchTensor(spec, tensor);
+      if (matched === tensor) continue;
+      result ??= { ...batch };
+      result[name] = matched;
+    }
+    return result ?? batch;
+  };
+}
+
+function matchTensor({ name, dtype, shape }: InputSpec, tensor: DataTensor): DataTensor {
+  if ('type' in tensor) return tensor;
+  const like = Object.hasOwn(arrays, dtype) ? arrays[dtype] : tensor.data;
+  const data = tensor.data.constructor === like.constructor ? tensor.data : converted(name, dtype, tensor.data, like);
+  const dims = matchDims(tensor.dims, shape);
+  if (dtype === 'bool') return { data, dims, type: 'bool' } as DataTensor;
+  return data === tensor.data && dims === tensor.dims ? tensor : { data, dims };
+}
+
+function converted(name: string, dtype: string, data: NumericArray, like: NumericArray): NumericArray {
+  const result = emptyLike(like, data.length);
+  const big = result instanceof BigInt64Array || result instanceof BigUint64Array;
+  for (let i = 0; i < data.length; i++) {
+    const value = data[i];
+    if (big) {
+      if (typeof value === 'number' && !Number.isInteger(value)) throw lossy(name, dtype, value, i);
+      result[i] = BigInt(value);
+    } else {
+      result[i] = Number(value);
+    }
+    const kept = dtype.startsWith('float')
+      ? typeof value !== 'bigint' || BigInt(result[i]) === value
+      : Number(result[i]) === Number(value);
+    if (!kept) throw lossy(name, dtype, value, i);
+  }
+  return result;
+}
+
+function lossy(name: string, dtype: string, value: number | bigint, place: number): DataError {
+  return new DataError(
+    'invalid-data',
+    `'${name}' must be ${dtype}, which cannot hold ${value} at position ${place}; map it to what the model takes`,
+  );
+}
+
+/** The given dimensions with ones put in or taken out behind the first axis, if that makes them those wanted. */
+function matchDims(dims: readonly number[], shape: readonly (number | string)[]): readonly number[] {
+  if (dims.length === shape.length || dims.length === 0 || shape.length === 0) return dims;
+  const wanted = shape.slice(1).filter((size) => size !== 1);
+  const given = dims.slice(1).filter((size) => size !== 1);
+  const fits =
+    wanted.length === given.length && wanted.every((size, i) => typeof size === 'string' || size === given[i]);
+  if (!fits) return dims;
+  let axis = 0;
+  return [dims[0], ...shape.slice(1).map((size) => (size === 1 ? 1 : given[axis++]))];
+}

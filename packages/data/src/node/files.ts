@@ -1,0 +1,88 @@
+import { createReadStream } from 'node:fs';
+import { readFile, stat } from 'node:fs/promises';
+import { basename, extname } from 'node:path';
+import { asyncBufferFromFile } from 'hyparquet';
+import type { Dataset } from '../dataset/dataset.js';
+import type { DataTensor, Example } from '../dataset/example.js';
+import { DataError } from '../error.js';
+import { csv, type CsvOptions, type Row } from '../formats/csv.js';
+import { parseIdx } from '../formats/idx.js';
+import { jsonLines } from '../formats/json-lines.js';
+import { parseNpy, parseNpz } from '../formats/npy.js';
+import { parquet, type ParquetOptions } from '../formats/parquet.js';
+import { parseSafetensors } from '../formats/safetensors.js';
+
+/** @throws DataError `cannot-read` with the reason */
+export async function readBytes(path: string): Promise<Uint8Array> {
+  try {
+    return await readFile(path);
+  } catch (error) {
+    throw cannotRead(path, error);
+  }
+}
+
+export function cannotRead(path: string, error: unknown): DataError {
+  const code = error instanceof Error && 'code' in error ? error.code : undefined;
+  const reason =
+    code === 'ENOENT'
+      ? 'there is no such file'
+      : code === 'EISDIR'
+        ? 'it is a folder'
+        : code === 'EACCES'
+          ? 'permission denied'
+          : String(error);
+  return new DataError('cannot-read', `cannot read ${path}: ${reason}`, { cause: error });
+}
+
+async function requireFile(path: string): Promise<void> {
+  const status = await stat(path).catch((error: unknown) => {
+    throw cannotRead(path, error);
+  });
+  if (status.isDirectory()) throw new DataError('cannot-read', `cannot read ${path}: it is a folder`);
+}
+
+/**
+ * Rows of a CSV file, or a TSV file by its ending, as they are read.
+ *
+ * @throws DataError `cannot-read`
+ */
+export async function csvFile(path: string, options: CsvOptions = {}): Promise<Dataset<Row>> {
+  await requireFile(path);
+  const delimiter = options.delimiter ?? (extname(path).toLowerCase() === '.tsv' ? '\t' : ',');
+  return csv(() => createReadStream(path), { name: basename(path), ...options, delimiter });
+}
+
+/** Objects of a file with one a line. @throws DataError `cannot-read` */
+export async function jsonLinesFile(path: string): Promise<Dataset<Example>> {
+  await requireFile(path);
+  return jsonLines(() => createReadStream(path), basename(path));
+}
+
+/** Rows of a Parquet file; parts are read when they are needed. @throws DataError as `parquet`, and `cannot-read` */
+export async function parquetFile(path: string, options: ParquetOptions = {}): Promise<Dataset<Example>> {
+  await requireFile(path);
+  return parquet(await asyncBufferFromFile(path), { name: basename(path), ...options });
+}
+
+/** An IDX file, compressed or not. @throws DataError */
+export async function readIdx(path: string): Promise<DataTensor> {
+  return parseIdx(await readBytes(path), path);
+}
+
+/**
+ * The tensors of a `.npy` (named `data`), `.npz` or `.safetensors` file.
+ *
+ * @throws DataError for a file that cannot be read or has another ending; StateFileError for damaged safetensors
+ */
+export async function readTensors(path: string): Promise<Record<string, DataTensor>> {
+  switch (extname(path).toLowerCase()) {
+    case '.npy':
+      return { data: parseNpy(await readBytes(path), path) };
+    case '.npz':
+      return parseNpz(await readBytes(path), path);
+    case '.safetensors':
+      return parseSafetensors(await readBytes(path), path);
+    default:
+      throw new DataError('cannot-read', `${path}: tensors are read from .npy, .npz and .safetensors files`);
+  }
+}

@@ -1,0 +1,37 @@
+// @tier user
+export { FitError, type FitErrorCode } from './error.js';
+export { encodeEvent, type TensorBoardEvent } from './logs/events.js';
+export { metricText, progress, shortNumber, type ProgressOptions, type ProgressStream } from './logs/progress.js';
+export type {
+  Callback,
+  Control,
+  EndReason,
+  EpochEvent,
+  FitResult,
+  RunStart,
+  StepEvent,
+  ValidationEvent,
+} from './loop/callback.js';
+export { evaluate, type EvaluateOptions, type MetricValues } from './loop/evaluate.js';
+export { fit, type CheckpointOptions, type CheckpointStore, type FitOptions } from './loop/fit.js';
+export type { CurvePoint } from './loop/loss-curve.js';
+export {
+  accuracy,
+  confusionMatrix,
+  f1,
+  topK,
+  type ClassificationOptions,
+  type F1Options,
+} from './metrics/classification.js';
+export {
+  loss,
+  perplexity,
+  type Accumulator,
+  type Metric,
+  type MetricOptions,
+  type MetricValue,
+  type Observation,
+} from './metrics/metric.js';
+export { mae, r2 } from './metrics/regression.js';
+export { tfjsCallbacks, type TfjsCallbacks, type TfjsCallbacksOptions } from './tfjs-callbacks.js';
+export type { Outputs, Trainable } from './trainable.js';

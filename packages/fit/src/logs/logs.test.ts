@@ -1,0 +1,204 @@
+import { execFileSync } from 'node:child_process';
+import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { Checkpoints } from '@adakit/state/node';
+import { afterAll, beforeAll, describe, expect, it, test } from 'vitest';
+import { fit, progress, shortNumber, type Callback } from '../index.js';
+import { jsonLines, tensorBoard } from '../node/index.js';
+import { Line, points } from '../testing/line.js';
+import { mortal } from '../testing/mortal-store.js';
+import { crc32c } from './events.js';
+
+// ADAKIT_PYTHON=python3 npx vitest run packages/fit/src/logs; needs the package tensorboard.
+const PYTHON = process.env.ADAKIT_PYTHON;
+const script = join(import.meta.dirname, '../../../../tools/fixtures/python/tensorboard_events.py');
+
+let folder: string;
+beforeAll(() => {
+  folder = mkdtempSync(join(tmpdir(), 'adakit-logs-'));
+});
+afterAll(() => {
+  rmSync(folder, { recursive: true });
+});
+
+const data = () => points(16).batch(8);
+const validation = () => points(4).batch(4);
+
+describe('JSON lines', () => {
+  const entries = (path: string): Record<string, unknown>[] =>
+    readFileSync(path, 'utf8')
+      .trimEnd()
+      .split('\n')
+      .map((line) => {
+        const { time, ...entry } = JSON.parse(line) as Record<string, unknown>;
+        expect(Math.abs(Number(time) - Date.now() / 1000)).toBeLessThan(60);
+        return entry;
+      });
+
+  it('hold steps, validations, epochs and the end', async () => {
+    const path = join(folder, 'new/log.jsonl');
+    const { history } = await fit(new Line(), data(), { validation: validation(), callbacks: [jsonLines(path)] });
+    const log = entries(path);
+    expect(log.map(({ event, step, epoch }) => [event, step, epoch])).toEqual([
+      ['step', 1, 1],
+      ['step', 2, 1],
+      ['validation', 2, 1],
+      ['epoch', 2, 1],
+      ['end', 2, undefined],
+    ]);
+    expect(log[2].values).toEqual(history[0].validation);
+    expect(log[4].reason).toBe('completed');
+  });
+
+  it('of a resumed run are those of a whole one', async () => {
+    const [whole, path] = [join(folder, 'whole.jsonl'), join(folder, 'resumed.jsonl')];
+    await fit(new Line(), data(), { epochs: 4, callbacks: [jsonLines(whole)] });
+    const directory = join(folder, 'checkpoints');
+    const store = mortal(await Checkpoints.open(directory), 7);
+    const dying: Callback = {
+      onStep: ({ step }) => {
+        if (step === 7) throw new Error('dead');
+      },
+    };
+    await expect(
+      fit(new Line(), data(), {
+        epochs: 4,
+        checkpoints: { store, everySteps: 3 },
+        callbacks: [jsonLines(path), dying],
+      }),
+    ).rejects.toThrow('dead');
+    writeFileSync(path, '{"event":"st', { flag: 'a' });
+    await fit(new Line(), data(), {
+      epochs: 4,
+      checkpoints: { store: await Checkpoints.open(directory), resume: true },
+      callbacks: [jsonLines(path)],
+    });
+    expect(entries(path)).toEqual(entries(whole));
+  });
+});
+
+interface Field {
+  readonly field: number;
+  readonly value: number | Uint8Array;
+}
+
+/** The fields of a protobuf message. */
+function fields(message: Uint8Array): Field[] {
+  const view = new DataView(message.buffer, message.byteOffset, message.byteLength);
+  let at = 0;
+  const varint = (): number => {
+    let [value, scale] = [0, 1];
+    for (; message[at] >= 128; scale *= 128) value += (message[at++] - 128) * scale;
+    return value + message[at++] * scale;
+  };
+  const result: Field[] = [];
+  while (at < message.length) {
+    const tag = varint();
+    const field = tag >> 3;
+    if ((tag & 7) === 0) result.push({ field, value: varint() });
+    else if ((tag & 7) === 1) result.push({ field, value: view.getFloat64((at += 8) - 8, true) });
+    else if ((tag & 7) === 5) result.push({ field, value: view.getFloat32((at += 4) - 4, true) });
+    else {
+      const length = varint();
+      result.push({ field, value: message.subarray(at, (at += length)) });
+    }
+  }
+  return result;
+}
+
+/** Scalars and starts of an event file, its checksums checked. */
+function readEvents(path: string): [step: number, what: string, value?: number][] {
+  const file = readFileSync(path);
+  const check = (data: Uint8Array, at: number): void => {
+    const masked = file.readUInt32LE(at);
+    const rotated = (masked - 0xa282ead8) >>> 0;
+    expect(((rotated >>> 17) | (rotated << 15)) >>> 0).toBe(crc32c(data));
+  };
+  const events: [number, string, number?][] = [];
+  for (let at = 0; at < file.length;) {
+    const length = Number(file.readBigUInt64LE(at));
+    check(file.subarray(at, at + 8), at + 8);
+    const data = file.subarray(at + 12, at + 12 + length);
+    check(data, at + 12 + length);
+    at += length + 16;
+    const event = fields(data);
+    const step = Number(event.find(({ field }) => field === 2)?.value);
+    for (const { field, value } of event) {
+      if (field === 3) events.push([step, String(Buffer.from(value as Uint8Array))]);
+      if (field === 7) events.push([step, 'start']);
+      if (field !== 5) continue;
+      for (const scalar of fields(value as Uint8Array)) {
+        const [tag, number] = fields(scalar.value as Uint8Array);
+        events.push([step, String(Buffer.from(tag.value as Uint8Array)), number.value as number]);
+      }
+    }
+  }
+  return events;
+}
+
+describe('TensorBoard', () => {
+  test('checksums are CRC-32C (RFC 3720, B.4)', () => {
+    expect(crc32c(new Uint8Array(32))).toBe(0x8a9136aa);
+    expect(crc32c(Uint8Array.from({ length: 32 }, (_, i) => i))).toBe(0x46dd794e);
+    expect(crc32c(new TextEncoder().encode('123456789'))).toBe(0xe3069283);
+  });
+
+  it('finds every number in the event file', async () => {
+    const directory = join(folder, 'events');
+    const { history } = await fit(new Line(), data(), {
+      validation: validation(),
+      callbacks: [tensorBoard(directory)],
+    });
+    const [name] = readdirSync(directory);
+    const events = readEvents(join(directory, name));
+    expect(events.map(([step, what]) => [step, what])).toEqual([
+      [0, 'brain.Event:2'],
+      [0, 'start'],
+      [1, 'loss/train'],
+      [2, 'loss/train'],
+      [2, 'loss/validation'],
+      [2, 'loss/epoch'],
+    ]);
+    expect(events[5][2]).toBe(Math.fround(history[0].loss));
+    if (PYTHON !== undefined) {
+      const read = JSON.parse(execFileSync(PYTHON, [script, directory], { encoding: 'utf8' })) as unknown;
+      expect(read).toEqual({
+        'loss/train': events.slice(2, 4).map(([step, , value]) => [step, value]),
+        'loss/validation': [[2, events[4][2]]],
+        'loss/epoch': [[2, events[5][2]]],
+      });
+    }
+  });
+});
+
+describe('progress', () => {
+  const run = async (isTTY: boolean): Promise<string> => {
+    let text = '';
+    let time = 0;
+    const stream = { isTTY, columns: 100, write: (part: string) => void (text += part) };
+    await fit(new Line(), data(), {
+      epochs: 2,
+      validation: validation(),
+      callbacks: [progress(stream, { now: () => (time += 3000) })],
+    });
+    return text;
+  };
+
+  it('is one line on a terminal, with loss, rate and time left, and a line that stays for every epoch', async () => {
+    const text = await run(true);
+    expect(text).toMatch(/\r\x1b\[Kepoch 2\/2 {2}step 4 {2}batch 2\/2 {2}loss [\d.]+ {2}[\d.]+ steps\/s {2}0:00 left/);
+    expect(text).toMatch(/step 2: validation loss [\d.]+\nepoch 1\/2: step 2, training loss [\d.]+\n/);
+    expect(text.endsWith('\n')).toBe(true);
+  });
+
+  it('is plain lines elsewhere', async () => {
+    const text = await run(false);
+    expect(text).not.toContain('\x1b');
+    expect(text).toMatch(/^epoch 2\/2: step 4, training loss /m);
+  });
+
+  test('numbers are short', () => {
+    expect([0.12345678, 1234567, 1e-7, 0, NaN].map(shortNumber)).toEqual(['0.1235', '1235000', '1.00e-7', '0', 'NaN']);
+  });
+});

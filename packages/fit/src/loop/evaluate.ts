@@ -1,0 +1,59 @@
+import type { MaybePromise } from '@adakit/core';
+import { matchInputs, sampleCount, type Batch, type Dataset } from '@adakit/data';
+import { FitError } from '../error.js';
+import { loss, type Metric, type MetricValue } from '../metrics/metric.js';
+import type { Trainable } from '../trainable.js';
+import { Breather } from './breather.js';
+
+/** What metrics say, by name; `loss` is always among them. */
+export type MetricValues = Readonly<Record<string, MetricValue>>;
+
+/** How a model is evaluated. */
+export interface EvaluateOptions {
+  /** Default: the loss alone. */
+  readonly metrics?: readonly Metric[];
+  /** Ends it between two batches, with the signal's reason as the error. */
+  readonly signal?: AbortSignal;
+  readonly onBatch?: (batches: number) => MaybePromise<void>;
+}
+
+/**
+ * How good a model is on data: one pass in inference mode.
+ *
+ * @throws FitError `invalid-metric`; `invalid-argument` for data without batches, and what cannot be evaluated
+ */
+export async function evaluate(
+  model: Pick<Trainable, 'evaluate' | 'inputs'>,
+  data: Dataset<Batch>,
+  { metrics = [], signal, onBatch }: EvaluateOptions = {},
+): Promise<MetricValues> {
+  if (model.evaluate === undefined) {
+    throw new FitError('invalid-argument', 'what is trained cannot be evaluated: it has no method evaluate(batch)');
+  }
+  const used = allMetrics(metrics).map((metric) => ({ metric, accumulator: metric.start() }));
+  const match = model.inputs === undefined ? (batch: Batch) => batch : matchInputs(model.inputs);
+  const breather = new Breather();
+  let batches = 0;
+  for await (const raw of data) {
+    signal?.throwIfAborted();
+    const samples = sampleCount(raw);
+    const batch = match(raw);
+    const observation = { ...(await model.evaluate(batch)), samples, batch };
+    for (const { accumulator } of used) accumulator.add(observation);
+    batches++;
+    await onBatch?.(batches);
+    await breather.breathe();
+  }
+  if (batches === 0)
+    throw new FitError('invalid-argument', `there is not one batch to evaluate on in ${data.description}`);
+  return Object.fromEntries(used.map(({ metric, accumulator }) => [metric.name, accumulator.value()]));
+}
+
+/** With the loss, which everybody wants to see. @throws FitError `invalid-metric` for two of one name */
+export function allMetrics(metrics: readonly Metric[]): readonly Metric[] {
+  const all = metrics.some(({ name }) => name === 'loss') ? metrics : [loss(), ...metrics];
+  const names = all.map(({ name }) => name);
+  const twice = names.find((name, i) => names.indexOf(name) !== i);
+  if (twice === undefined) return all;
+  throw new FitError('invalid-metric', `two metrics are called '${twice}'; give one another name: { name: '…' }`);
+}

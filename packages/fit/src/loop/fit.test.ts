@@ -1,0 +1,275 @@
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { adam } from '@adakit/adam';
+import { accumulate, reduceOnPlateau } from '@adakit/core';
+import { fromElements, fromStream } from '@adakit/data';
+import { Checkpoints } from '@adakit/state/node';
+import { afterAll, beforeAll, describe, expect, it, test } from 'vitest';
+import { mae } from '../metrics/regression.js';
+import { Line, points } from '../testing/line.js';
+import type { Trainable } from '../trainable.js';
+import type { Callback, EpochEvent, StepEvent } from './callback.js';
+import { mortal } from '../testing/mortal-store.js';
+import { fit, type CheckpointStore, type FitOptions } from './fit.js';
+
+const train = () => points(50).shuffle(3).batch(8);
+const validation = () => points(60).skip(50).batch(4);
+/** Throws after so many steps, as a process is killed. */
+const fault = (step: number, name = 'the fault'): Callback => ({
+  name,
+  onStep: (event) => {
+    if (event.step === step) throw new Error('pulled the plug');
+  },
+});
+
+let folder: string;
+let directories = 0;
+beforeAll(() => {
+  folder = mkdtempSync(join(tmpdir(), 'adakit-fit-'));
+});
+afterAll(() => {
+  rmSync(folder, { recursive: true });
+});
+const newDirectory = (): string => join(folder, String(directories++));
+
+describe('fit', () => {
+  it('trains for epochs: every example once an epoch, in another order', async () => {
+    const line = new Line();
+    const result = await fit(line, train(), { epochs: 30 });
+    expect([result.reason, result.step, result.epochs, result.history.length]).toEqual(['completed', 210, 30, 30]);
+    const [w, b] = await line.weights();
+    expect(Math.hypot(w - 2, b + 1)).toBeLessThan(0.1);
+    const epoch = (n: number): number[] => line.seen.slice(7 * n, 7 * n + 7).flat();
+    expect(epoch(0).toSorted()).toEqual(epoch(1).toSorted());
+    expect(epoch(0)).not.toEqual(epoch(1));
+  });
+
+  it('trains for steps, in the middle of an epoch too, and from streams', async () => {
+    const stream = fromStream('points', () => points(20).read());
+    const result = await fit(new Line(), stream.batch(8), { steps: 7 });
+    expect([result.step, result.epochs]).toEqual([7, 2]);
+  });
+
+  it('averages an epoch over samples, and counts collected batches as one step', async () => {
+    const line = new Line(accumulate(7, adam({ lr: 0 + 1e-9 })));
+    const result = await fit(line, train());
+    expect(result.step).toBe(1);
+    const whole = await line.evaluate(await points(50).batch(50).at(0));
+    expect(Math.abs(result.history[0].loss / whole.loss - 1)).toBeLessThan(1e-5);
+  });
+
+  it('validates after every epoch, or after steps, and tells plateau schedules', async () => {
+    const line = new Line(adam({ lr: 0.05 }).withSchedules({ lr: reduceOnPlateau({ factor: 0.5, patience: 1 }) }));
+    const result = await fit(line, train(), { epochs: 3, validation: validation(), metrics: [mae()] });
+    const losses = result.history.map(({ validation: values }) => values?.loss);
+    expect(losses).toEqual(line.reported);
+    expect(result.history[2].validation?.mae).toBeLessThan(2);
+    const steps: number[] = [];
+    await fit(new Line(), train(), {
+      epochs: 2,
+      validation: validation(),
+      validateEvery: 5,
+      callbacks: [{ onValidation: ({ step }) => void steps.push(step) }],
+    });
+    expect(steps).toEqual([5, 10]);
+  });
+
+  it('stops early when nothing gets better, and ends with the best weights', async () => {
+    // A rate that overshoots: the best comes before the end.
+    const line = new Line(adam({ lr: 1.5 }));
+    const weights: number[][] = [];
+    const result = await fit(line, train(), {
+      epochs: 100,
+      validation: validation(),
+      earlyStop: { patience: 3 },
+      restoreBest: true,
+      callbacks: [{ onEpoch: async () => void weights.push(await line.weights()) }],
+    });
+    expect(result.reason).toBe('early-stop');
+    expect(result.detail).toContain('no better loss in 3 validations');
+    expect(result.epochs).toBe((result.best?.epoch ?? 0) + 3);
+    expect(await line.weights()).toEqual(weights[(result.best?.epoch ?? 0) - 1]);
+  });
+
+  it('ends after the step under way when it is aborted, or a callback says so', async () => {
+    const controller = new AbortController();
+    const aborting: Callback = {
+      onStep: ({ step }) => {
+        if (step === 4) controller.abort();
+      },
+    };
+    const aborted = await fit(new Line(), train(), { signal: controller.signal, callbacks: [aborting] });
+    expect([aborted.reason, aborted.step]).toEqual(['aborted', 4]);
+    const stopped = await fit(new Line(), train(), {
+      callbacks: [
+        {
+          onStep: (_, control) => {
+            control.stop('enough');
+          },
+        },
+      ],
+    });
+    expect([stopped.reason, stopped.detail, stopped.step]).toEqual(['callback', 'enough', 1]);
+  });
+
+  it('lets timers have their turn', async () => {
+    const signal = AbortSignal.timeout(50);
+    const result = await fit(new Line(), train(), { epochs: 1e6, signal });
+    expect(result.reason).toBe('aborted');
+  });
+});
+
+describe('an interrupted run', () => {
+  const options = (directory: CheckpointStore, rest: FitOptions = {}): FitOptions => ({
+    epochs: 4,
+    validation: validation(),
+    metrics: [mae()],
+    restoreBest: true,
+    checkpoints: { store: directory, everySteps: 3, resume: true },
+    ...rest,
+  });
+  const open = (directory: string) => Checkpoints.open(directory, { best: 'min' });
+
+  it('ends with the same weights, history and curve as a whole one, wherever it was interrupted', async () => {
+    const whole = new Line();
+    const expected = await fit(whole, train(), options(await open(newDirectory())));
+    for (let step = 1; step < expected.step; step += 6) {
+      const directory = newDirectory();
+      const killed = options(mortal(await open(directory), step), { callbacks: [fault(step)] });
+      await expect(fit(new Line(), train(), killed)).rejects.toThrow('pulled the plug');
+      const line = new Line();
+      const result = await fit(line, train(), options(await open(directory)));
+      expect(result, `interrupted at step ${step}`).toEqual(expected);
+      expect(await line.weights()).toEqual(await whole.weights());
+    }
+  });
+
+  it('does not go on when it had stopped early', async () => {
+    const directory = newDirectory();
+    const stopping = { epochs: 100, earlyStop: { patience: 2 }, restoreBest: false };
+    const first = await fit(new Line(adam({ lr: 1.5 })), train(), options(await open(directory), stopping));
+    expect(first.reason).toBe('early-stop');
+    expect(await fit(new Line(adam({ lr: 1.5 })), train(), options(await open(directory), stopping))).toEqual(first);
+  });
+
+  it('is not resumed on other data, nor from a checkpoint of somebody else', async () => {
+    const directory = newDirectory();
+    await fit(new Line(), train(), options(await open(directory), { epochs: 1 }));
+    await expect(fit(new Line(), points(50).shuffle(4).batch(8), options(await open(directory)))).rejects.toThrow(
+      'the position belongs to other data',
+    );
+    const other = await open(newDirectory());
+    await other.save(await new Line().state());
+    await expect(fit(new Line(), train(), options(other))).rejects.toThrow('was not saved by fit');
+  });
+});
+
+describe('a fault', () => {
+  it('in a callback names it, and the state is saved', async () => {
+    const store = await Checkpoints.open(newDirectory());
+    const line = new Line();
+    const ended: unknown[] = [];
+    const running = fit(line, train(), {
+      checkpoints: { store },
+      callbacks: [fault(5), { onEnd: (result) => void ended.push(result) }],
+    });
+    await expect(running).rejects.toThrow(
+      'the fault, onStep, failed at step 5: pulled the plug; the state of the training is whole',
+    );
+    await expect(running).rejects.toMatchObject({ code: 'callback-failed', cause: { message: 'pulled the plug' } });
+    expect((await store.latest())?.state.step).toBe(5);
+    expect(ended).toEqual([undefined]);
+  });
+
+  it('in a log that is to be written does not keep the state from being saved', async () => {
+    const store = await Checkpoints.open(newDirectory());
+    const log: Callback = {
+      name: 'log',
+      onSave: () => {
+        throw new Error('disk full');
+      },
+    };
+    await expect(fit(new Line(), train(), { checkpoints: { store, everySteps: 4 }, callbacks: [log] })).rejects.toThrow(
+      'log, onSave, failed at step 4: disk full',
+    );
+    expect((await store.latest())?.state.step).toBe(4);
+  });
+
+  it('in a step is thrown as it is, after the state before it was saved', async () => {
+    const store = await Checkpoints.open(newDirectory());
+    const line = new Line();
+    const model: Trainable = {
+      step: (batch) => (line.stepCount === 4 ? Promise.reject(new Error('not finite')) : line.step(batch)),
+      state: () => line.state(),
+      load: (state) => line.load(state),
+    };
+    await expect(fit(model, train(), { checkpoints: { store } })).rejects.toThrow(/^not finite$/);
+    expect((await store.latest())?.state.step).toBe(4);
+  });
+
+  it('at the very end of a callback is reported', async () => {
+    const closing: Callback = {
+      name: 'log',
+      onEnd: () => {
+        throw new Error('disk full');
+      },
+    };
+    await expect(fit(new Line(), train(), { callbacks: [closing] })).rejects.toThrow(
+      'log, onEnd, failed at step 7: disk full',
+    );
+  });
+});
+
+describe('callbacks', () => {
+  it('see steps, validations and epochs in order', async () => {
+    const events: (StepEvent | EpochEvent)[] = [];
+    await fit(new Line(), points(12).batch(8), {
+      epochs: 2,
+      validation: validation(),
+      callbacks: [{ onStep: (event) => void events.push(event), onEpoch: (event) => void events.push(event) }],
+    });
+    expect(
+      events.map((event) =>
+        'batch' in event ? [event.step, event.epoch, event.batch, event.samples] : [event.step, event.epoch],
+      ),
+    ).toEqual([
+      [1, 1, 1, 8],
+      [2, 1, 2, 4],
+      [2, 1],
+      [3, 2, 1, 8],
+      [4, 2, 2, 4],
+      [4, 2],
+    ]);
+  });
+});
+
+describe('mistakes are named before training:', () => {
+  const bare = { step: () => Promise.resolve({ step: 1, outcome: 'taken' as const }) };
+  test.each<[FitOptions, string, Trainable?]>([
+    [{ epochs: 0 }, 'fit: epochs must be a whole number of at least 1, got 0'],
+    [{ steps: 1.5 }, 'fit: steps must be a whole number of at least 1, got 1.5'],
+    [{ epoch: 3 } as FitOptions, "fit: there is no option 'epoch', did you mean 'epochs'?"],
+    [{ earlyStop: { patience: 2 } }, 'fit: earlyStop needs validation data'],
+    [{ metrics: [mae()] }, 'fit: metrics are of validation data'],
+    [
+      { validation: validation(), monitor: 'mea', metrics: [mae()] },
+      "fit: there is no metric 'mea' to monitor, did you mean 'mae'? (there are: loss, mae)",
+    ],
+    [{ validation: validation(), metrics: [mae(), mae()] }, "two metrics are called 'mae'"],
+    [{ validation: validation() }, 'fit: what is trained cannot be validated', bare],
+    [{ checkpoints: { store: undefined as never } }, 'fit: what is trained cannot be saved', bare],
+  ])('%#', async (options, message, model = new Line()) => {
+    await expect(fit(model, train(), options)).rejects.toThrow(message);
+  });
+
+  it('data without a batch', async () => {
+    await expect(fit(bare, fromElements([]))).rejects.toThrow('fit: there is not one batch in elements(0)');
+    await expect(
+      fit(
+        bare,
+        fromStream('nothing', () => []),
+      ),
+    ).rejects.toThrow('an epoch without one step');
+  });
+});

@@ -1,0 +1,52 @@
+import { mkdir } from 'node:fs/promises';
+import { hostname } from 'node:os';
+import { join } from 'node:path';
+import { scalarsOf, type Callback } from '../loop/callback.js';
+import { encodeEvent, type TensorBoardEvent } from '../logs/events.js';
+import { LogFile } from './log-file.js';
+
+/** Where events are written. */
+export interface TensorBoardOptions {
+  /** Logs the loss of every so many steps. Default: 1. */
+  readonly every?: number;
+}
+
+/**
+ * A log for `tensorboard --logdir DIR`: `loss/train` a step, `loss/epoch` an epoch, `<metric>/validation`. Each run adds a
+ * file; one that is resumed voids what came after the checkpoint.
+ */
+export function tensorBoard(directory: string, { every = 1 }: TensorBoardOptions = {}): Callback {
+  let file: LogFile | undefined;
+  const now = (): number => Date.now() / 1000;
+  const add = (event: TensorBoardEvent): void => {
+    file?.add(encodeEvent(event));
+  };
+  return {
+    name: `tensorBoard('${directory}')`,
+    onStart: async ({ resumed }) => {
+      await mkdir(directory, { recursive: true });
+      // As TensorFlow names them: TensorBoard reads the files of a directory in the order of their names.
+      const name = `events.out.tfevents.${String(Math.floor(now())).padStart(10, '0')}.${hostname()}.${process.pid}.${Date.now() % 1000}`;
+      file = new LogFile(join(directory, name));
+      add({ time: now(), step: 0, version: 'brain.Event:2' });
+      add({ time: now(), step: resumed === undefined ? 0 : resumed.step + 1, start: true });
+    },
+    onStep: ({ step, loss, outcome }) => {
+      if (outcome === 'taken' && step % every === 0) add({ time: now(), step, scalars: { 'loss/train': loss } });
+    },
+    onValidation: ({ step, values }) => {
+      const scalars = Object.entries(scalarsOf(values)).map(([name, value]) => [`${name}/validation`, value] as const);
+      add({ time: now(), step, scalars: Object.fromEntries(scalars) });
+    },
+    onEpoch: ({ step, loss }) => {
+      add({ time: now(), step, scalars: { 'loss/epoch': loss } });
+    },
+    onSave: () => {
+      file?.flush();
+    },
+    onEnd: () => {
+      file?.close();
+      file = undefined;
+    },
+  };
+}

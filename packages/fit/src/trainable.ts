@@ -1,0 +1,26 @@
+import type { StepReport, TrainingState } from '@adakit/core';
+import type { Batch, DataTensor, InputSpec } from '@adakit/data';
+
+/**
+ * What the loop trains: anything with steps. A `TrainingSession` of `@adakit/runner-onnx` is one. What is optional is needed
+ * for what it does: `evaluate` for validation, `state` and `load` for checkpoints and best weights.
+ */
+export interface Trainable {
+  /** One training step, or one of several batches that make a step. */
+  step(batch: Batch): Promise<StepReport>;
+  /** Loss, averaged over the batch, and outputs in inference mode; nothing is updated. */
+  evaluate?(batch: Batch): Promise<{ readonly loss: number; readonly outputs: Outputs }>;
+  state?(): Promise<TrainingState>;
+  load?(state: TrainingState): Promise<void>;
+  /** Tells schedules on plateaus how training goes. */
+  reportMetric?(metric: number): void;
+  /** What batches are brought to the element types and shapes of. Default: batches are passed on as they are. */
+  readonly inputs?: readonly InputSpec[];
+  /** Steps taken before. Default: none. */
+  readonly stepCount?: number;
+}
+
+/** Outputs of a model by name. */
+export type Outputs = Readonly<
+  Record<string, { readonly data: unknown; readonly dims: readonly number[] } | DataTensor>
+>;

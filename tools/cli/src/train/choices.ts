@@ -1,0 +1,145 @@
+import {
+  cosine,
+  cosineRestarts,
+  exponential,
+  inverseSqrt,
+  linear,
+  oneCycle,
+  polynomial,
+  reduceOnPlateau,
+  stepDecay,
+  warmup,
+  type Schedule,
+} from '@adakit/core';
+import { accuracy, confusionMatrix, f1, mae, perplexity, r2, topK, type Metric } from '@adakit/fit';
+import {
+  bceWithLogits,
+  cosineDistance,
+  crossEntropy,
+  huber,
+  klDivergence,
+  l1,
+  mse,
+  nll,
+  outputLoss,
+  smoothL1,
+  type Loss,
+} from '@adakit/onnx';
+import { UsageError } from '../usage-error.js';
+import { known, numbers, parseWord, type Word } from './words.js';
+
+interface LossChoice {
+  readonly make: (settings: Word['settings']) => Loss;
+  /** Settings that it takes beside `output`. */
+  readonly settings: readonly string[];
+  /** Whether its targets are numbers of classes. */
+  readonly classifies: boolean;
+}
+
+const loss = (make: (settings: object) => Loss, classifies = false, ...settings: readonly string[]): LossChoice => ({
+  make,
+  settings: ['output', 'target', ...settings],
+  classifies,
+});
+
+/** Losses by name. */
+export const losses: Readonly<Record<string, LossChoice>> = {
+  'cross-entropy': loss(crossEntropy, true, 'classAxis', 'ignoreIndex', 'labelSmoothing'),
+  nll: loss(nll, true, 'classAxis', 'ignoreIndex'),
+  bce: loss(bceWithLogits),
+  mse: loss(mse),
+  l1: loss(l1),
+  huber: loss(huber, false, 'delta'),
+  'smooth-l1': loss(smoothL1, false, 'beta'),
+  kl: loss(klDivergence),
+  cosine: loss(cosineDistance, false, 'axis', 'eps'),
+  output: { make: (settings) => outputLoss(settings), settings: ['output'], classifies: false },
+};
+
+/** @throws UsageError */
+export function lossOf(text: string): {
+  readonly loss: Loss;
+  readonly classifies: boolean;
+  readonly settings: Word['settings'];
+} {
+  const word = parseWord('--loss', text);
+  const { make, settings, classifies } = known('--loss', word.name, losses);
+  const table = Object.fromEntries(settings.map((name) => [name, true]));
+  for (const setting of Object.keys(word.settings)) known(`--loss ${word.name}`, setting, table);
+  return { loss: make(word.settings), classifies, settings: word.settings };
+}
+
+/** How the learning rate changes, by name, over so many steps in all. */
+const schedules: Readonly<Record<string, (word: Word, steps: number | undefined) => Schedule>> = {
+  cosine: (word, steps) => {
+    const { steps: length, floor } = numbers('--schedule', word, { steps, floor: 0 });
+    return cosine(length, floor);
+  },
+  'cosine-restarts': (word, steps) => {
+    const { steps: length, stretch, floor } = numbers('--schedule', word, { steps, stretch: 1, floor: 0 });
+    return cosineRestarts(length, stretch, floor);
+  },
+  linear: (word, steps) => {
+    const { from, to, steps: length } = numbers('--schedule', word, { from: 1, to: 0, steps });
+    return linear(from, to, length);
+  },
+  polynomial: (word, steps) => {
+    const { steps: length, power, floor } = numbers('--schedule', word, { steps, power: 2, floor: 0 });
+    return polynomial(length, power, floor);
+  },
+  exponential: (word) => exponential(numbers('--schedule', word, { factor: undefined }).factor),
+  step: (word) => {
+    const { every, factor } = numbers('--schedule', word, { every: undefined, factor: 0.1 });
+    return stepDecay(every, factor);
+  },
+  'one-cycle': (word, steps) => {
+    const { steps: length, warm } = numbers('--schedule', word, { steps, warm: 0.3 });
+    return oneCycle(length, { warm });
+  },
+  'inverse-sqrt': (word) => inverseSqrt(numbers('--schedule', word, { warmup: undefined }).warmup),
+  plateau: (word) => reduceOnPlateau(numbers('--schedule', word, { factor: 0.1, patience: 3, cooldown: 0, floor: 0 })),
+};
+
+export const scheduleNames = Object.keys(schedules);
+
+/**
+ * @param steps of the run in all, where they are known
+ * @throws UsageError
+ */
+export function scheduleOf(
+  text: string | undefined,
+  rise: number | undefined,
+  steps: number | undefined,
+): Schedule | undefined {
+  if (text === undefined)
+    return rise === undefined ? undefined : warmup(rise, { kind: 'constant', factor: 1, steps: 1 });
+  const word = parseWord('--schedule', text);
+  const make = known('--schedule', word.name, schedules);
+  if (rise === undefined) return make(word, steps);
+  if (steps !== undefined && rise >= steps)
+    throw new UsageError(`--warmup ${rise} is as long as the run, which has ${steps} steps`);
+  return warmup(rise, make(word, steps === undefined ? undefined : steps - rise));
+}
+
+const metrics: Readonly<Record<string, (settings: Word['settings']) => Metric>> = {
+  accuracy,
+  f1: (settings) => f1(settings),
+  'confusion-matrix': (settings) => confusionMatrix(settings),
+  perplexity: () => perplexity(),
+  mae,
+  r2,
+};
+
+export const metricNames = [...Object.keys(metrics), 'top<k>'];
+
+/** Metrics by name, separated by commas. @throws UsageError */
+export function metricsOf(text: string, settings: Word['settings']): Metric[] {
+  const shared = ['output', 'target', 'classAxis', 'ignoreIndex'];
+  const where = Object.fromEntries(Object.entries(settings).filter(([name]) => shared.includes(name)));
+  return text.split(',').map((each) => {
+    const name = each.trim();
+    const k = /^top(\d+)$/.exec(name)?.[1];
+    if (k !== undefined) return topK(Number(k), where);
+    return known('--metrics', name, metrics)(where);
+  });
+}

@@ -1,0 +1,131 @@
+import { statSync } from 'node:fs';
+import { readFile } from 'node:fs/promises';
+import { extname } from 'node:path';
+import { closestName } from '@adakit/core';
+import { characters, columns, fromArrays, nextTokens, type Dataset, type Example } from '@adakit/data';
+import { csvFile, images, jsonLinesFile, parquetFile, readTensors } from '@adakit/data/node';
+import type { TensorSpec } from '@adakit/onnx';
+import { UsageError } from '../usage-error.js';
+import { builtins, loadBuiltin, type LoadedData } from './builtin-data.js';
+
+export interface DataContext {
+  /** What the model takes: sizes of images, lengths of texts. */
+  readonly inputs: readonly TensorSpec[];
+  /** Tokens in a part of a text, where the model leaves it open. */
+  readonly sequence?: number;
+  /** Column that is learnt, of a table. */
+  readonly target?: string;
+  /** Columns that it is learnt from. Default: all others. */
+  readonly features?: readonly string[];
+  /** Classes of the training data, for others to be numbered alike. */
+  readonly classes?: readonly string[];
+  /** Whether targets are classes. */
+  readonly classifies: boolean;
+  /** Where the command runs. */
+  readonly folder: string;
+}
+
+/** What `--data` takes, for help. */
+export const dataHelp = [
+  'What --data and --val take:',
+  ...Object.entries(builtins).map(([name, { about, install }]) => `  ${name.padEnd(22)} ${about} (${install})`),
+  '  FILE.csv .tsv .jsonl   a table with a header; --target COLUMN is learnt from the others or --features A,B',
+  '  FILE.parquet           the same',
+  '  FILE.npz .safetensors  tensors whose first axis counts examples, named as the model names its inputs and targets',
+  '  text:FILE              text, character by character: which comes next?',
+  '  images:FOLDER          images in one folder a class (needs the package sharp)',
+].join('\n');
+
+/**
+ * Data by what a user calls them.
+ *
+ * @throws UsageError for what is no data, DataError for what cannot be read
+ */
+export async function loadData(spec: string, context: DataContext): Promise<LoadedData> {
+  if (Object.hasOwn(builtins, spec)) return loadBuiltin(spec, context.folder);
+  const [kind, rest] = /^(text|images):(.*)$/.exec(spec)?.slice(1) ?? [];
+  if (kind === 'text') return text(rest, context);
+  if (kind === 'images') return imageFolder(rest, context);
+  switch (extname(spec).toLowerCase()) {
+    case '.csv':
+    case '.tsv':
+      return table(spec, await csvFile(spec), context);
+    case '.jsonl':
+    case '.ndjson':
+      return table(spec, await jsonLinesFile(spec), context);
+    case '.parquet':
+      return table(spec, await parquetFile(spec), context);
+    case '.npz':
+    case '.safetensors':
+      return { data: fromArrays(await readTensors(spec)) };
+  }
+  const suggestion = closestName(spec, Object.keys(builtins));
+  const folder = statSync(spec, { throwIfNoEntry: false })?.isDirectory() === true;
+  throw new UsageError(
+    `there are no data '${spec}'${suggestion === undefined ? '' : `, did you mean '${suggestion}'?`} ` +
+      (folder ? `A folder of images is images:${spec}. ` : '') +
+      `(known: ${Object.keys(builtins).join(', ')}, text:FILE, images:FOLDER, and files .csv .tsv .jsonl .parquet .npz .safetensors)`,
+  );
+}
+
+async function table(spec: string, rows: Dataset<Example>, context: DataContext): Promise<LoadedData> {
+  const { target, features, classifies, inputs } = context;
+  const collected = await rows.collect();
+  if (collected.length === 0) throw new UsageError(`${spec} holds no rows`);
+  const first = await collected.at(0);
+  const known = Object.keys(first);
+  // A table that names its columns as the model its inputs needs no choice.
+  if (target === undefined && inputs.every(({ name }) => known.includes(name))) return { data: collected };
+  if (target === undefined) {
+    throw new UsageError(`which column of ${spec} is to be learnt? Say --target with one of ${known.join(', ')}`);
+  }
+  for (const column of [target, ...(features ?? [])]) {
+    if (known.includes(column)) continue;
+    const suggestion = closestName(column, known);
+    throw new UsageError(
+      `${spec} has no column '${column}'${suggestion === undefined ? '' : `, did you mean '${suggestion}'?`} (there are: ${known.join(', ')})`,
+    );
+  }
+  const from = features ?? known.filter((column) => column !== target);
+  if (!classifies) return { data: collected.map(columns({ input: from, target: [target] })) };
+  const classes = context.classes ?? (await classesOf(collected, target));
+  return { data: collected.map(columns({ input: from, target: { from: target, classes } })), classes };
+}
+
+/** What occurs: numbers in order, texts by code units. */
+async function classesOf(rows: Dataset<Example>, column: string): Promise<string[]> {
+  const found = new Set<string | number>();
+  for await (const row of rows) {
+    const value = row[column];
+    found.add(typeof value === 'number' || typeof value === 'string' ? value : JSON.stringify(value));
+  }
+  const sorted = [...found].sort((a, b) =>
+    typeof a === 'number' && typeof b === 'number' ? a - b : String(a) < String(b) ? -1 : 1,
+  );
+  return sorted.map(String);
+}
+
+async function text(path: string, { inputs, sequence, classes: vocabulary }: DataContext): Promise<LoadedData> {
+  const content = await readFile(path, 'utf8').catch((error: unknown) => {
+    const missing = error instanceof Error && 'code' in error && error.code === 'ENOENT';
+    throw new UsageError(`cannot read ${path}: ${missing ? 'there is no such file' : String(error)}`);
+  });
+  const fixed = inputs.find(({ shape }) => shape.length === 2)?.shape[1];
+  if (typeof fixed === 'number' && sequence !== undefined && sequence !== fixed) {
+    throw new UsageError(`--sequence ${sequence}: the model takes sequences of ${fixed}`);
+  }
+  const tokens = characters(content, vocabulary === undefined ? {} : { vocabulary });
+  return { data: nextTokens(tokens, typeof fixed === 'number' ? fixed : (sequence ?? 64)), classes: tokens.vocabulary };
+}
+
+async function imageFolder(folder: string, { inputs }: DataContext): Promise<LoadedData> {
+  const shape = inputs.find((input) => input.shape.length === 4)?.shape;
+  const [, channels, height, width] = shape ?? [];
+  if ((channels !== 1 && channels !== 3) || typeof height !== 'number' || typeof width !== 'number') {
+    throw new UsageError(
+      'images:FOLDER needs a model with one input [batch, 1 or 3, height, width] of known size; fix free sizes with --dim name=size',
+    );
+  }
+  const { data, classes } = await images(folder, { size: [height, width], channels });
+  return { data: data.map(({ image, label }) => ({ input: image, target: label })), classes };
+}

@@ -1,0 +1,391 @@
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import type { FitResult } from '@adakit/fit';
+import { readModel } from '@adakit/onnx';
+import { afterAll, beforeAll, describe, expect, it, test } from 'vitest';
+import { errorText } from '../errors.js';
+import { addOptimizersCommand } from '../optimizers-command.js';
+import { runCommand } from '../testing/run-command.js';
+import { smallClassifier } from '../testing/small-classifier.js';
+import { addTrainCommand } from './command.js';
+
+let folder: string;
+let before: string;
+beforeAll(() => {
+  folder = mkdtempSync(join(tmpdir(), 'adakit-train-'));
+  before = process.cwd();
+  writeFileSync(join(folder, 'net.onnx'), smallClassifier(4, 3));
+  const rows = Array.from({ length: 60 }, (_, i) =>
+    [i % 7, (i * 3) % 5, i % 3, (i * i) % 11, ['red', 'green', 'blue'][i % 3]].join(','),
+  );
+  writeFileSync(join(folder, 'table.csv'), `a,b,c,d,kind\n${rows.join('\n')}\n`);
+  writeFileSync(join(folder, 'text.txt'), 'abcabcabcabcabcabc');
+  writeFileSync(join(folder, 'empty.csv'), 'a,b\n');
+  writeFileSync(
+    join(folder, 'four.csv'),
+    `a,b,c,d,kind\n${['w', 'x', 'y', 'z'].map((kind) => `1,2,3,4,${kind}`).join('\n')}\n`,
+  );
+  mkdirSync(join(folder, 'pictures'));
+  writeFileSync(join(folder, 'nothing.mjs'), 'export const nothing = 1;');
+  writeFileSync(join(folder, 'broken.mjs'), 'throw new Error("it is broken");');
+});
+afterAll(() => {
+  process.chdir(before);
+  rmSync(folder, { recursive: true });
+});
+
+/** Runs `adakit train` in the folder. */
+async function train(...args: readonly string[]) {
+  process.chdir(folder);
+  try {
+    return await runCommand(addTrainCommand, 'train', ...args, '--quiet');
+  } finally {
+    process.chdir(before);
+  }
+}
+const table = ['net.onnx', '--data', 'table.csv', '--target', 'kind', '--batch', '8'] as const;
+const results = async (...args: readonly string[]) =>
+  JSON.parse((await train(...args, '--json')).output) as FitResult & { model: string };
+const weights = async (path: string): Promise<string> => {
+  const { graph } = await readModel(join(folder, path));
+  return graph.initializer.map(({ name, rawData }) => `${name} ${Buffer.from(rawData).toString('hex')}`).join('\n');
+};
+
+describe('adakit train', () => {
+  it('trains a model on a table, validates, and writes model, plot and logs', async () => {
+    const { output, exitCode } = await train(
+      ...[
+        ...table,
+        '--val',
+        '0.2',
+        '--epochs',
+        '30',
+        '--set',
+        'lr=0.02',
+        '--metrics',
+        'accuracy,top2,confusion-matrix',
+      ],
+      ...[
+        '--plot',
+        'loss.svg',
+        '--log',
+        'log',
+        '--clip',
+        '1',
+        '--ema',
+        '0.9',
+        '--accumulate',
+        '2',
+        '--schedule',
+        'cosine',
+        '--warmup',
+        '5',
+      ],
+    );
+    expect(exitCode).toBe(0);
+    expect(output).toMatch(
+      /^trained: 90 steps, 30 epochs on cpu\ntraining loss [\d.]+, validation loss [\d.]+, accuracy [\d.]+, top2 [\d.]+\n/,
+    );
+    expect(output).toContain('model: net-trained.onnx\nplot: loss.svg\n');
+    expect(readFileSync(join(folder, 'loss.svg'), 'utf8')).toMatch(/<\/svg>$/);
+    expect(readdirSync(join(folder, 'log')).map((name) => name.split('.')[0])).toEqual(['events', 'log']);
+    expect(await weights('net-trained.onnx')).not.toBe(await weights('net.onnx'));
+  });
+
+  it('learns: what is written is better than what was read', async () => {
+    const { history, reason } = await results(
+      ...table,
+      '--val',
+      '0.2',
+      '--epochs',
+      '40',
+      '--set',
+      'lr=0.05',
+      '--metrics',
+      'accuracy',
+      '--optimizer',
+      'adabelief',
+    );
+    expect(reason).toBe('completed');
+    expect(history.at(-1)?.loss).toBeLessThan(history[0].loss / 4);
+    expect(history.at(-1)?.validation?.accuracy).toBeGreaterThan(0.9);
+  });
+
+  it('is the same again for the same seed, and another for another', async () => {
+    await train(...table, '--out', 'a.onnx');
+    await train(...table, '--out', 'b.onnx');
+    await train(...table, '--out', 'c.onnx', '--seed', '1');
+    expect(await weights('a.onnx')).toBe(await weights('b.onnx'));
+    expect(await weights('a.onnx')).not.toBe(await weights('c.onnx'));
+  });
+
+  it('stops early, and takes features and iris', async () => {
+    const { reason, best, step } = await results(
+      'net.onnx',
+      '--data',
+      'iris',
+      '--val',
+      '0.3',
+      '--epochs',
+      '500',
+      '--early-stop',
+      '2',
+      '--set',
+      'lr=1',
+    );
+    expect(reason).toBe('early-stop');
+    expect(best?.step).toBeLessThan(step);
+    const all = await results(...table, '--features', 'd,c,b,a', '--steps', '3');
+    expect([all.step, all.epochs]).toEqual([3, 0]);
+  });
+
+  it('interrupted finishes the step, saves, exits with 130, and goes on to the same numbers', async () => {
+    const options = [...table, '--epochs', '20', '--checkpoint', 'interrupted'];
+    const timer = setInterval(() => {
+      if (existsSync(join(folder, 'interrupted')) && readdirSync(join(folder, 'interrupted')).length > 0)
+        process.emit('SIGINT');
+    }, 1);
+    const first = await train(...options, '--out', 'first.onnx');
+    clearInterval(timer);
+    expect(first.exitCode).toBe(130);
+    expect(first.output).toMatch(/^aborted: \d+ steps/);
+    const second = await train(...options, '--out', 'resumed.onnx', '--resume');
+    expect(second.exitCode).toBe(0);
+    await train(...table, '--epochs', '20', '--out', 'whole.onnx');
+    expect(await weights('resumed.onnx')).toBe(await weights('whole.onnx'));
+  });
+});
+
+describe('mistakes are named, exit code 2:', () => {
+  test.each<[string, readonly string[], string]>([
+    ['a model that is not there', ['nte.onnx', '--data', 'iris'], 'nte.onnx'],
+    ['unknown data', ['net.onnx', '--data', 'irsi'], "there are no data 'irsi', did you mean 'iris'?"],
+    ['a folder', ['net.onnx', '--data', 'pictures'], 'A folder of images is images:pictures.'],
+    [
+      'images for a model of none',
+      ['net.onnx', '--data', 'images:pictures'],
+      'images:FOLDER needs a model with one input [batch, 1 or 3, height, width]',
+    ],
+    ['a file that is not there', ['net.onnx', '--data', 'tabel.csv'], 'cannot read tabel.csv: there is no such file'],
+    [
+      'a text that is not there',
+      ['net.onnx', '--data', 'text:novel.txt'],
+      'cannot read novel.txt: there is no such file',
+    ],
+    [
+      'a sequence that the model does not take',
+      ['net.onnx', '--data', 'text:text.txt', '--sequence', '3'],
+      '--sequence 3: the model takes sequences of 4',
+    ],
+    ['a table without rows', ['net.onnx', '--data', 'empty.csv', '--target', 'a'], 'empty.csv holds no rows'],
+    [
+      'a table without a target',
+      ['net.onnx', '--data', 'table.csv'],
+      'which column of table.csv is to be learnt? Say --target with one of a, b, c, d, kind',
+    ],
+    [
+      'an unknown column',
+      ['net.onnx', '--data', 'table.csv', '--target', 'knd'],
+      "table.csv has no column 'knd', did you mean 'kind'?",
+    ],
+    ['an unknown feature', [...table, '--features', 'a,B2'], "table.csv has no column 'B2'"],
+    [
+      'a target of no table',
+      ['net.onnx', '--data', 'iris', '--target', 'kind'],
+      '--target names a column of a table, and iris is none',
+    ],
+    ['too few features', [...table, '--features', 'a,b'], "'x' must have shape [batch, 4], got [8, 2]"],
+    [
+      'more classes than the model has',
+      ['net.onnx', '--data', 'four.csv', '--target', 'kind'],
+      'four.csv has 4 classes ("w", "x", "y", "z"), and the model tells 3 apart',
+    ],
+    [
+      'an unknown input',
+      [...table, '--field', 'y=a'],
+      "--field: the model has no input or target 'y', did you mean 'x'?",
+    ],
+    [
+      'an unknown field',
+      [...table, '--field', 'x=inputs'],
+      "--field: the data have no field 'inputs', did you mean 'input'?",
+    ],
+    [
+      'an unknown loss',
+      [...table, '--loss', 'crossentropy'],
+      "--loss: there is no 'crossentropy', did you mean 'cross-entropy'?",
+    ],
+    [
+      'an unknown setting of a loss',
+      [...table, '--loss', 'huber:delt=1'],
+      "--loss huber: there is no 'delt', did you mean 'delta'?",
+    ],
+    [
+      'a loss that does not fit the data',
+      [...table, '--loss', 'mse'],
+      `column 'kind' holds "red" where a number is needed`,
+    ],
+    [
+      'an unknown optimizer',
+      [...table, '--optimizer', 'adma'],
+      "there is no optimizer 'adma', did you mean 'adam'? (installed: adabelief,",
+    ],
+    ['a module that is not there', [...table, '--optimizer', './mine.mjs'], '--optimizer: there is no file'],
+    ['a module without an optimizer', [...table, '--optimizer', './nothing.mjs'], './nothing.mjs exports no optimizer'],
+    [
+      'a module that does not load',
+      [...table, '--optimizer', './broken.mjs'],
+      './broken.mjs cannot be loaded: it is broken',
+    ],
+    [
+      'an unknown hyperparameter',
+      [...table, '--set', 'beta=0.9'],
+      'adam: unknown hyperparameter "beta", did you mean "beta1"?',
+    ],
+    ['a hyperparameter out of range', [...table, '--set', 'lr=-1'], 'adam: lr must be > 0, got -1'],
+    ['no setting', [...table, '--set', 'lr'], "--set: 'lr' is not of the form name=value"],
+    ['a missing learning rate', [...table, '--optimizer', 'sgd'], 'sgd: lr is required'],
+    [
+      'an unknown schedule',
+      [...table, '--schedule', 'cosin'],
+      "--schedule: there is no 'cosin', did you mean 'cosine'?",
+    ],
+    [
+      'a missing setting',
+      [...table, '--schedule', 'step'],
+      '--schedule step: every is missing; write --schedule step:every=NUMBER',
+    ],
+    [
+      'an unknown setting',
+      [...table, '--schedule', 'cosine:flor=0'],
+      "--schedule cosine: there is no 'flor', did you mean 'floor'?",
+    ],
+    ['a setting that is no number', [...table, '--schedule', 'cosine:floor=low'], "floor must be a number, got 'low'"],
+    [
+      'a warm-up as long as the run',
+      [...table, '--steps', '5', '--warmup', '5', '--schedule', 'cosine'],
+      '--warmup 5 is as long as the run, which has 5 steps',
+    ],
+    [
+      'a plateau without validation',
+      [...table, '--schedule', 'plateau'],
+      '--schedule plateau needs validation data, and table.csv comes without; give --val 0.1, say',
+    ],
+    [
+      'an unknown metric',
+      [...table, '--val', '0.2', '--metrics', 'acuracy'],
+      "--metrics: there is no 'acuracy', did you mean 'accuracy'?",
+    ],
+    ['a metric without validation', [...table, '--metrics', 'accuracy'], '--metrics needs validation data'],
+    [
+      'a metric with validation off',
+      [...table, '--val', 'none', '--metrics', 'accuracy'],
+      '--metrics needs validation data, and --val is none',
+    ],
+    [
+      'a monitor that is not measured',
+      [...table, '--val', '0.2', '--monitor', 'accuracy'],
+      "there is no metric 'accuracy' to monitor (there are: loss)",
+    ],
+    ['a share beyond one', [...table, '--val', '1.5'], '--val 1.5: a share is between 0 and 1'],
+    ['a share of nothing', [...table, '--val', '0.001'], '--val 0.001: of 60 examples none is left to validate with'],
+    [
+      'resuming from nowhere',
+      [...table, '--resume'],
+      '--resume goes on from checkpoints; say where they are with --checkpoint DIR',
+    ],
+    ['saving nowhere', [...table, '--every', '5'], '--every says when to save; say where with --checkpoint DIR'],
+    ['an unknown backend', [...table, '--backend', 'gpu'], 'gpu'],
+  ])('%s', async (_, args, message) => {
+    const error: unknown = await train(...args).then(
+      () => undefined,
+      (thrown: unknown) => thrown,
+    );
+    expect(errorText(error), String(error)).toContain(message);
+  });
+
+  test.each([
+    [['--epochs', '0'], 'a whole number of at least 1 is needed'],
+    [['--clip', '-1'], 'a number above 0 is needed'],
+    [['--precision', 'half'], 'it is file or float32'],
+    [['--field', 'x'], 'name=field is needed'],
+    [['--epoch', '3'], "unknown option '--epoch'"],
+  ])('%j', async (args, message) => {
+    await expect(train(...table, ...args)).rejects.toThrow(message);
+  });
+
+  test('checkpoints of another run, or of other data', async () => {
+    await train(...table, '--checkpoint', 'taken');
+    await expect(train(...table, '--checkpoint', 'taken')).rejects.toThrow(
+      'taken holds the checkpoints of a run; go on with --resume',
+    );
+    await expect(train(...table, '--checkpoint', 'taken', '--resume', '--epochs', '2', '--seed', '9')).rejects.toThrow(
+      'the position belongs to other data',
+    );
+    await expect(
+      train(...table, '--checkpoint', 'taken', '--resume', '--epochs', '2', '--optimizer', 'lion'),
+    ).rejects.toThrow(/adam.*lion|lion.*adam/s);
+  });
+
+  test('data that are not installed say how to get them', async () => {
+    const { loadBuiltin } = await import('./builtin-data.js');
+    if (!existsSync('/usr/share/dataset-fashion-mnist')) {
+      await expect(loadBuiltin('fashion-mnist', folder)).rejects.toThrow(
+        'the data fashion-mnist are not installed here; get them with: apt install dataset-fashion-mnist',
+      );
+    }
+  });
+
+  test('training that fails says what may help, exit code 1', async () => {
+    const error: unknown = await train(...table, '--optimizer', 'sgd', '--set', 'lr=1e38', '--epochs', '5').catch(
+      (thrown: unknown) => thrown,
+    );
+    expect(error).toMatchObject({ name: 'TrainingFailure' });
+    expect(errorText(error)).toMatch(
+      /the loss is Infinity at step \d+; nothing has been updated[^]*lower the learning rate[^]*\nWithout --checkpoint DIR it cannot go on from there\.\n$/,
+    );
+  });
+});
+
+describe('optimizers of others', () => {
+  beforeAll(() => {
+    for (const name of ['adakit-optimizer-mine', '@me/adakit-optimizer-ours']) {
+      const home = join(folder, 'node_modules', name);
+      mkdirSync(home, { recursive: true });
+      writeFileSync(
+        join(home, 'package.json'),
+        JSON.stringify({ name, type: 'module', exports: { '.': { import: './main.js' } } }),
+      );
+      // As a plugin that is built on core; here core is found through what the command itself loads.
+      writeFileSync(
+        join(home, 'main.js'),
+        `const definition = { type: 'number', default: 0.5, atConstruction: { above: 0 }, perStep: {}, offAtZero: false };
+         export const mine = Object.assign(() => undefined, {
+           optimizerName: '${name.split('-').at(-1) ?? ''}',
+           hyperparameters: { rate: definition },
+           load: (record) => { throw Object.assign(new Error('loaded with ' + JSON.stringify(record)), {}); },
+         });`,
+      );
+    }
+  });
+
+  it('are found by name, scope or none, and handed their hyperparameters', async () => {
+    await expect(train(...table, '--optimizer', 'mine', '--set', 'rate=2')).rejects.toThrow('loaded with {"rate":2}');
+    await expect(train(...table, '--optimizer', 'ours')).rejects.toThrow('loaded with {}');
+    await expect(train(...table, '--optimizer', '@me/adakit-optimizer-ours')).rejects.toThrow('loaded with {}');
+    await expect(train(...table, '--optimizer', './node_modules/adakit-optimizer-mine/main.js')).rejects.toThrow(
+      'loaded with {}',
+    );
+    await expect(train(...table, '--optimizer', 'minee')).rejects.toThrow("did you mean 'mine'?");
+  });
+
+  it('are listed, and say what they can be set to', async () => {
+    process.chdir(folder);
+    const list = await runCommand(addOptimizersCommand, 'optimizers');
+    const one = await runCommand(addOptimizersCommand, 'optimizers', 'mine');
+    process.chdir(before);
+    expect(list.output).toMatch(/^adabelief\n[^]*shampoo\n@me\/adakit-optimizer-ours\nadakit-optimizer-mine\n$/);
+    expect(one.output).toBe('mine\n  rate=NUMBER  (default 0.5, > 0)\n');
+  });
+});
