@@ -49,6 +49,7 @@ export const builtins: Readonly<Record<string, Builtin>> = {
 };
 
 /** @throws UsageError where it is not installed; DataError where it is damaged */
+/** Reads data by a name that the command knows. */
 export async function loadBuiltin(name: string, folder: string): Promise<LoadedData> {
   const { install, load } = builtins[name];
   const loaded = await load(folder);
