@@ -82,9 +82,32 @@ export async function compareGradients(exported: ExportedModel, reference: Refer
     const added = found.filter((name) => !expected.includes(name));
     throw new Error(`${path}: the parameters ${missing.join(', ')} are missing, ${added.join(', ')} are none`);
   }
-  const largest = Math.max(...[...reference.gradients.values()].map(magnitude));
-  const gradients = [...reference.gradients].map(([name, gradient]) => {
-    const error = difference(results[graph.gradients[name]].data as Float32Array, gradient);
+  const gradients = gradientDeviations(
+    new Map(graph.parameters.map(({ name }) => [name, results[graph.gradients[name]].data as Float32Array])),
+    reference,
+  );
+  const lossValue = Number(results[graph.loss].data[0]);
+  return {
+    loss: lossDeviation(lossValue, fixture.loss),
+    gradients,
+    statistics: graph.statistics.map(({ name, output }) => {
+      const started = weights[name].data as Float32Array;
+      return compareStatistic(fixture, reference, name, started, results[output].data as Float32Array);
+    }),
+  };
+}
+
+/** What gradients are compared with, by the name of the initializer. */
+export type ExpectedGradients = Pick<Reference, 'gradients' | 'rounding'>;
+
+/** Of each expected gradient, the largest difference of an element, relative to the largest element. */
+export function gradientDeviations(
+  found: ReadonlyMap<string, Float32Array>,
+  { gradients, rounding }: ExpectedGradients,
+): Deviation[] {
+  const largest = Math.max(...[...gradients.values()].map(magnitude));
+  return [...gradients].map(([name, gradient]) => {
+    const error = difference(found.get(name) ?? new Float32Array(), gradient);
     const scale = magnitude(gradient);
     // A gradient that is zero but for rounding (softmax cancels the bias of the keys) has no scale of its own: what adds
     // up to zero is as large as the other gradients.
@@ -92,18 +115,14 @@ export async function compareGradients(exported: ExportedModel, reference: Refer
     return {
       of: name,
       error: error / scale,
-      bound: Math.max(ACCURACY, (SPREAD * (reference.rounding.get(name) ?? 0)) / scale),
+      bound: Math.max(ACCURACY, (SPREAD * (rounding.get(name) ?? 0)) / scale),
     };
   });
-  const lossValue = Number(results[graph.loss].data[0]);
-  return {
-    loss: { of: 'loss', error: Math.abs(lossValue / fixture.loss - 1), bound: ACCURACY },
-    gradients,
-    statistics: graph.statistics.map(({ name, output }) => {
-      const started = weights[name].data as Float32Array;
-      return compareStatistic(fixture, reference, name, started, results[output].data as Float32Array);
-    }),
-  };
+}
+
+/** Of a loss, relative. */
+export function lossDeviation(found: number, expected: number): Deviation {
+  return { of: 'loss', error: Math.abs(found / expected - 1), bound: ACCURACY };
 }
 
 /**

@@ -1,0 +1,127 @@
+import type { Result } from './examine.js';
+import type { ZooRecord } from './record.js';
+
+/** A record and, where there is a model, what became of it. */
+export interface Outcome {
+  readonly record: ZooRecord;
+  readonly result?: Result;
+}
+
+type Verdict = 'trains' | 'not exported' | 'refused' | 'wrong' | 'not selected';
+
+const VERDICTS: Readonly<Record<Verdict, string>> = {
+  trains: 'every gradient is PyTorch’s',
+  'not exported': 'the exporter fails',
+  refused: 'adakit cannot train it',
+  wrong: 'a gradient is wrong',
+  'not selected': 'right, but a parameter has to be named to be trained',
+};
+
+/** The longest message that stays whole. */
+const LONGEST = 200;
+
+export function verdictOf({ record, result }: Outcome): Verdict {
+  if ('failure' in record || result === undefined) return 'not exported';
+  if ('failure' in result) return 'refused';
+  if (result.wrong.length > 0) return 'wrong';
+  return result.notSelected.length > 0 ? 'not selected' : 'trains';
+}
+
+/** docs/zoo.md. */
+export function formatPage(outcomes: readonly Outcome[]): string {
+  const exportable = outcomes.filter(({ record }) => !('atReference' in record && record.atReference));
+  const architectures = new Set(exportable.map(({ record }) => record.architecture)).size;
+  const { versions } = outcomes[0].record;
+  const libraries = Object.entries(versions).map(([name, version]) => `${name} ${version}`);
+  return [
+    '# A zoo of published architectures',
+    '',
+    `${architectures} architectures of ${libraries.join(', ')}, with random weights, small images and short texts, narrow and shallow`,
+    'where their constructors allow it. `tools/fixtures/python/zoo.py` exports each with both exporters, TorchScript (opset 17)',
+    'and dynamo, in evaluation mode and with a free batch where the exporter agrees. Where the exporter’s optimization would',
+    'leave parameters that are no longer in the file (merged batch normalizations, tied weights), it is off.',
+    '',
+    'One gradient of every model is taken through ONNX Runtime, batch normalizations in training form, and compared with',
+    'PyTorch’s in float64: every element of the gradient of every parameter, relative to the largest of the parameter. The bound',
+    'is that of [exported networks](exported-models.md): 1e-5, or four times what rounding does to PyTorch’s own gradient where',
+    'that is more. The table shows the error that is furthest from its bound. The loss is a sum of mean squared errors.',
+    '',
+    '    /path/to/python tools/fixtures/python/zoo.py --out .cache/zoo',
+    '    npm run zoo -- .cache/zoo --page docs/zoo.md',
+    '',
+    'What is made is kept in the folder; either command goes on where it was interrupted.',
+    '',
+    ...table(['', ...families(exportable), 'all'], summary(exportable)),
+    '',
+    '## Models',
+    '',
+    ...table(
+      ['architecture', 'exporter', 'parameters', 'nodes', 'training nodes', 'error', 'bound', 'remarks'],
+      exportable.map(rowOf),
+    ),
+    '',
+  ].join('\n');
+}
+
+function families(outcomes: readonly Outcome[]): string[] {
+  const keys = outcomes.map(({ record }) => familyOf(record));
+  return [...new Set(keys)];
+}
+
+function familyOf({ architecture, exporter }: ZooRecord): string {
+  return `${architecture.split('/')[0]}, ${exporter}`;
+}
+
+function summary(outcomes: readonly Outcome[]): string[][] {
+  return (Object.keys(VERDICTS) as Verdict[]).map((verdict) => {
+    const found = outcomes.filter((outcome) => verdictOf(outcome) === verdict);
+    const counts = families(outcomes).map((family) => found.filter(({ record }) => familyOf(record) === family).length);
+    return [VERDICTS[verdict], ...[...counts, found.length].map(String)];
+  });
+}
+
+function rowOf(outcome: Outcome): string[] {
+  const { record, result } = outcome;
+  const named = [record.architecture, record.exporter];
+  if ('failure' in record) return [...named, '', '', '', '', '', `not exported: ${brief(record.failure)}`];
+  const count = record.parameterCount.toLocaleString('en');
+  if (result === undefined || 'failure' in result) {
+    return [...named, count, '', '', '', '', `**not trained**: ${brief(result?.failure ?? 'not examined')}`];
+  }
+  const { gradient, loss, wrong, notSelected, selectedConstants } = result;
+  const shown = wrong.some(({ of }) => of === 'loss') ? loss : gradient;
+  const remarks = [
+    ...(wrong.length > 0 ? [`**wrong**: ${listed(wrong.map(({ of }) => of))}`] : []),
+    ...(notSelected.length > 0
+      ? [`not selected: ${listed(notSelected.map(({ name, reason }) => `${name} (${reason})`))}`]
+      : []),
+    ...(selectedConstants.length > 0 ? [`constants selected: ${listed(selectedConstants)}`] : []),
+    ...(record.missing.length > 0 ? [`in the file in another form: ${listed(record.missing)}`] : []),
+    ...(record.freeBatch ? [] : ['batch fixed']),
+  ];
+  return [
+    ...named,
+    count,
+    String(result.nodes),
+    String(result.trainingNodes),
+    shown.error.toExponential(0),
+    shown.bound.toExponential(0),
+    remarks.join('; '),
+  ];
+}
+
+function listed(names: readonly string[]): string {
+  const first = names.slice(0, 3).map((name) => `\`${name}\``);
+  return [...first, ...(names.length > 3 ? [`${names.length - 3} more`] : [])].join(', ');
+}
+
+/** A message in one line, without what would end a cell or become formatting. */
+function brief(message: string): string {
+  const line = message.replace(/\s+/g, ' ').replace(/[|<>`*_]/g, (mark) => `\\${mark}`);
+  return line.length > LONGEST ? `${line.slice(0, LONGEST)}…` : line;
+}
+
+function table(header: readonly string[], rows: readonly (readonly string[])[]): string[] {
+  const line = (cells: readonly string[]) => `| ${cells.join(' | ')} |`;
+  return [line(header), line(header.map(() => '---')), ...rows.map(line)];
+}
