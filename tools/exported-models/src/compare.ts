@@ -31,7 +31,10 @@ const SPREAD = 4;
  */
 const STATISTIC_ACCURACY = 5e-5;
 
-/** Compared with the largest gradient of a model, a few roundings: the size of a gradient that is exactly zero. */
+/**
+ * Compared with the largest gradient of a model, a few roundings: the size of a gradient that is exactly zero. Where it adds
+ * up more numbers, PyTorch's own is larger, too.
+ */
 const ZERO = 2e-7;
 
 /** A deviation and what it may be. */
@@ -109,14 +112,11 @@ export function gradientDeviations(
   return [...gradients].map(([name, gradient]) => {
     const error = difference(found.get(name) ?? new Float32Array(), gradient);
     const scale = magnitude(gradient);
+    const spread = SPREAD * (rounding.get(name) ?? 0);
     // A gradient that is zero but for rounding (softmax cancels the bias of the keys) has no scale of its own: what adds
     // up to zero is as large as the other gradients.
-    if (scale < ZERO * largest) return { of: name, error: error / largest, bound: ZERO };
-    return {
-      of: name,
-      error: error / scale,
-      bound: Math.max(ACCURACY, (SPREAD * (rounding.get(name) ?? 0)) / scale),
-    };
+    if (scale < ZERO * largest) return { of: name, error: error / largest, bound: Math.max(ZERO, spread / largest) };
+    return { of: name, error: error / scale, bound: Math.max(ACCURACY, spread / scale) };
   });
 }
 

@@ -115,10 +115,17 @@ function listed(names: readonly string[]): string {
   return [...first, ...(names.length > 3 ? [`${names.length - 3} more`] : [])].join(', ');
 }
 
-/** A message in one line, without what would end a cell or become formatting. */
+/** The cause that a message names, in one line, without what would end a cell or become formatting. */
 function brief(message: string): string {
-  const line = message.replace(/\s+/g, ' ').replace(/[|<>`*_]/g, (mark) => `\\${mark}`);
-  return line.length > LONGEST ? `${line.slice(0, LONGEST)}…` : line;
+  // dynamo says first what to do next, and ends with tracebacks.
+  const [cause] = message.split('## Exception summary').slice(-1)[0].split(/While executing|Original traceback/);
+  const line = cause
+    // Colours of a terminal.
+    .replace(/\u001b\[[\d;]*m/g, '')
+    .trim()
+    .replace(/\s+/g, ' ');
+  const short = line.length > LONGEST ? `${line.slice(0, LONGEST)}…` : line;
+  return short.replace(/[|<>`*_]/g, (mark) => `\\${mark}`);
 }
 
 function table(header: readonly string[], rows: readonly (readonly string[])[]): string[] {
