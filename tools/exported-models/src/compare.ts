@@ -85,9 +85,9 @@ export async function compareGradients(exported: ExportedModel, reference: Refer
     const added = found.filter((name) => !expected.includes(name));
     throw new Error(`${path}: the parameters ${missing.join(', ')} are missing, ${added.join(', ')} are none`);
   }
-  const gradients = gradientDeviations(
+  const gradients = deviationsOf(
     new Map(graph.parameters.map(({ name }) => [name, results[graph.gradients[name]].data as Float32Array])),
-    reference,
+    { values: reference.gradients, rounding: reference.rounding },
   );
   const lossValue = Number(results[graph.loss].data[0]);
   return {
@@ -100,18 +100,19 @@ export async function compareGradients(exported: ExportedModel, reference: Refer
   };
 }
 
-/** What gradients are compared with, by the name of the initializer. */
-export type ExpectedGradients = Pick<Reference, 'gradients' | 'rounding'>;
+/** What tensors should be, by name. */
+export interface Expected {
+  readonly values: ReadonlyMap<string, Float32Array>;
+  /** The largest effect of rounding on any element. */
+  readonly rounding: ReadonlyMap<string, number>;
+}
 
-/** Of each expected gradient, the largest difference of an element, relative to the largest element. */
-export function gradientDeviations(
-  found: ReadonlyMap<string, Float32Array>,
-  { gradients, rounding }: ExpectedGradients,
-): Deviation[] {
-  const largest = Math.max(...[...gradients.values()].map(magnitude));
-  return [...gradients].map(([name, gradient]) => {
-    const error = difference(found.get(name) ?? new Float32Array(), gradient);
-    const scale = magnitude(gradient);
+/** Of each expected tensor, the largest difference of an element, relative to the largest element. */
+export function deviationsOf(found: ReadonlyMap<string, Float32Array>, { values, rounding }: Expected): Deviation[] {
+  const largest = Math.max(...[...values.values()].map(magnitude));
+  return [...values].map(([name, value]) => {
+    const error = difference(found.get(name) ?? new Float32Array(), value);
+    const scale = magnitude(value);
     const spread = SPREAD * (rounding.get(name) ?? 0);
     // A gradient that is zero but for rounding (softmax cancels the bias of the keys) has no scale of its own: what adds
     // up to zero is as large as the other gradients.

@@ -8,12 +8,11 @@ import {
   tieWeights,
   weightedSum,
   writeModel,
-  type GradientsGraph,
 } from '@adakit/onnx';
 import { InferenceSession, Tensor } from 'onnxruntime-node';
 import { join } from 'node:path';
 import { z } from 'zod';
-import { gradientDeviations, lossDeviation, worst } from '../compare.js';
+import { deviationsOf, lossDeviation, worst, type Deviation } from '../compare.js';
 import { readTensors, type Stored } from '../fixture.js';
 import type { ExportRecord } from './record.js';
 
@@ -21,6 +20,8 @@ const deviation = z.object({ of: z.string(), error: z.number(), bound: z.number(
 
 export const result = z.union([
   z.object({
+    /** The output of the file furthest from PyTorch's, in inference, relative to its largest element. */
+    output: deviation,
     nodes: z.number(),
     trainingNodes: z.number(),
     /** How many gradients were compared. */
@@ -58,10 +59,12 @@ export async function examine(record: ExportRecord): Promise<Result> {
     loss: weightedSum(record.outputs.map((output) => ({ loss: mse({ output, target: targetOf(output) }) }))),
     ...(notSelected.length > 0 && { train: { also: notSelected.map(({ name }) => name) } }),
   });
+  const output = worst(await compareOutputs(record, tensors));
   const session = await InferenceSession.create(writeModel(graph.model), { logSeverityLevel: 3 });
   const weights = initialParameters(model, [...graph.parameters, ...graph.statistics]);
   const results = await session.run({
-    ...feeds(graph, record, tensors),
+    ...inputs(graph.inputs, tensors),
+    ...targets(record, tensors),
     ...Object.fromEntries(
       Object.entries(weights).map(([name, { data, shape }]) => [
         name,
@@ -74,12 +77,13 @@ export async function examine(record: ExportRecord): Promise<Result> {
   const found = new Map(
     graph.parameters.map(({ name }) => [name, results[graph.gradients[name]].data as Float32Array]),
   );
-  const gradients = gradientDeviations(shared(found, record), {
-    gradients: new Map(expected.map((name) => [name, floats(tensors, `gradient/${name}`)])),
+  const gradients = deviationsOf(shared(found, record), {
+    values: new Map(expected.map((name) => [name, floats(tensors, `gradient/${name}`)])),
     rounding: new Map(Object.entries(record.rounding)),
   });
   const loss = lossDeviation(Number(results[graph.loss].data[0]), record.loss);
   return {
+    output,
     nodes: model.graph.node.length,
     trainingNodes: graph.model.graph?.node.length ?? 0,
     compared: gradients.length,
@@ -113,24 +117,44 @@ function targetOf(output: string): string {
   return `${output}_target`;
 }
 
-function feeds(
-  graph: GradientsGraph,
-  { outputs }: ExportRecord,
+/** What the file computes, without us: where that is not what PyTorch does, the exporter has made another network. */
+async function compareOutputs(
+  { folder, model, outputs, roundingOfOutputs }: ExportRecord,
+  tensors: ReadonlyMap<string, Stored>,
+): Promise<Deviation[]> {
+  const session = await InferenceSession.create(join(folder, model), { logSeverityLevel: 3 });
+  const specs = session.inputMetadata.map((value) => ({ name: value.name, dtype: value.isTensor ? value.type : '' }));
+  const results = await session.run(inputs(specs, tensors));
+  await session.release();
+  return deviationsOf(new Map(outputs.map((name) => [name, results[name].data as Float32Array])), {
+    values: new Map(outputs.map((name) => [name, floats(tensors, `output/${name}`)])),
+    rounding: new Map(Object.entries(roundingOfOutputs)),
+  });
+}
+
+function inputs(
+  specs: readonly { readonly name: string; readonly dtype: string }[],
   tensors: ReadonlyMap<string, Stored>,
 ): Record<string, Tensor> {
-  const fed: Record<string, Tensor> = {};
-  for (const { name, dtype } of graph.inputs) {
-    const { shape, data } = get(tensors, `input/${name}`);
-    fed[name] =
-      dtype === 'int64'
-        ? new Tensor('int64', BigInt64Array.from(data, BigInt), shape)
-        : new Tensor('float32', Float32Array.from(data), shape);
-  }
-  for (const output of outputs) {
-    const { shape, data } = get(tensors, `target/${output}`);
-    fed[targetOf(output)] = new Tensor('float32', Float32Array.from(data), shape);
-  }
-  return fed;
+  return Object.fromEntries(
+    specs.map(({ name, dtype }) => {
+      const { shape, data } = get(tensors, `input/${name}`);
+      const tensor =
+        dtype === 'int64'
+          ? new Tensor('int64', BigInt64Array.from(data, BigInt), shape)
+          : new Tensor('float32', Float32Array.from(data), shape);
+      return [name, tensor];
+    }),
+  );
+}
+
+function targets({ outputs }: ExportRecord, tensors: ReadonlyMap<string, Stored>): Record<string, Tensor> {
+  return Object.fromEntries(
+    outputs.map((output) => {
+      const { shape, data } = get(tensors, `target/${output}`);
+      return [targetOf(output), new Tensor('float32', Float32Array.from(data), shape)];
+    }),
+  );
 }
 
 function floats(tensors: ReadonlyMap<string, Stored>, name: string): Float32Array {

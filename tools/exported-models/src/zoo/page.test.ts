@@ -20,10 +20,12 @@ const exported = {
   outputs: ['output0'],
   loss: 1,
   holds: { weight: ['model.weight'] },
+  roundingOfOutputs: { output0: 1e-7 },
   rounding: { weight: 1e-7 },
   missing: [],
 };
 const right: Result = {
+  output: { of: 'output0', error: 2e-7, bound: 1e-5 },
   nodes: 3,
   trainingNodes: 12,
   compared: 1,
@@ -40,6 +42,10 @@ const outcomes: readonly (readonly [string, Outcome])[] = [
   ['trains', { record: exported, result: right }],
   ['not exported', { record: failed }],
   ['refused', { record: exported, result: { failure: 'Det has no gradient' } }],
+  [
+    'exported wrongly',
+    { record: exported, result: { ...right, output: { ...wrong, of: 'output0' }, gradient: wrong, wrong: [wrong] } },
+  ],
   ['wrong', { record: exported, result: { ...right, gradient: wrong, wrong: [wrong] } }],
   ['not selected', { record: exported, result: { ...right, notSelected: [{ name: 'weight', reason: 'a mask' }] } }],
 ];
@@ -53,7 +59,7 @@ test('the page counts verdicts and has a row for every model', () => {
   expect(page).toContain('| timm/test_vit | dynamo | 1,234 | 3 | 12 | 4e-7 | 1e-5 | batch fixed |');
   expect(page).toContain('not exported: SomeError: no \\`op\\` \\| here more');
   expect(page).toContain('**wrong**: `weight`');
-  expect(page.match(/^\| timm\/test_vit/gm)).toHaveLength(5);
+  expect(page.match(/^\| timm\/test_vit/gm)).toHaveLength(6);
   expect(page).toContain('| adakit cannot train it | 1 | 1 |');
 });
 

@@ -7,14 +7,15 @@ export interface Outcome {
   readonly result?: Result;
 }
 
-type Verdict = 'trains' | 'not exported' | 'refused' | 'wrong' | 'not selected';
+type Verdict = 'trains' | 'not selected' | 'wrong' | 'refused' | 'exported wrongly' | 'not exported';
 
 const VERDICTS: Readonly<Record<Verdict, string>> = {
-  trains: 'every gradient is PyTorch’s',
-  'not exported': 'the exporter fails',
-  refused: 'adakit cannot train it',
+  trains: 'trained, every gradient PyTorch’s',
+  'not selected': 'the same, but a parameter has to be named to be trained',
   wrong: 'a gradient is wrong',
-  'not selected': 'right, but a parameter has to be named to be trained',
+  refused: 'adakit cannot train it',
+  'exported wrongly': 'the file computes something else than PyTorch',
+  'not exported': 'the exporter fails',
 };
 
 /** The longest message that stays whole. */
@@ -23,6 +24,7 @@ const LONGEST = 200;
 export function verdictOf({ record, result }: Outcome): Verdict {
   if ('failure' in record || result === undefined) return 'not exported';
   if ('failure' in result) return 'refused';
+  if (!(result.output.error <= result.output.bound)) return 'exported wrongly';
   if (result.wrong.length > 0) return 'wrong';
   return result.notSelected.length > 0 ? 'not selected' : 'trains';
 }
@@ -44,7 +46,8 @@ export function formatPage(outcomes: readonly Outcome[]): string {
     'One gradient of every model is taken through ONNX Runtime, batch normalizations in training form, and compared with',
     'PyTorch’s in float64: every element of the gradient of every parameter, relative to the largest of the parameter. The bound',
     'is that of [exported networks](exported-models.md): 1e-5, or four times what rounding does to PyTorch’s own gradient where',
-    'that is more. The table shows the error that is furthest from its bound. The loss is a sum of mean squared errors.',
+    'that is more. The table shows the error that is furthest from its bound. The loss is a sum of mean squared errors. A file',
+    'whose own outputs, as stock ONNX Runtime computes them, are beyond the same bound of PyTorch’s was exported wrongly.',
     '',
     '    /path/to/python tools/fixtures/python/zoo.py --out .cache/zoo',
     '    npm run zoo -- .cache/zoo --page docs/zoo.md',
@@ -88,7 +91,19 @@ function rowOf(outcome: Outcome): string[] {
   if (result === undefined || 'failure' in result) {
     return [...named, count, '', '', '', '', `**not trained**: ${brief(result?.failure ?? 'not examined')}`];
   }
-  const { gradient, loss, wrong, notSelected, selectedConstants } = result;
+  const { output, gradient, loss, wrong, notSelected, selectedConstants } = result;
+  if (verdictOf(outcome) === 'exported wrongly') {
+    const sizes = [result.nodes, result.trainingNodes].map(String);
+    const { error, bound } = output;
+    return [
+      ...named,
+      count,
+      ...sizes,
+      digits(error),
+      digits(bound),
+      'exported wrongly: the error is that of an output of the file',
+    ];
+  }
   const shown = wrong.some(({ of }) => of === 'loss') ? loss : gradient;
   const remarks = [
     ...(wrong.length > 0 ? [`**wrong**: ${listed(wrong.map(({ of }) => of))}`] : []),
@@ -104,10 +119,14 @@ function rowOf(outcome: Outcome): string[] {
     count,
     String(result.nodes),
     String(result.trainingNodes),
-    shown.error.toExponential(0),
-    shown.bound.toExponential(0),
+    digits(shown.error),
+    digits(shown.bound),
     remarks.join('; '),
   ];
+}
+
+function digits(value: number): string {
+  return value.toExponential(0);
 }
 
 function listed(names: readonly string[]): string {
@@ -118,7 +137,10 @@ function listed(names: readonly string[]): string {
 /** The cause that a message names, in one line, without what would end a cell or become formatting. */
 function brief(message: string): string {
   // dynamo says first what to do next, and ends with tracebacks.
-  const [cause] = message.split('## Exception summary').slice(-1)[0].split(/While executing|Original traceback/);
+  const [cause] = message
+    .split('## Exception summary')
+    .slice(-1)[0]
+    .split(/While executing|Original traceback/);
   const line = cause
     // Colours of a terminal.
     .replace(/\u001b\[[\d;]*m/g, '')

@@ -20,6 +20,8 @@ const exported = z.object({
   outputs: z.array(z.string()),
   /** In float64. */
   loss: z.number(),
+  /** The largest effect of rounding on any element of an output of the exported model, in evaluation mode. */
+  roundingOfOutputs: z.record(z.string(), z.number()),
   /** Initializers, and which parameters each holds. */
   holds: z.record(z.string(), z.array(z.string())),
   /** The largest effect of rounding on any element of the gradient, by initializer. */
