@@ -1,4 +1,7 @@
-"""Steps of PyTorch's Adam, one for every line of JSON on standard input; for optimizer-speed.js."""
+"""PyTorch's Adam as a peer of the suite `optimizer`.
+
+    optimizer.py THREADS        requests as lines of JSON on standard input, an answer for each
+"""
 
 import json
 import sys
@@ -18,16 +21,14 @@ def setup(kind, shapes):
 
 
 def answer(request):
-    if "threads" in request:
-        torch.set_num_threads(request["threads"])
-        return {"version": torch.__version__}
     if "setup" in request:
         setup(request["setup"], request["shapes"])
         return {}
-    start = time.perf_counter_ns()
+    start = time.perf_counter()
     steps[request["step"]]()
-    return {"nanoseconds": time.perf_counter_ns() - start}
+    return {"milliseconds": 1000 * (time.perf_counter() - start)}
 
 
+torch.set_num_threads(int(sys.argv[1]))
 for line in sys.stdin:
     print(json.dumps(answer(json.loads(line))), flush=True)

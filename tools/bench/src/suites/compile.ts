@@ -1,12 +1,3 @@
-// How long it takes to make a gradient graph of a model: reading, importing, differentiating, writing out.
-//
-//   npm run build && node tools/bench/compile-speed.js [--runs 3]
-//
-// The models have the structure of ResNet-50 and GPT-2 (12 layers) and a fraction of their width, because the time goes
-// with the number of nodes; each is measured at once, twice and four times its depth. A pass that is not linear shows as
-// a time per node that grows.
-
-import { parseArgs } from 'node:util';
 import {
   crossEntropy,
   emitterOf,
@@ -18,23 +9,56 @@ import {
   symbol,
   Tensor,
   writeModel,
+  type Value,
 } from '@adakit/onnx';
+import { compare, timed } from '../measure/compare.js';
+import type { Row, Suite, SuiteOptions } from '../suite.js';
 
-const { values } = parseArgs({ options: { runs: { type: 'string', default: '3' } } });
-const runs = Number(values.runs);
+export const compile: Suite = {
+  title: 'From a model to its gradients graph',
+  method:
+    'Reading, importing, differentiating, lowering and writing out. The models have the structure of ResNet-50 and of GPT-2 ' +
+    'with 12 layers and a fraction of their width, because the time goes with the number of nodes, each at once, twice and ' +
+    'four times its depth. What is not linear shows as a time a node that grows.',
+  measure,
+};
+
+async function* measure({ only, rounds = 3 }: SuiteOptions): AsyncIterable<Row> {
+  for (const [name, build] of Object.entries({ resnet, gpt2 })) {
+    for (const depth of [1, 2, 4]) {
+      const title = `${name} ×${String(depth)}`;
+      if (!title.includes(only)) continue;
+      const bytes = writeModel(modelFromGraph(build(depth)));
+      const emit = () => gradientsGraph(parseModel(bytes), { loss: crossEntropy() }).model;
+      const { adakit } = await compare({ adakit: timed(() => writeModel(emit())) }, rounds, 1);
+      const nodes = emit().graph?.node.length ?? 0;
+      yield {
+        case: title,
+        name: 'adakit',
+        ms: adakit.median,
+        more: {
+          nodes: parseModel(bytes).graph.node.length,
+          'nodes of the gradients graph': nodes,
+          'µs a node': (1000 * adakit.median) / nodes,
+        },
+      };
+    }
+  }
+}
 
 /** Weights by name, all of one small number. */
-function weights(graph) {
+function weights(graph: Graph) {
   let count = 0;
-  return (dims) => graph.addInitializer(`weight${count++}`, Tensor.filled('float32', dims, 0.01));
+  return (dims: readonly number[]) =>
+    graph.addInitializer(`weight${String(count++)}`, Tensor.filled('float32', dims, 0.01));
 }
 
 /** Bottleneck blocks of 1×1, 3×3 and 1×1 convolutions with batch normalization, in four stages of 3, 4, 6 and 3. */
-function resnet(depth) {
+function resnet(depth: number): Graph {
   const graph = new Graph('resnet');
   const e = emitterOf(graph);
   const weight = weights(graph);
-  const convolve = (x, inputs, outputs, kernel, stride) => {
+  const convolve = (x: Value, inputs: number, outputs: number, kernel: number, stride: number) => {
     const pad = (kernel - 1) / 2;
     const y = e.node('Conv', [x, weight([outputs, inputs, kernel, kernel])], {
       kernel_shape: [kernel, kernel],
@@ -43,7 +67,7 @@ function resnet(depth) {
     });
     return e.node('BatchNormalization', [y, ...[0, 1, 2, 3].map(() => weight([outputs]))], { epsilon: float(1e-5) });
   };
-  const relu = (x) => e.node('Relu', [x]);
+  const relu = (x: Value) => e.node('Relu', [x]);
   const image = graph.addInput('image', { dtype: 'float32', shape: [symbol('batch'), 3, 64, 64] });
   let x = relu(convolve(image, 3, 16, 7, 2));
   x = e.node('MaxPool', [x], { kernel_shape: [3, 3], strides: [2, 2], pads: [1, 1, 1, 1] });
@@ -66,15 +90,16 @@ function resnet(depth) {
 }
 
 /** Pre-norm decoder layers with causal attention written in small operators, as exporters write it. */
-function gpt2(depth) {
+function gpt2(depth: number): Graph {
   const [width, heads, length, words] = [64, 4, 32, 100];
   const graph = new Graph('gpt2');
   const e = emitterOf(graph);
   const weight = weights(graph);
   const tokens = graph.addInput('tokens', { dtype: 'int64', shape: [symbol('batch'), length] });
-  const linear = (x, inputs, outputs) => e.add(e.matMul(x, weight([inputs, outputs])), weight([outputs]));
-  const norm = (x) => e.node('LayerNormalization', [x, weight([width]), weight([width])], { axis: -1 });
-  const split = (x) => e.transpose(e.reshape(x, [0, 0, heads, width / heads]), [0, 2, 1, 3]);
+  const linear = (x: Value, inputs: number, outputs: number) =>
+    e.add(e.matMul(x, weight([inputs, outputs])), weight([outputs]));
+  const norm = (x: Value) => e.node('LayerNormalization', [x, weight([width]), weight([width])], { axis: -1 });
+  const split = (x: Value) => e.transpose(e.reshape(x, [0, 0, heads, width / heads]), [0, 2, 1, 3]);
   const mask = Float32Array.from({ length: length ** 2 }, (_, i) => (i % length > Math.floor(i / length) ? -1e4 : 0));
   const causal = graph.addInitializer('causal', Tensor.of('float32', [1, 1, length, length], mask));
   let x = e.add(e.gather(weight([words, width]), tokens), weight([length, width]));
@@ -93,37 +118,4 @@ function gpt2(depth) {
   }
   graph.outputs.push(e.transpose(linear(norm(x), width, words), [0, 2, 1]));
   return graph;
-}
-
-/** The fastest of a few runs: everything slower is the machine's doing. */
-function fastest(action) {
-  let best = Infinity;
-  for (let run = 0; run < runs; run++) {
-    const began = performance.now();
-    action();
-    best = Math.min(best, performance.now() - began);
-  }
-  return best;
-}
-
-console.log('model       nodes  gradient nodes      ms  µs a node');
-for (const [name, build] of Object.entries({ resnet, gpt2 })) {
-  for (const depth of [1, 2, 4]) {
-    const bytes = writeModel(modelFromGraph(build(depth)));
-    let emitted;
-    const time = fastest(() => {
-      emitted = gradientsGraph(parseModel(bytes), { loss: crossEntropy() }).model;
-      writeModel(emitted);
-    });
-    const count = emitted.graph.node.length;
-    const nodes = parseModel(bytes).graph.node.length;
-    const columns = [
-      `${name} ×${depth}`.padEnd(10),
-      String(nodes).padStart(7),
-      String(count).padStart(16),
-      time.toFixed(0).padStart(8),
-      ((1000 * time) / count).toFixed(0).padStart(11),
-    ];
-    console.log(columns.join(''));
-  }
 }

@@ -1,0 +1,99 @@
+"""PyTorch as a peer of the suites `training` and `inference`: exports the networks, and makes steps when told.
+
+    training.py THREADS        requests as lines of JSON on standard input, an answer for each
+"""
+
+import json
+import sys
+import time
+from pathlib import Path
+
+import torch
+from torch import nn
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[2] / 'fixtures' / 'python'))
+import exported_architectures as architectures  # noqa: E402
+
+
+def mlp():
+    return nn.Sequential(nn.Linear(784, 512), nn.ReLU(), nn.Linear(512, 512), nn.ReLU(), nn.Linear(512, 10))
+
+
+def cnn():
+    return nn.Sequential(
+        nn.Conv2d(1, 32, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2),
+        nn.Conv2d(32, 64, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2),
+        nn.Flatten(), nn.Linear(3136, 128), nn.ReLU(), nn.Linear(128, 10),
+    )
+
+
+# name: (constructor, dims of the input, dims of the labels, classes or words, axis of the classes)
+NETWORKS = {
+    'mlp': (mlp, (64, 784), (64,), 10, 1),
+    'cnn': (cnn, (64, 1, 28, 28), (64,), 10, 1),
+    'resnet18': (lambda: architectures.resnet18(True), (32, 3, 32, 32), (32,), 10, 1),
+    'lstm': (lambda: architectures.RecurrentLanguageModel(nn.LSTM, 10000, 200, 200, 2), (20, 35), (20, 35), 10000, 2),
+    'gpt': (lambda: architectures.Gpt(1000, 64, 128, 4, 4), (16, 64), (16, 64), 1000, 2),
+}
+
+
+def build(name):
+    torch.manual_seed(0)
+    return NETWORKS[name][0]().train()
+
+
+def batch_of(name):
+    """The batch that the other side makes too."""
+    _, dims, label_dims, classes, _ = NETWORKS[name]
+    index = lambda shape: torch.arange(torch.Size(shape).numel())
+    classes_of = lambda shape: (index(shape) * 7919 % classes).reshape(shape)
+    inputs = classes_of(dims) if classes >= 1000 else torch.sin(index(dims).double()).float().reshape(dims)
+    return inputs, classes_of(label_dims)
+
+
+def export(name, file):
+    inputs, _ = batch_of(name)
+    torch.onnx.export(
+        build(name), (inputs,), file, dynamo=False, input_names=['x'], output_names=['scores'], opset_version=17,
+        dynamic_axes={'x': {0: 'batch'}, 'scores': {0: 'batch'}},
+        training=torch.onnx.TrainingMode.TRAINING, do_constant_folding=False,
+    )
+
+
+def stepper(name, kind):
+    model = build(name)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=1e-4, weight_decay=1e-2, **{kind: True})
+    inputs, labels = batch_of(name)
+    axis = NETWORKS[name][4]
+
+    def step():
+        optimizer.zero_grad(set_to_none=True)
+        loss = nn.functional.cross_entropy(model(inputs).movedim(axis, 1), labels)
+        loss.backward()
+        optimizer.step()
+        return loss.item()
+
+    return step
+
+
+def answer(request, steps):
+    if 'export' in request:
+        export(request['export'], request['file'])
+        return {}
+    if 'setup' in request:
+        steps[request['setup'], request['kind']] = stepper(request['setup'], request['kind'])
+        return {}
+    step = steps[request['step'], request['kind']]
+    start = time.perf_counter()
+    loss = step()
+    return {'milliseconds': 1000 * (time.perf_counter() - start), 'loss': loss}
+
+
+def main():
+    torch.set_num_threads(int(sys.argv[1]))
+    steps = {}
+    for line in sys.stdin:
+        print(json.dumps(answer(json.loads(line), steps)), flush=True)
+
+
+main()
