@@ -87,7 +87,8 @@ function isWave(dims: readonly number[], data: Floats): boolean {
 /** How wide a grid of so many places can be. */
 function gridWidths(places: number): number[] {
   const widths: number[] = [];
-  for (let width = SHORTEST_SIDE; width * SHORTEST_SIDE <= places; width++) if (places % width === 0) widths.push(width);
+  for (let width = SHORTEST_SIDE; width * SHORTEST_SIDE <= places; width++)
+    if (places % width === 0) widths.push(width);
   return widths;
 }
 

@@ -105,7 +105,9 @@ export class Uses {
     return (
       isZero(value) &&
       users.length > 0 &&
-      users.every(({ op, inputs }) => op === 'Concat' && inputs.some((part) => this.#isCandidate(part) && !isZero(part)))
+      users.every(
+        ({ op, inputs }) => op === 'Concat' && inputs.some((part) => this.#isCandidate(part) && !isZero(part)),
+      )
     );
   }
 

@@ -101,7 +101,7 @@ export async function examine(record: ExportRecord): Promise<Result> {
 function shared(found: ReadonlyMap<string, Float32Array>, { holds }: ExportRecord): ReadonlyMap<string, Float32Array> {
   const sums = new Map<string, Float32Array>();
   for (const [name, gradient] of found) {
-    const source = holds[name]?.join() ?? name;
+    const source = (name in holds ? holds[name] : [name]).join();
     const sum = sums.get(source);
     sums.set(source, sum === undefined ? gradient : sum.map((value, i) => value + gradient[i]));
   }
