@@ -70,6 +70,16 @@ describe('weights and biases are trained', () => {
     });
   });
 
+  it('of normalizations that are written out, cast to what they scale and shift', () => {
+    expect(
+      chosen(({ e, x, weight }) => {
+        const hidden = e.matMul(x(), weight('w', 4, 3));
+        const like = (name: string) => e.node('CastLike', [e.unsqueeze(weight(name, 3), [0]), hidden]);
+        return e.matMul(e.add(e.mul(hidden, like('gain')), like('shift')), weight('out', 3, 2));
+      }),
+    ).toMatchObject({ gain: '+ scales activations', shift: '+ added to activations' });
+  });
+
   it('of recurrent layers, and the tables that tokens are looked up in', () => {
     expect(
       chosen(({ e, tokens, weight, table }) => {

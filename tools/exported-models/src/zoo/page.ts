@@ -24,8 +24,7 @@ const LONGEST = 200;
 export function verdictOf({ record, result }: Outcome): Verdict {
   if ('failure' in record || result === undefined) return 'not exported';
   if ('failure' in result) return 'refused';
-  if (!(result.output.error <= result.output.bound)) return 'exported wrongly';
-  if (result.wrong.length > 0) return 'wrong';
+  if (result.wrong.length > 0) return result.output.error <= result.output.bound ? 'wrong' : 'exported wrongly';
   return result.notSelected.length > 0 ? 'not selected' : 'trains';
 }
 
