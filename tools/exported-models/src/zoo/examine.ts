@@ -36,6 +36,8 @@ export const result = z.union([
     selectedConstants: z.array(z.string()),
   }),
   z.object({ failure: z.string() }),
+  /** What stock ONNX Runtime says about a file that it does not run. */
+  z.object({ invalid: z.string() }),
 ]);
 
 /** How a model of the zoo compares with PyTorch, or why it cannot be trained. */
@@ -48,6 +50,13 @@ export async function examine(record: ExportRecord): Promise<Result> {
   const ties = findTies(written);
   const model = tieWeights(written, ties);
   const tensors = await readTensors(join(folder, `${label}.safetensors`));
+  let output: Deviation;
+  try {
+    output = worst(await compareOutputs(record, tensors));
+  } catch (error) {
+    if (!(error instanceof Error)) throw error;
+    return { invalid: error.message };
+  }
   const check = checkModel(model);
   if (check.problems.length > 0) {
     return { failure: check.problems.map(({ what }) => what).join('; ') };
@@ -59,7 +68,6 @@ export async function examine(record: ExportRecord): Promise<Result> {
     loss: weightedSum(record.outputs.map((output) => ({ loss: mse({ output, target: targetOf(output) }) }))),
     ...(notSelected.length > 0 && { train: { also: notSelected.map(({ name }) => name) } }),
   });
-  const output = worst(await compareOutputs(record, tensors));
   const session = await InferenceSession.create(writeModel(graph.model), { logSeverityLevel: 3 });
   const weights = initialParameters(model, [...graph.parameters, ...graph.statistics]);
   const results = await session.run({

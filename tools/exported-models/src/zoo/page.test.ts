@@ -46,6 +46,7 @@ const outcomes: readonly (readonly [string, Outcome])[] = [
     'exported wrongly',
     { record: exported, result: { ...right, output: { ...wrong, of: 'output0' }, gradient: wrong, wrong: [wrong] } },
   ],
+  ['exported wrongly', { record: exported, result: { invalid: 'Incompatible dimensions' } }],
   ['wrong', { record: exported, result: { ...right, gradient: wrong, wrong: [wrong] } }],
   ['not selected', { record: exported, result: { ...right, notSelected: [{ name: 'weight', reason: 'a mask' }] } }],
 ];
@@ -59,7 +60,7 @@ test('the page counts verdicts and has a row for every model', () => {
   expect(page).toContain('| timm/test_vit | dynamo | 1,234 | 3 | 12 | 4e-7 | 1e-5 | batch fixed |');
   expect(page).toContain('not exported: SomeError: no \\`op\\` \\| here more');
   expect(page).toContain('**wrong**: `weight`');
-  expect(page.match(/^\| timm\/test_vit/gm)).toHaveLength(6);
+  expect(page.match(/^\| timm\/test_vit/gm)).toHaveLength(7);
   expect(page).toContain('| adakit cannot train it | 1 | 1 |');
 });
 

@@ -14,7 +14,7 @@ const VERDICTS: Readonly<Record<Verdict, string>> = {
   'not selected': 'the same, but a parameter has to be named to be trained',
   wrong: 'a gradient is wrong',
   refused: 'adakit cannot train it',
-  'exported wrongly': 'the file computes something else than PyTorch',
+  'exported wrongly': 'the file does not run, or computes something else than PyTorch',
   'not exported': 'the exporter fails',
 };
 
@@ -24,6 +24,7 @@ const LONGEST = 200;
 export function verdictOf({ record, result }: Outcome): Verdict {
   if ('failure' in record || result === undefined) return 'not exported';
   if ('failure' in result) return 'refused';
+  if ('invalid' in result) return 'exported wrongly';
   if (result.wrong.length > 0) return result.output.error <= result.output.bound ? 'wrong' : 'exported wrongly';
   return result.notSelected.length > 0 ? 'not selected' : 'trains';
 }
@@ -89,6 +90,9 @@ function rowOf(outcome: Outcome): string[] {
   const count = record.parameterCount.toLocaleString('en');
   if (result === undefined || 'failure' in result) {
     return [...named, count, '', '', '', '', `**not trained**: ${brief(result?.failure ?? 'not examined')}`];
+  }
+  if ('invalid' in result) {
+    return [...named, count, '', '', '', '', `exported wrongly: ${brief(result.invalid)}`];
   }
   const { output, gradient, loss, wrong, notSelected, selectedConstants } = result;
   if (verdictOf(outcome) === 'exported wrongly') {
