@@ -18,6 +18,7 @@ import { reductions } from './reductions.js';
 import { resize } from './resize.js';
 import { selection } from './selection.js';
 import { signal } from './signal.js';
+import { signal } from './signal.js';
 import { softmax } from './softmax.js';
 import type { Tensor } from './tensor.js';
 
@@ -39,6 +40,7 @@ export const kernels: Kernels = {
   ...reductions,
   ...resize,
   ...selection,
+  ...signal,
   ...signal,
   ...softmax,
 };
