@@ -18,7 +18,6 @@ import { reductions } from './reductions.js';
 import { resize } from './resize.js';
 import { selection } from './selection.js';
 import { signal } from './signal.js';
-import { signal } from './signal.js';
 import { softmax } from './softmax.js';
 import type { Tensor } from './tensor.js';
 
@@ -40,7 +39,6 @@ export const kernels: Kernels = {
   ...reductions,
   ...resize,
   ...selection,
-  ...signal,
   ...signal,
   ...softmax,
 };

@@ -614,46 +614,6 @@ const stft = fc
       ),
   );
 
-/** Real or complex, whole, cut or filled up; of real numbers half of the spectrum too. */
-const dft = fc
-  .record({
-    dims: dimsOf(2, 3, fc.integer({ min: 2, max: 5 })),
-    parts: fc.integer({ min: 1, max: 2 }),
-    inverse: flag,
-    half: flag,
-    size: optional(fc.integer({ min: 2, max: 6 })),
-  })
-  .chain(({ dims, parts, inverse, half, size }) =>
-    fc.tuple(fc.integer({ min: 1, max: dims.length - 1 }), variable([...dims, parts])).map(([axis, x]) => {
-      const free = x.free.filter((each) => each < dims.length && (size === undefined || each !== axis));
-      const inputs = [{ ...x, free }, ...(size === undefined ? [] : [constant('int64', [], [size])])];
-      return example(inputs, { axis, inverse, onesided: parts === 1 && inverse === 0 ? half : 0 });
-    }),
-  );
-
-const stft = fc
-  .record({
-    batch: length,
-    size: fc.integer({ min: 2, max: 4 }),
-    rest: fc.nat(5),
-    step: length,
-    onesided: optional(flag),
-    windowed: fc.boolean(),
-  })
-  .chain(({ batch, size, rest, step, onesided, windowed }) =>
-    fc.tuple(variable([batch, size + rest, 1]), fixed(variable([size]))).map(([x, window]) =>
-      example(
-        [
-          { ...x, free: x.free.filter((axis) => axis < 2) },
-          constant('int64', [], [step]),
-          windowed ? window : undefined,
-          constant('int64', [], [size]),
-        ],
-        { onesided },
-      ),
-    ),
-  );
-
 /** Places up to three pixels outside, off the pixels and off the middles between them, where derivatives jump. */
 const gridSample = fc
   .record({
@@ -1197,7 +1157,6 @@ export const EXAMPLES: Readonly<Record<string, fc.Arbitrary<Example>>> = {
   Cosh: unary(),
   CumSum: cumSum,
   DFT: dft,
-  DFT: dft,
   Det: det,
   DepthToSpace: channelsToBlocks,
   DequantizeLinear: dequantizeLinear,
@@ -1272,7 +1231,6 @@ export const EXAMPLES: Readonly<Record<string, fc.Arbitrary<Example>>> = {
   RNN: recurrent(1, { attributes: fc.constantFrom({}, { activations: ['Sigmoid', 'Sigmoid'] }) }),
   RMSNormalization: fromAxis({ bias: false, outputs: 1 }),
   Round: unary(avoiding(halves)),
-  STFT: stft,
   STFT: stft,
   ScatterElements: scatterElements,
   ScatterND: scatterND,
