@@ -144,7 +144,10 @@ const VARIANTS: readonly Target[] = [
   targets.portable,
   // Each once; those of the tables of targets are in them.
   ...['columns', 'convolution', 'offsets'].map((name) =>
-    withFormulations(targets['ort-cpu'], { 'adakit::ConvInputGradient': 'transposed', 'adakit::ConvWeightGradient': name }),
+    withFormulations(targets['ort-cpu'], {
+      'adakit::ConvInputGradient': 'transposed',
+      'adakit::ConvWeightGradient': name,
+    }),
   ),
   withFormulations(targets['ort-cpu'], { 'adakit::Mask': 'product' }),
 ];
