@@ -28,12 +28,21 @@ const batch = { x, target: { data: new Float32Array(8), dims: [4, 2] } };
 /** After one step: three quarters of what was there, and a quarter of the batch, with the means 4, 4 and variances 5, 4. */
 const moved = { mean: [1, 1.75], variance: [2, 4] };
 
-const create = (update: 'fused' | 'graph', model: string | Uint8Array = normalizing()) =>
-  TrainingSession.create({ model, loss: mse(), optimizer: sgd({ lr: 0.1 }), update });
+type Way = readonly [update: 'fused' | 'graph', runtime: 'node' | 'native'];
 
-describe.each(['fused', 'graph'] as const)('running statistics, with the %s update', (update) => {
+const create = ([update, runtime]: Way, model: string | Uint8Array = normalizing()) =>
+  TrainingSession.create({ model, loss: mse(), optimizer: sgd({ lr: 0.1 }), update, runtime });
+
+/** With the native runtime they stay on the device. */
+const WAYS: readonly Way[] = [
+  ['fused', 'node'],
+  ['graph', 'node'],
+  ['graph', 'native'],
+];
+
+describe.each(WAYS)('running statistics, with the %s update in the runtime %s', (...way) => {
   it('move with every step and are part of the state', async () => {
-    const session = await create(update);
+    const session = await create(way);
     expect(session.parameters).toEqual(['scale', 'bias']);
     await session.step(batch);
     const { statistics = {} } = await session.state();
@@ -43,7 +52,7 @@ describe.each(['fused', 'graph'] as const)('running statistics, with the %s upda
   });
 
   it('go on from a loaded state as if nothing had happened', async () => {
-    const [first, second] = [await create(update), await create(update)];
+    const [first, second] = [await create(way), await create(way)];
     await first.step(batch);
     await second.load(await first.state());
     await first.step(batch);
@@ -59,7 +68,7 @@ describe.each(['fused', 'graph'] as const)('running statistics, with the %s upda
   });
 
   it('that the model does not have stay in the state as they were loaded', async () => {
-    const session = await create(update);
+    const session = await create(way);
     const counted = { dtype: 'I64', shape: [], bytes: new Uint8Array(new BigInt64Array([7n]).buffer) } as const;
     const state = await session.state();
     const directory = await mkdtemp(join(tmpdir(), 'statistics-'));
@@ -79,8 +88,19 @@ describe.each(['fused', 'graph'] as const)('running statistics, with the %s upda
     }
   });
 
+  it('are what they were after a step that is not finite', async () => {
+    const session = await create(way);
+    await session.step(batch);
+    const bad = { ...batch, x: { ...x, data: x.data.with(0, NaN) } };
+    await expect(session.step(bad)).rejects.toMatchObject({ code: 'non-finite' });
+    const { statistics = {} } = await session.state();
+    const values = Object.entries(statistics).map(([name, value]) => [name, 'data' in value ? [...value.data] : []]);
+    expect(Object.fromEntries(values)).toEqual(moved);
+    await session.dispose();
+  });
+
   it('are what evaluation, prediction and the exported model use', async () => {
-    const session = await create(update);
+    const session = await create(way);
     await session.step(batch);
     const bytes = await session.exportModel();
     const exported = await InferenceSession.create(bytes);

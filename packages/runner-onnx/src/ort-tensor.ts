@@ -13,10 +13,12 @@ export function elements(tensor: Tensor): FloatArray {
 
 /** A tensor of ours over the runtime's memory. */
 export function fromOrt(tensor: Tensor): TensorData {
-  const data = elements(tensor);
-  return data instanceof Float32Array
-    ? { dtype: 'float32', shape: tensor.dims, data }
-    : { dtype: 'float64', shape: tensor.dims, data };
+  return tensorOf(elements(tensor), tensor.dims);
+}
+
+/** A tensor of ours over these elements, which are not copied. */
+export function tensorOf(data: FloatArray, shape: readonly number[]): TensorData {
+  return data instanceof Float32Array ? { dtype: 'float32', shape, data } : { dtype: 'float64', shape, data };
 }
 
 /** The number in a tensor of one element. */

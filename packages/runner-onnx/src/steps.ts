@@ -34,14 +34,14 @@ export interface RuntimeOptions {
   readonly session: SessionOptions;
 }
 
-/** What a graph in training mode takes beside the parameters: the batch, statistics, random numbers, the loss scale. */
+/** What a graph in training mode takes beside the parameters and statistics: the batch, random numbers, the loss scale. */
 export function trainingFeeds(
   graph: Pick<GradientsGraph, 'lossScale' | 'random' | 'inputs'>,
   batch: Feeds,
-  { statistics, random }: Beside,
+  { random }: Pick<Beside, 'random'>,
   { lossScale, ...moment }: Pick<GradientContext<StateBuffer>, 'lossScale' | 'step' | 'batch'>,
 ): Record<string, Tensor> {
-  const feeds: Record<string, Tensor> = { ...batch, ...statistics.feeds(), ...random.feeds(graph, batch, moment) };
+  const feeds: Record<string, Tensor> = { ...batch, ...random.feeds(graph, batch, moment) };
   const { lossScale: scale } = graph;
   if (scale !== undefined) {
     feeds[scale.name] = ortTensor(
@@ -110,7 +110,7 @@ export class GradientSteps implements Steps {
     options: CallOptions,
   ): Promise<Evaluated> {
     const { parameters, gradients: outputs, loss, statistics: moving } = this.#graph;
-    const feeds = trainingFeeds(this.#graph, batch, beside, context);
+    const feeds = { ...trainingFeeds(this.#graph, batch, beside, context), ...beside.statistics.feeds() };
     const fetches: Record<string, Tensor | null> = { [loss]: null };
     for (const { output } of moving) fetches[output] = null;
     for (const { name, shape } of parameters) {

@@ -10,7 +10,7 @@ import {
 import { Session, type ChosenProvider } from './execution-provider.js';
 import type { StateBuffer } from './host.js';
 import type { DeviceMemory } from './native/device-memory.js';
-import { ResidentStep, type StepOutputs } from './native/resident-step.js';
+import { ResidentStep, type Kept, type StepOutputs } from './native/resident-step.js';
 import { numberOf } from './ort-tensor.js';
 import { keptFeeds, planResults, scalarFeeds } from './plan-tensors.js';
 import type { CallOptions } from './runtime/runtime.js';
@@ -85,14 +85,9 @@ export class WholeSteps implements Steps {
     options.signal?.throwIfAborted();
     const { graph, session, resident } = await this.#compile(whole);
     const feeds = { ...trainingFeeds(graph, batch, beside, context), ...scalarFeeds(graph.plan, whole) };
-    const done = await (resident?.run(feeds, whole, options) ?? runOnHost(graph, session, feeds, whole, options));
-    return {
-      loss: numberOf(done.results[graph.loss]),
-      whole: done.whole,
-      accept: () => {
-        beside.statistics.adopt(done.results);
-      },
-    };
+    const kept = { whole, statistics: beside.statistics };
+    const done = await (resident?.run(feeds, kept, options) ?? runOnHost(graph, session, feeds, kept, options));
+    return { loss: numberOf(done.results[graph.loss]), whole: done.whole, accept: done.accept };
   }
 
   /** Other flags, other groups, or parameters that have had other numbers of updates, make another graph. */
@@ -137,9 +132,16 @@ async function runOnHost(
   graph: TrainStepGraph,
   session: Session,
   feeds: Feeds,
-  whole: WholeStep<StateBuffer>,
+  { whole, statistics }: Kept,
   options: CallOptions,
 ): Promise<StepOutputs> {
-  const results = await session.run({ ...feeds, ...keptFeeds(graph.plan, whole) }, undefined, options);
-  return { results, whole: planResults(graph.plan, results, whole) };
+  const all = { ...feeds, ...statistics.feeds(), ...keptFeeds(graph.plan, whole) };
+  const results = await session.run(all, undefined, options);
+  return {
+    results,
+    whole: planResults(graph.plan, results, whole),
+    accept: () => {
+      statistics.adopt(results);
+    },
+  };
 }

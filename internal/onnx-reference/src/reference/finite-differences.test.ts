@@ -143,7 +143,7 @@ const VARIANTS: readonly Target[] = [
   targets['ort-webgpu'],
   targets.portable,
   // Each once; those of the tables of targets are in them.
-  ...['columns', 'convolution', 'offsets'].map((name) =>
+  ...['columns', 'convolution', 'offsets', 'rows'].map((name) =>
     withFormulations(targets['ort-cpu'], {
       'adakit::ConvInputGradient': 'transposed',
       'adakit::ConvWeightGradient': name,

@@ -2,7 +2,7 @@ import { countAtRunTime, knownCount } from '../entry/count.js';
 import { dropping } from '../entry/older-form.js';
 import type { DefinitionContext, GradientContext, Operator, UpgradeContext } from '../entry/operator.js';
 import { BIAS, DATA, GAIN, role } from '../entry/role.js';
-import { alongChannels, standardize } from '../entry/standardize.js';
+import { alongChannels, scaleChannels } from '../entry/standardize.js';
 import { isFed } from '../graph/fed.js';
 import type { Value } from '../graph/value.js';
 
@@ -19,7 +19,8 @@ const STATISTIC = role('statistic', 'running statistics');
  *
  * With x̂ = (x − mean) r and r = 1 / √(var + ε): dscale = Σ dy · x̂ and dbias = Σ dy, and dx = scale · r · dy in
  * inference form, scale · r (dy − dbias/n − x̂ · dscale/n) in training form (Ioffe and Szegedy 2015, §3). There the node
- * has x̂ and r as outputs 3 and 4, besides those that ONNX knows.
+ * has x − mean and the vector r as outputs 3 and 4, besides those that ONNX knows: everything else of the size of x is
+ * x − mean or dy times a number a channel plus another.
  */
 export const BatchNormalization: Operator = {
   op: 'BatchNormalization',
@@ -31,8 +32,7 @@ export const BatchNormalization: Operator = {
   infer(ctx) {
     const statistics = { dtype: ctx.dtype(3), shape: ctx.shape(3) };
     const x = { dtype: ctx.dtype(0), shape: ctx.shape(0) };
-    const inverse = { dtype: ctx.dtype(0), shape: x.shape.map((dim, axis) => (axis === 1 ? dim : 1)) };
-    return [x, statistics, { ...statistics, dtype: ctx.dtype(4) }, x, inverse];
+    return [x, statistics, { ...statistics, dtype: ctx.dtype(4) }, x, { dtype: ctx.dtype(0), shape: ctx.shape(1) }];
   },
   gradient(ctx) {
     if ([1, 2, 3, 4].some((output) => ctx.hasGrad(output)) || ctx.needs(3) || ctx.needs(4)) {
@@ -85,20 +85,24 @@ function isTraining({ node }: Pick<DefinitionContext, 'node'>): boolean {
 function trainingGradient(ctx: GradientContext): (Value | undefined)[] {
   const { e } = ctx;
   const [x, scale, dy] = [ctx.input(0), ctx.input(1), ctx.grad()];
-  const [standardized, inverse] = [ctx.output(3), ctx.output(4)];
-  const axes = axesBesideChannels(ctx);
-  const sum = (value: Value) => e.reduceSum(value, axes, { keepdims: true });
-  const [dScale, dBias] = [sum(e.mul(dy, standardized)), sum(dy)];
+  const [centered, inverse] = [ctx.output(3), ctx.output(4)];
+  const rank = ctx.shape(x).length;
+  const sum = (value: Value) => e.reduceSum(value, axesOf(rank));
+  const [dScale, dBias] = [e.mul(sum(e.mul(dy, centered)), inverse), sum(dy)];
   const dx = () => {
     const count = knownCount(ctx, x, scale);
-    const share = count === undefined ? e.node('Reciprocal', [countAtRunTime(ctx, x, scale)]) : e.scalar(1 / count, x);
-    const means = e.add(e.mul(standardized, e.mul(dScale, share)), e.mul(dBias, share));
-    return e.mul(e.mul(alongChannels(e, scale, ctx.shape(x).length), inverse), e.sub(dy, means));
+    const share =
+      count === undefined ? e.neg(e.node('Reciprocal', [countAtRunTime(ctx, x, scale)])) : e.scalar(-1 / count, x);
+    const gain = e.mul(scale, inverse);
+    // By channel: dy gain − (x − mean) gain r dscale/n − gain dbias/n.
+    const less = e.mul(gain, share);
+    const means = e.channelAffine(centered, e.mul(less, e.mul(dScale, inverse)), e.mul(less, dBias));
+    return e.add(e.mul(dy, alongChannels(e, gain, rank)), means);
   };
   return [
     ctx.needs(0) ? e.assume(dx(), ctx.shape(x)) : undefined,
-    ctx.needs(1) ? e.squeeze(dScale, axes) : undefined,
-    ctx.needs(2) ? e.squeeze(dBias, axes) : undefined,
+    ctx.needs(1) ? dScale : undefined,
+    ctx.needs(2) ? dBias : undefined,
   ];
 }
 
@@ -143,20 +147,23 @@ function trainingForm(
   ctx: Pick<DefinitionContext, 'node' | 'e'>,
   [x, scale, bias, runningMean, runningVariance]: readonly Value[],
   rank: number,
+  affine: (x: Value, a: Value, b: Value) => Value = (...args) => ctx.e.channelAffine(...args),
 ): Value[] {
   const { e, node } = ctx;
   const axes = axesOf(rank);
-  const batch = standardize(e, x, axes, epsilonOf(ctx));
+  const vector = (value: Value) => e.node('ReduceMean', [value, e.int64(axes)], { keepdims: 0 });
+  const mean = vector(x);
+  const centered = e.sub(x, alongChannels(e, mean, rank));
+  const variance = vector(e.square(centered));
+  const inverse = e.node('Reciprocal', [e.sqrt(e.add(variance, e.scalar(epsilonOf(ctx), x)))]);
   const momentum = node.attributes.float('momentum', 0.9);
-  const move = (running: Value, now: Value) =>
-    e.add(e.scale(running, momentum), e.scale(e.squeeze(now, axes), 1 - momentum));
-  const scaled = e.mul(batch.standardized, alongChannels(e, scale, rank));
+  const move = (running: Value, now: Value) => e.add(e.scale(running, momentum), e.scale(now, 1 - momentum));
   return [
-    e.add(scaled, alongChannels(e, bias, rank)),
-    move(runningMean, batch.mean),
-    move(runningVariance, batch.variance),
-    batch.standardized,
-    batch.inverse,
+    affine(centered, e.mul(scale, inverse), bias),
+    move(runningMean, mean),
+    move(runningVariance, variance),
+    centered,
+    inverse,
   ];
 }
 
@@ -165,5 +172,8 @@ function ofWeights({ node, e, isUsed, fail }: UpgradeContext, x: Value): readonl
   const inputs = node.inputs.flatMap((input) => input ?? []);
   if (inputs.length < 5 || x.shape === undefined) return fail('lacks an input, or normalizes weights of unknown shape');
   if (!node.outputs.slice(1).some((output) => output !== undefined && isUsed(output))) node.outputs.length = 1;
-  return trainingForm({ node, e }, inputs, x.shape.length).slice(0, node.outputs.length);
+  const rank = x.shape.length;
+  // The model itself is written so, which is in standard operators.
+  const affine = (value: Value, a: Value, b: Value) => scaleChannels(e, value, a, b);
+  return trainingForm({ node, e }, inputs, rank, affine).slice(0, node.outputs.length);
 }

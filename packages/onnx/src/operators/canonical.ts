@@ -1,5 +1,6 @@
 import { composite } from '../entry/composite.js';
 import type { InferContext } from '../entry/operator.js';
+import { scaleChannels } from '../entry/standardize.js';
 import {
   convolutionInputGradient,
   convolutionInputShape,
@@ -191,6 +192,19 @@ export const Mask = composite({
   notes: 'written by gradients, in no file',
   infer: (ctx) => [{ dtype: ctx.dtype(1), shape: ctx.broadcast(ctx.shape(0), ctx.shape(1)) }],
   define: ({ e, input }) => [e.where(input(0), input(1), e.scalar(0, input(1)))],
+});
+
+/**
+ * x a + b with one a and one b a channel, vectors along axis 1 of x: what normalizations over the batch do to their input, and
+ * to its cotangent.
+ */
+export const ChannelAffine = composite({
+  op: 'ChannelAffine',
+  domain,
+  since: 1,
+  notes: 'written by gradients, in no file',
+  infer: likeFirst,
+  define: ({ e, input, shape }) => [e.assume(scaleChannels(e, input(0), input(1), input(2)), shape(input(0)))],
 });
 
 function likeFirst(ctx: InferContext) {

@@ -302,6 +302,40 @@ describe('gradients, against central differences', () => {
   });
 });
 
+describe('recurrent operators that are executed as they are', () => {
+  const executed = recurrentCases.filter(({ native }) => native !== undefined);
+
+  test.each(executed.map((example) => [example.name, example] as const))(
+    '%s: the gradients that its definition has',
+    async (_, example) => {
+      const { dims, free } = example;
+      const feeds = Object.fromEntries(dims.map((shape, i) => [`x${i}`, float64(shape, numbers(shape, i + 3))]));
+      for (const isFree of [false, true]) {
+        const of = async (decomposedFirst: boolean) => {
+          const { graph, e, inputs, y } = application({ ...example, free }, 'float64', isFree);
+          if (decomposedFirst) decomposeNodes(graph, operators);
+          // Weights that differ from element to element.
+          const loss = e.reduceSum(e.node('Sin', [e.mul(y, e.scalar(3, y))]));
+          const found = differentiate(graph, loss, inputs, operators);
+          const wanted = inputs.map((input) => found.get(input) ?? expect.fail(`no gradient for ${input.name}`));
+          graph.outputs.push(...wanted);
+          // ONNX Runtime has recurrent operators in float32 only.
+          if (!decomposedFirst) decomposeNodes(graph, operators);
+          graph.removeDead();
+          const results = await runGraph(graph, feeds);
+          return wanted.map(({ name }) => results[name]);
+        };
+        const [expected, actual] = [await of(true), await of(false)];
+        for (const [i, gradient] of actual.entries()) {
+          expect(gradient.dims).toEqual(expected[i].dims);
+          // The same sums in another order, which are compared with differences above.
+          expect(relativeError(gradient.data, expected[i].data)).toBeLessThan(1e-12);
+        }
+      }
+    },
+  );
+});
+
 describe('operators in terms of others', () => {
   const native = CASES.filter((example) => example.native !== undefined);
 

@@ -219,4 +219,16 @@ describe('small parameters, updated laid end to end', () => {
     const feeds = { ...feedsOf(together), v_grad: float32([2], v), b_grad: float32([], b) };
     expect((await run(together, feeds))[together.plan.finite].data.map(Number)).toEqual(flags);
   });
+
+  it('lie in rows of 64 where they fill them, apart from those that do not', async () => {
+    const shapes = { a: [64], b: [3], c: [2, 64], d: [2] };
+    const parameters = Object.entries(shapes).map(([name, shape]) => ({ name, dtype: 'float32' as const, shape }));
+    const plan = makePlan(adam(), parameters);
+    const [each, together] = [optimizerGraph({ plan }), optimizerGraph({ plan, together: 2 ** 16 })];
+    const feeds = feedsOf(each);
+    expect(await run(together, feeds)).toEqual(await run(each, feeds));
+    expect(products(together)).toBe(products(each) / 2);
+    const bad = { ...feeds, c_grad: float32([2, 64], new Array(128).fill(0).with(100, Infinity)) };
+    expect((await run(together, bad))[together.plan.finite].data.map(Number)).toEqual([1, 1, 0, 1]);
+  });
 });

@@ -16,7 +16,7 @@ import type { Value } from '../graph/value.js';
 import { addOutput } from '../graph/output.js';
 import { Tensor } from '../model/tensor.js';
 import { emitProgram, fedScalars, isElementwise, scalarReader, scalarsDiffer } from './emit-program.js';
-import { laidOut, type Layout } from './layout.js';
+import { layoutsOf, type Layout } from './layout.js';
 
 /** A tensor that a step reads, changes, or both. */
 export interface TensorBinding {
@@ -203,31 +203,26 @@ class PlanEmitter {
     const zero = e.scalar(0, this.#precision);
     const { parameters } = this.#plan;
     if (parameters.length === 0) return e.equal(e.reshape(zero, [1]), zero);
-    const small = parameters.filter((parameter) => this.#isSmall(parameter));
-    const together = small.length > 1 ? small : [];
+    const layouts = layoutsOf(parameters.filter((parameter) => this.#isSmall(parameter)));
+    const together = layouts.flatMap((layout) => layout.parameters);
     const alone = parameters.filter((parameter) => !together.includes(parameter));
     const sums = alone.map(({ index }) => {
       const gradient = this.#gradients[index];
       return e.reshape(e.reduceSum(e.sub(gradient, gradient)), [1]);
     });
-    if (together.length > 0) sums.unshift(this.#countNonFinite(laidOut(together)));
-    const flags = e.concat(sums, 0);
+    const flags = e.concat([...layouts.map((layout) => this.#nonFinite(layout)), ...sums], 0);
     const order = [...together, ...alone].map(({ index }) => index);
     const places = parameters.map(({ index }) => order.indexOf(index));
     return e.equal(places.every((place, i) => place === i) ? flags : e.gather(flags, e.int64(places)), zero);
   }
 
-  /** How many elements of each gradient are not finite. */
-  #countNonFinite(layout: Layout): Value {
+  /** For each gradient 0, or NaN where it is not finite. */
+  #nonFinite(layout: Layout): Value {
     const e = this.#e;
-    const flat = layout.flatten(e, ({ index }) => this.#gradients[index]);
-    const isFinite = e.equal(e.sub(flat, flat), e.scalar(0, flat));
-    const counts = e.constant(Tensor.filled(this.#precision, [layout.parameters.length], 0));
-    const owners = layout.parameters.flatMap(({ shape }, i) => Array.from({ length: elementCount(shape) }, () => i));
-    return e.node('ScatterElements', [counts, e.int64(owners), e.cast(e.not(isFinite), this.#precision)], {
-      axis: 0,
-      reduction: 'add',
-    });
+    const matrix = layout.flatten(e, ({ index }) => this.#gradients[index]);
+    const rows = e.reduceSum(e.sub(matrix, matrix), [1]);
+    const zeros = e.constant(Tensor.filled(this.#precision, [layout.parameters.length], 0));
+    return e.node('ScatterElements', [zeros, e.int64(layout.owners), rows], { axis: 0, reduction: 'add' });
   }
 
   #isSmall({ shape }: PlannedParameter): boolean {
@@ -247,10 +242,9 @@ class PlanEmitter {
         return reader;
       };
       const small = differ || !isElementwise(program) ? [] : parameters.filter((each) => this.#isSmall(each));
-      const laid = [...new Set(small.map(this.#cohort))]
-        .map((cohort) => small.filter((parameter) => this.#cohort(parameter) === cohort))
-        .filter((members) => members.length > 1)
-        .map(laidOut);
+      const laid = [...new Set(small.map(this.#cohort))].flatMap((cohort) =>
+        layoutsOf(small.filter((parameter) => this.#cohort(parameter) === cohort)),
+      );
       for (const layout of laid) this.#emitTogether(program, layout, readerOf(layout.parameters[0]));
       for (const parameter of parameters) {
         if (laid.some((layout) => layout.parameters.includes(parameter))) continue;
@@ -275,12 +269,12 @@ class PlanEmitter {
   /** The update of several parameters as one of all their elements in a row. */
   #emitTogether(program: Program, layout: Layout, scalar: (index: number) => Value): void {
     const e = this.#e;
-    const { size } = layout;
+    const [rows, cols] = layout.shape;
     const results = e.named('update', () =>
       emitProgram(e, program, {
         precision: this.#precision,
-        shape: [size],
-        extents: { rows: size, cols: 1 },
+        shape: [rows, cols],
+        extents: { rows, cols },
         scalar,
         input: (name) =>
           name.startsWith('global.') || isTotal(name)

@@ -4,8 +4,11 @@ import {
   weightGradientByColumns,
   weightGradientByConvolution,
   weightGradientByOffsets,
+  weightGradientByRows,
   weightGradientForCpu,
+  weightGradientForCuda,
 } from './convolution.js';
+import { affineByNormalization } from './channels.js';
 import { maskBoundedByProduct, maskByProduct, maskBySelection } from './mask.js';
 import { scatterByIndices, unpoolOrScatter } from './max-pool.js';
 import { fusedProduct } from './products.js';
@@ -17,12 +20,15 @@ import type { Formulation, Target } from './target.js';
  * compare the numbers of all, measurements their times.
  */
 export const ALTERNATIVES: Readonly<Record<string, Readonly<Record<string, Formulation>>>> = {
+  'adakit::ChannelAffine': { normalization: affineByNormalization },
   'adakit::ConvInputGradient': { convolution: inputGradientByConvolution, transposed: inputGradientByTransposed },
   'adakit::ConvWeightGradient': {
     columns: weightGradientByColumns,
     convolution: weightGradientByConvolution,
     cpu: weightGradientForCpu,
+    cuda: weightGradientForCuda,
     offsets: weightGradientByOffsets,
+    rows: weightGradientByRows,
   },
   'adakit::Mask': { bounded: maskBoundedByProduct, product: maskByProduct, selection: maskBySelection },
   'adakit::MaxPoolGradient': { scatter: scatterByIndices, unpool: unpoolOrScatter },

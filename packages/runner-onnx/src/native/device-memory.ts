@@ -121,16 +121,30 @@ export class DeviceMemory {
 
   /** Copies elements of the host into a tensor of as many. */
   upload(view: NumberArray, to: DeviceValue): void {
-    const from = new HostValue(this.#library, to.type, to.shape, view);
-    this.#way.copy([[from, to]]);
-    from.release();
+    this.uploadAll([[view, to]]);
+  }
+
+  /** As {@link upload}, of several tensors, which are waited for once. */
+  uploadAll(pairs: readonly (readonly [view: NumberArray, to: DeviceValue])[]): void {
+    if (pairs.length === 0) return;
+    const copies = pairs.map(([view, to]) => [new HostValue(this.#library, to.type, to.shape, view), to] as const);
+    this.#way.copy(copies);
+    for (const [from] of copies) from.release();
   }
 
   /** Copies a tensor's elements into memory of the host. */
   download(from: DeviceValue, view: NumberArray): void {
-    const to = new HostValue(this.#library, from.type, from.shape, view);
-    this.#way.copy([[from, to]]);
-    to.release();
+    this.downloadAll([[from, view]]);
+  }
+
+  /** As {@link download}, of several tensors. */
+  downloadAll(pairs: readonly (readonly [from: DeviceValue, view: NumberArray])[]): void {
+    if (pairs.length === 0) return;
+    const copies = pairs.map(
+      ([from, view]) => [from, new HostValue(this.#library, from.type, from.shape, view)] as const,
+    );
+    this.#way.copy(copies);
+    for (const [, to] of copies) to.release();
   }
 
   /** Frees everything allocated here. Doing so again is harmless. */

@@ -4,6 +4,7 @@ import type { TrainStepGraph } from '@adakit/onnx';
 import type { StateBuffer } from '../host.js';
 import type { Session } from '../execution-provider.js';
 import { keptTensors, nonFiniteOf } from '../plan-tensors.js';
+import type { Statistics } from '../statistics.js';
 import type { CallOptions } from '../runtime/runtime.js';
 import type { Binding } from './binding.js';
 import type { DeviceMemory } from './device-memory.js';
@@ -15,11 +16,19 @@ import type { NumberArray } from './api-table.js';
 
 type Feeds = Readonly<Record<string, Tensor>>;
 
+/** What is kept between steps. */
+export interface Kept {
+  readonly whole: WholeStep<StateBuffer>;
+  readonly statistics: Statistics;
+}
+
 /** What a step gives to the host. */
 export interface StepOutputs {
-  /** Loss and running statistics by the names of the graph's outputs. */
+  /** The loss by the name of the graph's output, and whatever else has come to the host. */
   readonly results: Feeds;
   readonly whole: NonNullable<Evaluated['whole']>;
+  /** Takes over what the step has made of running statistics. */
+  readonly accept: () => void;
 }
 
 /** Tensors of a recorded graph: on the device, at addresses that do not change. */
@@ -37,8 +46,8 @@ interface Bound {
 }
 
 /**
- * A whole training step whose parameters and optimizer state stay on the device. The batch and the host's numbers go up at
- * every step; the loss, what is not finite and running statistics come down.
+ * A whole training step whose parameters, optimizer state and running statistics stay on the device. The batch and the host's
+ * numbers go up at every step; the loss and what is not finite come down.
  */
 export class ResidentStep {
   readonly #graph: TrainStepGraph;
@@ -61,13 +70,16 @@ export class ResidentStep {
   }
 
   /** @param feeds all but what is kept between steps */
-  async run(feeds: Feeds, whole: WholeStep<StateBuffer>, options: CallOptions): Promise<StepOutputs> {
-    const { binding, fixed } = this.#prepared(feeds, whole);
+  async run(feeds: Feeds, kept: Kept, options: CallOptions): Promise<StepOutputs> {
+    const { whole, statistics } = kept;
+    const { binding, fixed } = this.#prepared(feeds, kept);
+    const uploads: (readonly [NumberArray, DeviceValue])[] = [];
     for (const [name, tensor] of Object.entries(feeds)) {
       const place = fixed?.inputs.get(name);
       if (place === undefined) binding.bindInput(name, hostValue(this.#session.library, name, tensor));
-      else this.#memory.upload(tensor.data as NumberArray, place);
+      else uploads.push([tensor.data as NumberArray, place]);
     }
+    this.#memory.uploadAll(uploads);
     const outputs = this.#outputsToHost();
     if (fixed === undefined) for (const name of outputs) binding.bindNewOutput(name);
     await this.#session.runBinding(binding, options);
@@ -81,6 +93,9 @@ export class ResidentStep {
             if (binding.output !== undefined) asResident(buffer).swap();
           }
         },
+      },
+      accept: () => {
+        for (const buffer of statistics.resident().values()) buffer.swap();
       },
     };
   }
@@ -98,15 +113,15 @@ export class ResidentStep {
   }
 
   #outputsToHost(): readonly string[] {
-    const { loss, plan, statistics } = this.#graph;
-    return [...new Set([loss, plan.finite, ...statistics.map(({ output }) => output)])];
+    const { loss, plan } = this.#graph;
+    return [...new Set([loss, plan.finite])];
   }
 
   /** The binding for the sides as they are, with the state bound. */
-  #prepared(feeds: Feeds, whole: WholeStep<StateBuffer>): Bound {
-    const kept = [...keptTensors(this.#graph.plan, whole)].map(({ binding, buffer, shape }) => ({
+  #prepared(feeds: Feeds, { whole, statistics }: Kept): Bound {
+    const kept = [...this.#tensors(whole, statistics)].map(({ binding, buffer, shape }) => ({
       binding,
-      ...asResident(buffer).resident(this.#memory, shape),
+      ...buffer.resident(this.#memory, shape),
     }));
     const state = kept.flatMap(({ current, next }) => [current, next]);
     const shapes = this.#records ? JSON.stringify(Object.values(feeds).map(({ dims }) => dims)) : '';
@@ -129,6 +144,16 @@ export class ResidentStep {
       if (place.output !== undefined) binding.bindOutput(place.output, next);
     }
     return bound;
+  }
+
+  *#tensors(whole: WholeStep<StateBuffer>, statistics: Statistics) {
+    for (const { buffer, ...rest } of keptTensors(this.#graph.plan, whole))
+      yield { ...rest, buffer: asResident(buffer) };
+    const running = statistics.resident();
+    for (const { name, output, shape } of this.#graph.statistics) {
+      const buffer = running.get(name);
+      if (buffer !== undefined) yield { binding: { input: name, output }, buffer, shape };
+    }
   }
 
   #fixed(feeds: Feeds): Fixed {
@@ -160,13 +185,11 @@ export class ResidentStep {
   }
 
   #downloaded({ outputs }: Fixed): Feeds {
-    return Object.fromEntries(
-      [...outputs].map(([name, value]) => {
-        const tensor = new Tensor(value.type as 'float32', emptyOf(value) as Float32Array, value.shape);
-        this.#memory.download(value, tensor.data);
-        return [name, tensor];
-      }),
-    );
+    const results = [...outputs].map(([name, value]) => {
+      return { name, value, tensor: new Tensor(value.type as 'float32', emptyOf(value) as Float32Array, value.shape) };
+    });
+    this.#memory.downloadAll(results.map(({ value, tensor }) => [value, tensor.data]));
+    return Object.fromEntries(results.map(({ name, tensor }) => [name, tensor]));
   }
 }
 

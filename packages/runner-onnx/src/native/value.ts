@@ -139,6 +139,7 @@ export class DeviceValue implements Described {
   readonly shape: readonly number[];
   readonly #library: NativeLibrary;
   readonly #handle: Handle;
+  #data: bigint | undefined;
 
   /** @param allocator which must outlive it */
   constructor(library: NativeLibrary, allocator: Handle, type: ElementType, shape: readonly number[]) {
@@ -169,7 +170,9 @@ export class DeviceValue implements Described {
 
   /** Where its elements are, in the device's addresses. */
   get data(): bigint {
-    return this.#library.make('GetTensorMutableData', this.address);
+    this.requireUsable();
+    this.#data ??= this.#library.make('GetTensorMutableData', this.address);
+    return this.#data;
   }
 
   release(): void {

@@ -4,9 +4,10 @@ import { isStatic, multiplyDims, type Dim } from '../../shape/dim.js';
 import { printShape } from '../../shape/shape.js';
 import { addBodyOutput } from '../body.js';
 import { dropping } from '../older-form.js';
-import type { DefinitionContext, Operator } from '../operator.js';
+import type { DefinitionContext, GradientContext, Operator } from '../operator.js';
 import { BIAS, DATA, role, SETTING } from '../role.js';
 import { activationsOf } from './activations.js';
+import { alongTime, throughTime, type Cotangents, type ThroughTime } from './through-time.js';
 
 const WEIGHTS = role('weight', 'weights of a layer');
 const STATE = role('aside', 'an initial state');
@@ -43,6 +44,8 @@ export interface Cell {
   readonly separateBias?: (ctx: DefinitionContext) => readonly number[];
   /** The state after a step. */
   readonly step: (step: Step) => readonly Value[];
+  /** The backward pass of all steps, for nodes whose sequences are all of one length and that have no peepholes. */
+  readonly backward: (way: ThroughTime) => Cotangents;
 }
 
 /**
@@ -56,7 +59,9 @@ export function recurrent(cell: Cell): Operator {
     roles: [DATA, WEIGHTS, WEIGHTS, BIAS, SETTING, STATE, ...(cell.hasCell ? [STATE, WEIGHTS] : [])],
     mixes: true,
     early: [dropping(7, 'output_sequence')],
-    notes: 'states are computed again in the backward pass, in a Scan where the number of steps is free or large',
+    notes:
+      'cell states (with peepholes or lengths, all states) are computed again in the backward pass, in a Scan where the ' +
+      'number of steps is free or large',
     infer(ctx) {
       const { attributes } = ctx.node;
       const [x, weights, recurrence] = [ctx.shape(0), ctx.shape(1), ctx.shape(2)];
@@ -100,7 +105,7 @@ export function recurrent(cell: Cell): Operator {
       const all = batchFirst ? [batch, time, directions, hidden] : [time, directions, batch, hidden];
       return [{ dtype, shape: all }, last, ...(cell.hasCell ? [last] : [])];
     },
-    gradient: (ctx) => ctx.pullback((inner) => define(cell, inner)),
+    gradient: (ctx) => stepwise(cell, ctx) ?? ctx.pullback((inner) => define(cell, inner)),
     define: (ctx) => define(cell, ctx),
   };
 }
@@ -111,6 +116,24 @@ function gatesOf({ groups }: Cell): number {
 
 function directionsOf(direction: string): number {
   return direction === 'bidirectional' ? 2 : 1;
+}
+
+/** The gradient with the forward pass's part of all steps at once; undefined for what goes through the definition. */
+function stepwise(cell: Cell, ctx: GradientContext): readonly (Value | undefined)[] | undefined {
+  if (ctx.has(4) || ctx.has(7) || ctx.node.attributes.int('layout', 0) === 1) return undefined;
+  const [time, , width] = ctx.shape(ctx.input(0));
+  const hidden = ctx.shape(ctx.input(2))[2];
+  if (!isStatic(time) || time > MOST_LEAN_STEPS || !isStatic(width) || !isStatic(hidden)) return undefined;
+  const clip = ctx.node.attributes.float('clip', Infinity);
+  const functions = [0, 1].map((direction) => activationsOf(ctx, cell.activations, direction));
+  return throughTime(ctx, cell.backward, {
+    gates: gatesOf(cell),
+    states: cell.hasCell ? 2 : 1,
+    time,
+    hidden,
+    separate: cell.separateBias?.(ctx) ?? [],
+    activate: (direction, index, x) => functions[direction][index](ctx.e, index < 2 ? clipped(ctx.e, x, clip) : x),
+  });
 }
 
 function define(cell: Cell, ctx: DefinitionContext): readonly Value[] {
@@ -215,6 +238,9 @@ function run(cell: Cell, ctx: DefinitionContext, way: Way): { outputs: Value; st
 /** More steps than this are a Scan: a session over many nodes takes long to create. */
 const MOST_STEPS = 64;
 
+/** The same for steps of few nodes. */
+const MOST_LEAN_STEPS = 256;
+
 /** One step from the projected inputs of step t (an int32 scalar) and the state before it. */
 type Advance = (
   e: Emitter,
@@ -231,7 +257,7 @@ function unrolled(
   time: number,
   backward: boolean,
 ): ReturnType<typeof run> {
-  const steps = projected.map((gates) => alongTime(e, gates, time));
+  const steps = projected.map((gates) => stepsOf(e, gates, time));
   let state = initial;
   const outputs: Value[] = [];
   for (let i = 0; i < time; i++) {
@@ -249,11 +275,11 @@ function unrolled(
 }
 
 /** The matrices of the steps of [time, batch, …], taken apart as rows of one matrix, which needs no node for each. */
-function alongTime(e: Emitter, x: Value, time: number): readonly Value[] {
+function stepsOf(e: Emitter, x: Value, time: number): readonly Value[] {
   const [, batch, length] = x.shape ?? [];
   if (time === 1 || !isStatic(length)) return split(e, x, 0, time).map((step) => e.squeeze(step, [0]));
   const rows = e.assume(e.reshape(x, [-1, length]), [multiplyDims(time, batch), length]);
-  return split(e, rows, 0, time).map((step) => e.assume(step, [batch, length]));
+  return alongTime(e, rows, time, batch);
 }
 
 function scanned(
