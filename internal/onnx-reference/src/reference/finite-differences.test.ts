@@ -86,6 +86,8 @@ const ELSEWHERE = new Map([
   ['com.microsoft::FusedConv', 'compared with ONNX Runtime'],
   ['com.microsoft::FusedGemm', 'compared with ONNX Runtime'],
   ['com.microsoft::FusedMatMul', 'compared with ONNX Runtime'],
+  ['com.microsoft::MatMulBnb4', 'compared with ONNX Runtime'],
+  ['com.microsoft::MatMulNBits', 'compared with ONNX Runtime'],
   ['com.microsoft::SkipLayerNormalization', 'compared with ONNX Runtime'],
   ['com.microsoft::SkipSimplifiedLayerNormalization', 'compared with ONNX Runtime'],
   ['ConcatFromSequence', 'taken apart before anything runs'],

@@ -377,6 +377,8 @@ describe('every differentiable operator', () => {
     'FusedGemm',
     'FusedMatMul',
     'If',
+    'MatMulBnb4',
+    'MatMulNBits',
     'Mean',
     'Scan',
     'SimplifiedLayerNormalization',
