@@ -20,7 +20,7 @@ export const RNN = recurrent({
     const dz: Value[] = [];
     for (let t = slopes.length - 1; t >= 0; t--) {
       const dh =
-        dz[t + 1] === undefined ? sum(e, arriving?.[t], last[0]) : product(e, dz[t + 1], recurrent, arriving?.[t]);
+        t === slopes.length - 1 ? sum(e, arriving?.[t], last[0]) : product(e, dz[t + 1], recurrent, arriving?.[t]);
       dz[t] = dh === undefined ? e.zerosLike(slopes[t]) : e.mul(dh, slopes[t]);
     }
     const rows = rowsOf(dz);
@@ -176,7 +176,7 @@ export const LSTM = recurrent({
     let carried = last[1];
     for (let t = slopes.length - 1; t >= 0; t--) {
       const dh =
-        (dz[t + 1] === undefined ? sum(e, arriving?.[t], last[0]) : product(e, dz[t + 1], recurrent, arriving?.[t])) ??
+        (t === slopes.length - 1 ? sum(e, arriving?.[t], last[0]) : product(e, dz[t + 1], recurrent, arriving?.[t])) ??
         e.zerosLike(ofCell[t]);
       const own = e.mul(dh, ofCell[t]);
       const dc = carried === undefined ? own : e.add(own, carried);
