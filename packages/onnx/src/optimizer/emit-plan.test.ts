@@ -163,7 +163,10 @@ test('float64 parameters are updated in float64', async () => {
 describe('small parameters, updated laid end to end', () => {
   const both = (optimizer: Optimizer, cohort?: (parameter: ParameterSpec) => number) => {
     const emission = { plan: planOf(optimizer), ...(cohort && { cohort }) };
-    return [optimizerGraph(emission), optimizerGraph({ ...emission, together: 4 })] as const;
+    return [
+      optimizerGraph(emission),
+      optimizerGraph({ ...emission, together: { elements: 4, parameters: 2 } }),
+    ] as const;
   };
   const feedsOf = ({ model }: OptimizerGraph): Feeds =>
     Object.fromEntries(
@@ -224,7 +227,10 @@ describe('small parameters, updated laid end to end', () => {
     const shapes = { a: [64], b: [3], c: [2, 64], d: [2] };
     const parameters = Object.entries(shapes).map(([name, shape]) => ({ name, dtype: 'float32' as const, shape }));
     const plan = makePlan(adam(), parameters);
-    const [each, together] = [optimizerGraph({ plan }), optimizerGraph({ plan, together: 2 ** 16 })];
+    const [each, together] = [
+      optimizerGraph({ plan }),
+      optimizerGraph({ plan, together: { elements: 2 ** 16, parameters: 2 } }),
+    ];
     const feeds = feedsOf(each);
     expect(await run(together, feeds)).toEqual(await run(each, feeds));
     expect(products(together)).toBe(products(each) / 2);

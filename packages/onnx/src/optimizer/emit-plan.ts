@@ -1,6 +1,5 @@
 import {
   concreteShape,
-  elementCount,
   isTotal,
   type Distribution,
   type Extents,
@@ -16,7 +15,7 @@ import type { Value } from '../graph/value.js';
 import { addOutput } from '../graph/output.js';
 import { Tensor } from '../model/tensor.js';
 import { emitProgram, fedScalars, isElementwise, scalarReader, scalarsDiffer } from './emit-program.js';
-import { layoutsOf, type Layout } from './layout.js';
+import { layoutsOf, type Layout, type Together } from './layout.js';
 
 /** A tensor that a step reads, changes, or both. */
 export interface TensorBinding {
@@ -74,11 +73,8 @@ export interface PlanEmission {
   readonly stages?: readonly Stage[];
   /** Parameters whose numbers of updates differ are of different cohorts; by default all are of one. */
   readonly cohort?: (parameter: PlannedParameter) => number;
-  /**
-   * Parameters of up to so many elements are updated laid end to end, where their rule allows it. Default: 0, every
-   * parameter on its own.
-   */
-  readonly together?: number | undefined;
+  /** Which parameters are updated as one, where their rule allows it. Default: every parameter on its own. */
+  readonly together?: Together | undefined;
 }
 
 /** The stages of a step whose last batch is in. */
@@ -130,7 +126,7 @@ class PlanEmitter {
   readonly #plan: Plan;
   readonly #stages: readonly Stage[];
   readonly #cohort: (parameter: PlannedParameter) => number;
-  readonly #together: number;
+  readonly #together: Together;
   readonly #precision: Precision;
   readonly #gradients: readonly Value[];
   /** By parameter index what its `param`, `grad` and `slot.…` are at this point of the step, */
@@ -145,7 +141,7 @@ class PlanEmitter {
 
   constructor(
     e: Emitter,
-    { plan, stages = stepStages(plan), cohort = () => 0, together = 0 }: PlanEmission,
+    { plan, stages = stepStages(plan), cohort = () => 0, together = ALONE }: PlanEmission,
     parameters: Readonly<Record<string, Value>>,
     gradients: Readonly<Record<string, Value>>,
   ) {
@@ -203,7 +199,7 @@ class PlanEmitter {
     const zero = e.scalar(0, this.#precision);
     const { parameters } = this.#plan;
     if (parameters.length === 0) return e.equal(e.reshape(zero, [1]), zero);
-    const layouts = layoutsOf(parameters.filter((parameter) => this.#isSmall(parameter)));
+    const layouts = layoutsOf(parameters, this.#together);
     const together = layouts.flatMap((layout) => layout.parameters);
     const alone = parameters.filter((parameter) => !together.includes(parameter));
     const sums = alone.map(({ index }) => {
@@ -225,11 +221,6 @@ class PlanEmitter {
     return e.node('ScatterElements', [zeros, e.int64(layout.owners), rows], { axis: 0, reduction: 'add' });
   }
 
-  #isSmall({ shape }: PlannedParameter): boolean {
-    const count = elementCount(shape);
-    return count > 0 && count <= this.#together;
-  }
-
   #emitCalls({ calls, sums, largest }: Extract<Stage, { kind: 'parameters' }>, stage: number): void {
     for (const name of [...sums, ...largest]) this.#totals.set(name, []);
     calls.forEach(({ program, parameters }, call) => {
@@ -241,9 +232,12 @@ class PlanEmitter {
         readers.set(key, reader);
         return reader;
       };
-      const small = differ || !isElementwise(program) ? [] : parameters.filter((each) => this.#isSmall(each));
-      const laid = [...new Set(small.map(this.#cohort))].flatMap((cohort) =>
-        layoutsOf(small.filter((parameter) => this.#cohort(parameter) === cohort)),
+      const alike = differ || !isElementwise(program) ? [] : parameters;
+      const laid = [...new Set(alike.map(this.#cohort))].flatMap((cohort) =>
+        layoutsOf(
+          alike.filter((parameter) => this.#cohort(parameter) === cohort),
+          this.#together,
+        ),
       );
       for (const layout of laid) this.#emitTogether(program, layout, readerOf(layout.parameters[0]));
       for (const parameter of parameters) {
@@ -372,6 +366,8 @@ class PlanEmitter {
     return graph.addInput(graph.uniqueName(name), { dtype: this.#precision, shape });
   }
 }
+
+const ALONE: Together = { elements: 0, parameters: 2 };
 
 /** For programs over totals. */
 const NO_PARAMETER: { readonly shape: readonly number[]; readonly extents: Extents } = {

@@ -24,13 +24,28 @@ const WIDTH = 64;
 /** Parameters of more elements than this that do not fill rows are not worth it. */
 const MOST_UNEVEN = 4096;
 
-/** Lays parameters out in their order: those that fill rows, and small ones that do not. One alone stays so. */
-export function layoutsOf(parameters: readonly PlannedParameter[]): readonly Layout[] {
+/** Which parameters are worth being laid out together. */
+export interface Together {
+  /** Elements that a parameter has at most: where a launch costs more than copies of them. */
+  readonly elements: number;
+  /** Parameters that there have to be: joining them and taking them apart has launches of its own. */
+  readonly parameters: number;
+}
+
+/** Lays out parameters in their order: those that fill rows, and small ones that do not. The rest stays on its own. */
+export function layoutsOf(
+  all: readonly PlannedParameter[],
+  { elements, parameters: fewest }: Together,
+): readonly Layout[] {
+  const parameters = all.filter(({ shape }) => {
+    const count = elementCount(shape);
+    return count > 0 && count <= elements;
+  });
   const even = parameters.filter(({ shape }) => elementCount(shape) % WIDTH === 0);
   const uneven = parameters.filter(
     ({ shape }) => elementCount(shape) % WIDTH > 0 && elementCount(shape) <= MOST_UNEVEN,
   );
-  return [laidOut(even, WIDTH), laidOut(uneven, 1)].filter(({ parameters: members }) => members.length > 1);
+  return [laidOut(even, WIDTH), laidOut(uneven, 1)].filter(({ parameters: members }) => members.length >= fewest);
 }
 
 function laidOut(parameters: readonly PlannedParameter[], width: number): Layout {

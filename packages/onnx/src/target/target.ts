@@ -3,6 +3,7 @@ import type { Node } from '../graph/node.js';
 import type { Value } from '../graph/value.js';
 import type { DType } from '../model/dtype.js';
 import { OPSET } from '../model/opset.js';
+import type { Together } from '../optimizer/layout.js';
 import type { Kernel } from './cuda-kernels.js';
 
 /** Where a graph is to run: what is executed there, and in which formulation the rest is written. */
@@ -21,11 +22,8 @@ export interface Target {
   readonly own: readonly string[];
   /** The formulations it prefers to the definitions of operators, by their keys in the operator table. */
   readonly formulations: Readonly<Record<string, Formulation>>;
-  /**
-   * Parameters of up to so many elements are updated laid end to end: where a launch costs more than the copies. Default:
-   * every parameter is updated on its own.
-   */
-  readonly together?: number;
+  /** Which parameters are updated as one, where a launch costs more than copies. Default: every parameter on its own. */
+  readonly together?: Together;
   /** What it has kernels for, where the runtime would execute the rest on the CPU; everything, when left out. */
   readonly kernels?: Readonly<Record<string, Kernel>>;
 }
