@@ -75,10 +75,9 @@ export function throughTime(
     const own = (index: number) => (ctx.has(index) ? e.squeeze(part(ctx.input(index), 0), [0]) : undefined);
     const required = (index: number) => own(index) ?? ctx.fail(`input ${index} is missing`);
     const [weights, recurrent, biases] = [required(1), required(2), own(3)];
-    const [inputBias, recurrentBias]: readonly (Value | undefined)[] =
-      biases === undefined ? [] : e.nodes('Split', [biases], { num_outputs: 2 }, 2);
-    const added = recurrentBias && withoutGates(e, recurrentBias, separate, gates, hidden);
-    const bias = inputBias && added && e.add(inputBias, added);
+    const halves = biases && e.nodes('Split', [biases], { num_outputs: 2 }, 2);
+    const recurrentBias = halves?.[1];
+    const bias = halves && e.add(halves[0], withoutGates(e, halves[1], separate, gates, hidden));
     const projected = e.node('Gemm', [inputs, weights, bias], { transB: 1 });
 
     const hiddenStates = part(ctx.output(0), 1);
