@@ -26,6 +26,8 @@ export interface Target {
    * every parameter is updated on its own.
    */
   readonly together?: number;
+  /** Whether recurrences stay as the model has them written out, for a runtime whose loops cost more. Default: no. */
+  readonly writesOutLoops?: boolean;
   /** What it has kernels for, where the runtime would execute the rest on the CPU; everything, when left out. */
   readonly kernels?: Readonly<Record<string, Kernel>>;
 }

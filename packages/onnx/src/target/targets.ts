@@ -100,6 +100,8 @@ export const ortWebGpu: Target = {
   name: 'ort-webgpu',
   provider: 'webgpu',
   own: [],
+  // It has no kernel for Scan, which would run on the CPU.
+  writesOutLoops: true,
   partly: {
     ...ONNX_RUNTIME,
     // "The Indices output is not supported yet", at the first run (measured).
