@@ -51,7 +51,7 @@ function rollOne(graph: Graph, fed: ReadonlySet<Value>, { operators, least }: Re
   const found = findChains(graph, known).flatMap((chain) => longestAlong(chain, graph, known, least) ?? []);
   // Of layers that were written step by step, the last one has the others in its copies.
   const sizeOf = ({ rows, count }: Recurrence) => rows.length * count;
-  const [largest] = found.sort((a, b) => sizeOf(b) - sizeOf(a));
+  const largest = found.sort((a, b) => sizeOf(b) - sizeOf(a)).at(0);
   if (largest === undefined) return false;
   writeScan(graph, largest, operators);
   return true;
