@@ -3,6 +3,7 @@ import { Command } from 'commander';
 import { addCheckCommand } from './check/command.js';
 import { errorText, prefixErrors } from './errors.js';
 import { addGradcheckCommand } from './gradcheck/command.js';
+import { addHelpCommand } from './help-command.js';
 import { addInspectCommand } from './inspect/command.js';
 import { addOptimizersCommand } from './optimizers-command.js';
 import { printable } from './printable.js';
@@ -31,6 +32,7 @@ addGradcheckCommand(program);
 addReplayCommand(program);
 addInspectCommand(program);
 addStateCommand(program);
+addHelpCommand(program);
 
 try {
   await program.parseAsync();

@@ -5,6 +5,7 @@ import type { Node } from '../graph/node.js';
 import type { Value } from '../graph/value.js';
 import { isDifferentiable } from '../model/dtype.js';
 import type { GradientContext, OperatorTable } from '../entry/operator.js';
+import { productOfRows } from '../entry/product.js';
 import { differentShapes, printShape, type Shape } from '../shape/shape.js';
 import { obstaclesOf, requireNoObstacles } from '../inference/infer.js';
 import { outputOf } from '../inference/output-of.js';
@@ -129,7 +130,7 @@ const FEWEST_PRODUCTS = 4;
  * of weights that every step of a recurrent network uses, which in one product are read and written once.
  */
 function sumOfProducts(e: Emitter, parts: readonly Value[]): readonly Value[] {
-  const products = parts.filter(isProductOfRows);
+  const products = parts.filter((part) => productOfRows(part) !== undefined);
   if (products.length < FEWEST_PRODUCTS) return parts;
   const [a, b] = [0, 1].map((side) =>
     e.concat(
@@ -137,14 +138,7 @@ function sumOfProducts(e: Emitter, parts: readonly Value[]): readonly Value[] {
       0,
     ),
   );
-  return [e.gemm(a, b, { transA: true }), ...parts.filter((part) => !isProductOfRows(part))];
-}
-
-/** Whether a value is Aᵀ·B and nothing more. */
-function isProductOfRows({ producer }: Value): boolean {
-  if (producer?.key !== 'Gemm' || producer.inputs.length !== 2) return false;
-  const { attributes } = producer;
-  return attributes.int('transA', 0) === 1 && attributes.int('transB', 0) === 0 && attributes.float('alpha', 1) === 1;
+  return [e.gemm(a, b, { transA: true }), ...parts.filter((part) => productOfRows(part) === undefined)];
 }
 
 /** What a gradient trips over that shape rules let pass, sizes beyond all memory say, is an error of the node. */

@@ -66,7 +66,8 @@ function redirect(node: Node, replaced: ReadonlyMap<Value, Value>): void {
   }
 }
 
-function attributesOf({ attributes }: Node): readonly string[] {
+/** The attributes of a node as text, equal where they are. */
+export function attributesOf({ attributes }: Node): readonly string[] {
   return attributes
     .protos()
     .map((proto) => byteText(toBinary(AttributeProtoSchema, proto)))
@@ -74,7 +75,7 @@ function attributesOf({ attributes }: Node): readonly string[] {
 }
 
 /** The same text for constants of the same contents. */
-function constantKey({ tensor, producer }: Value): string | undefined {
+export function constantKey({ tensor, producer }: Value): string | undefined {
   if (tensor === undefined || producer !== undefined) return undefined;
   const { data, dtype, dims } = tensor;
   if (!ArrayBuffer.isView(data) || data.byteLength > LARGEST_COMPARED) return undefined;

@@ -8,7 +8,6 @@ import {
   weightGradientForCpu,
   weightGradientForCuda,
 } from './convolution.js';
-import { affineByNormalization } from './channels.js';
 import { maskBoundedByProduct, maskByProduct, maskBySelection } from './mask.js';
 import { scatterByIndices, unpoolOrScatter } from './max-pool.js';
 import { fusedProduct } from './products.js';
@@ -20,7 +19,6 @@ import type { Formulation, Target } from './target.js';
  * compare the numbers of all, measurements their times.
  */
 export const ALTERNATIVES: Readonly<Record<string, Readonly<Record<string, Formulation>>>> = {
-  'adakit::ChannelAffine': { normalization: affineByNormalization },
   'adakit::ConvInputGradient': { convolution: inputGradientByConvolution, transposed: inputGradientByTransposed },
   'adakit::ConvWeightGradient': {
     columns: weightGradientByColumns,

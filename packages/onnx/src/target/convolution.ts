@@ -224,9 +224,9 @@ const rowProduct: WeightGradient = (e, convolution) => {
 
 /**
  * The cheapest in what it writes on a GPU. Columns have a product a sample, a matrix of weights each, which are summed:
- * with one position, as in the last layers of a ResNet over 32² pixels, these were outer products of 1.2 GB, 0.37 ms each
- * in a kernel without tensor cores and as much again to sum (measured: 4.4 of 9.9 ms of the kernels). One product of rows
- * writes transposes of dy and x instead, which are larger only where positions are many.
+ * with one position, as in the last layers of a ResNet over 32² pixels, these are outer products of 1.2 GB. One product of
+ * rows writes transposes of dy and x instead, which are larger only where positions are many. A step of ResNet-18 over 32²
+ * pixels takes 14.3 ms with this choice and 17.9 with columns alone, over 224² pixels 26.5 and 27.5 (measured on an H100).
  */
 const leastTraffic: WeightGradient = (e, convolution) => {
   const { windows, channels } = convolution;

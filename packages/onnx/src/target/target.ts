@@ -24,6 +24,8 @@ export interface Target {
   readonly formulations: Readonly<Record<string, Formulation>>;
   /** Which parameters are updated as one, where a launch costs more than copies. Default: every parameter on its own. */
   readonly together?: Together;
+  /** Whether recurrences stay as the model has them written out, for a runtime whose loops cost more. Default: no. */
+  readonly writesOutLoops?: boolean;
   /** What it has kernels for, where the runtime would execute the rest on the CPU; everything, when left out. */
   readonly kernels?: Readonly<Record<string, Kernel>>;
 }

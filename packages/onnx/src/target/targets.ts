@@ -1,7 +1,6 @@
 import { emptyWindows } from '../entry/window/windows.js';
 import type { Node } from '../graph/node.js';
 import type { DType } from '../model/dtype.js';
-import { affineByNormalization } from './channels.js';
 import {
   inputGradientByConvolution,
   inputGradientByTransposed,
@@ -82,9 +81,6 @@ export const ortCuda: Target = {
   partly: { ...ortCpu.partly, ReduceMean: isUncountedMean, ReduceSum: isMatrixSum },
   formulations: {
     ...ortCpu.formulations,
-    // Batch normalizations were 14 launches over all elements forward and backward, of 9.9 ms of the kernels of a step of
-    // ResNet-18 more than half with their sums (measured); these are 11.
-    'adakit::ChannelAffine': affineByNormalization,
     // cuDNN's gradient of the data.
     'adakit::ConvInputGradient': inputGradientByTransposed,
     // A launch for each offset of the kernel, as on the CPU, were 209 slices and 16 paddings a step of ResNet-18, the
@@ -106,6 +102,8 @@ export const ortWebGpu: Target = {
   name: 'ort-webgpu',
   provider: 'webgpu',
   own: [],
+  // It has no kernel for Scan, which would run on the CPU.
+  writesOutLoops: true,
   partly: {
     ...ONNX_RUNTIME,
     // "The Indices output is not supported yet", at the first run (measured).

@@ -22,6 +22,7 @@ import { isStatic } from '../shape/dim.js';
 import { isStaticShape, type Shape } from '../shape/shape.js';
 import { emitPlan, type PlanBindings, type PlanEmission } from '../optimizer/emit-plan.js';
 import { classifyInitializers, noTrainable, selectedValues, type TrainableOptions } from '../trainable/select.js';
+import { rollRecurrences } from '../passes/roll/roll.js';
 import { setTrainingMode, type RunningStatistic } from '../passes/mode.js';
 import { addOutput } from '../graph/output.js';
 import type { Target } from '../target/target.js';
@@ -155,7 +156,7 @@ export function inferenceGraph(
   parameters: readonly string[],
   { target }: TargetOption = {},
 ): EmittedGraph & { readonly outputs: readonly string[] } {
-  const { graph, inputs } = inferenceMode(model, target);
+  const { graph, inputs } = inferenceMode(model, parameters, target);
   const closed = graph.outputs.find((output) => !canBeRead(output));
   if (closed !== undefined) {
     throw new OnnxError(
@@ -174,7 +175,7 @@ export function evaluationGraph(
   options: TargetOption & { readonly loss: Loss; readonly parameters: readonly string[] },
 ): EvaluationGraph {
   const { target } = options;
-  const { graph, inputs } = inferenceMode(model, target);
+  const { graph, inputs } = inferenceMode(model, options.parameters, target);
   const parameters = parametersByName(graph, options.parameters);
   const { loss, targets } = attachLoss(graph, options.loss, parameters);
   graph.outputs.splice(0, graph.outputs.length, ...graph.outputs.filter(canBeRead));
@@ -277,8 +278,13 @@ function canBeRead({ dtype, type }: Value): boolean {
   return type !== undefined || dtype === undefined || READABLE.has(dtype);
 }
 
-function inferenceMode(model: Model, target?: Target): { graph: Graph; inputs: readonly TensorSpec[] } {
+function inferenceMode(
+  model: Model,
+  parameters: readonly string[],
+  target?: Target,
+): { graph: Graph; inputs: readonly TensorSpec[] } {
   const graph = importGraph(model, operators, target);
+  rollRecurrences(graph, parametersByName(graph, parameters), target);
   setTrainingMode(graph, emitterOf(graph), false);
   return { graph, inputs: graph.inputs.map(tensorSpec) };
 }
@@ -312,6 +318,7 @@ function differentiateModel(model: Model, options: GradientsOptions): Differenti
   const { candidates, frozen, selection } = select(graph, model, options);
   const roles = parameterRoles(graph, candidates);
   executableGraph(graph, operators, options.target);
+  rollRecurrences(graph, candidates, options.target);
   const e = emitterOf(graph);
   const running = setTrainingMode(graph, e, true, frozen);
   const inputs = graph.inputs.map(tensorSpec);

@@ -7,6 +7,7 @@ export const PASSES = [
   'upgrade',
   'decompose',
   'fold',
+  'roll',
   'mode',
   'draw',
   'loss',

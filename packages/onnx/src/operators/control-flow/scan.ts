@@ -7,6 +7,7 @@ import { isStatic, type Dim } from '../../shape/dim.js';
 import { normalizeAxis, type Shape } from '../../shape/shape.js';
 import type { GradientContext, Operator, UpgradeContext } from '../../entry/operator.js';
 import { addBodyOutput, bodyOf, MOST_UNROLLED, recompute, sizeOf } from '../../entry/body.js';
+import { productOfRows } from '../../entry/product.js';
 import { stack } from '../../entry/stack.js';
 
 /**
@@ -211,11 +212,23 @@ function scanGradient(ctx: GradientContext): readonly (Value | undefined)[] {
     [...carried.map((i) => again[i]), ...wanted.map((j) => again[states + j]), ...captures],
   );
   const of = (value: Value) => found.get(value) ?? inner.zerosLike(value);
-  const totals = captures.map((value, n) => {
+  // A sum over the rows of every step is one over the rows of all: one product behind the loop, not one and a sum a step.
+  const products = captures.map((value) => {
     const share = found.get(value);
+    return share === undefined ? undefined : productOfRows(share);
+  });
+  const summed = captures.flatMap((_, n) => (products[n] === undefined ? [n] : []));
+  const factors = [...new Set(products.flatMap((product) => product ?? []))];
+  const totals = summed.map((n) => {
+    const share = found.get(captures[n]);
     return share === undefined ? sums[n] : inner.add(sums[n], share);
   });
-  const outgoing = [...carried.map((i) => of(again[i])), ...totals, ...wanted.map((j) => of(again[states + j]))];
+  const outgoing = [
+    ...carried.map((i) => of(again[i])),
+    ...totals,
+    ...wanted.map((j) => of(again[states + j])),
+    ...factors,
+  ];
   for (const value of outgoing) addBodyOutput(step, value);
   step.removeDead();
 
@@ -233,12 +246,19 @@ function scanGradient(ctx: GradientContext): readonly (Value | undefined)[] {
       return { value, at: ctx.grad(states + k), axis: outputAxis(form, k, ctx.shape(value).length), turned };
     }),
   ];
-  step.inputs.splice(0, step.inputs.length, ...arriving, ...sums, ...scanned.map(({ value }) => value));
+  step.inputs.splice(
+    0,
+    step.inputs.length,
+    ...arriving,
+    ...summed.map((n) => sums[n]),
+    ...scanned.map(({ value }) => value),
+  );
+  const stackedOutputs = wanted.length + factors.length;
   const outputs = e.control(
     'Scan',
     [
       ...carried.map((i) => ctx.grad(i)),
-      ...captures.map((value) => e.zerosLike(value)),
+      ...summed.map((n) => e.zerosLike(captures[n])),
       ...scanned.map(({ at }) => at),
     ],
     { body: step },
@@ -246,21 +266,41 @@ function scanGradient(ctx: GradientContext): readonly (Value | undefined)[] {
       num_scan_inputs: scanned.length,
       scan_input_axes: scanned.map(({ axis }) => axis),
       scan_input_directions: scanned.map(({ turned }) => Number(!turned)),
-      scan_output_axes: wanted.length === 0 ? undefined : wanted.map((j) => form.inputs[j].axis),
-      scan_output_directions: wanted.length === 0 ? undefined : wanted.map((j) => Number(!form.inputs[j].turned)),
+      scan_output_axes:
+        stackedOutputs === 0 ? undefined : [...wanted.map((j) => form.inputs[j].axis), ...factors.map(() => 0)],
+      scan_output_directions:
+        stackedOutputs === 0
+          ? undefined
+          : [...wanted.map((j) => Number(!form.inputs[j].turned)), ...factors.map(() => 0)],
     },
     outgoing.length,
   );
   const [first, rest] = [outputs.slice(0, carried.length), outputs.slice(carried.length)];
+  const rows = rest.slice(summed.length + wanted.length).map((stack) => flatRows(e, stack));
+  const ofCaptures = captures.map((value, n) => {
+    const product = products[n];
+    if (product === undefined) return rest[summed.indexOf(n)];
+    const [a, b] = product.map((factor) => rows[factors.indexOf(factor)]);
+    return e.assume(e.gemm(a, b, { transA: true }), ctx.shape(value));
+  });
   return [
     ...Array.from({ length: states }, (_, i) => first.at(carried.includes(i) ? carried.indexOf(i) : states)),
     ...form.inputs.map((_, j) =>
       wanted.includes(j)
-        ? e.assume(rest[captures.length + wanted.indexOf(j)], ctx.shape(ctx.input(states + j)))
+        ? e.assume(rest[summed.length + wanted.indexOf(j)], ctx.shape(ctx.input(states + j)))
         : undefined,
     ),
-    ...node.captures.map((value) => (captures.includes(value) ? rest[captures.indexOf(value)] : undefined)),
+    ...node.captures.map((value) => (captures.includes(value) ? ofCaptures[captures.indexOf(value)] : undefined)),
   ];
+}
+
+/** The rows of a stack of matrices, one matrix below the other. */
+function flatRows(e: Emitter, stack: Value): Value {
+  const columns = stack.shape?.at(-1);
+  if (columns === undefined || !isStatic(columns)) {
+    return e.node('Reshape', [stack, e.concat([e.int64([-1]), e.node('Shape', [stack], { start: -1 })], 0)]);
+  }
+  return e.reshape(stack, [-1, columns]);
 }
 
 /** Makes a scan stack some of its states as they were before each step; returns the stacks. */

@@ -1,0 +1,33 @@
+import { Command } from 'commander';
+import { expect, it } from 'vitest';
+import { prefixErrors } from './errors.js';
+import { addHelpCommand } from './help-command.js';
+
+function help(...names: string[]): { printed: string; code: number } {
+  let [printed, code] = ['', 0];
+  const program = prefixErrors(
+    new Command('adakit').exitOverride((error) => {
+      code = error.exitCode;
+      throw error;
+    }),
+  ).configureOutput({ writeErr: (text) => (printed += text), writeOut: (text) => (printed += text) });
+  program.command('state').command('convert').description('makes one of another');
+  addHelpCommand(program);
+  try {
+    program.parse(['node', 'adakit', 'help', ...names]);
+  } catch {
+    // The code says what has happened.
+  }
+  return { printed, code };
+}
+
+it('help of a command, and of one within it', () => {
+  expect(help().printed).toMatch(/^Usage: adakit /);
+  expect(help('state').printed).toMatch(/^Usage: adakit state /);
+  expect(help('state', 'convert').printed).toContain('makes one of another');
+});
+
+it('help of what is no command is a mistake, with the name that was meant', () => {
+  expect(help('stat')).toEqual({ printed: "adakit: unknown command 'stat'\n(Did you mean state?)\n", code: 2 });
+  expect(help('state', 'xyz')).toEqual({ printed: "adakit: unknown command 'xyz'\n", code: 2 });
+});
