@@ -53,6 +53,8 @@ Object.assign(globalThis, { adakit: page });
 
 /** Trains with gradients that are given. */
 async function train({ rule, options, fused, start, steps, resumeAfter }: Training): Promise<Trained> {
+  // What a test has left that has failed.
+  tf.disposeVariables();
   const make = (): AdakitOptimizer => tfjsOptimizer(rules[rule].load(options), { fused });
   // On webgpu the first steps run op by op, while kernels are being compiled.
   const ahead = new Model(make(), start);
@@ -157,6 +159,7 @@ async function fit(fused: boolean, rule: RuleName = 'adam', epochs = 20) {
 
 /** A step with a gradient that is not finite, between two that are. */
 async function nonFinite(bad: number, nonFinite: 'refuse' | 'skip', fused = true) {
+  tf.disposeVariables();
   const start: Arrays = { a: { shape: [3, 3], data: [1, 2, 3, 4, 5, 6, 7, 8, 9] }, b: { shape: [2], data: [1, 2] } };
   const model = new Model(tfjsOptimizer(rules.adam({ lr: 0.5 }), { nonFinite, fused }), start);
   const good = Object.fromEntries(
@@ -174,8 +177,9 @@ async function nonFinite(bad: number, nonFinite: 'refuse' | 'skip', fused = true
     }
   };
   await attempt(() => model.step(broken));
-  // webgpu reports it with what comes next.
+  // webgpu learns of it later, and reports it with the next step, which it does not take.
   await attempt(() => model.optimizer.state());
+  if (nonFinite === 'refuse' && tf.getBackend() === 'webgpu') await attempt(() => model.step(good));
   const after = keptIn(await model.optimizer.state());
   const { iterations, skipped } = model.optimizer;
   model.step(good);

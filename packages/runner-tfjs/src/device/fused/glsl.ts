@@ -15,14 +15,14 @@ precision highp sampler2D;
 
 /**
  * Which lanes of the texel at a position hold elements. A texel is a square of two rows and two columns of the last two
- * axes; what its other lanes hold is nobody's. `extent`: texels in a row of the texture, then rows and columns of the tensor.
- * Divisions are slow, and most tensors need none.
+ * axes; what its other lanes hold is nobody's. `extent`: texels in a row of the texture; rows and columns of the tensor, and how
+ * many such matrices it has. Divisions are slow, and most tensors need none.
  */
 const inside = `
 uniform ivec4 extent;
 bvec4 inside(int position) {
   if (((extent.y | extent.z) & 1) == 0) return bvec4(true);
-  if (extent.y == 1) return bvec4(true, 2 * position + 1 < extent.z, false, false);
+  if (extent.y * extent.w == 1) return bvec4(true, 2 * position + 1 < extent.z, false, false);
   int across = (extent.z + 1) / 2;
   int square = position % (across * ((extent.y + 1) / 2));
   bool right = 2 * (square % across) + 1 < extent.z;

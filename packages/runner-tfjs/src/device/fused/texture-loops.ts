@@ -217,7 +217,7 @@ function layout({ texShape, isPacked }: TextureData, shape: readonly number[]) {
   const batch = shape.slice(0, -2).reduce((product, extent) => product * extent, 1);
   const texelsIn = (extent: number): number => (isPacked ? Math.max(1, Math.ceil(extent / 2)) : extent);
   return {
-    extent: [texelsIn(colsOfTexture), rows, cols, 0] as const,
+    extent: [texelsIn(colsOfTexture), rows, cols, batch] as const,
     height: texelsIn(rowsOfTexture),
     /** Texels that hold elements. */
     texels: batch * Math.ceil(rows / 2) * Math.ceil(cols / 2),
