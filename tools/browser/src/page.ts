@@ -38,7 +38,11 @@ export interface Trained {
 }
 
 const page = {
-  start: (backend: string): Promise<string> => startBackend(backend),
+  start(backend: string): Promise<string> {
+    // Otherwise what is computed of small tensors stays on the host, where gradients seldom are.
+    tf.env().set('WEBGL_CPU_FORWARD', false);
+    return startBackend(backend);
+  },
   fusion: (): Promise<Fusion> => fusion(),
   train,
   fit,
@@ -109,7 +113,7 @@ class Model {
     const tensors = Object.fromEntries(
       Object.entries(gradients).map(([name, { shape, data }]) => [
         name,
-        tf.tensor(Float32Array.from(data), [...shape]),
+        tf.tidy(() => tf.tensor(Float32Array.from(data), [...shape]).mul(1)),
       ]),
     );
     const before = kernels();
@@ -216,4 +220,3 @@ async function aliases() {
   tf.dispose([initial, w, u, empty, ones, copy, pending]);
   return found;
 }
-

@@ -26,8 +26,7 @@ import {
  * order of the parameters), groups, and what one step leaves to the next.
  */
 export function boundingDevice(precision: Precision | Rounding): Device<Approximation> {
-  const rounding =
-    precision === 'float32' ? float32Rounding : precision === 'float64' ? float64Rounding : precision;
+  const rounding = precision === 'float32' ? float32Rounding : precision === 'float64' ? float64Rounding : precision;
   const format = rounding.unit === float64Rounding.unit ? 'float64' : 'float32';
   return {
     name: `bounds of ${format}`,

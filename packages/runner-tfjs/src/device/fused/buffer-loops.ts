@@ -1,5 +1,14 @@
 import type { Program } from '@adakit/core';
-import { engine, env, scalar, tensor1d, version_core, type KernelBackend, type Tensor, type TensorInfo } from '@tensorflow/tfjs-core';
+import {
+  engine,
+  env,
+  scalar,
+  tensor1d,
+  version_core,
+  type KernelBackend,
+  type Tensor,
+  type TensorInfo,
+} from '@tensorflow/tfjs-core';
 import type { Cell } from '../cell.js';
 import type { DeviceCheck, Loop, Loops } from '../loops.js';
 import { elementwiseSignature, type Signature } from './elementwise.js';
@@ -138,7 +147,9 @@ class BufferLoops implements Loops {
     if (kinds.length > most) {
       throw new Error(`it needs ${String(kinds.length)} storage buffers, and a shader has ${String(most)}`);
     }
-    const layout = device.createPipelineLayout({ bindGroupLayouts: [device.createBindGroupLayout({ entries: buffers })] });
+    const layout = device.createPipelineLayout({
+      bindGroupLayouts: [device.createBindGroupLayout({ entries: buffers })],
+    });
     const pipeline = (width: Width): Promise<GPUComputePipeline> =>
       device.createComputePipelineAsync({
         layout,
@@ -152,10 +163,10 @@ class BufferLoops implements Loops {
     const { scalars, outputs } = signature;
     const used = updateBuffers(signature);
     const kinds = used.map(({ access }) => (access === 'read_write' ? 'storage' : 'read-only-storage'));
-    const pipelines = await this.#compile((width) => updateSource(program, signature, width), [
-      'read-only-storage',
-      ...kinds,
-    ]);
+    const pipelines = await this.#compile(
+      (width) => updateSource(program, signature, width),
+      ['read-only-storage', ...kinds],
+    );
 
     return (bindings, scalarsOf, mask) => {
       const maskBuffer = this.#read(mask ?? scalar(true, 'bool'));

@@ -50,7 +50,8 @@ export function elementwiseSignature(program: Program): Signature {
   for (const { form, type, ...rest } of instructions) {
     if (type.place === 'host') continue;
     if (!['input', 'elementwise', 'view', 'broadcast'].includes(form)) throw new Error(`it has a ${form}`);
-    if (type.shape !== 'number' && !isWhole(type.shape)) throw new Error(`it has values that are ${String(type.shape)}`);
+    if (type.shape !== 'number' && !isWhole(type.shape))
+      throw new Error(`it has values that are ${String(type.shape)}`);
     if (form === 'input' && type.shape === 'number' && 'name' in rest) numbers.push(rest.name);
   }
   for (const [name, index] of Object.entries(outputs)) {

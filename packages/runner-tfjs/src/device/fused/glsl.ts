@@ -102,12 +102,7 @@ const glsl: Dialect = {
  * A fragment shader that makes `outputs` of one texel of every input: textures `input0`, …, first those of elements and
  * then those of numbers; scalars `s`.
  */
-export function updateSource(
-  program: Program,
-  signature: Signature,
-  outputs: readonly string[],
-  lanes: Lanes,
-): string {
+export function updateSource(program: Program, signature: Signature, outputs: readonly string[], lanes: Lanes): string {
   const { elements, numbers, scalars } = signature;
   const inputs = [...elements, ...numbers];
   const { lines, results } = writeShader(

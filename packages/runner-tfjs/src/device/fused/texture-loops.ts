@@ -76,10 +76,15 @@ class TextureLoops implements Loops {
         const { extent, height, texels } = layout(data, shape);
         const first = data.slice?.flatOffset ?? 0;
         const count = data.isPacked ? texels : elements;
-        this.#screen.draw(this.#check, [data.texture], { y: row * FINDINGS, width: FINDINGS, height: FINDINGS }, (at) => {
-          gl.uniform4i(at('extent'), ...extent);
-          gl.uniform4i(at('part'), count, first, data.isPacked ? 1 : 0, height);
-        });
+        this.#screen.draw(
+          this.#check,
+          [data.texture],
+          { y: row * FINDINGS, width: FINDINGS, height: FINDINGS },
+          (at) => {
+            gl.uniform4i(at('extent'), ...extent);
+            gl.uniform4i(at('part'), count, first, data.isPacked ? 1 : 0, height);
+          },
+        );
       });
       const bytes = 4 * FINDINGS * FINDINGS;
       const pixels = new Uint8Array(bytes * drawn.length);
