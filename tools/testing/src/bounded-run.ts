@@ -21,15 +21,16 @@ import {
 } from './error-bound.js';
 
 /**
- * A device that computes in float64 and keeps, beside every number, a bound on how far a device that rounds to
- * `precision` may be from it. A run on it bounds all that a run does: programs, totals over parameters (added up in the
+ * A device that computes in float64 and keeps, beside every number, a bound on how far a device of this precision, or that
+ * rounds as given, may be from it. A run on it bounds all that a run does: programs, totals over parameters (added up in the
  * order of the parameters), groups, and what one step leaves to the next.
  */
-export function boundingDevice(precision: Precision): Device<Approximation> {
-  const rounding = precision === 'float32' ? float32Rounding : float64Rounding;
+export function boundingDevice(precision: Precision | Rounding): Device<Approximation> {
+  const rounding = precision === 'float32' ? float32Rounding : precision === 'float64' ? float64Rounding : precision;
+  const format = rounding.unit === float64Rounding.unit ? 'float64' : 'float32';
   return {
-    name: `bounds of ${precision}`,
-    precision,
+    name: `bounds of ${format}`,
+    precision: format,
     allocate: (lengths) =>
       lengths.map((list) =>
         list.map((length) => ({ value: new Float64Array(length), error: new Float64Array(length) })),
@@ -78,7 +79,7 @@ export class BoundedRun {
   #kept: Pick<WholeStep<Approximation>, 'plan' | 'kept' | 'globals'> | undefined;
 
   constructor(
-    precision: Precision,
+    precision: Precision | Rounding,
     optimizer: Optimizer,
     parameters: Readonly<Record<string, RunParameter<Approximation> | TensorData>>,
   ) {

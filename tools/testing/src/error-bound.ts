@@ -39,6 +39,8 @@ export interface Rounding {
   readonly underflow: number;
   readonly largest: number;
   readonly round: (x: number) => number;
+  /** Roundings of the result z of an operation, in units of u, where a backend has other ones than are assumed of all. */
+  readonly roundings?: (op: OperationName, z: number, operands: readonly Bounded[]) => number;
 }
 
 /** Rounding to float32, to nearest with ties to even: IEEE 754 binary32. */
@@ -54,6 +56,52 @@ export const float64Rounding: Rounding = {
   largest: Number.MAX_VALUE,
   round: (x) => x,
 };
+
+/**
+ * float32 in shaders: the accuracies that WGSL promises (https://www.w3.org/TR/WGSL/#floating-point-accuracy), which are
+ * those of Vulkan and of GLSL ES 3.2 as well. An ulp is 2u at most; sums and products may be rounded to either neighbour;
+ * roots are 1/inverseSqrt(x), powers exp2(y · log2(x)). What is subnormal may be taken for zero: numbers that are given must
+ * not be. Divisors are assumed to be within 2^±126.
+ */
+export const shaderRounding: Rounding = {
+  ...float32Rounding,
+  underflow: 2 ** -126,
+  roundings(op, z, [a, b]) {
+    switch (op) {
+      case 'add':
+      case 'sub':
+      case 'mul':
+      case 'square':
+        return 2;
+      case 'div':
+        return 5;
+      case 'sqrt':
+        // The root's own 2 ulp and the division's 2.5.
+        return 9.001;
+      case 'exp':
+        return exponential(a.x);
+      case 'log':
+        return logarithm(a.x, abs(z));
+      case 'pow': {
+        const exponent = abs(b.x * Math.log2(abs(a.x)));
+        const moved = abs(b.x) * logarithm(a.x, 1) * max(1, abs(Math.log2(abs(a.x)))) + 2 * exponent;
+        return exponential(exponent) + Math.LN2 * moved * 1.001;
+      }
+      default:
+        return 0;
+    }
+  },
+};
+
+/** 3 + 2|x| ulp. */
+function exponential(x: number): number {
+  return 2 * (3 + 2 * abs(x));
+}
+
+/** 3 ulp, or 2⁻²¹ where the logarithm is near zero. */
+function logarithm(x: number, magnitude: number): number {
+  return x >= 0.5 && x <= 2 ? 8 / magnitude : 6;
+}
 
 /** An exactly known tensor. */
 export function exact(values: ArrayLike<number>): Approximation {
@@ -255,7 +303,7 @@ export function boundOperation(op: OperationName, operands: readonly Bounded[], 
   const [a, b = absent, c = absent] = operands;
   const z = operation(op).evaluate(a.x, b.x, c.x);
   const propagated = decided(z, propagate[op](z, a, b, c), a.e === 0 && b.e === 0 && c.e === 0);
-  const times = roundings[op] ?? 0;
+  const times = rounding.roundings?.(op, z, operands) ?? roundings[op] ?? 0;
   // Zero from exact operands is exact: products of nonzero float32 numbers do not vanish in float64.
   const inexact = times > 0 && (abs(z) > 0 || propagated > 0);
   return { x: z, e: inexact ? roundedError(z, propagated, times, rounding) : propagated };

@@ -1,6 +1,13 @@
 // @tier author: what optimizers have to pass
 export { BoundedRun, boundingDevice } from './bounded-run.js';
-export { boundProgram, exact, float32Rounding, type Approximation, type Rounding } from './error-bound.js';
+export {
+  boundProgram,
+  exact,
+  float32Rounding,
+  shaderRounding,
+  type Approximation,
+  type Rounding,
+} from './error-bound.js';
 export { inventedOptimizer } from './invented-rule.js';
 export { objectives, type Objective, type ObjectiveName } from './objectives.js';
 export { codeBlocks, runReadme, type CodeBlock } from './readme.js';

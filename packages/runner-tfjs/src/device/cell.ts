@@ -100,6 +100,13 @@ export class Cell {
     return sameShape(content.tensor.shape, shape) ? content.tensor : reshape(content.tensor, [...shape]);
   }
 
+  /** As {@link glance}, in the shape that the tensor has. */
+  look(): Tensor {
+    const content = this.#content;
+    if (content.kind === 'variable') return content.variable;
+    return content.kind === 'tensor' || content.kind === 'lent' ? content.tensor : this.tensor([this.length]);
+  }
+
   /** The tensor whose memory `owner` may write, if it has one. */
   ownedBy(owner: object): Tensor | undefined {
     const content = this.#content;

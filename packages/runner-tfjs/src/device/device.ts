@@ -19,7 +19,7 @@ import {
 } from '@tensorflow/tfjs-core';
 import { switchBackend } from '../backend.js';
 import { Cell } from './cell.js';
-import { currentLoops, type Loop, type Loops } from './loops.js';
+import { currentLoops, type DeviceCheck, type Loop, type Loops } from './loops.js';
 import { runOpByOp } from './op-by-op.js';
 import { ScalarTensors } from './scalar-tensors.js';
 
@@ -34,7 +34,7 @@ export interface TfjsDeviceOptions {
 
 /**
  * A device over the tensors of TensorFlow.js, on any of its backends. A rule is a sequence of
- * TensorFlow.js operations; with the import of `@adakit/runner-tfjs/fused/cpu` or `…/wasm` one loop over memory there.
+ * TensorFlow.js operations; with the import of `@adakit/runner-tfjs/fused/<backend>` one loop over memory there.
  *
  * TensorFlow.js has one current backend. A device with a name makes its own current whenever it works.
  *
@@ -138,25 +138,17 @@ export class TfjsDevice implements Device<Cell> {
       // A check is the first thing in a step, so what the step before has not used is not needed any more.
       this.#scalars.endStep();
       const filled = buffers.flatMap((buffer, i) => (buffer.length > 0 ? [{ buffer, i }] : []));
-      if (loops !== undefined) {
-        return loops.nonFinite(filled.map(({ buffer }) => buffer)).map((k) => filled[k].i);
-      }
       if (filled.length === 0) {
         this.#setMask(undefined);
         return [];
       }
-      const finite = stack(filled.map(({ buffer }) => all(isFiniteTensor(buffer.tensor([buffer.length])))));
       const positions = (flags: ArrayLike<number>): number[] => filled.flatMap(({ i }, k) => (flags[k] ? [] : [i]));
-      if (this.answersAtOnce) return positions(finite.dataSync());
-      this.#setMask(all(finite));
-      keep(finite);
-      const later = finite
-        .data()
-        .then(positions)
-        .finally(() => {
-          finite.dispose();
-        });
-      return { later };
+      if (loops !== undefined) {
+        const found = loops.nonFinite(filled.map(({ buffer }) => buffer));
+        return 'each' in found ? this.#later(found, positions) : found.map((k) => filled[k].i);
+      }
+      const each = stack(filled.map(({ buffer }) => all(isFiniteTensor(buffer.tensor([buffer.length])))));
+      return this.answersAtOnce ? positions(each.dataSync()) : this.#later({ each, whole: all(each) }, positions);
     });
   }
 
@@ -166,7 +158,12 @@ export class TfjsDevice implements Device<Cell> {
       bind: (bindings): BoundKernel => ({
         run: (scalars) => {
           this.#work((loops) => {
-            if (loops === undefined) {
+            let loop = loops && compiled.get(loops);
+            if (loops !== undefined && loop === undefined) {
+              loop = loops.compile(program);
+              if (loop !== undefined) compiled.set(loops, loop);
+            }
+            if (loop === undefined) {
               const context = { scalarTensor: this.#scalars.get, mask: this.#mask };
               bindings.forEach((binding, i) => {
                 tidy(() => {
@@ -175,13 +172,24 @@ export class TfjsDevice implements Device<Cell> {
               });
               return;
             }
-            let loop = compiled.get(loops);
-            if (loop === undefined) compiled.set(loops, (loop = loops.compile(program)));
-            loop(bindings, scalars);
+            loop(bindings, scalars, this.#mask);
           });
         },
       }),
     };
+  }
+
+  /** What is known on the device masks what is written; the host learns of it later. */
+  #later({ each, whole }: DeviceCheck, positions: (flags: ArrayLike<number>) => number[]): MaskedCheck {
+    this.#setMask(whole);
+    keep(each);
+    const later = each
+      .data()
+      .then(positions)
+      .finally(() => {
+        each.dispose();
+      });
+    return { later };
   }
 
   #setMask(mask: Tensor | undefined): void {
@@ -193,7 +201,8 @@ export class TfjsDevice implements Device<Cell> {
     this.#backend?.switchTo(this.#backend.name);
     let result: T | undefined;
     tidy(() => {
-      result = work(this.#fused && this.answersAtOnce ? currentLoops() : undefined);
+      const loops = this.#fused ? currentLoops() : undefined;
+      result = work(loops?.masks === !this.answersAtOnce ? loops : undefined);
     });
     return result as T;
   }

@@ -16,14 +16,21 @@ interface WasmBackend {
   makeOutput(shape: readonly number[], dtype: 'float32', memoryOffset: number): TensorInfo;
 }
 
-/** Loops over the memory of the wasm backend, where its tensors are. */
-export function heapLoops(backend: KernelBackend): Loops | undefined {
-  if (!('wasm' in backend && 'dataIdMap' in backend && 'makeOutput' in backend)) return undefined;
+/**
+ * Loops over the memory of the wasm backend, where its tensors are.
+ *
+ * @throws Error for a backend that is another inside
+ */
+export function heapLoops(backend: KernelBackend): Loops {
+  if (!('wasm' in backend && 'dataIdMap' in backend && 'makeOutput' in backend)) {
+    throw new Error('this version of the wasm backend keeps its memory elsewhere');
+  }
   const heap = backend as unknown as WasmBackend;
   const { wasm, dataIdMap } = heap;
   const memory = wasm.asm?.memory;
-  // With threads, its memory is shared, which kernels for ordinary memory do not take.
-  if (memory === undefined || !(memory.buffer instanceof ArrayBuffer)) return undefined;
+  if (memory === undefined || !(memory.buffer instanceof ArrayBuffer)) {
+    throw new Error('the wasm backend runs with threads, whose shared memory the kernels do not take');
+  }
   /** Data with room behind its elements. */
   const roomy = new WeakSet<object>();
   const tensorAt = (address: number, shape: readonly number[]): Tensor => {
@@ -65,6 +72,7 @@ export function heapLoops(backend: KernelBackend): Loops | undefined {
   };
 
   return {
+    masks: false,
     nonFinite: (cells) => kernels.nonFinite(cells.map((cell) => bufferOf(cell.glance([cell.length])))),
     compile(program) {
       const kernel = kernels.compile(program);

@@ -18,9 +18,11 @@ const STAGE = 2 ** 20;
  * Loops for the cpu backend, whose tensors are arrays of JavaScript: slots live in the memory of core's fastest device, and
  * variables and gradients are copied there and back, which takes a small part of the time.
  */
-export function hostLoops(): Loops | undefined {
-  // The interpreter would be no faster than the backend's own operations.
-  if (!wasmAvailable() && !jsAvailable()) return undefined;
+export function hostLoops(): Loops {
+  if (!wasmAvailable() && !jsAvailable()) {
+    // The interpreter would be no faster than the backend's own operations.
+    throw new Error('neither WebAssembly nor code made at run time is allowed here');
+  }
   const device = hostDevice();
   let stage: HostBuffer | undefined;
 
@@ -33,6 +35,7 @@ export function hostLoops(): Loops | undefined {
   };
 
   return {
+    masks: false,
     nonFinite: (cells) =>
       cells.flatMap((cell, i) => {
         const buffer = cell.onHost(device, false);
