@@ -35,6 +35,9 @@ export function accumulating({ model, loss, gradients, statistics }: GradientsGr
     const sum = e.named(`${name}_grad.accumulation`, () => e.where(flag, gradient, e.add(buffer, gradient)));
     return [name, { input: buffer.name, output: addOutput(e, sum, `${name}_grad.accumulation.out`) }] as const;
   });
+  // The order of ONNX Runtime: the flag comes last.
+  graph.inputs.splice(graph.inputs.indexOf(reset), 1);
+  graph.inputs.push(reset);
   graph.outputs.push(...statistics.map(({ output }) => graph.requireValue(output)));
   return { model: modelFromGraph(graph), reset: reset.name, buffers: Object.fromEntries(buffers) };
 }
