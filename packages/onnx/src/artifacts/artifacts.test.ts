@@ -61,7 +61,13 @@ function anyFeeds(graph: OptimizerGraph, except: ReadonlySet<string>): Feeds {
     infos.map(({ name, type }, i) => {
       const dims = type?.value.case === 'tensorType' ? (type.value.value.shape?.dim ?? []) : [];
       const shape = dims.map(({ value }) => Number(value.value));
-      return [name, float32(shape, Array.from({ length: elementCount(shape) }, (_, j) => 0.6 + Math.sin(5 * i + j) / 2))];
+      return [
+        name,
+        float32(
+          shape,
+          Array.from({ length: elementCount(shape) }, (_, j) => 0.6 + Math.sin(5 * i + j) / 2),
+        ),
+      ];
     }),
   );
 }
@@ -100,7 +106,13 @@ describe('scalars that the graph computes', () => {
         const of = { step, name: '', shape: own?.shape ?? [], extents: own?.extents ?? { rows: 1, cols: 1 } };
         const { program, group } = found.kind === 'total' ? found : found.calls[call ?? 0];
         const values = host.of(program, group, of);
-        return [input, float32([instructions.length], instructions.map((i) => values[i]))] as const;
+        return [
+          input,
+          float32(
+            [instructions.length],
+            instructions.map((i) => values[i]),
+          ),
+        ] as const;
       });
       const rates = (clock?.hyperparameters ?? []).map(({ input, value }) => [input, float64([1], [value])] as const);
       const expected = await run(fed, { ...feeds, ...Object.fromEntries(scalars) });
@@ -173,7 +185,10 @@ describe('artifacts', () => {
         first[name],
       ]),
     );
-    const second = await run({ model: training }, { ...feeds, ...again, lazy_reset_grad: { dtype: 'bool', dims: [1], data: [0] } });
+    const second = await run(
+      { model: training },
+      { ...feeds, ...again, lazy_reset_grad: { dtype: 'bool', dims: [1], data: [0] } },
+    );
     expect(buffers.length).toBe(10);
     for (const { name } of buffers) {
       expect(first[name].data.every(Number.isFinite)).toBe(true);

@@ -122,15 +122,13 @@ export async function exportArtifacts(model: Model, options: ArtifactOptions): P
 
   const state = await initialState(model, gradients, optimizer);
   const tensors = stateTensors(plan, gradients, state);
-  const buffers = gradients.parameters.map(
-    ({ name, dtype, shape }): ManifestTensor => ({
-      name: gradientName(name),
-      dtype,
-      shape: [...shape],
-      role: 'gradient',
-      start: 'zeros',
-    }),
-  );
+  const buffers = gradients.parameters.map(({ name, dtype, shape }): ManifestTensor => ({
+    name: gradientName(name),
+    dtype,
+    shape: [...shape],
+    role: 'gradient',
+    start: 'zeros',
+  }));
 
   const batch = batchInputs(gradients);
   const statisticsIn = about(gradients.statistics, ({ name }) => name, 'statistic');
@@ -154,7 +152,12 @@ export async function exportArtifacts(model: Model, options: ArtifactOptions): P
     ...updated.inputs,
     ...Object.entries(update.gradients).map(([name, input]) => [input, gradientOf(name)] as const),
   ]);
-  const evaluationIn = new Map<string, About>([...batch, ...targetInputs(evaluation.targets), ...parametersIn, ...statisticsIn]);
+  const evaluationIn = new Map<string, About>([
+    ...batch,
+    ...targetInputs(evaluation.targets),
+    ...parametersIn,
+    ...statisticsIn,
+  ]);
   const evaluationOut = new Map<string, About>([
     ...evaluation.outputs.map((name) => [name, { role: 'output' }] as const),
     [evaluation.loss, { role: 'loss' }],
@@ -239,7 +242,10 @@ function requireExportable(plan: Plan): void {
     throw new OnnxError('unsupported-optimizer', `${what} cannot be exported: ${instead}`);
   };
   if (plan.batches !== undefined) {
-    refuse('accumulate()', 'leave it out; training_model.onnx adds up the gradients of as many batches as it is run on');
+    refuse(
+      'accumulate()',
+      'leave it out; training_model.onnx adds up the gradients of as many batches as it is run on',
+    );
   }
   if (plan.perturbStages.length > 0) {
     refuse('sam()', 'it takes the gradient twice a step, and a graph has one; leave it out');
@@ -386,7 +392,9 @@ function carriedOf({ parameters, slots, globals, clock }: PlanBindings): readonl
     ...Object.values(globals),
     ...(clock === undefined ? [] : [clock.step]),
   ];
-  return bindings.flatMap(({ input, output }) => (input === undefined || output === undefined ? [] : [{ input, output }]));
+  return bindings.flatMap(({ input, output }) =>
+    input === undefined || output === undefined ? [] : [{ input, output }],
+  );
 }
 
 function described(

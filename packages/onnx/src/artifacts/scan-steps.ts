@@ -56,8 +56,7 @@ export function scanSteps(
   const outputs = readIntoGraph(body, opened, {
     input: (input) => {
       const constant = constants.get(input.name);
-      if (constant !== undefined)
-        return outer.addInitializer(outer.uniqueName(input.name), Tensor.fromProto(constant));
+      if (constant !== undefined) return outer.addInitializer(outer.uniqueName(input.name), Tensor.fromProto(constant));
       const fed = around.get(input.name);
       if (fed !== undefined && fixed.has(input.name)) return fed;
       const value = body.addInput(body.uniqueName(`${input.name}_now`), describeValue(body, input));

@@ -71,7 +71,9 @@ export function withTrainingInfo(
         : [Object.assign(create(ValueInfoProtoSchema), input, { name: name(input.name) })],
     ),
     initializer: [
-      ...graph.initializer.map((tensor) => Object.assign(create(TensorProtoSchema), tensor, { name: name(tensor.name) })),
+      ...graph.initializer.map((tensor) =>
+        Object.assign(create(TensorProtoSchema), tensor, { name: name(tensor.name) }),
+      ),
       ...bound.flatMap(({ tensor, key }) => {
         const found = state.get(tensor);
         return found === undefined ? [] : [reference(key, found.tensor, found.at)];
@@ -84,7 +86,9 @@ export function withTrainingInfo(
         output: node.output.map(name),
       }),
     ),
-    output: graph.output.map((output) => Object.assign(create(ValueInfoProtoSchema), output, { name: name(output.name) })),
+    output: graph.output.map((output) =>
+      Object.assign(create(ValueInfoProtoSchema), output, { name: name(output.name) }),
+    ),
   });
   const updateBinding = bound.map(({ key, value }) => create(StringStringEntryProtoSchema, { key, value }));
   const info = create(TrainingInfoProtoSchema, { algorithm, updateBinding });

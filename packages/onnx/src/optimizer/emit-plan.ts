@@ -254,7 +254,9 @@ class PlanEmitter {
       const readers = new Map<number, (index: number) => Value>();
       const readerOf = (parameter: PlannedParameter): ((index: number) => Value) => {
         const key = differ ? parameter.index : this.#cohort(parameter);
-        const reader = readers.get(key) ?? this.#addScalars(program, { stage, call, parameter: parameter.name }, { group, ...sizesOf(parameter) });
+        const reader =
+          readers.get(key) ??
+          this.#addScalars(program, { stage, call, parameter: parameter.name }, { group, ...sizesOf(parameter) });
         readers.set(key, reader);
         return reader;
       };

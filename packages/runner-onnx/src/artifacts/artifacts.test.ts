@@ -75,7 +75,6 @@ const networks: Readonly<Record<string, Network>> = {
 };
 const names = Object.keys(networks);
 
-
 /** Numbers in [0, 1) that look random. */
 const noise = (i: number, seed: number): number => {
   const x = Math.sin(12.9898 * (i + 1) + 78.233 * seed) * 43758.5453;
@@ -120,7 +119,7 @@ beforeAll(async () => {
     const { model: file, classAxis, optimizer } = network;
     const loss = crossEntropy(classAxis === undefined ? {} : { classAxis });
     const model = await readModel(dataFile(file));
-    for (const stepsPerRun of [1, 3]) {
+    for (const stepsPerRun of name === 'ort' ? [1] : [1, 3]) {
       const artifacts = await exportArtifacts(model, { loss, optimizer, stepsPerRun });
       const key = stepsPerRun === 1 ? name : `${name}-3`;
       manifests[key] = await writeArtifacts(join(folder, key), artifacts);
@@ -136,10 +135,18 @@ beforeAll(async () => {
     const losses: number[] = [];
     const [first] = Object.values(batches);
     for (let at = 0; at < first.dims[0]; at++) {
-      const batch = Object.entries(batches).map(([key, { dims: [, ...dims], data }]) => {
-        const size = dims.reduce((a, b) => a * b, 1);
-        return [key, { dims, data: data.slice(at * size, (at + 1) * size) }] as const;
-      });
+      const batch = Object.entries(batches).map(
+        ([
+          key,
+          {
+            dims: [, ...dims],
+            data,
+          },
+        ]) => {
+          const size = dims.reduce((a, b) => a * b, 1);
+          return [key, { dims, data: data.slice(at * size, (at + 1) * size) }] as const;
+        },
+      );
       losses.push((await session.step(Object.fromEntries(batch))).loss);
     }
     const { parameters } = await session.state();
@@ -155,12 +162,19 @@ afterAll(() => {
   rmSync(folder, { recursive: true });
 });
 
-/** Runs of the drivers: whole steps, gradients and update, three steps a run, and from parameters one unit in the last place off. */
+/**
+ * Runs of the drivers: whole steps (of one network: several steps a run contain the same), gradients and update, three steps a
+ * run, and from parameters one unit in the last place off where a bound is wanted.
+ */
 const jobs = names.flatMap((name) => [
-  { name, folder: name, split: false },
-  { name, folder: name, split: true },
-  { name, folder: `${name}-3`, split: false },
-  { name, folder: `${name}-moved`, split: false },
+  ...(name === 'mlp' || name === 'ort' ? [{ name, folder: name, split: false }] : []),
+  ...(name === 'ort'
+    ? []
+    : [
+        { name, folder: name, split: true },
+        { name, folder: `${name}-3`, split: false },
+      ]),
+  ...(name === 'ort' || PYTHON !== undefined ? [{ name, folder: `${name}-moved`, split: false }] : []),
 ]);
 interface Trained {
   readonly losses: readonly number[];
@@ -201,14 +215,17 @@ function moveParameters(from: string, to: string, { tensors }: Manifest): void {
 
 const furthest = (a: readonly number[], b: readonly number[]): number =>
   Math.max(...a.map((value, i) => Math.abs(value - b[i])));
+/** In the last place of losses from 2 to 4, which may hide what a rounding does. */
+const UNIT = 2 ** -22;
 /**
  * What another order of the same sums may make of a trajectory: a few times what roundings of the start do, which half of the
  * elements of one step have and all operations of every step.
  */
-const bound = (name: string): number => 16 * furthest(trained[name].losses, trained[`${name}-moved`].losses);
+const bound = (name: string): number =>
+  16 * Math.max(UNIT, furthest(expected[name].losses, trained[`${name}-moved`].losses));
 
 describe('artifacts train outside of adakit', () => {
-  test.each(names.flatMap((name) => [name, `${name}, split`, `${name}-3`].map((key) => [key, name])))(
+  test.each(jobs.filter(({ folder: own }) => !own.endsWith('-moved')).map((job) => [keyOf(job), job.name]))(
     'on onnxruntime-node in a program of its own, bit for bit as a session does: %s',
     (key, name) => {
       const { losses, tensors } = trained[key];

@@ -55,14 +55,22 @@ describe('mistakes are named, exit code 2:', () => {
       "--loss huber: there is no 'delat', did you mean 'delta'?",
     ],
     ['an unknown optimizer', ['MODEL', '--optimizer', 'adm'], "there is no optimizer 'adm', did you mean 'adam'?"],
-    ['an unknown hyperparameter', ['MODEL', '--set', 'lrr=1'], 'adam: unknown hyperparameter "lrr", did you mean "lr"?'],
+    [
+      'an unknown hyperparameter',
+      ['MODEL', '--set', 'lrr=1'],
+      'adam: unknown hyperparameter "lrr", did you mean "lr"?',
+    ],
     ['a setting without a value', ['MODEL', '--set', 'lr'], "--set: 'lr' is not of the form name=value"],
     ['a rate out of range', ['MODEL', '--set', 'lr=-1'], 'adam: lr must be > 0, got -1'],
     ['an unknown target', ['MODEL', '--target', 'webgup'], "--target: there is no 'webgup', did you mean 'webgpu'?"],
     ['no steps', ['MODEL', '--steps-per-run', '0'], 'a whole number of at least 1 is needed.'],
     ['a part of a step', ['MODEL', '--steps-per-run', '1.5'], 'a whole number of at least 1 is needed.'],
     ['a negative norm', ['MODEL', '--clip', '-1'], 'a number above 0 is needed.'],
-    ['a parameter that is not there', ['MODEL', '--train', 'fc3.bias'], "train: the model has no float initializer 'fc3.bias'"],
+    [
+      'a parameter that is not there',
+      ['MODEL', '--train', 'fc3.bias'],
+      "train: the model has no float initializer 'fc3.bias'",
+    ],
     ['everything frozen', ['MODEL', '--freeze', '/./'], 'the selection leaves no trainable parameter'],
     ['a malformed expression', ['MODEL', '--train', '/(/'], 'Invalid regular expression'],
   ])('%s', async (_, args, message) => {
@@ -75,6 +83,8 @@ describe('mistakes are named, exit code 2:', () => {
   });
 
   test('a file where the folder is to be', async () => {
-    await expect(run(model, '--out', model)).rejects.toThrow(`--out ${model} is a file; name a folder for the artifacts`);
+    await expect(run(model, '--out', model)).rejects.toThrow(
+      `--out ${model} is a file; name a folder for the artifacts`,
+    );
   });
 });
