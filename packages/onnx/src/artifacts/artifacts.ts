@@ -277,7 +277,7 @@ async function initialState(
     Object.fromEntries(parameters.map(({ name, role }) => [name, { value: values[name], ...(role && { role }) }])),
   );
   const state = await run.state();
-  run.dispose();
+  await run.dispose();
   return { ...state, statistics: initialParameters(model, statistics) };
 }
 

@@ -84,7 +84,7 @@ test.skipIf(!existsSync(CHROMIUM))('artifacts train in a browser, on onnxruntime
       const page = await browser.newPage();
       await page.goto(`http://localhost:${port}/#${way}`);
       await page.waitForFunction('window.training !== undefined');
-      const losses = (await page.evaluate('window.training')) as number[];
+      const losses = await page.evaluate<number[]>('window.training');
       await page.close();
       // Other kernels sum in another order, sums of up to 24 terms with errors of a few units in the last place (2^-24) each,
       // and what a step is off by stays.
