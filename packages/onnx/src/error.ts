@@ -17,7 +17,8 @@ export type OnnxErrorCode =
   | 'too-large'
   | 'invalid-argument'
   | 'unknown-parameter'
-  | 'no-trainable-parameter';
+  | 'no-trainable-parameter'
+  | 'unsupported-optimizer';
 
 /** One finding about one node or value. */
 export interface Problem {

@@ -76,6 +76,7 @@ export {
   type ScalarBinding,
   type TensorBinding,
 } from './optimizer/emit-plan.js';
+export type { ClockBinding, FedHyperparameter } from './optimizer/computed-scalars.js';
 export { programGraph, type ProgramGraph } from './optimizer/program-graph.js';
 // @tier user: changing models, training graphs
 export { addAdapters, mergeAdapters, type AdapterOptions } from './edit/adapters.js';
@@ -109,4 +110,23 @@ export {
 } from './training/graphs.js';
 export { initialParameters, withConstants, withoutValues, withParameters } from './training/trained-model.js';
 export type { TensorSpec } from './training/tensor-spec.js';
+export {
+  ARTIFACT_FILES,
+  ARTIFACT_TARGETS,
+  exportArtifacts,
+  type ArtifactOptions,
+  type Artifacts,
+  type ArtifactTarget,
+  type StateTensor,
+} from './artifacts/artifacts.js';
+export {
+  manifestJsonSchema,
+  manifestSchema,
+  type Manifest,
+  type ManifestInput,
+  type ManifestOutput,
+  type ManifestTensor,
+  type Role as ArtifactRole,
+} from './artifacts/manifest.js';
+export type { TensorLocation } from './artifacts/training-info.js';
 export { checkModel, type ModelCheck, type OperatorCheck, type ParameterCheck } from './check/check-model.js';

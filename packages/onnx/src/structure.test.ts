@@ -26,6 +26,7 @@ const FLOORS = [
   'edit',
   'batch',
   'training',
+  'artifacts',
   'check',
   'index',
   'internal',

@@ -57,3 +57,4 @@ export {
   type LossOptions,
   type ParameterFilter,
 } from '@adakit/onnx';
+export { writeArtifacts, type WriteArtifactsOptions } from './artifacts/write-artifacts.js';

@@ -2,6 +2,7 @@ import { readFileSync } from 'node:fs';
 import { Command } from 'commander';
 import { addCheckCommand } from './check/command.js';
 import { errorText, prefixErrors } from './errors.js';
+import { addExportCommand } from './export/command.js';
 import { addGradcheckCommand } from './gradcheck/command.js';
 import { addHelpCommand } from './help-command.js';
 import { addInspectCommand } from './inspect/command.js';
@@ -26,6 +27,7 @@ const program = prefixErrors(new Command('adakit'))
     process.exit(error.exitCode === 0 ? 0 : 2);
   });
 addTrainCommand(program);
+addExportCommand(program);
 addOptimizersCommand(program);
 addCheckCommand(program);
 addGradcheckCommand(program);

@@ -1,5 +1,6 @@
 import {
   concreteShape,
+  elementCount,
   isTotal,
   type Distribution,
   type Extents,
@@ -14,6 +15,7 @@ import type { Emitter } from '../graph/emitter.js';
 import type { Value } from '../graph/value.js';
 import { addOutput } from '../graph/output.js';
 import { Tensor } from '../model/tensor.js';
+import { ComputedScalars, type ClockBinding, type ScalarPlace } from './computed-scalars.js';
 import { emitProgram, fedScalars, isElementwise, scalarReader, scalarsDiffer } from './emit-program.js';
 import { layoutsOf, type Layout, type Together } from './layout.js';
 
@@ -62,6 +64,8 @@ export interface PlanBindings {
   readonly globals: Readonly<Record<string, TensorBinding>>;
   readonly scalars: readonly ScalarBinding[];
   readonly random: readonly RandomBinding[];
+  /** What scalars are computed from, where the graph computes them. */
+  readonly clock?: ClockBinding;
   /** A `bool` vector that says of the gradient of every parameter, in the plan's order, whether it is finite. */
   readonly finite: string;
 }
@@ -75,6 +79,11 @@ export interface PlanEmission {
   readonly cohort?: (parameter: PlannedParameter) => number;
   /** Which parameters are updated as one, where their rule allows it. Default: every parameter on its own. */
   readonly together?: Together | undefined;
+  /**
+   * Whether scalars are `fed`, the default, or `computed` in the graph from the number of steps taken and the learning rate,
+   * in float64 as the host does. All parameters have then had as many updates.
+   */
+  readonly scalars?: 'fed' | 'computed';
 }
 
 /** The stages of a step whose last batch is in. */
@@ -137,11 +146,12 @@ class PlanEmitter {
   /** What is to be combined over parameters, in their order. */
   readonly #totals = new Map<string, Value[]>();
   readonly #scalars: ScalarBinding[] = [];
+  readonly #computed: ComputedScalars | undefined;
   readonly #random: RandomBinding[] = [];
 
   constructor(
     e: Emitter,
-    { plan, stages = stepStages(plan), cohort = () => 0, together = ALONE }: PlanEmission,
+    { plan, stages = stepStages(plan), cohort = () => 0, together = ALONE, scalars = 'fed' }: PlanEmission,
     parameters: Readonly<Record<string, Value>>,
     gradients: Readonly<Record<string, Value>>,
   ) {
@@ -150,6 +160,7 @@ class PlanEmitter {
     this.#plan = plan;
     this.#stages = stages;
     this.#cohort = cohort;
+    this.#computed = scalars === 'computed' ? new ComputedScalars(e) : undefined;
     const list = plan.parameters.map(({ name }) => ({ param: parameters[name], grad: gradients[name] }));
     this.#precision = list.some(({ param }) => param.dtype === 'float64') ? 'float64' : 'float32';
     this.#gradients = list.map(({ grad }) => grad);
@@ -160,13 +171,15 @@ class PlanEmitter {
   emit(): PlanBindings {
     const finite = addOutput(this.#e, this.#finite(), 'finite');
     this.#stages.forEach((stage, at) => {
-      if (stage.kind === 'total') this.#emitTotal(stage.program, at);
+      if (stage.kind === 'total') this.#emitTotal(stage, at);
       else this.#emitCalls(stage, at);
     });
     const of = (key: string, index: number, name: string): TensorBinding =>
       this.#binding(this.#before[index].get(key), this.#now[index].get(key), name);
     const { parameters } = this.#plan;
+    const clock = this.#computed?.finish();
     return {
+      ...(clock !== undefined && { clock }),
       precision: this.#precision,
       finite,
       scalars: this.#scalars,
@@ -223,12 +236,14 @@ class PlanEmitter {
 
   #emitCalls({ calls, sums, largest }: Extract<Stage, { kind: 'parameters' }>, stage: number): void {
     for (const name of [...sums, ...largest]) this.#totals.set(name, []);
-    calls.forEach(({ program, parameters }, call) => {
+    calls.forEach(({ program, group, parameters }, call) => {
       const differ = scalarsDiffer(program);
       const readers = new Map<number, (index: number) => Value>();
       const readerOf = (parameter: PlannedParameter): ((index: number) => Value) => {
         const key = differ ? parameter.index : this.#cohort(parameter);
-        const reader = readers.get(key) ?? this.#addScalars(program, { stage, call, parameter: parameter.name });
+        const reader =
+          readers.get(key) ??
+          this.#addScalars(program, { stage, call, parameter: parameter.name }, { group, ...sizesOf(parameter) });
         readers.set(key, reader);
         return reader;
       };
@@ -286,11 +301,11 @@ class PlanEmitter {
     }
   }
 
-  #emitTotal(program: Program, stage: number): void {
+  #emitTotal({ program, group }: Extract<Stage, { kind: 'total' }>, stage: number): void {
     const results = emitProgram(this.#e, program, {
       precision: this.#precision,
       ...NO_PARAMETER,
-      scalar: this.#addScalars(program, { stage }),
+      scalar: this.#addScalars(program, { stage }, { group, extents: NO_PARAMETER.extents, size: 1 }),
       input: (name) => this.#input(name, undefined),
       random: ({ distribution }) => {
         throw new Error(`a program over totals draws ${distribution} numbers`);
@@ -299,7 +314,14 @@ class PlanEmitter {
     for (const [output, value] of Object.entries(results)) this.#set(output, value, undefined);
   }
 
-  #addScalars(program: Program, position: ProgramPosition): (index: number) => Value {
+  #addScalars(program: Program, position: ProgramPosition, place: ScalarPlace): (index: number) => Value {
+    if (this.#computed !== undefined) {
+      const read = this.#computed.reader(program, place);
+      return (index) => {
+        const value = read(index);
+        return value.dtype === 'bool' ? value : this.#e.cast(value, this.#precision);
+      };
+    }
     const instructions = fedScalars(program);
     let vector: Value | undefined;
     if (instructions.length > 0) {
@@ -368,6 +390,10 @@ class PlanEmitter {
 }
 
 const ALONE: Together = { elements: 0, parameters: 2 };
+
+function sizesOf({ extents, shape }: PlannedParameter): Omit<ScalarPlace, 'group'> {
+  return { extents, size: elementCount(shape) };
+}
 
 /** For programs over totals. */
 const NO_PARAMETER: { readonly shape: readonly number[]; readonly extents: Extents } = {

@@ -29,7 +29,7 @@ export interface ProgramPlace {
 }
 
 /** How each elementwise operation of the rule language is written in ONNX. `floor` and `mod` are for scalars alone. */
-const operations: Record<
+export const operations: Record<
   Exclude<OperationName, 'floor' | 'mod'>,
   (e: Emitter, a: Value, b: Value, c: Value) => Value
 > = {

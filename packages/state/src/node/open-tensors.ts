@@ -2,6 +2,7 @@ import type { StoredTensor } from '@adakit/core';
 import { StateFileError } from '../file/error.js';
 import { parseHeader, type Header, type TensorInfo } from '../file/header.js';
 import { disk, type FileOptions } from './file-system.js';
+import type { TensorLocation } from './state-reader.js';
 import { TensorReader, type InspectTensor } from './tensor-reader.js';
 
 /**
@@ -37,6 +38,17 @@ export class OpenTensors {
   /** Every tensor by name, in the order of the file. */
   get tensors(): ReadonlyMap<string, TensorInfo> {
     return this.#header.tensors;
+  }
+
+  /** Where the bytes of every tensor are, for programs that read them on their own. */
+  get locations(): ReadonlyMap<string, TensorLocation> {
+    const { file, dataStart } = this.#reader;
+    return new Map(
+      [...this.#header.tensors].map(([name, { dtype, shape, begin, end }]) => [
+        name,
+        { dtype, shape, file, offset: dataStart + begin, byteLength: end - begin },
+      ]),
+    );
   }
 
   get metadata(): ReadonlyMap<string, string> {

@@ -10,6 +10,7 @@ import { InvalidArgumentError, type Command } from 'commander';
 import { hyperparameterLines, optimizerPlugin } from '../optimizer-plugins.js';
 import { optimizerNames } from '../optimizers.js';
 import * as factories from '../rules.js';
+import { positive, repeated, whole } from '../option-values.js';
 import { oneLine, print } from '../printable.js';
 import { addSelectionOptions, selectionOf, type SelectionOptions } from '../selection.js';
 import { addSpecializeOptions, openModel, type SpecializeOptions } from '../specialize.js';
@@ -413,7 +414,6 @@ function summary(
 }
 
 const list = (text: string): string[] => text.split(',').map((each) => each.trim());
-const repeated = (text: string, before: readonly string[]): readonly string[] => [...before, text];
 
 function field(text: string, before: Readonly<Record<string, string>>): Readonly<Record<string, string>> {
   const at = text.lastIndexOf('=');
@@ -424,18 +424,4 @@ function field(text: string, before: Readonly<Record<string, string>>): Readonly
 function precision(text: string): 'file' | 'float32' {
   if (text === 'file' || text === 'float32') return text;
   throw new InvalidArgumentError('it is file or float32.');
-}
-
-function whole(least: number): (text: string) => number {
-  return (text) => {
-    const value = Number(text);
-    if (/^\d+$/.test(text) && Number.isSafeInteger(value) && value >= least) return value;
-    throw new InvalidArgumentError(`a whole number of at least ${least} is needed.`);
-  };
-}
-
-function positive(text: string): number {
-  const value = Number(text);
-  if (text.trim() !== '' && value > 0 && Number.isFinite(value)) return value;
-  throw new InvalidArgumentError('a number above 0 is needed.');
 }

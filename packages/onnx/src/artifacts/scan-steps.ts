@@ -1,0 +1,88 @@
+import { create } from '@bufbuild/protobuf';
+import { GraphProtoSchema, ValueInfoProtoSchema, type ModelProto } from 'onnx-buf';
+import { Graph } from '../graph/graph.js';
+import { describeValue, readIntoGraph } from '../graph/from-model.js';
+import { addOutput } from '../graph/output.js';
+import { modelFromGraph } from '../graph/to-model.js';
+import type { Value } from '../graph/value.js';
+import { emitterOf } from '../inference/emitter-of.js';
+import { Tensor } from '../model/tensor.js';
+import { emittedModel } from './in-graph.js';
+
+/** What a step passes on to the next one: an input, and the output that holds it afterwards. */
+export interface Carried {
+  readonly input: string;
+  readonly output: string;
+}
+
+/**
+ * A graph of one training step as one of `count` steps, a Scan over minibatches. What is carried has the names and shapes
+ * it had; all other inputs and outputs get an axis of `count` in front, but for those named in `fixed`, which are the same
+ * for all steps.
+ *
+ * @param step of which every carried output is computed by a node
+ */
+export function scanSteps(
+  step: ModelProto,
+  count: number,
+  carried: readonly Carried[],
+  fixed: ReadonlySet<string>,
+): ModelProto {
+  const source = 'the training step';
+  const { graph: proto } = emittedModel(step, source);
+  const states = new Map(carried.map(({ input, output }) => [input, output]));
+  const outer = new Graph('train_steps');
+  const e = emitterOf(outer);
+  const inner = e.named('step', () => e.inside('body'));
+  const body = inner.graph;
+
+  // Constants lie around the loop, where they may be kept in a file of their own.
+  const constants = new Map(proto.initializer.map((tensor) => [tensor.name, tensor]));
+  const info = [...constants.keys()].map((name) => create(ValueInfoProtoSchema, { name }));
+  const around = new Map<string, Value>();
+  const scanned: string[] = [];
+  for (const input of proto.input) {
+    const { dtype, shape = [] } = describeValue(outer, input);
+    const isState = states.has(input.name);
+    const slices = !isState && !fixed.has(input.name);
+    if (slices) scanned.push(input.name);
+    around.set(input.name, outer.addInput(input.name, { dtype, shape: slices ? [count, ...shape] : shape }));
+  }
+  const own = new Map<string, Value>();
+  const given = new Set(proto.output.map(({ name }) => name));
+  const opened = { ...emittedModel(step, source), graph: Object.assign(create(GraphProtoSchema), proto) };
+  opened.graph.initializer = [];
+  opened.graph.input = [...proto.input, ...info];
+  const outputs = readIntoGraph(body, opened, {
+    input: (input) => {
+      const constant = constants.get(input.name);
+      if (constant !== undefined) return outer.addInitializer(outer.uniqueName(input.name), Tensor.fromProto(constant));
+      const fed = around.get(input.name);
+      if (fed !== undefined && fixed.has(input.name)) return fed;
+      const value = body.addInput(body.uniqueName(`${input.name}_now`), describeValue(body, input));
+      own.set(input.name, value);
+      return value;
+    },
+    // The names of outputs are those of the whole.
+    rename: (name) => body.uniqueName(given.has(name) ? `${name}_now` : name),
+    describe: (each) => describeValue(body, each),
+  });
+  const byName = new Map(proto.output.map(({ name }, i) => [name, outputs[i]]));
+  const required = (values: ReadonlyMap<string, Value>, name: string): Value => {
+    const value = values.get(name);
+    if (value === undefined) throw new Error(`${source} has no '${name}'`);
+    return value;
+  };
+  const stacked = proto.output.map(({ name }) => name).filter((name) => ![...states.values()].includes(name));
+  body.inputs.splice(0, body.inputs.length, ...[...states.keys(), ...scanned].map((name) => required(own, name)));
+  body.outputs.push(...[...states.values(), ...stacked].map((name) => required(byName, name)));
+  const results = e.control(
+    'Scan',
+    [...states.keys(), ...scanned].map((name) => required(around, name)),
+    { body },
+    { num_scan_inputs: scanned.length },
+    states.size + stacked.length,
+  );
+  [...states.values(), ...stacked].forEach((name, i) => addOutput(e, results[i], name));
+  return modelFromGraph(outer);
+}

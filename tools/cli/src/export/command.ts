@@ -1,0 +1,116 @@
+import { statSync } from 'node:fs';
+import { join } from 'node:path';
+import { clipByGlobalNorm, ema, type Optimizer } from '@adakit/core';
+import { ARTIFACT_TARGETS, exportArtifacts, type ArtifactTarget, type Manifest } from '@adakit/onnx';
+import { writeArtifacts } from '@adakit/runner-onnx';
+import type { Command } from 'commander';
+import { optimizerPlugin } from '../optimizer-plugins.js';
+import { positive, repeated, whole } from '../option-values.js';
+import { oneLine, print } from '../printable.js';
+import { addSelectionOptions, selectionOf, type SelectionOptions } from '../selection.js';
+import { addSpecializeOptions, openModel, type SpecializeOptions } from '../specialize.js';
+import { losses, lossOf } from '../train/choices.js';
+import { known, parseSetting } from '../train/words.js';
+import { UsageError } from '../usage-error.js';
+
+interface Options extends SpecializeOptions, SelectionOptions {
+  readonly loss: string;
+  readonly optimizer: string;
+  readonly set: readonly string[];
+  readonly clip?: number;
+  readonly ema?: number;
+  readonly stepsPerRun: number;
+  readonly feedRandom?: true;
+  readonly externalData?: true;
+  readonly target: string;
+  readonly out: string;
+  readonly json?: true;
+}
+
+/** Registers `adakit export`. */
+export function addExportCommand(program: Command): void {
+  addSelectionOptions(addSpecializeOptions(program.command('export')))
+    .summary('training graphs that run without adakit')
+    .description(
+      'Writes graphs that train a model in any program with an ONNX runtime, with the initial state and a manifest that\n' +
+        'says what is fed and what feeds what: training_model.onnx, optimizer_model.onnx, eval_model.onnx, train_step.onnx,\n' +
+        'checkpoint.safetensors, manifest.json. Exit code: 0 written, 2 the model cannot be trained, or an option, file or\n' +
+        'package is wrong.',
+    )
+    .argument('<model>', 'ONNX file')
+    .option(
+      '--loss <name>',
+      `${Object.keys(losses).join(', ')}; settings as cross-entropy:labelSmoothing=0.1,classAxis=2`,
+      'cross-entropy',
+    )
+    .option(
+      '--optimizer <name>',
+      'one that comes with the command, a package, or the path of a module; see adakit optimizers',
+      'adam',
+    )
+    .option('--set <name=value>', 'hyperparameter of the optimizer; may be repeated', repeated, [])
+    .option('--clip <norm>', 'clip gradients to this norm over all parameters', positive)
+    .option('--ema <decay>', 'average the weights over steps, in the slots ema.…', positive)
+    .option('--steps-per-run <k>', 'steps in one run of train_step.onnx, over as many minibatches', whole(1), 1)
+    .option('--feed-random', 'dropout and noise are fed, in the place of nodes that draw them')
+    .option('--target <where>', `where the graphs are to run: ${Object.keys(ARTIFACT_TARGETS).join(', ')}`, 'cpu')
+    .option('--external-data', 'constants in files of their own, as from 2 GiB on in any case')
+    .requiredOption('--out <dir>', 'folder to write to; it is made, and files of these names in it are replaced')
+    .option('--json', 'print the manifest')
+    .addHelpText(
+      'after',
+      '\nExamples:\n' +
+        '  adakit export mnist-cnn.onnx --optimizer adam --set lr=0.001 --out artifacts\n' +
+        '  adakit export net.onnx --loss mse --optimizer sgd --set lr=0.1 --set momentum=0.9 --clip 1 --out artifacts\n' +
+        '  adakit export resnet.onnx --train "/^fc/" --target webgpu --out artifacts\n' +
+        '  adakit export lm.onnx --loss cross-entropy:classAxis=2 --steps-per-run 16 --target cuda --out artifacts\n' +
+        '  adakit export net.onnx --out artifacts --json | jq .graphs.step.inputs',
+    )
+    .action((path: string, options: Options) => exportCommand(path, options));
+}
+
+async function exportCommand(path: string, options: Options): Promise<void> {
+  const { loss } = lossOf(options.loss);
+  known('--target', options.target, ARTIFACT_TARGETS);
+  const target = options.target as ArtifactTarget;
+  const plugin = await optimizerPlugin(options.optimizer, process.cwd());
+  const rule = plugin.load(Object.fromEntries(options.set.map((text) => parseSetting('--set', text))));
+  if (statSync(options.out, { throwIfNoEntry: false })?.isDirectory() === false) {
+    throw new UsageError(`--out ${options.out} is a file; name a folder for the artifacts`);
+  }
+  const artifacts = await exportArtifacts(await openModel(path, options), {
+    loss,
+    optimizer: composed(rule, options),
+    target,
+    stepsPerRun: options.stepsPerRun,
+    feedRandom: options.feedRandom === true,
+    ...selectionOf(options),
+  });
+  const manifest = await writeArtifacts(options.out, artifacts, {
+    ...(options.externalData === true && { externalData: true }),
+  });
+  print(options.json === true ? `${JSON.stringify(manifest, null, 2)}\n` : summary(options.out, manifest));
+}
+
+/** Clipping inside averages, as when training. */
+function composed(rule: Optimizer, { clip, ema: decay }: Options): Optimizer {
+  const clipped = clip === undefined ? rule : clipByGlobalNorm(clip, rule);
+  return decay === undefined ? clipped : ema(decay, clipped);
+}
+
+function summary(folder: string, { files, tensors, graphs, target, stepsPerRun, draws }: Manifest): string {
+  const count = (role: string): number => tensors.filter((tensor) => tensor.role === role).length;
+  const fed = graphs.step.inputs.filter(({ tensor }) => tensor === undefined);
+  const lines = [
+    `${count('parameter')} parameters, ${count('slot')} slots, ${count('statistic')} statistics, for ${target.name}`,
+    ...Object.entries(files).map(([name, { bytes }]) => `${join(folder, name)}  ${bytes.toLocaleString('en')} bytes`),
+    join(folder, 'manifest.json'),
+    `train_step.onnx takes ${stepsPerRun === 1 ? 'one step' : `${stepsPerRun} steps`} a run and is fed, beside what it gave back:`,
+    ...fed.map(
+      ({ name, dtype, shape, role, value }) =>
+        `  ${name}  ${dtype} [${shape.join(', ')}]  ${role}${value === undefined ? '' : ` ${value}`}`,
+    ),
+    ...(draws.length === 0 ? [] : [`drawn by the runtime: ${draws.join(', ')}; --feed-random makes these inputs`]),
+  ];
+  return `${lines.map(oneLine).join('\n')}\n`;
+}
