@@ -120,7 +120,7 @@ describe('the reference in float32 and the compiled loop', () => {
           if (!sameBits(states[0], states[1])) expect(states[1]).toEqual(states[0]);
         },
       ),
-      { numRuns: 150 },
+      { numRuns: 60 },
     );
   });
 });

@@ -34,13 +34,16 @@ export function writtenTypes(graph: GraphProto, throughout: boolean): WrittenTyp
   const initializer = graph.initializer.map(({ name, dataType, dims }) =>
     create(TensorProtoSchema, { name, dataType, dims }),
   );
-  const [largest] = graph.initializer
+  const largest = graph.initializer
     .filter(({ dataType }) => isHalfCode(dataType))
     .map(({ dataType, dims }) => ({ dataType, size: dims.reduce((size, dim) => size * dim, 1n) }))
-    .sort((a, b) => (a.size < b.size ? 1 : -1));
+    .sort((a, b) => (a.size < b.size ? 1 : -1))
+    .at(0);
+  // Without weights, what goes in and out has the type.
+  const code = largest?.dataType ?? [...codesOf(graph).values()].find(isHalfCode);
   return {
     graph: Object.assign(create(GraphProtoSchema), graph, { initializer }),
-    added: throughout ? dtypeFromCode(largest.dataType) : undefined,
+    added: throughout && code !== undefined ? dtypeFromCode(code) : undefined,
   };
 }
 

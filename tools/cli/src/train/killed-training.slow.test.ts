@@ -6,7 +6,7 @@ import { outputOf, Programs, seeded } from '@adakit/fixtures/programs';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { smallClassifier } from '../testing/small-classifier.js';
 
-// ADAKIT_KILLS=300 npx vitest run tools/cli/src/train/killed-training.test.ts
+// ADAKIT_KILLS=300 npm run test:slow -- tools/cli/src/train/killed-training
 const KILLS = Math.ceil(Number(process.env.ADAKIT_KILLS ?? 4) / 2);
 
 let folder: string;

@@ -178,7 +178,7 @@ async function atEveryCall(
   }
 }
 
-// ADAKIT_KILLS=300 npx vitest run packages/state/src/node/durability.test.ts
+// ADAKIT_KILLS=300 npm run test:slow -- packages/state/src/node/durability
 const SEEDS = Number(process.env.ADAKIT_KILLS ?? 15) / 15;
 
 /** Whether an unflushed change of a name is on the disk: none, all, removals alone, or some of them. */
