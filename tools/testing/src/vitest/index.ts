@@ -1,10 +1,5 @@
 // @tier author
 export { describeDevice, type DevicePromises } from './describe-device.js';
-export {
-  describeOptimizer,
-  hostDevices,
-  ruleHash,
-  type OptimizerExpectations,
-  type Rules,
-} from './describe-optimizer.js';
-export type { Convergence, Subject } from './every-optimizer.js';
+export { describeOptimizer } from './describe-optimizer.js';
+export { hostDevices, ruleHash, type OptimizerExpectations, type Rules } from '../checks/optimizer.js';
+export type { Convergence, Subject } from '../checks/every-optimizer.js';
