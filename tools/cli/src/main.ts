@@ -6,10 +6,12 @@ import { addGradcheckCommand } from './gradcheck/command.js';
 import { addInspectCommand } from './inspect/command.js';
 import { addOptimizersCommand } from './optimizers-command.js';
 import { printable } from './printable.js';
+import { addRecordCommand } from './record-command.js';
 import { addReplayCommand } from './replay/command.js';
 import { addStateCommand } from './state/command.js';
 import { addTrainCommand } from './train/command.js';
 import { TrainingFailure } from './train/training-failure.js';
+import { addVerifyPluginCommand } from './verify-plugin/command.js';
 
 const { version } = JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8')) as {
   version: string;
@@ -31,6 +33,8 @@ addGradcheckCommand(program);
 addReplayCommand(program);
 addInspectCommand(program);
 addStateCommand(program);
+addVerifyPluginCommand(program);
+addRecordCommand(program);
 
 try {
   await program.parseAsync();

@@ -3,7 +3,14 @@ export { BoundedRun, boundingDevice } from './bounded-run.js';
 export { boundProgram, exact, float32Rounding, type Approximation, type Rounding } from './error-bound.js';
 export type { Check } from './checks/check.js';
 export type { Convergence, Subject } from './checks/every-optimizer.js';
-export { hostDevices, optimizerChecks, ruleHash, type OptimizerExpectations, type Rules } from './checks/optimizer.js';
+export {
+  hostDevices,
+  optimizerChecks,
+  ruleHash,
+  type CheckedFactory,
+  type OptimizerExpectations,
+  type Rules,
+} from './checks/optimizer.js';
 export { inventedOptimizer } from './invented-rule.js';
 export { objectives, type Objective, type ObjectiveName } from './objectives.js';
 export { codeBlocks, runReadme, type CodeBlock } from './readme.js';

@@ -66,6 +66,12 @@ export const hostDevices: readonly Device<unknown>[] = [
   wasmDevice(),
 ];
 
+/** What is checked of an optimizer's factory, whatever its hyperparameters are. */
+export type CheckedFactory = Pick<
+  OptimizerFactory<HyperparameterDefinitions>,
+  'optimizerName' | 'hyperparameters' | 'load'
+>;
+
 /** Recorded runs that an optimizer needs at least. */
 export const RECORDED_RUNS = 3;
 
@@ -78,10 +84,7 @@ export const RECORDED_RUNS = 3;
  *
  * @throws AdakitError for a recorded run that cannot be read
  */
-export function optimizerChecks<H extends HyperparameterDefinitions>(
-  factory: OptimizerFactory<H>,
-  expectations: OptimizerExpectations,
-): Check[] {
+export function optimizerChecks(factory: CheckedFactory, expectations: OptimizerExpectations): Check[] {
   const { required = {}, hash, slots = [], refuses = [], shapes, converges } = expectations;
   const name = factory.optimizerName;
   const make = (options: Readonly<Record<string, unknown>> = {}): Optimizer =>
@@ -138,8 +141,8 @@ export function optimizerChecks<H extends HyperparameterDefinitions>(
 }
 
 /** That it does what others have recorded. */
-function recordedChecks<H extends HyperparameterDefinitions>(
-  factory: OptimizerFactory<H>,
+function recordedChecks(
+  factory: CheckedFactory,
   { trajectories: files = [], references = [], others }: OptimizerExpectations,
 ): Check[] {
   const name = factory.optimizerName;

@@ -1,12 +1,8 @@
-import type { HyperparameterDefinitions, OptimizerFactory } from '@adakit/core';
 import { describe, it } from 'vitest';
-import { optimizerChecks, type OptimizerExpectations } from '../checks/optimizer.js';
+import { optimizerChecks, type CheckedFactory, type OptimizerExpectations } from '../checks/optimizer.js';
 
 /** Registers the tests that every optimizer has to pass, with vitest: {@link optimizerChecks}. */
-export function describeOptimizer<H extends HyperparameterDefinitions>(
-  factory: OptimizerFactory<H>,
-  expectations: OptimizerExpectations,
-): void {
+export function describeOptimizer(factory: CheckedFactory, expectations: OptimizerExpectations): void {
   describe(`the optimizer ${factory.optimizerName}`, () => {
     for (const { name, run } of optimizerChecks(factory, expectations)) it(name, run);
   });
