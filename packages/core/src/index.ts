@@ -231,12 +231,5 @@ export {
   type ReductionName,
 } from './expression/operations.js';
 export { concreteShape, joinShapes, matrixExtents } from './expression/type.js';
-export {
-  fillDropout,
-  fillRandom,
-  nameKey,
-  philox,
-  type Distribution,
-  type RandomKey,
-} from './random/philox.js';
+export { fillDropout, fillRandom, nameKey, philox, type Distribution, type RandomKey } from './random/philox.js';
 export { roundTo } from './tensor/narrow.js';

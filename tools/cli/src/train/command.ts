@@ -196,6 +196,7 @@ async function train(path: string, options: Options): Promise<void> {
           checkpoints: {
             store: {
               latest: () => store.latest(),
+              best: () => store.best(),
               save: (state, about) => store.save(withPackage(state, loaded), about),
             },
             ...(options.every !== undefined && { everySteps: options.every }),

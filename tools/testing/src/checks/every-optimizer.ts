@@ -158,7 +158,7 @@ export function everyOptimizerChecks({ make, shapes = [[3, 2], [5], [], [0]], co
             const alone = async (list: readonly string[], optimizer: Optimizer): Promise<TrainingState> =>
               train(jsDevice(), optimizer, { from: only(list)(start), steps: gradients.map(only(list)) });
             const apart = {
-              ...(await alone([first], make().with(other))).parameters,
+              ...(await alone([first], make(other))).parameters,
               ...(await alone(rest, make())).parameters,
             };
             assert(sameBits(parameters, apart), 'a group is trained otherwise beside another');
