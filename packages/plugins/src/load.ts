@@ -48,7 +48,7 @@ export async function loadOptimizer(
     if (!existsSync(path)) throw new PluginError('unknown-optimizer', `there is no file ${path}`);
     return { plugin: chosen(await pluginsIn(path, name), name), package: undefined, manifest: {} };
   }
-  const [packageName, rule] = name.split('#');
+  const [packageName, rule] = name.split('#') as [string, string?];
   if (name.startsWith('@') || isPluginName(packageName) || rule !== undefined) {
     const found = installedPackage(packageName, folder);
     if (found !== undefined) return loadPlugin(found, rule);

@@ -150,7 +150,7 @@ export function everyOptimizerChecks({ make, shapes = [[3, 2], [5], [], [0]], co
       ? []
       : [
           check('trains a group as if it were alone', async () => {
-            const other = { lr: Number(lr) / 2 };
+            const other = { lr: lr / 2 };
             const [first, ...rest] = names;
             const { parameters } = await train(jsDevice(), groups([{ match: first, hyperparameters: other }], make()));
             const only = (list: readonly string[]) => (tensors: NamedTensors) =>
@@ -172,7 +172,7 @@ export function everyOptimizerChecks({ make, shapes = [[3, 2], [5], [], [0]], co
             const scheduled = await train(jsDevice(), make().withSchedules({ lr: stepDecay(2, 0.5) }));
             const run = Run.start(jsDevice(), make(), on(jsDevice(), start));
             for (const [t, given] of gradients.entries()) {
-              run.setHyperparameters({ lr: Number(lr) * 0.5 ** Math.floor(t / 2) });
+              run.setHyperparameters({ lr: lr * 0.5 ** Math.floor(t / 2) });
               await run.applyGradients(on(jsDevice(), given));
             }
             assert(
