@@ -2,12 +2,19 @@
 //
 //   npm run create -- adagrad "Adagrad: rates by the sum of squared gradients"
 //
-// What remains is the rule, its tests and its source: packages/<name>/src, README.md. The steps are in
-// docs/contributing/optimizer.md.
+// It is made from the templates of create-adakit-optimizer, as everybody's. What remains is the rule, its tests and its
+// source: packages/<name>/src, README.md. The steps are in docs/contributing/optimizer.md.
 
 import { execFileSync } from 'node:child_process';
 import { copyFileSync, existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
+import {
+  packageFiles,
+  ruleName,
+  workspaceKeywords,
+  workspaceManifest,
+  workspaceTsconfig,
+} from 'create-adakit-optimizer';
 import { format, resolveConfig } from 'prettier';
 
 const root = fileURLToPath(new URL('../..', import.meta.url));
@@ -21,8 +28,7 @@ if (existsSync(folder)) {
   console.error(`packages/${name} is there already`);
   process.exit(1);
 }
-const rule = name.replace(/-([a-z0-9])/g, (_, letter) => letter.toUpperCase());
-const like = 'lion';
+const rule = ruleName(name);
 
 const read = (path) => readFileSync(`${root}${path}`, 'utf8');
 async function write(path, text) {
@@ -33,36 +39,15 @@ const changed = (path, change) => write(path, JSON.stringify(change(JSON.parse(r
 const referenced = (path) => (config) => ({ ...config, references: [...config.references, { path }] });
 
 mkdirSync(`${folder}/src`, { recursive: true });
-copyFileSync(`${root}packages/${like}/LICENSE`, `${folder}/LICENSE`);
-copyFileSync(`${root}packages/${like}/tsconfig.json`, `${folder}/tsconfig.json`);
-const manifest = JSON.parse(read(`packages/${like}/package.json`));
-manifest.keywords = manifest.keywords.map((word) => (word === like ? name : word));
-const text = JSON.stringify({ ...manifest, description: title }).replaceAll(`packages/${like}`, `packages/${name}`);
-await write(`packages/${name}/package.json`, text.replace(`@adakit/${like}`, `@adakit/${name}`));
-await write(`packages/${name}/src/index.ts`, `// @tier user\nexport { ${rule} } from './${name}.js';\n`);
-await write(
-  `packages/${name}/src/${name}.ts`,
-  `import { defineOptimizer, learningRate } from '@adakit/core';
-
-/**
- * ${title} (authors, year, algorithm; options as in …).
- *
- * \`\`\`text
- * θ ← θ − ηg
- * \`\`\`
- *
- * Defaults: \`lr\` 1e-3.
- */
-export const ${rule} = defineOptimizer({
-  name: '${rule}',
-  hyperparameters: { lr: learningRate(1e-3) },
-
-  update({ param, grad, hyper }) {
-    return { param: param.sub(grad.mul(hyper.lr)) };
-  },
-});
-`,
-);
+copyFileSync(`${root}LICENSE`, `${folder}/LICENSE`);
+const { version } = JSON.parse(read('packages/core/package.json'));
+const files = packageFiles({ name, title, start: 'adam', license: 'MIT', author: '', repository: '', adakit: version });
+const adakit = { optimizers: { [rule]: { settings: {} } } };
+const described = { name, version, description: title, keywords: workspaceKeywords(name), adakit };
+await write(`packages/${name}/package.json`, JSON.stringify(workspaceManifest(described)));
+await write(`packages/${name}/tsconfig.json`, JSON.stringify(workspaceTsconfig));
+await write(`packages/${name}/src/index.ts`, `// @tier user\n${files['src/index.ts']}`);
+await write(`packages/${name}/src/${name}.ts`, files[`src/${name}.ts`]);
 await write(
   `packages/${name}/src/${name}.test.ts`,
   `import { referenceRunFiles } from '@adakit/fixtures';
@@ -84,22 +69,12 @@ it('the README’s example runs', async () => {
 });
 `,
 );
-const readme = read(`packages/${like}/README.md`);
-await write(
-  `packages/${name}/README.md`,
-  readme
-    .replaceAll(`@adakit/${like}`, `@adakit/${name}`)
-    .replace(/^Lion: .*$/m, `${title}.`)
-    .replace(`import { ${like} }`, `import { ${rule} }`)
-    .replace(/lion\(\{[^}]*\}\)/, `${rule}()`)
-    .replace('src/lion.ts', `src/${name}.ts`)
-    .replace(/```text\n[^]*?```/, '```text\nθ ← θ − ηg\n```')
-    .replace(/## Source\n[^]*/, '## Source\n\n- Authors: _Title_, year.\n'),
-);
+const readme = files['README.md'].replaceAll(`adakit-optimizer-${name}`, `@adakit/${name}`);
+await write(`packages/${name}/README.md`, readme);
 await changed('tsconfig.json', referenced(`packages/${name}`));
 await changed('tools/cli/tsconfig.json', referenced(`../../packages/${name}`));
 await changed('tools/cli/package.json', (cli) => {
-  const dependencies = Object.entries({ ...cli.dependencies, [`@adakit/${name}`]: manifest.version });
+  const dependencies = Object.entries({ ...cli.dependencies, [`@adakit/${name}`]: version });
   return { ...cli, dependencies: Object.fromEntries(dependencies.sort(([a], [b]) => (a < b ? -1 : 1))) };
 });
 const lines = [...read('tools/cli/src/rules.ts').trim().split('\n'), `export { ${rule} } from '@adakit/${name}';`];

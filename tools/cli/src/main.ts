@@ -8,10 +8,12 @@ import { addHelpCommand } from './help-command.js';
 import { addInspectCommand } from './inspect/command.js';
 import { addOptimizersCommand } from './optimizers-command.js';
 import { printable } from './printable.js';
+import { addRecordCommand } from './record-command.js';
 import { addReplayCommand } from './replay/command.js';
 import { addStateCommand } from './state/command.js';
 import { addTrainCommand } from './train/command.js';
 import { TrainingFailure } from './train/training-failure.js';
+import { addVerifyPluginCommand } from './verify-plugin/command.js';
 
 const { version } = JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8')) as {
   version: string;
@@ -34,6 +36,8 @@ addGradcheckCommand(program);
 addReplayCommand(program);
 addInspectCommand(program);
 addStateCommand(program);
+addVerifyPluginCommand(program);
+addRecordCommand(program);
 addHelpCommand(program);
 
 try {

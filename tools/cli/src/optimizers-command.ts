@@ -1,7 +1,9 @@
+import { installedOptimizers, loadOptimizer } from '@adakit/plugins';
 import type { Command } from 'commander';
-import { hyperparameterLines, installedPlugins, optimizerPlugin } from './optimizer-plugins.js';
+import { hyperparameterLines } from './hyperparameter-lines.js';
 import { optimizerNames } from './optimizers.js';
 import { print } from './printable.js';
+import * as factories from './rules.js';
 
 /** Registers `adakit optimizers`. */
 export function addOptimizersCommand(program: Command): void {
@@ -14,18 +16,25 @@ export function addOptimizersCommand(program: Command): void {
     .argument('[name]', 'an optimizer, a package, or the path of a module')
     .option('--json', 'print as JSON')
     .action(async (name: string | undefined, { json }: { json?: true }) => {
-      const folder = process.cwd();
       if (name === undefined) {
-        const found = { included: optimizerNames, installed: installedPlugins(folder) };
+        const installed = installedOptimizers().filter((each) => !each.name.startsWith('@adakit/'));
+        const found = { included: optimizerNames, installed: installed.map((each) => each.name) };
         print(json ? `${JSON.stringify(found, null, 2)}\n` : `${[...found.included, ...found.installed].join('\n')}\n`);
         return;
       }
-      const plugin = await optimizerPlugin(name, folder);
+      const { plugin, package: from, manifest } = await loadOptimizer(name, { included: factories });
       const { optimizerName, hyperparameters } = plugin;
+      const about = { name: optimizerName, ...(from && { package: `${from.name}@${from.version}` }), ...manifest };
+      const settings = Object.entries(manifest.settings ?? {}).map(
+        ([task, values]) =>
+          `  for ${task}: ${Object.entries(values)
+            .map(([key, value]) => `${key}=${value}`)
+            .join(' ')}`,
+      );
       print(
         json
-          ? `${JSON.stringify({ name: optimizerName, hyperparameters }, null, 2)}\n`
-          : `${[optimizerName, ...hyperparameterLines(plugin).map((line) => `  ${line}`)].join('\n')}\n`,
+          ? `${JSON.stringify({ ...about, hyperparameters }, null, 2)}\n`
+          : `${[optimizerName, ...hyperparameterLines(plugin).map((line) => `  ${line}`), ...settings].join('\n')}\n`,
       );
     });
 }

@@ -9,10 +9,12 @@ const limits: Readonly<Record<string, number | undefined>> = {
   '@adakit/cli': 120,
   '@adakit/core': 300,
   '@adakit/onnx': 700,
+  '@adakit/plugins': 20,
   '@adakit/runner-onnx': 100,
   '@adakit/runner-tfjs': 120,
   '@adakit/state': 250,
   '@adakit/testing': 100,
+  'create-adakit-optimizer': 40,
 };
 
 /** The packages that a module imports, apart from Node's own. */
@@ -51,7 +53,9 @@ describe.each(packages)('$manifest.name', ({ directory, manifest }) => {
       const base = source.replace(/^src\/(.*)\.ts$/, 'dist/$1');
       return [`${base}.js`, `${base}.js.map`, `${base}.d.ts`, `${base}.d.ts.map`];
     });
-    const others = paths().filter((path) => !/^(src|dist|bin)\//.test(path) && !/^[A-Z]+\.md$/.test(path));
+    const others = paths().filter(
+      (path) => !/^(src|dist|bin|python|templates)\//.test(path) && !/^[A-Z]+\.md$/.test(path),
+    );
     // A dist that is left over from other sources shows here: remove it and build again.
     expect(paths().filter((path) => path.startsWith('dist/'))).toEqual(expect.arrayContaining(built));
     expect(paths().filter((path) => path.startsWith('dist/'))).toHaveLength(built.length);

@@ -120,6 +120,11 @@ const rules: Readonly<Record<string, (given: Given) => readonly [name: string, h
     const { growthRate, beta3, ...rest } = withBetas(given);
     return ['prodigy', { ...rest, beta3: beta3 ?? 0, growthRate: growthRate === 'Infinity' ? 0 : growthRate }];
   },
+  dadaptadam: ({ growthRate, ...rest }) => [
+    'dadaptation',
+    { ...withBetas(rest), growthRate: growthRate === 'Infinity' ? 0 : growthRate },
+  ],
+  apollodqn: (given) => ['apollo', given],
   shampoo: ({ beta2, ...rest }) => ['shampoo', { ...rest, beta2: beta2 ?? 0 }],
 };
 

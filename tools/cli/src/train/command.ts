@@ -4,10 +4,11 @@ import type { Batch, Dataset } from '@adakit/data';
 import { fit, metricText, progress, shortNumber, type Callback, type FitOptions, type FitResult } from '@adakit/fit';
 import { jsonLines, tensorBoard } from '@adakit/fit/node';
 import { checkModel } from '@adakit/onnx';
+import { loadOptimizer, withPackage } from '@adakit/plugins';
 import { TrainingSession } from '@adakit/runner-onnx';
 import { Checkpoints, writeFileAtomically } from '@adakit/state/node';
 import { InvalidArgumentError, type Command } from 'commander';
-import { hyperparameterLines, optimizerPlugin } from '../optimizer-plugins.js';
+import { hyperparameterLines } from '../hyperparameter-lines.js';
 import { optimizerNames } from '../optimizers.js';
 import * as factories from '../rules.js';
 import { positive, repeated, whole } from '../option-values.js';
@@ -155,8 +156,8 @@ async function train(path: string, options: Options): Promise<void> {
   const settings = lossOf(options.loss);
   const metrics = options.metrics === undefined ? [] : metricsOf(options.metrics, settings.settings);
   checkCombinations(options);
-  const plugin = await optimizerPlugin(options.optimizer, process.cwd());
-  const rule = plugin.load(Object.fromEntries(options.set.map((text) => parseSetting('--set', text))));
+  const loaded = await loadOptimizer(options.optimizer, { included: factories });
+  const rule = loaded.plugin.load(Object.fromEntries(options.set.map((text) => parseSetting('--set', text))));
   const model = await openModel(path, options);
   const { inputs } = checkModel(model);
   const { training, validation, classes } = await prepareData(options, { inputs, classifies: settings.classifies });
@@ -194,7 +195,11 @@ async function train(path: string, options: Options): Promise<void> {
         ...(validated && { validation: validated.batch(Math.max(batch, 256)) }),
         ...(store && {
           checkpoints: {
-            store,
+            store: {
+              latest: () => store.latest(),
+              best: () => store.best(),
+              save: (state, about) => store.save(withPackage(state, loaded), about),
+            },
             ...(options.every !== undefined && { everySteps: options.every }),
             resume: options.resume === true,
           },

@@ -231,7 +231,7 @@ describe('mistakes are named, exit code 2:', () => {
       [...table, '--optimizer', 'adma'],
       "there is no optimizer 'adma', did you mean 'adam'? (installed: adabelief,",
     ],
-    ['a module that is not there', [...table, '--optimizer', './mine.mjs'], '--optimizer: there is no file'],
+    ['a module that is not there', [...table, '--optimizer', './mine.mjs'], 'there is no file'],
     ['a module without an optimizer', [...table, '--optimizer', './nothing.mjs'], './nothing.mjs exports no optimizer'],
     [
       'a module that does not load',

@@ -1,29 +1,7 @@
-import { readFileSync } from 'node:fs';
-import { basename } from 'node:path';
-import {
-  closestName,
-  jsDevice,
-  makePlan,
-  referenceDevice,
-  wasmDevice,
-  type Device,
-  type HyperparameterDefinitions,
-  type Optimizer,
-  type OptimizerFactory,
-  type SlotMeaning,
-} from '@adakit/core';
-import { describe, expect, it } from 'vitest';
-import {
-  lossyReferenceInterruptions,
-  parseReferenceRun,
-  referenceOptimizer,
-  replayReference,
-} from '../reference-run.js';
-import { replay } from '../replay.js';
-import { lossyInterruptions } from '../resume.js';
-import { parseTrajectory } from '../trajectory.js';
-import { describeEveryOptimizer, type Subject } from './every-optimizer.js';
+import { describe, it } from 'vitest';
+import { optimizerChecks, type CheckedFactory, type OptimizerExpectations } from '../checks/optimizer.js';
 
+<<<<<<< HEAD
 /** What is expected of an optimizer; options are as `load` takes them. */
 export interface OptimizerExpectations {
   /** Files of recorded runs of one vector; those of other optimizers are left out. */
@@ -168,23 +146,11 @@ export function describeOptimizer<H extends HyperparameterDefinitions>(
         expect(factory.load({ ...required, [snake]: value }).hyperparameters[hyperparameter]).toBe(value);
       }
     });
+=======
+/** Registers the tests that every optimizer has to pass, with vitest: {@link optimizerChecks}. */
+export function describeOptimizer(factory: CheckedFactory, expectations: OptimizerExpectations): void {
+  describe(`the optimizer ${factory.optimizerName}`, () => {
+    for (const { name, run } of optimizerChecks(factory, expectations)) it(name, run);
+>>>>>>> catalogue
   });
-}
-
-/** Those of the runs that the rules have a counterpart for. */
-function referenceRuns(files: readonly string[], rules: Rules) {
-  return files.flatMap((file) => {
-    const run = parseReferenceRun(readFileSync(file, 'utf8'), basename(file));
-    const optimizer = referenceOptimizer(run, (name, given) => rules[name].load(given));
-    return typeof optimizer === 'string' ? [] : [{ name: run.name, run, optimizer }];
-  });
-}
-
-/** The hash by which a saved state knows the rule of a matrix. */
-export function ruleHash(optimizer: Optimizer): string {
-  return planned(optimizer).hash;
-}
-
-function planned(optimizer: Optimizer) {
-  return makePlan(optimizer, [{ name: 'theta', shape: [2, 3] }]).parameters[0];
 }

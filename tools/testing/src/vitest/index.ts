@@ -1,10 +1,11 @@
 // @tier author
 export { describeDevice, type DevicePromises } from './describe-device.js';
+export { describeOptimizer } from './describe-optimizer.js';
 export {
-  describeOptimizer,
   hostDevices,
   ruleHash,
+  type CheckedFactory,
   type OptimizerExpectations,
   type Rules,
-} from './describe-optimizer.js';
-export type { Convergence, Subject } from './every-optimizer.js';
+} from '../checks/optimizer.js';
+export type { Convergence, Subject } from '../checks/every-optimizer.js';

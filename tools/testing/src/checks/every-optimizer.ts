@@ -1,3 +1,4 @@
+import assert from 'node:assert/strict';
 import {
   elementCount,
   groups,
@@ -17,10 +18,10 @@ import {
   type TrainingState,
 } from '@adakit/core';
 import { restoreOptimizer } from '@adakit/core/states';
-import { describe, expect, it } from 'vitest';
 import { BoundedRun } from '../bounded-run.js';
 import { objectives, type ObjectiveName } from '../objectives.js';
 import { sameBits } from '../resume.js';
+import { check, type Check } from './check.js';
 
 /** What an optimizer reaches on an objective, from its start. */
 export interface Convergence {
@@ -62,8 +63,8 @@ function on<B>(device: Device<B>, tensors: NamedTensors): NamedTensors {
 /** Everything of a state but where it comes from. */
 const contents = ({ parameters, step, globals }: TrainingState): unknown => ({ parameters, step, globals });
 
-/** Registers what every optimizer must show, whatever its formula. */
-export function describeEveryOptimizer({ make, shapes = [[3, 2], [5], [], [0]], converges = {} }: Subject): void {
+/** What every optimizer must show, whatever its formula. */
+export function everyOptimizerChecks({ make, shapes = [[3, 2], [5], [], [0]], converges = {} }: Subject): Check[] {
   const names = shapes.map((_, i) => `p${i}`);
   const named = (value: (shape: readonly number[], i: number) => TensorData): NamedTensors =>
     Object.fromEntries(shapes.map((shape, i) => [names[i], value(shape, i)]));
@@ -91,13 +92,22 @@ export function describeEveryOptimizer({ make, shapes = [[3, 2], [5], [], [0]], 
     return state;
   }
 
-  describe('as every optimizer', () => {
-    it('gives every float32 device on the host the same bits', async () => {
-      const expected = contents(await train(referenceDevice('float32'), make()));
-      for (const device of hostFloat32) expect(sameBits(contents(await train(device, make())), expected)).toBe(true);
-    });
+  const { lr } = make().hyperparameters;
+  const plan = makePlan(
+    make(),
+    shapes.map((shape, i) => ({ name: names[i], shape })),
+  );
 
-    it('is within the bounds of its own operations in float32', async () => {
+  return [
+    check('gives every float32 device on the host the same bits', async () => {
+      const expected = contents(await train(referenceDevice('float32'), make()));
+      for (const device of hostFloat32) {
+        const same = sameBits(contents(await train(device, make())), expected);
+        assert(same, `${device.name} does not give the bits of the interpreter in float32`);
+      }
+    }),
+
+    check('is within the bounds of its own operations in float32', async () => {
       const device = referenceDevice('float32');
       const run = Run.start(device, make(), on(device, start));
       const bounded = new BoundedRun('float32', make(), start);
@@ -109,36 +119,53 @@ export function describeEveryOptimizer({ make, shapes = [[3, 2], [5], [], [0]], 
       for (const name of names) {
         const { value, error } = bounded.param(name);
         parameters[name].value.data.forEach((x, i) => {
-          expect(Number.isFinite(x)).toBe(true);
+          assert(Number.isFinite(x), `${name}[${i}] is ${x}`);
           // An error that overflows says nothing, and only that.
-          expect(Math.abs(x - value[i]) <= error[i] || error[i] === Infinity).toBe(true);
+          const within = Math.abs(x - value[i]) <= error[i] || error[i] === Infinity;
+          assert(within, `${name}[${i}] is ${x}, farther than ${error[i]} from ${value[i]}`);
         });
       }
-    });
+    }),
 
-    it.each([referenceDevice(), jsDevice()])(
-      'goes on bit for bit from its state as JSON of configuration and copies of tensors, after any step, on $name',
-      async (device: Device<unknown>) => {
-        const whole = await train(device, make());
-        for (let stop = 1; stop < STEPS; stop++) {
-          const state = await train(device, make(), { steps: gradients.slice(0, stop) });
-          const written = JSON.parse(JSON.stringify(state.optimizer)) as TrainingState['optimizer'];
-          const optimizer = restoreOptimizer(make(), written);
-          const run = Run.start(device, optimizer, on(device, start));
-          await run.load(structuredClone(state));
-          for (const given of gradients.slice(stop)) await run.applyGradients(on(device, given));
-          expect(sameBits(await run.state(), whole)).toBe(true);
-          await run.dispose();
-        }
-      },
-    );
+    ...[referenceDevice(), jsDevice()].map((device: Device<unknown>) =>
+      check(
+        `goes on bit for bit from its state as JSON of configuration and copies of tensors, after any step, on ${device.name}`,
+        async () => {
+          const whole = await train(device, make());
+          for (let stop = 1; stop < STEPS; stop++) {
+            const state = await train(device, make(), { steps: gradients.slice(0, stop) });
+            const written = JSON.parse(JSON.stringify(state.optimizer)) as TrainingState['optimizer'];
+            const optimizer = restoreOptimizer(make(), written);
+            const run = Run.start(device, optimizer, on(device, start));
+            await run.load(structuredClone(state));
+            for (const given of gradients.slice(stop)) await run.applyGradients(on(device, given));
+            assert(sameBits(await run.state(), whole), `stopped after step ${stop}, it ends elsewhere`);
+            await run.dispose();
+          }
+        },
+      ),
+    ),
 
-    const { lr } = make().hyperparameters;
-    const plan = makePlan(
-      make(),
-      shapes.map((shape, i) => ({ name: names[i], shape })),
-    );
+    ...(typeof lr !== 'number' || plan.globals.length > 0
+      ? []
+      : [
+          check('trains a group as if it were alone', async () => {
+            const other = { lr: lr / 2 };
+            const [first, ...rest] = names;
+            const { parameters } = await train(jsDevice(), groups([{ match: first, hyperparameters: other }], make()));
+            const only = (list: readonly string[]) => (tensors: NamedTensors) =>
+              Object.fromEntries(list.map((name) => [name, tensors[name]]));
+            const alone = async (list: readonly string[], optimizer: Optimizer): Promise<TrainingState> =>
+              train(jsDevice(), optimizer, { from: only(list)(start), steps: gradients.map(only(list)) });
+            const apart = {
+              ...(await alone([first], make(other))).parameters,
+              ...(await alone(rest, make())).parameters,
+            };
+            assert(sameBits(parameters, apart), 'a group is trained otherwise beside another');
+          }),
+        ]),
 
+<<<<<<< HEAD:tools/testing/src/vitest/every-optimizer.ts
     // Where numbers of all parameters enter, a group is not alone.
     if (typeof lr === 'number' && plan.globals.length === 0) {
       it('trains a group as if it were alone', async () => {
@@ -170,14 +197,34 @@ export function describeEveryOptimizer({ make, shapes = [[3, 2], [5], [], [0]], 
     }
 
     it('changes no gradient that it is given', async () => {
+=======
+    ...(typeof lr !== 'number'
+      ? []
+      : [
+          check('follows a schedule as if its rate were set by hand', async () => {
+            const scheduled = await train(jsDevice(), make().withSchedules({ lr: stepDecay(2, 0.5) }));
+            const run = Run.start(jsDevice(), make(), on(jsDevice(), start));
+            for (const [t, given] of gradients.entries()) {
+              run.setHyperparameters({ lr: lr * 0.5 ** Math.floor(t / 2) });
+              await run.applyGradients(on(jsDevice(), given));
+            }
+            assert(
+              sameBits((await run.state()).parameters, scheduled.parameters),
+              'a scheduled rate gives other weights',
+            );
+          }),
+        ]),
+
+    check('changes no gradient that it is given', async () => {
+>>>>>>> catalogue:tools/testing/src/checks/every-optimizer.ts
       const run = Run.start(jsDevice(), make(), on(jsDevice(), start));
       const given = on(jsDevice(), gradients[0]);
       const copy = structuredClone(given);
       await run.applyGradients(given);
-      expect(sameBits(given, copy)).toBe(true);
-    });
+      assert(sameBits(given, copy), 'a gradient has been changed');
+    }),
 
-    it('makes finite steps of zero gradients, and refuses what is not finite without a change', async () => {
+    check('makes finite steps of zero gradients, and refuses what is not finite without a change', async () => {
       const run = Run.start(jsDevice(), make(), on(jsDevice(), start));
       const zeros = named((shape) => tensor32(new Float32Array(elementCount(shape)), shape));
       for (let i = 0; i < 3; i++) await run.applyGradients(zeros);
@@ -185,17 +232,19 @@ export function describeEveryOptimizer({ make, shapes = [[3, 2], [5], [], [0]], 
       const values = Object.values(before.parameters).flatMap(({ value, slots }) =>
         [value, ...Object.values(slots)].flatMap(({ data }) => [...data]),
       );
-      expect(values.filter((x) => Number.isNaN(x))).toEqual([]);
+      assert(!values.some((x) => Number.isNaN(x)), 'zero gradients make NaN');
       for (const bad of [NaN, Infinity, -Infinity]) {
         const [first] = names;
         const broken = structuredClone(zeros);
         broken[first].data[0] = bad;
-        await expect(run.applyGradients(broken)).rejects.toThrow(`the gradients of "${first}" are not finite`);
+        await assert.rejects(run.applyGradients(broken), ({ message }: Error) =>
+          message.includes(`the gradients of "${first}" are not finite`),
+        );
       }
-      expect(sameBits(await run.state(), before)).toBe(true);
-    });
+      assert(sameBits(await run.state(), before), 'a refused step has changed something');
+    }),
 
-    it('keeps the memory it has taken, and gives all of it back', async () => {
+    check('keeps the memory it has taken, and gives all of it back', async () => {
       const device = referenceDevice('float32');
       const held = new Set<unknown>();
       const counting: typeof device = {
@@ -216,14 +265,13 @@ export function describeEveryOptimizer({ make, shapes = [[3, 2], [5], [], [0]], 
         await run.weights();
         sizes.push(held.size);
       }
-      expect(new Set(sizes).size).toBe(1);
+      assert.equal(new Set(sizes).size, 1, `it holds ${sizes.join(', ')} buffers after steps`);
       await run.dispose();
-      expect(held.size).toBe(0);
-    });
+      assert.equal(held.size, 0, `${held.size} buffers are not freed`);
+    }),
 
-    it.each(Object.entries(converges) as [ObjectiveName, Convergence][])(
-      'minimizes %s',
-      async (name, { steps, left = 0.01, options }) => {
+    ...(Object.entries(converges) as [ObjectiveName, Convergence][]).map(([name, { steps, left = 0.01, options }]) =>
+      check(`minimizes ${name}`, async () => {
         const { start: from, value, gradient } = objectives[name];
         const matrix = shapes.every((shape) => shape.length === 2);
         const shape = matrix ? [1, from.length] : [from.length];
@@ -239,8 +287,9 @@ export function describeEveryOptimizer({ make, shapes = [[3, 2], [5], [], [0]], 
             },
           });
         }
-        expect(value([...(await run.weights()).x.data])).toBeLessThan(left * value(from));
-      },
-    );
-  });
+        const reached = value([...(await run.weights()).x.data]);
+        assert(reached < left * value(from), `it reaches ${reached} from ${value(from)} in ${steps} steps`);
+      }),
+    ),
+  ];
 }

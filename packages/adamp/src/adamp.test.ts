@@ -1,0 +1,22 @@
+import { referenceRunFiles } from '@adakit/fixtures';
+import { runReadme } from '@adakit/testing';
+import { describeOptimizer } from '@adakit/testing/vitest';
+import { expect, it } from 'vitest';
+import { adamp } from './adamp.js';
+
+describeOptimizer(adamp, {
+  references: referenceRunFiles('adamp'),
+  hash: '3d065e6455bdbf2e6b43bae273c72a83',
+  slots: [[{}, { expAvg: { of: 'mean(grad)', decay: 'beta1' }, expAvgSq: { of: 'mean(grad^2)', decay: 'beta2' } }]],
+  refuses: [[{ lr: 0 }, 'adamp: lr must be > 0, got 0']],
+  converges: {
+    parabola: { steps: 300, options: { lr: 0.3 } },
+    rosenbrock: { steps: 300, options: { lr: 0.3 } },
+    beale: { steps: 300, options: { lr: 0.1 } },
+    rastrigin: { steps: 300, options: { lr: 0.03 } },
+  },
+});
+
+it('the README’s example runs', async () => {
+  expect(await runReadme(new URL('../README.md', import.meta.url))).toBe(1);
+});

@@ -1,0 +1,2 @@
+// @tier user
+export { adamp } from './adamp.js';

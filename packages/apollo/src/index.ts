@@ -1,0 +1,2 @@
+// @tier user
+export { apollo } from './apollo.js';

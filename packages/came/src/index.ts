@@ -1,0 +1,2 @@
+// @tier user
+export { came } from './came.js';

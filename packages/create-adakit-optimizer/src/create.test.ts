@@ -1,0 +1,65 @@
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { optimizerChecks, ruleHash, type CheckedFactory } from '@adakit/testing';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { create, packageFiles, packageName, starts } from './index.js';
+
+// Inside of the repository, so that what is generated finds its packages.
+let folder: string;
+beforeAll(() => {
+  folder = mkdtempSync(join(fileURLToPath(new URL('../../../node_modules/', import.meta.url)), '.created-'));
+});
+afterAll(() => {
+  rmSync(folder, { recursive: true });
+});
+
+const made = async (start: string, ...more: readonly string[]): Promise<string> => {
+  const at = join(folder, start);
+  await create(['my-adam', '--yes', '--start', start, '--folder', at, ...more]);
+  return at;
+};
+
+describe.each(starts.filter((start) => start !== 'wrapper'))('the package that starts from %s', (start) => {
+  it('has a rule that passes the kit, with its recorded runs and hash', async () => {
+    const at = await made(start);
+    const { myAdam } = (await import(join(at, 'src/index.ts'))) as { myAdam: CheckedFactory };
+    const manifest = JSON.parse(readFileSync(join(at, 'package.json'), 'utf8')) as {
+      adakit: { optimizers: { myAdam: { references: string[] } } };
+    };
+    const references = manifest.adakit.optimizers.myAdam.references.map((file) => join(at, file));
+    for (const { name, run } of optimizerChecks(myAdam, { references })) {
+      await expect(Promise.resolve(run()), name).resolves.toBeUndefined();
+    }
+    expect(readFileSync(join(at, 'src/my-adam.test.ts'), 'utf8')).toContain(`hash: '${ruleHash(myAdam.load({}))}'`);
+  });
+});
+
+it.each(starts)('nothing is left of the words in templates with %s', (start) => {
+  const files = packageFiles({
+    name: 'my-adam',
+    title: 'A variant',
+    start,
+    license: 'MIT',
+    author: 'Someone',
+    repository: 'https://example.org/a',
+    adakit: '1.0.0',
+  });
+  // Python has names of its own with underscores.
+  const left = Object.entries(files).filter(([path, text]) => !path.endsWith('.py') && /__[a-z]+__/.test(text));
+  expect(left.map(([path]) => path)).toEqual([]);
+});
+
+it('has the name by which the command finds it', () => {
+  expect(packageName({ name: 'my-adam' })).toBe('adakit-optimizer-my-adam');
+  expect(packageName({ name: 'my-adam', scope: '@someone' })).toBe('@someone/adakit-optimizer-my-adam');
+});
+
+it.each([
+  [['My-Adam', '--yes'], 'the name "My-Adam" must be in lower case'],
+  [['a', '--yes', '--start', 'adm'], "--start: there is no 'adm' (adam, sign, matrix, wrapper)"],
+  [['a', '--yes', '--scope', 'someone'], '--scope: "someone" is no scope'],
+  [['a', '--yes', '--folder', '.'], 'is there already'],
+])('refuses %j', async (args, message) => {
+  await expect(create(args)).rejects.toThrow(message);
+});

@@ -1,0 +1,98 @@
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { dirname, join, resolve } from 'node:path';
+import { createInterface } from 'node:readline/promises';
+import { parseArgs } from 'node:util';
+import { packageFiles, packageName, ruleName, starts, type Choices, type Start } from './package-files.js';
+
+const usage = `npm create adakit-optimizer NAME -- [options]
+
+  NAME                  lower case, with hyphens: my-adam becomes adakit-optimizer-my-adam
+  --scope @SCOPE        makes it @SCOPE/adakit-optimizer-NAME
+  --title TEXT          what it does, in one line
+  --start ${starts.join('|')}   what the rule is at first
+  --license ID          SPDX identifier (default MIT)
+  --author TEXT
+  --repository URL
+  --folder PATH         where it goes (default: the package's name)
+  --yes                 takes defaults in place of questions
+`;
+
+/**
+ * Asks what is not given, and writes the package.
+ *
+ * @param args of the command line
+ * @returns what to print
+ * @throws Error for options that are wrong, or a folder that is there
+ */
+export async function create(args: readonly string[]): Promise<string> {
+  const { values, positionals } = parseArgs({
+    args: [...args],
+    allowPositionals: true,
+    options: {
+      name: { type: 'string' },
+      scope: { type: 'string' },
+      title: { type: 'string' },
+      start: { type: 'string' },
+      license: { type: 'string' },
+      author: { type: 'string' },
+      repository: { type: 'string' },
+      folder: { type: 'string' },
+      yes: { type: 'boolean', short: 'y' },
+      help: { type: 'boolean', short: 'h' },
+    },
+  });
+  if (values.help) return usage;
+  const questions = values.yes ? undefined : createInterface({ input: process.stdin, output: process.stdout });
+  const ask = async (given: string | undefined, question: string, standard: string): Promise<string> => {
+    if (given !== undefined || questions === undefined) return given ?? standard;
+    return (await questions.question(`${question} (${standard}): `)) || standard;
+  };
+  try {
+    const name = await ask(values.name ?? positionals.at(0), 'Name', 'my-adam');
+    const choices: Choices = {
+      name,
+      scope: values.scope,
+      title: await ask(values.title, 'What it does, in one line', `${name}: a variant of Adam`),
+      start: startOf(await ask(values.start, `Start from ${starts.join(', ')}`, 'adam')),
+      license: await ask(values.license, 'License', 'MIT'),
+      author: await ask(values.author, 'Author', 'its authors'),
+      repository: await ask(
+        values.repository,
+        'Repository',
+        `https://github.com/OWNER/${packageName({ name, scope: values.scope }).replace(/^@.*\//, '')}`,
+      ),
+      adakit: ownVersion(),
+    };
+    if (choices.scope !== undefined && !/^@[a-z0-9][a-z0-9._-]*$/.test(choices.scope)) {
+      throw new Error(`--scope: "${choices.scope}" is no scope, such as @someone`);
+    }
+    const files = packageFiles(choices);
+    const folder = resolve(values.folder ?? packageName(choices).replace(/^@.*\//, ''));
+    if (existsSync(folder)) throw new Error(`${folder} is there already`);
+    for (const [path, text] of Object.entries(files)) {
+      mkdirSync(dirname(join(folder, path)), { recursive: true });
+      writeFileSync(join(folder, path), text);
+    }
+    return `${folder} is there. What is next:
+
+  cd ${folder} && npm install
+  npm run build && npm test      # the rule ${ruleName(name)} passes as it is
+  src/${name}.ts                 the rule and its formula; then reference/, README.md, "adakit" in package.json
+${choices.start === 'wrapper' ? '' : '  npm run record                 records what reference/reference.py does (Python with torch)\n  npm run verify                 all checks, and a badge for README.md\n'}`;
+  } finally {
+    questions?.close();
+  }
+}
+
+function startOf(text: string): Start {
+  const start = starts.find((each) => each === text);
+  if (start === undefined) throw new Error(`--start: there is no '${text}' (${starts.join(', ')})`);
+  return start;
+}
+
+function ownVersion(): string {
+  const { version } = JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8')) as {
+    version: string;
+  };
+  return version;
+}

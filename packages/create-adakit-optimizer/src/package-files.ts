@@ -1,0 +1,171 @@
+import { filled, formulaOf, recordedRuns, template } from './templates.js';
+
+/** What a new package starts from. */
+export const starts = ['adam', 'sign', 'matrix', 'wrapper'] as const;
+export type Start = (typeof starts)[number];
+
+/** What is asked before a package is made. */
+export interface Choices {
+  /** What it is called: `my-adam`. The package is `adakit-optimizer-my-adam`, the rule `myAdam`. */
+  readonly name: string;
+  /** `@someone`, or nothing. */
+  readonly scope?: string | undefined;
+  readonly title: string;
+  readonly start: Start;
+  /** An SPDX identifier; the text of MIT is written, of others only the name. */
+  readonly license: string;
+  readonly author: string;
+  /** Where its source is: `https://github.com/someone/my-adam`. */
+  readonly repository: string;
+  /** Version of adakit that it is written for. */
+  readonly adakit: string;
+}
+
+/** Rules of the starts, by which saved states know them. */
+const hashes: Readonly<Record<Exclude<Start, 'wrapper'>, string>> = {
+  adam: 'dc93655701da4b7058b9282d3b79f24b',
+  sign: '35e9ffb726c8ea139efe79c3c5aa75dc',
+  matrix: 'f0a92a21e6588ef37f556d2667bb264d',
+};
+
+/** The rule's name of a package's: `my-adam` → `myAdam`. */
+export const ruleName = (name: string): string =>
+  name.replace(/-([a-z0-9])/g, (_, letter: string) => letter.toUpperCase());
+
+/** Name of a package that the command finds. */
+export const packageName = ({ name, scope }: Pick<Choices, 'name' | 'scope'>): string =>
+  `${scope === undefined ? '' : `${scope}/`}adakit-optimizer-${name}`;
+
+/**
+ * The files of a package of one's own, by path.
+ *
+ * @throws Error for a name that is no name of a package
+ */
+export function packageFiles(choices: Choices): Readonly<Record<string, string>> {
+  const { name, title, start, license, author } = choices;
+  if (!/^[a-z][a-z0-9-]*$/.test(name)) throw new Error(`the name "${name}" must be in lower case, with hyphens`);
+  const rule = ruleName(name);
+  const source = template(`${start}/rule.ts`);
+  const words = { name, title, rule, package: packageName(choices), author, formula: formulaOf(source) };
+  const fill = (text: string): string => filled(text, words);
+  const common = {
+    'package.json': json(manifest(choices)),
+    'README.md': readme(start, fill),
+    LICENSE: license === 'MIT' ? filled(template('MIT'), { author }) : `SPDX-License-Identifier: ${license}\n`,
+    'tsconfig.json': json(tsconfig),
+    'vitest.config.ts': template('vitest.config.ts'),
+    '.gitignore': 'node_modules\ndist\n',
+    '.changeset/config.json': json(changesets),
+    [`.changeset/${name}.md`]: `---\n'${words.package}': minor\n---\n\n${title}.\n`,
+    '.github/workflows/ci.yml': template('ci.yml'),
+    'src/index.ts': `export { ${rule} } from './${name}.js';\n`,
+    [`src/${name}.ts`]: fill(source),
+  };
+  if (start === 'wrapper') return { ...common, [`src/${name}.test.ts`]: fill(template('wrapper/test.ts')) };
+  const runs = Object.entries(recordedRuns(start)).map(([file, text]) => [`reference/${file}`, fill(text)] as const);
+  return {
+    ...common,
+    [`src/${name}.test.ts`]: filled(template('test.ts'), { ...words, hash: hashes[start] }),
+    'reference/reference.py': template(`${start}/reference.py`),
+    ...Object.fromEntries(runs),
+  };
+}
+
+const readme = (start: Start, fill: (text: string) => string): string => {
+  const text = template('README.md');
+  if (start !== 'wrapper') return fill(text);
+  // A wrapper goes around a rule.
+  return fill(
+    text.replace('import { jsDevice, Run', 'import { defineOptimizer, jsDevice, learningRate, Run').replace(
+      'const optimizer = __rule__();',
+      `const sgd = defineOptimizer({
+  name: 'sgd',
+  hyperparameters: { lr: learningRate(0.1) },
+  update: ({ param, grad, hyper }) => ({ param: param.sub(grad.mul(hyper.lr)) }),
+});
+const optimizer = __rule__({}, sgd());`,
+    ),
+  );
+};
+
+const json = (value: unknown): string => `${JSON.stringify(value, null, 2)}\n`;
+
+function manifest(choices: Choices): unknown {
+  const { name, title, start, license, author, repository, adakit } = choices;
+  const runs = start === 'wrapper' ? [] : Object.keys(recordedRuns(start)).map((file) => `reference/${file}`);
+  return {
+    name: packageName(choices),
+    version: '0.0.0',
+    description: title,
+    keywords: ['adakit-optimizer', 'adakit', 'optimizer', name, 'gradient descent', 'machine learning'],
+    license,
+    author,
+    homepage: `${repository}#readme`,
+    bugs: `${repository}/issues`,
+    repository: { type: 'git', url: `git+${repository}.git` },
+    type: 'module',
+    sideEffects: false,
+    exports: { '.': { types: './dist/index.d.ts', default: './dist/index.js' }, './package.json': './package.json' },
+    files: ['dist', 'src', ...(runs.length > 0 ? ['reference'] : []), '!**/*.test.*'],
+    engines: { node: '>=20.20.0' },
+    ...(start !== 'wrapper' && {
+      adakit: {
+        optimizers: {
+          [ruleName(name)]: { paper: 'https://arxiv.org/abs/0000.00000', settings: {}, references: runs },
+        },
+      },
+    }),
+    scripts: {
+      build: 'tsc',
+      test: 'vitest run',
+      check: 'publint --strict && attw --pack . --profile esm-only',
+      ...(start !== 'wrapper' && {
+        record: `adakit record reference/reference.py:Reference --name ${ruleName(name)}`,
+        verify: 'adakit verify-plugin .',
+      }),
+      prepack: 'tsc',
+      release: 'changeset publish',
+    },
+    dependencies: { '@adakit/core': `^${adakit}` },
+    devDependencies: {
+      '@adakit/cli': `^${adakit}`,
+      '@adakit/testing': `^${adakit}`,
+      '@arethetypeswrong/cli': '^0.18.5',
+      '@changesets/cli': '^2.31.1',
+      '@types/node': '^20.19.43',
+      'fast-check': '^4.10.2',
+      publint: '^0.3.25',
+      typescript: '^6.0.3',
+      vitest: '^4.1.12',
+    },
+    publishConfig: { access: 'public' },
+  };
+}
+
+const tsconfig = {
+  compilerOptions: {
+    target: 'ES2023',
+    lib: ['ES2023', 'ESNext.Disposable'],
+    module: 'NodeNext',
+    moduleResolution: 'NodeNext',
+    types: ['node'],
+    strict: true,
+    verbatimModuleSyntax: true,
+    isolatedModules: true,
+    skipLibCheck: true,
+    declaration: true,
+    sourceMap: true,
+    rootDir: 'src',
+    outDir: 'dist',
+  },
+  include: ['src'],
+  exclude: ['src/**/*.test.ts'],
+};
+
+const changesets = {
+  changelog: '@changesets/cli/changelog',
+  commit: false,
+  access: 'public',
+  baseBranch: 'main',
+  updateInternalDependencies: 'patch',
+};

@@ -1,0 +1,2 @@
+// @tier user
+export { dadaptation } from './dadaptation.js';

@@ -1,0 +1,2 @@
+// @tier user
+export { diffgrad } from './diffgrad.js';

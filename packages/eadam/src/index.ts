@@ -1,0 +1,2 @@
+// @tier user
+export { eadam } from './eadam.js';

@@ -1,0 +1,2 @@
+// @tier user
+export { msvag } from './msvag.js';

@@ -1,0 +1,2 @@
+// @tier user
+export { novograd } from './novograd.js';

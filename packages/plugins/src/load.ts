@@ -1,0 +1,158 @@
+import { existsSync, readFileSync } from 'node:fs';
+import { isAbsolute, join, resolve } from 'node:path';
+import { pathToFileURL } from 'node:url';
+import { closestName, type HyperparameterDefinitions, type Optimizer, type TrainingState } from '@adakit/core';
+import { PluginError } from './error.js';
+import { installedOptimizers, installedPackage } from './installed.js';
+import { isPluginName, pluginPackage, type OptimizerManifest, type PluginPackage } from './manifest.js';
+
+/** What an optimizer's package exports, whatever its hyperparameters are. */
+export interface OptimizerPlugin {
+  readonly optimizerName: string;
+  readonly hyperparameters: HyperparameterDefinitions;
+  load(record: Readonly<Record<string, unknown>>): Optimizer;
+}
+
+/** An optimizer, and where it is from. */
+export interface LoadedOptimizer {
+  readonly plugin: OptimizerPlugin;
+  /** Its package; undefined for a module that is a file, and for those that were there already. */
+  readonly package: PluginPackage | undefined;
+  /** What the package says of it. */
+  readonly manifest: OptimizerManifest;
+}
+
+/** How optimizers are looked for. */
+export interface LoadOptions {
+  /** Where Node would look from. Default: the current folder. */
+  readonly folder?: string;
+  /** Optimizers that are there already, by name. Default: none. */
+  readonly included?: Readonly<Record<string, OptimizerPlugin>>;
+}
+
+/**
+ * Loads an optimizer by name.
+ *
+ * @param name a rule that an installed package has: `@adakit/NAME`, `adakit-optimizer-NAME`,
+ * `@scope/adakit-optimizer-NAME`, or what their package.json declares; the name of a package; `PACKAGE#RULE` where it has
+ * several; or the path of a module
+ * @throws PluginError `unknown-optimizer` with what is installed; `ambiguous-optimizer` naming both packages that have the
+ * rule; `invalid-plugin` for a module that cannot be loaded or has none
+ */
+export async function loadOptimizer(
+  name: string,
+  { folder = process.cwd(), included = {} }: LoadOptions = {},
+): Promise<LoadedOptimizer> {
+  if (/^\.{0,2}\//.test(name) || isAbsolute(name) || /\.m?js$/.test(name)) {
+    const path = resolve(folder, name);
+    if (!existsSync(path)) throw new PluginError('unknown-optimizer', `there is no file ${path}`);
+    return { plugin: chosen(await pluginsIn(path, name), name), package: undefined, manifest: {} };
+  }
+  const [packageName, rule] = name.split('#') as [string, string?];
+  if (name.startsWith('@') || isPluginName(packageName) || rule !== undefined) {
+    const found = installedPackage(packageName, folder);
+    if (found !== undefined) return loadPlugin(found, rule);
+    throw new PluginError('unknown-optimizer', `there is no package ${packageName}; npm install ${packageName}`);
+  }
+  const own = Object.hasOwn(included, name) ? included[name] : undefined;
+  const installed = installedOptimizers(folder);
+  const having = installed.filter(
+    (each) => Object.hasOwn(each.optimizers, name) && !(own && each.name.startsWith('@adakit/')),
+  );
+  if (having.length + (own ? 1 : 0) > 1) {
+    const places = [...(own ? ['among those that are built in'] : []), ...having.map((each) => `in ${each.name}`)];
+    throw new PluginError(
+      'ambiguous-optimizer',
+      `the optimizer '${name}' is ${places.join(' and ')}; say which by the name of its package, e.g. '${having[0].name}'`,
+    );
+  }
+  if (own) return { plugin: own, package: undefined, manifest: {} };
+  if (having.length === 1) return loadPlugin(having[0], name);
+  throw unknown(name, [...Object.keys(included), ...installed.flatMap((each) => Object.keys(each.optimizers))]);
+}
+
+/**
+ * Loads an optimizer of a package.
+ *
+ * @param rule which one. Default: the only one
+ * @throws PluginError `invalid-plugin` for a package that cannot be loaded or does not have it
+ */
+export async function loadPlugin(found: PluginPackage, rule?: string): Promise<LoadedOptimizer> {
+  const plugin = chosen(await pluginsIn(entryOf(found.folder), found.name), found.name, rule);
+  const { optimizerName } = plugin;
+  const declared = found.optimizers[rule ?? optimizerName] as OptimizerManifest | undefined;
+  return { plugin, package: found, manifest: declared ?? {} };
+}
+
+/** The package in a folder that is no installed one, such as one that is being written. */
+export function pluginIn(folder: string): PluginPackage {
+  const file = join(folder, 'package.json');
+  if (!existsSync(file)) throw new PluginError('unknown-optimizer', `there is no ${file}`);
+  return pluginPackage(JSON.parse(readFileSync(file, 'utf8')), folder);
+}
+
+/** A state that names the package and version of the optimizer that wrote it, so that who lacks it knows what to install. */
+export function withPackage(state: TrainingState, { package: from }: Pick<LoadedOptimizer, 'package'>): TrainingState {
+  return from === undefined ? state : { ...state, versions: { ...state.versions, [from.name]: from.version } };
+}
+
+/**
+ * What to install for a state whose optimizer is not there, by the packages that it names.
+ *
+ * @returns e.g. `npm install adakit-optimizer-mine@1.2.0`, or undefined where it names none
+ */
+export function installHint(versions: TrainingState['versions'] = {}): string | undefined {
+  const plugins = Object.entries(versions).filter(([name]) => isPluginName(name));
+  if (plugins.length === 0) return undefined;
+  return `npm install ${plugins.map(([name, version]) => `${name}@${version}`).join(' ')}`;
+}
+
+function unknown(name: string, known: readonly string[]): PluginError {
+  const suggestion = closestName(name, known);
+  return new PluginError(
+    'unknown-optimizer',
+    `there is no optimizer '${name}'${suggestion === undefined ? '' : `, did you mean '${suggestion}'?`} (installed: ${known.join(', ') || 'none'}; ` +
+      `others are packages adakit-optimizer-NAME, or the path of a module)`,
+  );
+}
+
+type Exports = string | { readonly [condition: string]: Exports } | undefined;
+
+/** The module that `import` would load: optimizers are modules, which `require.resolve` may not find. */
+function entryOf(folder: string): string {
+  const { exports, main } = JSON.parse(readFileSync(join(folder, 'package.json'), 'utf8')) as {
+    exports?: Exports;
+    main?: string;
+  };
+  const target = (value: Exports): string | undefined =>
+    typeof value === 'object' ? target(value['.'] ?? value.node ?? value.import ?? value.default) : value;
+  return join(folder, target(exports) ?? main ?? 'index.js');
+}
+
+async function pluginsIn(path: string, name: string): Promise<OptimizerPlugin[]> {
+  let module: Readonly<Record<string, unknown>>;
+  try {
+    module = (await import(pathToFileURL(path).href)) as Readonly<Record<string, unknown>>;
+  } catch (error) {
+    const message = error instanceof Error ? error.message : String(error);
+    throw new PluginError('invalid-plugin', `${name} cannot be loaded: ${message}`, { cause: error });
+  }
+  return [...new Set(Object.values(module).filter(isPlugin))];
+}
+
+function chosen(plugins: readonly OptimizerPlugin[], name: string, wanted?: string): OptimizerPlugin {
+  // The name by which a package is found need not be the rule's, where there is only one.
+  const found =
+    plugins.find(({ optimizerName }) => optimizerName === wanted) ?? (plugins.length === 1 ? plugins[0] : undefined);
+  if (found !== undefined) return found;
+  throw new PluginError(
+    'invalid-plugin',
+    plugins.length === 0
+      ? `${name} exports no optimizer; one is made by defineOptimizer of @adakit/core`
+      : `${name} exports several optimizers (${plugins.map(({ optimizerName }) => optimizerName).join(', ')}); say which: ${name}#${plugins[0].optimizerName}`,
+  );
+}
+
+function isPlugin(value: unknown): value is OptimizerPlugin {
+  return typeof value === 'function' && 'optimizerName' in value && 'hyperparameters' in value && 'load' in value;
+}

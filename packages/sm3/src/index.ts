@@ -1,0 +1,2 @@
+// @tier user
+export { sm3 } from './sm3.js';

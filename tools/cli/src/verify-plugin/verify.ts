@@ -1,0 +1,148 @@
+import assert from 'node:assert/strict';
+import { existsSync, readFileSync } from 'node:fs';
+import { join, resolve } from 'node:path';
+import {
+  isPluginName,
+  loadOptimizer,
+  loadPlugin,
+  pluginIn,
+  type OptimizerPlugin,
+  type PluginPackage,
+} from '@adakit/plugins';
+import { optimizerChecks, ruleHash, type Check } from '@adakit/testing';
+
+/** What came of a check. */
+export interface CheckResult {
+  readonly name: string;
+  readonly ok: boolean;
+  /** What does not hold. */
+  readonly message?: string;
+}
+
+/** What is known of a plugin after all checks. */
+export interface PluginReport {
+  readonly package: string;
+  readonly version: string;
+  /** Of the package: its name, what package.json says. */
+  readonly checks: readonly CheckResult[];
+  readonly optimizers: readonly {
+    readonly name: string;
+    /** By which saved states know the rule. */
+    readonly hash: string;
+    readonly checks: readonly CheckResult[];
+  }[];
+  readonly passed: number;
+  readonly failed: number;
+  /** For https://shields.io/badges/endpoint-badge. */
+  readonly badge: {
+    readonly schemaVersion: 1;
+    readonly label: string;
+    readonly message: string;
+    readonly color: string;
+  };
+}
+
+/**
+ * Runs all checks of the conformance kit on a plugin.
+ *
+ * @param place the folder of a package, or the name of one that is installed
+ * @throws PluginError for a package that is not there or cannot be loaded
+ */
+export async function verifyPlugin(place: string): Promise<PluginReport> {
+  const found = existsSync(join(place, 'package.json'))
+    ? pluginIn(resolve(place))
+    : (await loadOptimizer(place)).package;
+  if (found === undefined) throw new Error(`${place} is a module, not a package`);
+  const names = Object.keys(found.optimizers);
+  const checks = await results(packageChecks(found));
+  const optimizers: PluginReport['optimizers'][number][] = [];
+  for (const name of names) {
+    const { plugin, manifest } = await loadPlugin(found, name);
+    const required = requiredOptions(plugin, manifest.settings);
+    const references = (manifest.references ?? []).map((file) => join(found.folder, file));
+    optimizers.push({
+      name: plugin.optimizerName,
+      hash: ruleHash(plugin.load(required)),
+      checks: await results(optimizerChecks(plugin, { required, references })),
+    });
+  }
+  const all = [checks, ...optimizers.map((each) => each.checks)].flat();
+  const failed = all.filter(({ ok }) => !ok).length;
+  const passed = all.length - failed;
+  return {
+    package: found.name,
+    version: found.version,
+    checks,
+    optimizers,
+    passed,
+    failed,
+    badge: {
+      schemaVersion: 1,
+      label: 'adakit',
+      message: failed === 0 ? `${passed} checks` : `${failed} of ${all.length} checks fail`,
+      color: failed === 0 ? 'brightgreen' : 'red',
+    },
+  };
+}
+
+/** What has to be given: from the recommended settings, else a rate that any rule survives. */
+function requiredOptions({ hyperparameters }: OptimizerPlugin, settings = {}): Record<string, number> {
+  const recommended = Object.assign({ lr: 0.01 }, ...Object.values(settings)) as Readonly<Record<string, number>>;
+  const required = Object.keys(hyperparameters).filter((name) => hyperparameters[name].default === undefined);
+  return Object.fromEntries(required.map((name) => [name, recommended[name] ?? 0.01]));
+}
+
+function packageChecks({ name, folder, optimizers }: PluginPackage): Check[] {
+  const { keywords, license, repository, adakit, dependencies, peerDependencies } = JSON.parse(
+    readFileSync(join(folder, 'package.json'), 'utf8'),
+  ) as Readonly<Record<string, unknown>>;
+  return [
+    {
+      name: 'has a name by which it is found',
+      run: () => {
+        assert(
+          isPluginName(name) || name.startsWith('@adakit/'),
+          `${name} is neither adakit-optimizer-NAME nor @scope/adakit-optimizer-NAME`,
+        );
+      },
+    },
+    {
+      name: 'has the keyword adakit-optimizer',
+      run: () => {
+        assert(Array.isArray(keywords) && keywords.includes('adakit-optimizer'), 'keywords lacks it');
+      },
+    },
+    {
+      name: 'declares its optimizers and their papers',
+      run: () => {
+        assert(adakit !== undefined, 'package.json has no field adakit');
+        for (const [rule, { paper }] of Object.entries(optimizers)) assert(paper, `${rule} has no paper`);
+      },
+    },
+    {
+      name: 'says its license and where its source is',
+      run: () => {
+        assert(license && repository, 'license or repository is missing in package.json');
+      },
+    },
+    {
+      name: 'depends on @adakit/core',
+      run: () => {
+        assert('@adakit/core' in { ...(dependencies ?? {}), ...(peerDependencies ?? {}) }, 'it does not');
+      },
+    },
+  ];
+}
+
+async function results(checks: readonly Check[]): Promise<CheckResult[]> {
+  const done: CheckResult[] = [];
+  for (const { name, run } of checks) {
+    try {
+      await run();
+      done.push({ name, ok: true });
+    } catch (error) {
+      done.push({ name, ok: false, message: error instanceof Error ? error.message : String(error) });
+    }
+  }
+  return done;
+}

@@ -1,0 +1,9 @@
+/** Something that must hold, for any test framework or none. */
+export interface Check {
+  /** What must hold, after "it". */
+  readonly name: string;
+  /** Throws, or rejects, with what does not hold. */
+  readonly run: () => void | Promise<void>;
+}
+
+export const check = (name: string, run: Check['run']): Check => ({ name, run });

@@ -1,0 +1,224 @@
+import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
+import { basename } from 'node:path';
+import {
+  closestName,
+  jsDevice,
+  makePlan,
+  referenceDevice,
+  wasmDevice,
+  type Device,
+  type HyperparameterDefinitions,
+  type Optimizer,
+  type OptimizerFactory,
+  type SlotMeaning,
+} from '@adakit/core';
+import {
+  lossyReferenceInterruptions,
+  parseReferenceRun,
+  referenceOptimizer,
+  replayReference,
+} from '../reference-run.js';
+import { replay } from '../replay.js';
+import { lossyInterruptions } from '../resume.js';
+import { parseTrajectory } from '../trajectory.js';
+import { check, type Check } from './check.js';
+import { everyOptimizerChecks, type Subject } from './every-optimizer.js';
+
+/** What is expected of an optimizer; options are as `load` takes them. */
+export interface OptimizerExpectations {
+  /** Files of recorded runs of one vector; those of other optimizers are left out. */
+  readonly trajectories?: readonly string[];
+  /**
+   * Files of reference runs of an independent implementation; those that the rule has no counterpart for are left out. One
+   * kind of recorded runs is needed at least.
+   */
+  readonly references?: readonly string[];
+  /** Rules beside this one that reference runs need, by their names. */
+  readonly others?: Rules;
+  /** Options without which the optimizer cannot be made. Default: none. */
+  readonly required?: Readonly<Record<string, number | boolean>>;
+  /** Hash of the rule with nothing but the required options, which saved states carry. Default: any. */
+  readonly hash?: string;
+  /** What is kept for every parameter with some options, and what it means. */
+  readonly slots?: readonly (readonly [
+    options: Readonly<Record<string, number | boolean>>,
+    slots: Readonly<Record<string, SlotMeaning | undefined>>,
+  ])[];
+  /** Options that must be refused, and how. */
+  readonly refuses?: readonly (readonly [options: Readonly<Record<string, unknown>>, message: string])[];
+  /** Shapes of parameters that it is for. Default: a matrix, a vector, a number, and nothing. */
+  readonly shapes?: Subject['shapes'];
+  /** What it reaches on which functions. */
+  readonly converges?: Subject['converges'];
+}
+
+/** Rules by their names. */
+export type Rules = Readonly<
+  Record<string, { readonly load: (given: Readonly<Record<string, unknown>>) => Optimizer }>
+>;
+
+/** Devices that need no runtime: the interpreter in both precisions, and what is compiled on the host. */
+export const hostDevices: readonly Device<unknown>[] = [
+  referenceDevice(),
+  referenceDevice('float32'),
+  jsDevice(),
+  wasmDevice(),
+];
+
+/** What is checked of an optimizer's factory, whatever its hyperparameters are. */
+export type CheckedFactory = Pick<
+  OptimizerFactory<HyperparameterDefinitions>,
+  'optimizerName' | 'hyperparameters' | 'load'
+>;
+
+/** Recorded runs that an optimizer needs at least. */
+export const RECORDED_RUNS = 3;
+
+/**
+ * What every optimizer has to pass: recorded runs within rounding on every host device, runs that are stopped at any step
+ * and go on to the last bit, a rule that does not change unnoticed, slots that say what they hold, hyperparameters that are
+ * refused by name; the same bits on all host devices within the bounds of the rule's operations, on matrices, vectors, single
+ * numbers and nothing, with sparse and zero gradients; groups, schedules and serialization; refusal of what is not finite;
+ * memory; and the way to a minimum.
+ *
+ * @throws AdakitError for a recorded run that cannot be read
+ */
+export function optimizerChecks(factory: CheckedFactory, expectations: OptimizerExpectations): Check[] {
+  const { required = {}, hash, slots = [], refuses = [], shapes, converges } = expectations;
+  const name = factory.optimizerName;
+  const make = (options: Readonly<Record<string, unknown>> = {}): Optimizer =>
+    factory.load({ ...required, ...options });
+  const recorded = recordedChecks(factory, expectations);
+  return [
+    ...recorded,
+    ...everyOptimizerChecks({ make, shapes, converges }),
+    ...(hash === undefined
+      ? []
+      : [
+          check('has the rule that saved states know', () => {
+            assert.equal(ruleHash(make()), hash);
+          }),
+        ]),
+    ...slots.map(([options, expected]) =>
+      check(`with ${JSON.stringify(options)} keeps what its slots say`, () => {
+        assert.deepEqual(meaningsOf(make(options)), expected);
+      }),
+    ),
+    check('has slots that fade by one of its hyperparameters', () => {
+      for (const [slot, meaning] of [{}, ...slots.map(([options]) => options)].flatMap((options) =>
+        Object.entries(meaningsOf(make(options))),
+      )) {
+        const { decay } = meaning ?? {};
+        assert(
+          decay === undefined || decay in factory.hyperparameters,
+          `${slot} fades by ${decay ?? ''}, which is none`,
+        );
+      }
+    }),
+    ...refuses.map(([options, message]) =>
+      check(`refuses ${JSON.stringify(options)}`, () => {
+        throwsWith(() => make(options), message);
+      }),
+    ),
+    ...Object.keys(factory.hyperparameters).map((hyperparameter, _, names) =>
+      check(`refuses a value of ${hyperparameter} that is none, and suggests the name for one that is misspelt`, () => {
+        for (const bad of [NaN, Infinity, '1', null]) {
+          throwsWith(() => make({ [hyperparameter]: bad }), `${name}: ${hyperparameter} must be `);
+        }
+        const misspelt = `${hyperparameter}x`;
+        throwsWith(() => make({ [misspelt]: 1 }), `did you mean "${closestName(misspelt, names) ?? ''}"?`);
+      }),
+    ),
+    check('takes the names of PyTorch as well', () => {
+      for (const hyperparameter of Object.keys(factory.hyperparameters)) {
+        const snake = hyperparameter.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`);
+        const value = make().hyperparameters[hyperparameter];
+        assert.equal(factory.load({ ...required, [snake]: value }).hyperparameters[hyperparameter], value);
+      }
+    }),
+  ];
+}
+
+/** That it does what others have recorded. */
+function recordedChecks(
+  factory: CheckedFactory,
+  { trajectories: files = [], references = [], others }: OptimizerExpectations,
+): Check[] {
+  const name = factory.optimizerName;
+  const trajectories = files
+    .map((file) => ({ file: basename(file), ...parseTrajectory(readFileSync(file, 'utf8'), file) }))
+    .filter(({ optimizer }) => optimizer === name);
+  const runs = referenceRuns(references, { ...others, [name]: factory });
+  return [
+    check('has recorded runs to be compared with', () => {
+      const count = trajectories.length + runs.length;
+      assert(count >= RECORDED_RUNS, `there are ${count}, and ${RECORDED_RUNS} are needed`);
+    }),
+    ...runs.flatMap(({ name: file, run, optimizer }) =>
+      hostDevices.map((device) =>
+        check(`reproduces the reference run ${file} on ${device.name}`, async () => {
+          const { ok, worst, where, tolerance, steps } = await replayReference(run, optimizer, device);
+          assert(ok, `it is off by ${worst}, relatively, at ${where}, where ${tolerance} is allowed`);
+          assert.equal(steps, run.steps);
+        }),
+      ),
+    ),
+    ...runs.slice(0, 1).flatMap(({ run, optimizer }) =>
+      [referenceDevice(), jsDevice()].map((device: Device<unknown>) =>
+        check(
+          `goes on with a reference run bit for bit after an interruption at any step on ${device.name}`,
+          async () => {
+            assert.deepEqual(await lossyReferenceInterruptions(run, optimizer, device), []);
+          },
+        ),
+      ),
+    ),
+    ...trajectories.flatMap((trajectory) =>
+      hostDevices.map((device) =>
+        check(`reproduces the recorded run ${trajectory.file} on ${device.name}`, async () => {
+          const report = await replay(trajectory, factory.load(trajectory.hyperparameters), device);
+          assert(report.ok, `it is off by ${report.maxUlp} ulp, where ${report.tolerance} are allowed`);
+          assert.equal(report.steps, trajectory.steps);
+        }),
+      ),
+    ),
+    ...(trajectories.length === 0 ? [] : hostDevices).map((device) =>
+      check(`goes on bit for bit after an interruption at any step on ${device.name}`, async () => {
+        for (const trajectory of trajectories.slice(0, 2)) {
+          const optimizer = factory.load(trajectory.hyperparameters);
+          assert.deepEqual(await lossyInterruptions(trajectory, optimizer, device), []);
+        }
+      }),
+    ),
+  ];
+}
+
+/** Those of the runs that the rules have a counterpart for. */
+function referenceRuns(files: readonly string[], rules: Rules) {
+  return files.flatMap((file) => {
+    const run = parseReferenceRun(readFileSync(file, 'utf8'), basename(file));
+    const optimizer = referenceOptimizer(run, (name, given) => rules[name].load(given));
+    return typeof optimizer === 'string' ? [] : [{ name: run.name, run, optimizer }];
+  });
+}
+
+/** The hash by which a saved state knows the rule of a matrix. */
+export function ruleHash(optimizer: Optimizer): string {
+  return planned(optimizer).hash;
+}
+
+function planned(optimizer: Optimizer) {
+  return makePlan(optimizer, [{ name: 'theta', shape: [2, 3] }]).parameters[0];
+}
+
+function meaningsOf(optimizer: Optimizer): Readonly<Record<string, SlotMeaning | undefined>> {
+  return Object.fromEntries(planned(optimizer).slots.map(({ name, meaning }) => [name, meaning]));
+}
+
+function throwsWith(make: () => unknown, message: string): void {
+  assert.throws(make, (error: Error) => {
+    assert(error.message.includes(message), `it says "${error.message}", not "${message}"`);
+    return true;
+  });
+}
