@@ -2,7 +2,7 @@ import {
   AdakitError,
   makePlan,
   requireOptimizer,
-  Run,
+  SourceRun,
   type ChangeScope,
   type NonFinitePolicy,
   type Optimizer,
@@ -81,7 +81,7 @@ export class AdakitOptimizer extends TfjsOptimizer implements Stateful {
 
   readonly #options: TfjsOptimizerOptions;
   readonly #device: TfjsDevice;
-  #run: Run<Cell>;
+  #run: SourceRun<Cell>;
   /** The variables trained, with the names by which groups and states know them. A continued variable keeps its old one. */
   #names = new Map<Variable, string>();
   /** From {@link setWeights}, until the variables turn up that they belong to. */
@@ -142,7 +142,7 @@ export class AdakitOptimizer extends TfjsOptimizer implements Stateful {
    *
    * @throws AdakitError naming the hyperparameter that is unknown or out of range, or the group that does not exist
    */
-  setHyperparameters(changes: Parameters<Run<Cell>['setHyperparameters']>[0], scope: ChangeScope = {}): void {
+  setHyperparameters(changes: Parameters<SourceRun<Cell>['setHyperparameters']>[0], scope: ChangeScope = {}): void {
     this.#assertAlive();
     this.#run.setHyperparameters(changes, scope);
   }
@@ -342,9 +342,9 @@ export class AdakitOptimizer extends TfjsOptimizer implements Stateful {
     this.#disposed = true;
   }
 
-  #start(optimizer: Optimizer, resume?: OverallState): Run<Cell> {
+  #start(optimizer: Optimizer, resume?: OverallState): SourceRun<Cell> {
     const { nonFinite } = this.#options;
-    return Run.start(
+    return SourceRun.start(
       this.#device,
       optimizer,
       {},
@@ -352,7 +352,7 @@ export class AdakitOptimizer extends TfjsOptimizer implements Stateful {
     );
   }
 
-  #replaceRun(next: Run<Cell>, names: Map<Variable, string>): void {
+  #replaceRun(next: SourceRun<Cell>, names: Map<Variable, string>): void {
     void this.#run.dispose();
     this.#run = next;
     this.#names = names;
