@@ -89,7 +89,14 @@ export {
 // @tier user: composing optimizers
 export { Optimizer, requireOptimizer, type ChangeScope } from './optimizer/optimizer.js';
 export { groups, type GroupNode, type ParameterGroup } from './optimizer/groups.js';
-export type { Configured, OptimizerConfig, OptimizerNode, PieceConfig, Schedules, SchedulesData } from './optimizer/node.js';
+export type {
+  Configured,
+  OptimizerConfig,
+  OptimizerNode,
+  PieceConfig,
+  Schedules,
+  SchedulesData,
+} from './optimizer/node.js';
 export {
   matchData,
   matches,
@@ -227,12 +234,5 @@ export {
   type ReductionName,
 } from './expression/operations.js';
 export { concreteShape, joinShapes, matrixExtents } from './expression/type.js';
-export {
-  fillDropout,
-  fillRandom,
-  nameKey,
-  philox,
-  type Distribution,
-  type RandomKey,
-} from './random/philox.js';
+export { fillDropout, fillRandom, nameKey, philox, type Distribution, type RandomKey } from './random/philox.js';
 export { roundTo } from './tensor/narrow.js';

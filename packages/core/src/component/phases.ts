@@ -1,6 +1,13 @@
 import { deviceInput, type Tensor } from '../expression/expression.js';
 import type { HyperparameterDefinitions } from '../optimizer/hyperparameters.js';
-import type { ComponentPrograms, ComponentSource, GlobalSource, ParameterForm, Structure, TotalInputs } from './component.js';
+import type {
+  ComponentPrograms,
+  ComponentSource,
+  GlobalSource,
+  ParameterForm,
+  Structure,
+  TotalInputs,
+} from './component.js';
 import { checkName, Tracer, type Output } from './trace.js';
 
 /** The programs of a component with any of the phases. */
@@ -14,8 +21,8 @@ export function tracePhases<H extends HyperparameterDefinitions, S extends strin
 
 class PhaseTracer<H extends HyperparameterDefinitions, S extends string, G extends string> extends Tracer<H, S, G> {
   constructor(source: ComponentSource<H, S, G>, uses: Structure<H>, form: ParameterForm) {
-    const globals = (source.globals?.(uses) ?? []).map(
-      (global): GlobalSource<G> => (typeof global === 'string' ? { name: global } : global),
+    const globals = (source.globals?.(uses) ?? []).map((global): GlobalSource<G> =>
+      typeof global === 'string' ? { name: global } : global,
     );
     super(source, uses, form, globals);
   }

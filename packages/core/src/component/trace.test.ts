@@ -1,7 +1,12 @@
 import { describe, expect, it, vi } from 'vitest';
 import { AdakitError } from '../errors.js';
 import { asMatrix, asParam, matMul, mean, norm, sum, transpose, where, type Tensor } from '../expression/expression.js';
-import { defineOptimizer, definePhasedOptimizer, defineWrapper, type PhasedOptimizerSource } from '../optimizer/define.js';
+import {
+  defineOptimizer,
+  definePhasedOptimizer,
+  defineWrapper,
+  type PhasedOptimizerSource,
+} from '../optimizer/define.js';
 import { choice, coefficient, flag, learningRate, repeats } from '../optimizer/hyperparameters.js';
 import type { Optimizer } from '../optimizer/optimizer.js';
 import { makePlan } from '../plan/plan.js';

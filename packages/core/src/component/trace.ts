@@ -113,7 +113,10 @@ export class Tracer<H extends HyperparameterDefinitions, S extends string, G ext
       this.#slot(typeof slot === 'string' ? { name: slot } : slot),
     );
     this.globals = globals;
-    for (const [what, items] of [['slot', this.slots], ['global', globals]] as const) {
+    for (const [what, items] of [
+      ['slot', this.slots],
+      ['global', globals],
+    ] as const) {
       items.forEach(({ name }, i) => {
         checkName(what, name, source.name);
         if (items.findIndex((other) => other.name === name) !== i) this.fail(`${what}s() declares "${name}" twice`);
@@ -197,8 +200,7 @@ export class Tracer<H extends HyperparameterDefinitions, S extends string, G ext
       grad: deviceInput('grad', 'param'),
       slots: known(
         this.slots.map(({ name, shape }) => [name as S, deviceInput(`slot.${name}`, shape)]),
-        (key) =>
-          this.fail(`reads the slot "${key}", which slots() does not declare for ${JSON.stringify(this.uses)}`),
+        (key) => this.fail(`reads the slot "${key}", which slots() does not declare for ${JSON.stringify(this.uses)}`),
       ),
       globals: this.globalInputs(),
       ...this.hostInputs(),

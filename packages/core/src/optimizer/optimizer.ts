@@ -58,7 +58,7 @@ export class Optimizer {
     const own: Record<string, number | boolean | string> = {};
     for (const [key, value] of Object.entries(changes)) {
       const [first, name] = key.split('.', 2);
-      if (name === undefined) own[key] = value;
+      if (!key.includes('.')) own[key] = value;
       else if (node.wrappers.includes(first)) node = node.changeWrapper(first, { [name]: value });
       else {
         throw new AdakitError(

@@ -23,7 +23,10 @@ import { WrapperNode } from './wrapper.js';
  */
 export function restoreOptimizer(optimizer: Optimizer, config: OptimizerConfig): Optimizer {
   const components = new Map(
-    optimizer.node.pieces.map(({ component }) => [`${component.isRule ? 'rule' : 'wrapper'} ${component.name}`, component]),
+    optimizer.node.pieces.map(({ component }) => [
+      `${component.isRule ? 'rule' : 'wrapper'} ${component.name}`,
+      component,
+    ]),
   );
   const [mine, saved] = [chainText(optimizer.node), configChainText(config)];
   if (mine !== saved) {

@@ -64,7 +64,8 @@ export class WrapperNode implements TreeNode, Configured {
 
   changeWrapper(name: string, changes: HyperparameterValues): OptimizerNode {
     if (this.component.name !== name) return this.#around(this.inner.changeWrapper(name, changes));
-    return new WrapperNode({ ...this, hyperparameters: changedValues(this, changes) }, this.inner);
+    const { component, initial, schedules, inner } = this;
+    return new WrapperNode({ component, hyperparameters: changedValues(this, changes), initial, schedules }, inner);
   }
 
   changeGroup(changes: HyperparameterValues, group: string): OptimizerNode {

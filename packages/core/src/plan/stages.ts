@@ -92,7 +92,10 @@ class Planner {
       globals: [...this.#globals.values()],
       views: this.#views(),
       // Whatever the parameters are, where they are not known yet.
-      lossScale: this.#parameters.length === 0 ? this.#optimizer.node.pieces.find(({ component }) => component.scalesLoss) : scaler,
+      lossScale:
+        this.#parameters.length === 0
+          ? this.#optimizer.node.pieces.find(({ component }) => component.scalesLoss)
+          : scaler,
     };
   }
 

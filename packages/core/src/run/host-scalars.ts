@@ -5,7 +5,7 @@ import type { Extents } from '../expression/type.js';
 import { inputNames, type Program } from '../program/program.js';
 import { evaluateScalars } from '../program/scalars.js';
 import { nameKey } from '../random/philox.js';
-import { MadeSchedule, scheduleFactor, type PlateauState } from '../schedule/schedule.js';
+import type { PlateauState } from '../schedule/schedule.js';
 import { elementCount } from '../tensor/tensor-data.js';
 
 /** What holds for all parameters in a step. */
@@ -124,8 +124,8 @@ export class HostScalars {
       for (const { prefix, schedules } of pieces) {
         for (const [name, schedule] of Object.entries(schedules)) {
           const key = `${path}:${prefix}${name}`;
-          const plateau = MadeSchedule.plateauIn(schedule);
-          const next = plateau?.by === by ? MadeSchedule.report(plateau, this.plateaus.get(key), metric) : undefined;
+          const plateau = schedule.plateau();
+          const next = plateau?.by === by ? plateau.reported(this.plateaus.get(key), metric) : undefined;
           if (next) this.plateaus.set(key, next);
         }
       }
@@ -154,7 +154,7 @@ export class HostScalars {
       const now = { ...hyperparameters };
       for (const [name, schedule] of Object.entries(schedules)) {
         const plateau = this.plateaus.get(`${path}:${prefix}${name}`)?.factor;
-        now[name] = Number(hyperparameters[name]) * scheduleFactor(schedule, this.#moment.step, plateau);
+        now[name] = Number(hyperparameters[name]) * schedule.factorAt(this.#moment.step, plateau);
       }
       if (Object.keys(schedules).length > 0) {
         try {

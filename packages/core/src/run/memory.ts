@@ -1,10 +1,4 @@
-import {
-  bufferNames,
-  type Binding,
-  type BoundKernel,
-  type Device,
-  type Kernel,
-} from '../device/device.js';
+import { bufferNames, type Binding, type BoundKernel, type Device, type Kernel } from '../device/device.js';
 import type { Slot } from '../component/component.js';
 import { AdakitError } from '../errors.js';
 import { concreteShape } from '../expression/type.js';
@@ -71,15 +65,13 @@ export class Memory<B> {
 
   /** What is kept for parameters of the plan. */
   recordsOf(parameters: readonly PlannedParameter[]): readonly Kept<B>[] {
-    return parameters.length === this.records.length ? this.records : parameters.map(({ index }) => this.records[index]);
+    return parameters.length === this.records.length
+      ? this.records
+      : parameters.map(({ index }) => this.records[index]);
   }
 
   /** A program on parameters, or on numbers of all of them where there are none. */
-  bind(
-    program: Program,
-    members: readonly PlannedParameter[],
-    key: string,
-  ): BoundProgram<B> {
+  bind(program: Program, members: readonly PlannedParameter[], key: string): BoundProgram<B> {
     const id = `${program.hash} ${key}`;
     let bound = this.#bound.get(id);
     if (bound === undefined) {

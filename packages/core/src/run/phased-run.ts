@@ -46,7 +46,8 @@ function start<B>(run: Training<B>, from: OverallState | undefined = run.options
     memory.globals.set(name, buffer);
   }
   const { lossScale } = plan;
-  run.lossScale = lossScale && (run.lossScale ?? from?.lossScale ?? { scale: Number(lossScale.initial.initialScale), good: 0 });
+  run.lossScale =
+    lossScale && (run.lossScale ?? from?.lossScale ?? { scale: Number(lossScale.initial.initialScale), good: 0 });
 }
 
 function* step<B>(run: Training<B>, source: GradientSource<B>, { samples = 1 }: StepOptions): Work<StepReport> {
@@ -151,8 +152,7 @@ function growLossScale<B>(run: Training<B>): void {
   if (run.lossScale === undefined || piece === undefined) return;
   const { growth, interval } = piece.hyperparameters;
   const { scale, good } = run.lossScale;
-  run.lossScale =
-    good + 1 >= Number(interval) ? { scale: scale * Number(growth), good: 0 } : { scale, good: good + 1 };
+  run.lossScale = good + 1 >= Number(interval) ? { scale: scale * Number(growth), good: 0 } : { scale, good: good + 1 };
 }
 
 function lowerLossScale<B>(run: Training<B>): void {
@@ -185,9 +185,7 @@ function* weights<B>(run: Training<B>, view: string): Work<NamedTensors> {
 }
 
 function* globals<B>({ plan, memory }: Training<B>): Work<Readonly<Record<string, number>>> {
-  const readings = plan.globals.map(
-    ({ name }) => [name, memory.device.read(memory.globals.get(name) as B)] as const,
-  );
+  const readings = plan.globals.map(({ name }) => [name, memory.device.read(memory.globals.get(name) as B)] as const);
   const result: Record<string, number> = {};
   for (const [name, reading] of readings) result[name] = (yield* wait(reading))[0];
   return result;

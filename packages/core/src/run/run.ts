@@ -6,6 +6,7 @@ import { elementCount, sameShape, type FloatArray, type NamedTensors, type Tenso
 import { drive, driveNow, wait } from './drive.js';
 import type { RunParameter } from './memory.js';
 import { load, SourceRun, takeStep, weightsOf } from './source-run.js';
+import { takeSnapshot } from './snapshot.js';
 import { stateOf } from './state-of.js';
 import type { Evaluated, GradientSource, RunOptions, StepOptions, StepReport } from './step-types.js';
 import type { TrainingState } from './training-state.js';
@@ -79,7 +80,7 @@ export class Run<B> extends SourceRun<B> {
       wait(
         work({
           weights: async (view = this.defaultView) => drive(weightsOf(training, view)),
-          state: async (read) => drive(stateOf(training, read)),
+          state: async (read) => stateOf(await drive(takeSnapshot(training, read))),
           load: async (state) => drive(load(training, state)),
         }),
       ),
@@ -89,7 +90,7 @@ export class Run<B> extends SourceRun<B> {
   /** Like {@link state}, at once, on devices that never have to be waited for. @throws AdakitError `busy` */
   stateNow(): TrainingState {
     this.assertIdle();
-    return driveNow(stateOf(this.training));
+    return stateOf(driveNow(takeSnapshot(this.training)));
   }
 }
 

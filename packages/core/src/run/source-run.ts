@@ -8,7 +8,7 @@ import { driveNow, wait, type Work } from './drive.js';
 import type { RunParameter } from './memory.js';
 import { Queue } from './queue.js';
 import { readTensors } from './read.js';
-import { stateOf } from './state-of.js';
+import { takeSnapshot } from './snapshot.js';
 import { plainStep } from './step.js';
 import type { GradientContext, GradientSource, RunOptions, StepOptions, StepReport } from './step-types.js';
 import { Training } from './training.js';
@@ -86,7 +86,10 @@ export class SourceRun<B> implements Stateful {
 
   /** The optimizer with its current hyperparameters, changes that wait in the queue included. */
   get optimizer(): Optimizer {
-    return this.#changes.reduce((optimizer, { values, scope }) => optimizer.with(values, scope), this.training.optimizer);
+    return this.#changes.reduce(
+      (optimizer, { values, scope }) => optimizer.with(values, scope),
+      this.training.optimizer,
+    );
   }
 
   /** Steps taken so far. */
@@ -180,8 +183,10 @@ export class SourceRun<B> implements Stateful {
     return this.enqueue((training) => weightsOf(training, view));
   }
 
-  state(): Promise<TrainingState> {
-    return this.enqueue((training) => stateOf(training));
+  async state(): Promise<TrainingState> {
+    const snapshot = await this.enqueue((training) => takeSnapshot(training));
+    const { stateOf } = await import('./state-of.js');
+    return stateOf(snapshot);
   }
 
   load(state: TrainingState): Promise<void> {

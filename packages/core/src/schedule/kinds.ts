@@ -1,6 +1,6 @@
 import {
-  MadeSchedule,
   scheduleFactor,
+  scheduleProblems,
   shown,
   type FieldCheck,
   type FieldsOf,
@@ -27,7 +27,7 @@ const listOf =
     Array.isArray(value)
       ? value.flatMap((item, i) => check(item, `${path}.${i}`))
       : [`${path} must be a list, got ${shown(value)}`];
-const nested: FieldCheck = (value, path) => MadeSchedule.problems(value, `${path}.`);
+const nested: FieldCheck = (value, path) => scheduleProblems(value, `${path}.`);
 
 /** From `from` to `to` on half a cosine wave. */
 function halfWave(from: number, to: number, progress: number): number {

@@ -63,7 +63,9 @@ function made(hyperparameter: string, data: unknown, path: string): unknown {
     ...('schedule' in fields && { schedule: nested(schedule, 'schedule') }),
     ...(Array.isArray(of) && { of: of.map((each, i) => nested(each, `of.${i}`)) }),
     ...(Array.isArray(parts) && {
-      parts: parts.map((part: Fields | null, i) => part && { ...part, schedule: nested(part.schedule, `parts.${i}.schedule`) }),
+      parts: parts.map(
+        (part: Fields | null, i) => part && { ...part, schedule: nested(part.schedule, `parts.${i}.schedule`) },
+      ),
     }),
   };
   return scheduleOf(found as ScheduleKind, { ...fields, ...inside });

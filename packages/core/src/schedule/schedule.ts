@@ -97,7 +97,7 @@ export interface ScheduleKind<S extends ScheduleFields = ScheduleFields> {
   report?(schedule: S, state: PlateauState | undefined, metric: number): PlateauState;
 }
 
-/** A schedule with the kind it is of, which every schedule carries: nobody loads the formulas of those not used. */
+/** A schedule with the formula of its kind, which every schedule carries: nobody loads those of others. */
 export class MadeSchedule {
   readonly #kind: ScheduleKind;
 
@@ -106,42 +106,39 @@ export class MadeSchedule {
     Object.assign(this, { kind: kind.kind }, fields);
   }
 
+  /** The factor at step `t`, counted from 1. @param plateau the factor that plateau schedules have come down to */
+  factorAt(this: Schedule, t: number, plateau = 1): number {
+    return this.#kind.factor(this, t, plateau);
+  }
+
   /** What is wrong with its fields. @param path in front of their names */
-  static problems(schedule: unknown, path: string): readonly string[] {
-    const it = path.slice(0, -1) || 'it';
-    if (!(schedule instanceof MadeSchedule)) {
-      const { kind } = (schedule ?? {}) as { readonly kind?: unknown };
-      if (typeof kind !== 'string') return [`${it} must be a schedule, got ${shown(schedule)}`];
-      const { [kind]: factory = kind } = factories;
-      return [`${it} is written by hand; call ${factory}(…), or parseSchedule() for one from a file`];
-    }
-    const { fields } = schedule.#kind;
-    const { kind, ...given } = schedule as Schedule;
+  problems(this: Schedule, path = ''): readonly string[] {
+    const { fields } = this.#kind;
+    const given = new Map<string, unknown>(Object.entries(this));
+    given.delete('kind');
     return [
-      ...Object.entries(fields).flatMap(([name, check]) => check((given as Record<string, unknown>)[name], path + name)),
-      ...Object.keys(given).flatMap((name) => (Object.hasOwn(fields, name) ? [] : [`${path}${name} is unknown`])),
+      ...Object.entries(fields).flatMap(([name, check]) => check(given.get(name), path + name)),
+      ...[...given.keys()].flatMap((name) => (Object.hasOwn(fields, name) ? [] : [`${path}${name} is unknown`])),
     ];
   }
 
-  /** The factor at step `t`. @param plateau the factor that plateau schedules have come down to */
-  static factor(schedule: Schedule, t: number, plateau: number): number {
-    return schedule.#kind.factor(schedule, t, plateau);
-  }
-
-  /** The plateau schedule inside a schedule, if there is one; the first where there are several. */
-  static plateauIn(schedule: Schedule): (MadeSchedule & FieldsOf<'plateau'>) | undefined {
-    if (schedule.kind === 'plateau') return schedule;
-    return schedule.#kind.inner?.(schedule).map(MadeSchedule.plateauIn).find(Boolean);
+  /** The plateau schedule in it, if there is one; the first where there are several. */
+  plateau(this: Schedule): (MadeSchedule & FieldsOf<'plateau'>) | undefined {
+    if (this.kind === 'plateau') return this;
+    return this.#kind
+      .inner?.(this)
+      .map((schedule) => schedule.plateau())
+      .find(Boolean);
   }
 
   /** A plateau after the report of `metric`. @param state undefined before the first */
-  static report(schedule: Schedule, state: PlateauState | undefined, metric: number): PlateauState | undefined {
-    return schedule.#kind.report?.(schedule, state, metric);
+  reported(this: Schedule, state: PlateauState | undefined, metric: number): PlateauState | undefined {
+    return this.#kind.report?.(this, state, metric);
   }
 }
 
 /** Factories that have another name than their kind. */
-const factories: Readonly<Record<string, string>> = {
+const factories: Readonly<Partial<Record<string, string>>> = {
   constant: 'constantFactor',
   step: 'stepDecay',
   plateau: 'reduceOnPlateau',
@@ -154,9 +151,18 @@ export function scheduleOf<S extends ScheduleFields>(kind: ScheduleKind<S>, fiel
 
 /** @throws AdakitError for what is no schedule, or one with wrong fields */
 export function checkSchedule(hyperparameter: string, schedule: unknown): Schedule {
-  const problems = MadeSchedule.problems(schedule, '');
+  const problems = scheduleProblems(schedule);
   if (problems.length === 0) return schedule as Schedule;
   throw new AdakitError('invalid-hyperparameter', `the schedule of ${hyperparameter} is wrong: ${problems.join('; ')}`);
+}
+
+/** What is wrong with a schedule. @param path in front of its fields' names */
+export function scheduleProblems(schedule: unknown, path = ''): readonly string[] {
+  const { kind, problems } = (schedule ?? {}) as Partial<Schedule>;
+  if (typeof problems === 'function') return (schedule as Schedule).problems(path);
+  const it = path.slice(0, -1) || 'it';
+  if (kind === undefined) return [`${it} must be a schedule, got ${shown(schedule)}`];
+  return [`${it} is written by hand; call ${factories[kind] ?? kind}(…), or parseSchedule() for one from a file`];
 }
 
 /** A value in a message. */
@@ -170,5 +176,5 @@ export function shown(value: unknown): string {
  * @param plateau the factor that plateau schedules have come down to
  */
 export function scheduleFactor(schedule: Schedule, t: number, plateau = 1): number {
-  return MadeSchedule.factor(schedule, t, plateau);
+  return schedule.factorAt(t, plateau);
 }

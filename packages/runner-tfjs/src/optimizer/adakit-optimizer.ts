@@ -75,8 +75,9 @@ interface Computed {
  * Made by {@link tfjsOptimizer}.
  */
 export class AdakitOptimizer extends TfjsOptimizer implements Stateful {
+  /** Part of saved models. TensorFlow.js shows it where it does not know the class, so it says what to do. */
   static get className(): string {
-    return 'Adakit';
+    return 'Adakit, by registerOptimizers() of @adakit/runner-tfjs/register';
   }
 
   readonly #options: TfjsOptimizerOptions;
@@ -94,6 +95,8 @@ export class AdakitOptimizer extends TfjsOptimizer implements Stateful {
   #groupsChecked = false;
   /** The view that the variables hold for now, if not what is trained. */
   #shown: string | undefined;
+  /** The call that is replacing what is trained. */
+  #loading: 'load()' | 'setWeights()' | undefined;
   #disposed = false;
 
   constructor(optimizer: Optimizer, options: TfjsOptimizerOptions = {}) {
@@ -273,10 +276,14 @@ export class AdakitOptimizer extends TfjsOptimizer implements Stateful {
    * the state. Where several models are alive, give the variables.
    * @throws AdakitError listing all that does not fit; nothing has changed then
    */
-  async load(state: TrainingState, variables?: Variables): Promise<void> {
+  load(state: TrainingState, variables?: Variables): Promise<void> {
+    return this.#whileLoading('load()', () => this.#load(state, variables));
+  }
+
+  async #load(state: TrainingState, variables: Variables | undefined): Promise<void> {
     const { variablesFor } = await import('./variables-for.js');
     await ready();
-    this.#assertTraining();
+    this.#assertAlive();
     this.#forgetDisposed();
     const known = { names: this.#names, statistics: this.#statistics.variables };
     const { names, statistics } = variablesFor(state, variables, known);
@@ -319,14 +326,26 @@ export class AdakitOptimizer extends TfjsOptimizer implements Stateful {
    * @param weights as from {@link getWeights}, in any order; copied
    * @throws AdakitError when they are not this optimizer's; nothing has changed then
    */
-  override async setWeights(weights: NamedTensor[]): Promise<void> {
+  override setWeights(weights: NamedTensor[]): Promise<void> {
+    return this.#whileLoading('setWeights()', async () => {
+      const { matchRecords, readWeights } = await import('./saved-weights.js');
+      const { overall, records } = await readWeights(weights, this.optimizer);
+      this.#assertAlive();
+      this.#replaceRun(this.#start(this.optimizer, overall), new Map());
+      this.#saved = records;
+      this.#matchRecords = matchRecords;
+    });
+  }
+
+  /** A step taken meanwhile would be lost, so it is an error. */
+  async #whileLoading(what: 'load()' | 'setWeights()', work: () => Promise<void>): Promise<void> {
     this.#assertTraining();
-    const { matchRecords, readWeights } = await import('./saved-weights.js');
-    const { overall, records } = await readWeights(weights, this.optimizer);
-    this.#assertTraining();
-    this.#replaceRun(this.#start(this.optimizer, overall), new Map());
-    this.#saved = records;
-    this.#matchRecords = matchRecords;
+    this.#loading = what;
+    try {
+      await work();
+    } finally {
+      this.#loading = undefined;
+    }
   }
 
   override getConfig(): serialization.ConfigDict {
@@ -485,9 +504,10 @@ export class AdakitOptimizer extends TfjsOptimizer implements Stateful {
     }
   }
 
-  /** @throws AdakitError while the variables do not hold what is trained */
+  /** @throws AdakitError while the variables do not hold what is trained, or it is about to be replaced */
   #assertTraining(): void {
     this.#assertAlive();
+    if (this.#loading !== undefined) throw new AdakitError('busy', `${this.#loading} has not finished; await it first`);
     if (this.#shown === undefined) return;
     throw new AdakitError(
       'busy',

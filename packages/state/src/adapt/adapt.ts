@@ -284,13 +284,17 @@ function withSavedInitial(node: OptimizerNode, saved: OptimizerConfig | undefine
     });
     return new GroupsNode(groups, withSavedInitial(node.rest, same?.rest ?? saved));
   }
-  const { name } = node.component;
+  const { component, hyperparameters, schedules } = node;
+  const { name } = component;
   const found = pieceOf(saved, (piece) => piece.kind === node.kind && piece.name === name);
   const same = found?.kind === 'groups' ? undefined : found;
   const initial = same ? initialOf(node, same.initial) : node.initial;
   return node.kind === 'rule'
-    ? new RuleNode({ ...node, initial })
-    : new WrapperNode({ ...node, initial }, withSavedInitial(node.inner, same?.inner ?? saved));
+    ? new RuleNode({ component, hyperparameters, initial, schedules })
+    : new WrapperNode(
+        { component, hyperparameters, initial, schedules },
+        withSavedInitial(node.inner, same?.inner ?? saved),
+      );
 }
 
 /** The first piece of the main optimizer, from the outermost, that passes a test. */
