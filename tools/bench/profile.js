@@ -16,7 +16,8 @@ import { join } from 'node:path';
 const args = process.argv.slice(2);
 const path = args.find((arg) => !arg.startsWith('--'));
 if (path === undefined) throw new Error('name a model: npm run profile -- MODEL.onnx');
-const option = (name, otherwise) => args.find((arg) => arg.startsWith(`--${name}=`))?.slice(name.length + 3) ?? otherwise;
+const option = (name, otherwise) =>
+  args.find((arg) => arg.startsWith(`--${name}=`))?.slice(name.length + 3) ?? otherwise;
 const steps = Number(option('steps', 5));
 const given = new Map(args.filter((arg) => arg.startsWith('--dim=')).map((arg) => arg.slice(6).split('=')));
 

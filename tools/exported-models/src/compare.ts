@@ -31,7 +31,10 @@ const SPREAD = 4;
  */
 const STATISTIC_ACCURACY = 5e-5;
 
-/** Compared with the largest gradient of a model, a few roundings: the size of a gradient that is exactly zero. */
+/**
+ * Compared with the largest gradient of a model, a few roundings: the size of a gradient that is exactly zero. Where it adds
+ * up more numbers, PyTorch's own is larger, too.
+ */
 const ZERO = 2e-7;
 
 /** A deviation and what it may be. */
@@ -82,28 +85,45 @@ export async function compareGradients(exported: ExportedModel, reference: Refer
     const added = found.filter((name) => !expected.includes(name));
     throw new Error(`${path}: the parameters ${missing.join(', ')} are missing, ${added.join(', ')} are none`);
   }
-  const largest = Math.max(...[...reference.gradients.values()].map(magnitude));
-  const gradients = [...reference.gradients].map(([name, gradient]) => {
-    const error = difference(results[graph.gradients[name]].data as Float32Array, gradient);
-    const scale = magnitude(gradient);
-    // A gradient that is zero but for rounding (softmax cancels the bias of the keys) has no scale of its own: what adds
-    // up to zero is as large as the other gradients.
-    if (scale < ZERO * largest) return { of: name, error: error / largest, bound: ZERO };
-    return {
-      of: name,
-      error: error / scale,
-      bound: Math.max(ACCURACY, (SPREAD * (reference.rounding.get(name) ?? 0)) / scale),
-    };
-  });
+  const gradients = deviationsOf(
+    new Map(graph.parameters.map(({ name }) => [name, results[graph.gradients[name]].data as Float32Array])),
+    { values: reference.gradients, rounding: reference.rounding },
+  );
   const lossValue = Number(results[graph.loss].data[0]);
   return {
-    loss: { of: 'loss', error: Math.abs(lossValue / fixture.loss - 1), bound: ACCURACY },
+    loss: lossDeviation(lossValue, fixture.loss),
     gradients,
     statistics: graph.statistics.map(({ name, output }) => {
       const started = weights[name].data as Float32Array;
       return compareStatistic(fixture, reference, name, started, results[output].data as Float32Array);
     }),
   };
+}
+
+/** What tensors should be, by name. */
+export interface Expected {
+  readonly values: ReadonlyMap<string, Float32Array>;
+  /** The largest effect of rounding on any element. */
+  readonly rounding: ReadonlyMap<string, number>;
+}
+
+/** Of each expected tensor, the largest difference of an element, relative to the largest element. */
+export function deviationsOf(found: ReadonlyMap<string, Float32Array>, { values, rounding }: Expected): Deviation[] {
+  const largest = Math.max(...[...values.values()].map(magnitude));
+  return [...values].map(([name, value]) => {
+    const error = difference(found.get(name) ?? new Float32Array(), value);
+    const scale = magnitude(value);
+    const spread = SPREAD * (rounding.get(name) ?? 0);
+    // A gradient that is zero but for rounding (softmax cancels the bias of the keys) has no scale of its own: what adds
+    // up to zero is as large as the other gradients.
+    if (scale < ZERO * largest) return { of: name, error: error / largest, bound: Math.max(ZERO, spread / largest) };
+    return { of: name, error: error / scale, bound: Math.max(ACCURACY, spread / scale) };
+  });
+}
+
+/** Of a loss, relative. */
+export function lossDeviation(found: number, expected: number): Deviation {
+  return { of: 'loss', error: Math.abs(found / expected - 1), bound: ACCURACY };
 }
 
 /**

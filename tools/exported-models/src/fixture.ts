@@ -120,14 +120,15 @@ export async function readReference({ fixture, file }: ExportedModel): Promise<R
 
 const STATISTIC = 'statistic/';
 
-interface Stored {
+/** A tensor of a safetensors file of ours. */
+export interface Stored {
   readonly shape: readonly number[];
   readonly data: Float32Array | Int8Array | Int32Array;
 }
 
 const arrays = { F32: Float32Array, I8: Int8Array, I32: Int32Array };
 
-async function readTensors(path: string): Promise<ReadonlyMap<string, Stored>> {
+export async function readTensors(path: string): Promise<ReadonlyMap<string, Stored>> {
   const file = await openTensors(path);
   const tensors = new Map<string, Stored>();
   try {

@@ -86,6 +86,8 @@ const ELSEWHERE = new Map([
   ['com.microsoft::FusedConv', 'compared with ONNX Runtime'],
   ['com.microsoft::FusedGemm', 'compared with ONNX Runtime'],
   ['com.microsoft::FusedMatMul', 'compared with ONNX Runtime'],
+  ['com.microsoft::MatMulBnb4', 'compared with ONNX Runtime'],
+  ['com.microsoft::MatMulNBits', 'compared with ONNX Runtime'],
   ['com.microsoft::SkipLayerNormalization', 'compared with ONNX Runtime'],
   ['com.microsoft::SkipSimplifiedLayerNormalization', 'compared with ONNX Runtime'],
   ['ConcatFromSequence', 'taken apart before anything runs'],
@@ -142,7 +144,10 @@ const VARIANTS: readonly Target[] = [
   targets.portable,
   // Each once; those of the tables of targets are in them.
   ...['columns', 'convolution', 'offsets'].map((name) =>
-    withFormulations(targets['ort-cpu'], { 'adakit::ConvInputGradient': 'transposed', 'adakit::ConvWeightGradient': name }),
+    withFormulations(targets['ort-cpu'], {
+      'adakit::ConvInputGradient': 'transposed',
+      'adakit::ConvWeightGradient': name,
+    }),
   ),
   withFormulations(targets['ort-cpu'], { 'adakit::Mask': 'product' }),
 ];

@@ -38,7 +38,13 @@ export function differentiate(
   const nodes = [...graph.nodes];
   const gradients = propagate(
     e,
-    { nodes, seeds: () => new Map([[loss, e.expandLike(e.scalar(1, loss), loss)]]), ends: [loss], wanted, isWhole: true },
+    {
+      nodes,
+      seeds: () => new Map([[loss, e.expandLike(e.scalar(1, loss), loss)]]),
+      ends: [loss],
+      wanted,
+      isWhole: true,
+    },
     operators,
   );
   afterPass('differentiate', graph, operators);
@@ -138,9 +144,7 @@ function sumOfProducts(e: Emitter, parts: readonly Value[]): readonly Value[] {
 function isProductOfRows({ producer }: Value): boolean {
   if (producer?.key !== 'Gemm' || producer.inputs.length !== 2) return false;
   const { attributes } = producer;
-  return (
-    attributes.int('transA', 0) === 1 && attributes.int('transB', 0) === 0 && attributes.float('alpha', 1) === 1
-  );
+  return attributes.int('transA', 0) === 1 && attributes.int('transB', 0) === 0 && attributes.float('alpha', 1) === 1;
 }
 
 /** What a gradient trips over that shape rules let pass, sizes beyond all memory say, is an error of the node. */

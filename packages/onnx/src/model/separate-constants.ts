@@ -33,7 +33,7 @@ export function separateConstants(graph: GraphProto): GraphProto {
 }
 
 /** Whether several float elements are all alike. */
-function isUniform(proto: TensorProto): boolean {
+export function isUniform(proto: TensorProto): boolean {
   if (proto.dataLocation === TensorProto_DataLocation.EXTERNAL || !isDifferentiable(dtypeFromCode(proto.dataType))) {
     return false;
   }

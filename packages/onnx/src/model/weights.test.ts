@@ -94,6 +94,25 @@ describe('weights in Constant nodes', () => {
   });
 });
 
+test('zeros that stand for the bias a normalization does not have are no parameter', async () => {
+  // LayerNorm(…, bias=False), as PyTorch's TorchScript exporter writes it.
+  const bytes = written((proto) => {
+    const graph = graphOf(proto);
+    const gain = Tensor.of('float32', [2], Float32Array.of(1, 1));
+    const zeros = Tensor.of('float32', [2], new Float32Array(2));
+    graph.initializer.push(gain.toProto('gain'));
+    graph.node = [
+      node('MatMul', ['x', 'w'], ['z']),
+      node('Constant', [], ['none'], { attribute: [attribute('value', zeros)] }),
+      node('LayerNormalization', ['z', 'gain', 'none'], ['y']),
+    ];
+  });
+  const model = parseModel(bytes);
+  expect(trained(model)).toEqual(['w', 'gain']);
+  const { actual, expected } = await bothResults(bytes, model);
+  expect(actual).toEqual(expected);
+});
+
 describe('weights in half precision', () => {
   const halves = (dtype: 'float16' | 'bfloat16', patterns: number[]) =>
     written((proto) => {

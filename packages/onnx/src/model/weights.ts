@@ -11,12 +11,15 @@ import {
 } from 'onnx-buf';
 import { dtypeCode, dtypeFromCode, isDifferentiable } from './dtype.js';
 import { bfloat16ToFloat, halfToFloat } from './half.js';
+import { isUniform } from './separate-constants.js';
 import { Tensor } from './tensor.js';
 
 /**
  * A graph whose weights are initializers of its own: float tensors with several elements that Constant nodes hold, or
  * the bodies of If, Loop and Scan, become initializers, named after themselves unless the model uses that name twice.
- * Single numbers stay where they are. The graph itself when there is nothing to do.
+ * Single numbers stay where they are, and so do Constant nodes whose elements are all alike: zeros and ones that PyTorch's
+ * TorchScript exporter writes for the bias or gain that a normalization does not have. The graph itself when there is nothing
+ * to do.
  */
 export function liftConstants(graph: GraphProto): GraphProto {
   return new Lifter(graph).lift();
@@ -110,10 +113,10 @@ function isWeight({ dataType, dims }: TensorProto): boolean {
 function weightOf({ opType, domain, attribute, output }: NodeProto): TensorProto | undefined {
   if (opType !== 'Constant' || (domain !== '' && domain !== 'ai.onnx') || attribute.length !== 1) return undefined;
   const [{ name, t, floats }] = attribute;
-  if (name === 'value_floats' && floats.length > 1) {
+  if (name === 'value_floats' && floats.some((element) => element !== floats[0])) {
     return Tensor.of('float32', [floats.length], Float32Array.from(floats)).toProto(output[0]);
   }
-  if (name !== 'value' || t === undefined || !isWeight(t)) return undefined;
+  if (name !== 'value' || t === undefined || !isWeight(t) || isUniform(t)) return undefined;
   return Object.assign(create(TensorProtoSchema), t, { name: output[0] });
 }
 

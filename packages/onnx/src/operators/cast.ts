@@ -1,6 +1,7 @@
 import { composite } from '../entry/composite.js';
 import type { Operator, UpgradeContext } from '../entry/operator.js';
 import { truncatedReals } from '../entry/reals.js';
+import { DATA, SETTING } from '../entry/role.js';
 import { type DType, dtypeCode, isDifferentiable, requireDType } from '../model/dtype.js';
 import { type Dim, isStatic, lowerBound } from '../shape/dim.js';
 
@@ -49,6 +50,7 @@ function truth(dim: Dim): number | undefined {
 export const CastLike = composite({
   op: 'CastLike',
   since: 15,
+  roles: [DATA, SETTING],
   infer: (ctx) => [{ dtype: ctx.dtype(1), shape: ctx.shape(0), contents: ctx.contents(0) }],
   define: (ctx) => [ctx.e.cast(ctx.input(0), ctx.input(1).dtype ?? ctx.fail('the dtype of its input 1 is unknown'))],
 });

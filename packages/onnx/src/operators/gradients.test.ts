@@ -343,6 +343,8 @@ describe('every differentiable operator', () => {
     'FusedGemm',
     'FusedMatMul',
     'If',
+    'MatMulBnb4',
+    'MatMulNBits',
     'Mean',
     'Scan',
     'SimplifiedLayerNormalization',

@@ -70,6 +70,16 @@ describe('weights and biases are trained', () => {
     });
   });
 
+  it('of normalizations that are written out, cast to what they scale and shift', () => {
+    expect(
+      chosen(({ e, x, weight }) => {
+        const hidden = e.matMul(x(), weight('w', 4, 3));
+        const like = (name: string) => e.node('CastLike', [e.unsqueeze(weight(name, 3), [0]), hidden]);
+        return e.matMul(e.add(e.mul(hidden, like('gain')), like('shift')), weight('out', 3, 2));
+      }),
+    ).toMatchObject({ gain: '+ scales activations', shift: '+ added to activations' });
+  });
+
   it('of recurrent layers, and the tables that tokens are looked up in', () => {
     expect(
       chosen(({ e, tokens, weight, table }) => {
@@ -271,6 +281,42 @@ describe('constants are not trained', () => {
       return e.matMul(e.add(words, part), weight('w', width, 2));
     });
     expect(verdicts.pe).toBe('- a table of waves or steps, like position codes');
+  });
+
+  it('sines and cosines of the places of a grid that turn queries, but not what is learned for these places', () => {
+    const [height, width, count] = [4, 6, 8];
+    const places = Array.from({ length: height * width * count }, (_, at) => {
+      const [place, i] = [Math.floor(at / count), at % count];
+      const along = i < count / 2 ? Math.floor(place / width) : place % width;
+      return along / 100 ** ((i % (count / 2)) / count);
+    });
+    const verdicts = chosen(({ e, x, weight, table }) => {
+      const query = e.reshape(e.matMul(x(), weight('w', 4, height * width * count)), [-1, height * width, count]);
+      const turned = e.add(
+        e.mul(query, table('cos', [height * width, count], places.map(Math.cos))),
+        e.mul(query, table('sin', [height * width, count], places.map(Math.sin))),
+      );
+      return e.matMul(e.mul(turned, weight('learned', height * width, count)), weight('out', count, 2));
+    });
+    expect(verdicts).toMatchObject({
+      cos: '- a table of waves or steps, like position codes',
+      sin: '- a table of waves or steps, like position codes',
+      learned: '+ scales activations',
+    });
+  });
+
+  it('zeros in the place of the bias of a key, between those of query and value', () => {
+    const bias = (key: readonly number[], others: readonly number[]) =>
+      chosen(({ e, x, weight, table }) => {
+        const [q, k, v] = [table('q', [2], others), table('k', [2], key), table('v', [2], others)];
+        return e.matMul(e.add(e.matMul(x(), weight('qkv', 4, 6)), e.concat([q, k, v], 0)), weight('w', 6, 2));
+      });
+    expect(bias([0, 0], [0.1, -0.3])).toMatchObject({
+      q: '+ added to activations',
+      k: '- zeros that fill a gap between learned numbers',
+      v: '+ added to activations',
+    });
+    expect(bias([0, 0], [0, 0]).k).toBe('+ added to activations');
   });
 
   it.each([

@@ -48,6 +48,8 @@ function isWholeNumbers(data: Floats): boolean {
 const SAMPLE = 64;
 /** Fewer places are no evidence: two of them, and the factor, are free. */
 const FEWEST_PLACES = 6;
+/** Each of the eight or more lines of a grid has one equation beyond what is free. */
+const SHORTEST_SIDE = 4;
 /**
  * How far a place may be off, relative to the largest element of its column. Angles of positions up to 5,000, written in
  * float32, are off by 5,000 · 2⁻²⁴ = 3e-4; what is learned is off by its own size.
@@ -56,25 +58,45 @@ const WAVE_TOLERANCE = 1e-3;
 
 /**
  * Whether every column of a table, along its last axis or the one before, is a sine, a cosine or evenly spaced numbers:
- * these are the sequences with v[p+1] + v[p−1] = k · v[p] and |k| ≤ 2 (2 cos θ for an angle θ, 2 for even spacing).
+ * these are the sequences with v[p+1] + v[p−1] = k · v[p] and |k| ≤ 2 (2 cos θ for an angle θ, 2 for even spacing). Places
+ * are a line or, of images, a grid written row by row: its rows and columns then are such sequences.
  */
 function isWave(dims: readonly number[], data: Floats): boolean {
   const axes = dims.flatMap((size, axis) => (size >= FEWEST_PLACES ? [axis] : []));
   if (dims.filter((size) => size > 1).length < 2) return false;
   return axes.some((axis) => {
-    const stride = dims.slice(axis + 1).reduce((product, size) => product * size, 1);
     const places = dims[axis];
-    const columns = data.length / places;
-    const step = Math.max(1, Math.floor(columns / SAMPLE));
-    let changes = false;
-    for (let column = 0; column < columns; column += step) {
-      const start = Math.floor(column / stride) * stride * places + (column % stride);
-      const values = Array.from({ length: Math.min(places, SAMPLE) }, (_, place) => data[start + place * stride]);
-      if (!isWaveColumn(values)) return false;
-      changes ||= values.some((value) => value !== values[0]);
-    }
-    return changes;
+    const stride = dims.slice(axis + 1).reduce((product, size) => product * size, 1);
+    const count = data.length / places;
+    const step = Math.max(1, Math.floor(count / SAMPLE));
+    const everyColumn = (most: number, holds: (values: readonly number[]) => boolean): boolean => {
+      for (let column = 0; column < count; column += step) {
+        const start = Math.floor(column / stride) * stride * places + (column % stride);
+        const length = Math.min(places, most);
+        if (!holds(Array.from({ length }, (_, place) => data[start + place * stride]))) return false;
+      }
+      return true;
+    };
+    const isTable =
+      everyColumn(SAMPLE, isWaveColumn) ||
+      gridWidths(places).some((width) => everyColumn(places, (values) => isWaveGrid(values, width)));
+    return isTable && !everyColumn(SAMPLE, (values) => values.every((value) => value === values[0]));
   });
+}
+
+/** How wide a grid of so many places can be. */
+function gridWidths(places: number): number[] {
+  const widths: number[] = [];
+  for (let width = SHORTEST_SIDE; width * SHORTEST_SIDE <= places; width++)
+    if (places % width === 0) widths.push(width);
+  return widths;
+}
+
+function isWaveGrid(values: readonly number[], width: number): boolean {
+  const height = values.length / width;
+  for (let y = 0; y < height; y++) if (!isWaveColumn(values.slice(y * width, (y + 1) * width))) return false;
+  for (let x = 0; x < width; x++) if (!isWaveColumn(values.filter((_, place) => place % width === x))) return false;
+  return true;
 }
 
 function isWaveColumn(values: readonly number[]): boolean {

@@ -57,6 +57,7 @@ export class Uses {
 
   /** Whether an initializer is learned. */
   verdict(value: Value): Verdict {
+    if (this.#fillsGap(value)) return { learned: false, reason: 'zeros that fill a gap between learned numbers' };
     let constant: string | undefined;
     let learned: string | undefined;
     for (const use of this.#walk(value)) {
@@ -93,6 +94,25 @@ export class Uses {
     }
     const followed = node.outputs.some((output) => output !== undefined && this.#feeding.has(output));
     return wide && !followed ? no('a table for the output: no layer comes after it') : yes;
+  }
+
+  /**
+   * Whether a value is zeros that are joined to numbers that are not all zero, of a query and a value say whose key has no
+   * bias. Before training, when all are zero, there is no telling.
+   */
+  #fillsGap(value: Value): boolean {
+    const users = this.#consumers.get(value) ?? [];
+    return (
+      isZero(value) &&
+      users.length > 0 &&
+      users.every(
+        ({ op, inputs }) => op === 'Concat' && inputs.some((part) => this.#isCandidate(part) && !isZero(part)),
+      )
+    );
+  }
+
+  #isCandidate(value: Value | undefined): value is Value {
+    return value !== undefined && this.#candidates.has(value);
   }
 
   /** Every use of a value, through operations on constants. */
@@ -264,6 +284,11 @@ export class Uses {
     if (own === undefined || other === undefined || own.length === 0 || own.length > other.length) return false;
     return own.every((_, i) => other[other.length - own.length + i] === 1);
   }
+}
+
+/** Whether a value is a tensor of several zeros. */
+function isZero({ tensor }: Value): boolean {
+  return tensor !== undefined && tensor.size > 1 && tensor.data.every((element) => element === 0);
 }
 
 /** Whether a shape has several axes of more than one element. */

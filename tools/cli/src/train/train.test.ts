@@ -385,7 +385,7 @@ describe('optimizers of others', () => {
     const list = await runCommand(addOptimizersCommand, 'optimizers');
     const one = await runCommand(addOptimizersCommand, 'optimizers', 'mine');
     process.chdir(before);
-    expect(list.output).toMatch(/^adabelief\n[^]*shampoo\n@me\/adakit-optimizer-ours\nadakit-optimizer-mine\n$/);
+    expect(list.output).toMatch(/^adabelief\n[^]*yogi\n@me\/adakit-optimizer-ours\nadakit-optimizer-mine\n$/);
     expect(one.output).toBe('mine\n  rate=NUMBER  (default 0.5, > 0)\n');
   });
 });

@@ -76,7 +76,17 @@ export function describeOptimizer<H extends HyperparameterDefinitions>(
   factory: OptimizerFactory<H>,
   expectations: OptimizerExpectations,
 ): void {
-  const { trajectories: files = [], references = [], others, required = {}, hash, slots, refuses, shapes, converges } = expectations;
+  const {
+    trajectories: files = [],
+    references = [],
+    others,
+    required = {},
+    hash,
+    slots,
+    refuses,
+    shapes,
+    converges,
+  } = expectations;
   const name = factory.optimizerName;
   const make = (options: Readonly<Record<string, unknown>> = {}): Optimizer =>
     factory.load({ ...required, ...options });

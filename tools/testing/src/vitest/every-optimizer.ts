@@ -148,7 +148,7 @@ export function describeEveryOptimizer({ make, shapes = [[3, 2], [5], [], [0]], 
       const alone = async (list: readonly string[], optimizer: Optimizer): Promise<TrainingState> =>
         train(jsDevice(), optimizer, { from: only(list)(start), steps: gradients.map(only(list)) });
       const apart = {
-        ...(await alone([first], make().with(other))).parameters,
+        ...(await alone([first], make(other))).parameters,
         ...(await alone(rest, make())).parameters,
       };
       expect(sameBits(parameters, apart)).toBe(true);

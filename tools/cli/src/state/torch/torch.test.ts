@@ -16,6 +16,7 @@ import {
   tensor32,
   type TrainingState,
 } from '@adakit/core';
+import { parseSchedule } from '@adakit/core/states';
 import { decodeTensors, storeTensor } from '@adakit/state';
 import { readState, writeState, writeTensors } from '@adakit/state/node';
 import { dataFile, readData } from '@adakit/fixtures';
@@ -62,7 +63,8 @@ const torchFile = (name: string): string => dataFile(`torch-states/${name}.safet
 
 function optimizerOf({ adakit }: Case): Optimizer {
   const { optimizer, hyperparameters, groups: list, schedules } = adakit;
-  const main = optimizerByName(optimizer, hyperparameters).withSchedules(schedules);
+  const known = Object.entries(schedules).map(([name, schedule]) => [name, parseSchedule(name, schedule)] as const);
+  const main = optimizerByName(optimizer, hyperparameters).withSchedules(Object.fromEntries(known));
   return list.length === 0 ? main : groups(list, main);
 }
 
