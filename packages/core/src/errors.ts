@@ -42,6 +42,12 @@ export function closestName(given: string, known: Iterable<string>): string | un
   return best;
 }
 
+/** `, did you mean "lr"?` where a known name is close to `given`, nothing elsewhere. */
+export function didYouMean(given: string, known: Iterable<string>): string {
+  const suggestion = closestName(given, known);
+  return suggestion === undefined ? '' : `, did you mean "${suggestion}"?`;
+}
+
 /** The `count` known names closest to `given`, nearest first, however far: for filters that match nothing. */
 export function nearestNames(given: string, known: Iterable<string>, count = 3): string[] {
   return [...known]

@@ -30,9 +30,11 @@ export {
 export type { Extent, Extents, Place, Shape, ValueDType, ValueType } from './expression/type.js';
 export {
   defineOptimizer,
+  definePhasedOptimizer,
   defineWrapper,
   type OptimizerFactory,
   type OptimizerSource,
+  type PhasedOptimizerSource,
   type WrapperFactory,
 } from './optimizer/define.js';
 export {
@@ -85,18 +87,16 @@ export {
   trustRatio,
 } from './pieces/pieces.js';
 // @tier user: composing optimizers
-export {
-  groups,
-  Optimizer,
-  requireOptimizer,
-  type ChangeScope,
-  type Configured,
-  type GroupNode,
-  type OptimizerConfig,
-  type OptimizerNode,
-  type ParameterGroup,
-  type Schedules,
-} from './optimizer/optimizer.js';
+export { Optimizer, requireOptimizer, type ChangeScope } from './optimizer/optimizer.js';
+export { groups, type GroupNode, type ParameterGroup } from './optimizer/groups.js';
+export type {
+  Configured,
+  OptimizerConfig,
+  OptimizerNode,
+  PieceConfig,
+  Schedules,
+  SchedulesData,
+} from './optimizer/node.js';
 export {
   matchData,
   matches,
@@ -148,21 +148,20 @@ export {
   warmup,
   warmupStableDecay,
 } from './schedule/factories.js';
-export { scheduleFactor, type PlateauState, type Schedule } from './schedule/schedule.js';
+export { scheduleFactor, type PlateauState, type Schedule, type ScheduleData } from './schedule/schedule.js';
 // @tier user: training
-export {
-  Run,
-  type Evaluated,
-  type Exclusive,
-  type GradientContext,
-  type GradientSource,
-  type NonFinitePolicy,
-  type RunOptions,
-  type RunParameter,
-  type Stateful,
-  type StepOptions,
-  type StepReport,
-} from './run/run.js';
+export { Run, type Exclusive } from './run/run.js';
+export { SourceRun, type Stateful } from './run/source-run.js';
+export type { RunParameter } from './run/memory.js';
+export type {
+  Evaluated,
+  GradientContext,
+  GradientSource,
+  NonFinitePolicy,
+  RunOptions,
+  StepOptions,
+  StepReport,
+} from './run/step-types.js';
 export type {
   CollectedBatches,
   JsonObject,
@@ -195,8 +194,10 @@ export {
   type TensorData,
 } from './tensor/tensor-data.js';
 // @tier device: writing devices and runners
-export type { Component, ComponentPrograms } from './component/component.js';
-export type { WholeStep } from './run/run.js';
+export type { Component, ComponentPrograms, PhasePrograms } from './component/component.js';
+export { RuleNode } from './optimizer/node.js';
+export type { WholeStep } from './run/step-types.js';
+export type { KeptState } from './run/kept-state.js';
 export { parameterState } from './run/parameter-state.js';
 export { hostView } from './device/host.js';
 export { wasmKernelsIn, type WasmKernels } from './device/wasm/device.js';
@@ -206,6 +207,8 @@ export { bufferNames, deviceInputs, isTotal } from './device/device.js';
 export {
   makePlan,
   type Piece,
+  type PhasedPlan,
+  type Phases,
   type Plan,
   type PlanGroup,
   type PlannedCall,

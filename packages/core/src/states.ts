@@ -4,3 +4,6 @@
 export { checkOutline, checkState, type ParameterOutline, type StateOutline } from './run/check-state.js';
 export { restoreOptimizer } from './optimizer/restore.js';
 export { parseSchedule } from './schedule/parse.js';
+export { GroupsNode } from './optimizer/groups.js';
+export { WrapperNode } from './optimizer/wrapper.js';
+export { keptState } from './run/kept-state.js';

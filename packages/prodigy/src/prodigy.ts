@@ -2,7 +2,7 @@ import {
   biasCorrection,
   coefficient,
   decayRate,
-  defineOptimizer,
+  definePhasedOptimizer,
   epsilon,
   flag,
   learningRate,
@@ -33,7 +33,7 @@ import {
  * Defaults: `lr` 1, `beta1` 0.9, `beta2` 0.999, `beta3` 0 (stands for √β₂), `eps` 1e-8, `weightDecay` 0, `decouple` true, `d0`
  * 1e-6, `dCoef` 1, `growthRate` 0 (stands for no limit), `useBiasCorrection` false, `safeguardWarmup` false.
  */
-export const prodigy = defineOptimizer({
+export const prodigy = definePhasedOptimizer({
   name: 'prodigy',
   hyperparameters: {
     lr: learningRate(1),

@@ -14,7 +14,7 @@ import {
   clipByValue,
   colIndex,
   cosine,
-  defineOptimizer,
+  definePhasedOptimizer,
   ema,
   freezeRows,
   gradientAveraging,
@@ -48,7 +48,7 @@ import { describe, expect, it } from 'vitest';
 import { crossEntropy, TrainingSession } from './index.js';
 
 /** Every form of instruction that elementwise rules have not: products, views, axes, casts, indices, random numbers. */
-const everything = defineOptimizer({
+const everything = definePhasedOptimizer({
   name: 'everything',
   hyperparameters: { lr: learningRate(0.1) },
   slots: (_, { matrix }) => [

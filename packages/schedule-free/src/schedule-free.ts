@@ -2,7 +2,7 @@ import {
   biasCorrection,
   coefficient,
   decayRate,
-  defineOptimizer,
+  definePhasedOptimizer,
   epsilon,
   learningRate,
   meanOfSquare,
@@ -95,7 +95,7 @@ const betaReason = { because: 'the average is at z + (y - z)/beta, so 0 divides 
  *
  * Defaults: `lr` 2.5e-3, `beta1` 0.9, `beta2` 0.999, `eps` 1e-8, `r` 0, `warmupSteps` 0, `weightLrPower` 2, `weightDecay` 0.
  */
-export const scheduleFreeAdamW = defineOptimizer({
+export const scheduleFreeAdamW = definePhasedOptimizer({
   name: 'scheduleFreeAdamW',
   hyperparameters: {
     lr: learningRate(2.5e-3),
@@ -124,7 +124,7 @@ export const scheduleFreeAdamW = defineOptimizer({
  *
  * Defaults: `lr` 1, `momentum` β 0.9, `r` 0, `warmupSteps` 0, `weightLrPower` 2, `weightDecay` 0.
  */
-export const scheduleFreeSgd = defineOptimizer({
+export const scheduleFreeSgd = definePhasedOptimizer({
   name: 'scheduleFreeSgd',
   hyperparameters: { lr: learningRate(1), momentum: decayRate(0.9, betaReason), ...shared },
   slots: () => [iterate],

@@ -5,7 +5,7 @@ import {
   cast,
   colIndex,
   count,
-  defineOptimizer,
+  definePhasedOptimizer,
   defineWrapper,
   joinShapes,
   largest,
@@ -64,7 +64,7 @@ const gram = (x: Tensor): Tensor => matMul(x, transpose(x));
 function inventedRule(slotCount: number, totals: boolean, choices: readonly number[]): Optimizer {
   const slots = ruleSlots.slice(0, slotCount);
   const [measuring, totalling, updating] = totals ? shared(choices, 3) : [[], [], choices];
-  return defineOptimizer<typeof hyperparameters, SlotName, 'total' | 'peak'>({
+  return definePhasedOptimizer<typeof hyperparameters, SlotName, 'total' | 'peak'>({
     name: 'invented',
     hyperparameters,
     slots: () => slots,

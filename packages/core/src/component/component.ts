@@ -8,6 +8,7 @@ import type {
   RepeatHyperparameter,
 } from '../optimizer/hyperparameters.js';
 import type { ParameterRole } from '../optimizer/match.js';
+import type { Phases } from '../plan/plan.js';
 import type { Program } from '../program/program.js';
 
 /**
@@ -202,19 +203,23 @@ export interface ComponentSource<H extends HyperparameterDefinitions, S extends 
 }
 
 /** The programs of a component for one structure. */
-export interface ComponentPrograms {
+export interface ComponentPrograms extends Partial<PhasePrograms> {
   readonly slots: readonly Slot[];
+  readonly update?: Program | undefined;
+  /** Hash of all of them. */
+  readonly hash: string;
+}
+
+/** Those of components that do more than to update, which come with {@link Phases}. */
+export interface PhasePrograms {
   readonly globals: readonly GlobalSource[];
   readonly measure: Program | undefined;
   readonly total: Program | undefined;
   readonly collect: Program | undefined;
   readonly perturb: Program | undefined;
   readonly gradient: Program | undefined;
-  readonly update: Program | undefined;
   readonly after: Program | undefined;
   readonly views: Readonly<Record<string, Program>>;
-  /** Hash of all of them. */
-  readonly hash: string;
 }
 
 /** A component as the machinery sees it. */
@@ -224,6 +229,8 @@ export interface Component {
   /** Whether it is a rule, or goes around one. */
   readonly isRule: boolean;
   readonly scalesLoss: boolean;
+  /** What plans and runs its phases. Missing for a rule that has no phase but `update`, which needs nothing of it. */
+  readonly phases?: Phases;
   /** The programs for the structure that these values imply; made once per structure and form. */
   programs(values: HyperparameterValues, form: ParameterForm): ComponentPrograms;
 }

@@ -1,7 +1,12 @@
 import { describe, expect, it, vi } from 'vitest';
 import { AdakitError } from '../errors.js';
 import { asMatrix, asParam, matMul, mean, norm, sum, transpose, where, type Tensor } from '../expression/expression.js';
-import { defineOptimizer, defineWrapper, type OptimizerSource } from '../optimizer/define.js';
+import {
+  defineOptimizer,
+  definePhasedOptimizer,
+  defineWrapper,
+  type PhasedOptimizerSource,
+} from '../optimizer/define.js';
 import { choice, coefficient, flag, learningRate, repeats } from '../optimizer/hyperparameters.js';
 import type { Optimizer } from '../optimizer/optimizer.js';
 import { makePlan } from '../plan/plan.js';
@@ -11,10 +16,10 @@ import type { Inputs, Slot, Structure } from './component.js';
 
 const hyperparameters = { lr: learningRate(0.1), momentum: coefficient(0), nesterov: flag(false) };
 type Hyper = typeof hyperparameters;
-type Source = OptimizerSource<Hyper, 'm' | 'n', 'g'>;
+type Source = PhasedOptimizerSource<Hyper, 'm' | 'n', 'g'>;
 
 const define = (changes: Partial<Source>) =>
-  defineOptimizer<Hyper, 'm' | 'n', 'g'>({
+  definePhasedOptimizer<Hyper, 'm' | 'n', 'g'>({
     name: 'demo',
     hyperparameters,
     update: ({ param }) => ({ param }),

@@ -1,4 +1,4 @@
-import { AdakitError, closestName } from '../errors.js';
+import { AdakitError, didYouMean } from '../errors.js';
 
 /** A numeric hyperparameter: an input of the program, so it may change every step. */
 export interface NumberHyperparameter<Default extends number | undefined = number | undefined> {
@@ -77,20 +77,15 @@ function rangeProblem(range: Range, value: unknown): string | undefined {
   if (value === undefined) return 'is required: it has no default that suits every problem';
   if (typeof value !== 'number' || !Number.isFinite(value)) return `must be a finite number, got ${describe(value)}`;
   const { above, atLeast, below, atMost, integer, because } = range;
-  const wanted = [
-    ...(integer ? ['a whole number'] : []),
-    ...(above === undefined ? [] : [`> ${above}`]),
-    ...(atLeast === undefined ? [] : [`>= ${atLeast}`]),
-    ...(below === undefined ? [] : [`< ${below}`]),
-    ...(atMost === undefined ? [] : [`<= ${atMost}`]),
+  const bounds: readonly (readonly [holds: boolean, text: string])[] = [
+    ...(integer ? [[Number.isSafeInteger(value), 'a whole number'] as const] : []),
+    ...(above === undefined ? [] : [[value > above, `> ${above}`] as const]),
+    ...(atLeast === undefined ? [] : [[value >= atLeast, `>= ${atLeast}`] as const]),
+    ...(below === undefined ? [] : [[value < below, `< ${below}`] as const]),
+    ...(atMost === undefined ? [] : [[value <= atMost, `<= ${atMost}`] as const]),
   ];
-  const holds =
-    (above === undefined || value > above) &&
-    (atLeast === undefined || value >= atLeast) &&
-    (below === undefined || value < below) &&
-    (atMost === undefined || value <= atMost) &&
-    (!integer || Number.isSafeInteger(value));
-  if (holds) return undefined;
+  if (bounds.every(([holds]) => holds)) return undefined;
+  const wanted = bounds.map(([, text]) => text);
   return `must be ${wanted.join(' and ')}, got ${describe(value)}${because === undefined ? '' : ` (${because})`}`;
 }
 
@@ -184,10 +179,7 @@ export function parseHyperparameters(
   const known = Object.keys(definitions);
   const unknown = Object.keys(given).filter((key) => !Object.hasOwn(definitions, key));
   if (unknown.length > 0) {
-    const complaints = unknown.map((key) => {
-      const suggestion = closestName(key, known);
-      return `unknown hyperparameter "${key}"${suggestion === undefined ? '' : `, did you mean "${suggestion}"?`}`;
-    });
+    const complaints = unknown.map((key) => `unknown hyperparameter "${key}"${didYouMean(key, known)}`);
     throw new AdakitError(
       'unknown-hyperparameter',
       `${optimizer}: ${complaints.join('; ')} (known: ${known.join(', ')})`,

@@ -7,7 +7,9 @@ import { scheduleFactor } from '../schedule/schedule.js';
 import { restoreOptimizer } from './restore.js';
 import { defineOptimizer } from './define.js';
 import { coefficient, flag, learningRate } from './hyperparameters.js';
-import { groups, type Optimizer, type OptimizerConfig, type ParameterGroup } from './optimizer.js';
+import { groups, type ParameterGroup } from './groups.js';
+import type { OptimizerConfig } from './node.js';
+import type { Optimizer } from './optimizer.js';
 
 const demo = defineOptimizer({
   name: 'demo',

@@ -1,16 +1,20 @@
 import type { Component } from '../component/component.js';
 import { AdakitError } from '../errors.js';
-import { knowAllKinds } from '../schedule/parse.js';
+import { parseSchedule } from '../schedule/parse.js';
+import { GroupsNode } from './groups.js';
 import { matchFromData } from './match.js';
 import {
-  applyGroup,
-  Optimizer,
   parse,
   parseSchedules,
+  RuleNode,
   type Configured,
   type OptimizerConfig,
   type OptimizerNode,
-} from './optimizer.js';
+  type Schedules,
+  type SchedulesData,
+} from './node.js';
+import { Optimizer } from './optimizer.js';
+import { WrapperNode } from './wrapper.js';
 
 /**
  * The same pieces as `optimizer` has, with all settings of a saved one, groups included.
@@ -18,9 +22,12 @@ import {
  * @throws AdakitError `state-mismatch` when it is made of other pieces, or for values that these do not accept
  */
 export function restoreOptimizer(optimizer: Optimizer, config: OptimizerConfig): Optimizer {
-  knowAllKinds();
-  const components = new Map<string, Component>();
-  collectComponents(optimizer.node, components);
+  const components = new Map(
+    optimizer.node.pieces.map(({ component }) => [
+      `${component.isRule ? 'rule' : 'wrapper'} ${component.name}`,
+      component,
+    ]),
+  );
   const [mine, saved] = [chainText(optimizer.node), configChainText(config)];
   if (mine !== saved) {
     throw new AdakitError(
@@ -33,9 +40,8 @@ export function restoreOptimizer(optimizer: Optimizer, config: OptimizerConfig):
 }
 
 /** The pieces around the main rule; groups are settings, which a state replaces. */
-function chainText(node: OptimizerNode): string {
-  if (node.kind === 'rule') return node.component.name;
-  return node.kind === 'wrapper' ? `${node.component.name}(${chainText(node.inner)})` : chainText(node.rest);
+function chainText({ wrappers, rule }: OptimizerNode): string {
+  return wrappers.reduceRight((inner, name) => `${name}(${inner})`, rule.component.name);
 }
 
 function configChainText(config: OptimizerConfig): string {
@@ -43,32 +49,19 @@ function configChainText(config: OptimizerConfig): string {
   return config.inner === undefined ? config.name : `${config.name}(${configChainText(config.inner)})`;
 }
 
-function collectComponents(node: OptimizerNode, into: Map<string, Component>): void {
-  if (node.kind === 'groups') {
-    for (const { optimizer } of node.groups) if (optimizer) collectComponents(optimizer, into);
-    collectComponents(node.rest, into);
-    return;
-  }
-  into.set(`${node.kind} ${node.component.name}`, node.component);
-  if (node.kind === 'wrapper') collectComponents(node.inner, into);
-}
-
 function nodeFromConfig(config: OptimizerConfig, components: ReadonlyMap<string, Component>): OptimizerNode {
   if (config.kind === 'groups') {
-    const node: OptimizerNode = {
-      kind: 'groups',
-      groups: config.groups.map(({ name, match, optimizer, hyperparameters, initial, schedules }) => ({
+    return new GroupsNode(
+      config.groups.map(({ name, match, optimizer, hyperparameters, initial, schedules }) => ({
         name,
         match: matchFromData(match),
         ...(optimizer && { optimizer: nodeFromConfig(optimizer, components) }),
         hyperparameters,
         ...(initial && { initial }),
-        schedules,
+        schedules: schedulesFrom(schedules),
       })),
-      rest: nodeFromConfig(config.rest, components),
-    };
-    for (const group of node.groups) applyGroup(group, node.rest);
-    return node;
+      nodeFromConfig(config.rest, components),
+    );
   }
   const component = components.get(`${config.kind} ${config.name}`);
   if (component === undefined) {
@@ -88,8 +81,12 @@ function nodeFromConfig(config: OptimizerConfig, components: ReadonlyMap<string,
     component,
     hyperparameters: parse(configured, config.hyperparameters, 'perStep'),
     initial: parse(configured, config.initial, 'atConstruction'),
-    schedules: parseSchedules(configured, config.schedules),
+    schedules: parseSchedules(configured, schedulesFrom(config.schedules)),
   };
-  if (config.kind === 'rule' || config.inner === undefined) return { kind: 'rule', ...parsed };
-  return { kind: 'wrapper', ...parsed, inner: nodeFromConfig(config.inner, components) };
+  if (config.kind === 'rule' || config.inner === undefined) return new RuleNode(parsed);
+  return new WrapperNode(parsed, nodeFromConfig(config.inner, components));
+}
+
+function schedulesFrom(data: SchedulesData): Schedules {
+  return Object.fromEntries(Object.entries(data).map(([name, schedule]) => [name, parseSchedule(name, schedule)]));
 }

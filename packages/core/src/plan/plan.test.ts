@@ -2,10 +2,11 @@ import { describe, expect, it } from 'vitest';
 import { accumulate, centralization, clipByGlobalNorm, clipByValue, lossScaling, sam } from '../compose/gradients.js';
 import { ema, lookahead, maxNorm } from '../compose/weights.js';
 import { sum } from '../expression/expression.js';
-import { defineOptimizer } from '../optimizer/define.js';
+import { defineOptimizer, definePhasedOptimizer } from '../optimizer/define.js';
 import { learningRate } from '../optimizer/hyperparameters.js';
 import type { ParameterSpec } from '../optimizer/match.js';
-import { groups, type Optimizer } from '../optimizer/optimizer.js';
+import { groups } from '../optimizer/groups.js';
+import type { Optimizer } from '../optimizer/optimizer.js';
 import { makePlan, type Plan, type Stage } from './plan.js';
 
 const sgd = defineOptimizer({
@@ -23,7 +24,7 @@ const momentum = defineOptimizer({
   },
 });
 /** Keeps a number of all its parameters together. */
-const counting = defineOptimizer({
+const counting = definePhasedOptimizer({
   name: 'counting',
   hyperparameters: { lr: learningRate(0.1) },
   globals: () => [{ name: 'total', start: 'initial.lr' }],
@@ -72,7 +73,7 @@ describe('a plan', () => {
     const { stages, globals } = plan(centralization(clipByGlobalNorm(1, sgd())), parameters.slice(0, 1));
     expect(described(stages)).toEqual([
       'centralize.gradient + clipByGlobalNorm.measure ×1',
-      'total clipByGlobalNorm total',
+      'total clipByGlobalNorm.total',
       'clipByGlobalNorm.gradient + sgd.update ×1',
     ]);
     expect(outputsOf(stages)).toEqual([
@@ -132,7 +133,7 @@ describe('a plan', () => {
     const { stages } = plan(clipByGlobalNorm(1, groups([{ match: /bias/, optimizer: sgd() }], momentum())));
     expect(described(stages)).toEqual([
       'clipByGlobalNorm.measure ×2, clipByGlobalNorm.measure ×1',
-      'total clipByGlobalNorm total',
+      'total clipByGlobalNorm.total',
       'clipByGlobalNorm.gradient + momentum.update ×2, clipByGlobalNorm.gradient + sgd.update ×1',
     ]);
   });
@@ -141,7 +142,7 @@ describe('a plan', () => {
     const { stages } = plan(groups([{ match: /weight/, optimizer: clipByGlobalNorm(1, sgd()) }], sgd()));
     expect(described(stages)).toEqual([
       'clipByGlobalNorm.measure ×2',
-      'total clipByGlobalNorm total',
+      'total clipByGlobalNorm.total',
       'clipByGlobalNorm.gradient + sgd.update ×2, sgd.update ×1',
     ]);
   });
@@ -180,7 +181,7 @@ describe('a plan', () => {
 
   it('perturbs from the gradient as it comes', () => {
     const { perturbStages, stages } = plan(clipByValue(1, sam(0.1, sgd())));
-    expect(described(perturbStages)).toEqual(['sam.measure ×3', 'total sam total', 'sam.perturb ×3']);
+    expect(described(perturbStages)).toEqual(['sam.measure ×3', 'total sam.total', 'sam.perturb ×3']);
     expect(outputsOf(perturbStages)).toEqual([['sum.sam.squares'], ['global.sam.norm'], ['param']]);
     expect(described(stages)).toEqual(['clipByValue.gradient + sgd.update ×3']);
   });

@@ -1,17 +1,11 @@
 import type { ComponentPrograms, ParameterForm, Slot } from '../component/component.js';
-import { AdakitError } from '../errors.js';
 import { matrixExtents, type Extents } from '../expression/type.js';
-import { requireMatches, type ParameterSpec } from '../optimizer/match.js';
-import {
-  resolveChain,
-  type ChainLink,
-  type Configured,
-  type Optimizer,
-  type OptimizerNode,
-} from '../optimizer/optimizer.js';
+import type { ParameterSpec } from '../optimizer/match.js';
+import type { ChainLink, Configured } from '../optimizer/node.js';
+import type { Optimizer } from '../optimizer/optimizer.js';
 import { contentHash } from '../program/hash.js';
-import { linkPrograms, type Linked } from '../program/link.js';
-import { inputNames, type Program } from '../program/program.js';
+import type { Program } from '../program/program.js';
+import type { PhasedRun } from '../run/phased-run.js';
 
 /** Parameters with the same pieces and the same settings: they share programs and scalars. */
 export interface PlanGroup {
@@ -85,21 +79,21 @@ export interface Plan {
   readonly views: Readonly<Record<string, readonly (Program | undefined)[]>>;
   /** Who has the loss multiplied, if anyone; known without parameters, too. */
   readonly lossScale: Configured | undefined;
+  /** What runs it, where there is more than an update of each parameter. */
+  readonly phases: PhasedRun | undefined;
 }
 
-/** The phases of a component that run for each parameter. */
-type Phase = 'collect' | 'measure' | 'perturb' | 'gradient' | 'update' | 'after';
+/** The parts of a plan that phases decide on; a plain rule has but one stage. */
+export type PhasedPlan = Pick<
+  Plan,
+  'globals' | 'batchStages' | 'batches' | 'perturbStages' | 'stages' | 'views' | 'lossScale'
+>;
 
-interface Part {
-  readonly piece: Piece;
-  readonly phase: Phase;
-  readonly parameters: readonly PlannedParameter[];
+/** What a component brings that has more phases than `update`: who uses none loads none of it. */
+export interface Phases {
+  readonly plan: (parts: Pick<Plan, 'optimizer' | 'parameters' | 'groups'>) => PhasedPlan;
+  readonly run: PhasedRun;
 }
-type Task =
-  | ({ readonly task: 'parameters' } & Part)
-  | { readonly task: 'total'; readonly piece: Piece; readonly group: PlanGroup; readonly program: Program };
-
-const paramType = { place: 'device', shape: 'param', dtype: 'float32' } as const;
 
 /**
  * Makes a plan.
@@ -112,253 +106,53 @@ export function makePlan(
   specs: readonly ParameterSpec[],
   { allowEmptyGroups = false }: { readonly allowEmptyGroups?: boolean } = {},
 ): Plan {
-  if (!allowEmptyGroups) checkGroups(optimizer.node, specs);
-  return new Planner(optimizer, specs).plan();
-}
-
-/** What may have the loss multiplied, whatever the parameters are. */
-function lossScalerIn(node: OptimizerNode): Configured | undefined {
-  if (node.kind !== 'groups') {
-    if (node.component.scalesLoss) return node;
-    return node.kind === 'wrapper' ? lossScalerIn(node.inner) : undefined;
-  }
-  const inner = [node.rest, ...node.groups.flatMap(({ optimizer }) => optimizer ?? [])];
-  return inner.map(lossScalerIn).find((scaler) => scaler !== undefined);
-}
-
-function checkGroups(node: OptimizerNode, specs: readonly ParameterSpec[]): void {
-  if (node.kind === 'rule') return;
-  if (node.kind === 'wrapper') {
-    checkGroups(node.inner, specs);
-    return;
-  }
-  for (const { name, match, optimizer } of node.groups) {
-    const chosen = requireMatches(`the match of the group "${name}"`, match, specs);
-    if (optimizer) checkGroups(optimizer, chosen);
-  }
-  checkGroups(node.rest, specs);
-}
-
-class Planner {
-  readonly #optimizer: Optimizer;
-  readonly #parameters: readonly PlannedParameter[];
-  readonly #groups: readonly PlanGroup[];
-  readonly #globals = new Map<string, PlannedGlobal>();
-  readonly #linked = new Map<string, Program>();
-
-  constructor(optimizer: Optimizer, specs: readonly ParameterSpec[]) {
-    this.#optimizer = optimizer;
-    const groups = new Map<string, PlanGroup>();
-    this.#parameters = specs.map((spec, index) => {
-      const { chain, path, owners } = resolveChain(optimizer.node, spec);
-      let group = groups.get(path);
-      if (group === undefined) groups.set(path, (group = makeGroup(path, chain, owners, groups.values())));
-      const form = formOf(spec);
-      const programs = group.pieces.map((piece) => programsOf(piece, form));
-      const slots = group.pieces.flatMap(({ prefix }, i) =>
-        programs[i].slots.map((slot) => ({ ...slot, name: prefix + slot.name })),
-      );
-      const hash = contentHash(JSON.stringify(group.pieces.map(({ prefix }, i) => [prefix, programs[i].hash])));
-      return { ...spec, index, extents: matrixExtents(spec.shape, spec.units), group, slots, hash };
-    });
-    this.#groups = [...groups.values()];
-  }
-
-  plan(): Plan {
-    const tasks: Task[] = [];
-    const perturb: Task[] = [];
-    this.#emit(this.#parameters, 0, tasks, perturb);
-    const collecting = tasks.findLastIndex((task) => task.task === 'parameters' && task.phase === 'collect');
-    const [batchTasks, stepTasks] = [tasks.slice(0, collecting + 1), tasks.slice(collecting + 1)];
-    const collectors = new Set(
-      batchTasks.flatMap((t) => (t.task === 'parameters' && t.phase === 'collect' ? [t.piece] : [])),
+  const { node } = optimizer;
+  if (!allowEmptyGroups) node.checkGroups(specs);
+  const byPath = new Map<string, PlanGroup>();
+  const parameters = specs.map((spec, index): PlannedParameter => {
+    const { chain, path, owners } = node.resolve(spec);
+    let group = byPath.get(path);
+    if (group === undefined) byPath.set(path, (group = makeGroup(path, chain, owners, byPath.values())));
+    const programs = group.pieces.map((piece) => programsOf(piece, spec));
+    const slots = group.pieces.flatMap(({ prefix }, i) =>
+      programs[i].slots.map((slot) => ({ ...slot, name: prefix + slot.name })),
     );
-    if (collectors.size > 1) {
-      throw new AdakitError(
-        'invalid-plan',
-        'gradients are collected in two places; put one accumulate() around everything',
-      );
-    }
-    const collector = [...collectors].at(0);
-    if (collecting >= 0) {
-      const collected = batchTasks.flatMap((t) =>
-        t.task === 'parameters' && t.phase === 'collect' ? [t.parameters.length] : [],
-      );
-      if (collected.reduce((a, b) => a + b, 0) < this.#parameters.length) {
-        throw new AdakitError(
-          'invalid-plan',
-          'accumulate() is inside a group, but a step is one for all parameters; put it around groups()',
-        );
-      }
-      if (perturb.length > 0) {
-        throw new AdakitError(
-          'invalid-plan',
-          'accumulate() and sam() cannot be combined: the second gradient would need all batches again; use larger batches',
-        );
-      }
-    }
-    const scaler = this.#groups.flatMap(({ pieces }) => pieces).find(({ component }) => component.scalesLoss);
-    const group = this.#groups[0] as PlanGroup | undefined;
-    return {
-      optimizer: this.#optimizer,
-      parameters: this.#parameters,
-      groups: this.#groups,
-      batchStages: this.#stages(batchTasks),
-      batches: collector === undefined || group === undefined ? undefined : { group, piece: collector },
-      perturbStages: this.#stages(perturb),
-      stages: this.#stages(stepTasks),
-      globals: [...this.#globals.values()],
-      views: this.#views(),
-      lossScale: this.#parameters.length === 0 ? lossScalerIn(this.#optimizer.node) : scaler,
-    };
-  }
-
-  /** Tasks in order: pieces from outside in, then back out. Pieces that several groups share see all their parameters. */
-  #emit(parameters: readonly PlannedParameter[], depth: number, tasks: Task[], perturb: Task[]): void {
-    const byPiece = new Map<Piece, PlannedParameter[]>();
-    for (const parameter of parameters) {
-      const piece = parameter.group.pieces.at(depth);
-      if (piece === undefined) continue;
-      const members = byPiece.get(piece) ?? [];
-      byPiece.set(piece, members);
-      members.push(parameter);
-    }
-    for (const [piece, members] of byPiece) {
-      const has = (phase: Phase): boolean => members.some((parameter) => programsOf(piece, formOf(parameter))[phase]);
-      const add = (phase: Phase, to = tasks): void => {
-        if (has(phase)) to.push({ task: 'parameters', piece, phase, parameters: members });
-      };
-      const prefix = globalPrefix(piece);
-      const measured = has('perturb') ? perturb : tasks;
-      add('collect');
-      add('measure', measured);
-      const { total, globals } = programsOf(piece, formOf(members[0]));
-      for (const { name, start = 0 } of globals) {
-        const value = typeof start === 'number' ? start : Number(piece.initial[start.slice('initial.'.length)]);
-        this.#globals.set(prefix + name, { name: prefix + name, start: value });
-      }
-      if (total !== undefined) measured.push({ task: 'total', piece, group: members[0].group, program: total });
-      add('perturb', perturb);
-      add('gradient');
-      if (piece.kind === 'rule') add('update');
-      else this.#emit(members, depth + 1, tasks, perturb);
-      add('after');
-    }
-  }
-
-  /** Fuses what happens to a parameter between totals into one program. */
-  #stages(tasks: readonly Task[]): Stage[] {
-    const stages: Stage[] = [];
-    const pending = new Map<PlannedParameter, Part[]>();
-    /** Segments of each parameter in order; whether a later one reads the gradient decides whether it is written. */
-    const open: { parameter: PlannedParameter; parts: Part[]; stage: number }[][] = [];
-    const flush = (): void => {
-      const segment = [...pending].map(([parameter, parts]) => ({ parameter, parts, stage: stages.length }));
-      pending.clear();
-      if (segment.length === 0) return;
-      open.push(segment);
-      stages.push({ kind: 'parameters', calls: [], sums: [], largest: [] });
-    };
-    for (const task of tasks) {
-      if (task.task === 'total') {
-        flush();
-        stages.push({ kind: 'total', program: this.#renamed(task.program, task.piece), group: task.group });
-        continue;
-      }
-      for (const parameter of task.parameters) {
-        const parts = pending.get(parameter) ?? [];
-        pending.set(parameter, parts);
-        parts.push(task);
-      }
-    }
-    flush();
-    const readsGradientLater = new Set<PlannedParameter>();
-    for (const segment of open.toReversed()) {
-      const programs = segment.map((entry) => {
-        const program = this.#link(entry.parts, entry.parameter, readsGradientLater.has(entry.parameter));
-        return { ...entry, program };
-      });
-      for (const { parameter, program } of programs) {
-        if (inputNames(program).includes('grad')) readsGradientLater.add(parameter);
-        else readsGradientLater.delete(parameter);
-      }
-      stages[segment[0].stage] = parameterStage(programs);
-    }
-    return stages;
-  }
-
-  #renamed(program: Program, piece: Piece): Program {
-    return linkPrograms(program.name, [{ program, rename: this.#rename(piece) }]);
-  }
-
-  #rename(piece: Piece): (name: string) => string {
-    const { prefix } = piece;
-    const globals = globalPrefix(piece);
-    return (name) => {
-      const dot = name.indexOf('.');
-      if (dot < 0) return name;
-      const [space, own] = [name.slice(0, dot), name.slice(dot + 1)];
-      return `${space}.${space === 'global' || space === 'sum' || space === 'largest' ? globals : prefix}${own}`;
-    };
-  }
-
-  /** One program for several phases of one parameter; parameters of one form share it. */
-  #link(parts: readonly Part[], parameter: PlannedParameter, keepGradient: boolean): Program {
-    const form = formOf(parameter);
-    const linked = parts.flatMap(({ piece, phase }): (Linked & { key: string })[] => {
-      const program = programsOf(piece, form)[phase];
-      if (program === undefined) return [];
-      const remember = phase === 'update' ? { of: 'param', as: 'before', type: paramType } : undefined;
-      const key = `${program.hash} ${piece.prefix} ${globalPrefix(piece)} ${phase}`;
-      return [{ program, rename: this.#rename(piece), key, ...(remember && { remember }) }];
-    });
-    const key = JSON.stringify([linked.map((part) => part.key), keepGradient]);
-    let program = this.#linked.get(key);
-    if (program === undefined) {
-      const name = parts.map(({ piece, phase }) => `${piece.component.name}.${phase}`).join(' + ');
-      program = linkPrograms(name, linked, (output) => output !== 'before' && (output !== 'grad' || keepGradient));
-      this.#linked.set(key, program);
-    }
-    return program;
-  }
-
-  #views(): Record<string, (Program | undefined)[]> {
-    const views: Record<string, (Program | undefined)[]> = {};
-    for (const parameter of this.#parameters) {
-      // From the rule outwards: the outermost view of a name is the one that counts.
-      for (const piece of parameter.group.pieces.toReversed()) {
-        for (const [name, program] of Object.entries(programsOf(piece, formOf(parameter)).views)) {
-          const list = Object.hasOwn(views, name)
-            ? views[name]
-            : new Array<undefined>(this.#parameters.length).fill(undefined);
-          views[name] = list;
-          list[parameter.index] = this.#renamed(program, piece);
-        }
-      }
-    }
-    return views;
-  }
+    const hash = contentHash(JSON.stringify(group.pieces.map(({ prefix }, i) => [prefix, programs[i].hash])));
+    return { ...spec, index, extents: matrixExtents(spec.shape, spec.units), group, slots, hash };
+  });
+  const phases = node.pieces.map(({ component }) => component.phases).find(Boolean);
+  const parts = { optimizer, parameters, groups: [...byPath.values()] };
+  return { ...parts, phases: phases?.run, ...(phases ? phases.plan(parts) : plainPlan(parameters)) };
 }
 
-function parameterStage(entries: readonly { parameter: PlannedParameter; program: Program }[]): Stage {
+/** Nothing but an update of each parameter. */
+function plainPlan(parameters: readonly PlannedParameter[]): PhasedPlan {
+  const calls = callsOf(
+    parameters.map((parameter) => ({
+      parameter,
+      program: programsOf(parameter.group.pieces[0], parameter).update as Program,
+    })),
+  );
+  return {
+    globals: [],
+    batchStages: [],
+    batches: undefined,
+    perturbStages: [],
+    stages: calls.length === 0 ? [] : [{ kind: 'parameters', calls, sums: [], largest: [] }],
+    views: {},
+    lossScale: undefined,
+  };
+}
+
+/** A call for all parameters of a group that have the same program. */
+export function callsOf(entries: readonly { readonly parameter: PlannedParameter; readonly program: Program }[]) {
   const calls: { program: Program; group: PlanGroup; parameters: PlannedParameter[] }[] = [];
-  const numbers = { sum: new Set<string>(), largest: new Set<string>() };
   for (const { parameter, program } of entries) {
-    if (Object.keys(program.outputs).length === 0) continue;
-    const call = calls.find((known) => known.program === program && known.group === parameter.group);
+    const call = calls.find((known) => known.program.hash === program.hash && known.group === parameter.group);
     if (call === undefined) calls.push({ program, group: parameter.group, parameters: [parameter] });
     else call.parameters.push(parameter);
-    for (const output of Object.keys(program.outputs)) {
-      if (output.startsWith('sum.')) numbers.sum.add(output);
-      if (output.startsWith('largest.')) numbers.largest.add(output);
-    }
   }
-  return { kind: 'parameters', calls, sums: [...numbers.sum], largest: [...numbers.largest] };
-}
-
-/** Pieces of several groups keep their numbers apart. */
-function globalPrefix({ owner, prefix }: Piece): string {
-  return owner + prefix;
+  return calls;
 }
 
 /** A group of parameters; a wrapper around several groups is one piece of all of them. */
@@ -384,14 +178,15 @@ function makeGroup(
 }
 
 /** What rules may know of a parameter's shape. */
-export function formOf({ shape, role, units = 'first' }: ParameterSpec): ParameterForm {
+function formOf({ shape, role, units = 'first' }: ParameterSpec): ParameterForm {
   const { rows, cols } = matrixExtents(shape, units);
   return { matrix: shape.length >= 2, units: units === 'first' ? 'rows' : 'cols', wide: cols >= rows, role };
 }
 
+/** The programs of a piece for a parameter. */
 export function programsOf(
   { component, hyperparameters }: Pick<Piece, 'component' | 'hyperparameters'>,
-  form: ParameterForm,
+  parameter: ParameterSpec,
 ): ComponentPrograms {
-  return component.programs(hyperparameters, form);
+  return component.programs(hyperparameters, formOf(parameter));
 }

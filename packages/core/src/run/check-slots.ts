@@ -4,18 +4,6 @@ import type { PlannedParameter } from '../plan/plan.js';
 import { elementCount, sameShape, type TensorData } from '../tensor/tensor-data.js';
 import type { ParameterState } from './training-state.js';
 
-/** Why what was kept for a parameter is not what this optimizer keeps for it. */
-export function keptProblems(
-  parameter: PlannedParameter,
-  { step, slots }: Pick<ParameterState, 'step' | 'slots'>,
-  optimizer: Optimizer,
-): string[] {
-  return [
-    ...slotProblems(parameter, { step, slots: shapesOf(slots) }, optimizer),
-    ...slotCountProblems(parameter.name, slots),
-  ];
-}
-
 export function slotProblems(
   { name, shape, extents, slots: expected }: PlannedParameter,
   { step, slots }: { readonly step: number; readonly slots: Readonly<Record<string, readonly number[]>> },

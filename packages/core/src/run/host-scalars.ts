@@ -5,7 +5,7 @@ import type { Extents } from '../expression/type.js';
 import { inputNames, type Program } from '../program/program.js';
 import { evaluateScalars } from '../program/scalars.js';
 import { nameKey } from '../random/philox.js';
-import { plateauOf, plateauReport, scheduleFactor, type PlateauState, type Schedule } from '../schedule/schedule.js';
+import type { PlateauState } from '../schedule/schedule.js';
 import { elementCount } from '../tensor/tensor-data.js';
 
 /** What holds for all parameters in a step. */
@@ -17,7 +17,7 @@ export interface Moment {
   readonly allSamples: number;
 }
 
-/** The parameter that scalars are for. Of a program over totals it is none: it has no name and no elements. */
+/** The parameter that scalars are for. */
 export interface ScalarsOf {
   /** Number of the update it is about to have. */
   readonly step: number;
@@ -25,6 +25,9 @@ export interface ScalarsOf {
   readonly shape: readonly number[];
   readonly extents: Extents;
 }
+
+/** What a program over totals is for: no name and no elements. */
+const noParameter = { name: '', shape: [0], extents: { rows: 0, cols: 0 } };
 
 /** Inputs that differ from parameter to parameter. */
 const OWN = ['key', 'rows', 'cols', 'size'];
@@ -75,9 +78,9 @@ export class HostScalars {
     return this.#valuesOf(group).get(`hyper.${piece.prefix}${name}`) ?? NaN;
   }
 
-  /** One number for every instruction of a program. */
-  of(program: Program, group: PlanGroup, parameter: ScalarsOf): Float64Array {
-    const { step, name, shape, extents } = parameter;
+  /** One number for every instruction of a program. @param parameter none for a program over totals */
+  of(program: Program, group: PlanGroup, parameter?: ScalarsOf): Float64Array {
+    const { step, name, shape, extents } = parameter ?? { ...noParameter, step: this.#moment.step };
     const last = this.#last;
     if (last?.program === program && last.group === group && last.step === step) return last.scalars;
     let known = this.#known.get(program);
@@ -117,17 +120,14 @@ export class HostScalars {
 
   /** Tells the plateau schedules that look at such reports. */
   report(by: 'loss' | 'metric', metric: number): void {
-    this.#forEachSchedule((key, schedule) => {
-      const plateau = plateauOf(schedule);
-      if (plateau?.by !== by) return;
-      this.plateaus.set(key, plateauReport(plateau, this.plateaus.get(key), metric));
-    });
-  }
-
-  #forEachSchedule(look: (key: string, schedule: Schedule) => void): void {
     for (const { path, pieces } of this.#plan.groups) {
       for (const { prefix, schedules } of pieces) {
-        for (const [name, schedule] of Object.entries(schedules)) look(`${path}:${prefix}${name}`, schedule);
+        for (const [name, schedule] of Object.entries(schedules)) {
+          const key = `${path}:${prefix}${name}`;
+          const plateau = schedule.plateau();
+          const next = plateau?.by === by ? plateau.reported(this.plateaus.get(key), metric) : undefined;
+          if (next) this.plateaus.set(key, next);
+        }
       }
     }
   }
@@ -154,7 +154,7 @@ export class HostScalars {
       const now = { ...hyperparameters };
       for (const [name, schedule] of Object.entries(schedules)) {
         const plateau = this.plateaus.get(`${path}:${prefix}${name}`)?.factor;
-        now[name] = Number(hyperparameters[name]) * scheduleFactor(schedule, this.#moment.step, plateau);
+        now[name] = Number(hyperparameters[name]) * schedule.factorAt(this.#moment.step, plateau);
       }
       if (Object.keys(schedules).length > 0) {
         try {

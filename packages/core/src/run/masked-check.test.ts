@@ -5,7 +5,8 @@ import { jsDevice } from '../device/js/device.js';
 import { defineOptimizer } from '../optimizer/define.js';
 import type { Optimizer } from '../optimizer/optimizer.js';
 import { tensor32, type FloatArray } from '../tensor/tensor-data.js';
-import { Run, type GradientSource, type RunOptions, type StepReport } from './run.js';
+import { Run } from './run.js';
+import type { GradientSource, RunOptions, StepReport } from './step-types.js';
 
 /** θ ← θ − g/t: depends on the count of steps. */
 const harmonic = defineOptimizer({

@@ -1,6 +1,6 @@
 import type { PlannedParameter } from '../plan/plan.js';
 import { concreteShape } from '../expression/type.js';
-import type { FloatArray, TensorData } from '../tensor/tensor-data.js';
+import { tensorOf, type FloatArray } from '../tensor/tensor-data.js';
 import type { ParameterState, SlotState } from './training-state.js';
 
 /**
@@ -34,9 +34,4 @@ export function parameterState(
     ...(role && { role }),
     ...(units && { units }),
   };
-}
-
-/** A tensor over elements, which tell their type. */
-export function tensorOf(data: FloatArray, shape: readonly number[]): TensorData {
-  return data instanceof Float32Array ? { dtype: 'float32', shape, data } : { dtype: 'float64', shape, data };
 }

@@ -3,8 +3,9 @@ import { accumulate, lossScaling } from '../compose/gradients.js';
 import { jsDevice } from '../device/js/device.js';
 import { defineOptimizer } from '../optimizer/define.js';
 import { learningRate } from '../optimizer/hyperparameters.js';
-import { groups } from '../optimizer/optimizer.js';
+import { groups } from '../optimizer/groups.js';
 import { tensor32 } from '../tensor/tensor-data.js';
+import { keptState } from './kept-state.js';
 import { Run } from './run.js';
 
 /** v ← v/2 + g, θ ← θ − ηv. */
@@ -27,7 +28,7 @@ describe('parameters of a run', () => {
   });
 
   it('go on from what was kept for them, in a run that goes on from a step', async () => {
-    const kept = { step: 4, slots: { velocity: tensor32([8]) } };
+    const kept = keptState({ step: 4, slots: { velocity: tensor32([8]) } });
     const run = Run.start(jsDevice(), momentum(), {}, { resume: { step: 7 } });
     run.add({ w: { value: tensor32([10]), kept } });
     await run.applyGradients({ w: tensor32([1]) });
@@ -38,7 +39,7 @@ describe('parameters of a run', () => {
 
   it('refuse what was kept for others, and are not added then', () => {
     const run = Run.start(jsDevice(), momentum(), {});
-    const kept = { step: 4, slots: { velocity: tensor32([8, 8]), other: tensor32([1]) } };
+    const kept = keptState({ step: 4, slots: { velocity: tensor32([8, 8]), other: tensor32([1]) } });
     expect(() => {
       run.add({ w: { value: tensor32([10]), kept } });
     }).toThrow(/velocity" of "w" has shape \[2\][^]*slot "other"/);
@@ -63,7 +64,7 @@ describe('a run that goes on', () => {
   it('has the loss scale and the collected batches of before', async () => {
     const optimizer = lossScaling(accumulate(2, momentum()), { initialScale: 8 });
     const resume = { step: 3, collected: { batches: 1, samples: 1 }, lossScale: { scale: 2, good: 5 } };
-    const kept = { step: 3, slots: { velocity: tensor32([0]), 'accumulate.gradientSum': tensor32([4]) } };
+    const kept = keptState({ step: 3, slots: { velocity: tensor32([0]), 'accumulate.gradientSum': tensor32([4]) } });
     const run = Run.start(jsDevice(), optimizer, { w: { value: tensor32([10]), kept } }, { resume });
     expect(run.lossScale).toBe(2);
     const { outcome } = await run.applyGradients({ w: tensor32([4]) });

@@ -7,10 +7,12 @@ import { referenceDevice } from '../device/reference/device.js';
 import { asMatrix, norm, sum } from '../expression/expression.js';
 import { defineOptimizer } from '../optimizer/define.js';
 import { coefficient, decayRate, flag, learningRate } from '../optimizer/hyperparameters.js';
-import { groups, type Optimizer } from '../optimizer/optimizer.js';
+import { groups } from '../optimizer/groups.js';
+import type { Optimizer } from '../optimizer/optimizer.js';
 import { exponential } from '../schedule/factories.js';
 import { tensor32, tensor64, type FloatArray, type NamedTensors } from '../tensor/tensor-data.js';
-import { Run, type GradientSource, type RunOptions } from './run.js';
+import { Run } from './run.js';
+import type { GradientSource, RunOptions } from './step-types.js';
 import type { TrainingState } from './training-state.js';
 
 /** Momentum whose step size falls with the parameter's own step count, so that counts show in the numbers. */

@@ -1,4 +1,4 @@
-import type { OptimizerConfig } from '../optimizer/optimizer.js';
+import type { OptimizerConfig } from '../optimizer/node.js';
 import type { ParameterRole } from '../optimizer/match.js';
 import type { SlotDType, SlotMeaning } from '../component/component.js';
 import type { Extent } from '../expression/type.js';

@@ -14,7 +14,7 @@ import {
   sequenceKind,
   stepKind,
 } from './kinds.js';
-import { scheduleOf, type Schedule, type ScheduleOf } from './schedule.js';
+import { scheduleOf, type FieldsOf, type Schedule } from './schedule.js';
 
 /** `factor` for `steps` steps, then 1. */
 export const constantFactor = (factor: number, steps: number): Schedule => scheduleOf(constantKind, { factor, steps });
@@ -68,7 +68,7 @@ export const oneCycle = (
 export const inverseSqrt = (warmup: number): Schedule => scheduleOf(inverseSqrtKind, { warmup });
 
 /** Falls whenever what is reported stops getting better. */
-export const reduceOnPlateau = (options: Partial<Omit<ScheduleOf<'plateau'>, 'kind'>> = {}): Schedule =>
+export const reduceOnPlateau = (options: Partial<Omit<FieldsOf<'plateau'>, 'kind'>> = {}): Schedule =>
   scheduleOf(plateauKind, {
     factor: 0.1,
     patience: 10,

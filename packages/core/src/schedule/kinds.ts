@@ -3,9 +3,9 @@ import {
   scheduleProblems,
   shown,
   type FieldCheck,
+  type FieldsOf,
   type PlateauState,
   type ScheduleKind,
-  type ScheduleOf,
 } from './schedule.js';
 
 const field =
@@ -39,49 +39,49 @@ function progress(t: number, steps: number): number {
   return Math.min((t - 1) / steps, 1);
 }
 
-export const constantKind: ScheduleKind<ScheduleOf<'constant'>> = {
+export const constantKind: ScheduleKind<FieldsOf<'constant'>> = {
   kind: 'constant',
   fields: { factor: nonNegative, steps: count },
   factor: (schedule, t) => (t <= schedule.steps ? schedule.factor : 1),
 };
 
-export const stepKind: ScheduleKind<ScheduleOf<'step'>> = {
+export const stepKind: ScheduleKind<FieldsOf<'step'>> = {
   kind: 'step',
   fields: { every: count, factor: nonNegative },
   factor: (schedule, t) => schedule.factor ** Math.floor((t - 1) / schedule.every),
 };
 
-export const milestonesKind: ScheduleKind<ScheduleOf<'milestones'>> = {
+export const milestonesKind: ScheduleKind<FieldsOf<'milestones'>> = {
   kind: 'milestones',
   fields: { at: /* @__PURE__ */ listOf(whole), factor: nonNegative },
   factor: ({ at, factor }, t) => factor ** at.filter((milestone) => milestone < t).length,
 };
 
-export const exponentialKind: ScheduleKind<ScheduleOf<'exponential'>> = {
+export const exponentialKind: ScheduleKind<FieldsOf<'exponential'>> = {
   kind: 'exponential',
   fields: { factor: nonNegative },
   factor: (schedule, t) => schedule.factor ** (t - 1),
 };
 
-export const linearKind: ScheduleKind<ScheduleOf<'linear'>> = {
+export const linearKind: ScheduleKind<FieldsOf<'linear'>> = {
   kind: 'linear',
   fields: { from: nonNegative, to: nonNegative, steps: count },
   factor: ({ from, to, steps }, t) => from + (to - from) * progress(t, steps),
 };
 
-export const polynomialKind: ScheduleKind<ScheduleOf<'polynomial'>> = {
+export const polynomialKind: ScheduleKind<FieldsOf<'polynomial'>> = {
   kind: 'polynomial',
   fields: { steps: count, power: positive, floor: nonNegative },
   factor: ({ steps, power, floor }, t) => floor + (1 - floor) * (1 - progress(t, steps)) ** power,
 };
 
-export const cosineKind: ScheduleKind<ScheduleOf<'cosine'>> = {
+export const cosineKind: ScheduleKind<FieldsOf<'cosine'>> = {
   kind: 'cosine',
   fields: { steps: count, floor: nonNegative },
   factor: ({ steps, floor }, t) => halfWave(1, floor, progress(t, steps)),
 };
 
-export const cosineRestartsKind: ScheduleKind<ScheduleOf<'cosineRestarts'>> = {
+export const cosineRestartsKind: ScheduleKind<FieldsOf<'cosineRestarts'>> = {
   kind: 'cosineRestarts',
   fields: { steps: count, stretch: count, floor: nonNegative },
   factor({ steps, stretch, floor }, t) {
@@ -96,7 +96,7 @@ export const cosineRestartsKind: ScheduleKind<ScheduleOf<'cosineRestarts'>> = {
   },
 };
 
-export const oneCycleKind: ScheduleKind<ScheduleOf<'oneCycle'>> = {
+export const oneCycleKind: ScheduleKind<FieldsOf<'oneCycle'>> = {
   kind: 'oneCycle',
   fields: {
     steps: count,
@@ -131,13 +131,16 @@ export const oneCycleKind: ScheduleKind<ScheduleOf<'oneCycle'>> = {
   },
 };
 
-export const inverseSqrtKind: ScheduleKind<ScheduleOf<'inverseSqrt'>> = {
+export const inverseSqrtKind: ScheduleKind<FieldsOf<'inverseSqrt'>> = {
   kind: 'inverseSqrt',
   fields: { warmup: count },
   factor: ({ warmup }, t) => (t < warmup ? t / warmup : Math.sqrt(warmup / t)),
 };
 
-export const plateauKind: ScheduleKind<ScheduleOf<'plateau'>> = {
+/** A plateau before any report. */
+const plateauStart: PlateauState = { best: null, bad: 0, cooling: 0, factor: 1 };
+
+export const plateauKind: ScheduleKind<FieldsOf<'plateau'>> = {
   kind: 'plateau',
   fields: {
     factor: fraction,
@@ -151,7 +154,7 @@ export const plateauKind: ScheduleKind<ScheduleOf<'plateau'>> = {
   },
   factor: (_, __, plateau) => plateau,
   /** As torch.optim.lr_scheduler.ReduceLROnPlateau.step. */
-  report(schedule, { best, bad, cooling, factor }: PlateauState, metric) {
+  report(schedule, { best, bad, cooling, factor } = plateauStart, metric) {
     const { mode, threshold, thresholdMode } = schedule;
     const sign = mode === 'min' ? -1 : 1;
     const goal =
@@ -173,14 +176,14 @@ export const plateauKind: ScheduleKind<ScheduleOf<'plateau'>> = {
   },
 };
 
-export const scaledKind: ScheduleKind<ScheduleOf<'scaled'>> = {
+export const scaledKind: ScheduleKind<FieldsOf<'scaled'>> = {
   kind: 'scaled',
   fields: { by: nonNegative, schedule: nested },
   factor: ({ by, schedule }, t, plateau) => by * scheduleFactor(schedule, t, plateau),
   inner: ({ schedule }) => [schedule],
 };
 
-export const productKind: ScheduleKind<ScheduleOf<'product'>> = {
+export const productKind: ScheduleKind<FieldsOf<'product'>> = {
   kind: 'product',
   fields: { of: /* @__PURE__ */ listOf(nested) },
   factor: ({ of }, t, plateau) => of.reduce((product, part) => product * scheduleFactor(part, t, plateau), 1),
@@ -191,7 +194,7 @@ const part: FieldCheck = (value, path) => {
   return [...nested(schedule, `${path}.schedule`), ...count(steps, `${path}.steps`)];
 };
 
-export const sequenceKind: ScheduleKind<ScheduleOf<'sequence'>> = {
+export const sequenceKind: ScheduleKind<FieldsOf<'sequence'>> = {
   kind: 'sequence',
   fields: {
     parts: (value, path) =>

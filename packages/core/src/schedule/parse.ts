@@ -14,31 +14,59 @@ import {
   sequenceKind,
   stepKind,
 } from './kinds.js';
-import { checkSchedule, knowKind, type Schedule } from './schedule.js';
+import { AdakitError } from '../errors.js';
+import { checkSchedule, scheduleOf, shown, type Schedule, type ScheduleKind } from './schedule.js';
 
-/** Makes all kinds known, for schedules that were not made by their functions here. */
-export function knowAllKinds(): void {
-  const kinds = [
-    constantKind,
-    stepKind,
-    milestonesKind,
-    exponentialKind,
-    linearKind,
-    polynomialKind,
-    cosineKind,
-    cosineRestartsKind,
-    oneCycleKind,
-    inverseSqrtKind,
-    plateauKind,
-    scaledKind,
-    productKind,
-    sequenceKind,
-  ];
-  for (const kind of kinds) knowKind(kind);
+const kinds: readonly Pick<ScheduleKind, 'kind' | 'fields'>[] = [
+  constantKind,
+  stepKind,
+  milestonesKind,
+  exponentialKind,
+  linearKind,
+  polynomialKind,
+  cosineKind,
+  cosineRestartsKind,
+  oneCycleKind,
+  inverseSqrtKind,
+  plateauKind,
+  scaledKind,
+  productKind,
+  sequenceKind,
+];
+
+type Fields = Readonly<Record<string, unknown>>;
+
+/** Reads a schedule of any kind from data, e.g. of a file. @throws AdakitError naming what is wrong */
+export function parseSchedule(hyperparameter: string, data: unknown): Schedule {
+  return checkSchedule(hyperparameter, made(hyperparameter, data, ''));
 }
 
-/** Checks a schedule of any kind, made by hand or read from a file. @throws AdakitError naming what is wrong */
-export function parseSchedule(hyperparameter: string, schedule: unknown): Schedule {
-  knowAllKinds();
-  return checkSchedule(hyperparameter, schedule);
+/**
+ * The schedule of data; what has not even the form of one is left to the check of the schedule around it.
+ *
+ * @param path in front of its fields' names
+ */
+function made(hyperparameter: string, data: unknown, path: string): unknown {
+  if (typeof data !== 'object' || data === null) return data;
+  const { kind, ...fields } = data as Fields;
+  const found = kinds.find((known) => known.kind === kind);
+  if (found === undefined) {
+    throw new AdakitError(
+      'invalid-hyperparameter',
+      `the schedule of ${hyperparameter} is wrong: ${path}kind must be one of ` +
+        `${kinds.map((known) => known.kind).join(', ')}, got ${shown(kind)}`,
+    );
+  }
+  const nested = (value: unknown, name: string): unknown => made(hyperparameter, value, `${path}${name}.`);
+  const { schedule, of, parts } = fields;
+  const inside = {
+    ...('schedule' in fields && { schedule: nested(schedule, 'schedule') }),
+    ...(Array.isArray(of) && { of: of.map((each, i) => nested(each, `of.${i}`)) }),
+    ...(Array.isArray(parts) && {
+      parts: parts.map(
+        (part: Fields | null, i) => part && { ...part, schedule: nested(part.schedule, `parts.${i}.schedule`) },
+      ),
+    }),
+  };
+  return scheduleOf(found as ScheduleKind, { ...fields, ...inside });
 }

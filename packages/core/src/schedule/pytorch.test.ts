@@ -17,7 +17,7 @@ import {
   sequence,
   stepDecay,
 } from './factories.js';
-import { plateauOf, plateauReport, scheduleFactor, type PlateauState, type Schedule } from './schedule.js';
+import { scheduleFactor, type PlateauState, type Schedule } from './schedule.js';
 
 interface Recorded {
   readonly name: string;
@@ -134,12 +134,12 @@ describe('learning rates that PyTorch recorded', () => {
 
   it.each(Object.entries(plateaus))('of %s, by what is reported', (name, schedule) => {
     const { lr, metrics = [] } = named(name);
-    const kind = plateauOf(schedule);
+    const kind = schedule.plateau();
     if (kind === undefined) throw new Error('a plateau is expected');
     let state: PlateauState | undefined;
     lr.forEach((expected, t) => {
       expectClose(baseLr * scheduleFactor(schedule, t + 1, state?.factor), expected, t + 1);
-      state = plateauReport(kind, state, metrics[t]);
+      state = kind.reported(state, metrics[t]);
     });
     expect(new Set(lr).size).toBeGreaterThan(2);
   });

@@ -2,7 +2,8 @@ import { describe, expect, it } from 'vitest';
 import { jsDevice } from '../device/js/device.js';
 import { defineOptimizer } from '../optimizer/define.js';
 import { decayRate, learningRate } from '../optimizer/hyperparameters.js';
-import { groups, type Optimizer } from '../optimizer/optimizer.js';
+import { groups } from '../optimizer/groups.js';
+import type { Optimizer } from '../optimizer/optimizer.js';
 import { makePlan } from '../plan/plan.js';
 import { Run } from '../run/run.js';
 import type { TrainingState } from '../run/training-state.js';
@@ -26,7 +27,7 @@ import {
   warmupStableDecay,
 } from './factories.js';
 import { parseSchedule } from './parse.js';
-import { plateauOf, plateauReport, scheduleFactor, type PlateauState, type Schedule } from './schedule.js';
+import { scheduleFactor, type PlateauState, type Schedule } from './schedule.js';
 
 const factors = (schedule: Schedule, steps: number): number[] =>
   Array.from({ length: steps }, (_, i) => scheduleFactor(schedule, i + 1));
@@ -91,19 +92,19 @@ describe('a schedule gives the factor at each step, counted from 1', () => {
 
   it('a plateau may stand inside others, whose factors it takes along', () => {
     const schedule = scaled(2, product(exponential(0.5), reduceOnPlateau({ patience: 5 })));
-    expect(plateauOf(schedule)).toMatchObject({ kind: 'plateau', patience: 5 });
+    expect(schedule.plateau()).toMatchObject({ kind: 'plateau', patience: 5 });
     expect(scheduleFactor(schedule, 2, 0.25)).toBe(2 * 0.5 * 0.25);
-    expect(plateauOf(warmup(3, reduceOnPlateau()))).toBeDefined();
-    expect(plateauOf(cosine(3))).toBeUndefined();
+    expect(warmup(3, reduceOnPlateau()).plateau()).toBeDefined();
+    expect(cosine(3).plateau()).toBeUndefined();
   });
 });
 
 describe('a plateau', () => {
   const schedule = reduceOnPlateau({ factor: 0.5, patience: 1, cooldown: 2, threshold: 0.1, floor: 0.2 });
-  const kind = plateauOf(schedule);
+  const kind = schedule.plateau();
   if (kind === undefined) throw new Error('a plateau is expected');
   const after = (...reports: number[]): PlateauState | undefined =>
-    reports.reduce<PlateauState | undefined>((state, metric) => plateauReport(kind, state, metric), undefined);
+    reports.reduce<PlateauState | undefined>((state, metric) => kind.reported(state, metric), undefined);
 
   it('takes the first report as the best, and what is better by the threshold', () => {
     expect(after(10)).toEqual({ best: 10, bad: 0, cooling: 0, factor: 1 });
@@ -137,10 +138,10 @@ describe('a schedule is refused', () => {
     [{ kind: 'exponential', factor: 1, steps: 3 }, 'steps is unknown'],
     [{ kind: 'milestones', at: 3, factor: 1 }, 'at must be a list, got 3'],
     [{ kind: 'milestones', at: [1.5], factor: 1 }, 'at.0 must be a whole number >= 0, got 1.5'],
-    [{ ...oneCycle(3), shape: 'round' }, 'shape must be "cosine" or "linear", got "round"'],
-    [{ ...oneCycle(3), warm: 1.5 }, 'warm must be a number in [0, 1], got 1.5'],
-    [{ ...oneCycle(3), threePhases: 1 }, 'threePhases must be true or false, got 1'],
-    [{ ...reduceOnPlateau(), patience: -1 }, 'patience must be a whole number >= 0, got -1'],
+    [Object.assign({}, oneCycle(3), { shape: 'round' }), 'shape must be "cosine" or "linear", got "round"'],
+    [Object.assign({}, oneCycle(3), { warm: 1.5 }), 'warm must be a number in [0, 1], got 1.5'],
+    [Object.assign({}, oneCycle(3), { threePhases: 1 }), 'threePhases must be true or false, got 1'],
+    [Object.assign({}, reduceOnPlateau(), { patience: -1 }), 'patience must be a whole number >= 0, got -1'],
     [scaled(1, { kind: 'x' } as unknown as Schedule), 'schedule.kind must be one of'],
     [product(cosine(0)), 'of.0.steps must be a whole number >= 1, got 0'],
     [{ kind: 'sequence', parts: [] }, 'parts must not be empty'],
@@ -153,6 +154,15 @@ describe('a schedule is refused', () => {
 
   it('for every reason at once', () => {
     expect(() => parseSchedule('lr', { kind: 'linear', from: -1, to: -1, steps: 0 })).toThrow(/from .*; to .*; steps /);
+  });
+
+  it('where it is written by hand, naming the function that makes one', () => {
+    const byHand = (schedule: object): Schedule => schedule as Schedule;
+    expect(() => sgd({ lr: 1 }).withSchedules({ lr: byHand({ kind: 'step', every: 1, factor: 0.5 }) })).toThrow(
+      'the schedule of lr is wrong: it is written by hand; call stepDecay(…), or parseSchedule() for one from a file',
+    );
+    const inside = scaled(0.5, byHand(Object.assign({}, cosine(3))));
+    expect(() => sgd({ lr: 1 }).withSchedules({ lr: inside })).toThrow('schedule is written by hand; call cosine(…)');
   });
 
   it('for a hyperparameter that is not there, or is no number', () => {
@@ -243,7 +253,7 @@ describe('a scheduled optimizer', () => {
   });
 
   it('may take a learning rate to zero, but no value out of its range', async () => {
-    expect(plateauOf(warmup(3, reduceOnPlateau()))).toEqual(reduceOnPlateau());
+    expect(warmup(3, reduceOnPlateau()).plateau()).toEqual(reduceOnPlateau());
     const growing = momentum({ decay: 0.5 }).withSchedules({ decay: exponential(2) });
     await expect(run(growing, [1])).resolves.toBe(-1);
     await expect(run(growing, [1, 1])).rejects.toThrow(

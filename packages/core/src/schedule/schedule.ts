@@ -1,10 +1,8 @@
 import { AdakitError } from '../errors.js';
+import type { JsonObject } from '../run/training-state.js';
 
-/**
- * How a hyperparameter changes over time, as data: a factor on its value that depends on the number of the step t,
- * counted from 1. Data, so that it is saved with the state and goes on where it stopped.
- */
-export type Schedule =
+/** The kinds of schedules, by the fields that each has. t is the number of the step, counted from 1. */
+export type ScheduleFields =
   /** `factor` for `steps` steps, then 1 (torch.optim.lr_scheduler.ConstantLR). */
   | { readonly kind: 'constant'; readonly factor: number; readonly steps: number }
   /** factor^⌊(t − 1) / every⌋ (StepLR). */
@@ -56,6 +54,19 @@ export type Schedule =
   /** Each part for its number of steps, counting steps anew; the last one for good (SequentialLR). */
   | { readonly kind: 'sequence'; readonly parts: readonly { readonly schedule: Schedule; readonly steps: number }[] };
 
+/** The fields of one kind. */
+export type FieldsOf<Name extends ScheduleFields['kind']> = Extract<ScheduleFields, { readonly kind: Name }>;
+
+/**
+ * How a hyperparameter changes over time: a factor on its value that depends on the number of the step. Its fields are
+ * data, so that it is saved with the state and goes on where it stopped. `cosine()` and its like make one; an object
+ * with the same fields is none, as it lacks the formula. `parseSchedule` of `@adakit/core/states` reads those from files.
+ */
+export type Schedule = MadeSchedule & ScheduleFields;
+
+/** A schedule as files and states hold it. */
+export type ScheduleData = Schedule | (JsonObject & { readonly kind: string });
+
 /** The plateau schedules of a hyperparameter remember what has been reported. Saved with the state. */
 export interface PlateauState {
   /** The best report so far; null before the first. */
@@ -67,14 +78,11 @@ export interface PlateauState {
   readonly factor: number;
 }
 
-/** A schedule of one kind. */
-export type ScheduleOf<Name extends Schedule['kind']> = Extract<Schedule, { readonly kind: Name }>;
-
 /** What is wrong with a field of a schedule, if anything. @param path of the field */
 export type FieldCheck = (value: unknown, path: string) => readonly string[];
 
 /** What there is to know of a kind of schedule. */
-export interface ScheduleKind<S extends Schedule = Schedule> {
+export interface ScheduleKind<S extends ScheduleFields = ScheduleFields> {
   readonly kind: S['kind'];
   readonly fields: Readonly<Record<string, FieldCheck>>;
   /**
@@ -85,54 +93,76 @@ export interface ScheduleKind<S extends Schedule = Schedule> {
   factor(schedule: S, t: number, plateau: number): number;
   /** The schedules inside, for kinds that are made of others. */
   inner?(schedule: S): readonly Schedule[];
-  /** A plateau after the report of `metric`. */
-  report?(schedule: S, state: PlateauState, metric: number): PlateauState;
+  /** A plateau after the report of `metric`. @param state undefined before the first */
+  report?(schedule: S, state: PlateauState | undefined, metric: number): PlateauState;
 }
 
-/**
- * Kinds that have been used. A kind becomes known when a schedule of it is made or read from a file, so that nobody carries
- * the formulas of schedules that are not used.
- */
-const known = new Map<string, ScheduleKind>();
+/** A schedule with the formula of its kind, which every schedule carries: nobody loads those of others. */
+export class MadeSchedule {
+  readonly #kind: ScheduleKind;
 
-export function knowKind(kind: ScheduleKind): void {
-  known.set(kind.kind, kind);
+  constructor(kind: ScheduleKind, fields: object) {
+    this.#kind = kind;
+    Object.assign(this, { kind: kind.kind }, fields);
+  }
+
+  /** The factor at step `t`, counted from 1. @param plateau the factor that plateau schedules have come down to */
+  factorAt(this: Schedule, t: number, plateau = 1): number {
+    return this.#kind.factor(this, t, plateau);
+  }
+
+  /** What is wrong with its fields. @param path in front of their names */
+  problems(this: Schedule, path = ''): readonly string[] {
+    const { fields } = this.#kind;
+    const given = new Map<string, unknown>(Object.entries(this));
+    given.delete('kind');
+    return [
+      ...Object.entries(fields).flatMap(([name, check]) => check(given.get(name), path + name)),
+      ...[...given.keys()].flatMap((name) => (Object.hasOwn(fields, name) ? [] : [`${path}${name} is unknown`])),
+    ];
+  }
+
+  /** The plateau schedule in it, if there is one; the first where there are several. */
+  plateau(this: Schedule): (MadeSchedule & FieldsOf<'plateau'>) | undefined {
+    if (this.kind === 'plateau') return this;
+    return this.#kind
+      .inner?.(this)
+      .map((schedule) => schedule.plateau())
+      .find(Boolean);
+  }
+
+  /** A plateau after the report of `metric`. @param state undefined before the first */
+  reported(this: Schedule, state: PlateauState | undefined, metric: number): PlateauState | undefined {
+    return this.#kind.report?.(this, state, metric);
+  }
 }
 
-/** A schedule of a kind, which is known from then on. Its fields are checked where it is put to use. */
-export function scheduleOf<S extends Schedule>(kind: ScheduleKind<S>, fields: Omit<S, 'kind'>): Schedule {
-  knowKind(kind);
-  return { kind: kind.kind, ...fields } as S;
+/** Factories that have another name than their kind. */
+const factories: Readonly<Partial<Record<string, string>>> = {
+  constant: 'constantFactor',
+  step: 'stepDecay',
+  plateau: 'reduceOnPlateau',
+};
+
+/** A schedule of a kind. Its fields are checked where it is put to use. */
+export function scheduleOf<S extends ScheduleFields>(kind: ScheduleKind<S>, fields: object): MadeSchedule & S {
+  return new MadeSchedule(kind as unknown as ScheduleKind, fields) as MadeSchedule & S;
 }
 
-function kindOf({ kind }: Schedule): ScheduleKind {
-  const found = known.get(kind);
-  if (found !== undefined) return found;
-  throw new AdakitError('invalid-hyperparameter', unknownKind('', kind));
-}
-
-function unknownKind(path: string, kind: unknown): string {
-  return `${path}kind must be one of ${[...known.keys()].join(', ')} (others by their functions, or by parseSchedule), got ${shown(kind)}`;
-}
-
-/** Checks a schedule of known kinds. @throws AdakitError naming what is wrong */
+/** @throws AdakitError for what is no schedule, or one with wrong fields */
 export function checkSchedule(hyperparameter: string, schedule: unknown): Schedule {
-  const problems = scheduleProblems(schedule, '');
+  const problems = scheduleProblems(schedule);
   if (problems.length === 0) return schedule as Schedule;
   throw new AdakitError('invalid-hyperparameter', `the schedule of ${hyperparameter} is wrong: ${problems.join('; ')}`);
 }
 
-/** @param path in front of its fields' names */
-export function scheduleProblems(schedule: unknown, path: string): readonly string[] {
-  if (typeof schedule !== 'object' || schedule === null)
-    return [`${path || 'it'} must be a schedule, got ${shown(schedule)}`];
-  const { kind, ...fields } = schedule as Readonly<Record<string, unknown>>;
-  const found = known.get(kind as string);
-  if (found === undefined) return [unknownKind(path, kind)];
-  return [
-    ...Object.entries(found.fields).flatMap(([name, check]) => check(fields[name], path + name)),
-    ...Object.keys(fields).flatMap((name) => (Object.hasOwn(found.fields, name) ? [] : [`${path}${name} is unknown`])),
-  ];
+/** What is wrong with a schedule. @param path in front of its fields' names */
+export function scheduleProblems(schedule: unknown, path = ''): readonly string[] {
+  const { kind, problems } = (schedule ?? {}) as Partial<Schedule>;
+  if (typeof problems === 'function') return (schedule as Schedule).problems(path);
+  const it = path.slice(0, -1) || 'it';
+  if (kind === undefined) return [`${it} must be a schedule, got ${shown(schedule)}`];
+  return [`${it} is written by hand; call ${factories[kind] ?? kind}(…), or parseSchedule() for one from a file`];
 }
 
 /** A value in a message. */
@@ -146,27 +176,5 @@ export function shown(value: unknown): string {
  * @param plateau the factor that plateau schedules have come down to
  */
 export function scheduleFactor(schedule: Schedule, t: number, plateau = 1): number {
-  return kindOf(schedule).factor(schedule, t, plateau);
-}
-
-/** The plateau schedule inside a schedule, if there is one; the first where there are several. */
-export function plateauOf(schedule: Schedule): ScheduleOf<'plateau'> | undefined {
-  if (schedule.kind === 'plateau') return schedule;
-  for (const inner of kindOf(schedule).inner?.(schedule) ?? []) {
-    const found = plateauOf(inner);
-    if (found !== undefined) return found;
-  }
-  return undefined;
-}
-
-/** A plateau before any report. */
-const plateauStart: PlateauState = { best: null, bad: 0, cooling: 0, factor: 1 };
-
-/** A plateau after the report of `metric`. @param state undefined before the first */
-export function plateauReport(
-  schedule: ScheduleOf<'plateau'>,
-  state: PlateauState | undefined,
-  metric: number,
-): PlateauState {
-  return kindOf(schedule).report?.(schedule, state ?? plateauStart, metric) ?? plateauStart;
+  return schedule.factorAt(t, plateau);
 }

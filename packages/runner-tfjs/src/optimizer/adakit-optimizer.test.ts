@@ -53,7 +53,26 @@ describe('a tf.Optimizer', () => {
   it('is one', () => {
     const optimizer = make(momentum());
     expect(optimizer).toBeInstanceOf(tf.Optimizer);
-    expect(optimizer.getClassName()).toBe('Adakit');
+    expect(optimizer.getClassName()).toMatch(/^Adakit, /);
+  });
+
+  it('refuses to step while a state or weights are being loaded, which the step would be lost to', async () => {
+    const optimizer = make(momentum());
+    const w = tf.variable(tf.tensor1d([1]));
+    const step = (): unknown => optimizer.minimize(() => w.square().sum());
+    step();
+    const state = await optimizer.state();
+    for (const [name, start] of [
+      ['load', () => optimizer.load(state)],
+      ['setWeights', (weights: Parameters<typeof optimizer.setWeights>[0]) => optimizer.setWeights(weights)],
+    ] as const) {
+      const weights = await optimizer.getWeights();
+      const loading = start(weights);
+      expect(step).toThrow(`${name}() has not finished; await it first`);
+      await loading;
+      step();
+    }
+    w.dispose();
   });
 
   it('touches no backend before its first step', () => {

@@ -2,7 +2,7 @@ import {
   AdakitError,
   makePlan,
   requireOptimizer,
-  Run,
+  SourceRun,
   type ChangeScope,
   type NonFinitePolicy,
   type Optimizer,
@@ -75,13 +75,14 @@ interface Computed {
  * Made by {@link tfjsOptimizer}.
  */
 export class AdakitOptimizer extends TfjsOptimizer implements Stateful {
+  /** Part of saved models. TensorFlow.js shows it where it does not know the class, so it says what to do. */
   static get className(): string {
-    return 'Adakit';
+    return 'Adakit, by registerOptimizers() of @adakit/runner-tfjs/register';
   }
 
   readonly #options: TfjsOptimizerOptions;
   readonly #device: TfjsDevice;
-  #run: Run<Cell>;
+  #run: SourceRun<Cell>;
   /** The variables trained, with the names by which groups and states know them. A continued variable keeps its old one. */
   #names = new Map<Variable, string>();
   /** From {@link setWeights}, until the variables turn up that they belong to. */
@@ -94,6 +95,8 @@ export class AdakitOptimizer extends TfjsOptimizer implements Stateful {
   #groupsChecked = false;
   /** The view that the variables hold for now, if not what is trained. */
   #shown: string | undefined;
+  /** The call that is replacing what is trained. */
+  #loading: 'load()' | 'setWeights()' | undefined;
   #disposed = false;
 
   constructor(optimizer: Optimizer, options: TfjsOptimizerOptions = {}) {
@@ -142,7 +145,7 @@ export class AdakitOptimizer extends TfjsOptimizer implements Stateful {
    *
    * @throws AdakitError naming the hyperparameter that is unknown or out of range, or the group that does not exist
    */
-  setHyperparameters(changes: Parameters<Run<Cell>['setHyperparameters']>[0], scope: ChangeScope = {}): void {
+  setHyperparameters(changes: Parameters<SourceRun<Cell>['setHyperparameters']>[0], scope: ChangeScope = {}): void {
     this.#assertAlive();
     this.#run.setHyperparameters(changes, scope);
   }
@@ -273,10 +276,14 @@ export class AdakitOptimizer extends TfjsOptimizer implements Stateful {
    * the state. Where several models are alive, give the variables.
    * @throws AdakitError listing all that does not fit; nothing has changed then
    */
-  async load(state: TrainingState, variables?: Variables): Promise<void> {
+  load(state: TrainingState, variables?: Variables): Promise<void> {
+    return this.#whileLoading('load()', () => this.#load(state, variables));
+  }
+
+  async #load(state: TrainingState, variables: Variables | undefined): Promise<void> {
     const { variablesFor } = await import('./variables-for.js');
     await ready();
-    this.#assertTraining();
+    this.#assertAlive();
     this.#forgetDisposed();
     const known = { names: this.#names, statistics: this.#statistics.variables };
     const { names, statistics } = variablesFor(state, variables, known);
@@ -319,14 +326,26 @@ export class AdakitOptimizer extends TfjsOptimizer implements Stateful {
    * @param weights as from {@link getWeights}, in any order; copied
    * @throws AdakitError when they are not this optimizer's; nothing has changed then
    */
-  override async setWeights(weights: NamedTensor[]): Promise<void> {
+  override setWeights(weights: NamedTensor[]): Promise<void> {
+    return this.#whileLoading('setWeights()', async () => {
+      const { matchRecords, readWeights } = await import('./saved-weights.js');
+      const { overall, records } = await readWeights(weights, this.optimizer);
+      this.#assertAlive();
+      this.#replaceRun(this.#start(this.optimizer, overall), new Map());
+      this.#saved = records;
+      this.#matchRecords = matchRecords;
+    });
+  }
+
+  /** A step taken meanwhile would be lost, so it is an error. */
+  async #whileLoading(what: 'load()' | 'setWeights()', work: () => Promise<void>): Promise<void> {
     this.#assertTraining();
-    const { matchRecords, readWeights } = await import('./saved-weights.js');
-    const { overall, records } = await readWeights(weights, this.optimizer);
-    this.#assertTraining();
-    this.#replaceRun(this.#start(this.optimizer, overall), new Map());
-    this.#saved = records;
-    this.#matchRecords = matchRecords;
+    this.#loading = what;
+    try {
+      await work();
+    } finally {
+      this.#loading = undefined;
+    }
   }
 
   override getConfig(): serialization.ConfigDict {
@@ -342,9 +361,9 @@ export class AdakitOptimizer extends TfjsOptimizer implements Stateful {
     this.#disposed = true;
   }
 
-  #start(optimizer: Optimizer, resume?: OverallState): Run<Cell> {
+  #start(optimizer: Optimizer, resume?: OverallState): SourceRun<Cell> {
     const { nonFinite } = this.#options;
-    return Run.start(
+    return SourceRun.start(
       this.#device,
       optimizer,
       {},
@@ -352,7 +371,7 @@ export class AdakitOptimizer extends TfjsOptimizer implements Stateful {
     );
   }
 
-  #replaceRun(next: Run<Cell>, names: Map<Variable, string>): void {
+  #replaceRun(next: SourceRun<Cell>, names: Map<Variable, string>): void {
     void this.#run.dispose();
     this.#run = next;
     this.#names = names;
@@ -485,9 +504,10 @@ export class AdakitOptimizer extends TfjsOptimizer implements Stateful {
     }
   }
 
-  /** @throws AdakitError while the variables do not hold what is trained */
+  /** @throws AdakitError while the variables do not hold what is trained, or it is about to be replaced */
   #assertTraining(): void {
     this.#assertAlive();
+    if (this.#loading !== undefined) throw new AdakitError('busy', `${this.#loading} has not finished; await it first`);
     if (this.#shown === undefined) return;
     throw new AdakitError(
       'busy',

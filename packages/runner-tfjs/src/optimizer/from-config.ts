@@ -1,5 +1,5 @@
-import { AdakitError, Optimizer, type NonFinitePolicy, type OptimizerConfig } from '@adakit/core';
-import { restoreOptimizer } from '@adakit/core/states';
+import { AdakitError, Optimizer, RuleNode, type NonFinitePolicy, type OptimizerConfig } from '@adakit/core';
+import { GroupsNode, restoreOptimizer, WrapperNode } from '@adakit/core/states';
 import type { serialization } from '@tensorflow/tfjs-core';
 
 /** `adam` and every other result of `defineOptimizer`. */
@@ -9,33 +9,20 @@ export interface OptimizerLoader {
 }
 
 type Node = Optimizer['node'];
-type Component = Extract<Node, { readonly kind: 'rule' }>['component'];
+type Component = Node['rule']['component'];
 
 /** How a component is found, from the hyperparameters it was made with; by kind and name. */
 const known = new Map<string, (initial: Readonly<Record<string, unknown>>) => Component>();
 
 export function rememberLoader({ optimizerName, load }: OptimizerLoader): void {
-  known.set(`rule ${optimizerName}`, (initial) => componentOf(load(initial).node));
+  known.set(`rule ${optimizerName}`, (initial) => load(initial).node.rule.component);
 }
 
 /** Remembers everything that an optimizer is made of. */
 export function rememberOptimizer({ node }: Optimizer): void {
-  rememberNode(node);
-}
-
-function rememberNode(node: Node): void {
-  if (node.kind === 'groups') {
-    for (const { optimizer } of node.groups) if (optimizer) rememberNode(optimizer);
-    rememberNode(node.rest);
-    return;
+  for (const { component } of node.pieces) {
+    known.set(`${component.isRule ? 'rule' : 'wrapper'} ${component.name}`, () => component);
   }
-  const { component } = node;
-  known.set(`${node.kind} ${component.name}`, () => component);
-  if (node.kind === 'wrapper') rememberNode(node.inner);
-}
-
-function componentOf(node: Node): Component {
-  return node.kind === 'groups' ? componentOf(node.rest) : node.component;
 }
 
 /**
@@ -64,17 +51,16 @@ export function fromConfig(config: serialization.ConfigDict): {
 /** The pieces of a saved optimizer, without the settings, which core restores and checks. */
 function skeleton(config: OptimizerConfig): Node {
   if (config.kind === 'groups') {
-    return {
-      kind: 'groups',
-      groups: config.groups.map(({ name, optimizer }) => ({
+    return new GroupsNode(
+      config.groups.map(({ name, optimizer }) => ({
         name,
         match: '',
         ...(optimizer && { optimizer: skeleton(optimizer) }),
         hyperparameters: {},
         schedules: {},
       })),
-      rest: skeleton(config.rest),
-    };
+      skeleton(config.rest),
+    );
   }
   const { kind, name, initial, inner } = config;
   const find = known.get(`${kind} ${name}`);
@@ -87,7 +73,5 @@ function skeleton(config: OptimizerConfig): Node {
     );
   }
   const configured = { component: find(initial), hyperparameters: {}, initial: {}, schedules: {} };
-  return inner === undefined
-    ? { kind: 'rule', ...configured }
-    : { kind: 'wrapper', ...configured, inner: skeleton(inner) };
+  return inner === undefined ? new RuleNode(configured) : new WrapperNode(configured, skeleton(inner));
 }

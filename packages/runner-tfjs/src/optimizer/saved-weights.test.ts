@@ -403,4 +403,23 @@ describe('model.save with the optimizer', () => {
     const [before, after] = [model, loaded].map((m) => m.getWeights().map(values));
     expect(after).toEqual(before);
   });
+
+  it('and loadLayersModel, which says what to call where the optimizer is not known', async () => {
+    const model = build(make(momentum()));
+    let artifacts: tf.io.ModelArtifacts | undefined;
+    const saving = tf.io.withSaveHandler((saved) => {
+      artifacts = saved;
+      return Promise.resolve({ modelArtifactsInfo: { dateSaved: new Date(), modelTopologyType: 'JSON' } });
+    });
+    await model.save(saving, { includeOptimizer: true });
+    const text = JSON.stringify(artifacts?.trainingConfig);
+    const { classNameMap } = tf.serialization.SerializationMap.getMap();
+    const registered = { ...classNameMap };
+    Reflect.deleteProperty(classNameMap, SavedOptimizer.className);
+    const loading = tf.loadLayersModel({
+      load: () => Promise.resolve({ ...artifacts, trainingConfig: JSON.parse(text) as tf.io.TrainingConfig }),
+    });
+    await expect(loading).rejects.toThrow('registerOptimizers() of @adakit/runner-tfjs/register');
+    Object.assign(classNameMap, registered);
+  });
 });

@@ -3,12 +3,13 @@ import {
   concreteShape,
   makePlan,
   sameShape,
+  type KeptState,
   type Optimizer,
   type OverallState,
-  type ParameterState,
   type SlotState,
   type TrainingState,
 } from '@adakit/core';
+import { keptState } from '@adakit/core/states';
 import { keep, scalar, tensor, type Tensor, type Variable } from '@tensorflow/tfjs-core';
 import { matchByName } from './match-by-name.js';
 import { parameterOf } from './variables.js';
@@ -33,7 +34,7 @@ export interface NamedTensor {
 }
 
 /** What was kept for a variable when it was saved. */
-export interface SavedRecord extends Pick<ParameterState, 'step' | 'slots'> {
+export interface SavedRecord extends KeptState {
   readonly name: string;
 }
 
@@ -48,7 +49,7 @@ export function weightsOf(state: TrainingState): SavedWeights {
   const { step, globals, collected, lossScale, plateaus, skipped, parameters } = state;
   const all = { globals, collected, lossScale, plateaus, skipped };
   const some = Object.fromEntries(Object.entries(all).filter(([, value]) => value !== undefined));
-  const records = Object.entries(parameters).map(([name, kept]) => ({ name, step: kept.step, slots: kept.slots }));
+  const records = Object.entries(parameters).map(([name, kept]) => ({ name, ...keptState(kept) }));
   return { overall: { step, ...some }, records };
 }
 
@@ -106,7 +107,7 @@ export async function readWeights(weights: readonly NamedTensor[], optimizer: Op
       const data = Float32Array.from(await source.data<'float32'>());
       entries.push([slot, { dtype: 'float32', shape: [...source.shape], data }]);
     }
-    records.push({ name, step: await readCount(count), slots: Object.fromEntries(entries) });
+    records.push({ name, ...keptState({ step: await readCount(count), slots: Object.fromEntries(entries) }) });
   }
   return { overall, records };
 }

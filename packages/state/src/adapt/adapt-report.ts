@@ -1,4 +1,4 @@
-import type { HyperparameterValues, OptimizerConfig, Schedules } from '@adakit/core';
+import type { HyperparameterValues, OptimizerConfig, SchedulesData } from '@adakit/core';
 
 /** The groups of an optimizer as data. */
 export type GroupConfigs = Extract<OptimizerConfig, { readonly kind: 'groups' }>['groups'];
@@ -41,7 +41,7 @@ export interface AdaptReport {
   /** Where they differ from the saved ones. */
   readonly groups?: { readonly from: GroupConfigs; readonly to: GroupConfigs };
   /** Where they differ from the saved ones. */
-  readonly schedules?: { readonly from: Schedules; readonly to: Schedules };
+  readonly schedules?: { readonly from: SchedulesData; readonly to: SchedulesData };
   /** The step of the run, which stays. */
   readonly step: number;
   /** What belonged to all parameters together and has no place any more, for people. */
@@ -69,7 +69,7 @@ export function formatAdaptReport(report: AdaptReport): string[] {
   ];
 }
 
-function scheduled(schedules: Schedules): string {
+function scheduled(schedules: SchedulesData): string {
   return Object.keys(schedules).join(', ') || 'none';
 }
 

@@ -3,6 +3,7 @@ import {
   copyTensor,
   makePlan,
   Optimizer,
+  RuleNode,
   sameShape,
   type HyperparameterValues,
   type NamedTensors,
@@ -10,11 +11,11 @@ import {
   type OptimizerNode,
   type ParameterSpec,
   type Plan,
-  type Schedules,
+  type SchedulesData,
   type TensorData,
   type TrainingState,
 } from '@adakit/core';
-import { checkState, restoreOptimizer } from '@adakit/core/states';
+import { checkState, GroupsNode, restoreOptimizer, WrapperNode } from '@adakit/core/states';
 import type {
   AdaptedParameter,
   AdaptedSlot,
@@ -281,15 +282,19 @@ function withSavedInitial(node: OptimizerNode, saved: OptimizerConfig | undefine
       const other = same?.groups.find(({ name }) => name === group.name)?.optimizer;
       return group.optimizer ? { ...group, optimizer: withSavedInitial(group.optimizer, other) } : group;
     });
-    return { ...node, groups, rest: withSavedInitial(node.rest, same?.rest ?? saved) };
+    return new GroupsNode(groups, withSavedInitial(node.rest, same?.rest ?? saved));
   }
-  const { name } = node.component;
+  const { component, hyperparameters, schedules } = node;
+  const { name } = component;
   const found = pieceOf(saved, (piece) => piece.kind === node.kind && piece.name === name);
   const same = found?.kind === 'groups' ? undefined : found;
   const initial = same ? initialOf(node, same.initial) : node.initial;
   return node.kind === 'rule'
-    ? { ...node, initial }
-    : { ...node, initial, inner: withSavedInitial(node.inner, same?.inner ?? saved) };
+    ? new RuleNode({ component, hyperparameters, initial, schedules })
+    : new WrapperNode(
+        { component, hyperparameters, initial, schedules },
+        withSavedInitial(node.inner, same?.inner ?? saved),
+      );
 }
 
 /** The first piece of the main optimizer, from the outermost, that passes a test. */
@@ -320,7 +325,7 @@ function valuesOf(config: OptimizerConfig): HyperparameterValues {
   );
 }
 
-function schedulesOf(config: OptimizerConfig): Schedules {
+function schedulesOf(config: OptimizerConfig): SchedulesData {
   return mainPieces(config).at(-1)?.schedules ?? {};
 }
 

@@ -10,6 +10,7 @@ import {
   parameterState,
   referenceDevice,
   roundTo,
+  RuleNode,
   Run,
   sameShape,
   meanings as words,
@@ -221,7 +222,7 @@ function decayOf({ group }: PlannedParameter, { name, meaning }: Slot): number |
 /** The rule of a parameter without what is around it and without schedules. */
 function ruleOf({ group: { pieces } }: PlannedParameter): Optimizer {
   const { component, hyperparameters, initial } = pieces[pieces.length - 1];
-  return new Optimizer({ kind: 'rule', component, hyperparameters, initial, schedules: {} });
+  return new Optimizer(new RuleNode({ component, hyperparameters, initial, schedules: {} }));
 }
 
 /** Whether the rule looks at how many updates there have been. */

@@ -1,11 +1,11 @@
-import { type MatchData, type OptimizerConfig, type Schedule } from '@adakit/core';
+import { type MatchData, type OptimizerConfig, type ScheduleData } from '@adakit/core';
 import { parseSchedule } from '@adakit/core/states';
 import { z } from 'zod';
 
 const hyperparameterValues = z.record(z.string(), z.union([z.number(), z.boolean(), z.string()]));
 
 /** `core` knows what a schedule may be; what it says becomes part of the document's problems. */
-export const scheduleSchema = z.custom<Schedule>().superRefine((value, context) => {
+export const scheduleSchema = z.custom<ScheduleData>().superRefine((value, context) => {
   try {
     parseSchedule('this hyperparameter', value);
   } catch (error) {

@@ -1,4 +1,4 @@
-import type { HyperparameterValues, MatchData, OptimizerConfig, Schedules } from '@adakit/core';
+import type { HyperparameterValues, MatchData, OptimizerConfig, SchedulesData } from '@adakit/core';
 import { optimizerText, type SlotEntry, type StateDocument } from '@adakit/state';
 import { oneLine } from '../printable.js';
 import { formatTable } from '../table.js';
@@ -88,7 +88,7 @@ function own(hyperparameters: HyperparameterValues): string[] {
   return Object.keys(hyperparameters).length === 0 ? [] : [valuesText(Object.entries(hyperparameters))];
 }
 
-function scheduled(schedules: Schedules): string[] {
+function scheduled(schedules: SchedulesData): string[] {
   return Object.entries(schedules).map(([key, schedule]) => `${key}: ${JSON.stringify(schedule)}`);
 }
 

@@ -1,4 +1,5 @@
 import {
+  constantFactor,
   cosine,
   cosineRestarts,
   exponential,
@@ -111,8 +112,7 @@ export function scheduleOf(
   rise: number | undefined,
   steps: number | undefined,
 ): Schedule | undefined {
-  if (text === undefined)
-    return rise === undefined ? undefined : warmup(rise, { kind: 'constant', factor: 1, steps: 1 });
+  if (text === undefined) return rise === undefined ? undefined : warmup(rise, constantFactor(1, 1));
   const word = parseWord('--schedule', text);
   const make = known('--schedule', word.name, schedules);
   if (rise === undefined) return make(word, steps);

@@ -1,6 +1,7 @@
 import {
   clipByGlobalNorm,
   defineOptimizer,
+  definePhasedOptimizer,
   ema,
   evaluateScalars,
   largest,
@@ -214,7 +215,7 @@ export function describeDevice<B>(
 
     it('takes numbers of one parameter after the other into sums and largest ones, from call to call', async () => {
       const device = await theDevice();
-      const measuring = defineOptimizer({
+      const measuring = definePhasedOptimizer({
         name: 'measuring',
         hyperparameters: {},
         globals: () => ['n'],

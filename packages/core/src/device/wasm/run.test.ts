@@ -13,7 +13,7 @@ import { defineOptimizer } from '../../optimizer/define.js';
 import { coefficient, decayRate, epsilon, flag, learningRate } from '../../optimizer/hyperparameters.js';
 import type { Optimizer } from '../../optimizer/optimizer.js';
 import { matrices } from '../../optimizer/match.js';
-import { groups } from '../../optimizer/optimizer.js';
+import { groups } from '../../optimizer/groups.js';
 import { biasCorrection, decay, orthogonalized, trustRatio } from '../../pieces/pieces.js';
 import { Run } from '../../run/run.js';
 import type { TrainingState } from '../../run/training-state.js';
