@@ -3,7 +3,7 @@ import {
   coefficient,
   decay,
   decayRate,
-  defineOptimizer,
+  definePhasedOptimizer,
   flag,
   learningRate,
   meanings,
@@ -34,7 +34,7 @@ import {
  * Defaults: `lr` 1, `beta1` 0.9, `beta2` 0.999, `eps` 1e-8, `weightDecay` 0, `decouple` false, `d0` 1e-6, `growthRate` 0
  * (stands for no limit), `useBiasCorrection` false.
  */
-export const dadaptation = defineOptimizer({
+export const dadaptation = definePhasedOptimizer({
   name: 'dadaptation',
   hyperparameters: {
     lr: learningRate(1),

@@ -1,6 +1,5 @@
 // @tier author: what optimizers have to pass
 export { BoundedRun, boundingDevice } from './bounded-run.js';
-<<<<<<< HEAD
 export {
   boundProgram,
   exact,
@@ -9,8 +8,6 @@ export {
   type Approximation,
   type Rounding,
 } from './error-bound.js';
-=======
-export { boundProgram, exact, float32Rounding, type Approximation, type Rounding } from './error-bound.js';
 export type { Check } from './checks/check.js';
 export type { Convergence, Subject } from './checks/every-optimizer.js';
 export {
@@ -21,7 +18,6 @@ export {
   type OptimizerExpectations,
   type Rules,
 } from './checks/optimizer.js';
->>>>>>> catalogue
 export { inventedOptimizer } from './invented-rule.js';
 export { objectives, type Objective, type ObjectiveName } from './objectives.js';
 export { codeBlocks, runReadme, type CodeBlock } from './readme.js';

@@ -165,39 +165,6 @@ export function everyOptimizerChecks({ make, shapes = [[3, 2], [5], [], [0]], co
           }),
         ]),
 
-<<<<<<< HEAD:tools/testing/src/vitest/every-optimizer.ts
-    // Where numbers of all parameters enter, a group is not alone.
-    if (typeof lr === 'number' && plan.globals.length === 0) {
-      it('trains a group as if it were alone', async () => {
-        const other = { lr: lr / 2 };
-        const [first, ...rest] = names;
-        const { parameters } = await train(jsDevice(), groups([{ match: first, hyperparameters: other }], make()));
-        const only = (list: readonly string[]) => (tensors: NamedTensors) =>
-          Object.fromEntries(list.map((name) => [name, tensors[name]]));
-        const alone = async (list: readonly string[], optimizer: Optimizer): Promise<TrainingState> =>
-          train(jsDevice(), optimizer, { from: only(list)(start), steps: gradients.map(only(list)) });
-        const apart = {
-          ...(await alone([first], make(other))).parameters,
-          ...(await alone(rest, make())).parameters,
-        };
-        expect(sameBits(parameters, apart)).toBe(true);
-      });
-    }
-
-    if (typeof lr === 'number') {
-      it('follows a schedule as if its rate were set by hand', async () => {
-        const scheduled = await train(jsDevice(), make().withSchedules({ lr: stepDecay(2, 0.5) }));
-        const run = Run.start(jsDevice(), make(), on(jsDevice(), start));
-        for (const [t, given] of gradients.entries()) {
-          run.setHyperparameters({ lr: lr * 0.5 ** Math.floor(t / 2) });
-          await run.applyGradients(on(jsDevice(), given));
-        }
-        expect(sameBits((await run.state()).parameters, scheduled.parameters)).toBe(true);
-      });
-    }
-
-    it('changes no gradient that it is given', async () => {
-=======
     ...(typeof lr !== 'number'
       ? []
       : [
@@ -216,7 +183,6 @@ export function everyOptimizerChecks({ make, shapes = [[3, 2], [5], [], [0]], co
         ]),
 
     check('changes no gradient that it is given', async () => {
->>>>>>> catalogue:tools/testing/src/checks/every-optimizer.ts
       const run = Run.start(jsDevice(), make(), on(jsDevice(), start));
       const given = on(jsDevice(), gradients[0]);
       const copy = structuredClone(given);
