@@ -2,11 +2,12 @@ import { statSync } from 'node:fs';
 import { join } from 'node:path';
 import { clipByGlobalNorm, ema, type Optimizer } from '@adakit/core';
 import { ARTIFACT_TARGETS, exportArtifacts, type ArtifactTarget, type Manifest } from '@adakit/onnx';
+import { loadOptimizer } from '@adakit/plugins';
 import { writeArtifacts } from '@adakit/runner-onnx';
 import type { Command } from 'commander';
-import { optimizerPlugin } from '../optimizer-plugins.js';
 import { positive, repeated, whole } from '../option-values.js';
 import { oneLine, print } from '../printable.js';
+import * as factories from '../rules.js';
 import { addSelectionOptions, selectionOf, type SelectionOptions } from '../selection.js';
 import { addSpecializeOptions, openModel, type SpecializeOptions } from '../specialize.js';
 import { losses, lossOf } from '../train/choices.js';
@@ -73,7 +74,7 @@ async function exportCommand(path: string, options: Options): Promise<void> {
   const { loss } = lossOf(options.loss);
   known('--target', options.target, ARTIFACT_TARGETS);
   const target = options.target as ArtifactTarget;
-  const plugin = await optimizerPlugin(options.optimizer, process.cwd());
+  const { plugin } = await loadOptimizer(options.optimizer, { included: factories });
   const rule = plugin.load(Object.fromEntries(options.set.map((text) => parseSetting('--set', text))));
   if (statSync(options.out, { throwIfNoEntry: false })?.isDirectory() === false) {
     throw new UsageError(`--out ${options.out} is a file; name a folder for the artifacts`);
