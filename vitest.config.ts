@@ -3,26 +3,44 @@ import { defineConfig } from 'vitest/config';
 const folders = ['packages/*/src', 'tools/*/src', 'internal/*/src'];
 
 /** Tests run against the sources: the '@adakit/source' condition resolves workspace packages to src/. */
-export const sources = {
+const sources = {
   resolve: { conditions: ['@adakit/source'] },
   ssr: { resolve: { conditions: ['@adakit/source', 'node', 'import', 'default'] } },
 };
 
-/** @param ending of the names of test files @param exclude folders and names */
-export function suite(ending: string, exclude: readonly string[]) {
-  return defineConfig({
+/** @param ending of the names of test files */
+export const filesNamed = (ending: string): string[] => folders.map((folder) => `${folder}/**/*.${ending}`);
+
+/** Tests of some files. @param isolate whether each file starts from nothing, modules and all */
+export function project(name: string, include: string[], exclude: string[], isolate: boolean) {
+  return {
     ...sources,
     test: {
-      include: folders.map((folder) => `${folder}/**/*.${ending}`),
-      exclude: [...exclude],
+      name,
+      include,
+      exclude,
+      isolate,
       // Every graph is checked after every pass: packages/onnx/src/verify.
       env: { ADAKIT_CHECK_GRAPHS: '1' },
       testTimeout: 60_000,
-      pool: 'forks',
+      pool: 'forks' as const,
     },
-  });
+  };
 }
+
+/** What TensorFlow.js registers stays registered; these look at how it is before. */
+const fromNothing = ['packages/runner-tfjs/src/backend.test.ts', 'packages/runner-tfjs/src/kernels/wasm.test.ts'];
 
 // What needs more than a few seconds: npm run test:slow. The published packages need a registry and a build: npm run
 // test:packages. A browser: npm run test:browser.
-export default suite('test.ts', ['**/*.slow.test.ts', 'tools/published/**', 'tools/browser/**']);
+const others = ['**/*.slow.test.ts', 'tools/published/**', 'tools/browser/**'];
+
+export default defineConfig({
+  test: {
+    projects: [
+      // Most of the time of a small file is its imports, which files that come after it share.
+      project('shared', filesNamed('test.ts'), [...others, ...fromNothing], false),
+      project('isolated', fromNothing, [], true),
+    ],
+  },
+});

@@ -1,4 +1,5 @@
-import { suite } from './vitest.config.js';
+import { defineConfig } from 'vitest/config';
+import { filesNamed, project } from './vitest.config.js';
 
 // What takes more than a few seconds: whole networks, processes that are killed, long searches.
-export default suite('slow.test.ts', []);
+export default defineConfig(project('slow', filesNamed('slow.test.ts'), [], true));

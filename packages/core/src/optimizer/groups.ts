@@ -5,6 +5,7 @@ import {
   changed,
   parse,
   parseSchedules,
+  schedulesData,
   type Configured,
   type OptimizerConfig,
   type OptimizerNode,
@@ -134,7 +135,7 @@ export class GroupsNode implements TreeNode {
         ...(optimizer && { optimizer: optimizer.config(parameters) }),
         hyperparameters,
         ...(initial && { initial }),
-        schedules,
+        schedules: schedulesData(schedules),
       })),
       rest: this.rest.config(parameters),
     };

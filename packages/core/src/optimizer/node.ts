@@ -133,9 +133,14 @@ export function changedValues(piece: Configured, changes: HyperparameterValues):
   return parse(piece, { ...piece.hyperparameters, ...changes }, 'perStep');
 }
 
+/** Schedules as data: their fields without their formulas, which a copy leaves behind. */
+export function schedulesData(schedules: Schedules): SchedulesData {
+  return structuredClone(schedules);
+}
+
 /** A piece as data. */
 export function configOf({ kind, component, hyperparameters, initial, schedules }: ChainLink): PieceConfig {
-  return { kind, name: component.name, hyperparameters, initial, schedules };
+  return { kind, name: component.name, hyperparameters, initial, schedules: schedulesData(schedules) };
 }
 
 /** An optimizer as data. */

@@ -15,9 +15,10 @@ import type { Emitter } from '../graph/emitter.js';
 import type { Value } from '../graph/value.js';
 import { addOutput } from '../graph/output.js';
 import { Tensor } from '../model/tensor.js';
+import type { Together } from '../target/target.js';
 import { ComputedScalars, type ClockBinding, type ScalarPlace } from './computed-scalars.js';
 import { emitProgram, fedScalars, isElementwise, scalarReader, scalarsDiffer } from './emit-program.js';
-import { layoutsOf, type Layout, type Together } from './layout.js';
+import { layoutsOf, type Layout } from './layout.js';
 
 /** A tensor that a step reads, changes, or both. */
 export interface TensorBinding {

@@ -1,6 +1,7 @@
 import { elementCount, type PlannedParameter } from '@adakit/core';
 import type { Emitter } from '../graph/emitter.js';
 import type { Value } from '../graph/value.js';
+import type { Together } from '../target/target.js';
 
 /** Parameters whose elements lie one after the other in the rows of a matrix. */
 export interface Layout {
@@ -23,14 +24,6 @@ const WIDTH = 64;
 
 /** Parameters of more elements than this that do not fill rows are not worth it. */
 const MOST_UNEVEN = 4096;
-
-/** Which parameters are worth being laid out together. */
-export interface Together {
-  /** Elements that a parameter has at most: where a launch costs more than copies of them. */
-  readonly elements: number;
-  /** Parameters that there have to be: joining them and taking them apart has launches of its own. */
-  readonly parameters: number;
-}
 
 /** Lays out parameters in their order: those that fill rows, and small ones that do not. The rest stays on its own. */
 export function layoutsOf(

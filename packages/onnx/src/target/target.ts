@@ -3,7 +3,6 @@ import type { Node } from '../graph/node.js';
 import type { Value } from '../graph/value.js';
 import type { DType } from '../model/dtype.js';
 import { OPSET } from '../model/opset.js';
-import type { Together } from '../optimizer/layout.js';
 import type { Kernel } from './cuda-kernels.js';
 
 /** Where a graph is to run: what is executed there, and in which formulation the rest is written. */
@@ -28,6 +27,14 @@ export interface Target {
   readonly writesOutLoops?: boolean;
   /** What it has kernels for, where the runtime would execute the rest on the CPU; everything, when left out. */
   readonly kernels?: Readonly<Record<string, Kernel>>;
+}
+
+/** Which parameters are worth being laid out together. */
+export interface Together {
+  /** Elements that a parameter has at most: where a launch costs more than copies of them. */
+  readonly elements: number;
+  /** Parameters that there have to be: joining them and taking them apart has launches of its own. */
+  readonly parameters: number;
 }
 
 /** Writes a node in other operators: one value an output. */
