@@ -70,11 +70,11 @@ export default defineConfig(
     },
   },
   {
-    files: ['**/*.test.ts'],
+    files: ['**/*.test.ts', 'packages/*/src/testing/**'],
     rules: { '@nx/enforce-module-boundaries': boundaries(['kit', 'layer:fixtures', 'layer:rule']) },
   },
   {
-    files: ['**/*.js'],
+    files: ['**/*.js', '**/*.mjs'],
     extends: [tseslint.configs.disableTypeChecked],
     rules: { '@nx/enforce-module-boundaries': 'off' },
   },

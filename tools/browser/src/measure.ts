@@ -45,7 +45,10 @@ export async function measure(variables: number, size: number, rounds: number): 
   function contender(optimizer: tf.Optimizer): () => Promise<[number, number]> {
     const trained = Array.from({ length: variables }, () => tf.variable(tf.randomNormal([size])));
     const gradients = Object.fromEntries(
-      trained.map(({ name }, i) => [name, tf.tidy(() => tf.randomNormal([size], 0, 1, 'float32', i).mul(1))]),
+      trained.map(({ name }, i) => [
+        name,
+        tf.tidy<tf.Tensor>(() => tf.mul(tf.randomNormal([size], 0, 1, 'float32', i), 1)),
+      ]),
     );
     // What is read last is done last: devices keep the order of their commands.
     const wait = async (): Promise<void> => {

@@ -113,7 +113,7 @@ class Model {
     const tensors = Object.fromEntries(
       Object.entries(gradients).map(([name, { shape, data }]) => [
         name,
-        tf.tidy(() => tf.tensor(Float32Array.from(data), [...shape]).mul(1)),
+        tf.tidy<tf.Tensor>(() => tf.mul(tf.tensor(Float32Array.from(data), [...shape]), 1)),
       ]),
     );
     const before = kernels();

@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { concreteShape, makePlan, type Program, type Shape } from '@adakit/core';
-import { pluginIn, type OptimizerManifest } from '@adakit/plugins';
+import { pluginIn } from '@adakit/plugins';
 import { format, resolveConfig } from 'prettier';
 import { expect, it } from 'vitest';
 import { optimizerByName, optimizerNames } from './optimizers.js';
@@ -63,7 +63,7 @@ function entry(name: string): { readonly row: string; readonly section: string }
   const folder = packages[name];
   const { optimizers } = pluginIn(fileURLToPath(new URL(`packages/${folder}`, root)));
   const readme = readFileSync(new URL(`packages/${folder}/README.md`, root), 'utf8');
-  const { paper, settings = {} } = optimizers[name] as OptimizerManifest;
+  const { paper, settings = {} } = optimizers[name];
   const [cost, adam] = [costOf(name), costOf('adam')];
   const title = /^# .*\n\n(.*?)[.:]?(?:\n|$)/.exec(readme)?.[1] ?? '';
   const times = `${rounded(cost.moved / adam.moved)} ×`;

@@ -146,7 +146,7 @@ const factories: Readonly<Partial<Record<string, string>>> = {
 
 /** A schedule of a kind. Its fields are checked where it is put to use. */
 export function scheduleOf<S extends ScheduleFields>(kind: ScheduleKind<S>, fields: object): MadeSchedule & S {
-  return new MadeSchedule(kind as unknown as ScheduleKind, fields) as MadeSchedule & S;
+  return new MadeSchedule(kind, fields) as MadeSchedule & S;
 }
 
 /** @throws AdakitError for what is no schedule, or one with wrong fields */

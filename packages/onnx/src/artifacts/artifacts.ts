@@ -2,6 +2,7 @@ import {
   makePlan,
   referenceDevice,
   Run,
+  type JsonObject,
   type Optimizer,
   type Plan,
   type Precision,
@@ -374,7 +375,7 @@ function planInputs(plan: PlanBindings): {
       {
         role: name === 'lr' ? 'lr' : 'hyperparameter',
         value,
-        ...(schedule !== undefined && { schedule: { ...schedule } }),
+        ...(schedule !== undefined && { schedule: JSON.parse(JSON.stringify(schedule)) as JsonObject }),
       },
     ],
   );
