@@ -66,6 +66,7 @@ const ELSEWHERE = new Map([
   ['Scan', 'has a body'],
   ['Scatter', 'becomes ScatterElements before anything runs'],
   ['adakit::CTCLoss', 'long; compared with PyTorch'],
+  ['adakit::ChannelAffine', 'the gradient of BatchNormalization'],
   ['adakit::ConvInputGradient', 'the gradient of Conv'],
   ['adakit::ConvWeightGradient', 'the gradient of Conv'],
   ['adakit::GatherGradient', 'the gradient of Gather'],

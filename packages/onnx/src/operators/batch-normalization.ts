@@ -91,13 +91,10 @@ function trainingGradient(ctx: GradientContext): (Value | undefined)[] {
   const [dScale, dBias] = [e.mul(sum(e.mul(dy, centered)), inverse), sum(dy)];
   const dx = () => {
     const count = knownCount(ctx, x, scale);
-    const share =
-      count === undefined ? e.neg(e.node('Reciprocal', [countAtRunTime(ctx, x, scale)])) : e.scalar(-1 / count, x);
-    const gain = e.mul(scale, inverse);
-    // By channel: dy gain − (x − mean) gain r dscale/n − gain dbias/n.
-    const less = e.mul(gain, share);
-    const means = e.channelAffine(centered, e.mul(less, e.mul(dScale, inverse)), e.mul(less, dBias));
-    return e.add(e.mul(dy, alongChannels(e, gain, rank)), means);
+    const share = count === undefined ? e.node('Reciprocal', [countAtRunTime(ctx, x, scale)]) : e.scalar(1 / count, x);
+    // By channel: gain (dy − ((x − mean) r dscale/n + dbias/n)), where what cancels is subtracted before it is rounded again.
+    const means = e.channelAffine(centered, e.mul(inverse, e.mul(dScale, share)), e.mul(dBias, share));
+    return e.mul(e.sub(dy, means), alongChannels(e, e.mul(scale, inverse), rank));
   };
   return [
     ctx.needs(0) ? e.assume(dx(), ctx.shape(x)) : undefined,
