@@ -15,9 +15,12 @@ let programs: Programs;
 // Compiling takes seconds, and many on a busy machine.
 beforeAll(() => {
   folder = mkdtempSync(join(tmpdir(), 'adakit-killed-'));
-  const rules = ['adabelief', 'adabound', 'adadiff', 'adafactor', 'adam', 'lamb', 'lion', 'muon', 'prodigy', 'rmsprop'];
-  const rest = ['schedule-free', 'sgd', 'shampoo', 'core', 'state', 'data', 'fit', 'onnx', 'runner-onnx', 'cli'];
-  programs = new Programs(join(import.meta.dirname, '../..'), [...rules, ...rest]);
+  const home = join(import.meta.dirname, '../..');
+  const { dependencies } = JSON.parse(readFileSync(join(home, 'package.json'), 'utf8')) as {
+    readonly dependencies: Readonly<Record<string, string>>;
+  };
+  const packages = readdirSync(join(home, '../../packages')).filter((name) => `@adakit/${name}` in dependencies);
+  programs = new Programs(home, [...packages, 'cli']);
   writeFileSync(join(folder, 'net.onnx'), smallClassifier(2, 3));
   const rows = Array.from({ length: 60 }, (_, i) => `${i % 7},${(i * i) % 11},${i % 3}`);
   writeFileSync(join(folder, 'table.csv'), `a,b,kind\n${rows.join('\n')}\n`);
