@@ -5,8 +5,8 @@ import { filesOf, publishedPackages, readText } from './packages.js';
 import { documentedInstall, firstExample, Project } from './project.js';
 
 const readmes = [...publishedPackages().map(({ directory }) => `${directory}/README.md`), 'README.md']
-  // The command is no library.
-  .filter((file) => file !== 'tools/cli/README.md')
+  // The commands are no libraries.
+  .filter((file) => !['tools/cli/README.md', 'packages/create-adakit-optimizer/README.md'].includes(file))
   .map((file) => ({ file, readme: readText(file) }));
 
 const newProject = () => new Project(mkdtempSync(join(inject('workspace'), 'project-')), inject('registry'));
