@@ -2,6 +2,7 @@ import { filled, formulaOf, recordedRuns, template } from './templates.js';
 
 /** What a new package starts from. */
 export const starts = ['adam', 'sign', 'matrix', 'wrapper'] as const;
+/** One of {@link starts}. */
 export type Start = (typeof starts)[number];
 
 /** What is asked before a package is made. */
