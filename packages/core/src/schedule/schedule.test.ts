@@ -94,7 +94,7 @@ describe('a schedule gives the factor at each step, counted from 1', () => {
     const schedule = scaled(2, product(exponential(0.5), reduceOnPlateau({ patience: 5 })));
     expect(schedule.plateau()).toMatchObject({ kind: 'plateau', patience: 5 });
     expect(scheduleFactor(schedule, 2, 0.25)).toBe(2 * 0.5 * 0.25);
-    expect(warmup(3, reduceOnPlateau()).plateau()).toBeDefined();
+    expect(warmup(3, reduceOnPlateau({ patience: 2 })).plateau()).toMatchObject({ kind: 'plateau', patience: 2 });
     expect(cosine(3).plateau()).toBeUndefined();
   });
 });

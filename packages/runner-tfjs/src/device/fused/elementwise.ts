@@ -21,6 +21,24 @@ export interface Dialect {
   >;
 }
 
+/** What is written alike in GLSL and WGSL. `power`, `least`, `most` and `signOf` are functions that each defines. */
+export const arithmetic = {
+  add: (a: string, b: string) => `${a} + ${b}`,
+  sub: (a: string, b: string) => `${a} - ${b}`,
+  mul: (a: string, b: string) => `${a} * ${b}`,
+  div: (a: string, b: string) => `${a} / ${b}`,
+  pow: (a: string, b: string) => `power(${a}, ${b})`,
+  min: (a: string, b: string) => `least(${a}, ${b})`,
+  max: (a: string, b: string) => `most(${a}, ${b})`,
+  neg: (a: string) => `-${a}`,
+  abs: (a: string) => `abs(${a})`,
+  sign: (a: string) => `signOf(${a})`,
+  square: (a: string) => `${a} * ${a}`,
+  sqrt: (a: string) => `sqrt(${a})`,
+  exp: (a: string) => `exp(${a})`,
+  log: (a: string) => `log(${a})`,
+} satisfies Partial<Dialect['operations']>;
+
 /** A program as the body of a shader that has one invocation for every vector of elements. */
 export interface Shader {
   readonly lines: readonly string[];

@@ -1,5 +1,5 @@
 import type { Program } from '@adakit/core';
-import { writeShader, type Dialect, type Signature } from './elementwise.js';
+import { arithmetic, writeShader, type Dialect, type Signature } from './elementwise.js';
 
 /** A triangle that covers the viewport, without any buffer. */
 export const vertexSource = `#version 300 es
@@ -75,20 +75,7 @@ const glsl: Dialect = {
   splat: (number) => `T(${number})`,
   truth: (number) => `B(${number} != 0.0)`,
   operations: {
-    add: (a, b) => `${a} + ${b}`,
-    sub: (a, b) => `${a} - ${b}`,
-    mul: (a, b) => `${a} * ${b}`,
-    div: (a, b) => `${a} / ${b}`,
-    pow: (a, b) => `power(${a}, ${b})`,
-    min: (a, b) => `least(${a}, ${b})`,
-    max: (a, b) => `most(${a}, ${b})`,
-    neg: (a) => `-${a}`,
-    abs: (a) => `abs(${a})`,
-    sign: (a) => `signOf(${a})`,
-    square: (a) => `${a} * ${a}`,
-    sqrt: (a) => `sqrt(${a})`,
-    exp: (a) => `exp(${a})`,
-    log: (a) => `log(${a})`,
+    ...arithmetic,
     equal: (a, b) => `equal(${a}, ${b})`,
     less: (a, b) => `lessThan(${a}, ${b})`,
     lessOrEqual: (a, b) => `lessThanEqual(${a}, ${b})`,

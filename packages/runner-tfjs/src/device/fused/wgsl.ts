@@ -1,5 +1,5 @@
 import type { Program } from '@adakit/core';
-import { writeShader, type Dialect, type Signature } from './elementwise.js';
+import { arithmetic, writeShader, type Dialect, type Signature } from './elementwise.js';
 
 /** Invocations of a workgroup. */
 export const WORKGROUP = 64;
@@ -29,20 +29,7 @@ const wgsl: Dialect = {
   splat: (number) => `T(${number})`,
   truth: (number) => `B(${number} != 0.0)`,
   operations: {
-    add: (a, b) => `${a} + ${b}`,
-    sub: (a, b) => `${a} - ${b}`,
-    mul: (a, b) => `${a} * ${b}`,
-    div: (a, b) => `${a} / ${b}`,
-    pow: (a, b) => `power(${a}, ${b})`,
-    min: (a, b) => `least(${a}, ${b})`,
-    max: (a, b) => `most(${a}, ${b})`,
-    neg: (a) => `-${a}`,
-    abs: (a) => `abs(${a})`,
-    sign: (a) => `signOf(${a})`,
-    square: (a) => `${a} * ${a}`,
-    sqrt: (a) => `sqrt(${a})`,
-    exp: (a) => `exp(${a})`,
-    log: (a) => `log(${a})`,
+    ...arithmetic,
     equal: (a, b) => `${a} == ${b}`,
     less: (a, b) => `${a} < ${b}`,
     lessOrEqual: (a, b) => `${a} <= ${b}`,
