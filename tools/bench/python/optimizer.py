@@ -12,17 +12,17 @@ import torch
 steps = {}
 
 
-def setup(kind, shapes):
+def setup(name, kind, shapes):
     parameters = [torch.nn.Parameter(torch.randn(shape)) for shape in shapes]
     for parameter in parameters:
         parameter.grad = torch.randn_like(parameter)
     optimizer = torch.optim.Adam(parameters, lr=1e-3, **{kind: True})
-    steps[kind] = optimizer.step
+    steps[name] = optimizer.step
 
 
 def answer(request):
     if "setup" in request:
-        setup(request["setup"], request["shapes"])
+        setup(request["setup"], request["kind"], request["shapes"])
         return {}
     start = time.perf_counter()
     steps[request["step"]]()

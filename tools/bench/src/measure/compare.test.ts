@@ -7,9 +7,15 @@ it('measures in turn and begins every round with another', async () => {
     order.push(name);
     return time;
   };
-  const times = await compare({ a: contender('a', 1), b: contender('b', 2) }, 2, 1);
+  const times = await compare({ a: contender('a', 1), b: contender('b', 2) }, { rounds: 2, warmUps: 1 });
   expect(order.join('')).toBe('abbaab');
   expect(times.a).toEqual({ median: 1, least: 1, most: 1, all: [1, 1] });
+});
+
+it('counts the last call of a turn alone', async () => {
+  let calls = 0;
+  const { a } = await compare({ a: () => calls++ }, { rounds: 2, warmUps: 0, rest: 1, runUp: 2 });
+  expect(a.all).toEqual([2, 5]);
 });
 
 it('takes ratios round by round, so that a drift of the machine cancels', () => {

@@ -1,3 +1,5 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+
 /** Something that can be measured again and again: gives the milliseconds that it took, by its own clock. */
 export type Contender = () => number | Promise<number>;
 
@@ -10,22 +12,35 @@ export interface Times {
   readonly all: readonly number[];
 }
 
+/** How {@link compare} goes through its contenders. */
+export interface Turns {
+  readonly rounds: number;
+  /** Rounds ahead that do not count: they are for compilers. Default: 3. */
+  readonly warmUps?: number;
+  /**
+   * Milliseconds to wait ahead of a turn, in which threads of the one before stop spinning for more work: they would take
+   * the cores from the next. Default: 0, for contenders of one thread.
+   */
+  readonly rest?: number;
+  /** Calls ahead of the one that counts, which fill caches and wake threads as a loop would. Default: 0. */
+  readonly runUp?: number;
+}
+
 /**
  * Measures contenders in turn, each once a round, and begins every round with another, so that whatever else the machine
  * does meets all of them.
- *
- * @param warmUps rounds ahead that do not count: they are for compilers and caches
  */
 export async function compare<Name extends string>(
   contenders: Readonly<Record<Name, Contender>>,
-  rounds: number,
-  warmUps = 3,
+  { rounds, warmUps = 3, rest = 0, runUp = 0 }: Turns,
 ): Promise<Readonly<Record<Name, Times>>> {
   const entries = Object.entries(contenders) as [Name, Contender][];
   const times = new Map<Name, number[]>(entries.map(([name]) => [name, []]));
   for (let round = 0; round < warmUps + rounds; round++) {
     for (let i = 0; i < entries.length; i++) {
       const [name, contender] = entries[(i + round) % entries.length];
+      if (rest > 0) await sleep(rest);
+      for (let call = 0; call < runUp; call++) await contender();
       const time = await contender();
       if (round >= warmUps) times.get(name)?.push(time);
     }
@@ -51,6 +66,11 @@ export function timed(action: () => unknown): Contender {
 /** How many times as long `a` took as `b`: the median of the ratios of each round, which a machine that drifts does not move. */
 export function ratioOf(a: Times, b: Times): number {
   return median(a.all.map((time, i) => time / b.all[i]));
+}
+
+/** How many ms more `a` took than `b`: the median of the differences of each round. */
+export function differenceOf(a: Times, b: Times): number {
+  return median(a.all.map((time, i) => time - b.all[i]));
 }
 
 export function median(values: readonly number[]): number {

@@ -30,7 +30,7 @@ async function* measure({ only, rounds = 3 }: SuiteOptions): AsyncIterable<Row> 
       if (!title.includes(only)) continue;
       const bytes = writeModel(modelFromGraph(build(depth)));
       const emit = () => gradientsGraph(parseModel(bytes), { loss: crossEntropy() }).model;
-      const { adakit } = await compare({ adakit: timed(() => writeModel(emit())) }, rounds, 1);
+      const { adakit } = await compare({ adakit: timed(() => writeModel(emit())) }, { rounds, warmUps: 1 });
       const nodes = emit().graph?.node.length ?? 0;
       yield {
         case: title,

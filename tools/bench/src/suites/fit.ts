@@ -58,7 +58,7 @@ async function* measure({ only, rounds = 15 }: SuiteOptions): AsyncIterable<Row>
             train(session, examples.shuffle(1).batch(BATCH).prefetch(1), { callbacks: logged() }),
           ),
         },
-        rounds,
+        { rounds },
       );
       for (const [contender, time] of Object.entries(times)) {
         const ratios = contender === 'by hand' ? {} : { ratios: { 'by hand': ratioOf(time, times['by hand']) } };

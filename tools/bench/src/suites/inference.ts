@@ -37,7 +37,7 @@ async function* measure({ only, rounds = 31 }: SuiteOptions): AsyncIterable<Row>
       evaluate: timed(() => session.evaluate(feeds)),
       'step of the last layer': timed(() => frozen.step(feeds)),
     };
-    const times = await compare(contenders, rounds);
+    const times = await compare(contenders, { rounds });
     const base = times['exported model'];
     for (const [name, each] of Object.entries(times)) {
       const ratios = each === base ? {} : { 'exported model': ratioOf(each, base) };

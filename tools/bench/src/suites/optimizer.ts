@@ -19,18 +19,20 @@ import {
   type HostBuffer,
   type Optimizer,
 } from '@adakit/core';
-import { compare, ratioOf, type Contender } from '../measure/compare.js';
+import { compare, differenceOf, ratioOf, type Contender } from '../measure/compare.js';
 import { Peer } from '../measure/peer.js';
 import type { Row, Suite, SuiteOptions } from '../suite.js';
 
 type Shapes = readonly (readonly number[])[];
 
-const sizes: Readonly<Record<string, Shapes>> = {
-  '16.8M': [[4096, 4096]],
-  '1M': [[1024, 1024]],
-  '300×1,000': Array.from({ length: 300 }, () => [1000]),
-  '300,000': [[300_000]],
-};
+/** Parameters by the name of the case; those of one entry are measured in the same rounds. */
+const sizes: readonly Readonly<Record<string, Shapes>>[] = [
+  { '16.8M': [[4096, 4096]] },
+  { '1M': [[1024, 1024]] },
+  { '300×1,000': Array.from({ length: 300 }, () => [1000]), '300,000': [[300_000]] },
+];
+/** Milliseconds after which the other process is asleep. */
+const REST = 1;
 const rules = { adam, adadiff, adabelief, adabound };
 
 export const optimizer: Suite = {
@@ -47,59 +49,91 @@ export const optimizer: Suite = {
 async function* measure({ only, rounds = 15 }: SuiteOptions): AsyncIterable<Row> {
   const torch = Peer.start('ADAKIT_PYTHON', 'optimizer.py', '1');
   try {
-    for (const [size, shapes] of Object.entries(sizes)) {
-      if (size.includes(only)) yield* measureSize(size, shapes, rounds, torch);
+    for (const together of sizes) {
+      const cases = Object.entries(together).filter(([size]) => size.includes(only));
+      if (cases.length > 0) yield* measureCases(cases, rounds, torch);
     }
   } finally {
     torch?.end();
   }
 }
 
-async function* measureSize(size: string, shapes: Shapes, rounds: number, torch: Peer | undefined): AsyncIterable<Row> {
-  const count = shapes.reduce((sum, shape) => sum + elementCount(shape), 0);
-  const contenders: Record<string, Contender> = {};
-  const bytes: Record<string, number> = {};
-  const add = (name: string, contender: Contender, moved: number) => {
-    contenders[name] = contender;
-    bytes[name] = moved;
+/** Something that is measured: in which case, what, and the bytes that it has to move. */
+interface Measured {
+  readonly size: string;
+  readonly name: string;
+  readonly bytes: number;
+  readonly contender: Contender;
+}
+
+async function* measureCases(
+  cases: readonly (readonly [string, Shapes])[],
+  rounds: number,
+  torch: Peer | undefined,
+): AsyncIterable<Row> {
+  const all: Measured[] = [];
+  for (const [size, shapes] of cases) all.push(...(await contendersOf(size, shapes, torch)));
+  const key = (size: string, name: string) => `${size} ${name}`;
+  const contenders = Object.fromEntries(all.map(({ size, name, contender }) => [key(size, name), contender]));
+  const most = Math.max(...cases.map(([, shapes]) => countOf(shapes)));
+  // Small cases are repeated more often, which costs nothing.
+  const times = await compare(contenders, { rounds: most > 4e6 ? rounds : 20 * rounds, rest: REST, runUp: 1 });
+
+  for (const [size, shapes] of cases) {
+    const own = all.filter((measured) => measured.size === size);
+    const bytes = Object.fromEntries(own.map((measured) => [measured.name, measured.bytes]));
+    const timesOf = (name: string) => times[key(size, name)];
+    const limit = bytes['triad'] / timesOf('triad').median;
+    const [whole] = cases.map(([other]) => other).filter((other) => other !== size && shapes.length > 1);
+    for (const { name } of own) {
+      const ours = name !== 'triad' && !name.startsWith('torch');
+      const ratios: Record<string, number> = {};
+      for (const peer of ours ? own.filter((other) => other.name.startsWith('torch')) : []) {
+        const ratio = ratioOf(timesOf(name), timesOf(peer.name));
+        ratios[peer.name] = ratio;
+        ratios[`${peer.name}, by bytes`] = (ratio * bytes['adam']) / bytes[name];
+      }
+      const one = whole === undefined ? undefined : times[key(whole, name.replace(' and groups', ''))];
+      yield {
+        case: size,
+        name,
+        ms: timesOf(name).median,
+        more: {
+          'ns a parameter': (1e6 * timesOf(name).median) / countOf(shapes),
+          'GB/s': bytes[name] / timesOf(name).median / 1e6,
+          'of the limit': bytes[name] / timesOf(name).median / limit,
+          ...(one && { 'µs more than one tensor': 1e3 * differenceOf(timesOf(name), one) }),
+        },
+        ratios,
+      };
+    }
+  }
+}
+
+async function contendersOf(size: string, shapes: Shapes, torch: Peer | undefined): Promise<Measured[]> {
+  const all: Measured[] = [];
+  const add = (name: string, contender: Contender, bytes: number) => {
+    all.push({ size, name, bytes, contender });
   };
-  add('triad', precise(triadOf(count)), 12 * count);
+  add('triad', precise(triadOf(countOf(shapes))), 12 * countOf(shapes));
   for (const [name, rule] of Object.entries(rules)) {
     const configured = rule();
     add(name, precise(stepOf(wasmDevice(), configured, shapes)), bytesOf(configured, shapes));
   }
-  const all = shapes.length > 1 ? composed() : adam().withSchedules({ lr: cosine(1_000_000) });
+  const scheduled = shapes.length > 1 ? composed() : adam().withSchedules({ lr: cosine(1_000_000) });
   const what = shapes.length > 1 ? 'adam, schedule and groups' : 'adam, schedule';
-  add(what, precise(stepOf(wasmDevice(), all, shapes)), bytesOf(all, shapes));
+  add(what, precise(stepOf(wasmDevice(), scheduled, shapes)), bytesOf(scheduled, shapes));
   add('adam on js', precise(stepOf(jsDevice(), adam(), shapes)), bytesOf(adam(), shapes));
-  const peers = torch === undefined ? [] : ['fused', 'foreach'];
-  for (const kind of peers) {
-    await torch?.ask({ setup: kind, shapes });
-    if (torch !== undefined) add(`torch ${kind}`, torch.contender({ step: kind }), bytesOf(adam(), shapes));
+  for (const kind of torch === undefined ? [] : ['fused', 'foreach']) {
+    const setup = `${size} ${kind}`;
+    await torch?.ask({ setup, kind, shapes });
+    if (torch !== undefined) add(`torch ${kind}`, torch.contender({ step: setup }), bytesOf(adam(), shapes));
   }
-  // Small cases are repeated more often, which costs nothing.
-  const times = await compare(contenders, count > 4e6 ? rounds : 20 * rounds);
-  const limit = bytes['triad'] / times['triad'].median;
-  for (const [name, { median }] of Object.entries(times)) {
-    const ours = name !== 'triad' && !name.startsWith('torch');
-    const ratios: Record<string, number> = {};
-    for (const kind of ours ? peers : []) {
-      const ratio = ratioOf(times[name], times[`torch ${kind}`]);
-      ratios[`torch ${kind}`] = ratio;
-      ratios[`torch ${kind}, by bytes`] = (ratio * bytes['adam']) / bytes[name];
-    }
-    yield {
-      case: size,
-      name,
-      ms: median,
-      more: {
-        'ns a parameter': (1e6 * median) / count,
-        'GB/s': bytes[name] / median / 1e6,
-        'of the limit': bytes[name] / median / limit,
-      },
-      ratios,
-    };
-  }
+  return all;
+}
+
+function countOf(shapes: Shapes): number {
+  return shapes.reduce((sum, shape) => sum + elementCount(shape), 0);
 }
 
 /** Three groups, each with a rate of its own, under a schedule. */

@@ -67,7 +67,7 @@ async function* measure({ only, rounds = 5 }: SuiteOptions): AsyncIterable<Row> 
         ];
       }),
     );
-    const times = await compare(contenders, rounds, 1);
+    const times = await compare(contenders, { rounds, warmUps: 1 });
     for (const [name, each] of Object.entries(times)) {
       if (!name.includes(only)) continue;
       const peers = name.startsWith('cp') ? [] : ['cp', 'cp, fsync'];

@@ -30,7 +30,7 @@ async function* measure({ only, rounds = 15 }: SuiteOptions): AsyncIterable<Row>
       adabelief: step(tfjsOptimizer(adabelief({ lr: 1e-3 }))),
       'adabelief, op by op': step(tfjsOptimizer(adabelief({ lr: 1e-3 }), { fused: false })),
     };
-    const times = await compare(contenders, rounds);
+    const times = await compare(contenders, { rounds, rest: 20, runUp: 2 });
     const base = times['tf.train.adam'];
     for (const [name, each] of Object.entries(times)) {
       const ratios = each === base ? {} : { 'tf.train.adam': ratioOf(each, base) };
