@@ -15,6 +15,7 @@ const exported = {
   opset: 18,
   optimized: true,
   freeBatch: false,
+  fusedAttention: true,
   parameterCount: 1234,
   inputs: ['image'],
   outputs: ['output0'],

@@ -15,6 +15,8 @@ const exported = z.object({
   /** Whether the exporter optimized, as it does by default. */
   optimized: z.boolean(),
   freeBatch: z.boolean(),
+  /** Whether attention is exported as the operator that PyTorch has for it, not as products and a softmax. */
+  fusedAttention: z.boolean(),
   parameterCount: z.number(),
   inputs: z.array(z.string()),
   outputs: z.array(z.string()),
