@@ -223,6 +223,16 @@ describe('weights and biases are trained in operators that runtimes and exporter
     expect(verdicts).toMatchObject({ bias: '+ filled into activations', words: '+ embedding table' });
   });
 
+  it('a sink that scores are compared with, but not a mean that is subtracted before scaling', () => {
+    const verdicts = chosen(({ e, x, weight }) => {
+      const hidden = e.matMul(x(), weight('w', 4, 6));
+      const gate = e.node('Sigmoid', [e.sub(hidden, weight('sink', 6))]);
+      const normalized = e.div(e.sub(hidden, weight('mean', 6)), e.sqrt(weight('variance', 6)));
+      return e.matMul(e.mul(gate, normalized), weight('out', 6, 2));
+    });
+    expect(verdicts).toMatchObject({ sink: '+ subtracted from activations', mean: '- subtracted, like a mean' });
+  });
+
   it('the logarithm of a temperature, and the bias beside it', () => {
     const verdicts = chosen(({ e, graph, x, weight }) => {
       const number = (name: string) => graph.addInitializer(name, Tensor.scalar('float32', 2.5));

@@ -1,5 +1,5 @@
 import type { Operator, OperatorTable } from '../entry/operator.js';
-import { ADDED, ANGLE, BIAS, FILLED, GAIN, KERNEL, SCALES, type Role, type RoleKind } from '../entry/role.js';
+import { ADDED, ANGLE, BIAS, FILLED, GAIN, KERNEL, SCALES, SUBTRACTED, type Role, type RoleKind } from '../entry/role.js';
 import type { Graph } from '../graph/graph.js';
 import type { Node } from '../graph/node.js';
 import type { Value } from '../graph/value.js';
@@ -86,6 +86,7 @@ export class Uses {
       return this.#isFrequency(node) ? no('frequencies of position codes') : yes;
     }
     if (role.kind === 'data' && single) return no('a single number');
+    if (role === SUBTRACTED && this.#isBar(value, use)) return { learned: true, reason: 'subtracted from activations' };
     if (role.kind !== 'operand' && role.kind !== 'lookup') return no(role.what);
     if (single && !(path === 'alone' && this.#isLearnedNumber(node, index))) return no('a single number');
     const kind = this.#tableKind(value);
@@ -182,6 +183,17 @@ export class Uses {
       this.#tableKinds.set(value, tableKind(value.tensor));
     }
     return this.#tableKinds.get(value);
+  }
+
+  /**
+   * Whether a value is what activations are compared with, an attention sink say, not a mean: what has lost its mean is then
+   * scaled by a deviation.
+   */
+  #isBar(value: Value, { node, index, path }: Use): boolean {
+    if (path === 'computed' || value.tensor?.size === 1 || this.#tableKind(value) !== undefined) return false;
+    const users = node.outputs.flatMap((output) => (output === undefined ? [] : (this.#consumers.get(output) ?? [])));
+    const scaled = users.some(({ op }) => op === 'Mul' || op === 'Div');
+    return !scaled && users.length > 0 && this.#originOfOthers(node, index) === 'layer';
   }
 
   /** What kind of table one side of a product of constants is, if that is what the product is. */

@@ -14,6 +14,7 @@ const exported = {
   model: 'timm-test_vit.dynamo.onnx',
   opset: 18,
   optimized: true,
+  stopsGradients: false,
   freeBatch: false,
   fusedAttention: true,
   parameterCount: 1234,

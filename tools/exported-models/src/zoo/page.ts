@@ -115,6 +115,7 @@ function rowOf(outcome: Outcome): string[] {
       : []),
     ...(selectedConstants.length > 0 ? [`constants selected: ${listed(selectedConstants)}`] : []),
     ...(record.missing.length > 0 ? [`in the file in another form: ${listed(record.missing)}`] : []),
+    ...(record.stopsGradients ? ['PyTorch stops gradients somewhere, which no file says'] : []),
     ...(record.freeBatch ? [] : ['batch fixed']),
     ...(record.fusedAttention ? [] : ['attention written out']),
   ];
