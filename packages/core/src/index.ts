@@ -21,22 +21,20 @@ export {
   sum,
   transpose,
   where,
-  type NarrowFormat,
   type Operand,
   type ReducedAxis,
   type Scalar,
   type Tensor,
 } from './expression/expression.js';
+export { bfloat16, float16, type NarrowFormat, type NarrowName } from './tensor/narrow.js';
 export type { Extent, Extents, Place, Shape, ValueDType, ValueType } from './expression/type.js';
+export { defineOptimizer, type OptimizerFactory, type OptimizerSource } from './optimizer/define.js';
 export {
-  defineOptimizer,
   definePhasedOptimizer,
   defineWrapper,
-  type OptimizerFactory,
-  type OptimizerSource,
   type PhasedOptimizerSource,
   type WrapperFactory,
-} from './optimizer/define.js';
+} from './optimizer/define-phased.js';
 export {
   meanings,
   type ComponentSource,
@@ -88,7 +86,8 @@ export {
 } from './pieces/pieces.js';
 // @tier user: composing optimizers
 export { Optimizer, requireOptimizer, type ChangeScope } from './optimizer/optimizer.js';
-export { groups, type GroupNode, type ParameterGroup } from './optimizer/groups.js';
+export { groups, type ParameterGroup } from './optimizer/groups.js';
+export type { GroupNode } from './optimizer/groups-node.js';
 export type {
   Configured,
   OptimizerConfig,
@@ -98,9 +97,6 @@ export type {
   SchedulesData,
 } from './optimizer/node.js';
 export {
-  matchData,
-  matches,
-  matchFromData,
   matrices,
   type MatchData,
   type ParameterConditions,
@@ -235,4 +231,4 @@ export {
 } from './expression/operations.js';
 export { concreteShape, joinShapes, matrixExtents } from './expression/type.js';
 export { fillDropout, fillRandom, nameKey, philox, type Distribution, type RandomKey } from './random/philox.js';
-export { roundTo } from './tensor/narrow.js';
+export type { RoundingArithmetic } from './tensor/narrow.js';

@@ -10,6 +10,7 @@ import type {
 import type { ParameterRole } from '../optimizer/match.js';
 import type { Phases } from '../plan/plan.js';
 import type { Program } from '../program/program.js';
+import type { NarrowFormat } from '../tensor/narrow.js';
 
 /**
  * Which parts of a component are switched on: every flag, choice and number of repeats as it is, and of every other
@@ -44,7 +45,7 @@ export interface SlotMeaning {
 }
 
 /** How much memory a slot's elements take. Narrow formats hold rounded values. */
-export type SlotDType = 'float32' | 'float16' | 'bfloat16';
+export type SlotDType = 'float32' | NarrowFormat;
 
 /** A slot as its author declares it: something kept for every parameter between steps. */
 export interface SlotSource<Name extends string = string> {

@@ -36,7 +36,7 @@ export function printProgram(program: Program): string {
     transpose: (i, args, index) => call('transpose', i, args, index),
     view: (i, args, index) => call(i.type.shape === 'param' ? 'asParam' : 'asMatrix', i, args, index),
     broadcast: (i, args, index) => call('broadcast', i, args, index),
-    cast: (i, args, index) => call(i.to, i, args, index),
+    cast: (i, args, index) => call(i.to.name, i, args, index),
     random: (i, args, index) => call(i.distribution, i, [...args, String(i.stream)], index),
     index: (i, _, index) => call(i.axis === 'rows' ? 'rowIndex' : 'colIndex', i, [], index),
   });

@@ -58,7 +58,9 @@ function contentKey(instruction: Instruction): string {
       return `index ${instruction.axis}`;
     default: {
       const { args, type, ...attributes } = instruction;
-      return `${Object.values(attributes).join(' ')} ${args.join(' ')} ${typeText(type)}`;
+      // How random numbers are drawn is the same for all.
+      const told = Object.values(attributes).filter((value) => typeof value !== 'function');
+      return `${told.join(' ')} ${args.join(' ')} ${typeText(type)}`;
     }
   }
 }

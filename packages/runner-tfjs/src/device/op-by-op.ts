@@ -1,7 +1,6 @@
 import {
   concreteShape,
   elementCount,
-  fillRandom,
   foldProgram,
   isTotal,
   reduction,
@@ -55,7 +54,6 @@ import {
   type Tensor2D,
 } from '@tensorflow/tfjs-core';
 import type { Cell } from './cell.js';
-import { roundTensor } from './round.js';
 
 /** A value of a program: on the device, or a number that the host knows. */
 type Value = Tensor | number;
@@ -149,10 +147,10 @@ export function runOpByOp(
     transpose: (_, [x]) => transpose(onDevice(x)),
     view: ({ type }, [x]) => reshape(onDevice(x), dims(type.shape)),
     broadcast: ({ type }, [x]) => filled(x, type.shape),
-    cast: ({ to }, [x]) => roundTensor(to, onDevice(x)),
-    random({ distribution, stream, type }, [seed, key, step]) {
+    cast: ({ to }, [x]) => to.rounded(tensorOperations, onDevice(x), scalarTensor),
+    random({ distribution, stream, draw, type }, [seed, key, step]) {
       const numbers = new Float32Array(elementCount(dims(type.shape)));
-      fillRandom(distribution, { seed: Number(seed), key: Number(key), step: Number(step), stream }, numbers);
+      draw(distribution, { seed: Number(seed), key: Number(key), step: Number(step), stream }, numbers);
       return tensor(numbers, dims(type.shape));
     },
     index: ({ axis, type }) => reshape(range(0, extents[axis]), dims(type.shape)),

@@ -9,7 +9,6 @@ import {
   Optimizer,
   parameterState,
   referenceDevice,
-  roundTo,
   RuleNode,
   Run,
   sameShape,
@@ -290,5 +289,5 @@ function assemble(
 
 /** Elements in the format of a slot. */
 function fitted(data: FloatArray, { dtype }: Slot): FloatArray {
-  return dtype === 'float32' ? data : data.map((x) => roundTo(dtype, x));
+  return dtype === 'float32' ? data : data.map((x) => dtype.round(x));
 }
