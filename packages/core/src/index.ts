@@ -1,5 +1,6 @@
 // @tier user: errors
-export { AdakitError, closestName, nearestNames, type ErrorCode } from './errors.js';
+export { AdakitError, closestName, type ErrorCode } from './errors.js';
+export { nearestNames } from './nearest-names.js';
 // @tier author: writing rules and wrappers
 export {
   asMatrix,
@@ -35,8 +36,8 @@ export {
   type PhasedOptimizerSource,
   type WrapperFactory,
 } from './optimizer/define-phased.js';
+export * as meanings from './component/meanings.js';
 export {
-  meanings,
   type ComponentSource,
   type GlobalSource,
   type Inputs,
@@ -77,7 +78,9 @@ export {
 export {
   biasCorrection,
   decay,
+  largestMeanOfDeviation,
   largestMeanOfSquare,
+  meanOfDeviation,
   meanOfGradient,
   meanOfSquare,
   orthogonalized,
@@ -194,7 +197,6 @@ export type { Component, ComponentPrograms, PhasePrograms } from './component/co
 export { RuleNode } from './optimizer/node.js';
 export type { WholeStep } from './run/step-types.js';
 export type { KeptState } from './run/kept-state.js';
-export { parameterState } from './run/parameter-state.js';
 export { hostView } from './device/host.js';
 export { wasmKernelsIn, type WasmKernels } from './device/wasm/device.js';
 export type { KernelMemory } from './device/wasm/kernel.js';

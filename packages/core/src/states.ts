@@ -8,3 +8,4 @@ export { GroupsNode } from './optimizer/groups-node.js';
 export { matchData, matches, matchFromData } from './optimizer/matching.js';
 export { WrapperNode } from './optimizer/wrapper.js';
 export { keptState } from './run/kept-state.js';
+export { parameterState } from './run/parameter-state.js';

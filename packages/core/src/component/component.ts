@@ -76,29 +76,6 @@ export interface GlobalSource<Name extends string = string> {
   readonly start?: number | `initial.${string}`;
 }
 
-/** The words for what slots hold. Authors add their own for quantities that are not here. */
-export const meanings = {
-  /** Moving average of the gradient. */
-  meanOfGradient: 'mean(grad)',
-  /** Moving average of the squared gradient. */
-  meanOfSquare: 'mean(grad^2)',
-  /** Moving average of the squared deviation from the average. */
-  meanOfDeviation: 'mean((grad - mean(grad))^2)',
-  /** The largest that such an average has been. */
-  largestMeanOfSquare: 'max(mean(grad^2))',
-  largestMeanOfDeviation: 'max(mean((grad - mean(grad))^2))',
-  /** The gradient before. */
-  previousGradient: 'previous(grad)',
-  /** Sum of gradients, decaying, without bias correction. */
-  sumOfGradients: 'sum(grad)',
-  /** Sum of squared gradients. */
-  sumOfSquares: 'sum(grad^2)',
-  /** An average of the weights. */
-  averageOfWeights: 'mean(param)',
-  /** Sum of the gradients of batches whose step is not complete. */
-  collectedGradients: 'collected(grad)',
-} as const;
-
 /** The shape of the parameter a component works on, as far as rules may depend on it before they are traced. */
 export interface ParameterForm {
   /** Whether it has two axes or more. */

@@ -97,7 +97,7 @@ describe('an expression', () => {
     };
     for (const [op, node] of Object.entries(built)) {
       expect(node).toMatchObject({ form: 'elementwise', op });
-      expect('args' in node && node.args).toHaveLength(operation(op as OperationName).arity);
+      expect('args' in node && node.args).toHaveLength(operation(op as OperationName).evaluate.length);
     }
   });
 

@@ -1,4 +1,4 @@
-import { startsWith, type HyperparameterValues } from './hyperparameters.js';
+import { problemOf, type HyperparameterDefinitions, type HyperparameterValues } from './hyperparameters.js';
 import { matchData, matches, requireMatches } from './matching.js';
 import type { ParameterMatch, ParameterSpec } from './match.js';
 import {
@@ -144,4 +144,9 @@ function applyGroup(group: GroupNode, rest: OptimizerNode): OptimizerNode {
 function lasting({ component }: Configured, values: HyperparameterValues): HyperparameterValues {
   const definitions = component.hyperparameters;
   return Object.fromEntries(Object.entries(values).filter(([name, value]) => startsWith(definitions, name, value)));
+}
+
+/** Whether an optimizer can be made with this value; unknown names count as such. */
+function startsWith(definitions: HyperparameterDefinitions, name: string, value: unknown): boolean {
+  return !Object.hasOwn(definitions, name) || problemOf(definitions[name], value, 'atConstruction') === undefined;
 }

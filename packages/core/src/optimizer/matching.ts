@@ -1,4 +1,5 @@
-import { AdakitError, nearestNames } from '../errors.js';
+import { AdakitError } from '../errors.js';
+import { nearestNames } from '../nearest-names.js';
 import type { MatchData, ParameterMatch, ParameterSpec } from './match.js';
 
 /** Whether `match` chooses the parameter; a regular expression's own state plays no part. */

@@ -1,4 +1,6 @@
-import { bfloat16, float16,
+import {
+  bfloat16,
+  float16,
   asMatrix,
   asParam,
   cast,
@@ -83,7 +85,7 @@ function operationRule(name: DeviceOperation): Optimizer {
     if (comparison) return where(a[comparison](b), 1, b.mul(0).add(0));
     const method = a[name as Exclude<DeviceOperation, 'where' | (typeof comparisons)[number]>];
     const call = method as (this: Tensor, other?: Tensor) => Tensor;
-    return operations[name].arity === 1 ? call.call(a) : call.call(a, b);
+    return operations[name].evaluate.length === 1 ? call.call(a) : call.call(a, b);
   };
   // The first step puts the second operands into the parameter, the second step computes.
   return defineOptimizer({

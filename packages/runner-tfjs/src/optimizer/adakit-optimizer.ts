@@ -1,6 +1,5 @@
 import {
   AdakitError,
-  makePlan,
   requireOptimizer,
   SourceRun,
   type ChangeScope,
@@ -88,10 +87,8 @@ export class AdakitOptimizer extends TfjsOptimizer implements Stateful {
   #weights: readonly NamedTensor[] = [];
   /** Whether groups have been looked for among the variables. */
   #groupsChecked = false;
-  /** The view that the variables hold for now, if not what is trained. */
-  #shown: string | undefined;
-  /** The call that is replacing what is trained. */
-  #loading: 'load()' | 'setWeights()' | undefined;
+  /** The call during which the variables do not hold what is trained, or it is about to be replaced. */
+  #busyWith: string | undefined;
   #disposed = false;
 
   constructor(optimizer: Optimizer, options: TfjsOptimizerOptions = {}) {
@@ -217,14 +214,11 @@ export class AdakitOptimizer extends TfjsOptimizer implements Stateful {
   async withWeights<T>(view: string, work: () => T | Promise<T>): Promise<T> {
     this.#assertTraining();
     if (view === 'trained') return work();
-    this.#shown = view;
-    try {
+    return this.#withoutTraining(`withWeights('${view}')`, async () => {
       const weights = this.#run.weights(view);
-      const { whileHolding } = await import('./variable-values.js');
-      return await whileHolding(this.#names, await weights, work);
-    } finally {
-      this.#shown = undefined;
-    }
+      const { whileHolding } = await import('./states.js');
+      return whileHolding(this.#names, await weights, work);
+    });
   }
 
   /**
@@ -258,11 +252,11 @@ export class AdakitOptimizer extends TfjsOptimizer implements Stateful {
    * @throws AdakitError listing all that does not fit; nothing has changed then
    */
   load(state: TrainingState, variables?: Variables): Promise<void> {
-    return this.#whileLoading('load()', () => this.#load(state, variables));
+    return this.#withoutTraining('load()', () => this.#load(state, variables));
   }
 
   async #load(state: TrainingState, variables: Variables | undefined): Promise<void> {
-    const { loadState } = await import('./load-state.js');
+    const { loadState } = await import('./states.js');
     await ready();
     this.#assertAlive();
     this.#forgetDisposed();
@@ -281,7 +275,7 @@ export class AdakitOptimizer extends TfjsOptimizer implements Stateful {
     this.#assertAlive();
     this.#forgetDisposed();
     const taking = this.#run.state();
-    const { nameWeights, weightsOf } = await import('./saved-weights.js');
+    const { nameWeights, weightsOf } = await import('./states.js');
     const { overall, records } = weightsOf(await taking);
     this.#disposeWeights();
     this.#weights = nameWeights({ overall, records: [...records, ...(this.#saved?.records ?? [])] });
@@ -297,8 +291,8 @@ export class AdakitOptimizer extends TfjsOptimizer implements Stateful {
    * @throws AdakitError when they are not this optimizer's; nothing has changed then
    */
   override setWeights(weights: NamedTensor[]): Promise<void> {
-    return this.#whileLoading('setWeights()', async () => {
-      const { readWeights, SavedSlots } = await import('./saved-weights.js');
+    return this.#withoutTraining('setWeights()', async () => {
+      const { readWeights, SavedSlots } = await import('./states.js');
       const { overall, records } = await readWeights(weights, this.optimizer);
       this.#assertAlive();
       this.#replaceRun(this.#start(this.optimizer, overall), new Map());
@@ -306,14 +300,14 @@ export class AdakitOptimizer extends TfjsOptimizer implements Stateful {
     });
   }
 
-  /** A step taken meanwhile would be lost, so it is an error. */
-  async #whileLoading(what: 'load()' | 'setWeights()', work: () => Promise<void>): Promise<void> {
+  /** Does `work`, during which there is no training: a step taken meanwhile would be lost, or of other weights. */
+  async #withoutTraining<T>(call: string, work: () => Promise<T>): Promise<T> {
     this.#assertTraining();
-    this.#loading = what;
+    this.#busyWith = call;
     try {
-      await work();
+      return await work();
     } finally {
-      this.#loading = undefined;
+      this.#busyWith = undefined;
     }
   }
 
@@ -437,7 +431,7 @@ export class AdakitOptimizer extends TfjsOptimizer implements Stateful {
       (variable) => variable.trainable && !names.has(variable),
     );
     const specs = [...names].map(([variable, name]) => parameterOf(variable, name));
-    makePlan(this.optimizer, [...specs, ...others.map((variable) => parameterOf(variable, variable.name))]);
+    this.optimizer.node.checkGroups([...specs, ...others.map((variable) => parameterOf(variable, variable.name))]);
     this.#groupsChecked = true;
   }
 
@@ -466,15 +460,11 @@ export class AdakitOptimizer extends TfjsOptimizer implements Stateful {
     }
   }
 
-  /** @throws AdakitError while the variables do not hold what is trained, or it is about to be replaced */
+  /** @throws AdakitError `busy` during a call that keeps training out */
   #assertTraining(): void {
     this.#assertAlive();
-    if (this.#loading !== undefined) throw new AdakitError('busy', `${this.#loading} has not finished; await it first`);
-    if (this.#shown === undefined) return;
-    throw new AdakitError(
-      'busy',
-      `the variables hold the weights "${this.#shown}" for now; wait for withWeights() before training goes on`,
-    );
+    if (this.#busyWith === undefined) return;
+    throw new AdakitError('busy', `${this.#busyWith} has not finished; await it first`);
   }
 }
 

@@ -7,7 +7,6 @@ import {
   inputNames,
   makePlan,
   Optimizer,
-  parameterState,
   referenceDevice,
   RuleNode,
   Run,
@@ -20,6 +19,7 @@ import {
   type SlotMeaning,
   type TensorData,
 } from '@adakit/core';
+import { parameterState } from '@adakit/core/states';
 import type { AdaptedSlot } from './adapt-report.js';
 import type { SavedPiece } from './saved-pieces.js';
 

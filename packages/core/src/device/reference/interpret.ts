@@ -93,7 +93,7 @@ export function interpret(
   return Object.fromEntries(Object.entries(program.outputs).map(([name, index]) => [name, values[index].data.slice()]));
 }
 
-/** Operations ignore operands beyond their arity. */
+/** Operations ignore operands beyond their own. */
 function unused(): number {
   return NaN;
 }
