@@ -2,7 +2,9 @@ import { adabelief } from '@adakit/adabelief';
 import { adabound } from '@adakit/adabound';
 import { adadiff } from '@adakit/adadiff';
 import { adam } from '@adakit/adam';
-import { bfloat16, float16,
+import {
+  bfloat16,
+  float16,
   accumulate,
   adaptiveClipping,
   asMatrix,

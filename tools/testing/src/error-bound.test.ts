@@ -1,4 +1,6 @@
-import { bfloat16, float16,
+import {
+  bfloat16,
+  float16,
   asMatrix,
   asParam,
   broadcast,

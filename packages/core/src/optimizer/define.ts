@@ -59,7 +59,10 @@ export function defineOptimizer<const H extends HyperparameterDefinitions, const
 const RULE_KEYS = ['name', 'hyperparameters', 'slots', 'update'];
 
 /** The factory of a rule. */
-export function factoryOf<H extends HyperparameterDefinitions>(component: Component, definitions: H): OptimizerFactory<H> {
+export function factoryOf<H extends HyperparameterDefinitions>(
+  component: Component,
+  definitions: H,
+): OptimizerFactory<H> {
   const { name } = component;
   const make = (given: Readonly<Record<string, unknown>> = {}): Optimizer =>
     new Optimizer(new RuleNode(configured(component, given)));

@@ -1,4 +1,11 @@
-import { AdakitError, sameShape, type KeptState, type ParameterRole, type ParameterSpec, type RunParameter } from '@adakit/core';
+import {
+  AdakitError,
+  sameShape,
+  type KeptState,
+  type ParameterRole,
+  type ParameterSpec,
+  type RunParameter,
+} from '@adakit/core';
 import { engine, type Tensor, type Variable } from '@tensorflow/tfjs-core';
 import { Cell } from '../device/cell.js';
 

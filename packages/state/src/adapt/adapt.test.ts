@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
-import { bfloat16,
+import {
+  bfloat16,
   coefficient,
   decayRate,
   defineOptimizer,

@@ -1,8 +1,4 @@
-import {
-  type HyperparameterValues,
-  type OptimizerConfig,
-  type ParameterSpec,
-} from '@adakit/core';
+import { type HyperparameterValues, type OptimizerConfig, type ParameterSpec } from '@adakit/core';
 import { matches, matchFromData } from '@adakit/core/states';
 
 /** A component of a saved optimizer as it applied to one parameter. */
