@@ -337,7 +337,11 @@ describe('constants are not trained', () => {
   ])('a code of positions %s', (_, data, start) => {
     const verdicts = chosen(({ e, tokens, weight, table }) => {
       const words = e.gather(weight('words', 30, d), tokens());
-      const codes = e.slice(table('codes', [data.length / d, d], data), { starts: [start], ends: [8 + start], axes: [0] });
+      const codes = e.slice(table('codes', [data.length / d, d], data), {
+        starts: [start],
+        ends: [8 + start],
+        axes: [0],
+      });
       return e.matMul(e.add(words, codes), weight('w', d, 2));
     });
     expect(verdicts.codes).toBe('- a table of waves or steps, like position codes');
@@ -376,7 +380,11 @@ describe('constants are not trained', () => {
       const norm = e.node('InstanceNormalization', [one, table('one', [1], [1]), table('zero', [1], [0])]);
       return e.add(e.mul(e.reshape(norm, [0, 4, 8, 8]), weight('gain', 4, 1, 1)), weight('shift', 4, 1, 1));
     });
-    expect(verdicts).toMatchObject({ one: '- a single number', zero: '- a single number', gain: '+ scales activations' });
+    expect(verdicts).toMatchObject({
+      one: '- a single number',
+      zero: '- a single number',
+      gain: '+ scales activations',
+    });
   });
 
   it('zeros in the place of the bias of a key, between those of query and value', () => {

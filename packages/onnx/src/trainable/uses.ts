@@ -1,5 +1,16 @@
 import type { Operator, OperatorTable } from '../entry/operator.js';
-import { ADDED, ANGLE, BIAS, FILLED, GAIN, KERNEL, SCALES, SUBTRACTED, type Role, type RoleKind } from '../entry/role.js';
+import {
+  ADDED,
+  ANGLE,
+  BIAS,
+  FILLED,
+  GAIN,
+  KERNEL,
+  SCALES,
+  SUBTRACTED,
+  type Role,
+  type RoleKind,
+} from '../entry/role.js';
 import type { Graph } from '../graph/graph.js';
 import type { Node } from '../graph/node.js';
 import type { Value } from '../graph/value.js';
