@@ -1,3 +1,5 @@
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { differentiate } from '../../gradient/differentiate.js';
 import type { Emitter } from '../../graph/emitter.js';
@@ -12,6 +14,7 @@ import { checkGraph } from '../../verify/check-graph.js';
 import { lowerNodes } from '../lower.js';
 import { autocast } from './autocast.js';
 import { fitKernels } from './fit-kernels.js';
+import { POLICIES } from './policy.js';
 
 const cuda = targets['ort-cuda'];
 
@@ -144,6 +147,11 @@ describe('in half precision', () => {
       cast(network, targets[name], 'bfloat16');
     }).toThrow(message);
   });
+});
+
+test('the page about mixed precision names every operator that is not always float32', () => {
+  const page = readFileSync(join(import.meta.dirname, '../../../../../docs/mixed-precision.md'), 'utf8');
+  expect([...POLICIES.keys()].filter((key) => !new RegExp(`\\b${key}\\b`).test(page))).toEqual([]);
 });
 
 test('a weight that is used twice is converted once, and its gradient is float32', () => {
