@@ -1,4 +1,4 @@
-import { roundTo } from '@adakit/core';
+import { bfloat16, float16 } from '@adakit/core';
 import type { Graph, Node, Value } from '@adakit/onnx';
 import type { Feeds } from '../testing/session.js';
 import { constants } from './constants.js';
@@ -79,7 +79,8 @@ function rounded(result: Tensor, { dtype }: Value): Tensor {
   const { data } = result;
   if (dtype === 'float32') return { ...result, data: data.map(Math.fround) };
   if (dtype !== 'float16' && dtype !== 'bfloat16') return result;
-  return { ...result, data: data.map((value) => roundTo(dtype, value)) };
+  const format = dtype === 'float16' ? float16 : bfloat16;
+  return { ...result, data: data.map((value) => format.round(value)) };
 }
 
 function kernelOf(node: Node) {
