@@ -24,7 +24,7 @@ const NEVER: readonly DType[] = [];
 const FLOAT32: readonly DType[] = ['float32'];
 
 /** A recurrent node as ONNX Runtime executes it: neither batch first nor in double precision. */
-const timeFirst = ({ inputs, attributes }: Node) => inputs[0]?.dtype === 'float32' && attributes.int('layout', 0) === 0;
+const timeFirst = ({ inputs, attributes }: Node) => inputs[0]?.dtype !== 'float64' && attributes.int('layout', 0) === 0;
 
 /** Operators of opset 18 that ONNX Runtime does not execute, or not in every form or in double precision. */
 const ONNX_RUNTIME: Target['partly'] = {
@@ -59,6 +59,8 @@ export const ortCpu: Target = {
   provider: 'cpu',
   version: '1.30',
   partly: { ...ONNX_RUNTIME, MatMul: isPlainProduct },
+  // It has few kernels for float16 and computes the others in float32, between conversions of its own; none for bfloat16.
+  halves: ['float16'],
   own: [FUSED_PRODUCT],
   formulations: {
     'adakit::ConvInputGradient': inputGradientByConvolution,
@@ -78,6 +80,7 @@ export const ortCuda: Target = {
   // took 1.3 times as long together (measured).
   together: { elements: 2 ** 16, parameters: 16 },
   kernels: CUDA_KERNELS,
+  halves: ['float16', 'bfloat16'],
   partly: { ...ortCpu.partly, ReduceMean: isUncountedMean, ReduceSum: isMatrixSum },
   formulations: {
     ...ortCpu.formulations,
@@ -101,6 +104,7 @@ export const ortWebGpu: Target = {
   ...ortCpu,
   name: 'ort-webgpu',
   provider: 'webgpu',
+  halves: [],
   own: [],
   // It has no kernel for Scan, which would run on the CPU.
   writesOutLoops: true,
