@@ -43,6 +43,8 @@ export class NativeLibrary {
   readonly allocator: bigint;
   readonly #koffi: typeof Koffi;
   readonly #calls: Calls;
+  /** Where calls that are made at once put what they make: new memory for each would cost more than the call. */
+  readonly #out = new BigUint64Array(1);
 
   constructor(
     koffi: typeof Koffi,
@@ -84,9 +86,8 @@ export class NativeLibrary {
 
   /** Makes a call whose last argument is where a pointer or a size comes back. */
   make<N extends CheckedCall>(name: N, ...args: WithoutLast<CallArguments<N>>): bigint {
-    const out = new BigUint64Array(1);
-    this.call(name, ...([...args, out] as unknown as CallArguments<N>));
-    return out[0];
+    this.call(name, ...([...args, this.#out] as unknown as CallArguments<N>));
+    return this.#out[0];
   }
 
   async makeAsync<N extends CheckedCall>(name: N, ...args: WithoutLast<CallArguments<N>>): Promise<bigint> {

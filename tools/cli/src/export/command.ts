@@ -45,7 +45,7 @@ export function addExportCommand(program: Command): void {
         'checkpoint.safetensors, manifest.json. Exit code: 0 written, 2 the model cannot be trained, or an option, file or\n' +
         'package is wrong.',
     )
-    .argument('<model>', 'ONNX file')
+    .argument('<model>', 'ONNX file; - for standard input')
     .option(
       '--loss <name>',
       `${Object.keys(losses).join(', ')}; settings as cross-entropy:labelSmoothing=0.1,classAxis=2`,
