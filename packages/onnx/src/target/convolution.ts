@@ -300,7 +300,7 @@ const ofWeights =
   (ctx) => [gradient(ctx.e, weightConvolutionOf(ctx))];
 
 /** By the crossovers on ONNX Runtime's CPU provider. */
-export const weightGradientForCpu = ofWeights((e, convolution) => chooseFormulation(convolution)(e, convolution));
+export const weightGradientByProducts = ofWeights((e, convolution) => chooseFormulation(convolution)(e, convolution));
 export const weightGradientByColumns = ofWeights(columnProducts);
 export const weightGradientByRows = ofWeights(rowProduct);
 export const weightGradientForCuda = ofWeights(leastTraffic);

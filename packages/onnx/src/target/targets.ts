@@ -4,7 +4,7 @@ import type { DType } from '../model/dtype.js';
 import {
   inputGradientByConvolution,
   inputGradientByTransposed,
-  weightGradientForCpu,
+  weightGradientByProducts,
   weightGradientForCuda,
 } from './convolution.js';
 import { CUDA_KERNELS } from './cuda-kernels.js';
@@ -14,6 +14,7 @@ import { FUSED_PRODUCT, fusedProduct, isPlainProduct } from './products.js';
 import { logSoftmaxInParts } from './softmax.js';
 import { isMatrixSum, isUncountedMean, meanBySum, sumInTurn } from './sums.js';
 import type { Target } from './target.js';
+import { convolutionByRows, inputGradientForCpu, isRowConvolution, weightGradientForCpu } from './window-rows.js';
 
 /*
  * What is known of every target. Only what has been measured stands here, with the figure; what has not is as on the CPU, on
@@ -58,11 +59,12 @@ export const ortCpu: Target = {
   runtime: 'onnxruntime',
   provider: 'cpu',
   version: '1.30',
-  partly: { ...ONNX_RUNTIME, MatMul: isPlainProduct },
+  partly: { ...ONNX_RUNTIME, Conv: (node) => !isRowConvolution(node), MatMul: isPlainProduct },
   own: [FUSED_PRODUCT],
   formulations: {
-    'adakit::ConvInputGradient': inputGradientByConvolution,
+    'adakit::ConvInputGradient': inputGradientForCpu,
     'adakit::ConvWeightGradient': weightGradientForCpu,
+    Conv: convolutionByRows,
     'adakit::Mask': maskBoundedByProduct,
     'adakit::MaxPoolGradient': unpoolOrScatter,
     MatMul: fusedProduct,
@@ -78,7 +80,7 @@ export const ortCuda: Target = {
   // took 1.3 times as long together (measured).
   together: { elements: 2 ** 16, parameters: 16 },
   kernels: CUDA_KERNELS,
-  partly: { ...ortCpu.partly, ReduceMean: isUncountedMean, ReduceSum: isMatrixSum },
+  partly: { ...ONNX_RUNTIME, MatMul: isPlainProduct, ReduceMean: isUncountedMean, ReduceSum: isMatrixSum },
   formulations: {
     ...ortCpu.formulations,
     // cuDNN's gradient of the data.
@@ -115,7 +117,7 @@ export const ortWebGpu: Target = {
   },
   formulations: {
     'adakit::ConvInputGradient': inputGradientByConvolution,
-    'adakit::ConvWeightGradient': weightGradientForCpu,
+    'adakit::ConvWeightGradient': weightGradientByProducts,
     LogSoftmax: logSoftmaxInParts,
     Sum: ({ e, node, input }) => [node.inputs.map((_, i) => input(i)).reduce((a, b) => e.add(a, b))],
   },
