@@ -1,5 +1,6 @@
 import {
   inputGradientByConvolution,
+  inputGradientByProducts,
   inputGradientByTransposed,
   weightGradientByColumns,
   weightGradientByConvolution,
@@ -29,6 +30,7 @@ export const ALTERNATIVES: Readonly<Record<string, Readonly<Record<string, Formu
   'adakit::ConvInputGradient': {
     convolution: inputGradientByConvolution,
     cpu: inputGradientForCpu,
+    products: inputGradientByProducts,
     transposed: inputGradientByTransposed,
     windows: inputGradientByRows,
   },

@@ -3,6 +3,7 @@ import { describe, expect, test } from 'vitest';
 import { differentiate } from '../gradient/differentiate.js';
 import { Graph } from '../graph/graph.js';
 import { emitterOf } from '../inference/emitter-of.js';
+import { Tensor } from '../model/tensor.js';
 import { operators } from '../operators/index.js';
 import { lowerNodes } from '../passes/lower.js';
 import { mergeDuplicates } from '../passes/merge.js';
@@ -128,8 +129,7 @@ describe('a convolution stays one', () => {
   const left = (target: Target, isConstant: boolean, x: readonly Dim[], weights: readonly number[]) => {
     const graph = new Graph('layer');
     const e = emitterOf(graph);
-    const size = weights.reduce((product, length) => product * length, 1);
-    const tensor = float32(weights, randomNumbers(size, 1));
+    const tensor = Tensor.filled('float32', weights, 1);
     const w = isConstant
       ? graph.addInitializer('w', tensor)
       : graph.addInput('w', { dtype: 'float32', shape: weights });

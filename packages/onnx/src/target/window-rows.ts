@@ -9,7 +9,7 @@ import type { Value } from '../graph/value.js';
 import { Tensor } from '../model/tensor.js';
 import { isStatic, type Dim } from '../shape/dim.js';
 import { isStaticShape, type Shape } from '../shape/shape.js';
-import { inputGradientByConvolution, weightGradientByProducts } from './convolution.js';
+import { inputGradientByProducts, weightGradientByProducts } from './convolution.js';
 import type { Formulation } from './target.js';
 
 /*
@@ -54,18 +54,7 @@ export function hasRows(node: Node): boolean {
   return rowConvolutionOf(node) !== undefined;
 }
 
-/**
- * The layers of a ResNet-18 over 32² pixels, batch 32, two threads, in ms forward, backward to the input and to the weights
- * (ONNX Runtime 1.32; a product of the same size takes 1.0 to 1.9):
- *
- * | channels, pixels    | by rows          | before           |
- * | ------------------- | ---------------- | ---------------- |
- * | 64, 8²              | 1.8, 1.7, 2.0    | 2.0, 2.2, 2.7    |
- * | 128, 4²             | 1.5, 1.4, 1.7    | 2.0, 3.9, 22     |
- * | 256, 2²             | 1.6, 2.1, 2.6    | 17, 43, –        |
- * | 512, 1²             | 2.0, 2.4, –      | 61, 93, –        |
- * | 64 to 128, 8² to 4² | 0.8, 1.2, 0.9    | 1.0, 1.4, 2.9    |
- */
+/** Measured by `tools/bench/formulations.js`, with the figures in docs/onnx-pipeline.md. */
 function isWorthRows({ windows, channels }: RowConvolution): boolean {
   return (
     count(windows.output) <= MOST_POSITIONS &&
@@ -189,10 +178,10 @@ const weightGradient =
 const always = () => true;
 
 /** The gradients by rows where that is faster, as for Conv, */
-export const inputGradientForCpu = inputGradient(isWorthRows, inputGradientByConvolution);
+export const inputGradientForCpu = inputGradient(isWorthRows, inputGradientByProducts);
 export const weightGradientForCpu = weightGradient(isWorthRows, weightGradientByProducts);
 /** or wherever it is possible. */
-export const inputGradientByRows = inputGradient(always, inputGradientByConvolution);
+export const inputGradientByRows = inputGradient(always, inputGradientByProducts);
 export const weightGradientByWindows = weightGradient(always, weightGradientByProducts);
 
 /** A window a row: [batch·positions, offsets·inputs], or inputs·offsets where that is the order of the weights. */
