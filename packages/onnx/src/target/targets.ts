@@ -4,7 +4,7 @@ import type { DType } from '../model/dtype.js';
 import {
   inputGradientByConvolution,
   inputGradientByTransposed,
-  weightGradientForCpu,
+  weightGradientByProducts,
   weightGradientForCuda,
 } from './convolution.js';
 import { CUDA_KERNELS } from './cuda-kernels.js';
@@ -14,6 +14,7 @@ import { FUSED_PRODUCT, fusedProduct, isPlainProduct } from './products.js';
 import { logSoftmaxInParts } from './softmax.js';
 import { isMatrixSum, isUncountedMean, meanBySum, sumInTurn } from './sums.js';
 import type { Target } from './target.js';
+import { convolutionByRows, inputGradientForCpu, isRowConvolution, weightGradientForCpu } from './window-rows.js';
 
 /*
  * What is known of every target. Only what has been measured stands here, with the figure; what has not is as on the CPU, on
@@ -58,13 +59,14 @@ export const ortCpu: Target = {
   runtime: 'onnxruntime',
   provider: 'cpu',
   version: '1.30',
-  partly: { ...ONNX_RUNTIME, MatMul: isPlainProduct },
+  partly: { ...ONNX_RUNTIME, Conv: (node) => !isRowConvolution(node), MatMul: isPlainProduct },
   // It has few kernels for float16 and computes the others in float32, between conversions of its own; none for bfloat16.
   halves: ['float16'],
   own: [FUSED_PRODUCT],
   formulations: {
-    'adakit::ConvInputGradient': inputGradientByConvolution,
+    'adakit::ConvInputGradient': inputGradientForCpu,
     'adakit::ConvWeightGradient': weightGradientForCpu,
+    Conv: convolutionByRows,
     'adakit::Mask': maskBoundedByProduct,
     'adakit::MaxPoolGradient': unpoolOrScatter,
     MatMul: fusedProduct,
@@ -81,7 +83,7 @@ export const ortCuda: Target = {
   together: { elements: 2 ** 16, parameters: 16 },
   kernels: CUDA_KERNELS,
   halves: ['float16', 'bfloat16'],
-  partly: { ...ortCpu.partly, ReduceMean: isUncountedMean, ReduceSum: isMatrixSum },
+  partly: { ...ONNX_RUNTIME, MatMul: isPlainProduct, ReduceMean: isUncountedMean, ReduceSum: isMatrixSum },
   formulations: {
     ...ortCpu.formulations,
     // cuDNN's gradient of the data.
@@ -119,7 +121,7 @@ export const ortWebGpu: Target = {
   },
   formulations: {
     'adakit::ConvInputGradient': inputGradientByConvolution,
-    'adakit::ConvWeightGradient': weightGradientForCpu,
+    'adakit::ConvWeightGradient': weightGradientByProducts,
     LogSoftmax: logSoftmaxInParts,
     Sum: ({ e, node, input }) => [node.inputs.map((_, i) => input(i)).reduce((a, b) => e.add(a, b))],
   },
