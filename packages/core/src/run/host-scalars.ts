@@ -1,4 +1,3 @@
-import { AdakitError } from '../errors.js';
 import { parseHyperparameters } from '../optimizer/hyperparameters.js';
 import type { Piece, Plan, PlanGroup } from '../plan/plan.js';
 import type { Extents } from '../expression/type.js';
@@ -124,8 +123,7 @@ export class HostScalars {
       for (const { prefix, schedules } of pieces) {
         for (const [name, schedule] of Object.entries(schedules)) {
           const key = `${path}:${prefix}${name}`;
-          const plateau = schedule.plateau();
-          const next = plateau?.by === by ? plateau.reported(this.plateaus.get(key), metric) : undefined;
+          const next = schedule.reported(by, this.plateaus.get(key), metric);
           if (next) this.plateaus.set(key, next);
         }
       }
@@ -157,15 +155,8 @@ export class HostScalars {
         now[name] = Number(hyperparameters[name]) * schedule.factorAt(this.#moment.step, plateau);
       }
       if (Object.keys(schedules).length > 0) {
-        try {
-          parseHyperparameters(component.name, component.hyperparameters, now, 'perStep');
-        } catch (error) {
-          if (!(error instanceof AdakitError)) throw error;
-          throw new AdakitError(
-            'invalid-hyperparameter',
-            `at step ${this.#moment.step}, by its schedule: ${error.message}`,
-          );
-        }
+        const who = `${component.name} at step ${this.#moment.step}, by its schedule`;
+        parseHyperparameters(who, component.hyperparameters, now, 'perStep');
       }
       for (const [name, value] of Object.entries(now)) values.set(`hyper.${prefix}${name}`, Number(value));
       for (const [name, value] of Object.entries(initial)) values.set(`initial.${prefix}${name}`, Number(value));
