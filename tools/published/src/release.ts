@@ -46,10 +46,11 @@ export class ReleaseTree {
     await this.commit('start');
   }
 
+  /** Commits all changes, where there are any: with no changesets left `changeset version` makes none. */
   async commit(message: string): Promise<void> {
     await this.#run('git', ['add', '--all']);
     const who = ['-c', 'user.name=release', '-c', 'user.email=release@localhost', '-c', 'commit.gpgsign=false'];
-    await this.#run('git', [...who, 'commit', '--quiet', '--no-verify', '-m', message]);
+    await this.#run('git', [...who, 'commit', '--quiet', '--allow-empty', '--no-verify', '-m', message]);
   }
 
   /** Throws away what is not committed. */
