@@ -28,6 +28,11 @@ const WARNING = 2;
 const DEVICE_ALLOCATOR = 0;
 const DEFAULT_MEMORY = 0;
 
+/** What is used of other libraries, without koffi's types: koffi is optional, and declaration files must do without. */
+export interface ForeignLibrary {
+  func(name: string, result: string, parameters: string[]): (...args: unknown[]) => unknown;
+}
+
 /** ONNX Runtime's C API in this process. */
 export class NativeLibrary {
   /** Where the library's file is. */
@@ -85,7 +90,7 @@ export class NativeLibrary {
     return new NativeLibrary(koffi, path, { calls: readCalls(koffi, table), version, onlySync });
   }
 
-  // Private, so that types of koffi, which is optional, are in no declaration file.
+  // Private for the same reason.
   private constructor(
     koffi: typeof Koffi,
     path: string,
@@ -159,7 +164,7 @@ export class NativeLibrary {
   }
 
   /** Another library, for what is no call of ONNX Runtime. It is kept for ever. */
-  load(path: string): Koffi.LibraryHandle {
+  load(path: string): ForeignLibrary {
     const library = this.#koffi.load(path);
     kept.push(library);
     return library;
