@@ -8,11 +8,10 @@ import ts from 'typescript';
 import { cache } from './node.js';
 import type { Registry } from './registry.js';
 
-/** The package managers that installations are tried with; yarn with a folder of packages and, as it does by itself, without. */
-export type PackageManager = 'npm' | 'pnpm' | 'yarn' | 'yarn pnp';
+/** The package managers that installations are tried with. */
+export type PackageManager = 'npm' | 'pnpm' | 'yarn';
 
 const require = createRequire(import.meta.url);
-const yarn = [process.execPath, require.resolve('@yarnpkg/cli-dist/bin/yarn.js')] as const;
 const commands: Readonly<Record<PackageManager, readonly [program: string, ...args: readonly string[]]>> = {
   npm: ['npm', 'install', '--ignore-scripts', '--no-audit', '--no-fund'],
   pnpm: [
@@ -22,8 +21,7 @@ const commands: Readonly<Record<PackageManager, readonly [program: string, ...ar
     `--store-dir=${join(cache, 'pnpm-store')}`,
     `--cache-dir=${join(cache, 'pnpm-cache')}`,
   ],
-  yarn: [...yarn, 'add'],
-  'yarn pnp': [...yarn, 'add'],
+  yarn: [process.execPath, require.resolve('@yarnpkg/cli-dist/bin/yarn.js'), 'add'],
 };
 
 /** How a program gets at the packages: `import`, `require` of modules, `import()` in a program that is no module. */
@@ -39,7 +37,6 @@ export interface Example {
 export class Project {
   readonly directory: string;
   readonly #registry: Pick<Registry, 'url' | 'env'>;
-  #manager: PackageManager = 'npm';
 
   /**
    * @param directory an empty one
@@ -54,8 +51,7 @@ export class Project {
 
   /** @param packages as on a command line: `onnxruntime-node@1.30` */
   async install(manager: PackageManager, packages: readonly string[]): Promise<void> {
-    this.#manager = manager;
-    if (manager.startsWith('yarn')) await this.#configureYarn();
+    if (manager === 'yarn') await this.#configureYarn();
     const [program, ...args] = commands[manager];
     await this.execute(program, [...args, ...packages]);
   }
@@ -94,11 +90,7 @@ console.log('\\nfailed: ' + JSON.stringify(failed));
 process.exit(0);
 `,
     );
-    const all = `${ending}/all.mjs`;
-    const output =
-      this.#manager === 'yarn pnp' && node === process.execPath
-        ? await this.execute(yarn[0], [yarn[1], 'node', all])
-        : await this.execute(node, [all]);
+    const output = await this.execute(node, [`${ending}/all.mjs`]);
     const line = /^failed: (.*)$/m.exec(output)?.[1];
     if (line === undefined) throw new Error(`the examples ended early: ${output}`);
     return JSON.parse(line) as string[];
@@ -123,7 +115,8 @@ process.exit(0);
   async #configureYarn(): Promise<void> {
     const { stdout } = await promisify(execFile)('npm', ['config', 'get', 'registry']);
     const settings = {
-      nodeLinker: this.#manager === 'yarn' ? 'node-modules' : 'pnp',
+      // Plug'n'Play, the default, replaces Node's files: docs/contributing/release.md.
+      nodeLinker: 'node-modules',
       npmRegistryServer: stdout.trim(),
       // What was published a minute ago is what is wanted.
       npmScopes: { adakit: { npmRegistryServer: this.#registry.url, npmMinimalAgeGate: '0' } },
