@@ -4,7 +4,7 @@ import type { Batch, Dataset } from '@adakit/data';
 import { fit, metricText, progress, shortNumber, type Callback, type FitOptions, type FitResult } from '@adakit/fit';
 import { jsonLines, tensorBoard } from '@adakit/fit/node';
 import { checkModel, type ComputePrecision } from '@adakit/onnx';
-import { loadOptimizer, withPackage } from '@adakit/plugins';
+import { installHint, loadOptimizer, PluginError, withPackage, type LoadedOptimizer } from '@adakit/plugins';
 import { TrainingSession } from '@adakit/runner-onnx';
 import { Checkpoints, writeFileAtomically } from '@adakit/state/node';
 import { InvalidArgumentError, type Command } from 'commander';
@@ -163,7 +163,7 @@ async function train(path: string, options: Options): Promise<void> {
   const settings = lossOf(options.loss);
   const metrics = options.metrics === undefined ? [] : metricsOf(options.metrics, settings.settings);
   checkCombinations(options);
-  const loaded = await loadOptimizer(options.optimizer, { included: factories });
+  const loaded = await chosenOptimizer(options);
   const rule = loaded.plugin.load(Object.fromEntries(options.set.map((text) => parseSetting('--set', text))));
   const model = await openModel(path, options);
   const { inputs } = checkModel(model);
@@ -303,6 +303,22 @@ function checkCombinations({
   }
   if (target !== undefined && !/\.(csv|tsv|jsonl|ndjson|parquet)$/i.test(data)) {
     throw new UsageError(`--target names a column of a table, and ${data} is none`);
+  }
+}
+
+/** @throws PluginError, which says what to install where the checkpoints name a package that is not there */
+async function chosenOptimizer({ optimizer, checkpoint, resume }: Options): Promise<LoadedOptimizer> {
+  try {
+    return await loadOptimizer(optimizer, { included: factories });
+  } catch (error) {
+    if (!(error instanceof PluginError) || error.code !== 'unknown-optimizer') throw error;
+    if (checkpoint === undefined || resume !== true) throw error;
+    const latest = await (await Checkpoints.open(checkpoint)).latest();
+    const hint = installHint(latest?.state.versions);
+    if (hint === undefined) throw error;
+    throw new PluginError(error.code, `${checkpoint} was written with an optimizer that is not there: ${hint}`, {
+      cause: error,
+    });
   }
 }
 
