@@ -4,7 +4,7 @@ import { addCheckCommand } from './check/command.js';
 import { errorText, prefixErrors } from './errors.js';
 import { addExportCommand } from './export/command.js';
 import { addGradcheckCommand } from './gradcheck/command.js';
-import { addHelpCommand } from './help-command.js';
+import { addHelpCommand, tidyHelp } from './help-command.js';
 import { addInspectCommand } from './inspect/command.js';
 import { addOptimizersCommand } from './optimizers-command.js';
 import { printable } from './printable.js';
@@ -19,7 +19,7 @@ const { version } = JSON.parse(readFileSync(new URL('../package.json', import.me
   version: string;
 };
 
-const program = prefixErrors(new Command('adakit'))
+const program = tidyHelp(prefixErrors(new Command('adakit')))
   .description('Optimizers written once, run on TensorFlow.js and inside ONNX Runtime.')
   .version(version)
   .option('--debug', 'show where an error comes from')
