@@ -112,7 +112,7 @@ describe.each([
         // β₁ is 0.9 · 1 and 0.9 · 1.2.
         optimizer: adam({ beta1: 0.9 }).withSchedules({ beta1: linear(1, 1.2, 1) }),
         batch: normalized(1),
-        message: 'at step 2, by its schedule: adam: beta1',
+        message: 'adam at step 2, by its schedule: beta1',
       },
     ],
   ];

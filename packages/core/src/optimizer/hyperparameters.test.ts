@@ -15,7 +15,7 @@ import {
   parseHyperparameters,
   positive,
   repeats,
-  startsWith,
+  problemOf,
   type Hyperparameter,
   type NumberHyperparameter,
 } from './hyperparameters.js';
@@ -154,8 +154,10 @@ describe('the kinds of hyperparameters', () => {
 
   it('know what an optimizer can be made with', () => {
     const definitions = { lr: learningRate(1), on: flag(true) };
-    expect([startsWith(definitions, 'lr', 0.1), startsWith(definitions, 'lr', 0)]).toEqual([true, false]);
-    expect([startsWith(definitions, 'on', 1), startsWith(definitions, 'other', 0)]).toEqual([false, true]);
+    expect(problemOf(definitions.lr, 0.1, 'atConstruction')).toBeUndefined();
+    expect(problemOf(definitions.lr, 0, 'atConstruction')).toBe('must be > 0, got 0');
+    expect(problemOf(definitions.lr, 0, 'perStep')).toBeUndefined();
+    expect(problemOf(definitions.on, 1, 'atConstruction')).toBe('must be true or false, got 1');
   });
 
   it('give the reason for an unusual range', () => {

@@ -202,7 +202,12 @@ export function parseHyperparameters(
   throw new AdakitError('invalid-hyperparameter', `${optimizer}: ${complaints.join('; ')}`);
 }
 
-function problemOf(definition: Hyperparameter, value: unknown, when: 'atConstruction' | 'perStep'): string | undefined {
+/** What is wrong with a value, or `undefined`. */
+export function problemOf(
+  definition: Hyperparameter,
+  value: unknown,
+  when: 'atConstruction' | 'perStep',
+): string | undefined {
   switch (definition.type) {
     case 'number':
       return rangeProblem(definition[when], value);
@@ -215,11 +220,6 @@ function problemOf(definition: Hyperparameter, value: unknown, when: 'atConstruc
         ? undefined
         : `must be one of ${definition.words.join(', ')}, got ${describe(value)}`;
   }
-}
-
-/** Whether an optimizer can be made with this value; unknown names count as such. */
-export function startsWith(definitions: HyperparameterDefinitions, name: string, value: unknown): boolean {
-  return !Object.hasOwn(definitions, name) || problemOf(definitions[name], value, 'atConstruction') === undefined;
 }
 
 /**

@@ -3,15 +3,15 @@ import { accumulate, AdakitError, clipByGlobalNorm, ema, type Optimizer } from '
 import type { Batch, Dataset } from '@adakit/data';
 import { fit, metricText, progress, shortNumber, type Callback, type FitOptions, type FitResult } from '@adakit/fit';
 import { jsonLines, tensorBoard } from '@adakit/fit/node';
-import { checkModel } from '@adakit/onnx';
-import { loadOptimizer, withPackage } from '@adakit/plugins';
+import { checkModel, type ComputePrecision } from '@adakit/onnx';
+import { installHint, loadOptimizer, PluginError, withPackage, type LoadedOptimizer } from '@adakit/plugins';
 import { TrainingSession } from '@adakit/runner-onnx';
 import { Checkpoints, writeFileAtomically } from '@adakit/state/node';
 import { InvalidArgumentError, type Command } from 'commander';
 import { hyperparameterLines } from '../hyperparameter-lines.js';
 import { optimizerNames } from '../optimizers.js';
 import * as factories from '../rules.js';
-import { positive, repeated, whole } from '../option-values.js';
+import { computePrecision, positive, repeated, whole } from '../option-values.js';
 import { oneLine, print } from '../printable.js';
 import { addSelectionOptions, selectionOf, type SelectionOptions } from '../selection.js';
 import { addSpecializeOptions, openModel, type SpecializeOptions } from '../specialize.js';
@@ -51,7 +51,8 @@ interface Options extends SpecializeOptions, SelectionOptions {
   readonly keep: number;
   readonly resume?: true;
   readonly backend: readonly string[];
-  readonly precision: 'file' | 'float32';
+  readonly precision: ComputePrecision;
+  readonly exportPrecision: 'file' | 'float32';
   readonly out?: string;
   readonly plot?: string;
   readonly log?: string;
@@ -119,9 +120,15 @@ export function addTrainCommand(program: Command): void {
       'cpu',
     ])
     .option(
-      '--precision <which>',
+      '--precision <type>',
+      'what products are computed in: float32, float16 (with a scaled loss) or, with cuda, bfloat16; weights stay float32',
+      computePrecision,
+      'float32',
+    )
+    .option(
+      '--export-precision <which>',
       'element types of the written model: those of the file, or float32',
-      precision,
+      exportPrecision,
       'file',
     )
     .option('--out <file>', 'where the trained model goes (NAME-trained.onnx in the current folder)')
@@ -156,7 +163,7 @@ async function train(path: string, options: Options): Promise<void> {
   const settings = lossOf(options.loss);
   const metrics = options.metrics === undefined ? [] : metricsOf(options.metrics, settings.settings);
   checkCombinations(options);
-  const loaded = await loadOptimizer(options.optimizer, { included: factories });
+  const loaded = await chosenOptimizer(options);
   const rule = loaded.plugin.load(Object.fromEntries(options.set.map((text) => parseSetting('--set', text))));
   const model = await openModel(path, options);
   const { inputs } = checkModel(model);
@@ -175,6 +182,7 @@ async function train(path: string, options: Options): Promise<void> {
     loss: settings.loss,
     optimizer,
     executionProviders: options.backend,
+    precision: options.precision,
     ...selectionOf(options),
   });
   try {
@@ -250,7 +258,7 @@ async function run(
     process.removeListener('SIGINT', interrupt);
     process.removeListener('SIGTERM', interrupt);
   }
-  await session.exportModel(out, { precision: options.precision });
+  await session.exportModel(out, { precision: options.exportPrecision });
   if (plot !== undefined) await drawPlot(plot, path, session, result);
   if (json === true)
     print(`${JSON.stringify({ ...result, model: out, backend: session.executionProvider }, null, 2)}\n`);
@@ -295,6 +303,22 @@ function checkCombinations({
   }
   if (target !== undefined && !/\.(csv|tsv|jsonl|ndjson|parquet)$/i.test(data)) {
     throw new UsageError(`--target names a column of a table, and ${data} is none`);
+  }
+}
+
+/** @throws PluginError, which says what to install where the checkpoints name a package that is not there */
+async function chosenOptimizer({ optimizer, checkpoint, resume }: Options): Promise<LoadedOptimizer> {
+  try {
+    return await loadOptimizer(optimizer, { included: factories });
+  } catch (error) {
+    if (!(error instanceof PluginError) || error.code !== 'unknown-optimizer') throw error;
+    if (checkpoint === undefined || resume !== true) throw error;
+    const latest = await (await Checkpoints.open(checkpoint)).latest();
+    const hint = installHint(latest?.state.versions);
+    if (hint === undefined) throw error;
+    throw new PluginError(error.code, `${checkpoint} was written with an optimizer that is not there: ${hint}`, {
+      cause: error,
+    });
   }
 }
 
@@ -426,7 +450,7 @@ function field(text: string, before: Readonly<Record<string, string>>): Readonly
   return { ...before, [text.slice(0, at)]: text.slice(at + 1) };
 }
 
-function precision(text: string): 'file' | 'float32' {
+function exportPrecision(text: string): 'file' | 'float32' {
   if (text === 'file' || text === 'float32') return text;
   throw new InvalidArgumentError('it is file or float32.');
 }

@@ -87,6 +87,13 @@ describe('shapes of sliding windows over free dimensions', () => {
       { kernel_shape: [2, 2], strides: [2, 2], ceil_mode: 1 },
       '[batch, 3, floor((height + 1) / 2), floor((width + 1) / 2)]',
     ],
+    [
+      'a window larger than its input with ceil_mode',
+      'AveragePool',
+      [[1, 3, 2, 2]],
+      { kernel_shape: [7, 7], strides: [7, 7], ceil_mode: 1 },
+      '[1, 3, 1, 1]',
+    ],
     ['a pool over everything', 'GlobalAveragePool', [image], {}, '[batch, 3, 1, 1]'],
   ];
 
