@@ -89,6 +89,12 @@ describe('parseHyperparameters', () => {
     expect(messageOf(() => parse(given))).toBe(`adam: ${message} (known: lr, beta1, eps, weightDecay, amsgrad)`);
   });
 
+  it('refuses a number in their place, as tf.train.adam takes it', () => {
+    expect(messageOf(() => parse(0.001 as unknown as Record<string, unknown>))).toBe(
+      'adam: hyperparameters are an object such as { lr: 0.1 }, got 0.001',
+    );
+  });
+
   it('says by its code whether a name or a value is wrong', () => {
     expect(() => parse({ lrr: 1 })).toThrow(expect.objectContaining({ code: 'unknown-hyperparameter' }));
     expect(() => parse({ lr: -1 })).toThrow(expect.objectContaining({ code: 'invalid-hyperparameter' }));

@@ -176,6 +176,11 @@ export function parseHyperparameters(
   given: Readonly<Record<string, unknown>>,
   when: 'atConstruction' | 'perStep',
 ): HyperparameterValues {
+  if (Object(given) !== given) {
+    // As in `adam(0.001)`, which would otherwise train with the default.
+    const problem = `hyperparameters are an object such as { lr: 0.1 }, got ${describe(given)}`;
+    throw new AdakitError('invalid-hyperparameter', `${optimizer}: ${problem}`);
+  }
   const known = Object.keys(definitions);
   const unknown = Object.keys(given).filter((key) => !Object.hasOwn(definitions, key));
   if (unknown.length > 0) {

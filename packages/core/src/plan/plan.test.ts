@@ -222,6 +222,12 @@ describe('a plan is refused', () => {
       'the match of the group "group1" "a.bias" matches none of the 2 parameters',
     ],
     [
+      'for a function in the place of the optimizer that it makes',
+      () => plan(sgd as unknown as Optimizer),
+      'invalid-plan',
+      'a run needs an optimizer, not the function: sgd()',
+    ],
+    [
       'that collects twice',
       () => plan(accumulate(2, accumulate(3, sgd()))),
       'invalid-plan',
