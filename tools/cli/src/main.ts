@@ -5,6 +5,7 @@ import { errorText, prefixErrors } from './errors.js';
 import { addExportCommand } from './export/command.js';
 import { addGradcheckCommand } from './gradcheck/command.js';
 import { addHelpCommand } from './help-command.js';
+import { addLrFindCommand } from './lr-find/command.js';
 import { addInspectCommand } from './inspect/command.js';
 import { addOptimizersCommand } from './optimizers-command.js';
 import { printable } from './printable.js';
@@ -30,6 +31,7 @@ const program = prefixErrors(new Command('adakit'))
   });
 addTrainCommand(program);
 addExportCommand(program);
+addLrFindCommand(program);
 addOptimizersCommand(program);
 addCheckCommand(program);
 addGradcheckCommand(program);
