@@ -1,6 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { Command } from 'commander';
 import { addCheckCommand } from './check/command.js';
+import { addCompareCommand } from './compare/command.js';
 import { errorText, prefixErrors } from './errors.js';
 import { addExportCommand } from './export/command.js';
 import { addGradcheckCommand } from './gradcheck/command.js';
@@ -32,6 +33,7 @@ const program = prefixErrors(new Command('adakit'))
 addTrainCommand(program);
 addExportCommand(program);
 addLrFindCommand(program);
+addCompareCommand(program);
 addOptimizersCommand(program);
 addCheckCommand(program);
 addGradcheckCommand(program);

@@ -14,6 +14,7 @@ import { TrainingFailure } from '../train/training-failure.js';
 import {
   addOptimizerOptions,
   addTrainingOptions,
+  dataOption,
   type OptimizerOptions,
   type TrainingOptions,
 } from '../train/training-options.js';
@@ -30,7 +31,7 @@ interface Options extends TrainingOptions, OptimizerOptions {
 
 /** Registers `adakit lr-find`. */
 export function addLrFindCommand(program: Command): void {
-  addOptimizerOptions(addTrainingOptions(program.command('lr-find')))
+  addOptimizerOptions(addTrainingOptions(program.command('lr-find').requiredOption(...dataOption)))
     .summary('which learning rate suits this model, these data and this optimizer?')
     .description(
       'Takes steps with learning rates that grow exponentially until the loss diverges, and suggests two: where the loss\n' +

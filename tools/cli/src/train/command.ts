@@ -9,34 +9,27 @@ import { Checkpoints } from '@adakit/state/node';
 import { InvalidArgumentError, type Command } from 'commander';
 import { hyperparameterLines } from '../hyperparameter-lines.js';
 import { optimizerNames } from '../optimizers.js';
-import { positive, whole } from '../option-values.js';
+import { whole } from '../option-values.js';
 import { requirePlotFile, writePlot } from '../plot/file.js';
 import { oneLine, print } from '../printable.js';
 import * as factories from '../rules.js';
 import { UsageError } from '../usage-error.js';
-import { lossOf, metricNames, metricsOf, scheduleNames, scheduleOf } from './choices.js';
+import { lossOf, metricsOf, scheduleOf } from './choices.js';
 import { dataHelp } from './data-spec.js';
 import { chosenOptimizer, prepare, startSession, withGradients } from './prepare.js';
 import { TrainingFailure } from './training-failure.js';
 import {
+  addLoopOptions,
   addOptimizerOptions,
   addTrainingOptions,
+  dataOption,
+  type LoopOptions,
   type OptimizerOptions,
   type TrainingOptions,
 } from './training-options.js';
 
-interface Options extends TrainingOptions, OptimizerOptions {
-  readonly val?: string;
-  readonly schedule?: string;
-  readonly warmup?: number;
-  readonly ema?: number;
-  readonly epochs?: number;
-  readonly steps?: number;
-  readonly metrics?: string;
-  readonly monitor?: string;
-  readonly earlyStop?: number;
+interface Options extends TrainingOptions, OptimizerOptions, LoopOptions {
   readonly checkpoint?: string;
-  readonly every?: number;
   readonly keep: number;
   readonly resume?: true;
   readonly precision: 'file' | 'float32';
@@ -49,7 +42,7 @@ interface Options extends TrainingOptions, OptimizerOptions {
 
 /** Registers `adakit train`. */
 export function addTrainCommand(program: Command): void {
-  addOptimizerOptions(addTrainingOptions(program.command('train')))
+  addLoopOptions(addOptimizerOptions(addTrainingOptions(program.command('train').requiredOption(...dataOption))))
     .summary('train an ONNX model on data')
     .description(
       'Trains a model and writes it with the trained weights: an inference model again.\n' +
@@ -57,20 +50,7 @@ export function addTrainCommand(program: Command): void {
         '130 interrupted by Ctrl-C (what there was is saved).',
     )
     .argument('<model>', 'ONNX file')
-    .option(
-      '--val <spec>',
-      'data to validate with, a share of the training data such as 0.1, or none; by default those that come with the data',
-    )
-    .option('--schedule <name>', `of the learning rate: ${scheduleNames.join(', ')}; settings as cosine:floor=0.1`)
-    .option('--warmup <steps>', 'let the learning rate rise first', whole(1))
-    .option('--ema <decay>', 'average the weights over steps; what is validated and written is the average', positive)
-    .option('--epochs <n>', 'passes over the data (1, unless --steps is given)', whole(1))
-    .option('--steps <n>', 'steps in all', whole(1))
-    .option('--metrics <names>', `of the validation, separated by commas: ${metricNames.join(', ')}`)
-    .option('--monitor <name>', 'the metric that says which validation is best (loss)')
-    .option('--early-stop <n>', 'end when n validations in a row were not better, with the best weights', whole(1))
     .option('--checkpoint <dir>', 'save the training there, to go on from')
-    .option('--every <steps>', 'save after so many steps, beside every epoch', whole(1))
     .option('--keep <n>', 'checkpoints to keep', whole(1), 3)
     .option('--resume', 'go on from the newest checkpoint, or start if there is none')
     .option(

@@ -11,16 +11,11 @@ import { bindFields } from './bind-fields.js';
 import type { LoadedData } from './builtin-data.js';
 import { lossOf } from './choices.js';
 import { loadData, type DataContext } from './data-spec.js';
-import { dataSeed, type OptimizerOptions, type TrainingOptions } from './training-options.js';
+import { dataSeed, type LoopOptions, type OptimizerOptions, type TrainingOptions } from './training-options.js';
 import { parseSetting, type Word } from './words.js';
 
 /** What only training itself can be told of its data. */
-export interface ValidationOptions {
-  readonly val?: string;
-  readonly earlyStop?: number;
-  readonly metrics?: string;
-  readonly schedule?: string;
-}
+type ValidationOptions = Pick<LoopOptions, 'val' | 'earlyStop' | 'metrics' | 'schedule'>;
 
 /** A model and its data, before there is an optimizer. */
 export interface Prepared {
@@ -70,13 +65,14 @@ export async function startSession(
   options: TrainingOptions,
   more: Pick<TrainingSessionOptions, 'nonFinite'> = {},
 ): Promise<Started> {
-  const { seed, backend, batch, data, field } = options;
+  const { seed, backend, batch, data, field, threads } = options;
   const session = await TrainingSession.create({
     model,
     loss,
     optimizer,
     executionProviders: backend,
     ...(seed !== 'none' && { seed }),
+    ...(threads !== undefined && { session: { intraOpNumThreads: threads } }),
     ...selectionOf(options),
     ...more,
   }).catch((error: unknown) => {

@@ -2,7 +2,7 @@ import { InvalidArgumentError, type Command } from 'commander';
 import { positive, repeated, whole } from '../option-values.js';
 import { addSelectionOptions, type SelectionOptions } from '../selection.js';
 import { addSpecializeOptions, type SpecializeOptions } from '../specialize.js';
-import { losses } from './choices.js';
+import { losses, metricNames, scheduleNames } from './choices.js';
 
 /** What every command that takes training steps has to be told. */
 export interface TrainingOptions extends SpecializeOptions, SelectionOptions {
@@ -19,15 +19,15 @@ export interface TrainingOptions extends SpecializeOptions, SelectionOptions {
   readonly batch: number;
   readonly seed: Seed;
   readonly backend: readonly string[];
+  readonly threads?: number;
 }
 
 /** Of all that is random; `none` where a model draws what no seed can decide on. */
 export type Seed = number | 'none';
 
-/** Adds the options of {@link TrainingOptions}. */
+/** Adds the options of {@link TrainingOptions} but `--data`. */
 export function addTrainingOptions(command: Command): Command {
   return addSelectionOptions(addSpecializeOptions(command))
-    .requiredOption('--data <spec>', 'data to train on: mnist, FILE.csv, …; see below')
     .option('--target <column>', 'of a table: what is learnt')
     .option(
       '--features <columns>',
@@ -59,7 +59,47 @@ export function addTrainingOptions(command: Command): Command {
     )
     .option('--backend <names>', 'execution providers of ONNX Runtime, tried in order: cpu, cuda, webgpu, …', list, [
       'cpu',
-    ]);
+    ])
+    .option(
+      '--threads <n>',
+      'threads of ONNX Runtime for a step; by default as many as the processor has cores',
+      whole(1),
+    );
+}
+
+/** How `--data` is declared. */
+export const dataOption = ['--data <spec>', 'data to train on: mnist, FILE.csv, …; see below'] as const;
+
+/** How long training goes on and what is done beside. */
+export interface LoopOptions {
+  readonly val?: string;
+  readonly schedule?: string;
+  readonly warmup?: number;
+  readonly ema?: number;
+  readonly epochs?: number;
+  readonly steps?: number;
+  readonly metrics?: string;
+  readonly monitor?: string;
+  readonly earlyStop?: number;
+  readonly every?: number;
+}
+
+/** Adds the options of {@link LoopOptions}. */
+export function addLoopOptions(command: Command): Command {
+  return command
+    .option(
+      '--val <spec>',
+      'data to validate with, a share of the training data such as 0.1, or none; by default those that come with the data',
+    )
+    .option('--schedule <name>', `of the learning rate: ${scheduleNames.join(', ')}; settings as cosine:floor=0.1`)
+    .option('--warmup <steps>', 'let the learning rate rise first', whole(1))
+    .option('--ema <decay>', 'average the weights over steps; what is validated and written is the average', positive)
+    .option('--epochs <n>', 'passes over the data (1, unless --steps is given)', whole(1))
+    .option('--steps <n>', 'steps in all', whole(1))
+    .option('--metrics <names>', `of the validation, separated by commas: ${metricNames.join(', ')}`)
+    .option('--monitor <name>', 'the metric that says which validation is best (loss)')
+    .option('--early-stop <n>', 'end when n validations in a row were not better, with the best weights', whole(1))
+    .option('--every <steps>', 'save after so many steps, beside every epoch', whole(1));
 }
 
 /** Adds `--optimizer` and `--set`, for commands that train with one optimizer. */
