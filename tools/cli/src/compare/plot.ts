@@ -35,7 +35,11 @@ export function bandPlot(curves: readonly BandCurve[], { axis, logarithmic, ...t
   const domain = positive ? [bottom * 0.95, top * 1.05] : [bottom - margin, top + margin];
   const epochs = Math.max(...values.map(({ epoch }) => epoch));
   const names = curves.map(({ name }) => name);
-  const scale = { type: positive ? ('log' as const) : ('linear' as const), domain, nice: false, zero: false };
+  const scale = {
+    domain,
+    nice: false,
+    ...(positive ? { type: 'log' as const } : { type: 'linear' as const, zero: false }),
+  };
   const y = (field: string) => ({
     field,
     type: 'quantitative' as const,
