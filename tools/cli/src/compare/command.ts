@@ -4,6 +4,7 @@ import { closestName } from '@adakit/core';
 import { shortNumber } from '@adakit/fit';
 import type { Command } from 'commander';
 import { whole } from '../option-values.js';
+import { inItsOwnProcess, type Launch } from '../own-process.js';
 import { requirePlotFile, writePlot } from '../plot/file.js';
 import { print } from '../printable.js';
 import { Progress } from '../progress.js';
@@ -19,7 +20,7 @@ import {
   type Configuration,
   type Contender,
 } from './contenders.js';
-import { doRuns, inItsOwnProcess, type Launch, type Outcome, type Run } from './runs.js';
+import { doRuns, type Outcome, type Run } from './runs.js';
 import { epochSpreads, type EpochSpread, type Spread } from './statistics.js';
 
 interface Options {

@@ -3,12 +3,12 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, beforeEach, describe, expect, it, test } from 'vitest';
 import { errorText } from '../errors.js';
+import type { Launch } from '../own-process.js';
 import { runCommand } from '../testing/run-command.js';
 import { smallClassifier } from '../testing/small-classifier.js';
 import { addTrainCommand } from '../train/command.js';
 import { addCompareCommand } from './command.js';
 import { bandPlot } from './plot.js';
-import type { Launch } from './runs.js';
 import { epochSpreads, spread } from './statistics.js';
 
 let folder: string;
@@ -42,10 +42,10 @@ let last: Promise<unknown> = Promise.resolve();
 async function trainHere(args: readonly string[]) {
   try {
     const { output, exitCode } = await runCommand(addTrainCommand, ...args);
-    return { code: exitCode, output, errors: '' };
+    return { code: exitCode, signal: null, output, errors: '' };
   } catch (error) {
     const failed = error instanceof Error && error.name === 'TrainingFailure';
-    return { code: failed ? 1 : 2, output: '', errors: errorText(error) ?? String(error) };
+    return { code: failed ? 1 : 2, signal: null, output: '', errors: errorText(error) ?? String(error) };
   }
 }
 const compare = (...args: readonly string[]) =>
@@ -153,7 +153,7 @@ describe('adakit compare', () => {
       if (!first) return here(args);
       first = false;
       process.emit('SIGINT');
-      return Promise.resolve({ code: 130, output: '', errors: '' });
+      return Promise.resolve({ code: 130, signal: null, output: '', errors: '' });
     };
     const { exitCode } = await runCommand(
       (program) => addCompareCommand(program, interrupting),
@@ -298,7 +298,8 @@ describe('mistakes are named before anything is trained:', () => {
   });
 
   test('a process that dies is no result', async () => {
-    const dying: Launch = () => Promise.resolve({ code: null, output: '', errors: 'out of memory' });
+    const dying: Launch = () =>
+      Promise.resolve({ code: null, signal: 'SIGKILL' as const, output: '', errors: 'out of memory' });
     const run = runCommand(
       (program) => addCompareCommand(program, dying),
       'compare',
@@ -307,7 +308,7 @@ describe('mistakes are named before anything is trained:', () => {
       'adam',
       '--quiet',
     );
-    await expect(run).rejects.toThrow('adam, seed 0: the process ended with a signal\nout of memory');
+    await expect(run).rejects.toThrow('adam, seed 0: the process ended with SIGKILL\nout of memory');
     expect(existsSync('mistakes/adam-seed0/result.json')).toBe(false);
   });
 });

@@ -1,11 +1,10 @@
-import { spawn } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { existsSync } from 'node:fs';
 import { mkdir, readFile, rm } from 'node:fs/promises';
 import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
 import type { FitResult } from '@adakit/fit';
 import { writeFileAtomically } from '@adakit/state/node';
+import type { Launch } from '../own-process.js';
 import { UsageError } from '../usage-error.js';
 
 /** A training of a comparison. */
@@ -26,33 +25,6 @@ export type Outcome =
   /** Training failed: the loss became infinite, say. */
   | { readonly status: 'failed'; readonly message: string }
   | { readonly status: 'interrupted' };
-
-/** What a process of `adakit` has said. */
-export interface Ended {
-  readonly code: number | null;
-  readonly output: string;
-  readonly errors: string;
-}
-
-/** Runs `adakit` with arguments. */
-export type Launch = (args: readonly string[]) => Promise<Ended>;
-
-const program = fileURLToPath(new URL('../../bin/adakit.js', import.meta.url));
-
-/** A process of its own: what one run does to memory, threads and crashes is no other's. */
-export const inItsOwnProcess: Launch = (args) =>
-  new Promise((resolve, reject) => {
-    const child = spawn(process.execPath, [...process.execArgv, program, ...args], {
-      stdio: ['ignore', 'pipe', 'pipe'],
-    });
-    let [output, errors] = ['', ''];
-    child.stdout.setEncoding('utf8').on('data', (text: string) => (output += text));
-    child.stderr.setEncoding('utf8').on('data', (text: string) => (errors += text));
-    child.once('error', reject);
-    child.once('close', (code) => {
-      resolve({ code, output, errors });
-    });
-  });
 
 /** What is kept of a run that has ended. */
 interface Kept {
@@ -141,7 +113,7 @@ async function take(run: Run, threads: number | undefined, launch: Launch): Prom
   const { folder, model, options } = run;
   await mkdir(folder, { recursive: true });
   const checkpoints = join(folder, 'checkpoints');
-  const { code, output, errors } = await launch([
+  const { code, signal, output, errors } = await launch([
     ...['train', model, ...options],
     ...(threads === undefined ? [] : ['--threads', String(threads)]),
     ...['--checkpoint', checkpoints, '--keep', '1', '--resume'],
@@ -151,7 +123,7 @@ async function take(run: Run, threads: number | undefined, launch: Launch): Prom
   if (code === 130) return { status: 'interrupted' };
   if (code === 2) throw new UsageError(`${run.name}: ${message}`);
   if (code !== 0 && code !== 1) {
-    throw new Error(`${run.name}: the process ended with ${code === null ? 'a signal' : `code ${code}`}\n${message}`);
+    throw new Error(`${run.name}: the process ended with ${signal ?? `code ${String(code)}`}\n${message}`);
   }
   const outcome: Outcome = code === 0 ? finished(output) : { status: 'failed', message: message.split('\n')[0] };
   const kept: Kept = { key: await keyOf(run), options, outcome };
