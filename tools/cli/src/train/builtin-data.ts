@@ -34,7 +34,7 @@ export const builtins: Readonly<Record<string, Builtin>> = {
   'fashion-mnist': {
     about: '60,000 pictures of clothes of 28×28 pixels, and 10,000 to validate with',
     install: 'apt install dataset-fashion-mnist',
-    load: () => idxPair('/usr/share/dataset-fashion-mnist', '.gz'),
+    load: () => idxPair('/usr/share/datasets/fashion-mnist', '.gz'),
   },
   digits: {
     about: '1,797 digits of 8×8 pixels',

@@ -46,7 +46,7 @@ export const dataHelp = [
  * @throws UsageError for what is no data, DataError for what cannot be read
  */
 export async function loadData(spec: string, context: DataContext): Promise<LoadedData> {
-  if (Object.hasOwn(builtins, spec)) return loadBuiltin(spec, context.folder);
+  if (Object.hasOwn(builtins, spec)) return fitted(await loadBuiltin(spec, context.folder), context.inputs);
   const [kind, rest] = /^(text|words|images):(.*)$/.exec(spec)?.slice(1) ?? [];
   if (kind === 'text' || kind === 'words') return text(kind, rest, context);
   if (kind === 'images') return imageFolder(rest, context);
@@ -70,6 +70,33 @@ export async function loadData(spec: string, context: DataContext): Promise<Load
       (folder ? `A folder of images is images:${spec}. ` : '') +
       `(known: ${Object.keys(builtins).join(', ')}, text:FILE, words:FILE, images:FOLDER, and files .csv .tsv .jsonl .parquet .npz .safetensors)`,
   );
+}
+
+/** Grey pictures for a model of larger ones, or of three channels: in the middle of black, the same in each channel. */
+function fitted({ data, validation, ...rest }: LoadedData, inputs: readonly TensorSpec[]): LoadedData {
+  const [, channels, height, width] = inputs.length === 1 && inputs[0].shape.length === 4 ? inputs[0].shape : [];
+  if ((channels !== 1 && channels !== 3) || typeof height !== 'number' || typeof width !== 'number') {
+    return { data, ...(validation && { validation }), ...rest };
+  }
+  const bring = (examples: Dataset<Example>): Dataset<Example> =>
+    examples.map(({ input, ...others }) => ({ ...others, input: framed(input, [channels, height, width]) }));
+  return { data: bring(data), ...(validation && { validation: bring(validation) }), ...rest };
+}
+
+function framed(input: Example[string], [channels, height, width]: readonly [number, number, number]): Example[string] {
+  if (typeof input !== 'object' || input.dims.length !== 2) return input;
+  const [rows, columns] = input.dims;
+  // What is too large stays; the model says what it takes.
+  if (rows > height || columns > width || (rows === height && columns === width && channels === 1)) return input;
+  const framed = new Float32Array(channels * height * width);
+  const [top, left] = [Math.floor((height - rows) / 2), Math.floor((width - columns) / 2)];
+  for (let channel = 0; channel < channels; channel++) {
+    for (let row = 0; row < rows; row++) {
+      const line = input.data.subarray(row * columns, (row + 1) * columns) as Float32Array;
+      framed.set(line, (channel * height + top + row) * width + left);
+    }
+  }
+  return { data: framed, dims: [channels, height, width] };
 }
 
 async function table(spec: string, rows: Dataset<Example>, context: DataContext): Promise<LoadedData> {

@@ -1,6 +1,7 @@
 import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import type { Dataset, DataTensor, Example } from '@adakit/data';
 import type { FitResult } from '@adakit/fit';
 import { readModel } from '@adakit/onnx';
 import { afterAll, beforeAll, describe, expect, it, test } from 'vitest';
@@ -10,6 +11,7 @@ import { runCommand } from '../testing/run-command.js';
 import { smallClassifier } from '../testing/small-classifier.js';
 import { smallLanguageModel } from '../testing/small-language-model.js';
 import { addTrainCommand } from './command.js';
+import { loadData } from './data-spec.js';
 
 let folder: string;
 let before: string;
@@ -62,6 +64,11 @@ const weights = async (path: string): Promise<string> => {
   const { graph } = await readModel(join(folder, path));
   return graph.initializer.map(({ name, rawData }) => `${name} ${Buffer.from(rawData).toString('hex')}`).join('\n');
 };
+
+async function firstInput(data: Dataset<Example>): Promise<DataTensor> {
+  const { input } = await (await data.take(1).collect()).at(0);
+  return input as DataTensor;
+}
 
 describe('adakit train', () => {
   it('trains a model on a table, validates, and writes model, plot and logs', async () => {
@@ -154,6 +161,25 @@ describe('adakit train', () => {
     expect(perplexity).toBeLessThan(1.5);
     const book = await results('words.onnx', '--data', 'words:moby-dick', ...options.slice(0, 4), '--epochs', '1');
     expect(book.epochs).toBe(1);
+  });
+
+  it('frames grey pictures for a model of larger ones with three channels', async () => {
+    const inputs = [{ name: 'image', dtype: 'float32' as const, shape: ['batch', 3, 32, 30] }];
+    const context = { inputs, classifies: true, folder };
+    const { data } = await loadData('mnist', context);
+    const plain = await loadData('mnist', { ...context, inputs: [] });
+    const framed = await firstInput(data);
+    const original = await firstInput(plain.data);
+    expect(framed.dims).toEqual([3, 32, 30]);
+    const at = (channel: number, row: number, column: number) => framed.data[(channel * 32 + row) * 30 + column];
+    for (const channel of [0, 1, 2]) {
+      for (let row = 0; row < 28; row++) {
+        for (let column = 0; column < 28; column++) {
+          expect(at(channel, row + 2, column + 1)).toBe(original.data[28 * row + column]);
+        }
+      }
+      expect([at(channel, 1, 15), at(channel, 30, 15), at(channel, 15, 0), at(channel, 15, 29)]).toEqual([0, 0, 0, 0]);
+    }
   });
 
   it('draws as PNG', async () => {
@@ -385,7 +411,7 @@ describe('mistakes are named, exit code 2:', () => {
 
   test('data that are not installed say how to get them', async () => {
     const { loadBuiltin } = await import('./builtin-data.js');
-    if (!existsSync('/usr/share/dataset-fashion-mnist')) {
+    if (!existsSync('/usr/share/datasets/fashion-mnist')) {
       await expect(loadBuiltin('fashion-mnist', folder)).rejects.toThrow(
         'the data fashion-mnist are not installed here; get them with: apt install dataset-fashion-mnist',
       );
