@@ -3,7 +3,7 @@ import { readFile } from 'node:fs/promises';
 import { extname } from 'node:path';
 import { closestName } from '@adakit/core';
 import { characters, columns, fromArrays, nextTokens, words, type Dataset, type Example } from '@adakit/data';
-import { csvFile, images, jsonLinesFile, parquetFile, readTensors } from '@adakit/data/node';
+import { cifar, csvFile, images, jsonLinesFile, parquetFile, pennTreebank, readTensors } from '@adakit/data/node';
 import type { TensorSpec } from '@adakit/onnx';
 import { UsageError } from '../usage-error.js';
 import { builtins, loadBuiltin, loadText, texts, type LoadedData } from './builtin-data.js';
@@ -38,6 +38,8 @@ export const dataHelp = [
   '  words:FILE             text, word by word; --vocabulary N words are known',
   ...Object.entries(texts).map(([name, { about, install }]) => `  ${`words:${name}`.padEnd(22)} ${about} (${install})`),
   '  images:FOLDER          images in one folder a class (needs the package sharp)',
+  '  cifar-10:FOLDER        data_batch_1.bin …, test_batch.bin; cifar-100:FOLDER: train.bin, test.bin',
+  '  ptb:FOLDER             ptb.train.txt, ptb.valid.txt and ptb.test.txt of the Penn Treebank',
 ].join('\n');
 
 /**
@@ -47,9 +49,12 @@ export const dataHelp = [
  */
 export async function loadData(spec: string, context: DataContext): Promise<LoadedData> {
   if (Object.hasOwn(builtins, spec)) return fitted(await loadBuiltin(spec, context.folder), context.inputs);
-  const [kind, rest] = /^(text|words|images):(.*)$/.exec(spec)?.slice(1) ?? [];
+  const [kind, rest] = /^(text|words|images|cifar-10|cifar-100|ptb):(.*)$/.exec(spec)?.slice(1) ?? [];
   if (kind === 'text' || kind === 'words') return text(kind, rest, context);
   if (kind === 'images') return imageFolder(rest, context);
+  if (kind === 'cifar-10') return pictures(rest, 10);
+  if (kind === 'cifar-100') return pictures(rest, 100);
+  if (kind === 'ptb') return treebank(rest, context);
   switch (extname(spec).toLowerCase()) {
     case '.csv':
     case '.tsv':
@@ -68,7 +73,7 @@ export async function loadData(spec: string, context: DataContext): Promise<Load
   throw new UsageError(
     `there are no data '${spec}'${suggestion === undefined ? '' : `, did you mean '${suggestion}'?`} ` +
       (folder ? `A folder of images is images:${spec}. ` : '') +
-      `(known: ${Object.keys(builtins).join(', ')}, text:FILE, words:FILE, images:FOLDER, and files .csv .tsv .jsonl .parquet .npz .safetensors)`,
+      `(known: ${Object.keys(builtins).join(', ')}, text:FILE, words:FILE, images:FOLDER, cifar-10:FOLDER, cifar-100:FOLDER, ptb:FOLDER, and files .csv .tsv .jsonl .parquet .npz .safetensors)`,
   );
 }
 
@@ -136,16 +141,39 @@ async function classesOf(rows: Dataset<Example>, column: string): Promise<string
   return sorted.map(String);
 }
 
+async function pictures(folder: string, count: 10 | 100): Promise<LoadedData> {
+  const { training, test } = await cifar(folder, count);
+  const named = (data: Dataset<Example>): Dataset<Example> =>
+    data.map(({ image, label }) => ({ input: image, target: label }));
+  const classes = Array.from({ length: count }, (_, i) => String(i));
+  return { data: named(training), validation: named(test), classes };
+}
+
+async function treebank(folder: string, { inputs, sequence }: DataContext): Promise<LoadedData> {
+  const { training, validation } = await pennTreebank(folder);
+  const length = sequenceLength(inputs, sequence);
+  return {
+    data: nextTokens(training, length),
+    validation: nextTokens(validation, length),
+    classes: training.vocabulary,
+  };
+}
+
+/** Tokens at a time: what the model is made for, or what is asked for. @throws UsageError where they differ */
+function sequenceLength(inputs: readonly TensorSpec[], sequence: number | undefined): number {
+  const fixed = inputs.find(({ shape }) => shape.length === 2)?.shape[1];
+  if (typeof fixed !== 'number') return sequence ?? 64;
+  if (sequence === undefined || sequence === fixed) return fixed;
+  throw new UsageError(`--sequence ${sequence}: the model takes sequences of ${fixed}`);
+}
+
 async function text(kind: 'text' | 'words', path: string, context: DataContext): Promise<LoadedData> {
   const { inputs, sequence, folder, classes, vocabulary: most = 10_000 } = context;
   const content = Object.hasOwn(texts, path) ? loadText(path, folder) : await readText(path);
-  const fixed = inputs.find(({ shape }) => shape.length === 2)?.shape[1];
-  if (typeof fixed === 'number' && sequence !== undefined && sequence !== fixed) {
-    throw new UsageError(`--sequence ${sequence}: the model takes sequences of ${fixed}`);
-  }
+  const length = sequenceLength(inputs, sequence);
   const known = classes === undefined ? {} : { vocabulary: classes };
   const tokens = kind === 'text' ? characters(content, known) : words(content, { most, ...known });
-  return { data: nextTokens(tokens, typeof fixed === 'number' ? fixed : (sequence ?? 64)), classes: tokens.vocabulary };
+  return { data: nextTokens(tokens, length), classes: tokens.vocabulary };
 }
 
 async function readText(path: string): Promise<string> {
