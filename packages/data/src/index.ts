@@ -8,6 +8,7 @@ export { Reader, type Position } from './dataset/reader.js';
 export type { IndexedSource, Source } from './dataset/source.js';
 export { DataError, type DataErrorCode } from './error.js';
 export { csv, type CsvOptions, type Row } from './formats/csv.js';
+export { parseCifar, type Pictures } from './formats/cifar.js';
 export { parseIdx } from './formats/idx.js';
 export { jsonLines } from './formats/json-lines.js';
 export { parseNpy, parseNpz } from './formats/npy.js';
@@ -17,6 +18,7 @@ export type { TextSource } from './formats/text-source.js';
 export {
   characters,
   nextTokens,
+  spacedTokens,
   words,
   type Tokens,
   type VocabularyOptions,

@@ -1,11 +1,15 @@
 import { readFileSync } from 'node:fs';
 import { Command } from 'commander';
 import { addCheckCommand } from './check/command.js';
+import { addCompareCommand } from './compare/command.js';
 import { errorText, prefixErrors } from './errors.js';
+import { addDoctorCommand } from './doctor/command.js';
 import { addExportCommand } from './export/command.js';
 import { addGradcheckCommand } from './gradcheck/command.js';
 import { addHelpCommand, tidyHelp } from './help-command.js';
+import { addLrFindCommand } from './lr-find/command.js';
 import { addInspectCommand } from './inspect/command.js';
+import { addLandscapeCommand } from './landscape/command.js';
 import { addOptimizersCommand } from './optimizers-command.js';
 import { printable } from './printable.js';
 import { addRecordCommand } from './record-command.js';
@@ -30,6 +34,10 @@ const program = tidyHelp(prefixErrors(new Command('adakit')))
   });
 addTrainCommand(program);
 addExportCommand(program);
+addLrFindCommand(program);
+addCompareCommand(program);
+addLandscapeCommand(program);
+addDoctorCommand(program);
 addOptimizersCommand(program);
 addCheckCommand(program);
 addGradcheckCommand(program);

@@ -7,7 +7,7 @@ export interface Objective {
   readonly gradient: (x: readonly number[]) => readonly number[];
 }
 
-/** Functions that optimizers are tried on. Sources: Rosenbrock 1960, Beale 1958, Rastrigin 1974; all are 0 at their minimum. */
+/** Functions that optimizers are tried on. Sources: Rosenbrock 1960, Beale 1958, Rastrigin 1974, Himmelblau 1972; all are 0 at their minimum. */
 export const objectives = {
   /** ((x − 1)² + 10(y + 2)²)/2. */
   parabola: {
@@ -42,6 +42,16 @@ export const objectives = {
     start: [0.35, -0.3],
     value: (x) => x.reduce((sum, xi) => sum + xi * xi + 10 * (1 - Math.cos(2 * Math.PI * xi)), 0),
     gradient: (x) => x.map((xi) => 2 * xi + 20 * Math.PI * Math.sin(2 * Math.PI * xi)),
+  },
+  /** (x² + y − 11)² + (x + y² − 7)²: four minima, of which (3, 2) is one; started between them. */
+  himmelblau: {
+    name: 'himmelblau',
+    start: [0, -1],
+    value: ([x, y]) => (x * x + y - 11) ** 2 + (x + y * y - 7) ** 2,
+    gradient: ([x, y]) => {
+      const [a, b] = [x * x + y - 11, x + y * y - 7];
+      return [4 * x * a + 2 * b, 2 * a + 4 * y * b];
+    },
   },
 } as const satisfies Readonly<Record<string, Objective>>;
 

@@ -29,6 +29,20 @@ export function words(text: string, options: VocabularyOptions = {}): Tokens {
   return numbered(text.toLowerCase().match(/[\p{L}\p{N}]+(?:['’-][\p{L}\p{N}]+)*|[^\s\p{L}\p{N}]/gu) ?? [], options);
 }
 
+/**
+ * Every run of characters without a space a token, and every end of a line `'<eos>'`: texts that have been prepared so, as
+ * that of the Penn Treebank by Mikolov.
+ */
+export function spacedTokens(text: string, options: VocabularyOptions = {}): Tokens {
+  const lines = text.split(/\r?\n/);
+  // What ends with the end of a line has no line after it.
+  if (lines.at(-1)?.trim() === '') lines.pop();
+  return numbered(
+    lines.flatMap((line) => [...(line.match(/\S+/g) ?? []), '<eos>']),
+    options,
+  );
+}
+
 const UNKNOWN = '<unknown>';
 
 function numbered(tokens: readonly string[], { vocabulary: given, most }: VocabularyOptions): Tokens {

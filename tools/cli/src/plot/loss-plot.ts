@@ -1,5 +1,5 @@
-import { parse, View } from 'vega';
-import { compile, type TopLevelSpec } from 'vega-lite';
+import type { TopLevelSpec } from 'vega-lite';
+import { frame, render, roundValues, type PlotTitle } from './style.js';
 
 /** A training run to draw. */
 export interface LossCurve {
@@ -13,9 +13,7 @@ export interface LossCurve {
 }
 
 /** The words of a plot. */
-export interface PlotText {
-  readonly title: string;
-  readonly subtitle: string;
+export interface PlotText extends PlotTitle {
   /** Of the legend. Default: none. */
   readonly legend?: string;
 }
@@ -24,17 +22,11 @@ export interface PlotText {
 const span = 50;
 
 /** Draws training losses over steps, on a logarithmic axis, as an SVG document. */
-export async function lossPlot(curves: readonly LossCurve[], text: PlotText): Promise<string> {
-  const { spec } = compile(lossSpec(curves, text));
-  const view = new View(parse(spec), { renderer: 'none' });
-  try {
-    return await view.toSVG();
-  } finally {
-    view.finalize();
-  }
+export function lossPlot(curves: readonly LossCurve[], text: PlotText): Promise<string> {
+  return render(lossSpec(curves, text));
 }
 
-function lossSpec(curves: readonly LossCurve[], { title, subtitle, legend }: PlotText): TopLevelSpec {
+function lossSpec(curves: readonly LossCurve[], { legend, ...text }: PlotText): TopLevelSpec {
   const lines = curves
     .map(({ name: label, points: raw, ...curve }) => {
       const points = smoothed(raw);
@@ -53,12 +45,9 @@ function lossSpec(curves: readonly LossCurve[], { title, subtitle, legend }: Plo
     scale: { domain: lines.map(({ label }) => label), range: lines.map(range) },
   });
   return {
-    $schema: 'https://vega.github.io/schema/vega-lite/v6.json',
+    ...frame(text),
     width: 820,
     height: 440,
-    padding: 24,
-    background: 'white',
-    title: { text: title, subtitle },
     data: { values },
     encoding: {
       x: {
@@ -82,57 +71,7 @@ function lossSpec(curves: readonly LossCurve[], { title, subtitle, legend }: Plo
       { transform: [{ filter: '!datum.dashed' }], mark: { type: 'line', strokeWidth: 2.5, strokeJoin: 'round' } },
       { transform: [{ filter: 'datum.dashed' }], mark: { type: 'line', strokeWidth: 1.5, strokeJoin: 'round' } },
     ],
-    config: {
-      font: 'Helvetica, Arial, sans-serif',
-      view: { stroke: null },
-      title: {
-        anchor: 'start',
-        offset: 16,
-        fontSize: 18,
-        fontWeight: 600,
-        color: '#1a1a1a',
-        subtitleFontSize: 13,
-        subtitleColor: '#555555',
-        subtitlePadding: 6,
-      },
-      axis: {
-        labelFontSize: 12,
-        titleFontSize: 13,
-        titleFontWeight: 'normal',
-        labelColor: '#555555',
-        titleColor: '#333333',
-        titlePadding: 10,
-        gridColor: '#e4e4e4',
-        domainColor: '#999999',
-        tickColor: '#999999',
-      },
-      legend: {
-        labelFontSize: 13,
-        titleFontSize: 13,
-        labelColor: '#333333',
-        titleColor: '#333333',
-        orient: 'top-right',
-        offset: 0,
-        symbolSize: 500,
-        symbolStrokeWidth: 2.5,
-        rowPadding: 6,
-        labelLimit: 0,
-        padding: 12,
-        fillColor: 'white',
-      },
-    },
   };
-}
-
-/** 1, 2 and 5 times powers of ten between two numbers: what a logarithmic axis is labelled with. */
-function roundValues(low: number, high: number): number[] {
-  const exponents = Array.from(
-    { length: Math.ceil(Math.log10(high / low)) + 2 },
-    (_, i) => Math.floor(Math.log10(low)) + i,
-  );
-  return exponents
-    .flatMap((exponent) => [1, 2, 5].map((digit) => Number(`${digit}e${exponent}`)))
-    .filter((value) => value >= low && value <= high);
 }
 
 /** The exponential moving average over steps, with the start corrected as Adam corrects its moments. */

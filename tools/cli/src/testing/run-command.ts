@@ -1,7 +1,6 @@
 import { Command } from 'commander';
-import { vi } from 'vitest';
 
-/** Runs a command of the program as a shell would. */
+/** Runs a command of the program as a shell would; one may run within another. */
 export async function runCommand(
   add: (program: Command) => void,
   ...args: readonly string[]
@@ -9,17 +8,18 @@ export async function runCommand(
   const program = new Command('adakit').exitOverride().configureOutput({ writeErr: () => undefined });
   add(program);
   let output = '';
-  const write = vi.spyOn(process.stdout, 'write').mockImplementation((text) => {
+  const write = process.stdout.write;
+  process.stdout.write = (text: unknown) => {
     output += String(text);
     return true;
-  });
+  };
   const before = process.exitCode;
   process.exitCode = 0;
   try {
     await program.parseAsync(['node', 'adakit', ...args]);
     return { output, exitCode: Reflect.get(process, 'exitCode') as number };
   } finally {
-    write.mockRestore();
+    process.stdout.write = write;
     process.exitCode = before;
   }
 }

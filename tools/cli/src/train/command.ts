@@ -1,53 +1,36 @@
 import { basename, extname, join } from 'node:path';
-import { accumulate, AdakitError, clipByGlobalNorm, ema, type Optimizer } from '@adakit/core';
+import { AdakitError, ema, type Optimizer } from '@adakit/core';
 import type { Batch, Dataset } from '@adakit/data';
 import { fit, metricText, progress, shortNumber, type Callback, type FitOptions, type FitResult } from '@adakit/fit';
 import { jsonLines, tensorBoard } from '@adakit/fit/node';
-import { checkModel, type ComputePrecision } from '@adakit/onnx';
-import { installHint, loadOptimizer, PluginError, withPackage, type LoadedOptimizer } from '@adakit/plugins';
-import { TrainingSession } from '@adakit/runner-onnx';
-import { Checkpoints, writeFileAtomically } from '@adakit/state/node';
+import type { ComputePrecision } from '@adakit/onnx';
+import { installHint, PluginError, withPackage } from '@adakit/plugins';
+import type { TrainingSession } from '@adakit/runner-onnx';
+import { Checkpoints } from '@adakit/state/node';
 import { InvalidArgumentError, type Command } from 'commander';
 import { hyperparameterLines } from '../hyperparameter-lines.js';
 import { optimizerNames } from '../optimizers.js';
-import * as factories from '../rules.js';
-import { computePrecision, positive, repeated, whole } from '../option-values.js';
+import { computePrecision, whole } from '../option-values.js';
+import { requirePlotFile, writePlot } from '../plot/file.js';
 import { oneLine, print } from '../printable.js';
-import { addSelectionOptions, selectionOf, type SelectionOptions } from '../selection.js';
-import { addSpecializeOptions, openModel, type SpecializeOptions } from '../specialize.js';
+import * as factories from '../rules.js';
 import { UsageError } from '../usage-error.js';
-import { bindFields } from './bind-fields.js';
-import { losses, lossOf, metricNames, metricsOf, scheduleNames, scheduleOf } from './choices.js';
-import type { LoadedData } from './builtin-data.js';
-import { dataHelp, loadData, type DataContext } from './data-spec.js';
+import { lossOf, metricsOf, scheduleOf } from './choices.js';
+import { dataHelp } from './data-spec.js';
+import { chosenOptimizer, prepare, startSession, withGradients } from './prepare.js';
 import { TrainingFailure } from './training-failure.js';
-import { parseSetting } from './words.js';
+import {
+  addLoopOptions,
+  addOptimizerOptions,
+  addTrainingOptions,
+  dataOption,
+  type LoopOptions,
+  type OptimizerOptions,
+  type TrainingOptions,
+} from './training-options.js';
 
-interface Options extends SpecializeOptions, SelectionOptions {
-  readonly data: string;
-  readonly val?: string;
-  readonly target?: string;
-  readonly features?: readonly string[];
-  readonly field: Readonly<Record<string, string>>;
-  readonly sequence?: number;
-  readonly take?: number;
-  readonly loss: string;
-  readonly optimizer: string;
-  readonly set: readonly string[];
-  readonly schedule?: string;
-  readonly warmup?: number;
-  readonly clip?: number;
-  readonly accumulate?: number;
-  readonly ema?: number;
-  readonly epochs?: number;
-  readonly steps?: number;
-  readonly batch: number;
-  readonly seed: number;
-  readonly metrics?: string;
-  readonly monitor?: string;
-  readonly earlyStop?: number;
+interface Options extends TrainingOptions, OptimizerOptions, LoopOptions {
   readonly checkpoint?: string;
-  readonly every?: number;
   readonly keep: number;
   readonly resume?: true;
   readonly backend: readonly string[];
@@ -62,7 +45,7 @@ interface Options extends SpecializeOptions, SelectionOptions {
 
 /** Registers `adakit train`. */
 export function addTrainCommand(program: Command): void {
-  addSelectionOptions(addSpecializeOptions(program.command('train')))
+  addLoopOptions(addOptimizerOptions(addTrainingOptions(program.command('train').requiredOption(...dataOption))))
     .summary('train an ONNX model on data')
     .description(
       'Trains a model and writes it with the trained weights: an inference model again.\n' +
@@ -70,55 +53,9 @@ export function addTrainCommand(program: Command): void {
         '130 interrupted by Ctrl-C (what there was is saved).',
     )
     .argument('<model>', 'ONNX file')
-    .requiredOption('--data <spec>', 'data to train on: mnist, FILE.csv, …; see below')
-    .option(
-      '--val <spec>',
-      'data to validate with, a share of the training data such as 0.1, or none; by default those that come with the data',
-    )
-    .option('--target <column>', 'of a table: what is learnt')
-    .option(
-      '--features <columns>',
-      'of a table: what it is learnt from, separated by commas; by default all others',
-      list,
-    )
-    .option(
-      '--field <name=field>',
-      'which field of the data an input or target of the model is; may be repeated',
-      field,
-      {},
-    )
-    .option('--sequence <n>', 'of a text: characters at a time, where the model leaves it open (64)', whole(1))
-    .option('--take <n>', 'use the first n examples alone', whole(1))
-    .option(
-      '--loss <name>',
-      `${Object.keys(losses).join(', ')}; settings as cross-entropy:labelSmoothing=0.1,classAxis=2`,
-      'cross-entropy',
-    )
-    .option(
-      '--optimizer <name>',
-      'one that comes with the command, a package, or the path of a module; see adakit optimizers',
-      'adam',
-    )
-    .option('--set <name=value>', 'hyperparameter of the optimizer; may be repeated', repeated, [])
-    .option('--schedule <name>', `of the learning rate: ${scheduleNames.join(', ')}; settings as cosine:floor=0.1`)
-    .option('--warmup <steps>', 'let the learning rate rise first', whole(1))
-    .option('--clip <norm>', 'clip gradients to this norm over all parameters', positive)
-    .option('--accumulate <n>', 'collect the gradients of so many batches for a step', whole(1))
-    .option('--ema <decay>', 'average the weights over steps; what is validated and written is the average', positive)
-    .option('--epochs <n>', 'passes over the data (1, unless --steps is given)', whole(1))
-    .option('--steps <n>', 'steps in all', whole(1))
-    .option('--batch <n>', 'examples in a batch', whole(1), 32)
-    .option('--seed <n>', 'of all that is random', whole(0), 0)
-    .option('--metrics <names>', `of the validation, separated by commas: ${metricNames.join(', ')}`)
-    .option('--monitor <name>', 'the metric that says which validation is best (loss)')
-    .option('--early-stop <n>', 'end when n validations in a row were not better, with the best weights', whole(1))
     .option('--checkpoint <dir>', 'save the training there, to go on from')
-    .option('--every <steps>', 'save after so many steps, beside every epoch', whole(1))
     .option('--keep <n>', 'checkpoints to keep', whole(1), 3)
     .option('--resume', 'go on from the newest checkpoint, or start if there is none')
-    .option('--backend <names>', 'execution providers of ONNX Runtime, tried in order: cpu, cuda, webgpu, …', list, [
-      'cpu',
-    ])
     .option(
       '--precision <type>',
       'what products are computed in: float32, float16 (with a scaled loss) or, with cuda, bfloat16; weights stay float32',
@@ -132,7 +69,7 @@ export function addTrainCommand(program: Command): void {
       'file',
     )
     .option('--out <file>', 'where the trained model goes (NAME-trained.onnx in the current folder)')
-    .option('--plot <file>', 'draw the training loss as SVG')
+    .option('--plot <file>', 'draw the training loss: .svg, or .png with the package sharp')
     .option('--log <dir>', 'log to DIR/log.jsonl, and for tensorboard --logdir DIR')
     .option('--quiet', 'no progress')
     .option('--json', 'print what came out as JSON')
@@ -160,16 +97,15 @@ function optimizerHelp(command: Command): string {
 }
 
 async function train(path: string, options: Options): Promise<void> {
-  const settings = lossOf(options.loss);
-  const metrics = options.metrics === undefined ? [] : metricsOf(options.metrics, settings.settings);
+  const { settings } = lossOf(options.loss);
+  const metrics = options.metrics === undefined ? [] : metricsOf(options.metrics, settings);
   checkCombinations(options);
-  const loaded = await chosenOptimizer(options);
-  const rule = loaded.plugin.load(Object.fromEntries(options.set.map((text) => parseSetting('--set', text))));
-  const model = await openModel(path, options);
-  const { inputs } = checkModel(model);
-  const { training, validation, classes } = await prepareData(options, { inputs, classifies: settings.classifies });
+  if (options.plot !== undefined) await requirePlotFile('--plot', options.plot);
+  const { loaded, settings: hyperparameters } = await optimizerOrHint(options);
+  const rule = loaded.plugin.load(hyperparameters);
+  const prepared = await prepare(path, options);
   const { batch, epochs, steps, accumulate: collected = 1 } = options;
-  const batches = Math.ceil((training.length ?? 0) / batch);
+  const batches = Math.ceil((prepared.training.length ?? 0) / batch);
   const total = Math.min(
     steps ?? Infinity,
     epochs === undefined && steps !== undefined ? Infinity : Math.ceil((batches * (epochs ?? 1)) / collected),
@@ -177,44 +113,27 @@ async function train(path: string, options: Options): Promise<void> {
   const optimizer = composed(rule, options, total);
   const store = await openCheckpoints(options, metrics);
 
-  const session = await TrainingSession.create({
-    model,
-    loss: settings.loss,
-    optimizer,
-    executionProviders: options.backend,
-    precision: options.precision,
-    ...selectionOf(options),
-  });
+  const { precision } = options;
+  const { session, batches: data, validation } = await startSession(prepared, optimizer, options, { precision });
   try {
-    const inputNames = inputs.map(({ name }) => name);
-    const targets = session.inputs.map(({ name }) => name).filter((name) => !inputNames.includes(name));
-    requireClasses(session, classes, options.data);
-    const wanted = { inputs: inputNames, targets };
-    const bound = await bindFields(training, wanted, options.field);
-    const validated = validation && (await bindFields(validation, wanted, options.field));
-    await run(
-      path,
-      session,
-      options,
-      {
-        ...(epochs !== undefined && { epochs }),
-        ...(steps !== undefined && { steps }),
-        metrics,
-        ...(validated && { validation: validated.batch(Math.max(batch, 256)) }),
-        ...(store && {
-          checkpoints: {
-            store: {
-              latest: () => store.latest(),
-              best: () => store.best(),
-              save: (state, about) => store.save(withPackage(state, loaded), about),
-            },
-            ...(options.every !== undefined && { everySteps: options.every }),
-            resume: options.resume === true,
+    const given: FitOptions = {
+      ...(epochs !== undefined && { epochs }),
+      ...(steps !== undefined && { steps }),
+      metrics,
+      ...(validation && { validation: validation.batch(Math.max(batch, 256)) }),
+      ...(store && {
+        checkpoints: {
+          store: {
+            latest: () => store.latest(),
+            best: () => store.best(),
+            save: (state, about) => store.save(withPackage(state, loaded), about),
           },
-        }),
-      },
-      bound.shuffle(options.seed).batch(batch),
-    );
+          ...(options.every !== undefined && { everySteps: options.every }),
+          resume: options.resume === true,
+        },
+      }),
+    };
+    await run(path, session, options, given, data);
   } finally {
     await session.dispose();
   }
@@ -307,10 +226,11 @@ function checkCombinations({
 }
 
 /** @throws PluginError, which says what to install where the checkpoints name a package that is not there */
-async function chosenOptimizer({ optimizer, checkpoint, resume }: Options): Promise<LoadedOptimizer> {
+async function optimizerOrHint(options: Options): ReturnType<typeof chosenOptimizer> {
   try {
-    return await loadOptimizer(optimizer, { included: factories });
+    return await chosenOptimizer(options);
   } catch (error) {
+    const { checkpoint, resume } = options;
     if (!(error instanceof PluginError) || error.code !== 'unknown-optimizer') throw error;
     if (checkpoint === undefined || resume !== true) throw error;
     const latest = await (await Checkpoints.open(checkpoint)).latest();
@@ -335,69 +255,12 @@ async function openCheckpoints(
   return store;
 }
 
-async function prepareData(
-  { data: spec, val, target, features, sequence, take, seed, earlyStop, metrics, schedule }: Options,
-  about: Pick<DataContext, 'inputs' | 'classifies'>,
-): Promise<{ training: LoadedData['data']; validation?: LoadedData['data']; classes?: readonly string[] }> {
-  const context: DataContext = {
-    ...about,
-    folder: process.cwd(),
-    ...(target !== undefined && { target }),
-    ...(features !== undefined && { features }),
-    ...(sequence !== undefined && { sequence }),
-  };
-  const { data: all, validation: own, classes } = await loadData(spec, context);
-  const data = take === undefined ? all : all.take(take);
-  const found = classes === undefined ? {} : { classes };
-  const share = val === undefined ? NaN : Number(val);
-  if (!Number.isNaN(share)) {
-    if (!(share > 0 && share < 1))
-      throw new UsageError(`--val ${String(val)}: a share is between 0 and 1, such as 0.1`);
-    const [training, validation] = data.split([1 - share, share], { seed });
-    if (validation.length === 0)
-      throw new UsageError(`--val ${String(val)}: of ${String(data.length)} examples none is left to validate with`);
-    return { training, validation, ...found };
-  }
-  if (val !== undefined && val !== 'none') {
-    const { data: validation } = await loadData(val, { ...context, ...found });
-    return { training: data, validation, ...found };
-  }
-  if (own !== undefined && val !== 'none') return { training: data, validation: own, ...found };
-  const needing = Object.entries({
-    '--early-stop': earlyStop,
-    '--metrics': metrics,
-    '--schedule plateau': schedule?.startsWith('plateau') === true ? true : undefined,
-  });
-  const [name] = needing.find(([, value]) => value !== undefined) ?? [];
-  if (name !== undefined)
-    throw new UsageError(`${name} needs validation data, and ${spec} comes without; give --val 0.1, say`);
-  return { training: data, ...found };
-}
-
-/** Groups inside accumulation inside clipping inside averages. */
-function composed(
-  rule: Optimizer,
-  { schedule, warmup, accumulate: every, clip, ema: decay }: Options,
-  steps: number,
-): Optimizer {
+/** A rule inside accumulation inside clipping inside averages. */
+function composed(rule: Optimizer, options: Options, steps: number): Optimizer {
+  const { schedule, warmup, ema: decay } = options;
   const lr = scheduleOf(schedule, warmup, Number.isFinite(steps) ? steps : undefined);
-  let optimizer = lr === undefined ? rule : rule.withSchedules({ lr });
-  if (every !== undefined) optimizer = accumulate(every, optimizer);
-  if (clip !== undefined) optimizer = clipByGlobalNorm(clip, optimizer);
-  if (decay !== undefined) optimizer = ema(decay, optimizer);
-  return optimizer;
-}
-
-function requireClasses({ inputs }: TrainingSession, classes: readonly string[] | undefined, spec: string): void {
-  const most = inputs.flatMap((input) => ('classes' in input ? input.classes : [])).at(0);
-  if (classes === undefined || most === undefined || classes.length <= most) return;
-  const shown = classes
-    .slice(0, 12)
-    .map((name) => JSON.stringify(name))
-    .join(', ');
-  throw new UsageError(
-    `${spec} has ${classes.length} classes (${shown}${classes.length > 12 ? ', …' : ''}), and the model tells ${most} apart; it needs a larger last layer`,
-  );
+  const optimizer = withGradients(lr === undefined ? rule : rule.withSchedules({ lr }), options);
+  return decay === undefined ? optimizer : ema(decay, optimizer);
 }
 
 async function drawPlot(
@@ -413,7 +276,7 @@ async function drawPlot(
     title: `Training loss of ${basename(path)}`,
     subtitle: `${step} steps with ${String(session.optimizer)}`,
   });
-  await writeFileAtomically(file, Buffer.from(svg));
+  await writePlot('--plot', file, svg);
 }
 
 function summary(
@@ -440,14 +303,6 @@ function summary(
     ...(plot === undefined ? [] : [`plot: ${plot}`]),
   ];
   return `${lines.map(oneLine).join('\n')}\n`;
-}
-
-const list = (text: string): string[] => text.split(',').map((each) => each.trim());
-
-function field(text: string, before: Readonly<Record<string, string>>): Readonly<Record<string, string>> {
-  const at = text.lastIndexOf('=');
-  if (at < 1 || at === text.length - 1) throw new InvalidArgumentError('name=field is needed.');
-  return { ...before, [text.slice(0, at)]: text.slice(at + 1) };
 }
 
 function exportPrecision(text: string): 'file' | 'float32' {

