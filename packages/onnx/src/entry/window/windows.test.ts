@@ -179,9 +179,15 @@ describe('the gradient of a convolution', () => {
     expect(backward(build(['x']))).not.toContain('MatMul');
   });
 
-  test('with respect to the input is a convolution for stride 1 and a transposed one else', () => {
-    expect(backward(build(['x']))).toContain('Conv');
-    expect(backward(build(['x'], { strides: [1, 2] }))).toContain('ConvTranspose');
+  test('with respect to the input is a convolution for stride 1 to no more channels, and a transposed one else', () => {
+    const to = (channels: number, attributes: AttributeRecord = {}) =>
+      backward(({ e, input }) => {
+        const [x, w] = [input('x', [batch, 3, 8, 8]), input('w', [channels, 3, 3, 3])];
+        return { y: e.node('Conv', [x, w], attributes), wanted: [x] };
+      });
+    expect(to(3)).toContain('Conv');
+    expect(to(6)).toContain('ConvTranspose');
+    expect(to(3, { strides: [1, 2] })).toContain('ConvTranspose');
   });
 
   test('with respect to the weights sums over the batch within the product where there are fewer positions than channels', () => {
