@@ -40,6 +40,43 @@ const WAYS: readonly Way[] = [
   ['graph', 'native'],
 ];
 
+/** Two batch normalizations of x, which is [batch, 2], one after the other, that begin alike. */
+function twice(): Uint8Array {
+  const graph = new Graph('normalize-twice');
+  const e = emitterOf(graph);
+  const vector = (name: string, value: number) =>
+    graph.addInitializer(name, OnnxTensor.of('float32', [2], Float32Array.of(value, value)));
+  let y = graph.addInput('x', { dtype: 'float32', shape: [symbol('batch'), 2] });
+  for (const name of ['first', 'second']) {
+    const inputs = [vector(`${name}.scale`, 1), vector(`${name}.bias`, 0)];
+    const statistics = [vector(`${name}.mean`, 0), vector(`${name}.variance`, 1)];
+    y = e.node('BatchNormalization', [y, ...inputs, ...statistics], { momentum: float(0.75) });
+  }
+  graph.rename(y, 'y');
+  graph.outputs.push(y);
+  return writeModel(modelFromGraph(graph));
+}
+
+describe.each(WAYS)(
+  'normalizations that begin with the same numbers, with the %s update in the runtime %s',
+  (...way) => {
+    it('keep statistics of their own', async () => {
+      const session = await create(way, twice());
+      await session.step(batch);
+      await session.step(batch);
+      const { statistics = {} } = await session.state();
+      const mean = (name: string) => {
+        const value = statistics[`${name}.mean`];
+        return 'data' in value ? [...value.data] : [];
+      };
+      // The batch has a mean of 4; what comes out of a normalization has one of 0, and its bias takes tiny steps.
+      expect(mean('first')).toEqual([1.75, 1.75]);
+      for (const value of mean('second')) expect(Math.abs(value)).toBeLessThan(1e-2);
+      await session.dispose();
+    });
+  },
+);
+
 describe.each(WAYS)('running statistics, with the %s update in the runtime %s', (...way) => {
   it('move with every step and are part of the state', async () => {
     const session = await create(way);

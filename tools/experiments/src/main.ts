@@ -1,0 +1,22 @@
+import { spawnSync } from 'node:child_process';
+import { fileURLToPath } from 'node:url';
+import { help, parseOptions, prepare, UsageError } from './prepare.js';
+
+const adakit = fileURLToPath(new URL('../../cli/bin/adakit.js', import.meta.url));
+
+try {
+  const options = parseOptions(process.argv.slice(2));
+  if (options.help) process.stdout.write(help);
+  else {
+    for (const { name, args } of prepare(options)) {
+      process.stdout.write(`\n${name}\n`);
+      const { status } = spawnSync(process.execPath, [adakit, ...args], { stdio: 'inherit' });
+      // Trainings that failed are part of the result; what was wrong or interrupted ends the rest.
+      if (status !== 0 && status !== 1) process.exit(status ?? 1);
+    }
+  }
+} catch (error) {
+  if (!(error instanceof UsageError)) throw error;
+  process.stderr.write(`experiments: ${error.message}\n`);
+  process.exitCode = 2;
+}
