@@ -73,12 +73,11 @@ export async function examine(launch: Launch): Promise<Examination> {
     });
   }
   const cuda = names.includes('cuda') ? await attempt(launch, 'cuda') : undefined;
-  const [processor] = cpus();
   return {
     machine: {
       node: process.version,
       system: `${platform()} ${release()} ${arch()}`,
-      processor: processor?.model.trim() ?? 'unknown',
+      processor: cpus().at(0)?.model.trim() ?? 'unknown',
       cores: availableParallelism(),
     },
     runtimes,
