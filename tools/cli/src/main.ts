@@ -1,23 +1,10 @@
 import { readFileSync } from 'node:fs';
 import { Command } from 'commander';
-import { addCheckCommand } from './check/command.js';
-import { addCompareCommand } from './compare/command.js';
+import { addCommands } from './commands.js';
 import { errorText, prefixErrors } from './errors.js';
-import { addDoctorCommand } from './doctor/command.js';
-import { addExportCommand } from './export/command.js';
-import { addGradcheckCommand } from './gradcheck/command.js';
-import { addHelpCommand, tidyHelp } from './help-command.js';
-import { addLrFindCommand } from './lr-find/command.js';
-import { addInspectCommand } from './inspect/command.js';
-import { addLandscapeCommand } from './landscape/command.js';
-import { addOptimizersCommand } from './optimizers-command.js';
+import { tidyHelp } from './help-command.js';
 import { printable } from './printable.js';
-import { addRecordCommand } from './record-command.js';
-import { addReplayCommand } from './replay/command.js';
-import { addStateCommand } from './state/command.js';
-import { addTrainCommand } from './train/command.js';
 import { TrainingFailure } from './train/training-failure.js';
-import { addVerifyPluginCommand } from './verify-plugin/command.js';
 
 const { version } = JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8')) as {
   version: string;
@@ -32,21 +19,7 @@ const program = tidyHelp(prefixErrors(new Command('adakit')))
     // Commander has printed its message already; only help and --version are not mistakes.
     process.exit(error.exitCode === 0 ? 0 : 2);
   });
-addTrainCommand(program);
-addExportCommand(program);
-addLrFindCommand(program);
-addCompareCommand(program);
-addLandscapeCommand(program);
-addDoctorCommand(program);
-addOptimizersCommand(program);
-addCheckCommand(program);
-addGradcheckCommand(program);
-addReplayCommand(program);
-addInspectCommand(program);
-addStateCommand(program);
-addVerifyPluginCommand(program);
-addRecordCommand(program);
-addHelpCommand(program);
+addCommands(program);
 
 try {
   await program.parseAsync();

@@ -80,9 +80,18 @@ function pictureExperiments(
   blocks: { readonly resnet: readonly number[]; readonly densenet: readonly number[] },
 ): Experiment[] {
   const pictures = { channels, classes, size: 32 };
+  const depths = { resnet: depth(blocks.resnet), densenet: depth(blocks.densenet, blocks.densenet.length - 1) };
   const networks: readonly (readonly [string, string, Experiment['model']])[] = [
-    ['resnet34', 'ResNet-34', (seed) => resnet({ ...pictures, width: widths.resnet }, blocks.resnet, seed)],
-    ['densenet121', 'DenseNet-121', (seed) => densenet({ ...pictures, width: widths.densenet }, blocks.densenet, seed)],
+    [
+      `resnet${depths.resnet}`,
+      `ResNet-${depths.resnet}`,
+      (seed) => resnet({ ...pictures, width: widths.resnet }, blocks.resnet, seed),
+    ],
+    [
+      `densenet${depths.densenet}`,
+      `DenseNet-${depths.densenet}`,
+      (seed) => densenet({ ...pictures, width: widths.densenet }, blocks.densenet, seed),
+    ],
     ['vgg11', 'VGG-11', (seed) => vgg11({ ...pictures, width: widths.vgg }, seed)],
   ];
   return networks.map(([id, title, model]) => ({
@@ -94,6 +103,11 @@ function pictureExperiments(
     contenders: PICTURES,
     model,
   }));
+}
+
+/** Layers with weights, as networks are named: two to a block, one at each end, and those between blocks. */
+function depth(blocks: readonly number[], between = 0): number {
+  return 2 + between + 2 * blocks.reduce((sum, count) => sum + count, 0);
 }
 
 function wordExperiments(
@@ -135,10 +149,10 @@ export function experimentsAt(scale: Scale, folders: Folders): Experiment[] {
         ),
       ];
     case 'small': {
-      const options = { data: 'fashion-mnist', take: 3200, val: 0.2, batch: 64, ...length(8, 40) };
+      const options = { data: 'fashion-mnist', take: 3200, val: 0.2, batch: 64, ...length(4, 40) };
       const data = { name: 'fashion-mnist', channels: 1, classes: 10, options };
       return [
-        ...pictureExperiments(data, { resnet: 4, densenet: 4, vgg: 8 }, DEEP),
+        ...pictureExperiments(data, { resnet: 4, densenet: 4, vgg: 8 }, { ...DEEP, densenet: [2, 4, 6, 4] }),
         ...wordExperiments(
           'moby-dick',
           { data: 'words:moby-dick', vocabulary: 2000, take: 2000, val: 0.1, ...length(8, 90) },
