@@ -73,7 +73,8 @@ export async function examine(launch: Launch): Promise<Examination> {
     });
   }
   const cuda = names.includes('cuda') ? await attempt(launch, 'cuda') : undefined;
-  const [processor] = cpus();
+  // Some sandboxes show no processor.
+  const processor = cpus().at(0);
   return {
     machine: {
       node: process.version,
