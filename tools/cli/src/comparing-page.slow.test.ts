@@ -32,7 +32,11 @@ it('docs/comparing.md shows what its commands print', { timeout: 120_000 }, asyn
       const args = command.split(' ');
       const quiet = args[0] === 'compare' ? [...args, '--quiet'] : args;
       const { output } = await runCommand(
-        args[0] === 'compare' ? (program) => { addCompareCommand(program, here); } : addCommands,
+        args[0] === 'compare'
+          ? (program) => {
+              addCompareCommand(program, here);
+            }
+          : addCommands,
         ...quiet,
       );
       written = written.replace(block, () => `\`\`\`console\n$ adakit ${command}\n${output}\`\`\``);

@@ -49,7 +49,14 @@ async function trainHere(args: readonly string[]) {
   }
 }
 const compare = (...args: readonly string[]) =>
-  runCommand((program) => { addCompareCommand(program, here); }, 'compare', ...args, '--quiet');
+  runCommand(
+    (program) => {
+      addCompareCommand(program, here);
+    },
+    'compare',
+    ...args,
+    '--quiet',
+  );
 const data = ['--data', 'table.csv', '--target', 'kind', '--val', '0.2', '--batch', '8', '--metrics', 'accuracy'];
 
 /** What `--json` prints, as far as it is looked at. */
@@ -156,7 +163,9 @@ describe('adakit compare', () => {
       return Promise.resolve({ code: 130, signal: null, output: '', errors: '' });
     };
     const { exitCode } = await runCommand(
-      (program) => { addCompareCommand(program, interrupting); },
+      (program) => {
+        addCompareCommand(program, interrupting);
+      },
       'compare',
       ...[...options, ...out, '--quiet'],
     );
@@ -301,7 +310,9 @@ describe('mistakes are named before anything is trained:', () => {
     const dying: Launch = () =>
       Promise.resolve({ code: null, signal: 'SIGKILL' as const, output: '', errors: 'out of memory' });
     const run = runCommand(
-      (program) => { addCompareCommand(program, dying); },
+      (program) => {
+        addCompareCommand(program, dying);
+      },
       'compare',
       ...usual,
       '--optimizers',

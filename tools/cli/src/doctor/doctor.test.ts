@@ -41,7 +41,13 @@ const launch =
     return Promise.resolve({ code: 0, signal: null, output: `hello\n${JSON.stringify(answer)}\n`, errors: '' });
   };
 const doctor = (args: readonly string[] = [], changes: typeof answers = {}) =>
-  runCommand((program) => { addDoctorCommand(program, launch(changes)); }, 'doctor', ...args);
+  runCommand(
+    (program) => {
+      addDoctorCommand(program, launch(changes));
+    },
+    'doctor',
+    ...args,
+  );
 
 describe('adakit doctor', () => {
   it('says what works, what crashed, and what to install for the others', async () => {

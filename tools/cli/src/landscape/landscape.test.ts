@@ -39,7 +39,9 @@ describe('the functions', () => {
         (objective.value([px, py + h]) - objective.value([px, py - h])) / (2 * h),
       ];
       // A central difference is off by h² times third derivatives, and by roundings over h.
-      objective.gradient(objective.start).forEach((slope, i) => { expect(differences[i]).toBeCloseTo(slope, 4); });
+      objective.gradient(objective.start).forEach((slope, i) => {
+        expect(differences[i]).toBeCloseTo(slope, 4);
+      });
     },
   );
 });
