@@ -25,6 +25,14 @@ describeOptimizer(adabelief, {
     ],
     [{ degenerated_to_sdg: true }, 'did you mean "degeneratedToSgd"?'],
   ],
+  // Its first five steps are SGD's, lr times the gradient, until the variance is known. Rosenbrock's and Beale's functions are
+  // too steep for that with a rate that Adam takes: a step of at most lr from the start there, or a smaller rate.
+  converges: {
+    parabola: { steps: 300, options: { lr: 0.1 } },
+    rosenbrock: { steps: 1000, options: { lr: 0.1, rectify: false } },
+    beale: { steps: 1000, options: { lr: 0.01 } },
+    rastrigin: { steps: 350, options: { lr: 0.001 } },
+  },
 });
 
 const gradients = Array.from({ length: 10 }, (_, t) => [Math.sin(t + 1), 0.5 + t / 100]);

@@ -6,9 +6,10 @@ import {
   defineOptimizer,
   epsilon,
   flag,
+  largestMeanOfDeviation,
   learningRate,
+  meanOfDeviation,
   meanOfGradient,
-  meanings,
   movingAverage,
   oneMinus,
   rectification,
@@ -49,18 +50,7 @@ export const adabelief = defineOptimizer({
     degeneratedToSgd: flag(true),
     amsgrad: flag(false),
   },
-  slots: ({ amsgrad }) => [
-    meanOfGradient(),
-    { name: 'expAvgVar', meaning: { of: meanings.meanOfDeviation, decay: 'beta2' } },
-    ...(amsgrad
-      ? [
-          {
-            name: 'maxExpAvgVar',
-            meaning: { of: meanings.largestMeanOfDeviation, decay: 'beta2', joinsLate: true },
-          } as const,
-        ]
-      : []),
-  ],
+  slots: ({ amsgrad }) => [meanOfGradient(), meanOfDeviation(), ...(amsgrad ? [largestMeanOfDeviation()] : [])],
 
   update({ param, grad, slots, hyper, uses, step }) {
     const { lr, beta1, beta2, eps, weightDecay } = hyper;

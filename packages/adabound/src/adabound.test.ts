@@ -28,6 +28,15 @@ describeOptimizer(adabound, {
     [{ final_lr: 0 }, 'adabound: finalLr must be > 0, got 0'],
     [{ final_lr: 0.1, finalLr: 0.1 }, 'adabound: hyperparameter "finalLr" is given twice'],
   ],
+  // Between the bounds a step is about lr long, whatever the gradient, and the way from the start about 3 for the first three, 0.35 for the last:
+  // ten times as many steps as the way has, thirty times in Rosenbrock's bent valley.
+  converges: {
+    parabola: { steps: 300, options: { lr: 0.1 } },
+    // As SGD's: with curvatures of 1330 finalLr = 0.1 would throw it out of the valley.
+    rosenbrock: { steps: 1000, options: { lr: 0.1, finalLr: 0.01 } },
+    beale: { steps: 300, options: { lr: 0.1 } },
+    rastrigin: { steps: 350, options: { lr: 0.01 } },
+  },
 });
 
 const options = { lr: 0.5, beta1: 0.5, beta2: 0.75, finalLr: 0.25, eps: 0 };

@@ -24,6 +24,14 @@ describeOptimizer(adadiff, {
     [{ beta1: 1 }, 'adadiff: beta1 must be >= 0 and < 1, got 1'],
     [{ weight_decouple: true }, 'adadiff: unknown hyperparameter "weightDecouple"'],
   ],
+  // A step is at most about lr long, whatever the gradient, and the way from the start about 3 for the first three, 0.35 for the last:
+  // ten times as many steps as the way has, thirty times in Rosenbrock's bent valley.
+  converges: {
+    parabola: { steps: 300, options: { lr: 0.1 } },
+    rosenbrock: { steps: 1000, options: { lr: 0.1 } },
+    beale: { steps: 300, options: { lr: 0.1 } },
+    rastrigin: { steps: 350, options: { lr: 0.01 } },
+  },
 });
 
 describe('adadiff', () => {

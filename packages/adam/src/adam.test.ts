@@ -22,6 +22,14 @@ describeOptimizer(adam, {
     [{ eps: -1 }, 'adam: eps must be >= 0, got -1'],
     [{ beta_1: 0.9, weightdecay: 0 }, 'adam: unknown hyperparameter "weightdecay", did you mean "weightDecay"?'],
   ],
+  // A step is about lr long, whatever the gradient, and the way from the start about 3 for the first three, 0.35 for the last:
+  // ten times as many steps as the way has, thirty times in Rosenbrock's bent valley.
+  converges: {
+    parabola: { steps: 300, options: { lr: 0.1 } },
+    rosenbrock: { steps: 1000, options: { lr: 0.1 } },
+    beale: { steps: 300, options: { lr: 0.1 } },
+    rastrigin: { steps: 350, options: { lr: 0.01 } },
+  },
 });
 
 const gradients = [

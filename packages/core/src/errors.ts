@@ -48,17 +48,8 @@ export function didYouMean(given: string, known: Iterable<string>): string {
   return suggestion === undefined ? '' : `, did you mean "${suggestion}"?`;
 }
 
-/** The `count` known names closest to `given`, nearest first, however far: for filters that match nothing. */
-export function nearestNames(given: string, known: Iterable<string>, count = 3): string[] {
-  return [...known]
-    .map((name) => ({ name, distance: editDistance(given.toLowerCase(), name.toLowerCase()) }))
-    .sort((a, b) => a.distance - b.distance)
-    .slice(0, count)
-    .map(({ name }) => name);
-}
-
 /** Levenshtein distance by the two-row dynamic program. */
-function editDistance(a: string, b: string): number {
+export function editDistance(a: string, b: string): number {
   let row = Array.from({ length: b.length + 1 }, (_, j) => j);
   for (let i = 1; i <= a.length; i++) {
     const next = [i];

@@ -1,5 +1,6 @@
 // @tier user: errors
-export { AdakitError, closestName, nearestNames, type ErrorCode } from './errors.js';
+export { AdakitError, closestName, type ErrorCode } from './errors.js';
+export { nearestNames } from './nearest-names.js';
 // @tier author: writing rules and wrappers
 export {
   asMatrix,
@@ -21,24 +22,22 @@ export {
   sum,
   transpose,
   where,
-  type NarrowFormat,
   type Operand,
   type ReducedAxis,
   type Scalar,
   type Tensor,
 } from './expression/expression.js';
+export { bfloat16, float16, type NarrowFormat, type NarrowName } from './tensor/narrow.js';
 export type { Extent, Extents, Place, Shape, ValueDType, ValueType } from './expression/type.js';
+export { defineOptimizer, type OptimizerFactory, type OptimizerSource } from './optimizer/define.js';
 export {
-  defineOptimizer,
   definePhasedOptimizer,
   defineWrapper,
-  type OptimizerFactory,
-  type OptimizerSource,
   type PhasedOptimizerSource,
   type WrapperFactory,
-} from './optimizer/define.js';
+} from './optimizer/define-phased.js';
+export * as meanings from './component/meanings.js';
 export {
-  meanings,
   type ComponentSource,
   type GlobalSource,
   type Inputs,
@@ -79,7 +78,9 @@ export {
 export {
   biasCorrection,
   decay,
+  largestMeanOfDeviation,
   largestMeanOfSquare,
+  meanOfDeviation,
   meanOfGradient,
   meanOfSquare,
   orthogonalized,
@@ -88,7 +89,8 @@ export {
 } from './pieces/pieces.js';
 // @tier user: composing optimizers
 export { Optimizer, requireOptimizer, type ChangeScope } from './optimizer/optimizer.js';
-export { groups, type GroupNode, type ParameterGroup } from './optimizer/groups.js';
+export { groups, type ParameterGroup } from './optimizer/groups.js';
+export type { GroupNode } from './optimizer/groups-node.js';
 export type {
   Configured,
   OptimizerConfig,
@@ -98,9 +100,6 @@ export type {
   SchedulesData,
 } from './optimizer/node.js';
 export {
-  matchData,
-  matches,
-  matchFromData,
   matrices,
   type MatchData,
   type ParameterConditions,
@@ -198,7 +197,6 @@ export type { Component, ComponentPrograms, PhasePrograms } from './component/co
 export { RuleNode } from './optimizer/node.js';
 export type { WholeStep } from './run/step-types.js';
 export type { KeptState } from './run/kept-state.js';
-export { parameterState } from './run/parameter-state.js';
 export { hostView } from './device/host.js';
 export { wasmKernelsIn, type WasmKernels } from './device/wasm/device.js';
 export type { KernelMemory } from './device/wasm/kernel.js';
@@ -235,4 +233,4 @@ export {
 } from './expression/operations.js';
 export { concreteShape, joinShapes, matrixExtents } from './expression/type.js';
 export { fillDropout, fillRandom, nameKey, philox, type Distribution, type RandomKey } from './random/philox.js';
-export { roundTo } from './tensor/narrow.js';
+export type { RoundingArithmetic } from './tensor/narrow.js';

@@ -1,9 +1,11 @@
-// What reads states, apart from index.ts: a run fetches it with the first state, and a bundler would load whatever index.ts
-// names at the start.
+// What reads states, apart from index.ts: a run fetches it with the first state, and a bundler that splits whole files would
+// load whatever index.ts names at the start.
 // @tier device
 export { checkOutline, checkState, type ParameterOutline, type StateOutline } from './run/check-state.js';
 export { restoreOptimizer } from './optimizer/restore.js';
 export { parseSchedule } from './schedule/parse.js';
-export { GroupsNode } from './optimizer/groups.js';
+export { GroupsNode } from './optimizer/groups-node.js';
+export { matchData, matches, matchFromData } from './optimizer/matching.js';
 export { WrapperNode } from './optimizer/wrapper.js';
 export { keptState } from './run/kept-state.js';
+export { parameterState } from './run/parameter-state.js';

@@ -55,6 +55,7 @@ export function packageFiles(choices: Choices): Readonly<Record<string, string>>
     LICENSE: license === 'MIT' ? filled(template('MIT'), { author }) : `SPDX-License-Identifier: ${license}\n`,
     'tsconfig.json': json(tsconfig),
     'vitest.config.ts': template('vitest.config.ts'),
+    'eslint.config.js': template('eslint.config.js'),
     '.gitignore': 'node_modules\ndist\n',
     '.changeset/config.json': json(changesets),
     [`.changeset/${name}.md`]: `---\n'${words.package}': minor\n---\n\n${title}.\n`,
@@ -119,6 +120,7 @@ function manifest(choices: Choices): unknown {
     scripts: {
       build: 'tsc',
       test: 'vitest run',
+      lint: 'eslint . --max-warnings 0',
       check: 'publint --strict && attw --pack . --profile esm-only',
       ...(start !== 'wrapper' && {
         record: `adakit record reference/reference.py:Reference --name ${ruleName(name)}`,
@@ -134,9 +136,11 @@ function manifest(choices: Choices): unknown {
       '@arethetypeswrong/cli': '^0.18.5',
       '@changesets/cli': '^2.31.1',
       '@types/node': '^20.19.43',
+      eslint: '^9.39.5',
       'fast-check': '^4.10.2',
       publint: '^0.3.25',
       typescript: '^6.0.3',
+      'typescript-eslint': '^8.73.0',
       vitest: '^4.1.12',
     },
     publishConfig: { access: 'public' },

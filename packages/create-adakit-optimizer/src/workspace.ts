@@ -31,12 +31,13 @@ export function workspaceManifest({ name, version, description, keywords, adakit
     adakit,
     scripts: {
       build: 'tsc -b',
-      prepack: 'tsc -b',
+      prepack: 'tsc -b && node ../../tools/release/readme-links.js absolute',
+      postpack: 'node ../../tools/release/readme-links.js restore',
       'package-check': 'publint --strict && attw --pack . --profile esm-only',
     },
     dependencies: { '@adakit/core': version },
     devDependencies: { '@adakit/fixtures': version, '@adakit/testing': version },
-    publishConfig: { access: 'public' },
+    publishConfig: { access: 'public', provenance: true },
     nx: { tags: ['layer:rule'] },
   };
 }

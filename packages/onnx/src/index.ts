@@ -9,7 +9,7 @@ export { withFedWeights } from './model/fed-weights.js';
 export { asWritten, type WrittenTypes } from './model/written-types.js';
 export { inferenceForm } from './model/inference-form.js';
 export { defaultOpset, IR_VERSION, OPSET } from './model/opset.js';
-export { isDifferentiable, type DType } from './model/dtype.js';
+export { isDifferentiable, type ComputePrecision, type DType, type HalfPrecision } from './model/dtype.js';
 export { bfloat16ToFloat, halfToFloat } from './model/half.js';
 export { Tensor, type TensorData } from './model/tensor.js';
 // @tier device: graphs and operators

@@ -7,3 +7,4 @@ export { hasUnknown } from './shape/dim.js';
 export { printShape } from './shape/shape.js';
 export { ALTERNATIVES, withFormulations } from './target/alternatives.js';
 export { executes } from './target/target.js';
+export { hasRows } from './target/window-rows.js';

@@ -4,7 +4,7 @@ import { pathToFileURL } from 'node:url';
 import { closestName, type HyperparameterDefinitions, type Optimizer, type TrainingState } from '@adakit/core';
 import { PluginError } from './error.js';
 import { installedOptimizers, installedPackage } from './installed.js';
-import { isPluginName, pluginPackage, type OptimizerManifest, type PluginPackage } from './manifest.js';
+import { isPluginName, nameIn, pluginPackage, type OptimizerManifest, type PluginPackage } from './manifest.js';
 
 /** What an optimizer's package exports, whatever its hyperparameters are. */
 export interface OptimizerPlugin {
@@ -56,8 +56,11 @@ export async function loadOptimizer(
   }
   const own = Object.hasOwn(included, name) ? included[name] : undefined;
   const installed = installedOptimizers(folder);
+  // A package my-adam has a rule called myAdam: both names lead to it.
   const having = installed.filter(
-    (each) => Object.hasOwn(each.optimizers, name) && !(own && each.name.startsWith('@adakit/')),
+    (each) =>
+      (Object.hasOwn(each.optimizers, name) || nameIn(each.name) === name) &&
+      !(own && each.name.startsWith('@adakit/')),
   );
   if (having.length + (own ? 1 : 0) > 1) {
     const places = [...(own ? ['among those that are built in'] : []), ...having.map((each) => `in ${each.name}`)];
@@ -67,7 +70,7 @@ export async function loadOptimizer(
     );
   }
   if (own) return { plugin: own, package: undefined, manifest: {} };
-  if (having.length === 1) return loadPlugin(having[0], name);
+  if (having.length === 1) return loadPlugin(having[0], Object.hasOwn(having[0].optimizers, name) ? name : undefined);
   throw unknown(name, [...Object.keys(included), ...installed.flatMap((each) => Object.keys(each.optimizers))]);
 }
 

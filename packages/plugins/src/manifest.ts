@@ -21,6 +21,9 @@ export interface PluginPackage {
 
 const NAME = /^(?:@[^/]+\/)?adakit-optimizer-(.+)$/;
 
+/** NAME of a package `adakit-optimizer-NAME`, scoped or not; undefined for others. */
+export const nameIn = (packageName: string): string | undefined => NAME.exec(packageName)?.[1];
+
 /** Whether a package's name says that it is an optimizer: `adakit-optimizer-NAME`, `@scope/adakit-optimizer-NAME`. */
 export function isPluginName(name: string): boolean {
   return NAME.test(name);
@@ -38,7 +41,7 @@ export function pluginPackage(json: unknown, folder: string): PluginPackage {
     throw new PluginError('invalid-plugin', `${name}: in package.json, ${problem}`);
   };
   if (adakit === undefined) {
-    return { name, version, folder, optimizers: { [NAME.exec(name)?.[1] ?? name.replace(/^@[^/]+\//, '')]: {} } };
+    return { name, version, folder, optimizers: { [nameIn(name) ?? name.replace(/^@[^/]+\//, '')]: {} } };
   }
   if (!isRecord(adakit) || !isRecord(adakit.optimizers)) {
     return fail('adakit must be { "optimizers": { "NAME": { "paper", "settings" } } }');

@@ -49,6 +49,18 @@ it('finds rules by what package.json declares, with paper and settings', async (
   );
 });
 
+it('finds the rule of a package with a hyphen by the name of either', async () => {
+  install('adakit-optimizer-my-adam', rule('myAdam'), { adakit: { optimizers: { myAdam: { settings: {} } } } });
+  for (const asked of ['my-adam', 'myAdam', 'adakit-optimizer-my-adam']) {
+    const { plugin, package: from, manifest } = await loadOptimizer(asked, { folder });
+    expect([plugin.optimizerName, from?.name, manifest]).toEqual([
+      'myAdam',
+      'adakit-optimizer-my-adam',
+      { settings: {} },
+    ]);
+  }
+});
+
 it('names both packages that have a rule', async () => {
   install('adakit-optimizer-mine', rule('mine'));
   install('@someone/adakit-optimizer-mine', rule('mine'));

@@ -3,6 +3,8 @@ import { adabound } from '@adakit/adabound';
 import { adadiff } from '@adakit/adadiff';
 import { adam } from '@adakit/adam';
 import {
+  bfloat16,
+  float16,
   accumulate,
   adaptiveClipping,
   asMatrix,
@@ -59,8 +61,8 @@ const everything = definePhasedOptimizer({
         ]
       : []),
     { name: 'count', shape: 'number' as const },
-    { name: 'half', dtype: 'float16' as const },
-    { name: 'brain', dtype: 'bfloat16' as const, start: 'param' as const },
+    { name: 'half', dtype: float16 },
+    { name: 'brain', dtype: bfloat16, start: 'param' as const },
     { name: 'twice', start: ({ param }) => param.mul(2) },
   ],
   globals: () => ['size', 'most'],
@@ -69,8 +71,8 @@ const everything = definePhasedOptimizer({
   update({ param, grad, slots, globals, hyper: { lr }, matrix, step, key }) {
     const noise = random('uniform', { seed: step.mul(0).add(7), key, step });
     const drawn = random('normal', { seed: step.mul(0).add(7), key, step }, 1);
-    const half = cast(slots.half.add(grad.mul(0.37)), 'float16');
-    const brain = cast(slots.brain.mul(0.9).add(grad), 'bfloat16');
+    const half = cast(slots.half.add(grad.mul(0.37)), float16);
+    const brain = cast(slots.brain.mul(0.9).add(grad), bfloat16);
     const count = slots.count.add(where(step.greater(2), 1, 2)).add(largest(param).mul(0.25));
     const kept = { half, brain, count, twice: slots.twice.mul(0.5).add(noise) };
     const shift = grad.div(globals.size.add(1)).add(globals.most.mul(0.01)).add(drawn.mul(0.001));

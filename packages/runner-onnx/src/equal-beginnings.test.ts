@@ -39,5 +39,9 @@ it('parameters that begin with the same numbers go their own ways where the upda
   const [a, b] = await trained('fused');
   expect(Math.abs(a[0] - b[0])).toBeGreaterThan(1e-3);
   const whole = await trained('graph');
-  [a, b].forEach((values, which) => { values.forEach((value, i) => { expect(whole[which][i]).toBeCloseTo(value, 5); }); });
+  [a, b].forEach((values, which) => {
+    values.forEach((value, i) => {
+      expect(whole[which][i]).toBeCloseTo(value, 5);
+    });
+  });
 });

@@ -139,8 +139,8 @@ export function targetOf(provider: ExecutionProviderName): Target {
 /**
  * Creates something, a session say, on the first provider of the list with which that works.
  *
- * @throws TrainingError `no-execution-provider` with the reason for each; OnnxError of the model, which no other provider
- * would help
+ * @throws TrainingError `no-execution-provider` with the reason for each; OnnxError of the model on the first provider, where
+ * no other would help
  */
 export async function onFirst<T>(
   runtime: Runtime,
@@ -158,7 +158,8 @@ export async function onFirst<T>(
     try {
       return await create(provider);
     } catch (error) {
-      if (error instanceof OnnxError) throw error;
+      // After one that has failed it says no more than why this one does not do instead.
+      if (error instanceof OnnxError && reasons.length === 0) throw error;
       reasons.push(`${choice.name}: ${error instanceof Error ? error.message : String(error)}`);
     }
   }

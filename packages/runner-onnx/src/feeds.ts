@@ -82,7 +82,9 @@ export function toFeeds(specs: readonly (TensorSpec | TargetSpec)[], batch: Batc
       const count = dims.reduce((product, size) => product * size, 1);
       if (data.length !== count)
         fail(`'${name}' of shape [${dims.join(', ')}] needs ${count} elements, got ${data.length}`);
-      return [name, new Tensor(dtype as 'float32', data as Float32Array, dims)];
+      const given = batch[name];
+      const isReady = given instanceof Tensor && given.type === dtype;
+      return [name, isReady ? given : new Tensor(dtype as 'float32', data as Float32Array, dims)];
     }),
   );
   // Only now is the size of every free dimension known. Counts say which labels are padding.

@@ -1,4 +1,4 @@
-import { emitterOf, Graph, modelFromGraph, targets, Tensor as OnnxTensor, writeModel } from '@adakit/onnx';
+import { emitterOf, Graph, modelFromGraph, OnnxError, targets, Tensor as OnnxTensor, writeModel } from '@adakit/onnx';
 import { sgd } from '@adakit/sgd';
 import { expect, test } from 'vitest';
 import { onFirst, targetOf } from './execution-provider.js';
@@ -24,6 +24,14 @@ test('after a provider that fails, everything is made anew for the next', async 
     return name === 'cpu' ? Promise.resolve(targetOf(name).name) : Promise.reject(new Error('no device'));
   });
   expect([tried, created]).toEqual([['webgpu', 'cpu'], 'ort-cpu']);
+});
+
+test('what the last provider cannot do is told with why those before it failed', async () => {
+  const providers = ['cuda', 'cpu'].map(parseProvider);
+  const created = onFirst(nodeRuntime('tested'), providers, ({ name }) =>
+    Promise.reject(name === 'cpu' ? new OnnxError('unsupported-dtype', 'no bfloat16') : new Error('no device')),
+  );
+  await expect(created).rejects.toThrow(/Tried:\n {2}cuda: no device\n {2}cpu: no bfloat16$/);
 });
 
 /** Maxima of relu(x·w) over its windows of two: what differs between targets is in its gradient. */

@@ -1,5 +1,6 @@
 import {
   hostView,
+  lossScaling,
   makePlan,
   Run,
   type ChangeScope,
@@ -26,6 +27,7 @@ import {
   withoutValues,
   withParameters,
   writeModel,
+  type ComputePrecision,
   type GradientsOptions,
   type Loss,
   type Model,
@@ -79,6 +81,12 @@ export interface TrainingSessionOptions extends TrainableOptions, RuntimeChoice 
    * target of its own. For comparing formulations.
    */
   readonly target?: Target;
+  /**
+   * What products are computed in; parameters, state, losses and updates are float32 in any case, and so are `evaluate` and
+   * `predict`. With `float16` the loss is scaled dynamically (`lossScaling`), unless the optimizer says how. `bfloat16` is for
+   * CUDA. Default: `float32`, the model as it is.
+   */
+  readonly precision?: ComputePrecision;
   /** What to do with a step whose loss or gradients are not finite. Default: `refuse`, an error that names parameters. */
   readonly nonFinite?: NonFinitePolicy;
   /**
@@ -196,15 +204,22 @@ export class TrainingSession implements Stateful {
    * model that draws where it cannot be told what
    */
   static async create(options: TrainingSessionOptions): Promise<TrainingSession> {
-    const { model: source, loss, optimizer, train, freeze } = options;
-    const { executionProviders = ['cpu'], update = 'auto', session = {}, nonFinite } = options;
+    const { model: source, loss, train, freeze } = options;
+    const { executionProviders = ['cpu'], update = 'auto', session = {}, nonFinite, precision = 'float32' } = options;
     const providers = executionProviders.map(parseProvider);
     const chosen = chooseRuntime(options, providers, session);
     const model = typeof source === 'string' || source instanceof Uint8Array ? await readModel(source) : source;
     const random = new RandomNumbers(options.seed);
-    const training: GradientsOptions = { loss, feedRandom: true, ...(train && { train }), ...(freeze && { freeze }) };
+    const training: GradientsOptions = {
+      loss,
+      precision,
+      feedRandom: true,
+      ...(train && { train }),
+      ...(freeze && { freeze }),
+    };
     const target = options.target ?? targetOf(providers.at(0)?.name ?? 'cpu');
     const unscaled = gradientsGraph(model, { ...training, target });
+    const optimizer = scaledFor(precision, options.optimizer, unscaled.parameters);
     const plan = makePlan(optimizer, unscaled.parameters);
     const scaling = { ...training, lossScale: plan.lossScale !== undefined, selection: unscaled.selection };
     const graph = scaling.lossScale ? gradientsGraph(model, { ...scaling, target }) : unscaled;
@@ -458,6 +473,12 @@ export class TrainingSession implements Stateful {
       }),
     };
   }
+}
+
+/** Gradients of the size that they have in float32 would vanish below the range of float16. */
+function scaledFor(precision: ComputePrecision, optimizer: Optimizer, parameters: readonly ParameterSpec[]): Optimizer {
+  if (precision !== 'float16' || makePlan(optimizer, parameters).lossScale !== undefined) return optimizer;
+  return lossScaling(optimizer);
 }
 
 /** What may have to be copied to a device beside the state. */

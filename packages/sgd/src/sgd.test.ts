@@ -17,6 +17,15 @@ describeOptimizer(sgd, {
     [{ lr: -1 }, 'sgd: lr must be > 0, got -1'],
     [{ momentun: 0.9 }, 'unknown hyperparameter "momentun", did you mean "momentum"?'],
   ],
+  converges: {
+    // Curvatures 1 and 10: with 2/(1 + 10) both directions shrink by 9/11 a step, and (9/11)²ⁿ < 0.01 from n = 12 on.
+    parabola: { steps: 12, options: { lr: 2 / 11 } },
+    // Stable with momentum μ up to 2(1 + μ)/curvature, which is 1330 at the start: up to 0.0028.
+    rosenbrock: { steps: 300, options: { lr: 0.001, momentum: 0.9 } },
+    beale: { steps: 300, options: { lr: 0.01, momentum: 0.9 } },
+    // Curvatures are at most 2 + 40π² = 397, without momentum stable up to 0.005.
+    rastrigin: { steps: 12, options: { lr: 0.002 } },
+  },
 });
 
 describe('sgd', () => {

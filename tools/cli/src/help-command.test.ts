@@ -1,7 +1,7 @@
 import { Command } from 'commander';
 import { expect, it } from 'vitest';
 import { prefixErrors } from './errors.js';
-import { addHelpCommand } from './help-command.js';
+import { addHelpCommand, tidyHelp } from './help-command.js';
 
 function help(...names: string[]): { printed: string; code: number } {
   let [printed, code] = ['', 0];
@@ -30,4 +30,12 @@ it('help of a command, and of one within it', () => {
 it('help of what is no command is a mistake, with the name that was meant', () => {
   expect(help('stat')).toEqual({ printed: "adakit: unknown command 'stat'\n(Did you mean state?)\n", code: 2 });
   expect(help('state', 'xyz')).toEqual({ printed: "adakit: unknown command 'xyz'\n", code: 2 });
+});
+
+it('says no default of an option that has none but an empty list', () => {
+  const program = tidyHelp(new Command('adakit'));
+  const command = program.command('train');
+  command.option('--set <name>', 'settings', (text: string) => [text], []).option('--out <dir>', 'where to', 'here');
+  expect(command.helpInformation()).toMatch(/--set <name> +settings\n/);
+  expect(command.helpInformation()).toMatch(/--out <dir> +where to \(default: "here"\)\n/);
 });

@@ -1,5 +1,17 @@
 import { closestName } from '@adakit/core';
-import type { Command } from 'commander';
+import { Help, type Command } from 'commander';
+
+/** Leaves out the defaults of options that may be repeated: none so far, which says nothing. Call it before commands are added. */
+export function tidyHelp(program: Command): Command {
+  const { optionDescription } = Help.prototype;
+  return program.configureHelp({
+    optionDescription(option) {
+      const { defaultValue } = option as { readonly defaultValue: unknown };
+      const isEmpty = typeof defaultValue === 'object' && Object.keys(defaultValue ?? {}).length === 0;
+      return isEmpty ? option.description : optionDescription.call(this, option);
+    },
+  });
+}
 
 /** Adds `help [command...]`, for which a command that does not exist is a mistake as it is anywhere else. Call it last. */
 export function addHelpCommand(program: Command): void {

@@ -2,6 +2,7 @@ import { readFileSync } from 'node:fs';
 import { Command } from 'commander';
 import { addCommands } from './commands.js';
 import { errorText, prefixErrors } from './errors.js';
+import { tidyHelp } from './help-command.js';
 import { printable } from './printable.js';
 import { TrainingFailure } from './train/training-failure.js';
 
@@ -9,7 +10,7 @@ const { version } = JSON.parse(readFileSync(new URL('../package.json', import.me
   version: string;
 };
 
-const program = prefixErrors(new Command('adakit'))
+const program = tidyHelp(prefixErrors(new Command('adakit')))
   .description('Optimizers written once, run on TensorFlow.js and inside ONNX Runtime.')
   .version(version)
   .option('--debug', 'show where an error comes from')

@@ -1,3 +1,4 @@
+import type { ComputePrecision } from '@adakit/onnx';
 import { InvalidArgumentError } from 'commander';
 
 /** For an option that may be repeated: all its values. */
@@ -17,4 +18,10 @@ export function positive(text: string): number {
   const value = Number(text);
   if (text.trim() !== '' && value > 0 && Number.isFinite(value)) return value;
   throw new InvalidArgumentError('a number above 0 is needed.');
+}
+
+/** What products are computed in. @throws InvalidArgumentError */
+export function computePrecision(text: string): ComputePrecision {
+  if (text === 'float32' || text === 'float16' || text === 'bfloat16') return text;
+  throw new InvalidArgumentError('it is float32, float16 or bfloat16.');
 }

@@ -1,4 +1,4 @@
-import { readModel, specialize, Tensor, withFreeBatch, type Model } from '@adakit/onnx';
+import { parseModel, readModel, specialize, Tensor, withFreeBatch, type Model } from '@adakit/onnx';
 import { InvalidArgumentError, type Command } from 'commander';
 import { UsageError } from './usage-error.js';
 
@@ -33,15 +33,25 @@ function pair(text: string, before: Readonly<Record<string, number>>): Readonly<
 }
 
 /**
- * Reads a model and applies the options.
+ * Reads a model, from standard input where the path is `-`, and applies the options.
  *
  * @throws UsageError for a value that the input cannot take; OnnxError as `readModel`, `withFreeBatch` and `specialize`
  */
-export async function openModel(path: string, { freeBatch, dim, fix }: SpecializeOptions): Promise<Model> {
-  const read = await readModel(path);
+export async function openModel(
+  path: string,
+  { freeBatch, dim, fix }: SpecializeOptions,
+  standardInput: AsyncIterable<Uint8Array> = process.stdin,
+): Promise<Model> {
+  const read = path === '-' ? parseModel(await bytesOf(standardInput), 'standard input') : await readModel(path);
   const model = freeBatch === true ? withFreeBatch(read) : read;
   const inputs = Object.fromEntries(Object.entries(fix).map(([name, value]) => [name, constant(model, name, value)]));
   return specialize(model, { dims: dim, inputs });
+}
+
+async function bytesOf(stream: AsyncIterable<Uint8Array>): Promise<Uint8Array> {
+  const chunks: Uint8Array[] = [];
+  for await (const chunk of stream) chunks.push(chunk);
+  return Buffer.concat(chunks);
 }
 
 /** A number in the dtype and shape of an input. */

@@ -1,5 +1,5 @@
 import { writeFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { join, resolve } from 'node:path';
 import { gzipSync } from 'node:zlib';
 import * as esbuild from 'esbuild';
 import * as vite from 'vite';
@@ -13,20 +13,32 @@ interface Chunk {
   readonly isEntry: boolean;
 }
 
+async function byEsbuild(file: string, splitting: boolean): Promise<Chunk[]> {
+  const { outputFiles, metafile } = await esbuild.build({
+    entryPoints: [file],
+    bundle: true,
+    minify: true,
+    format: 'esm',
+    splitting,
+    outdir: 'bundle',
+    external: ['@tensorflow/*'],
+    write: false,
+    metafile: true,
+  });
+  return Object.entries(metafile.outputs).map(([name, { entryPoint, imports }], i) => ({
+    name,
+    code: outputFiles[i].text,
+    imports: imports.flatMap(({ kind, path }) => (kind === 'import-statement' ? [path] : [])),
+    isEntry: entryPoint !== undefined && resolve(entryPoint) === file,
+  }));
+}
+
 /** Bundlers that make minified bundles of a module in a project, without TensorFlow.js. */
 const bundlers = {
   /** All in one file, which is what it makes unless told otherwise. */
-  async esbuild(file: string): Promise<Chunk[]> {
-    const { outputFiles } = await esbuild.build({
-      entryPoints: [file],
-      bundle: true,
-      minify: true,
-      format: 'esm',
-      external: ['@tensorflow/*'],
-      write: false,
-    });
-    return [{ name: 'bundle.js', code: outputFiles[0].text, imports: [], isEntry: true }];
-  },
+  esbuild: (file: string) => byEsbuild(file, false),
+
+  'esbuild --splitting': (file: string) => byEsbuild(file, true),
 
   async vite(file: string, root: string): Promise<Chunk[]> {
     const built = await vite.build({

@@ -3,30 +3,15 @@ import { join } from 'node:path';
 import { beforeAll, describe, expect, inject, test } from 'vitest';
 import { filesOf, publishedPackages, readText } from './packages.js';
 import { documentedInstall, firstExample, Project } from './project.js';
-
-const readmes = [...publishedPackages().map(({ directory }) => `${directory}/README.md`), 'README.md']
-  // The commands are no libraries.
-  .filter((file) => !['tools/cli/README.md', 'packages/create-adakit-optimizer/README.md'].includes(file))
-  .map((file) => ({ file, readme: readText(file) }));
+import { documentedInstalls, readmes } from './readmes.js';
 
 const newProject = () => new Project(mkdtempSync(join(inject('workspace'), 'project-')), inject('registry'));
-
-/** The lower end of the range of ONNX Runtimes that `@adakit/runner-onnx` accepts. */
-function oldestRuntime(): string {
-  const { peerDependencies } = JSON.parse(readText('packages/runner-onnx/package.json')) as {
-    readonly peerDependencies: Readonly<Record<string, string>>;
-  };
-  const oldest = /^>=(\S+)/.exec(peerDependencies['onnxruntime-node'])?.[1];
-  if (oldest === undefined) throw new Error('the range of onnxruntime-node does not begin with >=');
-  return oldest;
-}
 
 describe('with npm, everything in one project', () => {
   let project: Project;
   beforeAll(async () => {
     project = newProject();
-    const documented = readmes.flatMap(({ readme }) => documentedInstall(readme));
-    await project.install('npm', [...new Set(['@adakit/cli', ...documented])]);
+    await project.install('npm', ['@adakit/cli', ...documentedInstalls]);
   });
 
   test.each(readmes)('the first example of $file runs', async ({ readme }) => {
@@ -44,14 +29,6 @@ describe('with pnpm, what each README says to install and no more', () => {
     await project.install('pnpm', documentedInstall(readme));
     await project.run(firstExample(readme));
   });
-});
-
-test('the first example of the runner for ONNX Runtime runs on the oldest one that it accepts', async () => {
-  const readme = readText('packages/runner-onnx/README.md');
-  const others = documentedInstall(readme).filter((name) => !name.startsWith('onnxruntime-node'));
-  const project = newProject();
-  await project.install('pnpm', [...others, `onnxruntime-node@${oldestRuntime()}`]);
-  await project.run(firstExample(readme));
 });
 
 test('no example of a README or page imports what is not published', () => {

@@ -1,10 +1,11 @@
 import { execFile } from 'node:child_process';
-import { readdirSync, readFileSync } from 'node:fs';
+import { readdirSync, readFileSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 
-const root = fileURLToPath(new URL('../../../', import.meta.url));
+/** The repository. */
+export const root = fileURLToPath(new URL('../../../', import.meta.url));
 
 /** What the checks read of a package.json. */
 export interface Manifest {
@@ -22,18 +23,14 @@ export interface PublishedPackage {
   readonly manifest: Manifest;
 }
 
-/** A package as `npm pack` makes it. */
+/** A package as it was published. */
 export interface Tarball {
   readonly name: string;
-  readonly version: string;
-  /** Of the tarball, in its directory. */
-  readonly filename: string;
-  readonly integrity: string;
-  readonly shasum: string;
   /** Bytes, compressed. */
   readonly size: number;
   /** Paths in the package. */
-  readonly files: readonly { readonly path: string }[];
+  readonly files: readonly string[];
+  readonly readme: string;
 }
 
 /** The text of a file of this repository. @param path from its root */
@@ -46,27 +43,38 @@ export function filesOf(folder: string): string[] {
   return readdirSync(join(root, folder), { recursive: true, encoding: 'utf8' }).map((file) => `${folder}/${file}`);
 }
 
-/** All packages that are not private, in the order of their directories. */
-export function publishedPackages(): PublishedPackage[] {
+/**
+ * All packages that are not private, in the order of their directories.
+ *
+ * @param tree the repository, or a copy of it
+ */
+export function publishedPackages(tree: string = root): PublishedPackage[] {
   return ['packages', 'tools']
-    .flatMap((folder) => readdirSync(join(root, folder)).map((name) => `${folder}/${name}`))
-    .filter((directory) => readdirSync(join(root, directory)).includes('package.json'))
-    .map((directory) => ({ directory, manifest: JSON.parse(readText(`${directory}/package.json`)) as Manifest }))
+    .flatMap((folder) => readdirSync(join(tree, folder)).map((name) => `${folder}/${name}`))
+    .filter((directory) => readdirSync(join(tree, directory)).includes('package.json'))
+    .map((directory) => ({
+      directory,
+      manifest: JSON.parse(readFileSync(join(tree, directory, 'package.json'), 'utf8')) as Manifest,
+    }))
     .filter(({ manifest }) => manifest.private !== true);
 }
 
 /**
- * Packs packages with `npm pack`, which builds them first.
+ * What was published of a package.
  *
- * @param destination directory for the tarballs
- * @throws Error with npm's output when a package cannot be built or packed
+ * @param storage of the registry, where it keeps tarballs by their packages' names
  */
-export async function pack(packages: readonly PublishedPackage[], destination: string): Promise<Tarball[]> {
-  const workspaces = packages.map(({ manifest }) => `--workspace=${manifest.name}`);
-  const options = ['--json', '--foreground-scripts=false', `--pack-destination=${destination}`];
-  const { stdout } = await promisify(execFile)('npm', ['pack', ...options, ...workspaces], {
-    cwd: root,
-    maxBuffer: 2 ** 26,
-  });
-  return JSON.parse(stdout) as Tarball[];
+export async function publishedTarball(storage: string, name: string): Promise<Tarball> {
+  const names = readdirSync(join(storage, name)).filter((file) => file.endsWith('.tgz'));
+  if (names.length !== 1) throw new Error(`${name} was published ${names.length} times`);
+  const file = join(storage, name, names[0]);
+  const tar = async (...args: readonly string[]) =>
+    (await promisify(execFile)('tar', [...args, '--gzip', '--file', file], { maxBuffer: 2 ** 26 })).stdout;
+  const paths = (await tar('--list')).trim().split('\n');
+  return {
+    name,
+    size: statSync(file).size,
+    files: paths.map((path) => path.replace(/^package\//, '')),
+    readme: await tar('--extract', '--to-stdout', 'package/README.md'),
+  };
 }

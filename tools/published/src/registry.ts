@@ -1,44 +1,59 @@
-import { createReadStream } from 'node:fs';
-import { createServer, type Server } from 'node:http';
+import { execFile } from 'node:child_process';
+import { writeFileSync } from 'node:fs';
+import type { Server } from 'node:http';
+import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
-import type { Manifest, PublishedPackage, Tarball } from './packages.js';
+import { promisify } from 'node:util';
+import { runServer } from 'verdaccio';
 
-/** A registry of packed packages, for package managers on this machine. */
+/** A registry on this machine, to publish to and to install from. */
 export interface Registry {
-  /** For `@adakit:registry`. */
   readonly url: string;
+  /** Folder of what was published, by name. */
+  readonly storage: string;
+  /** For npm and what calls it: the registry, and a token, without which npm publishes nothing. */
+  readonly env: Readonly<Record<string, string>>;
   close(): Promise<void>;
 }
 
 /**
- * Serves tarballs as an npm registry does, so that they are installed by name and their dependencies on each other are
- * looked up as users' are.
+ * Starts verdaccio on the loopback interface. It has what is published to it; packages of others it takes from the registry
+ * that npm is configured with, and keeps none of them.
  *
- * @param directory where the tarballs are
+ * @param folder for its configuration and what is published; an empty one
  */
-export async function serveRegistry(
-  packages: readonly PublishedPackage[],
-  tarballs: readonly Tarball[],
-  directory: string,
-): Promise<Registry> {
-  const manifests = new Map(packages.map(({ manifest }) => [manifest.name, manifest]));
-  const server = createServer((request, response) => {
-    const path = decodeURIComponent(request.url ?? '/').slice(1);
-    const packed = tarballs.find(({ name, shasum }) => path === name || path === shasum);
-    const manifest = packed && manifests.get(packed.name);
-    if (packed === undefined || manifest === undefined) {
-      response.writeHead(404).end();
-    } else if (path === packed.shasum) {
-      createReadStream(join(directory, packed.filename)).pipe(response);
-    } else {
-      // Every run packs the same versions anew: nothing of an earlier one may be taken from a cache.
-      response.writeHead(200, { 'content-type': 'application/json', 'cache-control': 'no-store' });
-      response.end(JSON.stringify(listing(manifest, packed, addressOf(server))));
-    }
-  });
+export async function startRegistry(folder: string): Promise<Registry> {
+  const { stdout } = await promisify(execFile)('npm', ['config', 'get', 'registry']);
+  const ours = { access: '$all', publish: '$all' };
+  const storage = join(folder, 'storage');
+  const config = join(folder, 'verdaccio.yaml'); // JSON is YAML
+  writeFileSync(
+    config,
+    JSON.stringify({
+      storage,
+      auth: { htpasswd: { file: join(folder, 'htpasswd'), max_users: -1 } },
+      uplinks: { others: { url: stdout.trim(), cache: false } },
+      packages: {
+        '@adakit/*': ours,
+        'create-adakit-optimizer': ours,
+        'adakit-optimizer-*': ours,
+        '@*/adakit-optimizer-*': ours,
+        '**': { access: '$all', proxy: 'others' },
+      },
+      web: { enable: false },
+      max_body_size: '100mb',
+      log: { type: 'file', path: join(folder, 'verdaccio.log'), level: 'warn' },
+    }),
+  );
+  const server = (await runServer(config)) as Server;
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  const host = `127.0.0.1:${(server.address() as AddressInfo).port}`;
+  const userconfig = join(folder, 'npmrc');
+  writeFileSync(userconfig, `registry=http://${host}/\n//${host}/:_authToken=anybody\n`);
   return {
-    url: addressOf(server),
+    url: `http://${host}/`,
+    storage,
+    env: { npm_config_userconfig: userconfig, npm_config_registry: `http://${host}/` },
     close: () =>
       new Promise((resolve) => {
         server.close(() => {
@@ -46,20 +61,5 @@ export async function serveRegistry(
         });
         server.closeAllConnections();
       }),
-  };
-}
-
-function addressOf(server: Server): string {
-  const address = server.address();
-  if (address === null || typeof address === 'string') throw new Error('the registry does not listen on a port');
-  return `http://127.0.0.1:${address.port}/`;
-}
-
-/** What a registry says of a package with one version. */
-function listing(manifest: Manifest, { name, version, shasum, integrity }: Tarball, url: string): object {
-  return {
-    name,
-    'dist-tags': { latest: version },
-    versions: { [version]: { ...manifest, dist: { tarball: `${url}${shasum}`, shasum, integrity } } },
   };
 }

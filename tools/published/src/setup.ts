@@ -1,33 +1,41 @@
-import { mkdtempSync, rmSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type {} from 'vitest';
 import type { TestProject } from 'vitest/node';
-import { pack, publishedPackages, type Tarball } from './packages.js';
-import { serveRegistry } from './registry.js';
+import { publishedPackages, publishedTarball, type Tarball } from './packages.js';
+import { startRegistry, type Registry } from './registry.js';
+import { ReleaseTree } from './release.js';
 
 declare module 'vitest' {
   interface ProvidedContext {
     readonly tarballs: readonly Tarball[];
-    /** Address of a registry of them. */
-    readonly registry: string;
+    /** Where all packages are published. */
+    readonly registry: Pick<Registry, 'url' | 'env'>;
+    /** The copy of the repository that they were published from. */
+    readonly tree: string;
     /** For projects; removed in the end. */
     readonly workspace: string;
   }
 }
 
-/** Packs all packages once, for all tests. */
+/** Releases everything once, as `npm run release` does, to a registry on this machine. */
 export default async function setup(project: TestProject): Promise<() => Promise<void>> {
   // Outside of the repository, whose node_modules would otherwise supply what a project lacks.
   const workspace = mkdtempSync(join(tmpdir(), 'adakit-published-'));
-  const packages = publishedPackages();
-  const tarballs = await pack(packages, workspace);
-  const registry = await serveRegistry(packages, tarballs, workspace);
-  project.provide('tarballs', tarballs);
-  project.provide('registry', registry.url);
+  mkdirSync(join(workspace, 'registry'));
+  const { url, env, storage, close } = await startRegistry(join(workspace, 'registry'));
+  const tree = await ReleaseTree.copy(join(workspace, 'tree'), env);
+  await tree.changeset('version');
+  await tree.commit('version');
+  await tree.changeset('publish');
+  const tarballs = publishedPackages().map(({ manifest }) => publishedTarball(storage, manifest.name));
+  project.provide('tarballs', await Promise.all(tarballs));
+  project.provide('registry', { url, env });
+  project.provide('tree', tree.directory);
   project.provide('workspace', workspace);
   return async () => {
-    await registry.close();
+    await close();
     rmSync(workspace, { recursive: true, force: true });
   };
 }

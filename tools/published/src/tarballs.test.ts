@@ -40,10 +40,10 @@ test('every published package that is no rule is in the table of sizes', () => {
 describe.each(packages)('$manifest.name', ({ directory, manifest }) => {
   const tarball = () => {
     const found = inject('tarballs').find(({ name }) => name === manifest.name);
-    if (found === undefined) throw new Error(`npm pack made no tarball of ${manifest.name}`);
+    if (found === undefined) throw new Error(`${manifest.name} was not published`);
     return found;
   };
-  const paths = () => tarball().files.map(({ path }) => path);
+  const paths = () => tarball().files;
 
   test('is not larger than the table says', () => {
     expect(tarball().size / 1000).toBeLessThanOrEqual(limits[manifest.name] ?? RULE);
@@ -80,13 +80,28 @@ describe.each(packages)('$manifest.name', ({ directory, manifest }) => {
       repository: { type: 'git', url: 'git+https://github.com/adakit/adakit.git', directory },
       homepage: `https://github.com/adakit/adakit/tree/main/${directory}#readme`,
       bugs: 'https://github.com/adakit/adakit/issues',
-      publishConfig: { access: 'public' },
     });
+    expect(manifest.description).toMatch(/^.{10,120}$/);
     expect(manifest.keywords).toContain('machine learning');
+    expect(new Set(manifest.keywords as string[]).size).toBeGreaterThanOrEqual(4);
   });
 
-  test('is built when it is packed', () => {
-    expect(manifest.scripts).toMatchObject({ prepack: 'tsc -b' });
+  test('is built, and signed when it is published', () => {
+    expect(manifest.publishConfig).toEqual({ access: 'public', provenance: true });
+    expect(manifest.scripts).toMatchObject({
+      prepack: 'tsc -b && node ../../tools/release/readme-links.js absolute',
+      postpack: 'node ../../tools/release/readme-links.js restore',
+    });
+  });
+
+  test('has a README whose links lead somewhere from npm’s page', () => {
+    const { readme } = tarball();
+    const outside = readme.split(/^```[^]*?^```$/m).join('');
+    expect([...outside.matchAll(/\]\((?!https:\/\/)[^)]*\)/g)].map(String)).toEqual([]);
+    // The one in the repository has its relative links still.
+    const [own, published] = [readText(`${directory}/README.md`), readme].map((text) => text.split('\n').length);
+    expect(own).toBe(published);
+    expect(readText(`${directory}/README.md`)).not.toContain('https://github.com/adakit/adakit/blob/main/');
   });
 
   test('imports what it depends on, and nothing else', () => {

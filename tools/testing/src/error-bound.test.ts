@@ -1,4 +1,6 @@
 import {
+  bfloat16,
+  float16,
   asMatrix,
   asParam,
   broadcast,
@@ -161,9 +163,9 @@ describe('the error bound', () => {
 
   it('of a narrow format is nothing for a known number, and a whole step where it may round either way', () => {
     const step = 2 ** -7;
-    expect(bound((x) => cast(x, 'bfloat16'), [1 + step / 3])).toEqual(exact([1]));
+    expect(bound((x) => cast(x, bfloat16), [1 + step / 3])).toEqual(exact([1]));
     // The sum is uncertain by a rounding, and lies in the middle between two numbers.
-    const { value, error } = bound((x, y) => cast(x.add(y), 'bfloat16'), [1], [step / 2]);
+    const { value, error } = bound((x, y) => cast(x.add(y), bfloat16), [1], [step / 2]);
     expect([value[0], error[0]]).toEqual([1, step]);
   });
 
@@ -280,8 +282,8 @@ describe('errors of the operands move the result', () => {
     ['x yᵀ x', (x, y) => asParam(matMul(matMul(asMatrix(x), transpose(asMatrix(y))), asMatrix(x)))],
     ['x (yᵀ x)', (x, y) => asParam(matMul(asMatrix(x), matMul(transpose(asMatrix(y)), asMatrix(x))))],
     ['rows and columns against each other', (x, y) => asParam(sum(asMatrix(x), 'cols').mul(sum(asMatrix(y), 'rows')))],
-    ['bfloat16', (x, y) => cast(x.add(y), 'bfloat16')],
-    ['float16', (x, y) => cast(x.mul(y), 'float16')],
+    ['bfloat16', (x, y) => cast(x.add(y), bfloat16)],
+    ['float16', (x, y) => cast(x.mul(y), float16)],
     ['indices', (x, y) => asParam(asMatrix(x).mul(rowIndex()).add(asMatrix(y).mul(colIndex())))],
     ['noise', (x, y) => x.add(random('normal', { seed: one, key: one, step: one }).mul(y))],
   ];

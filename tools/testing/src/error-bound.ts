@@ -1,11 +1,9 @@
 import {
   concreteShape,
   elementCount,
-  fillRandom,
   foldProgram,
   operation,
   reduction,
-  roundTo,
   type Extents,
   type OperationName,
   type Program,
@@ -176,12 +174,12 @@ export function boundProgram(
     broadcast: ({ type }, [x]) => generate(type.shape, reader(x, type.shape)),
     cast({ type, to }, [x]) {
       const read = reader(x, x.shape);
-      return generate(type.shape, (i) => boundCast((value) => roundTo(to, value), read(i)));
+      return generate(type.shape, (i) => boundCast((value) => to.round(value), read(i)));
     },
-    random({ distribution, stream, args, type }) {
+    random({ distribution, stream, draw, args, type }) {
       const [seed, key, step] = args.map((arg) => scalars[arg]);
       const draws = new Float64Array(elementCount(dims(type.shape)));
-      fillRandom(distribution, { seed, key, step, stream }, draws);
+      draw(distribution, { seed, key, step, stream }, draws);
       return generate(type.shape, (i) => rounded(draws[i], rounding));
     },
     index: ({ type }) => generate(type.shape, (i) => rounded(i, rounding)),

@@ -1,4 +1,6 @@
 import {
+  bfloat16,
+  float16,
   asMatrix,
   asParam,
   broadcast,
@@ -66,8 +68,8 @@ export const elementwiseForms: readonly (readonly [name: string, form: Form])[] 
   ['x · 0.1 + 1/3', (x) => x.mul(0.1).add(1 / 3)],
   ['2 − x', (x) => scalar(2).sub(x)],
   ['1 / x', (x) => scalar(1).div(x)],
-  ['bfloat16', (x) => cast(x, 'bfloat16')],
-  ['float16', (x) => cast(x, 'float16')],
+  ['bfloat16', (x) => cast(x, bfloat16)],
+  ['float16', (x) => cast(x, float16)],
 ];
 
 const whole = (x: Tensor): Tensor => asParam(broadcast(x, ['rows', 'cols']));

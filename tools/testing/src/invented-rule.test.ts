@@ -69,7 +69,7 @@ describe('an invented optimizer', () => {
           seen.add(instruction.form).add(String(instruction.type.shape)).add(instruction.type.place);
           if ('op' in instruction) seen.add(instruction.op);
           if (instruction.form === 'reduce') seen.add(`${instruction.op} over ${instruction.over}`);
-          if (instruction.form === 'cast') seen.add(instruction.to);
+          if (instruction.form === 'cast') seen.add(instruction.to.name);
           if (instruction.form === 'random') seen.add(instruction.distribution);
         }
       }

@@ -1,4 +1,6 @@
 import {
+  bfloat16,
+  float16,
   asMatrix,
   asParam,
   broadcast,
@@ -313,8 +315,8 @@ const numberForms: readonly TensorForm[] = [
     const x = v.tensor();
     return where(v.condition(x), v.scalar(), x);
   },
-  (v) => cast(v.tensor(), 'bfloat16'),
-  (v) => cast(v.tensor(), 'float16'),
+  (v) => cast(v.tensor(), bfloat16),
+  (v) => cast(v.tensor(), float16),
 ];
 
 /** Forms that need the elements of a parameter. */

@@ -1,4 +1,5 @@
-import type { Graph, Node } from '@adakit/onnx';
+import { bfloat16, float16 } from '@adakit/core';
+import type { Graph, Node, Value } from '@adakit/onnx';
 import type { Feeds } from '../testing/session.js';
 import { constants } from './constants.js';
 import { convolutions } from './convolution.js';
@@ -48,9 +49,15 @@ export const kernels: Kernels = {
  * its operators compute, for tests.
  *
  * @param given values of inner nodes that take the place of what would be computed: random masks
+ * @param options `rounds`: rounds what each node computes to its dtype, which must be known, once. Default: no
  * @returns every value by name
  */
-export function evaluate(graph: Graph, feeds: Feeds, given: Feeds = {}): ReadonlyMap<string, Tensor> {
+export function evaluate(
+  graph: Graph,
+  feeds: Feeds,
+  given: Feeds = {},
+  { rounds = false }: { readonly rounds?: boolean } = {},
+): ReadonlyMap<string, Tensor> {
   const values = new Map<string, Tensor>(Object.entries({ ...feeds, ...given }));
   for (const { name, tensor } of graph.initializers) {
     if (tensor !== undefined) {
@@ -60,10 +67,20 @@ export function evaluate(graph: Graph, feeds: Feeds, given: Feeds = {}): Readonl
   for (const node of graph.nodes) {
     const results = [kernelOf(node)(callOf(node, values))].flat();
     node.outputs.forEach((output, i) => {
-      if (output !== undefined && !(output.name in given)) values.set(output.name, results[i]);
+      if (output === undefined || output.name in given) return;
+      values.set(output.name, rounds ? rounded(results[i], output) : results[i]);
     });
   }
   return values;
+}
+
+/** Numbers as they are in the dtype of a value. */
+function rounded(result: Tensor, { dtype }: Value): Tensor {
+  const { data } = result;
+  if (dtype === 'float32') return { ...result, data: data.map(Math.fround) };
+  if (dtype !== 'float16' && dtype !== 'bfloat16') return result;
+  const format = dtype === 'float16' ? float16 : bfloat16;
+  return { ...result, data: data.map((value) => format.round(value)) };
 }
 
 function kernelOf(node: Node) {

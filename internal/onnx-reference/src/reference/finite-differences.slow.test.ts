@@ -13,7 +13,7 @@ import {
   Tensor,
   type Value,
 } from '@adakit/onnx';
-import { decomposeNodes, executes, withFormulations } from '@adakit/onnx/internal';
+import { decomposeNodes, executes, hasRows, withFormulations } from '@adakit/onnx/internal';
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { randomNumbers, relativeError } from '../testing/compare.js';
@@ -150,6 +150,14 @@ const VARIANTS: readonly Target[] = [
       'adakit::ConvWeightGradient': name,
     }),
   ),
+  {
+    // Wherever they are possible, not only where they are the faster form.
+    ...withFormulations(targets['ort-cpu'], {
+      'adakit::ConvInputGradient': 'windows',
+      'adakit::ConvWeightGradient': 'windows',
+    }),
+    partly: { ...targets['ort-cpu'].partly, Conv: (node) => !hasRows(node) },
+  },
   withFormulations(targets['ort-cpu'], { 'adakit::Mask': 'product' }),
 ];
 

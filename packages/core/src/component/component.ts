@@ -10,6 +10,7 @@ import type {
 import type { ParameterRole } from '../optimizer/match.js';
 import type { Phases } from '../plan/plan.js';
 import type { Program } from '../program/program.js';
+import type { NarrowFormat } from '../tensor/narrow.js';
 
 /**
  * Which parts of a component are switched on: every flag, choice and number of repeats as it is, and of every other
@@ -44,7 +45,7 @@ export interface SlotMeaning {
 }
 
 /** How much memory a slot's elements take. Narrow formats hold rounded values. */
-export type SlotDType = 'float32' | 'float16' | 'bfloat16';
+export type SlotDType = 'float32' | NarrowFormat;
 
 /** A slot as its author declares it: something kept for every parameter between steps. */
 export interface SlotSource<Name extends string = string> {
@@ -74,29 +75,6 @@ export interface GlobalSource<Name extends string = string> {
   /** Default: 0; a name is that of a hyperparameter, whose value at construction it starts at. */
   readonly start?: number | `initial.${string}`;
 }
-
-/** The words for what slots hold. Authors add their own for quantities that are not here. */
-export const meanings = {
-  /** Moving average of the gradient. */
-  meanOfGradient: 'mean(grad)',
-  /** Moving average of the squared gradient. */
-  meanOfSquare: 'mean(grad^2)',
-  /** Moving average of the squared deviation from the average. */
-  meanOfDeviation: 'mean((grad - mean(grad))^2)',
-  /** The largest that such an average has been. */
-  largestMeanOfSquare: 'max(mean(grad^2))',
-  largestMeanOfDeviation: 'max(mean((grad - mean(grad))^2))',
-  /** The gradient before. */
-  previousGradient: 'previous(grad)',
-  /** Sum of gradients, decaying, without bias correction. */
-  sumOfGradients: 'sum(grad)',
-  /** Sum of squared gradients. */
-  sumOfSquares: 'sum(grad^2)',
-  /** An average of the weights. */
-  averageOfWeights: 'mean(param)',
-  /** Sum of the gradients of batches whose step is not complete. */
-  collectedGradients: 'collected(grad)',
-} as const;
 
 /** The shape of the parameter a component works on, as far as rules may depend on it before they are traced. */
 export interface ParameterForm {

@@ -1,18 +1,15 @@
 import { describe, expect, it, vi } from 'vitest';
 import { AdakitError } from '../errors.js';
 import { asMatrix, asParam, matMul, mean, norm, sum, transpose, where, type Tensor } from '../expression/expression.js';
-import {
-  defineOptimizer,
-  definePhasedOptimizer,
-  defineWrapper,
-  type PhasedOptimizerSource,
-} from '../optimizer/define.js';
+import { defineOptimizer } from '../optimizer/define.js';
+import { definePhasedOptimizer, defineWrapper, type PhasedOptimizerSource } from '../optimizer/define-phased.js';
 import { choice, coefficient, flag, learningRate, repeats } from '../optimizer/hyperparameters.js';
 import type { Optimizer } from '../optimizer/optimizer.js';
 import { makePlan } from '../plan/plan.js';
 import { printProgram } from '../program/print.js';
 import { inputNames, type Program } from '../program/program.js';
 import type { Inputs, Slot, Structure } from './component.js';
+import { bfloat16, float16 } from '../tensor/narrow.js';
 
 const hyperparameters = { lr: learningRate(0.1), momentum: coefficient(0), nesterov: flag(false) };
 type Hyper = typeof hyperparameters;
@@ -120,13 +117,13 @@ describe('slots', () => {
     expect(
       slotsOf(
         define({
-          slots: () => ['m', { name: 'n', shape: 'number', dtype: 'bfloat16', start: 0.5, meaning }],
+          slots: () => ['m', { name: 'n', shape: 'number', dtype: bfloat16, start: 0.5, meaning }],
           update: ({ param, slots }) => ({ param, slots: { m: slots.m, n: slots.n } }),
         })(),
       ),
     ).toEqual([
       { name: 'm', shape: 'param', dtype: 'float32', start: 0, meaning: undefined },
-      { name: 'n', shape: 'number', dtype: 'bfloat16', start: 0.5, meaning },
+      { name: 'n', shape: 'number', dtype: bfloat16, start: 0.5, meaning },
     ]);
   });
 
@@ -158,7 +155,7 @@ describe('slots', () => {
         update: ({ param, slots }) => ({ param, slots: { m: slots.m } }),
       },
       {
-        slots: () => [{ name: 'm', dtype: 'float16' }],
+        slots: () => [{ name: 'm', dtype: float16 }],
         update: ({ param, slots }) => ({ param, slots: { m: slots.m } }),
       },
       { slots: () => [{ name: 'm', start: 1 }], update: ({ param, slots }) => ({ param, slots: { m: slots.m } }) },

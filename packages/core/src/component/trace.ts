@@ -13,7 +13,6 @@ import { equalShapes, shapeText, type Shape } from '../expression/type.js';
 import type { HyperparameterDefinitions, HyperparameterValues } from '../optimizer/hyperparameters.js';
 import { contentHash } from '../program/hash.js';
 import { buildProgram, type Program } from '../program/program.js';
-import { roundTo } from '../tensor/narrow.js';
 import type {
   Component,
   ComponentPrograms,
@@ -176,7 +175,7 @@ export class Tracer<H extends HyperparameterDefinitions, S extends string, G ext
       const program = buildProgram(`${this.source.name} start of ${name}`, { start: make() });
       return { name, shape, dtype, start: program, meaning };
     }
-    const number = dtype === 'float32' ? start : roundTo(dtype, start);
+    const number = dtype === 'float32' ? start : dtype.round(start);
     if (!Number.isFinite(number)) this.fail(`the slot "${name}" starts at ${number}`);
     return { name, shape, dtype, start: number, meaning };
   }

@@ -1,8 +1,8 @@
-import { defineWrapper } from '../optimizer/define.js';
+import { defineWrapper } from '../optimizer/define-phased.js';
 import { count, decayRate, epsilon, flag, nonNegative, positive } from '../optimizer/hyperparameters.js';
 import type { ParameterRole } from '../optimizer/match.js';
 import type { Optimizer } from '../optimizer/optimizer.js';
-import { meanings } from '../component/component.js';
+import * as meanings from '../component/meanings.js';
 import {
   asMatrix,
   asParam,

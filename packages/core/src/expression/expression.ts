@@ -1,13 +1,11 @@
 import { AdakitError } from '../errors.js';
-import type { Distribution } from '../random/philox.js';
+import { fillRandom, type Distribution } from '../random/philox.js';
+import type { NarrowFormat } from '../tensor/narrow.js';
 import { operation, operations, type OperationName, type ReductionName } from './operations.js';
 import { equalShapes, joinShapes, shapeText, type Extent, type Shape, type ValueType } from './type.js';
 
 /** Everything a program can read. */
 export type InputName = string;
-
-/** Formats that a device value can be rounded to; it stays a float32 number. */
-export type NarrowFormat = 'float16' | 'bfloat16';
 
 /** What is reduced: all elements, or an axis of a matrix, which then has extent 1. */
 export type ReducedAxis = 'all' | 'rows' | 'cols';
@@ -42,6 +40,8 @@ export type Form<Arg> =
       readonly type: ValueType;
       readonly distribution: Distribution;
       readonly stream: number;
+      /** Draws them. Rules that do bring it along, so that devices need not. */
+      readonly draw: typeof fillRandom;
       readonly args: readonly [Arg, Arg, Arg];
     }
   /** The index of each row or column, counted from 0. */
@@ -324,7 +324,7 @@ export function broadcast(x: Tensor | Scalar, shape: Shape): Tensor {
   return new Expression({ form: 'broadcast', type: deviceType(shape), args: [x] });
 }
 
-/** Rounds to the nearest number of a narrower format, ties to even. */
+/** Rounds to the nearest number of a narrower format, ties to even: `cast(x, bfloat16)`; it stays a float32 number. */
 export function cast(x: Tensor, to: NarrowFormat): Tensor {
   return new Expression({ form: 'cast', type: deviceType(x.type.shape), to, args: [x] });
 }
@@ -346,7 +346,7 @@ export function random(
   stream = 0,
 ): Tensor {
   const args = [key.seed, key.key, key.step] as const;
-  return new Expression({ form: 'random', type: deviceType('param'), distribution, stream, args });
+  return new Expression({ form: 'random', type: deviceType('param'), distribution, stream, draw: fillRandom, args });
 }
 
 /** A named input; used by tracing, not by rules. */

@@ -1,11 +1,7 @@
 /** An elementwise operation. */
 export interface Operation {
-  /** Number of operands. */
-  readonly arity: 1 | 2 | 3;
-  /** Its meaning, in float64. */
+  /** Its meaning, in float64; it has a parameter for each operand. */
   readonly evaluate: (a: number, b: number, c: number) => number;
-  /** How the operation is printed: an infix symbol, or a function call when absent. */
-  readonly symbol?: string;
   readonly comparison?: true;
   /** Only for scalars: schedules and counters need it, devices do not have it. */
   readonly hostOnly?: true;
@@ -18,29 +14,29 @@ export interface Operation {
  * Comparisons yield 1 for true and 0 for false.
  */
 export const operations = {
-  add: { arity: 2, evaluate: (a, b) => a + b, symbol: '+' },
-  sub: { arity: 2, evaluate: (a, b) => a - b, symbol: '-' },
-  mul: { arity: 2, evaluate: (a, b) => a * b, symbol: '*' },
-  div: { arity: 2, evaluate: (a, b) => a / b, symbol: '/' },
-  pow: { arity: 2, evaluate: (a, b) => Math.pow(a, b), symbol: '^' },
-  min: { arity: 2, evaluate: (a, b) => Math.min(a, b) },
-  max: { arity: 2, evaluate: (a, b) => Math.max(a, b) },
-  neg: { arity: 1, evaluate: (a) => -a },
-  abs: { arity: 1, evaluate: (a) => Math.abs(a) },
-  sign: { arity: 1, evaluate: (a) => Math.sign(a) },
-  square: { arity: 1, evaluate: (a) => a * a },
-  sqrt: { arity: 1, evaluate: (a) => Math.sqrt(a) },
-  exp: { arity: 1, evaluate: (a) => Math.exp(a) },
-  log: { arity: 1, evaluate: (a) => Math.log(a) },
-  floor: { arity: 1, evaluate: (a) => Math.floor(a), hostOnly: true },
+  add: { evaluate: (a, b) => a + b },
+  sub: { evaluate: (a, b) => a - b },
+  mul: { evaluate: (a, b) => a * b },
+  div: { evaluate: (a, b) => a / b },
+  pow: { evaluate: (a, b) => Math.pow(a, b) },
+  min: { evaluate: (a, b) => Math.min(a, b) },
+  max: { evaluate: (a, b) => Math.max(a, b) },
+  neg: { evaluate: (a) => -a },
+  abs: { evaluate: (a) => Math.abs(a) },
+  sign: { evaluate: (a) => Math.sign(a) },
+  square: { evaluate: (a) => a * a },
+  sqrt: { evaluate: (a) => Math.sqrt(a) },
+  exp: { evaluate: (a) => Math.exp(a) },
+  log: { evaluate: (a) => Math.log(a) },
+  floor: { evaluate: (a) => Math.floor(a), hostOnly: true },
   /** The remainder with the sign of the divisor, as Python has it: x − b·⌊x/b⌋. */
-  mod: { arity: 2, evaluate: (a, b) => a - b * Math.floor(a / b), hostOnly: true },
-  equal: { arity: 2, evaluate: (a, b) => (a === b ? 1 : 0), symbol: '==', comparison: true },
-  less: { arity: 2, evaluate: (a, b) => (a < b ? 1 : 0), symbol: '<', comparison: true },
-  lessOrEqual: { arity: 2, evaluate: (a, b) => (a <= b ? 1 : 0), symbol: '<=', comparison: true },
-  greater: { arity: 2, evaluate: (a, b) => (a > b ? 1 : 0), symbol: '>', comparison: true },
-  greaterOrEqual: { arity: 2, evaluate: (a, b) => (a >= b ? 1 : 0), symbol: '>=', comparison: true },
-  where: { arity: 3, evaluate: (condition, yes, no) => (condition !== 0 ? yes : no) },
+  mod: { evaluate: (a, b) => a - b * Math.floor(a / b), hostOnly: true },
+  equal: { evaluate: (a, b) => (a === b ? 1 : 0), comparison: true },
+  less: { evaluate: (a, b) => (a < b ? 1 : 0), comparison: true },
+  lessOrEqual: { evaluate: (a, b) => (a <= b ? 1 : 0), comparison: true },
+  greater: { evaluate: (a, b) => (a > b ? 1 : 0), comparison: true },
+  greaterOrEqual: { evaluate: (a, b) => (a >= b ? 1 : 0), comparison: true },
+  where: { evaluate: (condition, yes, no) => (condition !== 0 ? yes : no) },
 } as const satisfies Record<string, Operation>;
 
 /** Names of {@link operations}. */

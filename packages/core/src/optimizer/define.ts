@@ -1,8 +1,5 @@
 import type { Component, ComponentSource } from '../component/component.js';
-import { tracePhases } from '../component/phases.js';
 import { makeComponent, traceRule } from '../component/trace.js';
-import { planPhases } from '../plan/stages.js';
-import { phasedRun } from '../run/phased-run.js';
 import { AdakitError } from '../errors.js';
 import {
   camelCaseKeys,
@@ -11,8 +8,7 @@ import {
   type HyperparameterOptions,
 } from './hyperparameters.js';
 import { RuleNode, type Configured } from './node.js';
-import { Optimizer, requireOptimizer } from './optimizer.js';
-import { WrapperNode } from './wrapper.js';
+import { Optimizer } from './optimizer.js';
 
 type Options<H extends HyperparameterDefinitions> =
   Record<string, never> extends HyperparameterOptions<H> ? [HyperparameterOptions<H>?] : [HyperparameterOptions<H>];
@@ -27,25 +23,12 @@ export interface OptimizerFactory<H extends HyperparameterDefinitions> {
   load(record: Readonly<Record<string, unknown>>): Optimizer;
 }
 
-/** Puts something around an optimizer: `ema({ decay: 0.999 }, adam())`. */
-export interface WrapperFactory<H extends HyperparameterDefinitions> {
-  (options: HyperparameterOptions<H>, inner: Optimizer): Optimizer;
-  readonly wrapperName: string;
-  readonly hyperparameters: H;
-}
-
-/** An update rule: {@link ComponentSource} with `update`. */
-export type PhasedOptimizerSource<
-  H extends HyperparameterDefinitions,
-  S extends string,
-  G extends string,
-> = ComponentSource<H, S, G> & Required<Pick<ComponentSource<H, S, G>, 'update'>>;
-
 /** An update rule that looks at one parameter at a time: slots and `update`. */
 export type OptimizerSource<H extends HyperparameterDefinitions, S extends string> = Pick<
-  PhasedOptimizerSource<H, S, never>,
-  'name' | 'hyperparameters' | 'slots' | 'update'
->;
+  ComponentSource<H, S, never>,
+  'name' | 'hyperparameters' | 'slots'
+> &
+  Required<Pick<ComponentSource<H, S, never>, 'update'>>;
 
 /**
  * Defines an optimizer.
@@ -75,27 +58,11 @@ export function defineOptimizer<const H extends HyperparameterDefinitions, const
 
 const RULE_KEYS = ['name', 'hyperparameters', 'slots', 'update'];
 
-/**
- * Defines an optimizer with more phases than `update`: numbers of all parameters together, views, and the like. What plans
- * and runs these comes with it; {@link defineOptimizer} does without.
- *
- * @throws AdakitError `invalid-rule` for names that are no identifiers
- */
-export function definePhasedOptimizer<
-  const H extends HyperparameterDefinitions,
-  const S extends string = never,
-  const G extends string = never,
->(source: PhasedOptimizerSource<H, S, G>): OptimizerFactory<H> {
-  return factoryOf(phased(source), source.hyperparameters);
-}
-
-function phased<H extends HyperparameterDefinitions, S extends string, G extends string>(
-  source: ComponentSource<H, S, G>,
-): Component {
-  return { ...makeComponent(source, tracePhases), phases: { plan: planPhases, run: phasedRun } };
-}
-
-function factoryOf<H extends HyperparameterDefinitions>(component: Component, definitions: H): OptimizerFactory<H> {
+/** The factory of a rule. */
+export function factoryOf<H extends HyperparameterDefinitions>(
+  component: Component,
+  definitions: H,
+): OptimizerFactory<H> {
   const { name } = component;
   const make = (given: Readonly<Record<string, unknown>> = {}): Optimizer =>
     new Optimizer(new RuleNode(configured(component, given)));
@@ -111,30 +78,10 @@ function factoryOf<H extends HyperparameterDefinitions>(component: Component, de
 }
 
 /** A component as it is made. @throws AdakitError for unknown or bad hyperparameters, and slips in the component */
-function configured(component: Component, given: Readonly<Record<string, unknown>>): Configured {
+export function configured(component: Component, given: Readonly<Record<string, unknown>>): Configured {
   const { name, hyperparameters: definitions } = component;
   const hyperparameters = Object.freeze(parseHyperparameters(name, definitions, given, 'atConstruction'));
   // Slips show now, not at the first step.
   component.programs(hyperparameters, { matrix: true, units: 'rows', wide: true, role: 'weight' });
   return { component, hyperparameters, initial: hyperparameters, schedules: {} };
-}
-
-/**
- * Defines something that goes around an optimizer: a transform of gradients, an average of weights, a constraint.
- *
- * @throws AdakitError `invalid-rule` for names that are no identifiers
- */
-export function defineWrapper<
-  const H extends HyperparameterDefinitions,
-  const S extends string = never,
-  const G extends string = never,
->(source: Omit<ComponentSource<H, S, G>, 'update'>): WrapperFactory<H> {
-  const component = phased(source);
-  return Object.assign(
-    (options: HyperparameterOptions<H>, inner: Optimizer): Optimizer =>
-      new Optimizer(
-        new WrapperNode(configured(component, options), requireOptimizer(`${component.name}()`, inner).node),
-      ),
-    { wrapperName: component.name, hyperparameters: source.hyperparameters },
-  );
 }

@@ -1,18 +1,8 @@
 import { AdakitError } from '../errors.js';
-import { startsWith, type HyperparameterValues } from './hyperparameters.js';
-import { matchData, matches, requireMatches, type ParameterMatch, type ParameterSpec } from './match.js';
-import {
-  changed,
-  parse,
-  parseSchedules,
-  schedulesData,
-  type Configured,
-  type OptimizerConfig,
-  type OptimizerNode,
-  type ResolvedChain,
-  type Schedules,
-  type TreeNode,
-} from './node.js';
+import { GroupsNode, type GroupNode } from './groups-node.js';
+import type { HyperparameterValues } from './hyperparameters.js';
+import type { ParameterMatch } from './match.js';
+import type { Schedules } from './node.js';
 import { Optimizer, requireOptimizer } from './optimizer.js';
 
 /** What some of the parameters have of their own. */
@@ -27,119 +17,6 @@ export interface ParameterGroup {
   readonly hyperparameters?: HyperparameterValues;
   /** and other schedules. */
   readonly schedules?: Schedules;
-}
-
-/** A group of parameters in the tree: which it chooses, and its own rule, or changes to the rule of the rest. */
-export interface GroupNode {
-  readonly name: string;
-  readonly match: ParameterMatch;
-  readonly optimizer?: OptimizerNode;
-  readonly hyperparameters: HyperparameterValues;
-  /** Those at construction, where they have been changed since. */
-  readonly initial?: HyperparameterValues;
-  readonly schedules: Schedules;
-}
-
-/** Parameters that have something of their own, and the optimizer of the rest. */
-export class GroupsNode implements TreeNode {
-  readonly kind = 'groups';
-  readonly groups: readonly GroupNode[];
-  readonly rest: OptimizerNode;
-
-  /** @throws AdakitError for values in a group that its rule does not accept, whether a parameter matches or not */
-  constructor(groups: readonly GroupNode[], rest: OptimizerNode) {
-    this.groups = groups;
-    this.rest = rest;
-    for (const group of groups) applyGroup(group, rest);
-  }
-
-  get text(): string {
-    const own = this.groups.flatMap(({ optimizer }) => optimizer?.text ?? []);
-    return `groups(${[...own, this.rest.text].join(', ')})`;
-  }
-
-  get rule(): Configured {
-    return this.rest.rule;
-  }
-
-  get pieces(): readonly Configured[] {
-    return [...this.rest.pieces, ...this.groups.flatMap(({ optimizer }) => optimizer?.pieces ?? [])];
-  }
-
-  get wrappers(): readonly string[] {
-    return this.rest.wrappers;
-  }
-
-  get groupNames(): readonly string[] {
-    return [...this.groups.map(({ name }) => name), ...this.rest.groupNames];
-  }
-
-  resolve(parameter: ParameterSpec): ResolvedChain {
-    const chosen = this.groups.filter(({ match }) => matches(match, parameter));
-    const inner = chosen.reduce((rest, group) => applyGroup(group, rest), this.rest);
-    const { chain, path, owners } = inner.resolve(parameter);
-    const names = chosen.map(({ name }) => name);
-    const left = names.length === 0 && path !== '';
-    // A group without an optimizer changes the rule alone: wrappers stay those of the rest.
-    const writer = chosen.findLast(({ optimizer }) => optimizer !== undefined)?.name;
-    return {
-      chain,
-      path: [...(left ? ['*'] : names), path].join('/'),
-      owners: chain.map(({ kind }, i) => {
-        const within = kind === 'rule' ? names : writer === undefined ? [] : [writer];
-        return [...within, owners[i]].join('/');
-      }),
-    };
-  }
-
-  checkGroups(parameters: readonly ParameterSpec[]): void {
-    for (const { name, match, optimizer } of this.groups) {
-      const chosen = requireMatches(`the match of the group "${name}"`, match, parameters);
-      optimizer?.checkGroups(chosen);
-    }
-    this.rest.checkGroups(parameters);
-  }
-
-  mapRule(change: (rule: Configured) => Configured): OptimizerNode {
-    return new GroupsNode(this.groups, this.rest.mapRule(change));
-  }
-
-  changeWrapper(name: string, changes: HyperparameterValues): OptimizerNode {
-    return new GroupsNode(this.groups, this.rest.changeWrapper(name, changes));
-  }
-
-  changeGroup(changes: HyperparameterValues, group: string): OptimizerNode {
-    const list = this.groups.map((member): GroupNode => {
-      if (group !== 'all' && member.name !== group) return member;
-      if (member.optimizer === undefined) {
-        const { hyperparameters, initial = hyperparameters } = member;
-        return { ...member, hyperparameters: { ...hyperparameters, ...changes }, initial };
-      }
-      // What is meant for all need not be known to every rule.
-      const { hyperparameters } = member.optimizer.rule;
-      const known = Object.entries(changes).filter(([key]) => group !== 'all' || Object.hasOwn(hyperparameters, key));
-      return { ...member, optimizer: changed(member.optimizer, Object.fromEntries(known)) };
-    });
-    return new GroupsNode(list, this.rest.changeGroup(changes, group));
-  }
-
-  config(parameters: readonly ParameterSpec[]): OptimizerConfig {
-    return {
-      kind: 'groups',
-      groups: this.groups.map(({ name, match, optimizer, hyperparameters, initial, schedules }) => ({
-        name,
-        match: matchData(
-          match,
-          parameters.filter((parameter) => matches(match, parameter)).map((parameter) => parameter.name),
-        ),
-        ...(optimizer && { optimizer: optimizer.config(parameters) }),
-        hyperparameters,
-        ...(initial && { initial }),
-        schedules: schedulesData(schedules),
-      })),
-      rest: this.rest.config(parameters),
-    };
-  }
 }
 
 /**
@@ -182,22 +59,3 @@ export function groups(list: readonly ParameterGroup[], rest: Optimizer): Optimi
 }
 
 const GROUP_KEYS = ['name', 'match', 'optimizer', 'hyperparameters', 'schedules'];
-
-/** What a group makes of the optimizer that its parameters would have without it. */
-function applyGroup(group: GroupNode, rest: OptimizerNode): OptimizerNode {
-  const base = group.optimizer ?? rest;
-  const { hyperparameters, initial = hyperparameters, schedules } = group;
-  if (Object.keys(hyperparameters).length === 0 && Object.keys(schedules).length === 0) return base;
-  return base.mapRule((rule) => ({
-    ...rule,
-    hyperparameters: parse(rule, { ...rule.hyperparameters, ...hyperparameters }, 'perStep'),
-    initial: parse(rule, { ...rule.initial, ...lasting(rule, initial) }, 'atConstruction'),
-    schedules: { ...rule.schedules, ...parseSchedules(rule, schedules) },
-  }));
-}
-
-/** What a group may start with: a learning rate of zero, for parameters at rest, is only one for the time being. */
-function lasting({ component }: Configured, values: HyperparameterValues): HyperparameterValues {
-  const definitions = component.hyperparameters;
-  return Object.fromEntries(Object.entries(values).filter(([name, value]) => startsWith(definitions, name, value)));
-}

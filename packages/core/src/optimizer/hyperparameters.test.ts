@@ -15,7 +15,7 @@ import {
   parseHyperparameters,
   positive,
   repeats,
-  startsWith,
+  problemOf,
   type Hyperparameter,
   type NumberHyperparameter,
 } from './hyperparameters.js';
@@ -89,6 +89,12 @@ describe('parseHyperparameters', () => {
     expect(messageOf(() => parse(given))).toBe(`adam: ${message} (known: lr, beta1, eps, weightDecay, amsgrad)`);
   });
 
+  it('refuses a number in their place, as tf.train.adam takes it', () => {
+    expect(messageOf(() => parse(0.001 as unknown as Record<string, unknown>))).toBe(
+      'adam: hyperparameters are an object such as { lr: 0.1 }, got 0.001',
+    );
+  });
+
   it('says by its code whether a name or a value is wrong', () => {
     expect(() => parse({ lrr: 1 })).toThrow(expect.objectContaining({ code: 'unknown-hyperparameter' }));
     expect(() => parse({ lr: -1 })).toThrow(expect.objectContaining({ code: 'invalid-hyperparameter' }));
@@ -148,8 +154,10 @@ describe('the kinds of hyperparameters', () => {
 
   it('know what an optimizer can be made with', () => {
     const definitions = { lr: learningRate(1), on: flag(true) };
-    expect([startsWith(definitions, 'lr', 0.1), startsWith(definitions, 'lr', 0)]).toEqual([true, false]);
-    expect([startsWith(definitions, 'on', 1), startsWith(definitions, 'other', 0)]).toEqual([false, true]);
+    expect(problemOf(definitions.lr, 0.1, 'atConstruction')).toBeUndefined();
+    expect(problemOf(definitions.lr, 0, 'atConstruction')).toBe('must be > 0, got 0');
+    expect(problemOf(definitions.lr, 0, 'perStep')).toBeUndefined();
+    expect(problemOf(definitions.on, 1, 'atConstruction')).toBe('must be true or false, got 1');
   });
 
   it('give the reason for an unusual range', () => {

@@ -176,6 +176,11 @@ export function parseHyperparameters(
   given: Readonly<Record<string, unknown>>,
   when: 'atConstruction' | 'perStep',
 ): HyperparameterValues {
+  if (Object(given) !== given) {
+    // As in `adam(0.001)`, which would otherwise train with the default.
+    const problem = `hyperparameters are an object such as { lr: 0.1 }, got ${describe(given)}`;
+    throw new AdakitError('invalid-hyperparameter', `${optimizer}: ${problem}`);
+  }
   const known = Object.keys(definitions);
   const unknown = Object.keys(given).filter((key) => !Object.hasOwn(definitions, key));
   if (unknown.length > 0) {
@@ -197,7 +202,12 @@ export function parseHyperparameters(
   throw new AdakitError('invalid-hyperparameter', `${optimizer}: ${complaints.join('; ')}`);
 }
 
-function problemOf(definition: Hyperparameter, value: unknown, when: 'atConstruction' | 'perStep'): string | undefined {
+/** What is wrong with a value, or `undefined`. */
+export function problemOf(
+  definition: Hyperparameter,
+  value: unknown,
+  when: 'atConstruction' | 'perStep',
+): string | undefined {
   switch (definition.type) {
     case 'number':
       return rangeProblem(definition[when], value);
@@ -210,11 +220,6 @@ function problemOf(definition: Hyperparameter, value: unknown, when: 'atConstruc
         ? undefined
         : `must be one of ${definition.words.join(', ')}, got ${describe(value)}`;
   }
-}
-
-/** Whether an optimizer can be made with this value; unknown names count as such. */
-export function startsWith(definitions: HyperparameterDefinitions, name: string, value: unknown): boolean {
-  return !Object.hasOwn(definitions, name) || problemOf(definitions[name], value, 'atConstruction') === undefined;
 }
 
 /**

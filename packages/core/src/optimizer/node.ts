@@ -2,7 +2,7 @@ import type { Component } from '../component/component.js';
 import { AdakitError } from '../errors.js';
 import { checkSchedule, type Schedule, type ScheduleData } from '../schedule/schedule.js';
 import { parseHyperparameters, type HyperparameterValues } from './hyperparameters.js';
-import type { GroupsNode } from './groups.js';
+import type { GroupsNode } from './groups-node.js';
 import type { MatchData, ParameterSpec } from './match.js';
 import type { WrapperNode } from './wrapper.js';
 

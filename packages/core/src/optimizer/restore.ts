@@ -1,8 +1,8 @@
 import type { Component } from '../component/component.js';
 import { AdakitError } from '../errors.js';
 import { parseSchedule } from '../schedule/parse.js';
-import { GroupsNode } from './groups.js';
-import { matchFromData } from './match.js';
+import { GroupsNode } from './groups-node.js';
+import { matchFromData } from './matching.js';
 import {
   parse,
   parseSchedules,

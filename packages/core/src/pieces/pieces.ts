@@ -1,4 +1,5 @@
-import { meanings, type SlotSource } from '../component/component.js';
+import type { SlotSource } from '../component/component.js';
+import * as meanings from '../component/meanings.js';
 import {
   asMatrix,
   asParam,
@@ -27,6 +28,16 @@ export const largestMeanOfSquare = (beta = 'beta2') =>
   ({
     name: 'maxExpAvgSq',
     meaning: { of: meanings.largestMeanOfSquare, decay: beta, joinsLate: true },
+  }) as const satisfies SlotSource;
+
+/** Moving average of the squared deviation from the average. */
+export const meanOfDeviation = (beta = 'beta2') =>
+  ({ name: 'expAvgVar', meaning: { of: meanings.meanOfDeviation, decay: beta } }) as const satisfies SlotSource;
+/** The largest that it has been. Starting at zero, it is the next average. */
+export const largestMeanOfDeviation = (beta = 'beta2') =>
+  ({
+    name: 'maxExpAvgVar',
+    meaning: { of: meanings.largestMeanOfDeviation, decay: beta, joinsLate: true },
   }) as const satisfies SlotSource;
 
 /** c = 1 − βᵗ: what the weights of a moving average add up to after t steps (Kingma & Ba 2015, §3). */

@@ -2,7 +2,8 @@ import { describe, expect, it } from 'vitest';
 import { accumulate, centralization, clipByGlobalNorm, clipByValue, lossScaling, sam } from '../compose/gradients.js';
 import { ema, lookahead, maxNorm } from '../compose/weights.js';
 import { sum } from '../expression/expression.js';
-import { defineOptimizer, definePhasedOptimizer } from '../optimizer/define.js';
+import { defineOptimizer } from '../optimizer/define.js';
+import { definePhasedOptimizer } from '../optimizer/define-phased.js';
 import { learningRate } from '../optimizer/hyperparameters.js';
 import type { ParameterSpec } from '../optimizer/match.js';
 import { groups } from '../optimizer/groups.js';
@@ -219,6 +220,12 @@ describe('a plan is refused', () => {
       () => plan(groups([{ match: /weight/, optimizer: groups([{ match: 'a.bias' }], sgd()) }], sgd())),
       'unknown-parameter',
       'the match of the group "group1" "a.bias" matches none of the 2 parameters',
+    ],
+    [
+      'for a function in the place of the optimizer that it makes',
+      () => plan(sgd as unknown as Optimizer),
+      'invalid-plan',
+      'a run needs an optimizer, not the function: sgd()',
     ],
     [
       'that collects twice',

@@ -2,7 +2,7 @@ import type { ComponentPrograms, ParameterForm, Slot } from '../component/compon
 import { matrixExtents, type Extents } from '../expression/type.js';
 import type { ParameterSpec } from '../optimizer/match.js';
 import type { ChainLink, Configured } from '../optimizer/node.js';
-import type { Optimizer } from '../optimizer/optimizer.js';
+import { requireOptimizer, type Optimizer } from '../optimizer/optimizer.js';
 import { contentHash } from '../program/hash.js';
 import type { Program } from '../program/program.js';
 import type { PhasedRun } from '../run/phased-run.js';
@@ -106,7 +106,7 @@ export function makePlan(
   specs: readonly ParameterSpec[],
   { allowEmptyGroups = false }: { readonly allowEmptyGroups?: boolean } = {},
 ): Plan {
-  const { node } = optimizer;
+  const { node } = requireOptimizer('a run', optimizer);
   if (!allowEmptyGroups) node.checkGroups(specs);
   const byPath = new Map<string, PlanGroup>();
   const parameters = specs.map((spec, index): PlannedParameter => {

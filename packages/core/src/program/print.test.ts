@@ -18,6 +18,7 @@ import {
 } from '../expression/expression.js';
 import { printProgram } from './print.js';
 import { buildProgram } from './program.js';
+import { bfloat16 } from '../tensor/narrow.js';
 
 const param = deviceInput('param', 'param');
 const grad = deviceInput('grad', 'param');
@@ -67,7 +68,7 @@ describe('printProgram', () => {
 
   it('shows formats, draws and repetition', () => {
     const noise = random('normal', { seed: hostInput('hyper.seed'), key: hostInput('key'), step }, 2);
-    expect(printed({ param: cast(noise, 'bfloat16').mul(broadcast(norm(grad), 'param')) })).toEqual([
+    expect(printed({ param: cast(noise, bfloat16).mul(broadcast(norm(grad), 'param')) })).toEqual([
       '  t3 = normal(hyper.seed, key, step, 2)',
       '  t4 = bfloat16(t3)',
       '  r6 = norm(grad)',

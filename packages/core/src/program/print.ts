@@ -1,6 +1,20 @@
-import { operation } from '../expression/operations.js';
+import type { OperationName } from '../expression/operations.js';
 import { foldProgram } from './fold.js';
 import { constantText, type Instruction, type Program } from './program.js';
+
+/** Operations between their operands; all others are printed as calls. */
+const infix: Readonly<Partial<Record<OperationName, string>>> = {
+  add: '+',
+  sub: '-',
+  mul: '*',
+  div: '/',
+  pow: '^',
+  equal: '==',
+  less: '<',
+  lessOrEqual: '<=',
+  greater: '>',
+  greaterOrEqual: '>=',
+};
 
 /**
  * A program as text, one instruction a line: scalars (float64, on the host) are `s…`, single numbers on the device `r…`,
@@ -26,7 +40,7 @@ export function printProgram(program: Program): string {
     constant: ({ value }) => constantText(value),
     input: ({ name }) => name,
     elementwise(instruction, args, index) {
-      const { symbol } = operation(instruction.op);
+      const symbol = infix[instruction.op];
       return symbol === undefined
         ? call(instruction.op, instruction, args, index)
         : named(instruction, index, args.join(` ${symbol} `));
@@ -36,7 +50,7 @@ export function printProgram(program: Program): string {
     transpose: (i, args, index) => call('transpose', i, args, index),
     view: (i, args, index) => call(i.type.shape === 'param' ? 'asParam' : 'asMatrix', i, args, index),
     broadcast: (i, args, index) => call('broadcast', i, args, index),
-    cast: (i, args, index) => call(i.to, i, args, index),
+    cast: (i, args, index) => call(i.to.name, i, args, index),
     random: (i, args, index) => call(i.distribution, i, [...args, String(i.stream)], index),
     index: (i, _, index) => call(i.axis === 'rows' ? 'rowIndex' : 'colIndex', i, [], index),
   });

@@ -23,6 +23,7 @@ import {
 } from '../expression/expression.js';
 import { buildProgram, constantText, inputNames, scalarOperands, type Program } from './program.js';
 import { evaluateScalars } from './scalars.js';
+import { bfloat16, float16 } from '../tensor/narrow.js';
 
 const param = deviceInput('param', 'param');
 const grad = deviceInput('grad', 'param');
@@ -120,8 +121,8 @@ describe('the hash of a program', () => {
     ['a reduction over all of a matrix', program(param, { x: sum(asMatrix(grad)) })],
     ['a product', program(param, { x: matMul(matrix, transpose(matrix)) })],
     ['a product the other way', program(param, { x: matMul(transpose(matrix), matrix) })],
-    ['a format', program(cast(param, 'float16'))],
-    ['another format', program(cast(param, 'bfloat16'))],
+    ['a format', program(cast(param, float16))],
+    ['another format', program(cast(param, bfloat16))],
     ['a distribution', program(random('normal', key))],
     ['another distribution', program(random('uniform', key))],
     ['a stream', program(random('normal', key, 1))],

@@ -6,7 +6,8 @@ import { contentHash } from './hash.js';
 export type Instruction = Form<number>;
 
 /**
- * A rule as data: a straight-line program over one parameter with what belongs to it, and scalars. Plain JSON; the same
+ * A rule as data: a straight-line program over one parameter with what belongs to it, and scalars. Plain data, but for the
+ * function that draws random numbers, which an instruction carries so that others need not load it; the same
  * rule and structure always give the same hash.
  *
  * Inputs and outputs have names. `param`, `grad` and `slot.<name>` are the parameter's; `hyper.<name>`,
@@ -58,7 +59,9 @@ function contentKey(instruction: Instruction): string {
       return `index ${instruction.axis}`;
     default: {
       const { args, type, ...attributes } = instruction;
-      return `${Object.values(attributes).join(' ')} ${args.join(' ')} ${typeText(type)}`;
+      // How random numbers are drawn is the same for all.
+      const told = Object.values(attributes).filter((value) => typeof value !== 'function');
+      return `${told.join(' ')} ${args.join(' ')} ${typeText(type)}`;
     }
   }
 }

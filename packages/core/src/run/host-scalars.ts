@@ -1,5 +1,5 @@
 import { AdakitError } from '../errors.js';
-import { parseHyperparameters } from '../optimizer/hyperparameters.js';
+import { problemOf } from '../optimizer/hyperparameters.js';
 import type { Piece, Plan, PlanGroup } from '../plan/plan.js';
 import type { Extents } from '../expression/type.js';
 import { inputNames, type Program } from '../program/program.js';
@@ -53,6 +53,8 @@ export class HostScalars {
         readonly scalars: Float64Array;
       }
     | undefined;
+  /** What no schedule changes, by group. */
+  readonly #fixed = new Map<PlanGroup, ReadonlyMap<string, number>>();
   readonly #scheduled: boolean;
   readonly #readsOwn = new Map<Program, boolean>();
 
@@ -124,8 +126,7 @@ export class HostScalars {
       for (const { prefix, schedules } of pieces) {
         for (const [name, schedule] of Object.entries(schedules)) {
           const key = `${path}:${prefix}${name}`;
-          const plateau = schedule.plateau();
-          const next = plateau?.by === by ? plateau.reported(this.plateaus.get(key), metric) : undefined;
+          const next = schedule.reported(by, this.plateaus.get(key), metric);
           if (next) this.plateaus.set(key, next);
         }
       }
@@ -148,28 +149,33 @@ export class HostScalars {
     return values;
   }
 
-  #evaluate({ path, pieces }: PlanGroup): Map<string, number> {
-    const values = new Map<string, number>();
-    for (const { prefix, component, hyperparameters, initial, schedules } of pieces) {
-      const now = { ...hyperparameters };
+  #evaluate(group: PlanGroup): ReadonlyMap<string, number> {
+    const fixed = this.#fixed.get(group) ?? fixedValues(group);
+    this.#fixed.set(group, fixed);
+    if (!this.#scheduled) return fixed;
+    const values = new Map(fixed);
+    for (const { prefix, component, hyperparameters, schedules } of group.pieces) {
       for (const [name, schedule] of Object.entries(schedules)) {
-        const plateau = this.plateaus.get(`${path}:${prefix}${name}`)?.factor;
-        now[name] = Number(hyperparameters[name]) * schedule.factorAt(this.#moment.step, plateau);
-      }
-      if (Object.keys(schedules).length > 0) {
-        try {
-          parseHyperparameters(component.name, component.hyperparameters, now, 'perStep');
-        } catch (error) {
-          if (!(error instanceof AdakitError)) throw error;
-          throw new AdakitError(
-            'invalid-hyperparameter',
-            `at step ${this.#moment.step}, by its schedule: ${error.message}`,
-          );
+        const plateau = this.plateaus.get(`${group.path}:${prefix}${name}`)?.factor;
+        const value = Number(hyperparameters[name]) * schedule.factorAt(this.#moment.step, plateau);
+        const problem = problemOf(component.hyperparameters[name], value, 'perStep');
+        if (problem !== undefined) {
+          const who = `${component.name} at step ${this.#moment.step}, by its schedule`;
+          throw new AdakitError('invalid-hyperparameter', `${who}: ${name} ${problem}`);
         }
+        values.set(`hyper.${prefix}${name}`, value);
       }
-      for (const [name, value] of Object.entries(now)) values.set(`hyper.${prefix}${name}`, Number(value));
-      for (const [name, value] of Object.entries(initial)) values.set(`initial.${prefix}${name}`, Number(value));
     }
     return values;
   }
+}
+
+/** Hyperparameters as they are without their schedules, and their first values. */
+function fixedValues({ pieces }: PlanGroup): ReadonlyMap<string, number> {
+  const values = new Map<string, number>();
+  for (const { prefix, hyperparameters, initial } of pieces) {
+    for (const [name, value] of Object.entries(hyperparameters)) values.set(`hyper.${prefix}${name}`, Number(value));
+    for (const [name, value] of Object.entries(initial)) values.set(`initial.${prefix}${name}`, Number(value));
+  }
+  return values;
 }

@@ -21,7 +21,7 @@ export function parameterState(
     {
       ...tensorOf(slots.get(slot.name) as FloatArray, concreteShape(slot.shape, shape, extents)),
       ...(slot.shape !== 'param' && { axes: slot.shape === 'number' ? [] : slot.shape }),
-      ...(slot.dtype !== 'float32' && { narrow: slot.dtype }),
+      ...(slot.dtype !== 'float32' && { narrow: slot.dtype.name }),
     },
   ]);
   const meanings = planned.flatMap(({ name, meaning }) => (meaning ? [[name, meaning] as const] : []));

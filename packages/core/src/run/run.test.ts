@@ -14,6 +14,7 @@ import { tensor32, tensor64, type FloatArray, type NamedTensors } from '../tenso
 import { Run } from './run.js';
 import type { GradientSource, RunOptions } from './step-types.js';
 import type { TrainingState } from './training-state.js';
+import { bfloat16, float16 } from '../tensor/narrow.js';
 
 /** Momentum whose step size falls with the parameter's own step count, so that counts show in the numbers. */
 const demo = defineOptimizer({
@@ -714,8 +715,8 @@ describe('a state moves', () => {
       name: 'narrow',
       hyperparameters: {},
       slots: () => [
-        { name: 'a', dtype: 'bfloat16', start: 0.1 },
-        { name: 'b', dtype: 'float16', start: 'param' },
+        { name: 'a', dtype: bfloat16, start: 0.1 },
+        { name: 'b', dtype: float16, start: 'param' },
       ],
       update: ({ param, grad, slots }) => ({ param, slots: { a: slots.a.add(grad), b: slots.b } }),
     });

@@ -5,11 +5,12 @@ import type { Optimizer } from '../optimizer/optimizer.js';
 import { elementCount, sameShape, type FloatArray, type NamedTensors, type TensorData } from '../tensor/tensor-data.js';
 import { drive, driveNow, wait } from './drive.js';
 import type { RunParameter } from './memory.js';
-import { load, SourceRun, takeStep, weightsOf } from './source-run.js';
+import { load, SourceRun, takeStep } from './source-run.js';
 import { takeSnapshot } from './snapshot.js';
 import { stateOf } from './state-of.js';
 import type { Evaluated, GradientSource, RunOptions, StepOptions, StepReport } from './step-types.js';
 import type { TrainingState } from './training-state.js';
+import { weightsOf } from './weights.js';
 
 /** What can be asked of a run while it does nothing else: see {@link Run.exclusively}. */
 export interface Exclusive<B> {
@@ -40,6 +41,11 @@ export class Run<B> extends SourceRun<B> {
     options: RunOptions<B> = {},
   ): Run<B> {
     return new Run(device, optimizer, parameters, options);
+  }
+
+  /** As {@link SourceRun.weights}, at once where the device answers at once. */
+  override weights(view = this.defaultView): Promise<NamedTensors> {
+    return this.enqueue((training) => weightsOf(training, view));
   }
 
   /**

@@ -1,15 +1,21 @@
 import type { MaybePromise } from '../device/device.js';
 import type { Optimizer } from '../optimizer/optimizer.js';
 import type { PlannedParameter } from '../plan/plan.js';
+import type { PlateauState } from '../schedule/schedule.js';
 import type { FloatArray } from '../tensor/tensor-data.js';
 import { wait, type Work } from './drive.js';
 import type { Training } from './training.js';
-import type { OverallState } from './training-state.js';
+import type { CollectedBatches, LossScaleState } from './training-state.js';
 
 /** All that is needed to go on, as it is on the device. */
 export interface Snapshot {
   readonly optimizer: Optimizer;
-  readonly overall: OverallState;
+  readonly step: number;
+  readonly collected: CollectedBatches | undefined;
+  readonly lossScale: LossScaleState | undefined;
+  readonly skipped: number;
+  readonly plateaus: ReadonlyMap<string, PlateauState>;
+  readonly globals: Readonly<Record<string, number>> | undefined;
   /** Elements of slots in the order of the parameter's. */
   readonly kept: readonly {
     readonly parameter: PlannedParameter;
@@ -36,14 +42,8 @@ export function* takeSnapshot<B>(
     const { step, param, slots } = memory.records[parameter.index];
     return { parameter, step, buffers: [param, ...parameter.slots.map(({ name }) => slots.get(name) as B)].map(read) };
   });
-  const { plateaus } = run.scalars;
-  const overall = {
-    step: run.step,
-    ...(run.collected && { collected: run.collected }),
-    ...(run.lossScale && { lossScale: run.lossScale }),
-    ...(run.skipped > 0 && { skipped: run.skipped }),
-    ...(plateaus.size > 0 && { plateaus: Object.fromEntries(plateaus) }),
-  };
+  const { step, collected, lossScale, skipped } = run;
+  const plateaus = new Map(run.scalars.plateaus);
   const globals = plan.globals.length > 0 && plan.phases ? yield* plan.phases.globals(run) : undefined;
   const kept: Snapshot['kept'][number][] = [];
   for (const { parameter, step, buffers } of readings) {
@@ -52,5 +52,5 @@ export function* takeSnapshot<B>(
     const [value, ...slots] = elements;
     kept.push({ parameter, step, value, slots });
   }
-  return { optimizer, overall: { ...overall, ...(globals && { globals }) }, kept, origin: memory.device.name };
+  return { optimizer, step, collected, lossScale, skipped, plateaus, globals, kept, origin: memory.device.name };
 }

@@ -7,7 +7,6 @@ import { elementCount, type NamedTensors, type TensorData } from '../tensor/tens
 import { driveNow, wait, type Work } from './drive.js';
 import type { RunParameter } from './memory.js';
 import { Queue } from './queue.js';
-import { readTensors } from './read.js';
 import { takeSnapshot } from './snapshot.js';
 import { plainStep } from './step.js';
 import type { GradientContext, GradientSource, RunOptions, StepOptions, StepReport } from './step-types.js';
@@ -180,12 +179,15 @@ export class SourceRun<B> implements Stateful {
    * @throws AdakitError `unknown-view`
    */
   weights(view = this.defaultView): Promise<NamedTensors> {
-    return this.enqueue((training) => weightsOf(training, view));
+    return this.enqueue(function* (training) {
+      const { weightsOf } = yield* wait(import('./states.js'));
+      return yield* weightsOf(training, view);
+    });
   }
 
   async state(): Promise<TrainingState> {
     const snapshot = await this.enqueue((training) => takeSnapshot(training));
-    const { stateOf } = await import('./state-of.js');
+    const { stateOf } = await import('./states.js');
     return stateOf(snapshot);
   }
 
@@ -273,18 +275,9 @@ export function* takeStep<B>(training: Training<B>, source: GradientSource<B>, o
   return yield* (plan.phases?.step ?? plainStep)(training, source, options);
 }
 
-/** @throws AdakitError `unknown-view` */
-export function weightsOf<B>(training: Training<B>, view: string): Work<NamedTensors> {
-  const { plan, memory } = training;
-  if (plan.phases && Object.hasOwn(plan.views, view)) return plan.phases.weights(training, view);
-  if (view === 'trained') return readTensors(training, memory.records.map(({ param }) => param)); // prettier-ignore
-  const views = ['trained', ...Object.keys(plan.views)];
-  throw new AdakitError('unknown-view', `there are no weights "${view}"; this optimizer has ${views.join(', ')}`);
-}
-
 /** What reads states is fetched with the first: a page that trains from the start needs none of it. */
 export function* load<B>(training: Training<B>, state: TrainingState): Work<void> {
-  const { loadState } = yield* wait(import('./load-state.js'));
+  const { loadState } = yield* wait(import('./states.js'));
   loadState(training, state);
 }
 

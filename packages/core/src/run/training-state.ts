@@ -1,8 +1,9 @@
 import type { OptimizerConfig } from '../optimizer/node.js';
 import type { ParameterRole } from '../optimizer/match.js';
-import type { SlotDType, SlotMeaning } from '../component/component.js';
+import type { SlotMeaning } from '../component/component.js';
 import type { Extent } from '../expression/type.js';
 import type { PlateauState } from '../schedule/schedule.js';
+import type { NarrowName } from '../tensor/narrow.js';
 import type { StoredTensor } from '../tensor/stored-tensor.js';
 import type { TensorData } from '../tensor/tensor-data.js';
 
@@ -22,7 +23,7 @@ export interface SlotState extends TensorData {
    */
   readonly axes?: readonly [] | readonly [Extent, Extent];
   /** Format that its numbers fit in, where narrower than the tensor's. */
-  readonly narrow?: Exclude<SlotDType, 'float32'>;
+  readonly narrow?: NarrowName;
 }
 
 /** What is kept for one parameter. */

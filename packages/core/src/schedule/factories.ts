@@ -14,7 +14,8 @@ import {
   sequenceKind,
   stepKind,
 } from './kinds.js';
-import { scheduleOf, type FieldsOf, type Schedule } from './schedule.js';
+import { scheduleOf } from './made-schedule.js';
+import type { FieldsOf, Schedule } from './schedule.js';
 
 /** `factor` for `steps` steps, then 1. */
 export const constantFactor = (factor: number, steps: number): Schedule => scheduleOf(constantKind, { factor, steps });

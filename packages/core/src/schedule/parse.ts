@@ -15,7 +15,8 @@ import {
   stepKind,
 } from './kinds.js';
 import { AdakitError } from '../errors.js';
-import { checkSchedule, scheduleOf, shown, type Schedule, type ScheduleKind } from './schedule.js';
+import { scheduleOf } from './made-schedule.js';
+import { checkSchedule, shown, type Schedule, type ScheduleKind } from './schedule.js';
 
 const kinds: readonly Pick<ScheduleKind, 'kind' | 'fields'>[] = [
   constantKind,

@@ -139,7 +139,7 @@ describe('learning rates that PyTorch recorded', () => {
     let state: PlateauState | undefined;
     lr.forEach((expected, t) => {
       expectClose(baseLr * scheduleFactor(schedule, t + 1, state?.factor), expected, t + 1);
-      state = kind.reported(state, metrics[t]);
+      state = kind.reported(kind.by, state, metrics[t]);
     });
     expect(new Set(lr).size).toBeGreaterThan(2);
   });

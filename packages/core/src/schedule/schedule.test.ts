@@ -104,7 +104,7 @@ describe('a plateau', () => {
   const kind = schedule.plateau();
   if (kind === undefined) throw new Error('a plateau is expected');
   const after = (...reports: number[]): PlateauState | undefined =>
-    reports.reduce<PlateauState | undefined>((state, metric) => kind.reported(state, metric), undefined);
+    reports.reduce<PlateauState | undefined>((state, metric) => kind.reported('metric', state, metric), undefined);
 
   it('takes the first report as the best, and what is better by the threshold', () => {
     expect(after(10)).toEqual({ best: 10, bad: 0, cooling: 0, factor: 1 });
@@ -257,7 +257,7 @@ describe('a scheduled optimizer', () => {
     const growing = momentum({ decay: 0.5 }).withSchedules({ decay: exponential(2) });
     await expect(run(growing, [1])).resolves.toBe(-1);
     await expect(run(growing, [1, 1])).rejects.toThrow(
-      'at step 2, by its schedule: momentum: decay must be >= 0 and < 1, got 1',
+      'momentum at step 2, by its schedule: decay must be >= 0 and < 1, got 1',
     );
   });
 

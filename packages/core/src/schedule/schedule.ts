@@ -1,5 +1,6 @@
 import { AdakitError } from '../errors.js';
 import type { JsonObject } from '../run/training-state.js';
+import type { MadeSchedule } from './made-schedule.js';
 
 /** The kinds of schedules, by the fields that each has. t is the number of the step, counted from 1. */
 export type ScheduleFields =
@@ -97,44 +98,11 @@ export interface ScheduleKind<S extends ScheduleFields = ScheduleFields> {
   report?(schedule: S, state: PlateauState | undefined, metric: number): PlateauState;
 }
 
-/** A schedule with the formula of its kind, which every schedule carries: nobody loads those of others. */
-export class MadeSchedule {
-  readonly #kind: ScheduleKind;
-
-  constructor(kind: ScheduleKind, fields: object) {
-    this.#kind = kind;
-    Object.assign(this, { kind: kind.kind }, fields);
-  }
-
-  /** The factor at step `t`, counted from 1. @param plateau the factor that plateau schedules have come down to */
-  factorAt(this: Schedule, t: number, plateau = 1): number {
-    return this.#kind.factor(this, t, plateau);
-  }
-
-  /** What is wrong with its fields. @param path in front of their names */
-  problems(this: Schedule, path = ''): readonly string[] {
-    const { fields } = this.#kind;
-    const given = new Map<string, unknown>(Object.entries(this));
-    given.delete('kind');
-    return [
-      ...Object.entries(fields).flatMap(([name, check]) => check(given.get(name), path + name)),
-      ...[...given.keys()].flatMap((name) => (Object.hasOwn(fields, name) ? [] : [`${path}${name} is unknown`])),
-    ];
-  }
-
-  /** The plateau schedule in it, if there is one; the first where there are several. */
-  plateau(this: Schedule): (MadeSchedule & FieldsOf<'plateau'>) | undefined {
-    if (this.kind === 'plateau') return this;
-    return this.#kind
-      .inner?.(this)
-      .map((schedule) => schedule.plateau())
-      .find(Boolean);
-  }
-
-  /** A plateau after the report of `metric`. @param state undefined before the first */
-  reported(this: Schedule, state: PlateauState | undefined, metric: number): PlateauState | undefined {
-    return this.#kind.report?.(this, state, metric);
-  }
+/** @throws AdakitError for what is no schedule, or one with wrong fields */
+export function checkSchedule(hyperparameter: string, schedule: unknown): Schedule {
+  const problems = scheduleProblems(schedule);
+  if (problems.length === 0) return schedule as Schedule;
+  throw new AdakitError('invalid-hyperparameter', `the schedule of ${hyperparameter} is wrong: ${problems.join('; ')}`);
 }
 
 /** Factories that have another name than their kind. */
@@ -143,18 +111,6 @@ const factories: Readonly<Partial<Record<string, string>>> = {
   step: 'stepDecay',
   plateau: 'reduceOnPlateau',
 };
-
-/** A schedule of a kind. Its fields are checked where it is put to use. */
-export function scheduleOf<S extends ScheduleFields>(kind: ScheduleKind<S>, fields: object): MadeSchedule & S {
-  return new MadeSchedule(kind, fields) as MadeSchedule & S;
-}
-
-/** @throws AdakitError for what is no schedule, or one with wrong fields */
-export function checkSchedule(hyperparameter: string, schedule: unknown): Schedule {
-  const problems = scheduleProblems(schedule);
-  if (problems.length === 0) return schedule as Schedule;
-  throw new AdakitError('invalid-hyperparameter', `the schedule of ${hyperparameter} is wrong: ${problems.join('; ')}`);
-}
 
 /** What is wrong with a schedule. @param path in front of its fields' names */
 export function scheduleProblems(schedule: unknown, path = ''): readonly string[] {

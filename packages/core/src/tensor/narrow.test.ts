@@ -1,6 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import type { NarrowFormat } from '../expression/expression.js';
-import { roundTo } from './narrow.js';
+import { bfloat16, float16, type NarrowFormat } from './narrow.js';
 
 /** What the bits of a number mean, by its definition. */
 function decoded(bits: number, exponentBits: number, fractionBits: number): number {
@@ -13,8 +12,8 @@ function decoded(bits: number, exponentBits: number, fractionBits: number): numb
 }
 
 const formats: [NarrowFormat, exponentBits: number, fractionBits: number][] = [
-  ['float16', 5, 10],
-  ['bfloat16', 8, 7],
+  [float16, 5, 10],
+  [bfloat16, 8, 7],
 ];
 
 /** The float32 number next to x, away from zero or towards it. */
@@ -29,7 +28,7 @@ describe.each(formats)('rounding to %s', (format, exponentBits, fractionBits) =>
   it('keeps each of its 65,536 numbers', () => {
     for (let bits = 0; bits < 65536; bits++) {
       const x = decoded(bits, exponentBits, fractionBits);
-      const rounded = roundTo(format, x);
+      const rounded = format.round(x);
       if (!Object.is(rounded, x)) expect.fail(`${x} becomes ${rounded}`);
     }
   });
@@ -51,13 +50,13 @@ describe.each(formats)('rounding to %s', (format, exponentBits, fractionBits) =>
         [middle * (1 + 2 ** -52), high],
       ];
       for (const [x, nearest] of cases) {
-        const [up, down] = [roundTo(format, x), roundTo(format, -x)];
+        const [up, down] = [format.round(x), format.round(-x)];
         if (!Object.is(up, nearest) || !Object.is(down, -nearest)) expect.fail(`${x} becomes ${up}, not ${nearest}`);
       }
     }
   });
 
   it('is infinite far beyond, zero far below', () => {
-    expect([1e300, -1e300, 1e-300, -1e-300].map((x) => roundTo(format, x))).toEqual([Infinity, -Infinity, 0, -0]);
+    expect([1e300, -1e300, 1e-300, -1e-300].map((x) => format.round(x))).toEqual([Infinity, -Infinity, 0, -0]);
   });
 });

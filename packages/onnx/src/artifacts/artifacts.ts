@@ -102,15 +102,29 @@ type About = Omit<ManifestInput, 'name' | 'dtype' | 'shape'>;
  * is left to feed are the batch, the learning rate and the number of steps taken, which the graph counts itself.
  *
  * @throws OnnxError `unsupported-optimizer` for what a graph cannot hold: `accumulate`, `sam`, `lossScaling`,
- * `gradientNoise`; `invalid-argument` for `stepsPerRun`; or whatever {@link gradientsGraph} throws
+ * `gradientNoise`; `invalid-argument` for `stepsPerRun` and for `precision: 'float16'`; or whatever {@link gradientsGraph} throws
  */
 export async function exportArtifacts(model: Model, options: ArtifactOptions): Promise<Artifacts> {
   const { loss, optimizer, train, freeze, target: where = 'cpu', stepsPerRun = 1, feedRandom = false } = options;
+  const { precision: computing = 'float32' } = options;
   if (!Number.isSafeInteger(stepsPerRun) || stepsPerRun < 1) {
     throw new OnnxError('invalid-argument', `stepsPerRun must be a whole number of at least 1, got ${stepsPerRun}`);
   }
+  if (computing === 'float16') {
+    throw new OnnxError(
+      'invalid-argument',
+      'artifacts cannot train in float16, which needs a scale of the loss that a host decides on; use bfloat16',
+    );
+  }
   const target: Target = targets[ARTIFACT_TARGETS[where]];
-  const training = { loss, target, feedRandom, ...(train && { train }), ...(freeze && { freeze }) };
+  const training = {
+    loss,
+    target,
+    feedRandom,
+    precision: computing,
+    ...(train && { train }),
+    ...(freeze && { freeze }),
+  };
   const gradients = gradientsGraph(model, training);
   const plan = makePlan(optimizer, gradients.parameters);
   requireExportable(plan);

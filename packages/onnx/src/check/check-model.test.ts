@@ -91,6 +91,30 @@ describe('what stands in the way is listed at once', () => {
     ]);
   });
 
+  it('element types that operators have taken only since a later opset, where a loss needs them', () => {
+    const read = (body: (e: Emitter, y: ReturnType<Emitter['add']>, is: ReturnType<Emitter['add']>) => typeof y) => {
+      const later = model((e, y, graph) => {
+        const text = graph.addInput('text', { dtype: 'string', shape: [1] });
+        const is = new Emitter(graph).node('Equal', [text, text]);
+        Object.assign(is, { dtype: 'bool', shape: [1] });
+        graph.outputs.push(is);
+        return body(e, y, is);
+      });
+      later.proto.opsetImport[0].version = 19n;
+      return checkModel(later);
+    };
+    expect(read((_, y) => y)).toMatchObject({ trainable: true, problems: [] });
+    expect(read((e, y, is) => e.mul(y, e.cast(is, 'float32')))).toMatchObject({
+      trainable: false,
+      problems: [{ node: 'Equal', what: expect.stringContaining('it takes string, as ') as string }],
+    });
+  });
+
+  it('what hides the outputs, and no parameter is said to have no part in them', () => {
+    const check = checkModel(model((e, y) => e.node('DeformConv', [y, y, y]), false));
+    expect(check.parameters).toMatchObject([{ selected: false, reason: 'something stands in the way of gradients' }]);
+  });
+
   it('no parameter that an output depends on', () => {
     const check = checkModel(model((e, y) => e.node('Floor', [y])));
     expect(check.problems).toMatchObject([{ what: expect.stringContaining('no trainable parameter') as string }]);

@@ -92,7 +92,7 @@ export function checkModel(
     );
   });
   const wanted = candidates.filter(({ selected }) => selected).map(({ value }) => value);
-  const reached = attempt(problems, () => reachable(graph, wanted, operators)) ?? new Set<Value>();
+  const reached = attempt(problems, () => reachable(graph, wanted, operators));
   const ties = new Map(attempt(problems, () => findTies(model))?.map((tie) => [tie.copy, tie]));
   const tieOf = (name: string): string => {
     const tie = ties.get(name);
@@ -100,13 +100,15 @@ export function checkModel(
     return `; the same numbers as '${tie.weight}'${tie.transposed ? ', transposed' : ''}: tieWeights keeps them so`;
   };
   const parameters = candidates.map(({ value, selected, reason }): ParameterCheck => {
-    const trained = selected && reached.has(value);
+    const trained = selected && reached?.has(value) === true;
+    const unreached =
+      reached === undefined ? 'something stands in the way of gradients' : 'no float output depends on it';
     return {
       name: value.name,
       shape: value.tensor?.dims ?? [],
       dtype: written.get(value.name) ?? value.dtype ?? 'unknown',
       selected: trained,
-      reason: selected && !trained ? 'no float output depends on it' : `${reason}${trained ? tieOf(value.name) : ''}`,
+      reason: selected && !trained ? unreached : `${reason}${trained ? tieOf(value.name) : ''}`,
     };
   });
   if (problems.length === 0 && !parameters.some(({ selected }) => selected)) {

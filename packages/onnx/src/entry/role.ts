@@ -31,6 +31,9 @@ export const FACTOR = role('factor', 'weight matrix');
 export const ADDED = role('operand', 'added to activations');
 /** A gain or a temperature. */
 export const SCALES = role('operand', 'scales activations');
+export const SUBTRACTED = role('aside', 'subtracted, like a mean');
+/** What a condition chooses: activations, or what stands in their place. */
+export const FILLED = role('operand', 'filled into activations');
 export const INDICES = role('aside', 'indices');
 export const BOUND = role('aside', 'a bound');
 /** A position code is the sine or cosine of a position times a frequency. */

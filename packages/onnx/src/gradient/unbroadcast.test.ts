@@ -94,3 +94,15 @@ test('the gradient of a product sums over exactly the broadcast axes, whatever r
     { numRuns: 120 },
   );
 });
+
+test.each([{ dims: [3] }, { dims: [1, 1, 3] }])('of a bias of features, $dims, places are summed first', ({ dims }) => {
+  const graph = new Graph('test');
+  const e = emitterOf(graph);
+  const x = graph.addInput('x', { dtype: 'float32', shape: [symbol('batch'), 5, 3] });
+  const bias = graph.addInput('bias', { dtype: 'float32', shape: dims });
+  const gradients = differentiate(graph, e.reduceSum(e.square(e.add(x, bias))), [bias], operators);
+  graph.outputs.splice(0, graph.outputs.length, ...gradients.values());
+  graph.removeDead();
+  const sums = graph.nodes.filter(({ op }) => op === 'ReduceSum').map(({ inputs }) => inputs[1]?.contents);
+  expect(sums).toEqual([[1], [0]]);
+});

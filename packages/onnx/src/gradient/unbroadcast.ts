@@ -24,8 +24,24 @@ export function unbroadcast(e: Emitter, cotangent: Value, target: Value, targetS
   }
   const axes = [...outer, ...stretched.map((axis) => leading + axis)];
   if (axes.length === 0) return cotangent;
-  if (outer.length === 0) return e.reduceSum(cotangent, axes, { keepdims: true });
-  return e.unsqueeze(e.reduceSum(cotangent, axes), stretched);
+  const keepdims = outer.length === 0;
+  const sum = sumOver(e, cotangent, axes, { keepdims, rank: shape.length });
+  return keepdims ? sum : e.unsqueeze(sum, stretched);
+}
+
+/**
+ * Sums over axes. Of what is added to features everywhere, a bias say, places are summed first and samples then: runtimes
+ * sum the rows of a matrix one after the other, whose rounding grows with their number.
+ */
+function sumOver(
+  e: Emitter,
+  cotangent: Value,
+  axes: readonly number[],
+  { keepdims, rank }: { readonly keepdims: boolean; readonly rank: number },
+): Value {
+  const rows = axes.length > 1 && axes.length < rank && axes.every((axis, i) => axis === i);
+  if (!rows) return e.reduceSum(cotangent, axes, { keepdims });
+  return e.reduceSum(e.reduceSum(cotangent, axes.slice(1), { keepdims }), [0], { keepdims });
 }
 
 /** Sums over those axes that are 1 in `target` at run time (summing over an axis of length 1 changes nothing). */

@@ -366,7 +366,7 @@ export class Emitter {
 
   /** Whether it is a scalar 1 made here; an initializer of the model may be a parameter that will change. */
   #isOne(value: Value): boolean {
-    return this.#constants.has(value) && value.shape?.length === 0 && Number(value.tensor?.data[0]) === 1;
+    return this.#constants.has(value) && value.shape?.length === 0 && value.tensor?.toNumbers()[0] === 1;
   }
 
   #serial(value: Value): number {

@@ -141,6 +141,8 @@ export class Graph {
       throw new OnnxError('invalid-argument', `'${value.name}' is not an initializer of graph '${this.name}'`);
     }
     this.#initializers.delete(value);
+    // What it holds now is one of the values that it may have.
+    value.tensor = undefined;
     this.inputs.push(value);
     return value;
   }

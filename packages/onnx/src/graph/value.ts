@@ -34,8 +34,8 @@ export class Value implements ValueInfo {
   dtype: DType | undefined;
   /** The node that computes it; undefined for graph inputs and initializers. */
   producer: Node | undefined;
-  /** The constant, for an initializer. */
-  readonly tensor: Tensor | undefined;
+  /** The constant, for an initializer; changed by its `Graph` alone, when it becomes an input. */
+  tensor: Tensor | undefined;
   /** The declared type of a value that is no tensor (sequence, map, optional), kept as the file says it. */
   readonly type: TypeProto | undefined;
   readonly #equalities: Equalities;

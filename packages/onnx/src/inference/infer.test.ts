@@ -145,6 +145,23 @@ describe('shape inference', () => {
   });
 });
 
+test('numbers that ask for what is not there are errors of the node', () => {
+  const { graph, e } = sketch();
+  const x = graph.addInput('x', { dtype: 'float32', shape: [batch, 4] });
+  const asks = (op: string, wanted: number[], attributes = {}, outputs = 1) => {
+    return () => e.nodes(op, [x, e.int64(wanted)], attributes, outputs);
+  };
+  expect(asks('TopK', [1e15], {}, 2)).toThrow('it takes the 1000000000000000 largest of 4 elements');
+  expect(asks('TopK', [-1], {}, 2)).toThrow('it takes the -1 largest of 4 elements');
+  expect(asks('TopK', [4], {}, 2)).not.toThrow();
+  // How many there are is known when it runs only.
+  expect(asks('TopK', [5], { axis: 0 }, 2)).not.toThrow();
+  expect(asks('Split', [1, 2], { axis: 1 }, 2)).toThrow('pieces of 1, 2 elements do not make up an axis of 4');
+  expect(asks('Reshape', [-1, -1])).toThrow('2 dimensions of the new shape are -1');
+  expect(asks('Reshape', [-3, 4])).toThrow('the new shape asks for -3 elements along an axis');
+  expect(() => e.node('ConstantOfShape', [e.int64([2, -4])])).toThrow('its shape asks for -4 elements along an axis');
+});
+
 test('an LSTM with projected states, as one exporter writes it, is refused with what to do', () => {
   const graph = new Graph('test');
   const e = emitterOf(graph);
@@ -153,4 +170,23 @@ test('an LSTM with projected states, as one exporter writes it, is refused with 
   expect(() => e.nodes('LSTM', [...weights, input('h', 1, 2, 3), input('c', 1, 2, 6)], { hidden_size: 6 }, 3)).toThrow(
     "its state 'c' [1, 2, 6] does not fit 3 hidden units; ONNX has no projected states (proj_size)",
   );
+});
+
+describe('the size of a recurrent layer', () => {
+  const layer = (attributes: Readonly<Record<string, number>>) => {
+    const { graph, e } = sketch();
+    const input = (name: string, ...shape: number[]) => graph.addInput(name, { dtype: 'float32', shape });
+    const weights = [input('x', 5, 2, 4), input('w', 1, 9, 4), input('r', 1, 9, 3)];
+    graph.outputs.push(...e.nodes('GRU', weights, attributes, 2));
+    return graph;
+  };
+
+  test('must be that of its weights', () => {
+    expect(() => layer({ hidden_size: 6 })).toThrow('hidden_size is 6, but its weights are for 3 hidden units');
+  });
+
+  test('is theirs where a file leaves it out, which ONNX Runtime refuses', () => {
+    const read = importGraph(parseModel(writeModel(modelFromGraph(layer({})))));
+    expect(read.nodes[0].attributes.int('hidden_size')).toBe(3);
+  });
 });

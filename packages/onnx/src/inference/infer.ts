@@ -4,6 +4,7 @@ import type { Node, Obstacle } from '../graph/node.js';
 import type { Value, ValueInfo } from '../graph/value.js';
 import type { DType } from '../model/dtype.js';
 import type { InferContext, Operator, OperatorTable } from '../entry/operator.js';
+import { newerTypes } from './newer-types.js';
 import { unsupportedOperator } from './unsupported.js';
 import { differentDims, hasUnknown, isStatic } from '../shape/dim.js';
 import { broadcastShapes, differentShapes, normalizeAxis, printShape, type Shape } from '../shape/shape.js';
@@ -55,6 +56,8 @@ export function appendNodes(
       isUpgraded = true;
       graph.addNode(node);
       inferNode(graph, node, operators);
+      const newer = newerTypes(node);
+      if (newer !== undefined) node.obstacle = { error: unsupported([newer]), runs: false };
     } catch (error) {
       if (!(error instanceof OnnxError) || error.code === 'too-large') throw error;
       if (graph.nodes.at(-1) !== node) graph.addNode(node);

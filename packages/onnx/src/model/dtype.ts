@@ -36,6 +36,12 @@ export type DType = keyof typeof CODES;
 
 const NAMES = new Map<number, DType>((Object.keys(CODES) as DType[]).map((name) => [CODES[name], name]));
 
+/** Types of half precision: of 11 and of 8 bits of significand. */
+export type HalfPrecision = 'float16' | 'bfloat16';
+
+/** What products are computed in: see `docs/mixed-precision.md`. */
+export type ComputePrecision = 'float32' | HalfPrecision;
+
 /** The ONNX code of a dtype. */
 export function dtypeCode(dtype: DType): Code {
   return CODES[dtype];

@@ -1,4 +1,4 @@
-import { roundTo } from '@adakit/core';
+import { bfloat16, float16 } from '@adakit/core';
 
 /** The number that the 16 bits of an IEEE 754 binary16 stand for: a sign, 5 bits of exponent (bias 15), 10 of fraction. */
 export function halfToFloat(bits: number): number {
@@ -19,7 +19,7 @@ const singleBits = new Uint32Array(single.buffer);
 
 /** The bits of the binary16 nearest to a number, ties to even; from 65520 on it is infinite. */
 export function floatToHalf(value: number): number {
-  single[0] = roundTo('float16', value);
+  single[0] = float16.round(value);
   const [bits] = singleBits;
   const sign = (bits >>> 16) & 0x8000;
   const magnitude = Math.abs(single[0]);
@@ -32,6 +32,6 @@ export function floatToHalf(value: number): number {
 
 /** The bits of the bfloat16 nearest to a number, ties to even. */
 export function floatToBfloat16(value: number): number {
-  single[0] = roundTo('bfloat16', value);
+  single[0] = bfloat16.round(value);
   return singleBits[0] >>> 16;
 }

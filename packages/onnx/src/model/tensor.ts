@@ -2,7 +2,7 @@ import { create } from '@bufbuild/protobuf';
 import { TensorProto_DataLocation, TensorProtoSchema, type TensorProto } from 'onnx-buf';
 import { OnnxError } from '../error.js';
 import { dtypeCode, requireDType, type DType } from './dtype.js';
-import { bfloat16ToFloat, halfToFloat } from './half.js';
+import { bfloat16ToFloat, floatToBfloat16, floatToHalf, halfToFloat } from './half.js';
 import { unpackBits } from './packed.js';
 
 /**
@@ -131,6 +131,8 @@ export class Tensor {
   static filled(dtype: DType, dims: readonly number[], value: number): Tensor {
     const size = dims.reduce((product, dim) => product * dim, 1);
     if (dtype === 'int64') return Tensor.of(dtype, dims, new BigInt64Array(size).fill(BigInt(value)));
+    if (dtype === 'float16') return Tensor.of(dtype, dims, new Uint16Array(size).fill(floatToHalf(value)));
+    if (dtype === 'bfloat16') return Tensor.of(dtype, dims, new Uint16Array(size).fill(floatToBfloat16(value)));
     const constructors = {
       float32: Float32Array,
       float64: Float64Array,

@@ -30,6 +30,8 @@ export const ConstantOfShape: Operator = {
   infer(ctx) {
     const value = ctx.node.attributes.tensor('value') ?? Tensor.scalar('float32', 0);
     const shape = shapeFromInput(ctx, 0);
+    const negative = ctx.contents(0)?.find((dim) => isStatic(dim) && dim < 0);
+    if (negative !== undefined) ctx.fail(`its shape asks for ${String(negative)} elements along an axis`);
     const fill = tensorContents(value)?.at(0);
     const length = shape.length === 0 ? 1 : shape[0];
     const followed = fill !== undefined && shape.length <= 1 && isStatic(length) && length <= MAX_CONTENTS;

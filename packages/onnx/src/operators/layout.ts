@@ -81,6 +81,9 @@ export const Split: Operator = {
     if (given !== count) ctx.fail(`num_outputs is ${given}, but it has ${count} outputs`);
     const sizes = ctx.has(1) ? ctx.contents(1) : undefined;
     if (sizes !== undefined && sizes.length !== count) ctx.fail(`${sizes.length} sizes are given for ${count} outputs`);
+    if (sizes !== undefined && differentDims(sizes.reduce(addDims), shape[axis])) {
+      ctx.fail(`pieces of ${sizes.join(', ')} elements do not make up an axis of ${String(shape[axis])}`);
+    }
     const piece = ceilDivideDims(shape[axis], count);
     const lengths = Array.from({ length: count }, (_, i): Dim => {
       const equal = i < count - 1 ? piece : subtractDims(shape[axis], multiplyDims(piece, count - 1));
@@ -139,7 +142,10 @@ function reshaped(ctx: InferContext, from: Shape): Shape {
   if (target === undefined) return openShapeFromInput(ctx, 1);
   const allowZero = ctx.node.attributes.int('allowzero', 0) === 1;
   // Undefined marks what must be found from the number of elements.
+  const left = target.filter((dim) => dim === -1).length;
+  if (left > 1) ctx.fail(`${left} dimensions of the new shape are -1; one can be found from the others`);
   const dims = target.map((dim, i): Dim | undefined => {
+    if (isStatic(dim) && dim < -1) ctx.fail(`the new shape asks for ${dim} elements along an axis`);
     if (dim === 0 && !allowZero) {
       return i < from.length
         ? from[i]

@@ -3,7 +3,7 @@ import { broadcastContents } from '../entry/elementwise/contents.js';
 import { predicate } from '../entry/elementwise/predicate.js';
 import { broadcasting } from '../entry/older-form.js';
 import type { Operator } from '../entry/operator.js';
-import { role } from '../entry/role.js';
+import { FILLED, role } from '../entry/role.js';
 
 export const And = predicate('And', 7, (a, b) => a !== 0 && b !== 0, {
   early: [broadcasting],
@@ -23,7 +23,7 @@ export const Not = predicate('Not', 1, (a) => a === 0);
 export const Where: Operator = {
   op: 'Where',
   since: 16,
-  roles: [role('aside', 'a condition'), role('operand', 'filled into activations')],
+  roles: [role('aside', 'a condition'), FILLED],
   infer(ctx) {
     const shape = ctx.broadcast(ctx.shape(0), ctx.shape(1), ctx.shape(2));
     const inputs = [ctx.contents(0), ctx.contents(1), ctx.contents(2)];

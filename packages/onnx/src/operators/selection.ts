@@ -2,7 +2,7 @@ import { setInput } from '../entry/older-form.js';
 import type { GradientContext, InferContext, Operator } from '../entry/operator.js';
 import { DATA, INDICES, role, SETTING } from '../entry/role.js';
 import type { Value } from '../graph/value.js';
-import { type Dim, isStatic } from '../shape/dim.js';
+import { addDims, type Dim, isAtLeast, isStatic } from '../shape/dim.js';
 import { MAX_CONTENTS } from '../shape/shape.js';
 
 const TABLE = role('lookup', 'embedding table');
@@ -231,7 +231,12 @@ export const TopK: Operator = {
   shape: 'values',
   infer(ctx) {
     const axis = ctx.axis(ctx.node.attributes.int('axis', -1), ctx.rank(0));
-    const shape = ctx.shape(0).with(axis, ctx.contents(1)?.[0] ?? ctx.unknownDim(0));
+    const length = ctx.shape(0)[axis];
+    const count = ctx.contents(1)?.[0] ?? ctx.unknownDim(0);
+    if ((isStatic(count) && count < 0) || isAtLeast(count, addDims(length, 1))) {
+      ctx.fail(`it takes the ${String(count)} largest of ${String(length)} elements`);
+    }
+    const shape = ctx.shape(0).with(axis, count);
     return [
       { dtype: ctx.dtype(0), shape },
       { dtype: 'int64', shape },

@@ -31,6 +31,14 @@ const CASES: readonly [string, string, (e: Emitter, x: Value, y: Value) => Value
   ['a piece of equal ones', '[batch, 3]', (e, x) => at(e, split(e, x, e.scalar(3, 'int64')), 1)],
   ['the last piece, which is shorter', '[batch, 1]', (e, x) => at(e, split(e, x, e.scalar(3, 'int64')), -1)],
   ['a piece of given length', '[batch, 5]', (e, x) => at(e, split(e, x, e.int64([2, 5])), 1)],
+  [
+    'a piece whose length is computed',
+    '[batch, ?1]',
+    (e, x) => {
+      const two = e.cast(e.add(e.mul(e.reduceSum(x), e.scalar(0, 'float32')), e.scalar(2, 'float32')), 'int64');
+      return at(e, split(e, x, e.concat([e.reshape(two, [1]), e.sub(e.int64([7]), e.reshape(two, [1]))], 0)), 1);
+    },
+  ],
   ['a single column', '[batch, 1]', (e, x) => at(e, split(e, x, undefined), 4)],
   ['a single column without its axis', '[batch]', (e, x) => at(e, split(e, x, undefined, 0), 4)],
   ['an element', '[batch, 2]', (e, x, y) => at(e, construct(e, x, y), 1)],

@@ -79,13 +79,16 @@ function elements(e: Emitter, sequence: Value | undefined, fail: (what: string) 
   if (x === undefined || shape === undefined) return fail('reads a sequence of a tensor of unknown rank');
   const axis = normalizeAxis(producer.attributes.int('axis', 0), shape.length);
   if (axis === undefined) return fail('reads a sequence that is cut along an axis that is none');
-  const lengths = split === undefined ? [1] : split.contents?.filter(isStatic);
-  if (lengths === undefined || (split !== undefined && lengths.length !== split.contents?.length)) {
-    return fail('reads a sequence whose pieces have lengths that are not known');
+  if (split !== undefined && split.shape?.length !== 0) {
+    const pieces = split.shape?.[0];
+    if (pieces === undefined || !isStatic(pieces)) return fail('reads a sequence whose length is not known');
+    e.allow(pieces);
+    // Lengths may be computed, of what each expert of a mixture takes say.
+    return e.nodes('Split', [x, split], { axis }, pieces);
   }
   // A scalar is the length of every piece but the last, which has what is left.
-  if (split !== undefined && split.shape?.length !== 0) return e.nodes('Split', [x, split], { axis }, lengths.length);
-  const [piece] = lengths;
+  const piece = split === undefined ? 1 : split.contents?.[0];
+  if (typeof piece !== 'number') return fail('reads a sequence whose pieces have lengths that are not known');
   const count = ceilDivideDims(shape[axis], piece);
   if (!isStatic(count)) return fail('reads a sequence whose length is not known; export the model with a fixed size');
   const last = subtractDims(shape[axis], piece * (count - 1));

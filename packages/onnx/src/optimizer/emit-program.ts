@@ -110,7 +110,7 @@ export function emitProgram(e: Emitter, program: Program, place: ProgramPlace): 
     view: ({ type }, [x]) => made(reshaped(e, x(), dims(type.shape))),
     broadcast: ({ type }, [x]) => made(expanded(e, x(), dims(type.shape))),
     // float64 goes by way of float32, as the reference does: narrow formats are what devices have.
-    cast: ({ to }, [x]) => made(e.cast(e.cast(e.cast(x(), 'float32'), to), precision)),
+    cast: ({ to }, [x]) => made(e.cast(e.cast(e.cast(x(), 'float32'), to.name), precision)),
     random: (instruction) => made(place.random(instruction)),
     index({ type, axis }) {
       const count = extents[axis];

@@ -1,11 +1,12 @@
 import {
   inputGradientByConvolution,
+  inputGradientByProducts,
   inputGradientByTransposed,
   weightGradientByColumns,
   weightGradientByConvolution,
   weightGradientByOffsets,
   weightGradientByRows,
-  weightGradientForCpu,
+  weightGradientByProducts,
   weightGradientForCuda,
 } from './convolution.js';
 import { maskBoundedByProduct, maskByProduct, maskBySelection } from './mask.js';
@@ -13,23 +14,39 @@ import { scatterByIndices, unpoolOrScatter } from './max-pool.js';
 import { fusedProduct } from './products.js';
 import { meanBySum, sumInTurn } from './sums.js';
 import type { Formulation, Target } from './target.js';
+import {
+  convolutionByRows,
+  inputGradientByRows,
+  inputGradientForCpu,
+  weightGradientByWindows,
+  weightGradientForCpu,
+} from './window-rows.js';
 
 /**
  * Every formulation there is, by operator and name; `default` is the definition of the operator, or the operator itself. Tests
  * compare the numbers of all, measurements their times.
  */
 export const ALTERNATIVES: Readonly<Record<string, Readonly<Record<string, Formulation>>>> = {
-  'adakit::ConvInputGradient': { convolution: inputGradientByConvolution, transposed: inputGradientByTransposed },
+  'adakit::ConvInputGradient': {
+    convolution: inputGradientByConvolution,
+    cpu: inputGradientForCpu,
+    products: inputGradientByProducts,
+    transposed: inputGradientByTransposed,
+    windows: inputGradientByRows,
+  },
   'adakit::ConvWeightGradient': {
     columns: weightGradientByColumns,
     convolution: weightGradientByConvolution,
     cpu: weightGradientForCpu,
     cuda: weightGradientForCuda,
     offsets: weightGradientByOffsets,
+    products: weightGradientByProducts,
     rows: weightGradientByRows,
+    windows: weightGradientByWindows,
   },
   'adakit::Mask': { bounded: maskBoundedByProduct, product: maskByProduct, selection: maskBySelection },
   'adakit::MaxPoolGradient': { scatter: scatterByIndices, unpool: unpoolOrScatter },
+  Conv: { windows: convolutionByRows },
   MatMul: { fused: fusedProduct },
   ReduceMean: { sum: meanBySum },
   ReduceSum: { turns: sumInTurn },

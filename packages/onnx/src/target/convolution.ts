@@ -241,11 +241,12 @@ function channelsLast(e: Emitter, x: Value): Value {
 }
 
 /**
- * The cotangent of the input. With stride 1 it is a convolution again, of dy with the weights turned around, which takes ONNX
- * Runtime's CPU provider 1.3 to 1.7 times PyTorch's time, and the transposed convolution that it is in general 2.1 times
- * (measured, 1.30).
+ * The cotangent of the input. With stride 1 it is a convolution again, of dy with the weights turned around, as well as the
+ * transposed convolution that it is in general. ONNX Runtime's CPU provider computes either in one product a sample and spends
+ * the rest on the elements of windows: those of dy, outputs · offsets · positions, ahead of the first, and those of the input,
+ * inputs · offsets · positions, after the second, which reads them slower once they do not stay in the cache.
  */
-function fastestInputGradient(e: Emitter, convolution: InputConvolution): Value {
+function convolvedInputGradient(e: Emitter, convolution: InputConvolution): Value {
   const { windows } = convolution;
   const pads = (padding: readonly number[]) => padding.map((pad, i) => windowExtent(windows, i) - 1 - pad);
   const [begin, end] = [pads(windows.begin), pads(windows.end)];
@@ -255,6 +256,25 @@ function fastestInputGradient(e: Emitter, convolution: InputConvolution): Value 
     ? convolveTurned(e, convolution, [...begin, ...end])
     : transposedConvolution(e, convolution);
 }
+
+/**
+ * CPU time transposed and turned around, 3 × 3, stride 1, in ms (`tools/bench/formulations.js`): 32 to 64 channels, 14²: 8.6 and
+ * 10.4; 64 to 128, 14²: 6.4 and 7.2; 128 to 256, 14²: 10.6 and 11.7; but 64, 16²: 9.6 and 8.4; 128, 28²: 25.2 and 20.6.
+ */
+function isFasterTransposed({ channels, windows }: InputConvolution): boolean {
+  const { groups, inputs, outputs } = channels;
+  const positions = productOfDims(windows.output);
+  return (
+    groups === 1 &&
+    inputs < outputs &&
+    windows.kernel.some((length) => length > 1) &&
+    isStatic(positions) &&
+    inputs * positions <= MOST_IN_CACHE
+  );
+}
+
+/** Elements of a sample of the input up to which a transposed convolution is the faster form. */
+const MOST_IN_CACHE = 2 ** 16;
 
 function convolveTurned(
   e: Emitter,
@@ -300,7 +320,7 @@ const ofWeights =
   (ctx) => [gradient(ctx.e, weightConvolutionOf(ctx))];
 
 /** By the crossovers on ONNX Runtime's CPU provider. */
-export const weightGradientForCpu = ofWeights((e, convolution) => chooseFormulation(convolution)(e, convolution));
+export const weightGradientByProducts = ofWeights((e, convolution) => chooseFormulation(convolution)(e, convolution));
 export const weightGradientByColumns = ofWeights(columnProducts);
 export const weightGradientByRows = ofWeights(rowProduct);
 export const weightGradientForCuda = ofWeights(leastTraffic);
@@ -309,7 +329,15 @@ export const weightGradientByOffsets = ofWeights((e, convolution) =>
   convolution.channels.groups === 1 ? perOffset(e, convolution) : productsOfGroups(e, convolution),
 );
 
-/** The gradients with respect to the input: a convolution again where strides are 1, which is fastest on the CPU, */
-export const inputGradientByConvolution: Formulation = (ctx) => [fastestInputGradient(ctx.e, inputConvolutionOf(ctx))];
+/** The gradients with respect to the input: a convolution again where strides are 1, */
+export const inputGradientByConvolution: Formulation = (ctx) => [
+  convolvedInputGradient(ctx.e, inputConvolutionOf(ctx)),
+];
+/** or the faster of both on the CPU, */
+export const inputGradientByProducts: Formulation = (ctx) => {
+  const convolution = inputConvolutionOf(ctx);
+  const write = isFasterTransposed(convolution) ? transposedConvolution : convolvedInputGradient;
+  return [write(ctx.e, convolution)];
+};
 /** or the transposed convolution that it is, which cuDNN has as its gradient of the data. */
 export const inputGradientByTransposed: Formulation = (ctx) => [transposedConvolution(ctx.e, inputConvolutionOf(ctx))];

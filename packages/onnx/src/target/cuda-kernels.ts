@@ -12,12 +12,15 @@ export interface Kernel {
 
 const FLOATS: readonly DType[] = ['float16', 'float32', 'float64'];
 const WIDE_INTEGERS: readonly DType[] = ['int32', 'int64', 'uint32', 'uint64'];
-const NUMBERS: readonly DType[] = [...FLOATS, ...WIDE_INTEGERS, 'bfloat16'];
-const ALL_NUMBERS: readonly DType[] = [...NUMBERS, 'int8', 'int16', 'uint8', 'uint16'];
+const NUMBERS: readonly DType[] = [...FLOATS, ...WIDE_INTEGERS];
+const ALL_NUMBERS: readonly DType[] = [...NUMBERS, 'bfloat16', 'int8', 'int16', 'uint8', 'uint16'];
 const BOOL: readonly DType[] = ['bool'];
 
 const floats: Kernel = { dtypes: FLOATS };
+/** In bfloat16 as well. */
+const allFloats: Kernel = { dtypes: [...FLOATS, 'bfloat16'] };
 const numbers: Kernel = { dtypes: NUMBERS };
+const extremes: Kernel = { dtypes: [...NUMBERS, 'bfloat16'] };
 const allNumbers: Kernel = { dtypes: ALL_NUMBERS };
 const logical: Kernel = { dtypes: BOOL };
 const anything: Kernel = {};
@@ -55,8 +58,8 @@ export const CUDA_KERNELS: Readonly<Record<string, Kernel>> = {
   Einsum: floats,
   Elu: floats,
   Equal: { dtypes: [...NUMBERS, 'bool'] },
-  Erf: floats,
-  Exp: floats,
+  Erf: allFloats,
+  Exp: allFloats,
   Expand: shaped,
   EyeLike: { dtypes: ['float32', 'float64', 'int32', 'int64', 'uint64'] },
   Flatten: anything,
@@ -65,7 +68,7 @@ export const CUDA_KERNELS: Readonly<Record<string, Kernel>> = {
   Gather: anything,
   GatherElements: anything,
   GatherND: { dtypes: [...FLOATS, 'bfloat16', 'bool', 'int64'] },
-  Gemm: floats,
+  Gemm: allFloats,
   GlobalAveragePool: floats,
   GlobalMaxPool: floats,
   Greater: numbers,
@@ -77,22 +80,22 @@ export const CUDA_KERNELS: Readonly<Record<string, Kernel>> = {
   If: control,
   InstanceNormalization: floats,
   IsInf: { dtypes: ['float32', 'float64'] },
-  IsNaN: floats,
+  IsNaN: allFloats,
   LRN: floats,
   LSTM: { dtypes: FLOATS, host: [4] },
-  LayerNormalization: floats,
+  LayerNormalization: allFloats,
   LeakyRelu: floats,
   Less: numbers,
   LessOrEqual: numbers,
   Log: floats,
   LogSoftmax: floats,
   Loop: { host: [0, 1] },
-  MatMul: floats,
+  MatMul: allFloats,
   MatMulInteger: { dtypes: ['int8'] },
-  Max: numbers,
+  Max: extremes,
   MaxPool: { dtypes: [...FLOATS, 'int8', 'uint8'] },
-  Min: numbers,
-  Mod: numbers,
+  Min: extremes,
+  Mod: extremes,
   Mul: allNumbers,
   Neg: { dtypes: [...FLOATS, 'bfloat16', 'int8', 'int16', 'int32', 'int64'] },
   NonZero: { dtypes: ['bool', 'float16', 'float32', 'int32', 'int64', 'uint8'] },
@@ -101,7 +104,7 @@ export const CUDA_KERNELS: Readonly<Record<string, Kernel>> = {
   Or: logical,
   PRelu: floats,
   Pad: { dtypes: [...FLOATS, 'bool'], host: [1, 2, 3] },
-  Pow: { dtypes: [...FLOATS, 'int32', 'int64'] },
+  Pow: { dtypes: [...FLOATS, 'bfloat16', 'int32', 'int64'] },
   RNN: { dtypes: FLOATS, host: [4] },
   RandomNormal: anything,
   RandomNormalLike: anything,
@@ -117,9 +120,9 @@ export const CUDA_KERNELS: Readonly<Record<string, Kernel>> = {
   ReduceMean: reduction('int32'),
   ReduceMin: reduction('int8', 'uint8', 'int32', 'int64'),
   ReduceProd: reduction('int32'),
-  ReduceSum: reduction('int32', 'int64'),
+  ReduceSum: reduction('bfloat16', 'int32', 'int64'),
   ReduceSumSquare: reduction(),
-  Relu: floats,
+  Relu: allFloats,
   Reshape: shaped,
   Resize: { dtypes: [...FLOATS, 'int32', 'uint8'], host: [1, 2, 3] },
   ReverseSequence: { host: [1] },
@@ -131,23 +134,23 @@ export const CUDA_KERNELS: Readonly<Record<string, Kernel>> = {
   Selu: floats,
   Shape: { onHost: true },
   Shrink: allNumbers,
-  Sigmoid: floats,
+  Sigmoid: allFloats,
   Sign: allNumbers,
   Sin: floats,
   Size: { onHost: true },
   Slice: { host: [1, 2, 3, 4] },
-  Softmax: floats,
+  Softmax: allFloats,
   Softplus: floats,
   Softsign: floats,
   SpaceToDepth: floats,
   Split: shaped,
-  Sqrt: floats,
+  Sqrt: allFloats,
   Squeeze: shaped,
   Sub: allNumbers,
-  Sum: floats,
-  Tanh: floats,
+  Sum: allFloats,
+  Tanh: allFloats,
   ThresholdedRelu: floats,
-  Tile: { dtypes: [...FLOATS, 'int32', 'int64'], host: [1] },
+  Tile: { dtypes: [...FLOATS, 'bfloat16', 'int32', 'int64'], host: [1] },
   TopK: { dtypes: [...FLOATS, 'int32', 'int64'], host: [1] },
   Transpose: anything,
   Trilu: { host: [1] },
@@ -155,5 +158,5 @@ export const CUDA_KERNELS: Readonly<Record<string, Kernel>> = {
   Upsample: { dtypes: [...FLOATS, 'int32', 'uint8'], host: [1] },
   Where: { dtypes: BOOL },
   Xor: logical,
-  'com.microsoft::FusedMatMul': floats,
+  'com.microsoft::FusedMatMul': allFloats,
 };

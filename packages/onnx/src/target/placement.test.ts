@@ -7,6 +7,7 @@ import { graphFromModel } from '../graph/from-model.js';
 import { emitterOf } from '../inference/emitter-of.js';
 import { inferShapes } from '../inference/infer.js';
 import { crossEntropy } from '../loss/cross-entropy.js';
+import type { ComputePrecision } from '../model/dtype.js';
 import { parseModel, readModel, writeModel } from '../model/model.js';
 import { specialize } from '../model/specialize.js';
 import { operators } from '../operators/index.js';
@@ -19,9 +20,15 @@ const data = join(import.meta.dirname, '../../../../tools/fixtures/data');
 const cuda = targets['ort-cuda'];
 
 /** A whole step with Adam for CUDA, and where its nodes run. */
-async function placed(file: string, classAxis: number, dims: Readonly<Record<string, number>>) {
-  const model = specialize(await readModel(join(data, file)), { dims });
-  const options = { loss: crossEntropy({ classAxis }), target: cuda };
+async function placed(file: string, classAxis: number, precision: ComputePrecision = 'float32') {
+  const free = await readModel(join(data, file));
+  const names = free.graph.input.flatMap(({ type }) =>
+    type?.value.case === 'tensorType'
+      ? (type.value.value.shape?.dim ?? []).flatMap(({ value }) => (value.case === 'dimParam' ? [value.value] : []))
+      : [],
+  );
+  const model = specialize(free, { dims: Object.fromEntries(names.map((name) => [name, 4])) });
+  const options = { loss: crossEntropy({ classAxis }), target: cuda, precision };
   const { parameters } = gradientsGraph(model, options);
   const step = trainStepGraph(model, { ...options, plan: makePlan(adam(), parameters) });
   const graph = graphFromModel(parseModel(writeModel(step.model)));
@@ -31,6 +38,7 @@ async function placed(file: string, classAxis: number, dims: Readonly<Record<str
     onCpu: onCpu.map(({ label }) => label),
     copies: [...uploads, ...downloads].map(({ name }) => name),
     doubles: [...graph.nodes.flatMap(({ outputs }) => outputs)].filter((value) => value?.dtype === 'float64'),
+    casts: graph.nodes.filter(({ op }) => op === 'Cast'),
   };
 }
 
@@ -47,14 +55,29 @@ describe('with a fixed batch, nothing of a step on CUDA runs on the CPU and noth
     ['exported/unet.onnx', 1],
     ['exported/mobilenetv3.onnx', 1],
   ])('%s', async (file, classAxis) => {
-    const { graph } = await readModel(join(data, file));
-    const free = graph.input.flatMap(({ type }) =>
-      type?.value.case === 'tensorType'
-        ? (type.value.value.shape?.dim ?? []).flatMap(({ value }) => (value.case === 'dimParam' ? [value.value] : []))
-        : [],
-    );
-    const dims = Object.fromEntries(free.map((name) => [name, 4]));
-    expect(await placed(file, classAxis, dims)).toEqual({ onCpu: [], copies: [], doubles: [] });
+    const { casts, ...place } = await placed(file, classAxis);
+    expect(place).toEqual({ onCpu: [], copies: [], doubles: [] });
+    expect(casts.length).toBeLessThanOrEqual(2);
+  });
+});
+
+describe('nor in half precision, with few conversions, none of them twice', () => {
+  // Those of a CNN: of x, of eight weights and biases and their gradients, of what the pools scatter, of the scores.
+  test.each([
+    ['mnist-cnn.onnx', 1, 'float16', 21],
+    ['mnist-cnn.onnx', 1, 'bfloat16', 8],
+    ['mlp.onnx', 1, 'float16', 23],
+    ['exported/gpt.onnx', 2, 'float16', 76],
+    ['exported/gpt.onnx', 2, 'bfloat16', 88],
+    ['exported/lstm.onnx', 2, 'float16', 22],
+    // Twenty-one weights there and back, and each of twenty normalizations in and out, forward and backward.
+    ['exported/resnet18.onnx', 1, 'float16', 131],
+  ] as const)('%s in axis %i in %s: %i', async (file, classAxis, precision, most) => {
+    const { casts, ...place } = await placed(file, classAxis, precision);
+    expect(place).toEqual({ onCpu: [], copies: [], doubles: [] });
+    expect(casts.length).toBeLessThanOrEqual(most);
+    const distinct = new Set(casts.map(({ inputs, outputs }) => `${inputs[0]?.name ?? ''} ${outputs[0]?.dtype ?? ''}`));
+    expect(distinct.size).toBe(casts.length);
   });
 });
 

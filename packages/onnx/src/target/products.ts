@@ -3,12 +3,14 @@ import type { Node } from '../graph/node.js';
 import type { Value } from '../graph/value.js';
 import type { Formulation } from './target.js';
 
-/** ONNX Runtime's product of matrices that are transposed on the way; on the CPU and on CUDA in float32. */
+/** ONNX Runtime's product of matrices that are transposed on the way; on the CPU and on CUDA in all but double precision. */
 export const FUSED_PRODUCT = 'com.microsoft::FusedMatMul';
+
+const isFused = ({ dtype }: Value): boolean => dtype !== 'float64';
 
 /** Whether both factors of a product are as they are in memory, or ONNX Runtime could not transpose them on the way. */
 export function isPlainProduct({ inputs: [a, b] }: Node): boolean {
-  return a?.dtype !== 'float32' || (transposed(a) === undefined && transposed(b) === undefined);
+  return a === undefined || !isFused(a) || (transposed(a) === undefined && transposed(b) === undefined);
 }
 
 /**
@@ -25,7 +27,7 @@ function matMul(e: Emitter, a: Value, b: Value): Value {
 
 /** A · Bᵀ over the last two axes. */
 export function timesTransposed(e: Emitter, a: Value, b: Value): Value {
-  return a.dtype === 'float32' ? fused(e, a, b, { transA: false, transB: true }) : e.matMul(a, e.matrixTranspose(b));
+  return isFused(a) ? fused(e, a, b, { transA: false, transB: true }) : e.matMul(a, e.matrixTranspose(b));
 }
 
 function fused(e: Emitter, a: Value, b: Value, { transA, transB }: { transA: boolean; transB: boolean }): Value {

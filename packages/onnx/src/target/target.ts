@@ -1,7 +1,7 @@
 import type { DefinitionContext, Operator } from '../entry/operator.js';
 import type { Node } from '../graph/node.js';
 import type { Value } from '../graph/value.js';
-import type { DType } from '../model/dtype.js';
+import { isDifferentiable, type DType, type HalfPrecision } from '../model/dtype.js';
 import { OPSET } from '../model/opset.js';
 import type { Kernel } from './cuda-kernels.js';
 
@@ -27,6 +27,8 @@ export interface Target {
   readonly writesOutLoops?: boolean;
   /** What it has kernels for, where the runtime would execute the rest on the CPU; everything, when left out. */
   readonly kernels?: Readonly<Record<string, Kernel>>;
+  /** The types of half precision that it computes products in. Default: none. */
+  readonly halves?: readonly HalfPrecision[];
 }
 
 /** Which parameters are worth being laid out together. */
@@ -45,6 +47,15 @@ export interface FormulationContext extends DefinitionContext {
   readonly target: Target;
   /** Output `index` of a node ahead of this one, which is made to compute it if it did not. */
   outputOf(node: Node, index: number): Value;
+}
+
+/** Whether a target has a kernel for an operator, by its key in the operator table, in a type of floats. */
+export function hasKernel({ kernels }: Target, key: string, dtype: HalfPrecision): boolean {
+  if (kernels === undefined) return true;
+  if (!Object.hasOwn(kernels, key)) return false;
+  const { dtypes } = kernels[key];
+  // A first input of integers or truths says nothing of floats.
+  return dtypes === undefined || dtypes.includes(dtype) || !dtypes.some(isDifferentiable);
 }
 
 /** Whether a target executes an operator in every form and dtype that it may have in a graph. */

@@ -4,7 +4,7 @@ import type { DType } from '../model/dtype.js';
 import {
   inputGradientByConvolution,
   inputGradientByTransposed,
-  weightGradientForCpu,
+  weightGradientByProducts,
   weightGradientForCuda,
 } from './convolution.js';
 import { CUDA_KERNELS } from './cuda-kernels.js';
@@ -14,6 +14,7 @@ import { FUSED_PRODUCT, fusedProduct, isPlainProduct } from './products.js';
 import { logSoftmaxInParts } from './softmax.js';
 import { isMatrixSum, isUncountedMean, meanBySum, sumInTurn } from './sums.js';
 import type { Target } from './target.js';
+import { convolutionByRows, inputGradientForCpu, isRowConvolution, weightGradientForCpu } from './window-rows.js';
 
 /*
  * What is known of every target. Only what has been measured stands here, with the figure; what has not is as on the CPU, on
@@ -24,7 +25,7 @@ const NEVER: readonly DType[] = [];
 const FLOAT32: readonly DType[] = ['float32'];
 
 /** A recurrent node as ONNX Runtime executes it: neither batch first nor in double precision. */
-const timeFirst = ({ inputs, attributes }: Node) => inputs[0]?.dtype === 'float32' && attributes.int('layout', 0) === 0;
+const timeFirst = ({ inputs, attributes }: Node) => inputs[0]?.dtype !== 'float64' && attributes.int('layout', 0) === 0;
 
 /** Operators of opset 18 that ONNX Runtime does not execute, or not in every form or in double precision. */
 const ONNX_RUNTIME: Target['partly'] = {
@@ -58,11 +59,14 @@ export const ortCpu: Target = {
   runtime: 'onnxruntime',
   provider: 'cpu',
   version: '1.30',
-  partly: { ...ONNX_RUNTIME, MatMul: isPlainProduct },
+  partly: { ...ONNX_RUNTIME, Conv: (node) => !isRowConvolution(node), MatMul: isPlainProduct },
+  // It has few kernels for float16 and computes the others in float32, between conversions of its own; none for bfloat16.
+  halves: ['float16'],
   own: [FUSED_PRODUCT],
   formulations: {
-    'adakit::ConvInputGradient': inputGradientByConvolution,
+    'adakit::ConvInputGradient': inputGradientForCpu,
     'adakit::ConvWeightGradient': weightGradientForCpu,
+    Conv: convolutionByRows,
     'adakit::Mask': maskBoundedByProduct,
     'adakit::MaxPoolGradient': unpoolOrScatter,
     MatMul: fusedProduct,
@@ -78,7 +82,8 @@ export const ortCuda: Target = {
   // took 1.3 times as long together (measured).
   together: { elements: 2 ** 16, parameters: 16 },
   kernels: CUDA_KERNELS,
-  partly: { ...ortCpu.partly, ReduceMean: isUncountedMean, ReduceSum: isMatrixSum },
+  halves: ['float16', 'bfloat16'],
+  partly: { ...ONNX_RUNTIME, MatMul: isPlainProduct, ReduceMean: isUncountedMean, ReduceSum: isMatrixSum },
   formulations: {
     ...ortCpu.formulations,
     // cuDNN's gradient of the data.
@@ -101,6 +106,7 @@ export const ortWebGpu: Target = {
   ...ortCpu,
   name: 'ort-webgpu',
   provider: 'webgpu',
+  halves: [],
   own: [],
   // It has no kernel for Scan, which would run on the CPU.
   writesOutLoops: true,
@@ -115,7 +121,7 @@ export const ortWebGpu: Target = {
   },
   formulations: {
     'adakit::ConvInputGradient': inputGradientByConvolution,
-    'adakit::ConvWeightGradient': weightGradientForCpu,
+    'adakit::ConvWeightGradient': weightGradientByProducts,
     LogSoftmax: logSoftmaxInParts,
     Sum: ({ e, node, input }) => [node.inputs.map((_, i) => input(i)).reduce((a, b) => e.add(a, b))],
   },

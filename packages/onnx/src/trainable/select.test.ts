@@ -210,6 +210,29 @@ describe('weights and biases are trained in operators that runtimes and exporter
     });
   });
 
+  it('a bias of relative positions that a mask chooses', () => {
+    const verdicts = chosen(({ e, tokens, weight, table }) => {
+      const words = e.gather(weight('words', 30, 6), tokens());
+      const places = e.int64(Array.from({ length: 64 }, (_, at) => Math.abs((at % 8) - Math.floor(at / 8))));
+      const bias = e.transpose(e.reshape(e.gather(weight('bias', 8, 1), places), [8, 8, 1]), [2, 0, 1]);
+      const seen = e.greater(e.unsqueeze(tokens(), [1]), e.scalar(0, 'int64'));
+      const masked = e.where(seen, bias, table('low', [1], [-1e9]));
+      const scores = e.add(e.matMul(words, e.transpose(words, [0, 2, 1])), masked);
+      return e.matMul(e.node('Softmax', [scores], { axis: -1 }), weight('w', 8, 2));
+    });
+    expect(verdicts).toMatchObject({ bias: '+ filled into activations', words: '+ embedding table' });
+  });
+
+  it('a sink that scores are compared with, but not a mean that is subtracted before scaling', () => {
+    const verdicts = chosen(({ e, x, weight }) => {
+      const hidden = e.matMul(x(), weight('w', 4, 6));
+      const gate = e.node('Sigmoid', [e.sub(hidden, weight('sink', 6))]);
+      const normalized = e.div(e.sub(hidden, weight('mean', 6)), e.sqrt(weight('variance', 6)));
+      return e.matMul(e.mul(gate, normalized), weight('out', 6, 2));
+    });
+    expect(verdicts).toMatchObject({ sink: '+ subtracted from activations', mean: '- subtracted, like a mean' });
+  });
+
   it('the logarithm of a temperature, and the bias beside it', () => {
     const verdicts = chosen(({ e, graph, x, weight }) => {
       const number = (name: string) => graph.addInitializer(name, Tensor.scalar('float32', 2.5));
@@ -249,10 +272,13 @@ describe('constants are not trained', () => {
 
   const d = 6;
   const angle = (p: number, i: number) => p / 10000 ** ((2 * Math.floor(i / 2)) / d);
-  const sinusoids = Array.from({ length: 8 * d }, (_, at) => {
-    const [p, i] = [Math.floor(at / d), at % d];
-    return i % 2 === 0 ? Math.sin(angle(p, i)) : Math.cos(angle(p, i));
-  });
+  const waves = (count: number, from: number) =>
+    Array.from({ length: count * d }, (_, at) => {
+      const theta = angle(from + Math.floor(at / d), at % d);
+      return at % 2 === 0 ? Math.sin(theta) : Math.cos(theta);
+    });
+  const sinusoids = waves(8, 0);
+  const zeros = new Array<number>(d).fill(0);
   const grid = Array.from({ length: 8 * d }, (_, at) => Math.floor(at / d) / 7 + (at % d) / 5);
 
   it.each([
@@ -302,6 +328,62 @@ describe('constants are not trained', () => {
       cos: '- a table of waves or steps, like position codes',
       sin: '- a table of waves or steps, like position codes',
       learned: '+ scales activations',
+    });
+  });
+
+  it.each([
+    ['that was made to have mean 0 and deviation 0.1', sinusoids.map((value) => Math.fround((value - 0.37) / 4.4)), 0],
+    ['whose place of padding is all zeros', [...sinusoids.slice(0, d), ...zeros, ...waves(9, 2)], 2],
+  ])('a code of positions %s', (_, data, start) => {
+    const verdicts = chosen(({ e, tokens, weight, table }) => {
+      const words = e.gather(weight('words', 30, d), tokens());
+      const codes = e.slice(table('codes', [data.length / d, d], data), {
+        starts: [start],
+        ends: [8 + start],
+        axes: [0],
+      });
+      return e.matMul(e.add(words, codes), weight('w', d, 2));
+    });
+    expect(verdicts.codes).toBe('- a table of waves or steps, like position codes');
+  });
+
+  it('places in a window, which a network computes a bias of relative positions from', () => {
+    const places = Array.from({ length: 49 }, (_, at) => [Math.floor(at / 7) - 3, (at % 7) - 3]).flat();
+    const logarithms = places.map((value) => Math.sign(value) * Math.log2(1 + Math.abs(value)));
+    const verdicts = chosen(({ e, image, weight, table }) => {
+      const hidden = e.node('Relu', [e.matMul(table('places', [1, 7, 7, 2], logarithms), weight('fc1', 2, 5))]);
+      const bias = e.reshape(e.matMul(hidden, weight('fc2', 5, 1)), [7, 7]);
+      const conv = e.node('Conv', [image(), weight('kernel', 1, 3, 2, 2)]);
+      return e.matMul(e.node('Softmax', [e.add(conv, bias)], { axis: -1 }), weight('w', 7, 2));
+    });
+    expect(verdicts).toMatchObject({
+      places: '- a table of places, whose numbers repeat',
+      fc1: '+ added to activations',
+      fc2: '+ added to activations',
+    });
+  });
+
+  it('the filter of a blur, but not kernels of channels that begin with a single one', () => {
+    const blur = [1, 2, 1, 2, 4, 2, 1, 2, 1].map((value) => value / 16);
+    const begin = [0, 0, 0, 0, 1, 0, 0, 0, 0];
+    const verdicts = chosen(({ e, image, table }) => {
+      const each = (name: string, kernel: readonly number[], x: Value) =>
+        e.node('Conv', [x, table(name, [3, 1, 3, 3], [kernel, kernel, kernel].flat())], { group: 3 });
+      return each('blur', blur, each('begin', begin, image()));
+    });
+    expect(verdicts).toEqual({ blur: '- the same filter for every channel', begin: '+ convolution kernel' });
+  });
+
+  it('a scale of 1 and a bias of 0 of a group normalization that is written as an instance normalization', () => {
+    const verdicts = chosen(({ e, image, weight, table }) => {
+      const one = e.reshape(e.node('Conv', [image(), weight('kernel', 4, 3, 1, 1)]), [0, 1, -1]);
+      const norm = e.node('InstanceNormalization', [one, table('one', [1], [1]), table('zero', [1], [0])]);
+      return e.add(e.mul(e.reshape(norm, [0, 4, 8, 8]), weight('gain', 4, 1, 1)), weight('shift', 4, 1, 1));
+    });
+    expect(verdicts).toMatchObject({
+      one: '- a single number',
+      zero: '- a single number',
+      gain: '+ scales activations',
     });
   });
 

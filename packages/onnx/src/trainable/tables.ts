@@ -12,6 +12,34 @@ export function tableKind(tensor: Tensor): string | undefined {
   return isWave(tensor.dims, data) ? 'a table of waves or steps, like position codes' : undefined;
 }
 
+/**
+ * What kind of constants the elements of one side of a product of two constants are, or undefined: the other side then is
+ * the weight. Beside the tables of `tableKind`, places say (coordinates of the pixels of a window, which a network computes
+ * a bias from) are numbers that repeat, which learned ones do not, zeros aside.
+ */
+export function factorKind(tensor: Tensor): string | undefined {
+  const { data } = tensor;
+  if (!(data instanceof Float32Array || data instanceof Float64Array)) return undefined;
+  const numbers = data.filter((value) => value !== 0);
+  const different = new Set(numbers).size;
+  const repeat = different > 1 && different * 2 <= numbers.length;
+  return tableKind(tensor) ?? (repeat ? 'a table of places, whose numbers repeat' : undefined);
+}
+
+/**
+ * Whether a kernel of a convolution of every channel by itself is the same for all of them, a blur say. One with a single
+ * element is how learned ones may begin.
+ *
+ * @param groups of the convolution
+ */
+export function isFilter({ dims, data }: Tensor, groups: number): boolean {
+  if (groups < 2 || dims[0] !== groups || dims[1] !== 1) return false;
+  const size = data.length / groups;
+  let different = 0;
+  for (let i = 0; i < size; i++) if (data[i] !== 0) different++;
+  return different > 1 && data.every((value, i) => value === data[i % size]);
+}
+
 type Floats = Float32Array | Float64Array;
 
 /** Added to scores, this leaves a softmax nothing: float16 cannot go lower than −65504. */
@@ -48,6 +76,8 @@ function isWholeNumbers(data: Floats): boolean {
 const SAMPLE = 64;
 /** Fewer places are no evidence: two of them, and the factor, are free. */
 const FEWEST_PLACES = 6;
+/** What is left of them with an offset free, too. */
+const FEWEST_SHIFTED = FEWEST_PLACES + 1;
 /** Each of the eight or more lines of a grid has one equation beyond what is free. */
 const SHORTEST_SIDE = 4;
 /**
@@ -59,7 +89,8 @@ const WAVE_TOLERANCE = 1e-3;
 /**
  * Whether every column of a table, along its last axis or the one before, is a sine, a cosine or evenly spaced numbers:
  * these are the sequences with v[p+1] + v[p−1] = k · v[p] and |k| ≤ 2 (2 cos θ for an angle θ, 2 for even spacing). Places
- * are a line or, of images, a grid written row by row: its rows and columns then are such sequences.
+ * are a line or, of images, a grid written row by row: its rows and columns then are such sequences. A line may be shifted (a
+ * code that was made to have mean 0), and leave one place all zeros (that of padding).
  */
 function isWave(dims: readonly number[], data: Floats): boolean {
   const axes = dims.flatMap((size, axis) => (size >= FEWEST_PLACES ? [axis] : []));
@@ -77,8 +108,11 @@ function isWave(dims: readonly number[], data: Floats): boolean {
       }
       return true;
     };
+    const gap = gapOf(data, places, stride);
     const isTable =
-      everyColumn(SAMPLE, isWaveColumn) ||
+      everyColumn(SAMPLE, (values) => isWaveColumn(values)) ||
+      (places - gap > FEWEST_PLACES && everyColumn(SAMPLE, (values) => isWaveColumn(values.slice(gap + 1)))) ||
+      (places >= FEWEST_SHIFTED && everyColumn(SAMPLE, isShiftedWaveColumn)) ||
       gridWidths(places).some((width) => everyColumn(places, (values) => isWaveGrid(values, width)));
     return isTable && !everyColumn(SAMPLE, (values) => values.every((value) => value === values[0]));
   });
@@ -99,17 +133,41 @@ function isWaveGrid(values: readonly number[], width: number): boolean {
   return true;
 }
 
-function isWaveColumn(values: readonly number[]): boolean {
-  let [products, squares, largest] = [0, 0, 0];
+/** The first place whose numbers are all zero, or −1. */
+function gapOf(data: Floats, places: number, stride: number): number {
+  const filled = new Set<number>();
+  for (let at = 0; at < data.length; at++) if (data[at] !== 0) filled.add(Math.floor(at / stride) % places);
+  for (let place = 0; place < places; place++) if (!filled.has(place)) return place;
+  return -1;
+}
+
+/**
+ * Differences of a wave are one of the same frequency. How far they may be off is that of the wave itself, and what float32
+ * rounds, of a slow wave more than the tolerance: of numbers that count 1, 3, 3 and 1 times, sine, shift and scale.
+ */
+function isShiftedWaveColumn(values: readonly number[]): boolean {
+  const mean = values.reduce((sum, value) => sum + value, 0) / values.length;
+  const size = Math.max(...values.map((value) => Math.abs(value - mean)));
+  const rounding = 8 * 3 * 2 ** -24 * Math.max(...values.map(Math.abs));
+  return isWaveColumn(
+    values.slice(1).map((value, i) => value - values[i]),
+    WAVE_TOLERANCE * size + rounding,
+  );
+}
+
+/** @param tolerance how far a place may be off */
+function isWaveColumn(
+  values: readonly number[],
+  tolerance = WAVE_TOLERANCE * Math.max(...values.map(Math.abs)),
+): boolean {
+  let [products, squares] = [0, 0];
   for (let p = 1; p + 1 < values.length; p++) {
     products += (values[p + 1] + values[p - 1]) * values[p];
     squares += values[p] ** 2;
   }
-  for (const value of values) largest = Math.max(largest, Math.abs(value));
-  const k = squares === 0 ? 2 : products / squares;
-  if (!(Math.abs(k) <= 2 + WAVE_TOLERANCE)) return false;
+  const k = squares === 0 ? 2 : Math.max(-2, Math.min(2, products / squares));
   for (let p = 1; p + 1 < values.length; p++) {
-    if (!(Math.abs(values[p + 1] + values[p - 1] - k * values[p]) <= WAVE_TOLERANCE * largest)) return false;
+    if (!(Math.abs(values[p + 1] + values[p - 1] - k * values[p]) <= tolerance)) return false;
   }
   return true;
 }

@@ -1,12 +1,23 @@
 import type { Operator, OperatorTable } from '../entry/operator.js';
-import { ADDED, ANGLE, SCALES, type Role, type RoleKind } from '../entry/role.js';
+import {
+  ADDED,
+  ANGLE,
+  BIAS,
+  FILLED,
+  GAIN,
+  KERNEL,
+  SCALES,
+  SUBTRACTED,
+  type Role,
+  type RoleKind,
+} from '../entry/role.js';
 import type { Graph } from '../graph/graph.js';
 import type { Node } from '../graph/node.js';
 import type { Value } from '../graph/value.js';
 import { isDifferentiable } from '../model/dtype.js';
 import type { Shape } from '../shape/shape.js';
 import { roleOf } from './roles.js';
-import { tableKind } from './tables.js';
+import { factorKind, isFilter, tableKind } from './tables.js';
 
 /** Whether an initializer is one that training usually changes, and why (not), in a few words. */
 export interface Verdict {
@@ -70,16 +81,23 @@ export class Uses {
     return { learned: false, reason: constant ?? 'nothing uses it' };
   }
 
-  #judge(value: Value, { role, node, index, path, lookedUp }: Use): Verdict {
+  #judge(value: Value, use: Use): Verdict {
+    const { role, node, index, path, lookedUp } = use;
     const no = (reason: string): Verdict => ({ learned: false, reason });
     const yes: Verdict = { learned: true, reason: role.what };
     const single = value.tensor?.size === 1;
-    if (role.kind === 'weight') return single && path === 'computed' ? no('a single number') : yes;
+    if (role.kind === 'weight') {
+      if (single && (path === 'computed' || isAffineOfOne(value, use))) return no('a single number');
+      return isFixedFilter(value, use) ? no('the same filter for every channel') : yes;
+    }
     if (role.kind === 'factor') {
       if (single && path === 'computed') return no('a single number');
+      const kind = this.#factorKind(value, node);
+      if (kind !== undefined) return no(kind);
       return this.#isFrequency(node) ? no('frequencies of position codes') : yes;
     }
     if (role.kind === 'data' && single) return no('a single number');
+    if (role === SUBTRACTED && this.#isBar(value, use)) return { learned: true, reason: 'subtracted from activations' };
     if (role.kind !== 'operand' && role.kind !== 'lookup') return no(role.what);
     if (single && !(path === 'alone' && this.#isLearnedNumber(node, index))) return no('a single number');
     const kind = this.#tableKind(value);
@@ -87,8 +105,9 @@ export class Uses {
     if (role.kind === 'lookup') return yes;
     const wide = isWide(value.tensor?.dims ?? []);
     // Positions are also added to features that come as an input; means of images are one a channel, or subtracted.
-    // What is looked up for every pair of positions is often added to a mask that is fed first.
-    const positions = (wide || (lookedUp && isWide(node.inputs[index]?.shape ?? []))) && role === ADDED;
+    // What is looked up for every pair of positions often meets a mask that is fed first: is added to it or chosen by it.
+    const lookedUpForPairs = lookedUp && isWide(node.inputs[index]?.shape ?? []);
+    const positions = role === ADDED ? wide || lookedUpForPairs : role === FILLED && lookedUpForPairs;
     if (!positions && this.#originOfOthers(node, index) !== 'layer') {
       return no('prepares an input: no layer comes before it');
     }
@@ -129,7 +148,9 @@ export class Uses {
           if (input !== value) continue;
           const role = this.#role(node, index);
           const results = this.#constantResults(node);
-          const isTable = role.kind === 'operand' && this.#tableKind(from) !== undefined;
+          const isTable =
+            (role.kind === 'operand' && this.#tableKind(from) !== undefined) ||
+            (role.kind === 'factor' && this.#factorKind(from, node) !== undefined);
           // Statistics that are computed from the weights they normalize.
           const ofWeights = role.kind === 'statistic' && value !== from;
           if (results.length === 0 || !(PASSES.has(role.kind) || ofWeights) || isTable) {
@@ -173,6 +194,22 @@ export class Uses {
       this.#tableKinds.set(value, tableKind(value.tensor));
     }
     return this.#tableKinds.get(value);
+  }
+
+  /**
+   * Whether a value is what activations are compared with, an attention sink say, not a mean: what has lost its mean is then
+   * scaled by a deviation.
+   */
+  #isBar(value: Value, { node, index, path }: Use): boolean {
+    if (path === 'computed' || value.tensor?.size === 1 || this.#tableKind(value) !== undefined) return false;
+    const users = node.outputs.flatMap((output) => (output === undefined ? [] : (this.#consumers.get(output) ?? [])));
+    const scaled = users.some(({ op }) => op === 'Mul' || op === 'Div');
+    return !scaled && users.length > 0 && this.#originOfOthers(node, index) === 'layer';
+  }
+
+  /** What kind of table one side of a product of constants is, if that is what the product is. */
+  #factorKind({ tensor }: Value, node: Node): string | undefined {
+    return tensor !== undefined && this.#constantResults(node).length > 0 ? factorKind(tensor) : undefined;
   }
 
   /** Fills in where every value comes from; returns the nodes that are layers. */
@@ -284,6 +321,20 @@ export class Uses {
     if (own === undefined || other === undefined || own.length === 0 || own.length > other.length) return false;
     return own.every((_, i) => other[other.length - own.length + i] === 1);
   }
+}
+
+/**
+ * Whether a scale of one or a bias of zero is that of an instance normalization over one channel: a group normalization of
+ * one group, written so, has its own scales and biases behind it.
+ */
+function isAffineOfOne(value: Value, { node, role }: Use): boolean {
+  if (node.op !== 'InstanceNormalization') return false;
+  return value.tensor?.data[0] === (role === GAIN ? 1 : 0) && (role === GAIN || role === BIAS);
+}
+
+function isFixedFilter({ tensor }: Value, { node, role, path }: Use): boolean {
+  if (role !== KERNEL || path !== 'alone' || tensor === undefined) return false;
+  return isFilter(tensor, node.attributes.int('group', 1));
 }
 
 /** Whether a value is a tensor of several zeros. */

@@ -10,8 +10,10 @@ import { modelFromGraph } from '../graph/to-model.js';
 import type { Value } from '../graph/value.js';
 import { executableGraph, importGraph, upgradedGraph } from '../passes/import.js';
 import type { Loss } from '../loss/loss.js';
-import type { DType } from '../model/dtype.js';
+import type { ComputePrecision, DType } from '../model/dtype.js';
 import type { Model } from '../model/model.js';
+import { autocast } from '../passes/autocast/autocast.js';
+import { fitKernels } from '../passes/autocast/fit-kernels.js';
 import { drawingNodes, feedDraws, type Draws } from '../passes/draw.js';
 import { foldShapes } from '../passes/fold-shapes.js';
 import { lowerNodes } from '../passes/lower.js';
@@ -26,6 +28,7 @@ import { rollRecurrences } from '../passes/roll/roll.js';
 import { setTrainingMode, type RunningStatistic } from '../passes/mode.js';
 import { addOutput } from '../graph/output.js';
 import type { Target } from '../target/target.js';
+import { ortCpu } from '../target/targets.js';
 import { afterPass } from '../verify/passes.js';
 import { parameterRoles } from './parameter-role.js';
 import { tensorSpec, type TensorSpec } from './tensor-spec.js';
@@ -39,6 +42,11 @@ export interface TargetOption {
 /** What to train and towards what. */
 export interface TrainingOptions extends TrainableOptions, TargetOption {
   readonly loss: Loss;
+  /**
+   * What products are computed in, and what follows them as long as that is safe; parameters, gradients, statistics and the
+   * loss are float32 in any case. Targets have some of them. Default: `float32`, the model as it is.
+   */
+  readonly precision?: ComputePrecision;
 }
 
 /** What was chosen to be trained. Which it would be may depend on the values of weights, and these change. */
@@ -324,6 +332,11 @@ function differentiateModel(model: Model, options: GradientsOptions): Differenti
   const inputs = graph.inputs.map(tensorSpec);
   const random = options.feedRandom === true ? feedDraws(graph) : { inputs: [], inside: drawingNodes(graph) };
   const { loss, targets } = attachLoss(graph, options.loss, candidates);
+  const { precision: computing = 'float32', target = ortCpu } = options;
+  if (computing !== 'float32') {
+    const drawn = random.inputs.map(({ name }) => graph.requireValue(name));
+    autocast(graph, { precision: computing, target, parameters: candidates, drawn, kept: [loss] }, operators);
+  }
   const lossScale =
     options.lossScale === true
       ? graph.addInput(graph.uniqueName('loss_scale'), { dtype: loss.dtype, shape: [] })
@@ -441,10 +454,10 @@ function parametersByName(graph: Graph, names: readonly string[]): Value[] {
 }
 
 /** Wraps up a graph in training mode, whose parameters are inputs. */
-function finishTraining(training: DifferentiatedModel, { target }: TargetOption): TrainingGraph {
+function finishTraining(training: DifferentiatedModel, { target, precision }: TrainingOptions): TrainingGraph {
   const { graph, inputs, parameters, targets, loss, statistics, lossScale, random } = training;
   return {
-    model: toModel(graph, target),
+    model: toModel(graph, target, precision),
     inputs,
     parameters,
     targets,
@@ -466,9 +479,10 @@ function finish(
   return { model: toModel(graph, target), inputs, parameters: parameters.map(weightSpec) };
 }
 
-function toModel(graph: Graph, target: Target | undefined): ModelProto {
+function toModel(graph: Graph, target: Target = ortCpu, precision: ComputePrecision = 'float32'): ModelProto {
   // Losses and gradients may be written in operators that only this package has.
   lowerNodes(graph, operators, target);
+  if (precision !== 'float32') fitKernels(graph, target, operators);
   foldShapes(graph);
   mergeDuplicates(graph, operators);
   graph.removeDead();

@@ -11,9 +11,11 @@ export const PASSES = [
   'mode',
   'draw',
   'loss',
+  'autocast',
   'differentiate',
   'update',
   'lower',
+  'fit',
   'merge',
   'prune',
 ] as const;

@@ -43,9 +43,26 @@ export class Binding {
     return this.#runOptions.address;
   }
 
+  /** What runs read, apart from constants of the model. */
+  get inputBytes(): number {
+    return [...this.#inputs.values()].reduce((sum, { type, shape }) => sum + byteCount(type, shape), 0);
+  }
+
   hasOutputs(names: readonly string[]): boolean {
     return (
       this.#outputs.size === 0 || (names.length === this.#outputs.size && names.every((n) => this.#outputs.has(n)))
+    );
+  }
+
+  /** Whether runs read this tensor already, from where its elements are now. */
+  reads(name: string, { type, dims, data }: Tensor): boolean {
+    const bound = this.#inputs.get(name);
+    return (
+      this.#readsInPlace &&
+      bound instanceof HostValue &&
+      bound.view === data &&
+      isLike(bound, type, dims) &&
+      bound.isCurrent
     );
   }
 
@@ -102,11 +119,10 @@ export class Binding {
     const names = [...this.#outputs.keys()];
     if (![...this.#outputs.values()].includes(null)) return {};
     const library = this.#library;
-    const count = new BigUint64Array(1);
-    const list = new BigUint64Array(1);
     library.call('GetBoundOutputValues', this.address, library.allocator, list, count);
-    const bytes = library.bytes(list[0], 8 * names.length);
-    const values = [...new BigUint64Array(bytes.buffer, bytes.byteOffset, names.length)];
+    const [address] = list;
+    const bytes = library.bytes(address, 8 * names.length);
+    const values = new BigUint64Array(bytes.buffer, bytes.byteOffset, names.length);
     try {
       return Object.fromEntries(
         names.flatMap((name, i) =>
@@ -115,7 +131,7 @@ export class Binding {
       );
     } finally {
       for (const value of values) library.release('ReleaseValue', value);
-      library.call('AllocatorFree', library.allocator, list[0]);
+      library.call('AllocatorFree', library.allocator, address);
     }
   }
 
@@ -130,6 +146,10 @@ export class Binding {
   }
 }
 
+// Where the library answers, at once.
+const list = new BigUint64Array(1);
+const count = new BigUint64Array(1);
+
 /** Tensors on a device belong to whoever made them. */
 function release(value: Value | undefined): void {
   if (value instanceof HostValue) value.release();
@@ -143,9 +163,13 @@ function isSame(bound: Value | undefined, value: Value): boolean {
     value instanceof HostValue &&
     bound.view === value.view &&
     bound.isCurrent &&
-    bound.type === value.type &&
-    bound.shape.length === value.shape.length &&
-    bound.shape.every((size, axis) => size === value.shape[axis])
+    isLike(bound, value.type, value.shape)
+  );
+}
+
+function isLike(value: Value, type: string, shape: readonly number[]): boolean {
+  return (
+    value.type === type && value.shape.length === shape.length && value.shape.every((size, i) => size === shape[i])
   );
 }
 

@@ -2,7 +2,7 @@ import { copyFile, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, it } from 'vitest';
-import { nativeLibrary, openLibrary } from './library.js';
+import { NativeLibrary, nativeLibrary } from './library.js';
 
 let folder: string;
 beforeAll(async () => (folder = await mkdtemp(join(tmpdir(), 'adakit-library-'))));
@@ -34,7 +34,7 @@ it('says what is wrong with a path', async () => {
 
 it('tells which versions will do where the library has no such table', () => {
   const { path, version } = nativeLibrary();
-  expect(() => openLibrary(path, 99)).toThrow(
+  expect(() => NativeLibrary.open(path, 99)).toThrow(
     `${path} is ONNX Runtime ${version}, which has no version 99 of its API; take 1.99 or newer`,
   );
 });

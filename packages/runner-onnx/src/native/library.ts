@@ -28,6 +28,11 @@ const WARNING = 2;
 const DEVICE_ALLOCATOR = 0;
 const DEFAULT_MEMORY = 0;
 
+/** What is used of other libraries, without koffi's types: koffi is optional, and declaration files must do without. */
+export interface ForeignLibrary {
+  func(name: string, result: string, parameters: string[]): (...args: unknown[]) => unknown;
+}
+
 /** ONNX Runtime's C API in this process. */
 export class NativeLibrary {
   /** Where the library's file is. */
@@ -43,8 +48,52 @@ export class NativeLibrary {
   readonly allocator: bigint;
   readonly #koffi: typeof Koffi;
   readonly #calls: Calls;
+  /** Where calls that are made at once put what they make: new memory for each would cost more than the call. */
+  readonly #out = new BigUint64Array(1);
 
-  constructor(
+  /**
+   * Loads a library and reads its table.
+   *
+   * @param apiVersion of the table that is asked for
+   * @throws NativeError `unavailable`
+   */
+  static open(path: string, apiVersion = API_VERSION): NativeLibrary {
+    const koffi = loadKoffi();
+    if (!existsSync(path)) {
+      throw new NativeError(
+        'unavailable',
+        `there is no ONNX Runtime library at ${path}; ` +
+          'give libraryPath, or use a platform that onnxruntime-node has a library for',
+      );
+    }
+    const onlySync = configure(koffi);
+    let library: Koffi.LibraryHandle;
+    try {
+      library = koffi.load(path);
+    } catch (error) {
+      throw new NativeError('unavailable', `${path} does not load: ${firstLine(error)}`, { cause: error });
+    }
+    kept.push(library);
+    let base: bigint;
+    try {
+      base = library.func('OrtGetApiBase', 'void *', [])() as bigint;
+    } catch (error) {
+      throw new NativeError('unavailable', `${path} is not ONNX Runtime: ${firstLine(error)}`, { cause: error });
+    }
+    const [getApi, getVersion] = koffi.decode(base, koffi.array('void *', 2)) as [bigint, bigint];
+    const version = callable(koffi, getVersion, 'str', [])() as string;
+    const table = callable(koffi, getApi, 'void *', ['uint32_t'])(apiVersion) as bigint | null;
+    if (table === null) {
+      throw new NativeError(
+        'unavailable',
+        `${path} is ONNX Runtime ${version}, which has no version ${apiVersion} of its API; take 1.${apiVersion} or newer`,
+      );
+    }
+    return new NativeLibrary(koffi, path, { calls: readCalls(koffi, table), version, onlySync });
+  }
+
+  // Private for the same reason.
+  private constructor(
     koffi: typeof Koffi,
     path: string,
     { calls, version, onlySync }: { calls: Calls; version: string; onlySync: string | undefined },
@@ -84,9 +133,8 @@ export class NativeLibrary {
 
   /** Makes a call whose last argument is where a pointer or a size comes back. */
   make<N extends CheckedCall>(name: N, ...args: WithoutLast<CallArguments<N>>): bigint {
-    const out = new BigUint64Array(1);
-    this.call(name, ...([...args, out] as unknown as CallArguments<N>));
-    return out[0];
+    this.call(name, ...([...args, this.#out] as unknown as CallArguments<N>));
+    return this.#out[0];
   }
 
   async makeAsync<N extends CheckedCall>(name: N, ...args: WithoutLast<CallArguments<N>>): Promise<bigint> {
@@ -117,7 +165,7 @@ export class NativeLibrary {
   }
 
   /** Another library, for what is no call of ONNX Runtime. It is kept for ever. */
-  load(path: string): Koffi.LibraryHandle {
+  load(path: string): ForeignLibrary {
     const library = this.#koffi.load(path);
     kept.push(library);
     return library;
@@ -149,7 +197,7 @@ const libraries = new Map<string, NativeLibrary>();
 export function nativeLibrary(path?: string): NativeLibrary {
   const found = path === undefined ? bundledLibrary() : resolve(path);
   let library = libraries.get(found);
-  if (library === undefined) libraries.set(found, (library = openLibrary(found)));
+  if (library === undefined) libraries.set(found, (library = NativeLibrary.open(found)));
   return library;
 }
 
@@ -184,47 +232,6 @@ function loadKoffi(): typeof Koffi {
       { cause: error },
     );
   }
-}
-
-/**
- * Loads a library and reads its table.
- *
- * @param apiVersion of the table that is asked for
- * @throws NativeError `unavailable`
- */
-export function openLibrary(path: string, apiVersion = API_VERSION): NativeLibrary {
-  const koffi = loadKoffi();
-  if (!existsSync(path)) {
-    throw new NativeError(
-      'unavailable',
-      `there is no ONNX Runtime library at ${path}; ` +
-        'give libraryPath, or use a platform that onnxruntime-node has a library for',
-    );
-  }
-  const onlySync = configure(koffi);
-  let library: Koffi.LibraryHandle;
-  try {
-    library = koffi.load(path);
-  } catch (error) {
-    throw new NativeError('unavailable', `${path} does not load: ${firstLine(error)}`, { cause: error });
-  }
-  kept.push(library);
-  let base: bigint;
-  try {
-    base = library.func('OrtGetApiBase', 'void *', [])() as bigint;
-  } catch (error) {
-    throw new NativeError('unavailable', `${path} is not ONNX Runtime: ${firstLine(error)}`, { cause: error });
-  }
-  const [getApi, getVersion] = koffi.decode(base, koffi.array('void *', 2)) as [bigint, bigint];
-  const version = callable(koffi, getVersion, 'str', [])() as string;
-  const table = callable(koffi, getApi, 'void *', ['uint32_t'])(apiVersion) as bigint | null;
-  if (table === null) {
-    throw new NativeError(
-      'unavailable',
-      `${path} is ONNX Runtime ${version}, which has no version ${apiVersion} of its API; take 1.${apiVersion} or newer`,
-    );
-  }
-  return new NativeLibrary(koffi, path, { calls: readCalls(koffi, table), version, onlySync });
 }
 
 /** Sizes of stacks can be set only before the first library is loaded, whoever loads it. */

@@ -15,6 +15,10 @@ interface Signature {
   readonly outputs: ReadonlyMap<string, TensorInfo>;
 }
 
+// Where the library answers, at once. New memory for each answer would cost more than asking.
+const answer = new Int32Array(1);
+const sizes = new BigInt64Array(8);
+
 /** Names, types and shapes of a session's inputs and outputs, in their order. */
 export function readSignature(library: NativeLibrary, session: bigint): Signature {
   const list = (
@@ -43,11 +47,12 @@ export function readSignature(library: NativeLibrary, session: bigint): Signatur
 }
 
 function readTensorInfo(library: NativeLibrary, info: bigint): { readonly code: number; readonly shape: number[] } {
-  const code = new Int32Array(1);
-  library.call('GetTensorElementType', info, code);
-  const dims = new BigInt64Array(Number(library.make('GetDimensionsCount', info)));
-  if (dims.length > 0) library.call('GetDimensions', info, dims, dims.length);
-  return { code: code[0], shape: Array.from(dims, Number) };
+  library.call('GetTensorElementType', info, answer);
+  const [code] = answer;
+  const rank = Number(library.make('GetDimensionsCount', info));
+  const dims = rank > sizes.length ? new BigInt64Array(rank) : sizes;
+  if (rank > 0) library.call('GetDimensions', info, dims, rank);
+  return { code, shape: Array.from({ length: rank }, (_, axis) => Number(dims[axis])) };
 }
 
 /** Type and shape of a tensor. @throws NativeError `unsupported` for what is no tensor */
@@ -56,9 +61,8 @@ export function tensorInfo(
   value: bigint,
   name: string,
 ): { readonly code: number; readonly shape: readonly number[] } {
-  const is = new Int32Array(1);
-  library.call('IsTensor', value, is);
-  if (is[0] === 0) {
+  library.call('IsTensor', value, answer);
+  if (answer[0] === 0) {
     throw new NativeError(
       'unsupported',
       `'${name}' is no tensor but a sequence, a map or nothing; use runtime: 'node'`,

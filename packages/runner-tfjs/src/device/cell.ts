@@ -1,5 +1,13 @@
-import { elementCount, hostView, sameShape, type Device, type FloatArray, type HostBuffer } from '@adakit/core';
+import { elementCount, sameShape, type FloatArray } from '@adakit/core';
 import { fill, keep, reshape, tensor, type Tensor, type Variable } from '@tensorflow/tfjs-core';
+
+/** Memory of another device, which a cell's elements can be in. */
+export interface Elsewhere {
+  /** The elements, without a copy. Ask before every use. */
+  view(): FloatArray;
+  write(values: FloatArray | number): void;
+  free(): void;
+}
 
 type Content =
   /** One number everywhere. */
@@ -7,7 +15,7 @@ type Content =
   /** Elements that no backend has been given yet. */
   | { readonly kind: 'elements'; readonly elements: Float32Array<ArrayBuffer> }
   /** Elements in the memory of another device. */
-  | { readonly kind: 'host'; readonly buffer: HostBuffer; readonly device: Device<HostBuffer> }
+  | { readonly kind: 'elsewhere'; readonly place: Elsewhere }
   /** A kept tensor. `owner`: who alone looks at its memory, and so may write it in place. */
   | { readonly kind: 'tensor'; readonly tensor: Tensor; readonly owner: object | undefined }
   /** Somebody else's tensor. */
@@ -43,8 +51,8 @@ export class Cell {
         return new Float32Array(this.length).fill(content.value);
       case 'elements':
         return content.elements.slice();
-      case 'host':
-        return hostView(content.buffer).slice();
+      case 'elsewhere':
+        return content.place.view().slice();
       default:
         return undefined;
     }
@@ -56,8 +64,8 @@ export class Cell {
     if (content.kind === 'variable') {
       const { shape } = content.variable;
       this.set(typeof values === 'number' ? fill(shape, values) : tensor(Float32Array.from(values), shape));
-    } else if (content.kind === 'host') {
-      content.device.write(content.buffer, values);
+    } else if (content.kind === 'elsewhere') {
+      content.place.write(values);
     } else {
       this.#replace(
         typeof values === 'number'
@@ -83,8 +91,8 @@ export class Cell {
         return this.#keep(fill(dimensions, content.value));
       case 'elements':
         return this.#keep(tensor(content.elements, dimensions));
-      case 'host':
-        return this.#keep(tensor(Float32Array.from(hostView(content.buffer)), dimensions));
+      case 'elsewhere':
+        return this.#keep(tensor(Float32Array.from(content.place.view()), dimensions));
       case 'tensor':
         // Whoever gets it may go on using its memory.
         return this.#keep(
@@ -127,22 +135,19 @@ export class Cell {
     this.#keep(value, owner);
   }
 
-  /**
-   * Its buffer in the memory of another device, where it stays from now on; `undefined` while it is a variable, or
-   * somebody else's tensor that need not be written.
-   */
-  onHost(device: Device<HostBuffer>, writes: boolean): HostBuffer | undefined {
-    const content = this.#content;
-    if (content.kind === 'host') return content.buffer;
-    if (content.kind === 'variable' || (content.kind === 'lent' && !writes)) return undefined;
-    const [[buffer]] = device.allocate([[this.length]]);
-    if (content.kind === 'number') {
-      if (content.value !== 0) device.write(buffer, content.value);
-    } else {
-      device.write(buffer, content.kind === 'elements' ? content.elements : content.tensor.dataSync<'float32'>());
-    }
-    this.#replace({ kind: 'host', buffer, device });
-    return buffer;
+  /** Where its elements are, if that is the memory of another device. */
+  get elsewhere(): Elsewhere | undefined {
+    return this.#content.kind === 'elsewhere' ? this.#content.place : undefined;
+  }
+
+  /** Whether it refers to somebody else's tensor. */
+  get lent(): boolean {
+    return this.#content.kind === 'lent';
+  }
+
+  /** Goes on in the memory of another device, which has the elements already. */
+  moveTo(place: Elsewhere): void {
+    this.#replace({ kind: 'elsewhere', place });
   }
 
   /** Refers to somebody else's tensor, until {@link dispose} or the next value. */
@@ -163,7 +168,7 @@ export class Cell {
   #replace(next: Content): void {
     const before = this.#content;
     this.#content = next;
-    if (before.kind === 'host') before.device.free([before.buffer]);
+    if (before.kind === 'elsewhere') before.place.free();
     if (before.kind === 'tensor' && !(next.kind === 'tensor' && next.tensor === before.tensor)) before.tensor.dispose();
   }
 }

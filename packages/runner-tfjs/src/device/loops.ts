@@ -59,13 +59,13 @@ interface Attempt {
   readonly known: Promise<void>;
 }
 
-/** By the name of a backend. */
-const makers = new Map<string, LoopsMaker>();
+/** By the name of a backend, what tries its loops out. */
+const trials = new Map<string, (backend: KernelBackend) => Attempt>();
 const attempts = new WeakMap<KernelBackend, Attempt>();
 
 /** Has optimizers run as loops on backends of this name, which they do not know of themselves: loops weigh more than rules. */
 export function registerLoops(backendName: string, make: LoopsMaker): void {
-  makers.set(backendName, make);
+  trials.set(backendName, (backend) => tryOut(make, backend, backendName));
 }
 
 /** The loops over the current backend's memory, if some have been registered and are known to work here. */
@@ -90,10 +90,10 @@ export async function fusion(): Promise<Fusion> {
 
 function currentAttempt(): Attempt | undefined {
   const { backend, backendName } = engine();
-  const make = makers.get(backendName);
-  if (make === undefined) return undefined;
+  const tryIt = trials.get(backendName);
+  if (tryIt === undefined) return undefined;
   let attempt = attempts.get(backend);
-  if (attempt === undefined) attempts.set(backend, (attempt = tryOut(make, backend, backendName)));
+  if (attempt === undefined) attempts.set(backend, (attempt = tryIt(backend)));
   return attempt;
 }
 

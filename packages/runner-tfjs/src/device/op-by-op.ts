@@ -1,19 +1,16 @@
 import {
   concreteShape,
   elementCount,
-  fillRandom,
   foldProgram,
   isTotal,
   reduction,
   sameShape,
   type Algebra,
   type Binding,
-  type Instruction,
   type OperationName,
   type Program,
   type ReductionName,
   type Shape,
-  type ValueType,
 } from '@adakit/core';
 import {
   abs,
@@ -55,7 +52,6 @@ import {
   type Tensor2D,
 } from '@tensorflow/tfjs-core';
 import type { Cell } from './cell.js';
-import { roundTensor } from './round.js';
 
 /** A value of a program: on the device, or a number that the host knows. */
 type Value = Tensor | number;
@@ -64,27 +60,27 @@ type DeviceOperation = Exclude<OperationName, 'floor' | 'mod'>;
 
 /** The operations of the rule language in TensorFlow.js; operands broadcast, comparisons give booleans. */
 const tensorOperations: Record<DeviceOperation, (...operands: Tensor[]) => Tensor> = {
-  add: (a, b) => add(a, b),
-  sub: (a, b) => sub(a, b),
-  mul: (a, b) => mul(a, b),
-  div: (a, b) => div(a, b),
-  pow: (a, b) => pow(a, b),
-  min: (a, b) => minimum(a, b),
-  max: (a, b) => maximum(a, b),
-  neg: (a) => neg(a),
-  abs: (a) => abs(a),
+  add,
+  sub,
+  mul,
+  div,
+  pow,
+  min: minimum,
+  max: maximum,
+  neg,
+  abs,
   // tf.sign makes 0 of NaN, and on wasm of anything below 1e-7.
   sign: (a) => where(greater(a, 0), 1, where(less(a, 0), -1, a)),
-  square: (a) => square(a),
-  sqrt: (a) => sqrt(a),
-  exp: (a) => exp(a),
-  log: (a) => log(a),
-  equal: (a, b) => equal(a, b),
-  less: (a, b) => less(a, b),
-  lessOrEqual: (a, b) => lessEqual(a, b),
-  greater: (a, b) => greater(a, b),
-  greaterOrEqual: (a, b) => greaterEqual(a, b),
-  where: (condition, yes, no) => where(condition, yes, no),
+  square,
+  sqrt,
+  exp,
+  log,
+  equal,
+  less,
+  lessOrEqual: lessEqual,
+  greater,
+  greaterOrEqual: greaterEqual,
+  where,
 };
 
 /** Over all elements, or along an axis, which then has extent 1. */
@@ -149,27 +145,19 @@ export function runOpByOp(
     transpose: (_, [x]) => transpose(onDevice(x)),
     view: ({ type }, [x]) => reshape(onDevice(x), dims(type.shape)),
     broadcast: ({ type }, [x]) => filled(x, type.shape),
-    cast: ({ to }, [x]) => roundTensor(to, onDevice(x)),
-    random({ distribution, stream, type }, [seed, key, step]) {
+    cast: ({ to }, [x]) => to.rounded(tensorOperations, onDevice(x), scalarTensor),
+    random({ distribution, stream, draw, type }, [seed, key, step]) {
       const numbers = new Float32Array(elementCount(dims(type.shape)));
-      fillRandom(distribution, { seed: Number(seed), key: Number(key), step: Number(step), stream }, numbers);
+      draw(distribution, { seed: Number(seed), key: Number(key), step: Number(step), stream }, numbers);
       return tensor(numbers, dims(type.shape));
     },
     index: ({ axis, type }) => reshape(range(0, extents[axis]), dims(type.shape)),
   };
 
   // Backends disagree about values without elements, of which there is nothing to compute.
-  const withoutElements = (type: ValueType): boolean => type.place === 'device' && elementCount(dims(type.shape)) === 0;
-  const guarded = Object.fromEntries(
-    Object.entries(algebra).map(([form, make]) => [
-      form,
-      (instruction: Instruction, args: readonly Value[], index: number): Value =>
-        withoutElements(instruction.type)
-          ? zeros(dims(instruction.type.shape))
-          : (make as (i: Instruction, a: readonly Value[], at: number) => Value)(instruction, args, index),
-    ]),
-  ) as Algebra<Value>;
-  const values = foldProgram(program, guarded);
+  const values = foldProgram(program, algebra, ({ type }) =>
+    type.place === 'device' && elementCount(dims(type.shape)) === 0 ? zeros(dims(type.shape)) : undefined,
+  );
   // All outputs are computed before the first is written: buffers are inputs and outputs at once.
   const results = Object.entries(program.outputs).map(([name, index]): [Cell, Tensor] => {
     const cell = buffers[name];

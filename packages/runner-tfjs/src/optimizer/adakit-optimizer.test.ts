@@ -36,7 +36,8 @@ afterEach(() => {
   for (const optimizer of optimizers) optimizer.dispose();
   tf.disposeVariables();
   tf.engine().endScope();
-  expect(tf.memory().numTensors, 'tensors left behind').toBe(tensorsBefore);
+  // What an earlier file has left may be freed meanwhile.
+  expect(tf.memory().numTensors, 'tensors left behind').toBeLessThanOrEqual(tensorsBefore);
 });
 
 function make(optimizer: Optimizer, options?: TfjsOptimizerOptions): AdakitOptimizer {

@@ -1,29 +1,24 @@
 import {
   AdakitError,
-  makePlan,
   requireOptimizer,
   SourceRun,
   type ChangeScope,
   type NonFinitePolicy,
   type Optimizer,
   type OverallState,
-  type RunParameter,
   type Stateful,
   type StepReport,
   type TensorData,
   type TrainingState,
 } from '@adakit/core';
 import {
-  clone,
   dispose as disposeTensors,
   Optimizer as TfjsOptimizer,
   div,
-  keep,
   memory,
   mul,
   ready,
   type serialization,
-  tensor,
   tidy,
   type NamedTensorMap,
   type Scalar,
@@ -32,16 +27,16 @@ import {
 } from '@tensorflow/tfjs-core';
 import { Cell } from '../device/cell.js';
 import { TfjsDevice, type TfjsDeviceOptions } from '../device/device.js';
-import type { matchRecords, NamedTensor, SavedRecord } from './saved-weights.js';
+import type { NamedTensor, SavedSlots } from './saved-weights.js';
 import { toConfig } from './to-config.js';
 import { Statistics, takeSnapshot } from './statistics.js';
 import {
   assertDistinct,
-  assertTrainable,
   gradientEntries,
   isAlive,
   parameterOf,
   registeredVariables,
+  runParameters,
   type GradientEntry,
   type Gradients,
   type Variables,
@@ -86,17 +81,14 @@ export class AdakitOptimizer extends TfjsOptimizer implements Stateful {
   /** The variables trained, with the names by which groups and states know them. A continued variable keeps its old one. */
   #names = new Map<Variable, string>();
   /** From {@link setWeights}, until the variables turn up that they belong to. */
-  #saved: readonly SavedRecord[] = [];
-  #matchRecords: typeof matchRecords | undefined;
+  #saved: SavedSlots | undefined;
   readonly #statistics = new Statistics();
   /** Handed out by {@link getWeights}. */
   #weights: readonly NamedTensor[] = [];
   /** Whether groups have been looked for among the variables. */
   #groupsChecked = false;
-  /** The view that the variables hold for now, if not what is trained. */
-  #shown: string | undefined;
-  /** The call that is replacing what is trained. */
-  #loading: 'load()' | 'setWeights()' | undefined;
+  /** The call during which the variables do not hold what is trained, or it is about to be replaced. */
+  #busyWith: string | undefined;
   #disposed = false;
 
   constructor(optimizer: Optimizer, options: TfjsOptimizerOptions = {}) {
@@ -222,22 +214,11 @@ export class AdakitOptimizer extends TfjsOptimizer implements Stateful {
   async withWeights<T>(view: string, work: () => T | Promise<T>): Promise<T> {
     this.#assertTraining();
     if (view === 'trained') return work();
-    this.#shown = view;
-    const trained: [Variable, Tensor][] = [];
-    try {
-      const weights = await this.#run.weights(view);
-      for (const [variable, name] of this.#names) {
-        trained.push([variable, keep(clone(variable))]);
-        assign(variable, weights[name]);
-      }
-      return await work();
-    } finally {
-      for (const [variable, value] of trained) {
-        if (isAlive(variable)) variable.assign(value);
-        value.dispose();
-      }
-      this.#shown = undefined;
-    }
+    return this.#withoutTraining(`withWeights('${view}')`, async () => {
+      const weights = this.#run.weights(view);
+      const { whileHolding } = await import('./states.js');
+      return whileHolding(this.#names, await weights, work);
+    });
   }
 
   /**
@@ -247,13 +228,7 @@ export class AdakitOptimizer extends TfjsOptimizer implements Stateful {
    */
   async state(): Promise<TrainingState> {
     this.#assertTraining();
-    if (this.#saved.length > 0) {
-      throw new AdakitError(
-        'invalid-state',
-        `the weights from setWeights() for ${this.#saved.map(({ name }) => `"${name}"`).join(', ')} have not met their ` +
-          'variables yet, whose values belong to the state; take a step with them first',
-      );
-    }
+    this.#saved?.assertMet();
     this.#forgetDisposed();
     const taking = this.#run.state();
     const reading = this.#statistics.variables.map(
@@ -277,29 +252,18 @@ export class AdakitOptimizer extends TfjsOptimizer implements Stateful {
    * @throws AdakitError listing all that does not fit; nothing has changed then
    */
   load(state: TrainingState, variables?: Variables): Promise<void> {
-    return this.#whileLoading('load()', () => this.#load(state, variables));
+    return this.#withoutTraining('load()', () => this.#load(state, variables));
   }
 
   async #load(state: TrainingState, variables: Variables | undefined): Promise<void> {
-    const { variablesFor } = await import('./variables-for.js');
+    const { loadState } = await import('./states.js');
     await ready();
     this.#assertAlive();
     this.#forgetDisposed();
-    const known = { names: this.#names, statistics: this.#statistics.variables };
-    const { names, statistics } = variablesFor(state, variables, known);
-    for (const [variable, name] of names) assertTrainable(name, variable);
     const next = this.#start(this.optimizer);
-    try {
-      next.add(Object.fromEntries([...names].map(([variable, name]) => [name, runParameter(variable, name)])));
-      await next.load(state);
-    } catch (error) {
-      void next.dispose();
-      throw error;
-    }
-    for (const [name, variable, value] of statistics) {
-      assign(variable, value);
-      this.#statistics.add(variable, name);
-    }
+    const known = { names: this.#names, statistics: this.#statistics.variables };
+    const { names, statistics } = await loadState(next, state, variables, known);
+    for (const [name, variable] of statistics) this.#statistics.add(variable, name);
     this.#replaceRun(next, names);
   }
 
@@ -311,10 +275,10 @@ export class AdakitOptimizer extends TfjsOptimizer implements Stateful {
     this.#assertAlive();
     this.#forgetDisposed();
     const taking = this.#run.state();
-    const { nameWeights, weightsOf } = await import('./saved-weights.js');
+    const { nameWeights, weightsOf } = await import('./states.js');
     const { overall, records } = weightsOf(await taking);
     this.#disposeWeights();
-    this.#weights = nameWeights({ overall, records: [...records, ...this.#saved] });
+    this.#weights = nameWeights({ overall, records: [...records, ...(this.#saved?.records ?? [])] });
     return [...this.#weights];
   }
 
@@ -327,24 +291,23 @@ export class AdakitOptimizer extends TfjsOptimizer implements Stateful {
    * @throws AdakitError when they are not this optimizer's; nothing has changed then
    */
   override setWeights(weights: NamedTensor[]): Promise<void> {
-    return this.#whileLoading('setWeights()', async () => {
-      const { matchRecords, readWeights } = await import('./saved-weights.js');
+    return this.#withoutTraining('setWeights()', async () => {
+      const { readWeights, SavedSlots } = await import('./states.js');
       const { overall, records } = await readWeights(weights, this.optimizer);
       this.#assertAlive();
       this.#replaceRun(this.#start(this.optimizer, overall), new Map());
-      this.#saved = records;
-      this.#matchRecords = matchRecords;
+      this.#saved = new SavedSlots(records);
     });
   }
 
-  /** A step taken meanwhile would be lost, so it is an error. */
-  async #whileLoading(what: 'load()' | 'setWeights()', work: () => Promise<void>): Promise<void> {
+  /** Does `work`, during which there is no training: a step taken meanwhile would be lost, or of other weights. */
+  async #withoutTraining<T>(call: string, work: () => Promise<T>): Promise<T> {
     this.#assertTraining();
-    this.#loading = what;
+    this.#busyWith = call;
     try {
-      await work();
+      return await work();
     } finally {
-      this.#loading = undefined;
+      this.#busyWith = undefined;
     }
   }
 
@@ -356,7 +319,7 @@ export class AdakitOptimizer extends TfjsOptimizer implements Stateful {
   override dispose(): void {
     void this.#run.dispose();
     this.#disposeWeights();
-    this.#saved = [];
+    this.#saved = undefined;
     this.#names.clear();
     this.#disposed = true;
   }
@@ -375,7 +338,7 @@ export class AdakitOptimizer extends TfjsOptimizer implements Stateful {
     void this.#run.dispose();
     this.#run = next;
     this.#names = names;
-    this.#saved = [];
+    this.#saved = undefined;
     this.#disposeWeights();
   }
 
@@ -415,7 +378,7 @@ export class AdakitOptimizer extends TfjsOptimizer implements Stateful {
         },
       });
       this.#disposeWeights();
-      this.#saved = this.#saved.filter(({ name }) => !added.includes(name));
+      this.#saved = this.#saved?.without(added);
       return report;
     } catch (error) {
       this.#removeParameters(added);
@@ -452,18 +415,11 @@ export class AdakitOptimizer extends TfjsOptimizer implements Stateful {
   #addVariables(variables: readonly Variable[]): readonly string[] {
     const fresh = variables.filter((variable) => !this.#names.has(variable));
     if (fresh.length === 0) return [];
-    const matches = this.#saved.length > 0 ? this.#matchRecords?.(this.#saved, fresh, this.optimizer) : undefined;
-    const records = new Map<Variable, SavedRecord>(
-      [...(matches ?? [])].map(([record, variable]) => [variable, record]),
-    );
-    const names = new Map(fresh.map((variable) => [variable, records.get(variable)?.name ?? variable.name]));
+    const records = this.#saved?.of(fresh, this.optimizer);
+    const names = new Map(fresh.map((variable) => [variable, records?.get(variable)?.name ?? variable.name]));
     assertDistinct([...this.#names.values(), ...names.values()]);
     this.#checkGroups(names);
-    this.#run.add(
-      Object.fromEntries(
-        [...names].map(([variable, name]) => [name, runParameter(variable, name, records.get(variable))]),
-      ),
-    );
+    this.#run.add(runParameters(names, records));
     for (const [variable, name] of names) this.#names.set(variable, name);
     return [...names.values()];
   }
@@ -475,7 +431,7 @@ export class AdakitOptimizer extends TfjsOptimizer implements Stateful {
       (variable) => variable.trainable && !names.has(variable),
     );
     const specs = [...names].map(([variable, name]) => parameterOf(variable, name));
-    makePlan(this.optimizer, [...specs, ...others.map((variable) => parameterOf(variable, variable.name))]);
+    this.optimizer.node.checkGroups([...specs, ...others.map((variable) => parameterOf(variable, variable.name))]);
     this.#groupsChecked = true;
   }
 
@@ -504,15 +460,11 @@ export class AdakitOptimizer extends TfjsOptimizer implements Stateful {
     }
   }
 
-  /** @throws AdakitError while the variables do not hold what is trained, or it is about to be replaced */
+  /** @throws AdakitError `busy` during a call that keeps training out */
   #assertTraining(): void {
     this.#assertAlive();
-    if (this.#loading !== undefined) throw new AdakitError('busy', `${this.#loading} has not finished; await it first`);
-    if (this.#shown === undefined) return;
-    throw new AdakitError(
-      'busy',
-      `the variables hold the weights "${this.#shown}" for now; wait for withWeights() before training goes on`,
-    );
+    if (this.#busyWith === undefined) return;
+    throw new AdakitError('busy', `${this.#busyWith} has not finished; await it first`);
   }
 }
 
@@ -539,15 +491,4 @@ function withTensor(entries: readonly GradientEntry[]): PresentEntry[] {
 /** Gradients in the order of the variables asked for. */
 function inOrder(grads: NamedTensorMap, varList: readonly Variable[] | undefined): Gradients {
   return varList?.map(({ name }) => ({ name, tensor: grads[name] })) ?? grads;
-}
-
-function runParameter(variable: Variable, name: string, kept?: SavedRecord): RunParameter<Cell> {
-  const { shape, role, units } = parameterOf(variable, name);
-  return { buffer: new Cell(variable), shape, ...(role && { role }), ...(units && { units }), ...(kept && { kept }) };
-}
-
-function assign(variable: Variable, { data, shape }: TensorData): void {
-  tidy(() => {
-    variable.assign(tensor(Float32Array.from(data), [...shape], 'float32'));
-  });
 }

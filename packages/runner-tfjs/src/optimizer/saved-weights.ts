@@ -112,31 +112,52 @@ export async function readWeights(weights: readonly NamedTensor[], optimizer: Op
   return { overall, records };
 }
 
-/**
- * Finds the variables that saved records belong to; see {@link matchByName}. Records may be left over (their variables get
- * no gradients now), and so may variables (they start afresh), but not both: they might belong together.
- *
- * @throws AdakitError `state-mismatch` when both records and variables are left over
- */
-export function matchRecords(
-  records: readonly SavedRecord[],
-  variables: readonly Variable[],
-  optimizer: Optimizer,
-): ReadonlyMap<SavedRecord, Variable> {
-  const matches = matchByName(records, variables, {
-    fits: (record, variable) => fits(record, variable, optimizer),
-  });
-  const taken = new Set(matches.values());
-  const saved = records.filter((record) => !matches.has(record));
-  const free = variables.filter((variable) => !taken.has(variable));
-  if (saved.length > 0 && free.length > 0) {
-    throw mismatch(
-      `those of ${saved.map(recordText).join(', ')} cannot be assigned to ` +
-        `${free.map(({ name, shape }) => `"${name}" ${shapeText(shape)}`).join(', ')}; ` +
-        'leave them out, or train the variables they were saved for',
+/** What was kept for variables that have not turned up yet. */
+export class SavedSlots {
+  readonly records: readonly SavedRecord[];
+
+  constructor(records: readonly SavedRecord[]) {
+    this.records = records;
+  }
+
+  /**
+   * What was kept for variables; see {@link matchByName}. Records may be left over (their variables get no gradients now),
+   * and so may variables (they start afresh), but not both: they might belong together.
+   *
+   * @throws AdakitError `state-mismatch` when both records and variables are left over
+   */
+  of(variables: readonly Variable[], optimizer: Optimizer): ReadonlyMap<Variable, SavedRecord> {
+    const matches = matchByName(this.records, variables, {
+      fits: (record, variable) => fits(record, variable, optimizer),
+    });
+    const found = new Map([...matches].map(([record, variable]) => [variable, record]));
+    const saved = this.records.filter((record) => !matches.has(record));
+    const free = variables.filter((variable) => !found.has(variable));
+    if (saved.length > 0 && free.length > 0) {
+      throw mismatch(
+        `those of ${saved.map(recordText).join(', ')} cannot be assigned to ` +
+          `${free.map(({ name, shape }) => `"${name}" ${shapeText(shape)}`).join(', ')}; ` +
+          'leave them out, or train the variables they were saved for',
+      );
+    }
+    return found;
+  }
+
+  /** The others, once some have met their variables; `undefined` for none. */
+  without(names: readonly string[]): SavedSlots | undefined {
+    const others = this.records.filter(({ name }) => !names.includes(name));
+    return others.length > 0 ? new SavedSlots(others) : undefined;
+  }
+
+  /** @throws AdakitError `invalid-state` while a state would lack what these belong to */
+  assertMet(): void {
+    if (this.records.length === 0) return;
+    throw new AdakitError(
+      'invalid-state',
+      `the weights from setWeights() for ${this.records.map(({ name }) => `"${name}"`).join(', ')} have not met their ` +
+        'variables yet, whose values belong to the state; take a step with them first',
     );
   }
-  return matches;
 }
 
 /** Whether the slots are those of such a variable, by name and shape. */

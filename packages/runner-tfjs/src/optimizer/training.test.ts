@@ -303,7 +303,9 @@ describe('weights beside those trained', () => {
     optimizer.applyGradients({ w: tf.tensor1d([1]) });
     const step = (): void => { optimizer.applyGradients({ w: tf.tensor1d([1]) }); }; // prettier-ignore
     await expect(optimizer.withWeights('averaged', step)).rejects.toMatchObject({ code: 'busy' });
-    await expect(optimizer.withWeights('averaged', () => optimizer.state())).rejects.toThrow('"averaged" for now');
+    await expect(optimizer.withWeights('averaged', () => optimizer.state())).rejects.toThrow(
+      "withWeights('averaged') has not finished; await it first",
+    );
     expect(values(w)).toEqual([3]);
     step();
     expect(values(w)).toEqual([2]);

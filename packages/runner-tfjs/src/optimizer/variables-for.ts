@@ -1,7 +1,7 @@
 import { AdakitError, type StoredTensor, type TensorData, type TrainingState } from '@adakit/core';
-import type { Variable } from '@tensorflow/tfjs-core';
+import type { Tensor, Variable } from '@tensorflow/tfjs-core';
 import { matchByName } from './match-by-name.js';
-import { assertDistinct, registeredVariables, sortVariables, type Variables } from './variables.js';
+import { assertDistinct, registeredVariables, type LayersModelLike, type Variables } from './variables.js';
 
 /** The variables that an optimizer knows already, with the names by which states know them. */
 export interface KnownVariables {
@@ -103,4 +103,24 @@ function statisticsFor(
 
 function isNumbers(value: TensorData | StoredTensor): value is TensorData {
   return 'data' in value;
+}
+
+/** Variables to train, and others, such as moving averages and frozen weights. */
+function sortVariables(variables: Variables): {
+  readonly trainable: readonly Variable[];
+  readonly others: readonly Variable[];
+} {
+  if (!('trainableWeights' in variables)) {
+    const list = [...variables];
+    return { trainable: list.filter((each) => each.trainable), others: list.filter((each) => !each.trainable) };
+  }
+  // A model knows which layers are frozen; building it marks their variables as trainable again.
+  const read = (weights: LayersModelLike['weights']): Variable[] =>
+    weights.map((weight) => weight.read()).filter(isVariable);
+  const trainable = read(variables.trainableWeights);
+  return { trainable, others: read(variables.weights).filter((variable) => !trainable.includes(variable)) };
+}
+
+function isVariable(tensor: Tensor): tensor is Variable {
+  return 'trainable' in tensor && 'assign' in tensor;
 }

@@ -1,5 +1,13 @@
-import { AdakitError, sameShape, type ParameterRole, type ParameterSpec } from '@adakit/core';
+import {
+  AdakitError,
+  sameShape,
+  type KeptState,
+  type ParameterRole,
+  type ParameterSpec,
+  type RunParameter,
+} from '@adakit/core';
 import { engine, type Tensor, type Variable } from '@tensorflow/tfjs-core';
+import { Cell } from '../device/cell.js';
 
 /** Gradients by variable name. A variable without a gradient is left alone. */
 export type Gradients =
@@ -40,6 +48,23 @@ export function parameterOf({ shape }: Variable, name: string): ParameterSpec {
   return { name, shape, units: 'last', ...(role && { role }) };
 }
 
+/**
+ * Variables as a run takes them up, whose values stay where they are.
+ *
+ * @param kept what was kept for them before
+ */
+export function runParameters(
+  names: ReadonlyMap<Variable, string>,
+  kept?: ReadonlyMap<Variable, KeptState>,
+): Record<string, RunParameter<Cell>> {
+  return Object.fromEntries(
+    [...names].map(([variable, name]) => {
+      const record = kept?.get(variable);
+      return [name, { ...parameterOf(variable, name), buffer: new Cell(variable), ...(record && { kept: record }) }];
+    }),
+  );
+}
+
 /** A name without the number that TensorFlow.js appends to the second, third … variable of a name. */
 export function baseName(name: string): string {
   return name.replace(/_\d+$/, '');
@@ -54,26 +79,6 @@ export function registeredVariables(): Readonly<Record<string, Variable>> {
 export function isAlive(variable: Variable): boolean {
   const registered = registeredVariables();
   return Object.hasOwn(registered, variable.name) && registered[variable.name] === variable;
-}
-
-/** Variables to train, and others, such as moving averages and frozen weights. */
-export function sortVariables(variables: Variables): {
-  readonly trainable: readonly Variable[];
-  readonly others: readonly Variable[];
-} {
-  if (!('trainableWeights' in variables)) {
-    const list = [...variables];
-    return { trainable: list.filter((each) => each.trainable), others: list.filter((each) => !each.trainable) };
-  }
-  // A model knows which layers are frozen; building it marks their variables as trainable again.
-  const read = (weights: LayersModelLike['weights']): Variable[] =>
-    weights.map((weight) => weight.read()).filter(isVariable);
-  const trainable = read(variables.trainableWeights);
-  return { trainable, others: read(variables.weights).filter((variable) => !trainable.includes(variable)) };
-}
-
-function isVariable(tensor: Tensor): tensor is Variable {
-  return 'trainable' in tensor && 'assign' in tensor;
 }
 
 /**

@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import {
+  bfloat16,
   coefficient,
   decayRate,
   defineOptimizer,
@@ -395,7 +396,7 @@ describe('what slots hold decides, not what they are called', () => {
       slots: () => [
         { name: 'row', shape: ['rows', 1], meaning: { of: meanings.meanOfSquare, decay: 'beta2', joinsLate: true } },
         { name: 'col', shape: [1, 'cols'], meaning: { of: meanings.meanOfSquare, decay: 'beta2', joinsLate: true } },
-        { name: 'kept', start: 'param', dtype: 'bfloat16', meaning: { of: 'start', joinsLate: true } },
+        { name: 'kept', start: 'param', dtype: bfloat16, meaning: { of: 'start', joinsLate: true } },
       ],
       update({ param, grad, slots }) {
         const squares = asMatrix(grad.square());

@@ -7,9 +7,7 @@ import {
   inputNames,
   makePlan,
   Optimizer,
-  parameterState,
   referenceDevice,
-  roundTo,
   RuleNode,
   Run,
   sameShape,
@@ -21,6 +19,7 @@ import {
   type SlotMeaning,
   type TensorData,
 } from '@adakit/core';
+import { parameterState } from '@adakit/core/states';
 import type { AdaptedSlot } from './adapt-report.js';
 import type { SavedPiece } from './saved-pieces.js';
 
@@ -290,5 +289,5 @@ function assemble(
 
 /** Elements in the format of a slot. */
 function fitted(data: FloatArray, { dtype }: Slot): FloatArray {
-  return dtype === 'float32' ? data : data.map((x) => roundTo(dtype, x));
+  return dtype === 'float32' ? data : data.map((x) => dtype.round(x));
 }

@@ -1,10 +1,5 @@
-import {
-  matches,
-  matchFromData,
-  type HyperparameterValues,
-  type OptimizerConfig,
-  type ParameterSpec,
-} from '@adakit/core';
+import { type HyperparameterValues, type OptimizerConfig, type ParameterSpec } from '@adakit/core';
+import { matches, matchFromData } from '@adakit/core/states';
 
 /** A component of a saved optimizer as it applied to one parameter. */
 export interface SavedPiece {

@@ -1,8 +1,6 @@
 import {
   elementCount,
   filled,
-  matches,
-  matchFromData,
   sameShape,
   type OptimizerConfig,
   type ParameterSpec,
@@ -13,6 +11,7 @@ import {
   type TensorData,
   type TrainingState,
 } from '@adakit/core';
+import { matches, matchFromData } from '@adakit/core/states';
 import { isLoadable, loadTensor } from '../file/stored-tensor.js';
 import { mismatch, mapTensor } from './map-tensor.js';
 import type { ParameterMapping } from './parameter-mapping.js';

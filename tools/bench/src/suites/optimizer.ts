@@ -84,7 +84,7 @@ async function* measureCases(
     const bytes = Object.fromEntries(own.map((measured) => [measured.name, measured.bytes]));
     const timesOf = (name: string) => times[key(size, name)];
     const limit = bytes['triad'] / timesOf('triad').median;
-    const [whole] = cases.map(([other]) => other).filter((other) => other !== size && shapes.length > 1);
+    const [whole] = cases.map(([other]) => other).filter((other) => other !== size);
     for (const { name } of own) {
       const ours = name !== 'triad' && !name.startsWith('torch');
       const ratios: Record<string, number> = {};
@@ -93,7 +93,7 @@ async function* measureCases(
         ratios[peer.name] = ratio;
         ratios[`${peer.name}, by bytes`] = (ratio * bytes['adam']) / bytes[name];
       }
-      const one = whole === undefined ? undefined : times[key(whole, name.replace(' and groups', ''))];
+      const one = shapes.length > 1 ? times[key(whole, name.replace(' and groups', ''))] : undefined;
       yield {
         case: size,
         name,

@@ -12,7 +12,7 @@ export function addCheckCommand(program: Command): void {
       'Says before any training what can be trained and everything that stands in the way.\n' +
         'Exit code: 0 trainable, 1 not trainable, 2 the file cannot be read.',
     )
-    .argument('<model>', 'ONNX file')
+    .argument('<model>', 'ONNX file; - for standard input')
     .option('--json', 'print the findings as JSON')
     .addHelpText(
       'after',

@@ -73,13 +73,11 @@ export async function examine(launch: Launch): Promise<Examination> {
     });
   }
   const cuda = names.includes('cuda') ? await attempt(launch, 'cuda') : undefined;
-  // Some sandboxes show no processor.
-  const processor = cpus().at(0);
   return {
     machine: {
       node: process.version,
       system: `${platform()} ${release()} ${arch()}`,
-      processor: processor?.model.trim() ?? 'unknown',
+      processor: cpus().at(0)?.model.trim() ?? 'unknown',
       cores: availableParallelism(),
     },
     runtimes,

@@ -1,7 +1,7 @@
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { manifestSchema } from '@adakit/onnx';
+import { manifestSchema, parseModel } from '@adakit/onnx';
 import { afterAll, beforeAll, describe, expect, it, test } from 'vitest';
 import { runCommand } from '../testing/run-command.js';
 import { smallClassifier } from '../testing/small-classifier.js';
@@ -45,6 +45,14 @@ describe('adakit export', () => {
   });
 });
 
+test('--precision bfloat16 has products computed in it', async () => {
+  await run(model, '--precision', 'bfloat16', '--target', 'cuda', '--out', out());
+  const { graph } = parseModel(readFileSync(join(out(), 'train_step.onnx')));
+  const types = graph.node.flatMap(({ opType, attribute }) => (opType === 'Cast' ? attribute.map(({ i }) => i) : []));
+  // TensorProto.BFLOAT16 is 16.
+  expect(types).toContain(16n);
+});
+
 describe('mistakes are named, exit code 2:', () => {
   test.each<[string, readonly string[], string]>([
     ['a model that is not there', ['nte.onnx'], 'no file at nte.onnx; check the path'],
@@ -63,6 +71,8 @@ describe('mistakes are named, exit code 2:', () => {
     ['a setting without a value', ['MODEL', '--set', 'lr'], "--set: 'lr' is not of the form name=value"],
     ['a rate out of range', ['MODEL', '--set', 'lr=-1'], 'adam: lr must be > 0, got -1'],
     ['an unknown target', ['MODEL', '--target', 'webgup'], "--target: there is no 'webgup', did you mean 'webgpu'?"],
+    ['a precision that nothing scales the loss for', ['MODEL', '--precision', 'float16'], 'use bfloat16'],
+    ['a precision without kernels', ['MODEL', '--precision', 'bfloat16'], "ONNX Runtime's CPU provider has no kernels"],
     ['no steps', ['MODEL', '--steps-per-run', '0'], 'a whole number of at least 1 is needed.'],
     ['a part of a step', ['MODEL', '--steps-per-run', '1.5'], 'a whole number of at least 1 is needed.'],
     ['a negative norm', ['MODEL', '--clip', '-1'], 'a number above 0 is needed.'],

@@ -1,11 +1,17 @@
 import { statSync } from 'node:fs';
 import { join } from 'node:path';
 import { clipByGlobalNorm, ema, type Optimizer } from '@adakit/core';
-import { ARTIFACT_TARGETS, exportArtifacts, type ArtifactTarget, type Manifest } from '@adakit/onnx';
+import {
+  ARTIFACT_TARGETS,
+  exportArtifacts,
+  type ArtifactTarget,
+  type ComputePrecision,
+  type Manifest,
+} from '@adakit/onnx';
 import { loadOptimizer } from '@adakit/plugins';
 import { writeArtifacts } from '@adakit/runner-onnx';
 import type { Command } from 'commander';
-import { positive, repeated, whole } from '../option-values.js';
+import { computePrecision, positive, repeated, whole } from '../option-values.js';
 import { oneLine, print } from '../printable.js';
 import * as factories from '../rules.js';
 import { addSelectionOptions, selectionOf, type SelectionOptions } from '../selection.js';
@@ -24,6 +30,7 @@ interface Options extends SpecializeOptions, SelectionOptions {
   readonly feedRandom?: true;
   readonly externalData?: true;
   readonly target: string;
+  readonly precision: ComputePrecision;
   readonly out: string;
   readonly json?: true;
 }
@@ -38,7 +45,7 @@ export function addExportCommand(program: Command): void {
         'checkpoint.safetensors, manifest.json. Exit code: 0 written, 2 the model cannot be trained, or an option, file or\n' +
         'package is wrong.',
     )
-    .argument('<model>', 'ONNX file')
+    .argument('<model>', 'ONNX file; - for standard input')
     .option(
       '--loss <name>',
       `${Object.keys(losses).join(', ')}; settings as cross-entropy:labelSmoothing=0.1,classAxis=2`,
@@ -55,6 +62,12 @@ export function addExportCommand(program: Command): void {
     .option('--steps-per-run <k>', 'steps in one run of train_step.onnx, over as many minibatches', whole(1), 1)
     .option('--feed-random', 'dropout and noise are fed, in the place of nodes that draw them')
     .option('--target <where>', `where the graphs are to run: ${Object.keys(ARTIFACT_TARGETS).join(', ')}`, 'cpu')
+    .option(
+      '--precision <type>',
+      'what products are computed in: float32 or, with --target cuda, bfloat16; weights stay float32',
+      computePrecision,
+      'float32',
+    )
     .option('--external-data', 'constants in files of their own, as from 2 GiB on in any case')
     .requiredOption('--out <dir>', 'folder to write to; it is made, and files of these names in it are replaced')
     .option('--json', 'print the manifest')
@@ -85,6 +98,7 @@ async function exportCommand(path: string, options: Options): Promise<void> {
     target,
     stepsPerRun: options.stepsPerRun,
     feedRandom: options.feedRandom === true,
+    precision: options.precision,
     ...selectionOf(options),
   });
   const manifest = await writeArtifacts(options.out, artifacts, {

@@ -16,7 +16,7 @@ export function addGradcheckCommand(program: Command): void {
         'Inputs are random: numbers, valid indices, sizes that the model runs on. Exit code: 0 they agree, 1 they do not\n' +
         'or nothing can be said, 2 the model cannot be read or run.',
     )
-    .argument('<model>', 'ONNX file')
+    .argument('<model>', 'ONNX file; - for standard input')
     .option('--loss <name>', 'mse, cross-entropy, sum, the name of an output, or an ONNX file that computes it', 'mse')
     .option('--inputs <file>', 'safetensors file with inputs by name; random ones by default')
     .option('--seed <n>', 'of all that is random', count, 0)

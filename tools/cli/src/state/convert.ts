@@ -25,6 +25,7 @@ import { oneLine } from '../printable.js';
 import { knowsPieces, optimizerByName, optimizerOf } from '../optimizers.js';
 import { UsageError } from '../usage-error.js';
 import { describeFile } from './describe.js';
+import { requireKnown } from './saved-optimizer.js';
 
 /** What {@link convertFile} changes; without any, it rewrites the file in the newest format. */
 export interface ConvertOptions {
@@ -69,7 +70,7 @@ export async function convertFile(source: string, target: string, options: Conve
     ? deriveMappings(describeParameters(state), await describeFile(options.like), options.hints)
     : options.mapping;
   const mapped = mappings ? rehashed(mapState(state, mappings), state) : state;
-  const adapted = adapt(mapped, options);
+  const adapted = adapt(mapped, options, source);
   const result = adapted?.state ?? mapped;
   await writeState(target, options.dtype ? cast(result, options.dtype) : result);
   return {
@@ -105,9 +106,10 @@ function specsOf({ parameters }: TrainingState): ParameterSpec[] {
   }));
 }
 
-function adapt(state: TrainingState, { optimizer: name, hyperparameters = {}, slots }: ConvertOptions) {
+function adapt(state: TrainingState, { optimizer: name, hyperparameters = {}, slots }: ConvertOptions, source: string) {
   const changes = Object.keys(hyperparameters).length > 0 || slots !== undefined;
   if (name === undefined && !changes) return undefined;
+  requireKnown(state.optimizer, state.versions, source);
   const values = Object.fromEntries(
     Object.entries(state.parameters).map(([parameter, { value }]) => [parameter, value]),
   );

@@ -1,4 +1,4 @@
-import { type Optimizer, type ParameterSpec, type Plan } from '@adakit/core';
+import type { Optimizer, OptimizerConfig, ParameterSpec, Plan, TrainingState } from '@adakit/core';
 import { checkOutline, type StateOutline } from '@adakit/core/states';
 import { outlineOf } from '@adakit/state';
 import type { OpenState } from '@adakit/state/node';
@@ -17,11 +17,22 @@ export function savedOptimizer(state: Pick<OpenState, 'document' | 'tensors' | '
   readonly plan: Plan;
 } {
   const outline = outlineOf(state.document, state.tensors, state.path);
-  const hint = installHint(state.document.origin.versions);
-  if (hint !== undefined && !knowsPieces(outline.optimizer)) {
-    throw new UsageError(`${state.path}: its optimizer is in a package of its own: ${hint}`);
-  }
+  requireKnown(outline.optimizer, state.document.origin.versions, state.path);
   return checkOutline(outline, optimizerOf(outline.optimizer), specsOf(outline));
+}
+
+/**
+ * Where a state names the package of its optimizer, says so in place of a list of those that come with the command.
+ *
+ * @throws UsageError for an optimizer of a package, which this command does not load
+ */
+export function requireKnown(optimizer: OptimizerConfig, versions: TrainingState['versions'], path: string): void {
+  const hint = installHint(versions);
+  if (hint === undefined || knowsPieces(optimizer)) return;
+  throw new UsageError(
+    `${path}: its optimizer is in a package of its own, with which adakit train goes on from it (${hint}); ` +
+      'this command knows those that come with it',
+  );
 }
 
 /** The parameters of a file as optimizers see them. */

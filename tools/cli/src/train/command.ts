@@ -3,13 +3,14 @@ import { AdakitError, ema, type Optimizer } from '@adakit/core';
 import type { Batch, Dataset } from '@adakit/data';
 import { fit, metricText, progress, shortNumber, type Callback, type FitOptions, type FitResult } from '@adakit/fit';
 import { jsonLines, tensorBoard } from '@adakit/fit/node';
-import { withPackage } from '@adakit/plugins';
+import type { ComputePrecision } from '@adakit/onnx';
+import { installHint, PluginError, withPackage } from '@adakit/plugins';
 import type { TrainingSession } from '@adakit/runner-onnx';
 import { Checkpoints } from '@adakit/state/node';
 import { InvalidArgumentError, type Command } from 'commander';
 import { hyperparameterLines } from '../hyperparameter-lines.js';
 import { optimizerNames } from '../optimizers.js';
-import { whole } from '../option-values.js';
+import { computePrecision, whole } from '../option-values.js';
 import { requirePlotFile, writePlot } from '../plot/file.js';
 import { oneLine, print } from '../printable.js';
 import * as factories from '../rules.js';
@@ -32,7 +33,9 @@ interface Options extends TrainingOptions, OptimizerOptions, LoopOptions {
   readonly checkpoint?: string;
   readonly keep: number;
   readonly resume?: true;
-  readonly precision: 'file' | 'float32';
+  readonly backend: readonly string[];
+  readonly precision: ComputePrecision;
+  readonly exportPrecision: 'file' | 'float32';
   readonly out?: string;
   readonly plot?: string;
   readonly log?: string;
@@ -54,9 +57,15 @@ export function addTrainCommand(program: Command): void {
     .option('--keep <n>', 'checkpoints to keep', whole(1), 3)
     .option('--resume', 'go on from the newest checkpoint, or start if there is none')
     .option(
-      '--precision <which>',
+      '--precision <type>',
+      'what products are computed in: float32, float16 (with a scaled loss) or, with cuda, bfloat16; weights stay float32',
+      computePrecision,
+      'float32',
+    )
+    .option(
+      '--export-precision <which>',
       'element types of the written model: those of the file, or float32',
-      precision,
+      exportPrecision,
       'file',
     )
     .option('--out <file>', 'where the trained model goes (NAME-trained.onnx in the current folder)')
@@ -92,7 +101,7 @@ async function train(path: string, options: Options): Promise<void> {
   const metrics = options.metrics === undefined ? [] : metricsOf(options.metrics, settings);
   checkCombinations(options);
   if (options.plot !== undefined) await requirePlotFile('--plot', options.plot);
-  const { loaded, settings: hyperparameters } = await chosenOptimizer(options);
+  const { loaded, settings: hyperparameters } = await optimizerOrHint(options);
   const rule = loaded.plugin.load(hyperparameters);
   const prepared = await prepare(path, options);
   const { batch, epochs, steps, accumulate: collected = 1 } = options;
@@ -104,7 +113,8 @@ async function train(path: string, options: Options): Promise<void> {
   const optimizer = composed(rule, options, total);
   const store = await openCheckpoints(options, metrics);
 
-  const { session, batches: data, validation } = await startSession(prepared, optimizer, options);
+  const { precision } = options;
+  const { session, batches: data, validation } = await startSession(prepared, optimizer, options, { precision });
   try {
     const given: FitOptions = {
       ...(epochs !== undefined && { epochs }),
@@ -167,7 +177,7 @@ async function run(
     process.removeListener('SIGINT', interrupt);
     process.removeListener('SIGTERM', interrupt);
   }
-  await session.exportModel(out, { precision: options.precision });
+  await session.exportModel(out, { precision: options.exportPrecision });
   if (plot !== undefined) await drawPlot(plot, path, session, result);
   if (json === true)
     print(`${JSON.stringify({ ...result, model: out, backend: session.executionProvider }, null, 2)}\n`);
@@ -212,6 +222,23 @@ function checkCombinations({
   }
   if (target !== undefined && !/\.(csv|tsv|jsonl|ndjson|parquet)$/i.test(data)) {
     throw new UsageError(`--target names a column of a table, and ${data} is none`);
+  }
+}
+
+/** @throws PluginError, which says what to install where the checkpoints name a package that is not there */
+async function optimizerOrHint(options: Options): ReturnType<typeof chosenOptimizer> {
+  try {
+    return await chosenOptimizer(options);
+  } catch (error) {
+    const { checkpoint, resume } = options;
+    if (!(error instanceof PluginError) || error.code !== 'unknown-optimizer') throw error;
+    if (checkpoint === undefined || resume !== true) throw error;
+    const latest = await (await Checkpoints.open(checkpoint)).latest();
+    const hint = installHint(latest?.state.versions);
+    if (hint === undefined) throw error;
+    throw new PluginError(error.code, `${checkpoint} was written with an optimizer that is not there: ${hint}`, {
+      cause: error,
+    });
   }
 }
 
@@ -278,7 +305,7 @@ function summary(
   return `${lines.map(oneLine).join('\n')}\n`;
 }
 
-function precision(text: string): 'file' | 'float32' {
+function exportPrecision(text: string): 'file' | 'float32' {
   if (text === 'file' || text === 'float32') return text;
   throw new InvalidArgumentError('it is file or float32.');
 }

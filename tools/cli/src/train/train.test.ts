@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import type { Dataset, DataTensor, Example } from '@adakit/data';
 import type { FitResult } from '@adakit/fit';
 import { readModel } from '@adakit/onnx';
+import { readState } from '@adakit/state/node';
 import { afterAll, beforeAll, describe, expect, it, test } from 'vitest';
 import { errorText } from '../errors.js';
 import { addOptimizersCommand } from '../optimizers-command.js';
@@ -136,6 +137,14 @@ describe('adakit train', () => {
     await train(...table, '--out', 'c.onnx', '--seed', '1');
     expect(await weights('a.onnx')).toBe(await weights('b.onnx'));
     expect(await weights('a.onnx')).not.toBe(await weights('c.onnx'));
+  });
+
+  it('computes in float16 with a scaled loss where told to, and says why not in bfloat16', async () => {
+    await train(...table, '--steps', '2', '--checkpoint', 'half', '--precision', 'float16');
+    const [file] = readdirSync(join(folder, 'half')).filter((name) => name.endsWith('.safetensors'));
+    expect((await readState(join(folder, 'half', file))).lossScale).toEqual({ scale: 65536, good: 2 });
+    const error: unknown = await train(...table, '--precision', 'bfloat16').catch((thrown: unknown) => thrown);
+    expect(errorText(error)).toContain('no training in bfloat16 here');
   });
 
   it('the seed decides what dropout drops', async () => {
@@ -387,7 +396,8 @@ describe('mistakes are named, exit code 2:', () => {
   test.each([
     [['--epochs', '0'], 'a whole number of at least 1 is needed'],
     [['--clip', '-1'], 'a number above 0 is needed'],
-    [['--precision', 'half'], 'it is file or float32'],
+    [['--precision', 'half'], 'it is float32, float16 or bfloat16'],
+    [['--export-precision', 'half'], 'it is file or float32'],
     [['--field', 'x'], 'name=field is needed'],
     [['--seed', '-1'], 'a whole number below 2^32, or none, is needed'],
     [['--seed', '4294967296'], 'a whole number below 2^32, or none, is needed'],

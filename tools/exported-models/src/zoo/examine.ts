@@ -62,7 +62,13 @@ export async function examine(record: ExportRecord): Promise<Result> {
     return { failure: check.problems.map(({ what }) => what).join('; ') };
   }
   const copies = new Set(ties.map(({ copy }) => copy));
-  const expected = Object.keys(record.holds).filter((name) => !copies.has(name));
+  const selected = new Set(check.parameters.filter((each) => each.selected).map(({ name }) => name));
+  const sourceOf = (name: string) => record.holds[name].join();
+  const trained = new Set(Object.keys(record.holds).flatMap((name) => (selected.has(name) ? [sourceOf(name)] : [])));
+  // Beside a weight in training form an exporter writes another for statistics alone: the gradient is that of the first.
+  const expected = Object.keys(record.holds).filter(
+    (name) => !copies.has(name) && (selected.has(name) || !trained.has(sourceOf(name))),
+  );
   const notSelected = check.parameters.filter(({ name, selected }) => expected.includes(name) && !selected);
   const graph = gradientsGraph(model, {
     loss: weightedSum(record.outputs.map((output) => ({ loss: mse({ output, target: targetOf(output) }) }))),

@@ -49,6 +49,10 @@ export function formatPage(outcomes: readonly Outcome[]): string {
     'that is more. The table shows the error that is furthest from its bound. The loss is a sum of mean squared errors. A file',
     'whose own outputs, as stock ONNX Runtime computes them, are beyond the same bound of PyTorch’s was exported wrongly.',
     '',
+    'What a file does not say cannot be told from it: where PyTorch code stops gradients (the reference lets them pass, and says',
+    'so), which parameters and buffers of several numbers it keeps as they are, and which single numbers, or angles of a sine,',
+    'it trains: these last have to be named (`train: { also: … }`).',
+    '',
     '    /path/to/python tools/fixtures/python/zoo.py --out .cache/zoo',
     '    npm run zoo -- .cache/zoo --page docs/zoo.md',
     '',
@@ -113,9 +117,11 @@ function rowOf(outcome: Outcome): string[] {
     ...(notSelected.length > 0
       ? [`not selected: ${listed(notSelected.map(({ name, reason }) => `${name} (${reason})`))}`]
       : []),
-    ...(selectedConstants.length > 0 ? [`constants selected: ${listed(selectedConstants)}`] : []),
+    ...(selectedConstants.length > 0 ? [`selected, but not trained in PyTorch: ${listed(selectedConstants)}`] : []),
     ...(record.missing.length > 0 ? [`in the file in another form: ${listed(record.missing)}`] : []),
+    ...(record.stopsGradients ? ['PyTorch stops gradients somewhere, which no file says'] : []),
     ...(record.freeBatch ? [] : ['batch fixed']),
+    ...(record.fusedAttention ? [] : ['attention written out']),
   ];
   return [
     ...named,

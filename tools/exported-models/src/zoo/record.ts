@@ -14,7 +14,11 @@ const exported = z.object({
   opset: z.number(),
   /** Whether the exporter optimized, as it does by default. */
   optimized: z.boolean(),
+  /** Whether PyTorch code keeps gradients from passing somewhere, which a file does not say: they pass in the reference. */
+  stopsGradients: z.boolean(),
   freeBatch: z.boolean(),
+  /** Whether attention is exported as the operator that PyTorch has for it, not as products and a softmax. */
+  fusedAttention: z.boolean(),
   parameterCount: z.number(),
   inputs: z.array(z.string()),
   outputs: z.array(z.string()),

@@ -3,7 +3,7 @@ import type { Extent, Shape } from '../../expression/type.js';
 import type { InstructionOf } from '../../program/fold.js';
 import type { Instruction, Program } from '../../program/program.js';
 import { fillRandom } from '../../random/philox.js';
-import { roundTo } from '../../tensor/narrow.js';
+import { bfloat16, float16 } from '../../tensor/narrow.js';
 import { elementCount, type FloatArray } from '../../tensor/tensor-data.js';
 import { bufferNames, isTotal, type Kernel } from '../device.js';
 import { barrierLevels } from '../levels.js';
@@ -35,7 +35,8 @@ const support = {
     fillRandom(distribution, { seed, key, step, stream }, data);
     return data;
   },
-  roundTo,
+  float16,
+  bfloat16,
   pairwise,
 } as const;
 
@@ -363,7 +364,7 @@ class Source {
       case 'broadcast':
         return args[0];
       case 'cast':
-        return `support.roundTo('${instruction.to}', ${args[0]})`;
+        return `support.${instruction.to.name}.round(${args[0]})`;
       case 'index':
         return this.#position(instruction.type.shape, space);
       default:

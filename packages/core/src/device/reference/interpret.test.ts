@@ -25,6 +25,7 @@ import { evaluateScalars } from '../../program/scalars.js';
 import { fillRandom } from '../../random/philox.js';
 import type { Precision } from '../../tensor/tensor-data.js';
 import { interpret } from './interpret.js';
+import { bfloat16 } from '../../tensor/narrow.js';
 
 const param = deviceInput('param', 'param');
 const grad = deviceInput('grad', 'param');
@@ -115,7 +116,7 @@ describe('interpret', () => {
     ['the way back to the parameter', asParam(m.mul(2)), [2, 4, 6, 8, 10, 12]],
     [
       'a narrow format',
-      cast(param.mul(0.1), 'bfloat16'),
+      cast(param.mul(0.1), bfloat16),
       [0.10009765625, 0.2001953125, 0.30078125, 0.400390625, 0.5, 0.6015625],
     ],
   ];

@@ -2,8 +2,6 @@ import { operation, reduceInOrder } from '../../expression/operations.js';
 import { concreteShape, type Extents, type Shape } from '../../expression/type.js';
 import { foldProgram } from '../../program/fold.js';
 import type { Program } from '../../program/program.js';
-import { fillRandom } from '../../random/philox.js';
-import { roundTo } from '../../tensor/narrow.js';
 import { elementCount, type FloatArray, type Precision } from '../../tensor/tensor-data.js';
 
 /** A value in the interpreter: its elements and how a pair of row and column, or a position, finds one. */
@@ -82,11 +80,11 @@ export function interpret(
     },
     view: ({ type }, [x]) => ({ data: x.data, shape: type.shape }),
     broadcast: ({ type }, [x]) => generate(type.shape, reader(x, type.shape)),
-    cast: ({ type, to }, [x]) => generate(type.shape, (i) => roundTo(to, x.data[i])),
-    random({ distribution, stream, args, type }) {
+    cast: ({ type, to }, [x]) => generate(type.shape, (i) => to.round(x.data[i])),
+    random({ distribution, stream, draw, args, type }) {
       const [seed, key, step] = args.map((arg) => scalars[arg]);
       const data = make(length(type.shape));
-      fillRandom(distribution, { seed, key, step, stream }, data);
+      draw(distribution, { seed, key, step, stream }, data);
       return { data, shape: type.shape };
     },
     index: ({ type }) => generate(type.shape, (i) => i),
@@ -95,7 +93,7 @@ export function interpret(
   return Object.fromEntries(Object.entries(program.outputs).map(([name, index]) => [name, values[index].data.slice()]));
 }
 
-/** Operations ignore operands beyond their arity. */
+/** Operations ignore operands beyond their own. */
 function unused(): number {
   return NaN;
 }

@@ -22,6 +22,7 @@ import {
   type Tensor,
 } from '../../expression/expression.js';
 import { equalShapes, joinShapes, shapeText, type Shape } from '../../expression/type.js';
+import { bfloat16, float16 } from '../../tensor/narrow.js';
 import { buildProgram, type Program } from '../../program/program.js';
 
 /** Draws from an arbitrary. */
@@ -100,7 +101,7 @@ export function randomProgram(draw: Draw, flavour: Flavour): Program {
       const x = recent(tensors);
       return x.type.shape === 'number' ? undefined : reduce[pick(['sum', 'mean', 'norm', 'largest'] as const)](x);
     },
-    () => cast(recent(tensors), pick(['float16', 'bfloat16'] as const)),
+    () => cast(recent(tensors), pick([float16, bfloat16])),
     () => {
       const [seed, key, step] = [scalar(7), hostInput('key'), hostInput('step')];
       return random(pick(['uniform', 'normal'] as const), { seed, key, step }, draw(fc.integer, { min: 0, max: 2 }));

@@ -113,7 +113,7 @@ const operations = {
 } as const satisfies Record<DeviceOperation, (a: Code, b: Code, c: Code) => Code>;
 
 /** Rounding to narrower formats; NaN stays. */
-const casts: Record<InstructionOf<'cast'>['to'], (x: Code) => Code> = {
+const casts: Record<InstructionOf<'cast'>['to']['name'], (x: Code) => Code> = {
   /** The upper half of the bits; a carry from the lower half rounds up, ties to even. */
   bfloat16(x) {
     const even = v128.and(i32x4.shiftRight(x, int(16)), i32x4.splat(int(1)));
@@ -384,7 +384,7 @@ class Compiler {
         return operations[op](isHost ? f32x4.notEqual(a, bits(0)) : a, b, c);
       }
       case 'cast':
-        return casts[instruction.to](operand(instruction.args[0]));
+        return casts[instruction.to.name](operand(instruction.args[0]));
       case 'index':
         return f32x4.fromInts(i32x4.add(i32x4.splat(i32.shiftRight(get(this.#i), int(2))), lanes(0, 1, 2, 3)));
     }

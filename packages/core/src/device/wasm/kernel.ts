@@ -1,6 +1,5 @@
 import type { Extents } from '../../expression/type.js';
 import type { Program } from '../../program/program.js';
-import { fillRandom } from '../../random/philox.js';
 import type { Binding, Kernel } from '../device.js';
 import { aligned, SLACK, type WasmBuffer } from './arena.js';
 import { compileModule, type Dimensions } from './compile.js';
@@ -60,8 +59,8 @@ export function wasmKernel(
         const instruction = program.instructions[index];
         if (instruction.form !== 'random') return;
         const [seed, key, step] = instruction.args.map((arg) => current[record][arg]);
-        const { distribution, stream } = instruction;
-        fillRandom(distribution, { seed, key, step, stream }, new Float32Array(block.memory.buffer, to >>> 0, count));
+        const { distribution, stream, draw } = instruction;
+        draw(distribution, { seed, key, step, stream }, new Float32Array(block.memory.buffer, to >>> 0, count));
       };
       const { exp, log, pow } = Math;
       const { matMul, transpose } = libraryOf(block);

@@ -36,17 +36,17 @@ export const firstLanes = (count: Code): Code => i32x4.less(lanes(0, 1, 2, 3), i
  * `nonFinite(table, count)`: goes through pairs of words, an address and a number of bytes, and puts in place of the
  * address whether any element there is an infinity or NaN, that is, has an exponent of ones alone.
  *
- * It goes from the last element of the last range to the first of the first: the update that follows begins there, where
- * the gradients are still in the processor's caches.
+ * Four quarters of a range are read side by side, since one sequence of addresses leaves half of the memory's speed unused.
+ * It goes from the last element to the first: the update that follows begins there, where the gradients are still in the
+ * processor's caches.
  */
 function nonFinite(): FunctionBody {
   const body = new FunctionBody([I32, I32]);
   const [table, count] = [0, 1];
-  const [address, entry, at] = [body.local(I32), body.local(I32), body.local(I32)];
+  const [address, entry, at, quarter] = [0, 1, 2, 3].map(() => body.local(I32));
   const most = [0, 1, 2, 3].map(() => body.local(V128));
-  const magnitude = (offset: number): Code => v128.and(load(get(at), offset), i32x4.splat(int(0x7fffffff)));
-  const atLeast = (bytes: number): Code => i32.lessOrEqual(i32.add(get(address), int(bytes)), get(at));
-  const back = (bytes: number): Code => set(at, i32.sub(get(at), int(bytes)));
+  const magnitude = (from: Code): Code => v128.and(load(from), i32x4.splat(int(0x7fffffff)));
+  const back = set(at, i32.sub(get(at), int(16)));
   const [first, ...others] = most;
   body.code.push(
     set(entry, i32.add(get(table), i32.shiftLeft(get(count), int(3)))),
@@ -54,15 +54,23 @@ function nonFinite(): FunctionBody {
       set(entry, i32.sub(get(entry), int(8))),
       set(address, loadInt(get(entry))),
       set(count, loadInt(get(entry), 4)),
+      set(quarter, i32.and(i32.shiftRight(get(count), int(2)), int(-16))),
       // Whole vectors end here; the elements after them are looked at first.
       set(at, i32.add(get(address), i32.and(get(count), int(-16)))),
-      set(first, v128.and(magnitude(0), firstLanes(i32.and(i32.shiftRight(get(count), int(2)), int(3))))),
+      set(first, v128.and(magnitude(get(at)), firstLanes(i32.and(i32.shiftRight(get(count), int(2)), int(3))))),
       others.map((local) => set(local, lanes(0, 0, 0, 0))),
-      loopWhile(atLeast(64), [
-        back(64),
-        most.map((local, k) => set(local, i32x4.max(get(local), magnitude(16 * (3 - k))))),
+      loopWhile(i32.less(i32.add(get(address), i32.shiftLeft(get(quarter), int(2))), get(at)), [
+        back,
+        set(first, i32x4.max(get(first), magnitude(get(at)))),
       ]),
-      loopWhile(atLeast(16), [back(16), set(first, i32x4.max(get(first), magnitude(0)))]),
+      set(at, i32.add(get(address), get(quarter))),
+      loopWhile(i32.less(get(address), get(at)), [
+        back,
+        most.map((local, k) => {
+          const stream = i32.add(get(at), i32.mul(get(quarter), int(k)));
+          return set(local, i32x4.max(get(local), magnitude(stream)));
+        }),
+      ]),
       others.map((local) => set(first, i32x4.max(get(first), get(local)))),
       storeInt(get(entry), v128.anyTrue(i32x4.greater(get(first), i32x4.splat(int(0x7f7fffff))))),
     ]),

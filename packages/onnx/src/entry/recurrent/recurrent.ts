@@ -1,6 +1,6 @@
 import type { Emitter } from '../../graph/emitter.js';
 import type { Value } from '../../graph/value.js';
-import { isStatic, multiplyDims, type Dim } from '../../shape/dim.js';
+import { differentDims, isStatic, multiplyDims, type Dim } from '../../shape/dim.js';
 import { printShape } from '../../shape/shape.js';
 import { addBodyOutput } from '../body.js';
 import { dropping } from '../older-form.js';
@@ -62,6 +62,14 @@ export function recurrent(cell: Cell): Operator {
     notes:
       'cell states (with peepholes or lengths, all states) are computed again in the backward pass, in a Scan where the ' +
       'number of steps is free or large',
+    upgrade({ node }) {
+      // ONNX leaves it out where it likes, ONNX Runtime does not.
+      const hidden = node.inputs[2]?.shape?.[2];
+      if (!node.attributes.has('hidden_size') && hidden !== undefined && isStatic(hidden)) {
+        node.attributes.set('hidden_size', hidden);
+      }
+      return undefined;
+    },
     infer(ctx) {
       const { attributes } = ctx.node;
       const [x, weights, recurrence] = [ctx.shape(0), ctx.shape(1), ctx.shape(2)];
@@ -99,6 +107,10 @@ export function recurrent(cell: Cell): Operator {
               'ONNX has no projected states (proj_size): export the projection as a layer of its own',
           );
         }
+      }
+      const said = attributes.int('hidden_size');
+      if (said !== undefined && differentDims(hidden, said)) {
+        ctx.fail(`hidden_size is ${said}, but its weights are for ${String(hidden)} hidden units`);
       }
       const dtype = ctx.dtype(0);
       const last = { dtype, shape: batchFirst ? [batch, directions, hidden] : [directions, batch, hidden] };

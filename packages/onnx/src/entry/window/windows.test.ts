@@ -87,6 +87,13 @@ describe('shapes of sliding windows over free dimensions', () => {
       { kernel_shape: [2, 2], strides: [2, 2], ceil_mode: 1 },
       '[batch, 3, floor((height + 1) / 2), floor((width + 1) / 2)]',
     ],
+    [
+      'a window larger than its input with ceil_mode',
+      'AveragePool',
+      [[1, 3, 2, 2]],
+      { kernel_shape: [7, 7], strides: [7, 7], ceil_mode: 1 },
+      '[1, 3, 1, 1]',
+    ],
     ['a pool over everything', 'GlobalAveragePool', [image], {}, '[batch, 3, 1, 1]'],
   ];
 
@@ -172,9 +179,15 @@ describe('the gradient of a convolution', () => {
     expect(backward(build(['x']))).not.toContain('MatMul');
   });
 
-  test('with respect to the input is a convolution for stride 1 and a transposed one else', () => {
-    expect(backward(build(['x']))).toContain('Conv');
-    expect(backward(build(['x'], { strides: [1, 2] }))).toContain('ConvTranspose');
+  test('with respect to the input is a convolution for stride 1 to no more channels, and a transposed one else', () => {
+    const to = (channels: number, attributes: AttributeRecord = {}) =>
+      backward(({ e, input }) => {
+        const [x, w] = [input('x', [batch, 3, 8, 8]), input('w', [channels, 3, 3, 3])];
+        return { y: e.node('Conv', [x, w], attributes), wanted: [x] };
+      });
+    expect(to(3)).toContain('Conv');
+    expect(to(6)).toContain('ConvTranspose');
+    expect(to(3, { strides: [1, 2] })).toContain('ConvTranspose');
   });
 
   test('with respect to the weights sums over the batch within the product where there are fewer positions than channels', () => {

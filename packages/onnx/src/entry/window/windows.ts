@@ -173,7 +173,8 @@ function slide(
     }
     const padded = addDims(dim, addDims(begin[i], end[i]));
     const room = subtractDims(padded, extent);
-    if (isStatic(room) && room < 0) {
+    // With ceil_mode it is enough that a window begins inside.
+    if (isStatic(room) && room <= (ceil ? -strides[i] : -1)) {
       ctx.fail(`its window covers ${extent} positions of axis ${2 + i}, which has only ${String(padded)} with padding`);
     }
     if (!ceil) return addDims(floorDivideDims(room, strides[i]), 1);

@@ -314,6 +314,9 @@ describe('control flow', () => {
       ];
       const gradients = differentiate(graph, loss, wanted, operators);
       graph.outputs.push(loss, ...gradients.values());
+      const initial = Object.fromEntries(
+        parameters.map(({ name, tensor }) => [name, float64(tensor?.dims ?? [], tensor?.toNumbers() ?? [])]),
+      );
       for (const parameter of parameters) graph.initializerToInput(parameter);
       graph.removeDead();
       expect(
@@ -324,13 +327,7 @@ describe('control flow', () => {
       ).toEqual(example.left);
       if (example.left.length === 0) expect(graph.nodes.filter(({ op }) => CONTROL.includes(op))).toEqual([]);
 
-      const all = {
-        ...feeds,
-        ...weights,
-        ...Object.fromEntries(
-          parameters.map(({ name, tensor }) => [name, float64(tensor?.dims ?? [], tensor?.toNumbers() ?? [])]),
-        ),
-      };
+      const all = { ...feeds, ...weights, ...initial };
       const session = await Session.create(graph);
       const actual = await session.run(all);
       results.forEach(({ name, shape }, i) => {

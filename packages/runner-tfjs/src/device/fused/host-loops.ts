@@ -5,10 +5,12 @@ import {
   jsAvailable,
   wasmAvailable,
   type Binding,
+  type Device,
+  type FloatArray,
   type HostBuffer,
 } from '@adakit/core';
 import { tensor } from '@tensorflow/tfjs-core';
-import type { Cell } from '../cell.js';
+import type { Cell, Elsewhere } from '../cell.js';
 import type { Loops } from '../loops.js';
 
 /** Elements of variables and gradients that are copied at a time. */
@@ -38,7 +40,7 @@ export function hostLoops(): Loops {
     masks: false,
     nonFinite: (cells) =>
       cells.flatMap((cell, i) => {
-        const buffer = cell.onHost(device, false);
+        const buffer = bufferIn(device, cell, false);
         const finite =
           buffer === undefined
             ? allFinite(cell.tensor([cell.length]).dataSync<'float32'>())
@@ -50,7 +52,7 @@ export function hostLoops(): Loops {
       const names = bufferNames(program);
       const outputs = new Set(Object.keys(program.outputs));
 
-      const bufferOf = (cell: Cell, name: string): HostBuffer | undefined => cell.onHost(device, outputs.has(name));
+      const bufferOf = (cell: Cell, name: string): HostBuffer | undefined => bufferIn(device, cell, outputs.has(name));
       const staged = ({ buffers }: Binding<Cell>): number =>
         names.reduce((sum, name) => sum + (bufferOf(buffers[name], name) ? 0 : wholeVectors(buffers[name].length)), 0);
 
@@ -118,4 +120,40 @@ function allFinite(values: Float32Array): boolean {
   let sum = 0;
   for (let i = 0; i < values.length; i++) sum += values[i] * 0;
   return sum === 0;
+}
+
+/** A cell's elements in a host device's memory. */
+class HostPlace implements Elsewhere {
+  readonly buffer: HostBuffer;
+  readonly #device: Device<HostBuffer>;
+
+  constructor(device: Device<HostBuffer>, buffer: HostBuffer) {
+    this.#device = device;
+    this.buffer = buffer;
+  }
+
+  view(): FloatArray {
+    return hostView(this.buffer);
+  }
+
+  write(values: FloatArray | number): void {
+    this.#device.write(this.buffer, values);
+  }
+
+  free(): void {
+    this.#device.free([this.buffer]);
+  }
+}
+
+/**
+ * A cell's buffer on the device, where it stays from now on; `undefined` while it is a variable, or somebody else's tensor
+ * that need not be written.
+ */
+function bufferIn(device: Device<HostBuffer>, cell: Cell, writes: boolean): HostBuffer | undefined {
+  if (cell.elsewhere instanceof HostPlace) return cell.elsewhere.buffer;
+  if (cell.variable !== undefined || (cell.lent && !writes)) return undefined;
+  const [[buffer]] = device.allocate([[cell.length]]);
+  device.write(buffer, cell.knownElements ?? cell.look().dataSync<'float32'>());
+  cell.moveTo(new HostPlace(device, buffer));
+  return buffer;
 }

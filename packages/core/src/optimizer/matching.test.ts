@@ -1,13 +1,6 @@
 import { describe, expect, it } from 'vitest';
-import {
-  matches,
-  matchData,
-  matchFromData,
-  matrices,
-  requireMatches,
-  type ParameterMatch,
-  type ParameterSpec,
-} from './match.js';
+import { matrices, type ParameterMatch, type ParameterSpec } from './match.js';
+import { matchData, matches, matchFromData, requireMatches } from './matching.js';
 
 const parameters: readonly ParameterSpec[] = [
   { name: 'embed.weight', shape: [10, 4], role: 'embedding' },

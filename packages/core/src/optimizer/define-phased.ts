@@ -1,0 +1,63 @@
+import type { Component, ComponentSource } from '../component/component.js';
+import { tracePhases } from '../component/phases.js';
+import { makeComponent } from '../component/trace.js';
+import { planPhases } from '../plan/stages.js';
+import { phasedRun } from '../run/phased-run.js';
+import { configured, factoryOf, type OptimizerFactory } from './define.js';
+import type { HyperparameterDefinitions, HyperparameterOptions } from './hyperparameters.js';
+import { Optimizer, requireOptimizer } from './optimizer.js';
+import { WrapperNode } from './wrapper.js';
+
+/** Puts something around an optimizer: `ema({ decay: 0.999 }, adam())`. */
+export interface WrapperFactory<H extends HyperparameterDefinitions> {
+  (options: HyperparameterOptions<H>, inner: Optimizer): Optimizer;
+  readonly wrapperName: string;
+  readonly hyperparameters: H;
+}
+
+/** An update rule: {@link ComponentSource} with `update`. */
+export type PhasedOptimizerSource<
+  H extends HyperparameterDefinitions,
+  S extends string,
+  G extends string,
+> = ComponentSource<H, S, G> & Required<Pick<ComponentSource<H, S, G>, 'update'>>;
+
+/**
+ * Defines an optimizer with more phases than `update`: numbers of all parameters together, views, and the like. What plans
+ * and runs these comes with it; {@link defineOptimizer} does without.
+ *
+ * @throws AdakitError `invalid-rule` for names that are no identifiers
+ */
+export function definePhasedOptimizer<
+  const H extends HyperparameterDefinitions,
+  const S extends string = never,
+  const G extends string = never,
+>(source: PhasedOptimizerSource<H, S, G>): OptimizerFactory<H> {
+  return factoryOf(phased(source), source.hyperparameters);
+}
+
+function phased<H extends HyperparameterDefinitions, S extends string, G extends string>(
+  source: ComponentSource<H, S, G>,
+): Component {
+  return { ...makeComponent(source, tracePhases), phases: { plan: planPhases, run: phasedRun } };
+}
+
+/**
+ * Defines something that goes around an optimizer: a transform of gradients, an average of weights, a constraint.
+ *
+ * @throws AdakitError `invalid-rule` for names that are no identifiers
+ */
+export function defineWrapper<
+  const H extends HyperparameterDefinitions,
+  const S extends string = never,
+  const G extends string = never,
+>(source: Omit<ComponentSource<H, S, G>, 'update'>): WrapperFactory<H> {
+  const component = phased(source);
+  return Object.assign(
+    (options: HyperparameterOptions<H>, inner: Optimizer): Optimizer =>
+      new Optimizer(
+        new WrapperNode(configured(component, options), requireOptimizer(`${component.name}()`, inner).node),
+      ),
+    { wrapperName: component.name, hyperparameters: source.hyperparameters },
+  );
+}

@@ -1,0 +1,71 @@
+import { AdakitError } from '../errors.js';
+import { nearestNames } from '../nearest-names.js';
+import type { MatchData, ParameterMatch, ParameterSpec } from './match.js';
+
+/** Whether `match` chooses the parameter; a regular expression's own state plays no part. */
+export function matches(match: ParameterMatch, parameter: ParameterSpec): boolean {
+  if (typeof match === 'function') return match(parameter);
+  if (typeof match === 'string') return match === parameter.name;
+  if (match instanceof RegExp) return parameter.name.search(match) >= 0;
+  const { name, rank, shape, role } = match;
+  const { length } = parameter.shape;
+  const inRank =
+    typeof rank === 'number' ? length === rank : length >= (rank?.atLeast ?? 0) && length <= (rank?.atMost ?? Infinity);
+  const roles: readonly unknown[] = Array.isArray(role) ? role : [role];
+  return (
+    (name === undefined || matches(name, parameter)) &&
+    inRank &&
+    (shape === undefined || (shape.length === length && shape.every((size, i) => size === parameter.shape[i]))) &&
+    (role === undefined || roles.includes(parameter.role))
+  );
+}
+
+/**
+ * What a configuration saves of a match: text as it is, a pattern as its source, a predicate as the names it has
+ * `chosen`. {@link matchFromData} reads it.
+ */
+export function matchData(match: ParameterMatch, chosen: readonly string[]): MatchData {
+  if (typeof match === 'string') return match;
+  if (match instanceof RegExp) return { pattern: match.source, flags: match.flags };
+  if (typeof match === 'function') return { names: chosen };
+  const { name, ...rest } = match;
+  if (name === undefined) return { conditions: rest };
+  return {
+    conditions: { ...rest, name: typeof name === 'string' ? name : { pattern: name.source, flags: name.flags } },
+  };
+}
+
+/** A match from its data. */
+export function matchFromData(data: MatchData): ParameterMatch {
+  if (typeof data === 'string') return data;
+  if ('pattern' in data) return new RegExp(data.pattern, data.flags);
+  if ('names' in data) return ({ name }) => data.names.includes(name);
+  const { name, ...rest } = data.conditions;
+  if (name === undefined) return rest;
+  return { ...rest, name: typeof name === 'string' ? name : new RegExp(name.pattern, name.flags) };
+}
+
+export function matchText(match: ParameterMatch): string {
+  if (typeof match === 'string') return JSON.stringify(match);
+  if (match instanceof RegExp) return String(match);
+  if (typeof match === 'function') return 'a function';
+  return JSON.stringify(match, (_, value: unknown) => (value instanceof RegExp ? String(value) : value));
+}
+
+/** @throws AdakitError `unknown-parameter` for a match that chooses nothing, with the nearest names */
+export function requireMatches(
+  what: string,
+  match: ParameterMatch,
+  parameters: readonly ParameterSpec[],
+): readonly ParameterSpec[] {
+  const chosen = parameters.filter((parameter) => matches(match, parameter));
+  if (chosen.length > 0 || parameters.length === 0) return chosen;
+  const names = parameters.map(({ name }) => name);
+  const wanted = typeof match === 'string' ? match : match instanceof RegExp ? match.source : '';
+  const shown = wanted === '' ? names.slice(0, 5) : nearestNames(wanted, names);
+  throw new AdakitError(
+    'unknown-parameter',
+    `${what} ${matchText(match)} matches none of the ${names.length} parameters; ` +
+      `${wanted === '' ? 'they are' : 'the nearest are'} ${shown.map((name) => `"${name}"`).join(', ')}`,
+  );
+}

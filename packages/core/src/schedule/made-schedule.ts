@@ -1,0 +1,52 @@
+import type { FieldsOf, PlateauState, Schedule, ScheduleFields, ScheduleKind } from './schedule.js';
+
+/** A schedule with the formula of its kind, which every schedule carries: nobody loads those of others. */
+export class MadeSchedule {
+  readonly #kind: ScheduleKind;
+
+  constructor(kind: ScheduleKind, fields: object) {
+    this.#kind = kind;
+    Object.assign(this, { kind: kind.kind }, fields);
+  }
+
+  /** The factor at step `t`, counted from 1. @param plateau the factor that plateau schedules have come down to */
+  factorAt(this: Schedule, t: number, plateau = 1): number {
+    return this.#kind.factor(this, t, plateau);
+  }
+
+  /** What is wrong with its fields. @param path in front of their names */
+  problems(this: Schedule, path = ''): readonly string[] {
+    const { fields } = this.#kind;
+    const given = new Map<string, unknown>(Object.entries(this));
+    given.delete('kind');
+    return [
+      ...Object.entries(fields).flatMap(([name, check]) => check(given.get(name), path + name)),
+      ...[...given.keys()].flatMap((name) => (Object.hasOwn(fields, name) ? [] : [`${path}${name} is unknown`])),
+    ];
+  }
+
+  /** The plateau schedule in it, if there is one; the first where there are several. */
+  plateau(this: Schedule): (MadeSchedule & FieldsOf<'plateau'>) | undefined {
+    if (this.kind === 'plateau') return this;
+    return this.#kind
+      .inner?.(this)
+      .map((schedule) => schedule.plateau())
+      .find(Boolean);
+  }
+
+  /** A plateau after the report of `metric`, if there is one in it that looks at such. @param state undefined before the first */
+  reported(
+    this: Schedule,
+    by: FieldsOf<'plateau'>['by'],
+    state: PlateauState | undefined,
+    metric: number,
+  ): PlateauState | undefined {
+    const plateau = this.plateau();
+    return plateau?.by === by ? plateau.#kind.report?.(plateau, state, metric) : undefined;
+  }
+}
+
+/** A schedule of a kind. Its fields are checked where it is put to use. */
+export function scheduleOf<S extends ScheduleFields>(kind: ScheduleKind<S>, fields: object): MadeSchedule & S {
+  return new MadeSchedule(kind, fields) as MadeSchedule & S;
+}

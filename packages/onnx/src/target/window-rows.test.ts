@@ -1,0 +1,160 @@
+import { float32, randomNumbers, relativeError, runGraph } from '@adakit/onnx-reference';
+import { describe, expect, test } from 'vitest';
+import { differentiate } from '../gradient/differentiate.js';
+import { Graph } from '../graph/graph.js';
+import { emitterOf } from '../inference/emitter-of.js';
+import { Tensor } from '../model/tensor.js';
+import { operators } from '../operators/index.js';
+import { lowerNodes } from '../passes/lower.js';
+import { mergeDuplicates } from '../passes/merge.js';
+import { symbol, type Dim } from '../shape/dim.js';
+import type { Target } from './target.js';
+import { targets } from './targets.js';
+
+interface Layer {
+  readonly about: string;
+  readonly x: readonly [batch: number, channels: number, ...spatial: number[]];
+  readonly weights: readonly [outputs: number, inputs: number, ...kernel: number[]];
+  readonly attributes: Record<string, number | number[]>;
+  /** Nodes that put the elements of windows into the order of the weights. */
+  readonly inOrder: boolean;
+}
+
+const LAYERS: readonly Layer[] = [
+  {
+    about: 'few channels for the positions',
+    x: [2, 16, 5, 4],
+    weights: [16, 16, 3, 3],
+    attributes: { pads: [1, 1, 1, 1] },
+    inOrder: false,
+  },
+  {
+    about: 'steps, uneven padding',
+    x: [2, 17, 6, 5],
+    weights: [18, 17, 3, 2],
+    attributes: { pads: [1, 0, 0, 1], strides: [2, 2] },
+    inOrder: false,
+  },
+  {
+    about: 'dilated, one axis',
+    x: [2, 16, 9],
+    weights: [16, 16, 3],
+    attributes: { pads: [1, 3], dilations: [2] },
+    inOrder: false,
+  },
+  { about: 'one element a window', x: [2, 16, 3, 3], weights: [16, 16, 1, 1], attributes: {}, inOrder: false },
+  {
+    about: 'every other element',
+    x: [2, 16, 4, 4],
+    weights: [20, 16, 1, 1],
+    attributes: { strides: [2, 2] },
+    inOrder: false,
+  },
+  {
+    about: 'many channels for the positions',
+    x: [2, 16, 2, 2],
+    weights: [40, 16, 3, 3],
+    attributes: { pads: [1, 1, 1, 1] },
+    inOrder: true,
+  },
+  {
+    about: 'many channels, steps',
+    x: [3, 16, 3, 3],
+    weights: [40, 16, 3, 3],
+    attributes: { pads: [1, 1, 1, 1], strides: [2, 2] },
+    inOrder: true,
+  },
+  {
+    about: 'one position, padding at most offsets',
+    x: [2, 16, 1, 1],
+    weights: [24, 16, 3, 3],
+    attributes: { pads: [1, 1, 1, 1] },
+    inOrder: true,
+  },
+];
+
+describe.each(LAYERS)('a convolution by rows: $about', ({ x, weights, attributes, inOrder }) => {
+  /** y = x ∗ w + b and the gradients of Σ y². */
+  const graphOf = (target: Target, batch: Dim) => {
+    const graph = new Graph('layer');
+    const e = emitterOf(graph);
+    const inputs = [
+      graph.addInput('x', { dtype: 'float32', shape: [batch, ...x.slice(1)] }),
+      graph.addInput('w', { dtype: 'float32', shape: weights }),
+      graph.addInput('b', { dtype: 'float32', shape: [weights[0]] }),
+    ];
+    const y = e.node('Conv', inputs, attributes);
+    const gradients = differentiate(graph, e.reduceSum(e.square(y)), inputs, operators);
+    graph.outputs.push(y, ...inputs.map((input) => gradients.get(input) ?? expect.fail('no gradient')));
+    lowerNodes(graph, operators, target);
+    mergeDuplicates(graph, operators);
+    graph.removeDead();
+    return graph;
+  };
+  const count = (dims: readonly number[]) => dims.reduce((product, length) => product * length, 1);
+  const drawn = (dims: readonly number[], seed: number) => float32(dims, randomNumbers(count(dims), seed));
+  const feeds = { x: drawn(x, 1), w: drawn(weights, 2), b: drawn([weights[0]], 3) };
+  const run = async (graph: Graph) => {
+    const results = await runGraph(graph, feeds);
+    return graph.outputs.map(({ name }) => results[name].data);
+  };
+
+  test('has the numbers of the definitions', async () => {
+    const expected = await run(graphOf(targets.portable, x[0]));
+    const actual = await run(graphOf(targets['ort-cpu'], x[0]));
+    // The same sums of up to 400 terms in other orders, each rounded by 6e-8.
+    actual.forEach((numbers, i) => {
+      expect(relativeError(numbers, expected[i])).toBeLessThan(1e-5);
+    });
+  });
+
+  test('has them with a free batch', async () => {
+    const expected = await run(graphOf(targets['ort-cpu'], x[0]));
+    const actual = await run(graphOf(targets['ort-cpu'], symbol('batch')));
+    actual.forEach((numbers, i) => {
+      expect(relativeError(numbers, expected[i])).toBeLessThan(1e-5);
+    });
+  });
+
+  test('takes products alone, and its windows once', () => {
+    const graph = graphOf(targets['ort-cpu'], x[0]);
+    const ops = graph.nodes.map(({ op }) => op);
+    expect(ops.filter((op) => op.includes('Conv'))).toEqual([]);
+    expect(ops.filter((op) => op === 'Gemm')).toHaveLength(3);
+    expect(graph.nodes.some(({ inputs }) => inputs.some((input) => input?.name.includes('owners')))).toBe(inOrder);
+  });
+});
+
+describe('a convolution stays one', () => {
+  const left = (target: Target, isConstant: boolean, x: readonly Dim[], weights: readonly number[]) => {
+    const graph = new Graph('layer');
+    const e = emitterOf(graph);
+    const tensor = Tensor.filled('float32', weights, 1);
+    const w = isConstant
+      ? graph.addInitializer('w', tensor)
+      : graph.addInput('w', { dtype: 'float32', shape: weights });
+    graph.outputs.push(e.node('Conv', [graph.addInput('x', { dtype: 'float32', shape: x }), w]));
+    lowerNodes(graph, operators, target);
+    return graph.nodes.some(({ op }) => op === 'Conv');
+  };
+
+  test('with weights as inputs and few positions it does not', () => {
+    expect(left(targets['ort-cpu'], false, [symbol('batch'), 16, 4, 4], [16, 16, 3, 3])).toBe(false);
+  });
+
+  test('where its weights are constants', () => {
+    expect(left(targets['ort-cpu'], true, [symbol('batch'), 16, 4, 4], [16, 16, 3, 3])).toBe(true);
+  });
+
+  test.each([
+    ['with many positions', [2, 16, 32, 32], [16, 16, 3, 3]],
+    ['with few channels', [2, 3, 4, 4], [16, 3, 3, 3]],
+    ['with free lengths', [2, 16, symbol('height'), 4], [16, 16, 3, 3]],
+  ] as const)('%s', (_, x, weights) => {
+    expect(left(targets['ort-cpu'], false, x, weights)).toBe(true);
+  });
+
+  test.each(['ort-cuda', 'ort-webgpu', 'portable'] as const)('on %s', (name) => {
+    expect(left(targets[name], false, [2, 16, 4, 4], [16, 16, 3, 3])).toBe(true);
+  });
+});
