@@ -73,7 +73,7 @@ export function bandPlot(curves: readonly BandCurve[], { axis, logarithmic, ...t
       },
     },
     // The legend shows lines, not what is pale.
-    resolve: { scale: { color: 'independent' } },
+    resolve: { scale: { color: 'independent', strokeDash: 'independent' } },
     layer: [
       {
         mark: { type: 'area', opacity: 0.16, clip: true },
