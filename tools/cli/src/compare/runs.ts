@@ -81,7 +81,7 @@ export async function doRuns(
     }
   };
   await Promise.all(Array.from({ length: Math.min(jobs, left.length) }, work));
-  if (refused !== undefined) throw refused as Error;
+  if (refused !== undefined) throw refused;
   return outcomes;
 }
 
