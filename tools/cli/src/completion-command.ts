@@ -45,7 +45,7 @@ function wordsOf(command: Command, path = ''): Words[] {
     path,
     about: command.summary() === '' ? command.description() : command.summary(),
     commands: command.commands.map((each) => each.name()),
-    options: command.options.flatMap(({ long, hidden }) => (hidden || long === undefined ? [] : [long])),
+    options: command.options.flatMap(({ long, hidden }) => (hidden || !long ? [] : [long])),
   };
   return [
     own,
