@@ -71,13 +71,17 @@ export function bandPlot(curves: readonly BandCurve[], { axis, logarithmic, ...t
         scale: { domain: [1, Math.max(epochs, 2)], nice: false },
         axis: { grid: false, format: 'd', tickMinStep: 1, tickCount: Math.min(epochs, 10) },
       },
-      color,
     },
+    // The legend shows lines, not what is pale.
+    resolve: { scale: { color: 'independent', strokeDash: 'independent' } },
     layer: [
-      { mark: { type: 'area', opacity: 0.16, clip: true }, encoding: { y: y('low'), y2: { field: 'high' } } },
+      {
+        mark: { type: 'area', opacity: 0.16, clip: true },
+        encoding: { y: y('low'), y2: { field: 'high' }, color: { ...color, legend: null } },
+      },
       {
         mark: { type: 'line', strokeWidth: 2.5, strokeJoin: 'round', point: epochs === 1, clip: true },
-        encoding: { y: y('mean'), strokeDash: byName(styles.map(({ dash }) => [...dash])) },
+        encoding: { y: y('mean'), color, strokeDash: byName(styles.map(({ dash }) => [...dash])) },
       },
     ],
   };

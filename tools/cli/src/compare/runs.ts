@@ -66,7 +66,7 @@ export async function doRuns(
       onEnd(run, kept, true);
     }
   }
-  let refused: unknown;
+  let refused: Error | undefined;
   const work = async (): Promise<void> => {
     for (;;) {
       const index = signal.aborted || refused !== undefined ? undefined : left.shift();
@@ -74,14 +74,14 @@ export async function doRuns(
       try {
         outcomes[index] = await take(runs[index], threads, launch);
       } catch (error) {
-        refused ??= error;
+        refused ??= error instanceof Error ? error : new Error(String(error));
         return;
       }
       onEnd(runs[index], outcomes[index], false);
     }
   };
   await Promise.all(Array.from({ length: Math.min(jobs, left.length) }, work));
-  if (refused !== undefined) throw refused as Error;
+  if (refused !== undefined) throw refused;
   return outcomes;
 }
 
