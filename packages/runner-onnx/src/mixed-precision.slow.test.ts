@@ -1,31 +1,16 @@
 import { adam } from '@adakit/adam';
 import { lossScaling } from '@adakit/core';
-import { dataFile } from '@adakit/fixtures';
+import { batchFor, dataFile } from '@adakit/fixtures';
 import { initialParameters, readModel, withParameters, type WeightSpec } from '@adakit/onnx';
 import { expect, test } from 'vitest';
-import { crossEntropy, TrainingSession, type Batch, type TrainingSessionOptions } from './index.js';
+import { crossEntropy, TrainingSession, type TrainingSessionOptions } from './index.js';
 
 const STEPS = 10;
-
-/** Numbers for every input, of another batch at every step. Free dimensions are of 3. */
-function batchFor({ inputs }: TrainingSession, step: number): Batch {
-  return Object.fromEntries(
-    inputs.map(({ name, dtype, shape }) => {
-      const dims = shape.map((size) => (typeof size === 'number' ? size : 3));
-      const length = dims.reduce((product, size) => product * size, 1);
-      const data =
-        dtype === 'int64'
-          ? BigInt64Array.from({ length }, (_, i) => BigInt((i + step) % 3))
-          : Float32Array.from({ length }, (_, i) => Math.sin(i + step));
-      return [name, { data, dims }];
-    }),
-  );
-}
 
 async function lossesOf(options: TrainingSessionOptions) {
   const session = await TrainingSession.create({ ...options, session: { logSeverityLevel: 3 } });
   const losses: number[] = [];
-  for (let i = 0; i < STEPS; i++) losses.push((await session.step(batchFor(session, i % 3))).loss);
+  for (let i = 0; i < STEPS; i++) losses.push((await session.step(batchFor(session, i % 3, 3))).loss);
   const { parameterSpecs, skipped } = session;
   await session.dispose();
   return { losses, parameterSpecs, skipped };

@@ -17,7 +17,7 @@ const LARGEST_COMPARED = 4096;
  */
 export function mergeDuplicates(graph: Graph, operators: OperatorTable = standardOperators): void {
   const outputs = new Set(graph.outputs);
-  const serialOf = serials(new Set(graph.inputs));
+  const serialOf = serials();
   const first = new Map<string, Node>();
   const replaced = new Map<Value, Value>();
   for (const node of graph.nodes) {
@@ -37,19 +37,15 @@ export function mergeDuplicates(graph: Graph, operators: OperatorTable = standar
   afterPass('merge', graph, operators);
 }
 
-/**
- * Numbers for values, the same for constants of the same contents.
- *
- * @param fed values that are no constants, whatever they begin as: parameters and running statistics
- */
-function serials(fed: ReadonlySet<Value>): (value: Value | undefined) => string {
+/** Numbers for values, the same for constants of the same contents. */
+function serials(): (value: Value | undefined) => string {
   const [known, constants] = [new Map<Value, string>(), new Map<string, string>()];
   return (value) => {
     if (value === undefined) return '-';
     let serial = known.get(value);
     if (serial !== undefined) return serial;
     serial = String(known.size);
-    const contents = fed.has(value) ? undefined : constantKey(value);
+    const contents = constantKey(value);
     if (contents !== undefined) {
       serial = constants.get(contents) ?? serial;
       constants.set(contents, serial);

@@ -155,25 +155,20 @@ function inputGradientOfRows(e: Emitter, given: InputConvolution, convolution: R
   return fromRows(e, sums, shape);
 }
 
-const inputGradient =
+/** Formulations of a gradient: by rows where they fit, otherwise another. */
+const gradient =
+  <Given extends InputConvolution | WeightConvolution>(
+    givenOf: (ctx: Parameters<Formulation>[0]) => Given,
+    byRows: (e: Emitter, given: Given, convolution: RowConvolution) => Value,
+  ) =>
   (fits: (convolution: RowConvolution) => boolean, otherwise: Formulation): Formulation =>
   (ctx) => {
-    const given = inputConvolutionOf(ctx);
+    const given = givenOf(ctx);
     const convolution = asRows(given);
-    return convolution !== undefined && fits(convolution)
-      ? [inputGradientOfRows(ctx.e, given, convolution)]
-      : otherwise(ctx);
+    return convolution !== undefined && fits(convolution) ? [byRows(ctx.e, given, convolution)] : otherwise(ctx);
   };
-
-const weightGradient =
-  (fits: (convolution: RowConvolution) => boolean, otherwise: Formulation): Formulation =>
-  (ctx) => {
-    const given = weightConvolutionOf(ctx);
-    const convolution = asRows(given);
-    return convolution !== undefined && fits(convolution)
-      ? [weightGradientOfRows(ctx.e, given, convolution)]
-      : otherwise(ctx);
-  };
+const inputGradient = gradient(inputConvolutionOf, inputGradientOfRows);
+const weightGradient = gradient(weightConvolutionOf, weightGradientOfRows);
 
 const always = () => true;
 

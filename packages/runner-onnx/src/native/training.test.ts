@@ -1,8 +1,8 @@
 import { adam } from '@adakit/adam';
 import { accumulate, clipByGlobalNorm, ema, type NamedTensors } from '@adakit/core';
-import { dataFile } from '@adakit/fixtures';
+import { batchFor, dataFile } from '@adakit/fixtures';
 import { afterEach, describe, expect, it } from 'vitest';
-import { crossEntropy, mse, TrainingSession, type Batch, type Loss, type TrainingSessionOptions } from '../index.js';
+import { crossEntropy, mse, TrainingSession, type Loss, type TrainingSessionOptions } from '../index.js';
 
 const sessions: TrainingSession[] = [];
 afterEach(async () => {
@@ -35,21 +35,6 @@ async function create(options: Partial<TrainingSessionOptions>): Promise<Trainin
   });
   sessions.push(session);
   return session;
-}
-
-/** Numbers for every input. Free dimensions are of 2. */
-function batchFor({ inputs }: TrainingSession, step = 0): Batch {
-  return Object.fromEntries(
-    inputs.map(({ name, dtype, shape }) => {
-      const dims = shape.map((size) => (typeof size === 'number' ? size : 2));
-      const length = dims.reduce((product, size) => product * size, 1);
-      const data =
-        dtype === 'int64'
-          ? BigInt64Array.from({ length }, (_, i) => BigInt((i + step) % 3))
-          : Float32Array.from({ length }, (_, i) => Math.sin(i + step));
-      return [name, { data, dims }];
-    }),
-  );
 }
 
 /** Everything that a session has computed in some steps. */

@@ -17,7 +17,11 @@ const momentum = defineOptimizer({
 let tensorsBefore: number;
 let disposables: { dispose(): void }[];
 
-beforeAll(() => tf.setBackend('cpu'));
+beforeAll(async () => {
+  // Those of an earlier file would be counted, and go with those of the first test.
+  tf.disposeVariables();
+  await tf.setBackend('cpu');
+});
 beforeEach(() => {
   tensorsBefore = tf.memory().numTensors;
   disposables = [];

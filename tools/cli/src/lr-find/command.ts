@@ -38,7 +38,7 @@ export function addLrFindCommand(program: Command): void {
         'fell fastest, and a tenth of the rate at which it was lowest. The model is left as it is.\n' +
         'Exit code: 0 there is a suggestion, 1 the loss never fell, 2 an option, file or package is wrong.',
     )
-    .argument('<model>', 'ONNX file')
+    .argument('<model>', 'ONNX file; - for standard input')
     .option('--from <rate>', 'learning rate of the first step', positive, 1e-7)
     .option('--to <rate>', 'learning rate of the last step', positive, 10)
     .option('--steps <n>', 'steps; data that are shorter are read again', whole(10), 100)

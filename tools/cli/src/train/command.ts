@@ -52,7 +52,7 @@ export function addTrainCommand(program: Command): void {
         'Exit code: 0 trained, 1 training failed (what there was is saved), 2 an option, file or package is wrong,\n' +
         '130 interrupted by Ctrl-C (what there was is saved).',
     )
-    .argument('<model>', 'ONNX file')
+    .argument('<model>', 'ONNX file; - for standard input')
     .option('--checkpoint <dir>', 'save the training there, to go on from')
     .option('--keep <n>', 'checkpoints to keep', whole(1), 3)
     .option('--resume', 'go on from the newest checkpoint, or start if there is none')
