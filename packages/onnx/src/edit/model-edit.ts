@@ -142,8 +142,7 @@ export class ModelEdit {
     for (const tensor of before.initializer) {
       if (proto.irVersion < FREE_INITIALIZERS || !kept.has(tensor)) gone.add(tensor.name);
     }
-    // What a file says of its parameters stays true of those that are as they were.
-    const present = new Set(before.initializer.filter((tensor) => kept.has(tensor)).map(({ name }) => name));
+    const present = new Set<string>();
     for (const { output } of this.nodes) for (const name of output) present.add(name);
     const graph = Object.assign(create(GraphProtoSchema), before, {
       initializer,

@@ -1,7 +1,7 @@
 import { type Builder, buildModel, randomNumbers } from '@adakit/onnx-reference';
 import { dataFile } from '@adakit/fixtures';
 import { create } from '@bufbuild/protobuf';
-import { ValueInfoProtoSchema } from 'onnx-buf';
+import { StringStringEntryProtoSchema } from 'onnx-buf';
 import { describe, expect, it } from 'vitest';
 import { checkModel } from '../check/check-model.js';
 import { float } from '../graph/attribute.js';
@@ -10,6 +10,7 @@ import { addAdapters } from '../edit/adapters.js';
 import { parseModel, readModel, writeModel, type Model } from '../model/model.js';
 import { Tensor } from '../model/tensor.js';
 import { symbol } from '../shape/dim.js';
+import { declarations } from './declared.js';
 import type { TrainableOptions } from './select.js';
 
 /** What a model is built with, and the inputs that it may have. */
@@ -47,11 +48,10 @@ function selection(source: Model, options: TrainableOptions = {}) {
 
 /** A model in which the exporter has written what the module has some tensors as. */
 function declaring(kinds: Readonly<Record<string, string>>, source: Model): Model {
-  const { graph } = source.proto;
-  for (const [name, value] of Object.entries(kinds)) {
-    const key = 'pkg.torch.export.graph_signature.InputSpec.kind';
-    graph?.valueInfo.push(create(ValueInfoProtoSchema, { name, metadataProps: [{ key, value }] }));
-  }
+  const lines = Object.entries(kinds).map(([name, kind]) => `p_${name}: ${kind} target='${name}'`);
+  const value = ['', '# inputs', ...lines, 'x: USER_INPUT', '', '# outputs', 'y: USER_OUTPUT', ''].join('\n');
+  const key = 'pkg.torch.export.ExportedProgram.graph_signature';
+  source.proto.graph?.metadataProps.push(create(StringStringEntryProtoSchema, { key, value }));
   return parseModel(writeModel(source));
 }
 
@@ -621,8 +621,8 @@ describe('what a file says of its tensors', () => {
 
   it('stays with a model that is edited', () => {
     const edited = addAdapters(declaring(all, source()), { weights: 'w', rank: 2 });
-    const values = edited.graph.valueInfo.filter(({ metadataProps }) => metadataProps.length > 0);
-    expect(values.map(({ name }) => name)).toEqual(Object.keys(all));
+    expect(selection(edited)).toMatchObject({ 'w.lora_A': '+ adapter', scale: '- frozen: the adapters are trained' });
+    expect(declarations(edited).get('rotation')).toBe('buffer');
   });
 });
 
