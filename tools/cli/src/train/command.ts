@@ -120,7 +120,9 @@ async function train(path: string, options: Options): Promise<void> {
       ...(epochs !== undefined && { epochs }),
       ...(steps !== undefined && { steps }),
       metrics,
-      ...(validation && { validation: validation.batch(Math.max(batch, 256)) }),
+      ...(options.carry && { carry: options.carry }),
+      // What is carried belongs to batches of one size.
+      ...(validation && { validation: validation.batch(options.carry ? batch : Math.max(batch, 256)) }),
       ...(store && {
         checkpoints: {
           store: {
