@@ -276,7 +276,7 @@ describe('adakit state convert', () => {
   });
 
   const mistakes: [string, string[], string | RegExp][] = [
-    ['an unknown optimizer', ['--optimizer', 'adamm'], 'unknown optimizer "adamm", did you mean "adam"?'],
+    ['an unknown optimizer', ['--optimizer', 'adamm'], "there is no optimizer 'adamm', did you mean 'adam'?"],
     ['an unknown hyperparameter', ['--set', 'beta=1'], 'unknown hyperparameter "beta"'],
     ['a value that is none', ['--set', 'lr=fast'], 'lr must be a finite number, got "fast"'],
     ['a missing value', ['--set', 'lr='], 'The value is missing.'],
