@@ -1,4 +1,4 @@
-import { readFile, realpath } from 'node:fs/promises';
+import { realpath } from 'node:fs/promises';
 import { resolve } from 'node:path';
 import {
   castTensor,
@@ -22,6 +22,7 @@ import {
 } from '@adakit/state';
 import { isPluginName, loadOptimizer, withPackage } from '@adakit/plugins';
 import { readState, writeState } from '@adakit/state/node';
+import { readJsonFile } from '../json-file.js';
 import { oneLine } from '../printable.js';
 import { knowsWrappers, optimizerOf, type Rules } from '../optimizers.js';
 import * as factories from '../rules.js';
@@ -170,15 +171,7 @@ function cast(state: TrainingState, dtype: 'float32' | 'float64'): TrainingState
  * @throws UsageError for a file that cannot be read or is not JSON; AdakitError for one that holds something else
  */
 export async function readMappings(path: string): Promise<ParameterMapping[]> {
-  return parseMappings(await readJson(path), path);
-}
-
-async function readJson(path: string): Promise<unknown> {
-  try {
-    return JSON.parse(await readFile(path, 'utf8'));
-  } catch (error) {
-    throw new UsageError(`${path}: ${error instanceof Error ? error.message : String(error)}`);
-  }
+  return parseMappings(await readJsonFile(path), path);
 }
 
 export function formatConversion(target: string, { mappings, adapted, dtype }: ConvertReport): string {

@@ -284,7 +284,7 @@ describe('adakit state convert', () => {
     ['an unknown element type', ['--dtype', 'float16'], 'Allowed choices are float32, float64'],
     ['a hint that is none', ['--hint', '{"to":"x"}'], 'from: '],
     ['two sources of names', ['--like', 'a', '--mapping', 'b'], /cannot be used with option/],
-    ['a mapping that is not there', ['--mapping', 'nowhere.json'], 'nowhere.json: ENOENT'],
+    ['a mapping that is not there', ['--mapping', 'nowhere.json'], 'cannot read nowhere.json: there is no such file'],
   ];
   it.each(mistakes)('refuses %s', async (_, flags, message) => {
     await expect(adakit('convert', await written('m'), at('never'), ...flags)).rejects.toThrow(message);

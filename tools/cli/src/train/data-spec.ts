@@ -1,10 +1,10 @@
 import { statSync } from 'node:fs';
-import { readFile } from 'node:fs/promises';
 import { extname } from 'node:path';
 import { closestName } from '@adakit/core';
 import { characters, columns, fromArrays, nextTokens, words, type Dataset, type Example } from '@adakit/data';
 import { cifar, csvFile, images, jsonLinesFile, parquetFile, pennTreebank, readTensors } from '@adakit/data/node';
 import type { TensorSpec } from '@adakit/onnx';
+import { readTextFile } from '../json-file.js';
 import { UsageError } from '../usage-error.js';
 import { builtins, loadBuiltin, loadText, texts, type LoadedData } from './builtin-data.js';
 
@@ -171,20 +171,11 @@ function sequenceLength(inputs: readonly TensorSpec[], sequence: number | undefi
 
 async function text(kind: 'text' | 'words', path: string, context: DataContext): Promise<LoadedData> {
   const { inputs, sequence, streams = 1, folder, classes, vocabulary: most = 10_000 } = context;
-  const content = Object.hasOwn(texts, path) ? loadText(path, folder) : await readText(path);
+  const content = Object.hasOwn(texts, path) ? loadText(path, folder) : await readTextFile(path);
   const length = sequenceLength(inputs, sequence);
   const known = classes === undefined ? {} : { vocabulary: classes };
   const tokens = kind === 'text' ? characters(content, known) : words(content, { most, ...known });
   return { data: nextTokens(tokens, length, { streams }), classes: tokens.vocabulary };
-}
-
-async function readText(path: string): Promise<string> {
-  try {
-    return await readFile(path, 'utf8');
-  } catch (error) {
-    const missing = error instanceof Error && 'code' in error && error.code === 'ENOENT';
-    throw new UsageError(`cannot read ${path}: ${missing ? 'there is no such file' : String(error)}`, { cause: error });
-  }
 }
 
 async function imageFolder(folder: string, { inputs }: DataContext): Promise<LoadedData> {

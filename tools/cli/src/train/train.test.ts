@@ -290,6 +290,23 @@ describe('mistakes are named, exit code 2:', () => {
       ['net.onnx', '--data', 'text:novel.txt'],
       'cannot read novel.txt: there is no such file',
     ],
+    [
+      'a folder to write to that is not there',
+      [...table, '--out', 'models/net.onnx'],
+      '--out models/net.onnx: there is no folder models; make it first',
+    ],
+    [
+      'a folder in the place of a model',
+      [...table, '--out', 'pictures'],
+      '--out pictures is a folder; name a file in it',
+    ],
+    ['a plot in a file', [...table, '--plot', 'table.csv/loss.svg'], '--plot table.csv/loss.svg: table.csv is a file'],
+    [
+      'a file in the place of checkpoints',
+      [...table, '--checkpoint', 'table.csv'],
+      '--checkpoint table.csv is a file; name a folder',
+    ],
+    ['a file in the place of logs', [...table, '--log', 'table.csv'], '--log table.csv is a file; name a folder'],
     ['a plot of another kind', [...table, '--plot', 'loss.jpg'], '--plot loss.jpg: plots are .svg or .png files'],
     [
       'more words than the model knows',
