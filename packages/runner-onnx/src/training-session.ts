@@ -94,6 +94,8 @@ export interface TrainingSessionOptions extends TrainableOptions, RuntimeChoice 
    * is part of the state. Default: another one every time.
    */
   readonly seed?: number;
+  /** Outputs of the model that steps give as well, as they are in training mode. Default: none. */
+  readonly outputs?: readonly string[];
   /** Passed on to ONNX Runtime, e.g. `{ intraOpNumThreads: 2 }`. */
   readonly session?: SessionOptions;
 }
@@ -143,6 +145,8 @@ export interface StateOptions {
 export interface StepResult extends StepReport {
   /** The loss of the batch before the update. */
   readonly loss: number;
+  /** Those that {@link TrainingSessionOptions.outputs} names, before the update. */
+  readonly outputs: Readonly<Record<string, Tensor>>;
 }
 
 /**
@@ -214,6 +218,7 @@ export class TrainingSession implements Stateful {
       loss,
       precision,
       feedRandom: true,
+      ...(options.outputs && { outputs: options.outputs }),
       ...(train && { train }),
       ...(freeze && { freeze }),
     };
@@ -341,7 +346,13 @@ export class TrainingSession implements Stateful {
   async step(batch: Batch, options: BatchOptions = {}): Promise<StepResult> {
     const feeds = toFeeds(this.inputs, batch);
     const counted = sampleCount(this.#modelInputs, feeds);
-    const beside = { statistics: this.#statistics, random: this.#random };
+    let outputs: StepResult['outputs'] | undefined;
+    const beside = {
+      statistics: this.#statistics,
+      random: this.#random,
+      // Where the gradient is taken twice, a second time elsewhere, the first ones are meant.
+      give: (given: StepResult['outputs']) => (outputs ??= given),
+    };
     const source = this.#steps.source(feeds, beside, { signal: options.signal });
     const report = await this.#run.stepWith(
       {
@@ -359,7 +370,7 @@ export class TrainingSession implements Stateful {
       { samples: options.samples ?? counted },
     );
     // A model's loss is always known.
-    return { ...report, loss: report.loss ?? NaN };
+    return { ...report, loss: report.loss ?? NaN, outputs: outputs ?? {} };
   }
 
   /** Loss and outputs of a batch in inference mode; nothing is updated. */
