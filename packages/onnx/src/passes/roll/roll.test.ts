@@ -207,11 +207,14 @@ describe('what is no loop stays as it is', () => {
   });
 
   test('layers that share but a mask, with weights of their own', () => {
-    const { graph, states } = unrolled((e, h, _, [mask], t) => {
-      const own = e.graph.addInitializer(`own ${t}`, matrix(5 + t, 'float64', 3, 3));
-      const layer = e.node('Tanh', [e.add(e.matMul(e.add(h, mask), e.transpose(own, [1, 0])), h)]);
-      return [0.1, 0.2, 0.3].reduce((y, factor) => e.add(e.scale(e.node('Tanh', [y]), factor), h), layer);
-    }, { first: 3 });
+    const { graph, states } = unrolled(
+      (e, h, _, [mask], t) => {
+        const own = e.graph.addInitializer(`own ${t}`, matrix(5 + t, 'float64', 3, 3));
+        const layer = e.node('Tanh', [e.add(e.matMul(e.add(h, mask), e.transpose(own, [1, 0])), h)]);
+        return [0.1, 0.2, 0.3].reduce((y, factor) => e.add(e.scale(e.node('Tanh', [y]), factor), h), layer);
+      },
+      { first: 3 },
+    );
     graph.outputs.push(states[STEPS - 1]);
     // Frozen ones as well: nothing is fed.
     rollRecurrences(graph, [], undefined, { least: 1 });
