@@ -24,6 +24,7 @@ import {
   inferenceForm,
   initialParameters,
   readModel,
+  withConstantWeights,
   withoutValues,
   withParameters,
   writeModel,
@@ -265,7 +266,7 @@ export class TrainingSession implements Stateful {
       const inference = new Inference(current, loss, weights, {
         provider: withoutRecording(provider),
         session,
-        target: lowered,
+        target: withConstantWeights(lowered),
       });
       return [made, inference] as const;
     });
