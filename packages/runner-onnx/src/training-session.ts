@@ -72,8 +72,8 @@ export interface TrainingSessionOptions extends TrainableOptions, RuntimeChoice 
   readonly executionProviders?: readonly ExecutionProvider[];
   /**
    * Where the update is computed: `fused` in one loop on the host, `graph` inside ONNX Runtime. `auto`, the default,
-   * is `fused` on the CPU and `graph` elsewhere. An optimizer that takes the gradient twice a step (`sam`) is always
-   * `fused`.
+   * is `fused` on the CPU and `graph` elsewhere. An optimizer that takes the gradient twice a step (`sam`, `sophia`) is
+   * always `fused`.
    */
   readonly update?: 'auto' | 'fused' | 'graph';
   /**
@@ -131,6 +131,11 @@ export interface BatchOptions extends AbortOptions {
    * dimension of the inputs.
    */
   readonly samples?: number;
+  /**
+   * The batch that an optimizer's second gradient is of, see {@link TrainingSession.needsEstimate}: for Sophia-G the same
+   * inputs with labels drawn from the model's output, as `drawLabels` does. Not looked at by others and at other steps.
+   */
+  readonly estimate?: Batch | undefined;
 }
 
 /** What to keep in a state beside what the session knows. */
@@ -227,7 +232,7 @@ export class TrainingSession implements Stateful {
     if (options.seed !== undefined) requireSeedable(graph.random.inside);
 
     const fused = update === 'fused' || (update === 'auto' && providers.at(0)?.name === 'cpu');
-    const whole = !fused && plan.perturbStages.length === 0;
+    const whole = !fused && plan.perturbStages.length === 0 && plan.estimate === undefined;
     const library = whole && providers.every(hasDeviceMemory) ? chosen.library : undefined;
     const values = initialParameters(model, parameters);
     const run = Run.start(
@@ -303,6 +308,11 @@ export class TrainingSession implements Stateful {
     return this.#run.skipped;
   }
 
+  /** Whether the next step takes in a second gradient, of the batch `estimate`: Sophia's every so many steps do. */
+  get needsEstimate(): boolean {
+    return this.#run.needsEstimate;
+  }
+
   /** Names of the weights that can be evaluated, predicted with and exported. */
   get views(): readonly string[] {
     return this.#run.views;
@@ -343,6 +353,9 @@ export class TrainingSession implements Stateful {
     const counted = sampleCount(this.#modelInputs, feeds);
     const beside = { statistics: this.#statistics, random: this.#random };
     const source = this.#steps.source(feeds, beside, { signal: options.signal });
+    const estimate =
+      options.estimate &&
+      this.#steps.source(toFeeds(this.inputs, options.estimate), beside, { signal: options.signal });
     const report = await this.#run.stepWith(
       {
         evaluate: async (context) => {
@@ -355,6 +368,12 @@ export class TrainingSession implements Stateful {
             },
           };
         },
+        ...(estimate && {
+          estimate: async (context) => {
+            const { loss } = await estimate.evaluate(context);
+            return { ...(loss !== undefined && { loss }) };
+          },
+        }),
       },
       { samples: options.samples ?? counted },
     );
