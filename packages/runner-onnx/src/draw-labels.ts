@@ -26,7 +26,7 @@ export function drawLabels(
   { classAxis = 1, seed, step }: DrawLabelsOptions,
 ): BatchTensor {
   const axis = classAxis < 0 ? classAxis + dims.length : classAxis;
-  if (!(data instanceof Float32Array || data instanceof Float64Array) || dims[axis] === undefined) {
+  if (!(data instanceof Float32Array || data instanceof Float64Array) || !(axis in dims)) {
     throw new TrainingError(
       'invalid-feed',
       `logits must be float32 or float64 with classes on axis ${classAxis}, got ${Object.prototype.toString.call(data)} of shape [${dims.join(', ')}]`,

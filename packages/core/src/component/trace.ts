@@ -184,7 +184,7 @@ export class Tracer<H extends HyperparameterDefinitions, S extends string, G ext
     const { name } = this.source;
     try {
       const program = buildProgram(`${name}.${phase}`, Object.fromEntries(watchConditions(outputs)));
-      if (this.source.hyperparameters.every === undefined && inputNames(program).includes('estimate')) {
+      if (!Object.hasOwn(this.source.hyperparameters, 'every') && inputNames(program).includes('estimate')) {
         this.fail(
           `${phase} reads the estimate, which needs the hyperparameter "every": after how many steps it is new`,
         );
