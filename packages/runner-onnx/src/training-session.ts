@@ -24,6 +24,7 @@ import {
   inferenceForm,
   initialParameters,
   readModel,
+  withConstantWeights,
   withoutValues,
   withParameters,
   writeModel,
@@ -72,8 +73,8 @@ export interface TrainingSessionOptions extends TrainableOptions, RuntimeChoice 
   readonly executionProviders?: readonly ExecutionProvider[];
   /**
    * Where the update is computed: `fused` in one loop on the host, `graph` inside ONNX Runtime. `auto`, the default,
-   * is `fused` on the CPU and `graph` elsewhere. An optimizer that takes the gradient twice a step (`sam`) is always
-   * `fused`.
+   * is `fused` on the CPU and `graph` elsewhere. An optimizer that takes the gradient twice a step (`sam`, `sophia`) is
+   * always `fused`.
    */
   readonly update?: 'auto' | 'fused' | 'graph';
   /**
@@ -133,6 +134,11 @@ export interface BatchOptions extends AbortOptions {
    * dimension of the inputs.
    */
   readonly samples?: number;
+  /**
+   * The batch that an optimizer's second gradient is of, see {@link TrainingSession.needsEstimate}: for Sophia-G the same
+   * inputs with labels drawn from the model's output, as `drawLabels` does. Not looked at by others and at other steps.
+   */
+  readonly estimate?: Batch | undefined;
 }
 
 /** What to keep in a state beside what the session knows. */
@@ -204,8 +210,8 @@ export class TrainingSession implements Stateful {
    * Reads the model, derives its training graph and starts the runtime.
    *
    * @throws OnnxError for a model that cannot be read or trained, with all reasons; AdakitError for an optimizer that
-   * does not fit its parameters; TrainingError `no-execution-provider`, `invalid-option` for a seed out of range or of a
-   * model that draws where it cannot be told what
+   * does not fit its parameters; TrainingError `no-execution-provider`, `refused-model` with the node that ONNX Runtime
+   * refuses, `invalid-option` for a seed out of range or of a model that draws where it cannot be told what
    */
   static async create(options: TrainingSessionOptions): Promise<TrainingSession> {
     const { model: source, loss, train, freeze } = options;
@@ -232,7 +238,7 @@ export class TrainingSession implements Stateful {
     if (options.seed !== undefined) requireSeedable(graph.random.inside);
 
     const fused = update === 'fused' || (update === 'auto' && providers.at(0)?.name === 'cpu');
-    const whole = !fused && plan.perturbStages.length === 0;
+    const whole = !fused && plan.perturbStages.length === 0 && plan.estimate === undefined;
     const library = whole && providers.every(hasDeviceMemory) ? chosen.library : undefined;
     const values = initialParameters(model, parameters);
     const run = Run.start(
@@ -265,7 +271,7 @@ export class TrainingSession implements Stateful {
       const inference = new Inference(current, loss, weights, {
         provider: withoutRecording(provider),
         session,
-        target: lowered,
+        target: withConstantWeights(lowered),
       });
       return [made, inference] as const;
     });
@@ -306,6 +312,11 @@ export class TrainingSession implements Stateful {
   /** Steps skipped so far because something was not finite. */
   get skipped(): number {
     return this.#run.skipped;
+  }
+
+  /** Whether the next step takes in a second gradient, of the batch `estimate`: Sophia's every so many steps do. */
+  get needsEstimate(): boolean {
+    return this.#run.needsEstimate;
   }
 
   /** Names of the weights that can be evaluated, predicted with and exported. */
@@ -354,6 +365,9 @@ export class TrainingSession implements Stateful {
       give: (given: StepResult['outputs']) => (outputs ??= given),
     };
     const source = this.#steps.source(feeds, beside, { signal: options.signal });
+    const estimate =
+      options.estimate &&
+      this.#steps.source(toFeeds(this.inputs, options.estimate), beside, { signal: options.signal });
     const report = await this.#run.stepWith(
       {
         evaluate: async (context) => {
@@ -366,6 +380,12 @@ export class TrainingSession implements Stateful {
             },
           };
         },
+        ...(estimate && {
+          estimate: async (context) => {
+            const { loss } = await estimate.evaluate(context);
+            return { ...(loss !== undefined && { loss }) };
+          },
+        }),
       },
       { samples: options.samples ?? counted },
     );
