@@ -172,7 +172,7 @@ async function deployedAccuracy(path: string, examples: Dataset<Example>): Promi
     const { data, dims } = input as DataTensor;
     const feeds = { [session.inputNames[0]]: new Tensor('float32', data as Float32Array, [1, ...dims]) };
     const scores = Array.from((await session.run(feeds))[session.outputNames[0]].data as Float32Array);
-    if (scores.indexOf(Math.max(...scores)) === Number((target as DataTensor).data?.[0] ?? target)) right++;
+    if (scores.indexOf(Math.max(...scores)) === Number((target as DataTensor).data[0])) right++;
     count++;
   }
   await session.release();
