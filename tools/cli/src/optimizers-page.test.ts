@@ -58,7 +58,13 @@ function costOf(name: string): Cost & { readonly state: number } {
   );
   const total = (key: keyof Cost): number => programs.reduce((sum, cost) => sum + cost[key], 0);
   const state = plan.parameters[0].slots.reduce((sum, slot) => sum + 4 * share(slot.shape), 0);
-  return { moved: total('moved'), operations: total('operations'), products: total('products'), rare: total('rare'), state };
+  return {
+    moved: total('moved'),
+    operations: total('operations'),
+    products: total('products'),
+    rare: total('rare'),
+    state,
+  };
 }
 
 const rounded = (x: number): string => String(Number(x.toPrecision(2)));

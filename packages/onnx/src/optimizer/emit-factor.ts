@@ -127,13 +127,14 @@ function eigenvectors(e: Emitter, matrix: Value, { precision, dims: [n], needed 
       const partners = inner.reshape(partner, [n, 1]);
       const own = inner.reshape(inner.reduceSum(inner.mul(a, one), [1]), [n, 1]);
       const other = inner.reshape(inner.gather(own, partner), [n, 1]);
-      const off = inner.node('GatherElements', [a, partners], { axis: 1 });
-      const rests = inner.equal(partners, inner.reshape(numbers, [n, 1]));
-      const none = inner.node('Or', [rests, inner.equal(off, zero)]);
-      const theta = inner.div(
-        inner.sub(other, own),
-        inner.mul(inner.where(none, unit, off), inner.scalar(2, precision)),
+      // Both of a pair must see the same number, or they do not turn together: rounding leaves no matrix symmetric.
+      const [above, below] = [a, inner.transpose(a, [1, 0])].map((x) =>
+        inner.node('GatherElements', [x, partners], { axis: 1 }),
       );
+      const twice = inner.add(above, below);
+      const rests = inner.equal(partners, inner.reshape(numbers, [n, 1]));
+      const none = inner.node('Or', [rests, inner.equal(twice, zero)]);
+      const theta = inner.div(inner.sub(other, own), inner.where(none, unit, twice));
       const first = inner.less(inner.reshape(numbers, [n, 1]), partners);
       const atZero = inner.where(first, unit, inner.neg(unit));
       const sign = inner.where(inner.equal(theta, zero), atZero, inner.node('Sign', [theta]));
