@@ -1,6 +1,7 @@
 import {
   accumulate,
   adaptiveClipping,
+  camelCaseKeys,
   centralization,
   clipByGlobalNorm,
   clipByNorm,
@@ -42,7 +43,7 @@ export function optimizerByName(name: string, hyperparameters: Readonly<Record<s
       `unknown optimizer "${name}"${suggestion === undefined ? '' : `, did you mean "${suggestion}"?`} (known: ${optimizerNames.join(', ')})`,
     );
   }
-  return factories[known].load(hyperparameters);
+  return factories[known].load(camelCaseKeys(name, hyperparameters));
 }
 
 /** What can be around an optimizer, by the names that files give it. Values follow from the file. */
