@@ -200,8 +200,8 @@ export class TrainingSession implements Stateful {
    * Reads the model, derives its training graph and starts the runtime.
    *
    * @throws OnnxError for a model that cannot be read or trained, with all reasons; AdakitError for an optimizer that
-   * does not fit its parameters; TrainingError `no-execution-provider`, `invalid-option` for a seed out of range or of a
-   * model that draws where it cannot be told what
+   * does not fit its parameters; TrainingError `no-execution-provider`, `refused-model` with the node that ONNX Runtime
+   * refuses, `invalid-option` for a seed out of range or of a model that draws where it cannot be told what
    */
   static async create(options: TrainingSessionOptions): Promise<TrainingSession> {
     const { model: source, loss, train, freeze } = options;
