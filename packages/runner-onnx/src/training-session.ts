@@ -24,6 +24,7 @@ import {
   inferenceForm,
   initialParameters,
   readModel,
+  withConstantWeights,
   withoutValues,
   withParameters,
   writeModel,
@@ -72,8 +73,8 @@ export interface TrainingSessionOptions extends TrainableOptions, RuntimeChoice 
   readonly executionProviders?: readonly ExecutionProvider[];
   /**
    * Where the update is computed: `fused` in one loop on the host, `graph` inside ONNX Runtime. `auto`, the default,
-   * is `fused` on the CPU and `graph` elsewhere. An optimizer that takes the gradient twice a step (`sam`) is always
-   * `fused`.
+   * is `fused` on the CPU and `graph` elsewhere. An optimizer that takes the gradient twice a step (`sam`, `sophia`) is
+   * always `fused`.
    */
   readonly update?: 'auto' | 'fused' | 'graph';
   /**
@@ -94,6 +95,8 @@ export interface TrainingSessionOptions extends TrainableOptions, RuntimeChoice 
    * is part of the state. Default: another one every time.
    */
   readonly seed?: number;
+  /** Outputs of the model that steps give as well, as they are in training mode. Default: none. */
+  readonly outputs?: readonly string[];
   /** Passed on to ONNX Runtime, e.g. `{ intraOpNumThreads: 2 }`. */
   readonly session?: SessionOptions;
 }
@@ -131,6 +134,11 @@ export interface BatchOptions extends AbortOptions {
    * dimension of the inputs.
    */
   readonly samples?: number;
+  /**
+   * The batch that an optimizer's second gradient is of, see {@link TrainingSession.needsEstimate}: for Sophia-G the same
+   * inputs with labels drawn from the model's output, as `drawLabels` does. Not looked at by others and at other steps.
+   */
+  readonly estimate?: Batch | undefined;
 }
 
 /** What to keep in a state beside what the session knows. */
@@ -143,6 +151,8 @@ export interface StateOptions {
 export interface StepResult extends StepReport {
   /** The loss of the batch before the update. */
   readonly loss: number;
+  /** Those that {@link TrainingSessionOptions.outputs} names, before the update. */
+  readonly outputs: Readonly<Record<string, Tensor>>;
 }
 
 /**
@@ -214,6 +224,7 @@ export class TrainingSession implements Stateful {
       loss,
       precision,
       feedRandom: true,
+      ...(options.outputs && { outputs: options.outputs }),
       ...(train && { train }),
       ...(freeze && { freeze }),
     };
@@ -227,7 +238,7 @@ export class TrainingSession implements Stateful {
     if (options.seed !== undefined) requireSeedable(graph.random.inside);
 
     const fused = update === 'fused' || (update === 'auto' && providers.at(0)?.name === 'cpu');
-    const whole = !fused && plan.perturbStages.length === 0;
+    const whole = !fused && plan.perturbStages.length === 0 && plan.estimate === undefined;
     const library = whole && providers.every(hasDeviceMemory) ? chosen.library : undefined;
     const values = initialParameters(model, parameters);
     const run = Run.start(
@@ -260,7 +271,7 @@ export class TrainingSession implements Stateful {
       const inference = new Inference(current, loss, weights, {
         provider: withoutRecording(provider),
         session,
-        target: lowered,
+        target: withConstantWeights(lowered),
       });
       return [made, inference] as const;
     });
@@ -303,6 +314,11 @@ export class TrainingSession implements Stateful {
     return this.#run.skipped;
   }
 
+  /** Whether the next step takes in a second gradient, of the batch `estimate`: Sophia's every so many steps do. */
+  get needsEstimate(): boolean {
+    return this.#run.needsEstimate;
+  }
+
   /** Names of the weights that can be evaluated, predicted with and exported. */
   get views(): readonly string[] {
     return this.#run.views;
@@ -341,8 +357,17 @@ export class TrainingSession implements Stateful {
   async step(batch: Batch, options: BatchOptions = {}): Promise<StepResult> {
     const feeds = toFeeds(this.inputs, batch);
     const counted = sampleCount(this.#modelInputs, feeds);
-    const beside = { statistics: this.#statistics, random: this.#random };
+    let outputs: StepResult['outputs'] | undefined;
+    const beside = {
+      statistics: this.#statistics,
+      random: this.#random,
+      // Where the gradient is taken twice, a second time elsewhere, the first ones are meant.
+      give: (given: StepResult['outputs']) => (outputs ??= given),
+    };
     const source = this.#steps.source(feeds, beside, { signal: options.signal });
+    const estimate =
+      options.estimate &&
+      this.#steps.source(toFeeds(this.inputs, options.estimate), beside, { signal: options.signal });
     const report = await this.#run.stepWith(
       {
         evaluate: async (context) => {
@@ -355,11 +380,17 @@ export class TrainingSession implements Stateful {
             },
           };
         },
+        ...(estimate && {
+          estimate: async (context) => {
+            const { loss } = await estimate.evaluate(context);
+            return { ...(loss !== undefined && { loss }) };
+          },
+        }),
       },
       { samples: options.samples ?? counted },
     );
     // A model's loss is always known.
-    return { ...report, loss: report.loss ?? NaN };
+    return { ...report, loss: report.loss ?? NaN, outputs: outputs ?? {} };
   }
 
   /** Loss and outputs of a batch in inference mode; nothing is updated. */

@@ -31,9 +31,9 @@ test.each<[what: string, bundler: Bundler, limit: number, code: string]>([
   ['an optimizer', 'esbuild', 7.2, optimizer],
   ['an optimizer', 'esbuild --splitting', 8.1, optimizer],
   ['an optimizer', 'vite', 6.9, optimizer],
-  ['an optimizer on TensorFlow.js, which counts apart,', 'esbuild', 26.5, onTensorFlow],
-  ['an optimizer on TensorFlow.js, which counts apart,', 'esbuild --splitting', 18.5, onTensorFlow],
-  ['an optimizer on TensorFlow.js, which counts apart,', 'vite', 18.3, onTensorFlow],
+  ['an optimizer on TensorFlow.js, which counts apart,', 'esbuild', 27, onTensorFlow],
+  ['an optimizer on TensorFlow.js, which counts apart,', 'esbuild --splitting', 18.9, onTensorFlow],
+  ['an optimizer on TensorFlow.js, which counts apart,', 'vite', 18.6, onTensorFlow],
 ])('%s weighs less with %s than %d kB', async (_, bundler, limit, code) => {
   expect((await bundledSize(bundler, project.directory, code)) / 1000).toBeLessThan(limit);
 });
@@ -41,7 +41,7 @@ test.each<[what: string, bundler: Bundler, limit: number, code: string]>([
 /** Rules that look at all parameters together bring what runs more phases than one; those of 10 kB are wanted, see the roadmap. */
 const phased: ReadonlySet<string> = new Set(['@adakit/dadaptation', '@adakit/prodigy', '@adakit/schedule-free']);
 
-test.each(rules)('%s weighs at most 10 kB with core, 12.5 in phases', async (rule) => {
+test.each(rules)('%s weighs at most 10 kB with core, 13 in phases', async (rule) => {
   const size = await bundledSize('esbuild', project.directory, `export * from '${rule}';`);
-  expect(size / 1000).toBeLessThan(phased.has(rule) ? 12.5 : 10);
+  expect(size / 1000).toBeLessThan(phased.has(rule) ? 13 : 10);
 });

@@ -15,6 +15,8 @@ export interface Moment {
   readonly lossScale: number;
   readonly samples: number;
   readonly allSamples: number;
+  /** Whether there is a new estimate. */
+  readonly estimated?: boolean;
 }
 
 /** The parameter that scalars are for. */
@@ -79,6 +81,7 @@ export class HostScalars {
       const numbers: Readonly<Record<string, number | undefined>> = {
         ...this.#moment,
         ...extents,
+        estimated: Number(this.#moment.estimated === true),
         step,
         size: elementCount(shape),
         ...(differs && { key: nameKey(name) }),

@@ -23,6 +23,8 @@ export interface Kept<B> {
   readonly own: boolean;
   readonly grad: B;
   readonly slots: Map<string, B>;
+  /** A gradient of another loss that a rule takes in every so many steps. */
+  estimate?: B;
   /** Where the parameter was before it was perturbed. */
   origin?: B;
   step: number;
@@ -103,8 +105,8 @@ export class Memory<B> {
   buffersOf(names: readonly string[], record: Kept<B> | undefined): Record<string, B> {
     return Object.fromEntries(
       names.map((name) => {
-        const kept =
-          name === 'param' || name === 'grad' ? record?.[name] : record?.slots.get(name.slice('slot.'.length));
+        const own = name === 'param' || name === 'grad' || name === 'estimate';
+        const kept = own ? record?.[name] : record?.slots.get(name.slice('slot.'.length));
         const buffer = this.numbers.get(name) ?? kept;
         if (buffer === undefined) throw new Error(`nothing is kept under the name "${name}"`);
         return [name, buffer];
@@ -188,8 +190,9 @@ export class Memory<B> {
 
   /** Frees what is kept for parameters. */
   free(records: readonly Kept<B>[]): void {
-    for (const { param, own, grad, slots, origin } of records) {
-      this.device.free([...(own ? [param] : []), grad, ...slots.values(), ...(origin === undefined ? [] : [origin])]);
+    for (const { param, own, grad, slots, origin, estimate } of records) {
+      const borrowed = [origin, estimate].filter((buffer) => buffer !== undefined);
+      this.device.free([...(own ? [param] : []), grad, ...slots.values(), ...borrowed]);
     }
   }
 
