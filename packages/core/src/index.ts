@@ -1,6 +1,5 @@
 // @tier user: errors
 export { AdakitError, closestName, type ErrorCode } from './errors.js';
-export { nearestNames } from './nearest-names.js';
 // @tier author: writing rules and wrappers
 export {
   asMatrix,
@@ -53,6 +52,7 @@ export {
   type Structure,
   type TotalInputs,
 } from './component/component.js';
+export { camelCaseKeys } from './optimizer/camel-case.js';
 export {
   anyNumber,
   choice,

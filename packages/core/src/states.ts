@@ -1,5 +1,7 @@
 // What reads states, apart from index.ts: a run fetches it with the first state, and a bundler that splits whole files would
 // load whatever index.ts names at the start.
+// @tier user: errors
+export { nearestNames } from './nearest-names.js';
 // @tier device
 export { checkOutline, checkState, type ParameterOutline, type StateOutline } from './run/check-state.js';
 export { restoreOptimizer } from './optimizer/restore.js';

@@ -91,7 +91,7 @@ export function* keptTensors(
     }
   }
   for (const [name, binding] of Object.entries(globals)) {
-    const buffer = whole.globals.get(name);
+    const buffer = whole.numbers.get(`global.${name}`);
     if (buffer === undefined) throw new Error(`the run keeps no number "${name}"`);
     yield { binding, buffer, shape: [] };
   }

@@ -1,6 +1,7 @@
 import {
   accumulate,
   adaptiveClipping,
+  camelCaseKeys,
   centralization,
   clipByGlobalNorm,
   clipByNorm,
@@ -36,7 +37,7 @@ export const optimizerNames = Object.keys(factories) as readonly (keyof typeof f
  * @throws UsageError for an unknown name; AdakitError for bad hyperparameters
  */
 export function optimizerByName(name: string, hyperparameters: Readonly<Record<string, unknown>>): Optimizer {
-  return ruleOf(name, factories).load(hyperparameters);
+  return ruleOf(name, factories).load(camelCaseKeys(name, hyperparameters));
 }
 
 function ruleOf(name: string, rules: Rules): Rules[string] {

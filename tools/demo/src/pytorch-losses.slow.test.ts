@@ -2,6 +2,7 @@ import { adabelief } from '@adakit/adabelief';
 import { adabound } from '@adakit/adabound';
 import { adadiff } from '@adakit/adadiff';
 import { adam } from '@adakit/adam';
+import { camelCaseKeys } from '@adakit/core';
 import { dataFile, readData } from '@adakit/fixtures';
 import { crossEntropy, TrainingSession } from '@adakit/runner-onnx';
 import { sgd } from '@adakit/sgd';
@@ -45,7 +46,7 @@ describe.each(recorded.runs)('$optimizer on the MNIST CNN', ({ optimizer, hyperp
     const session = await TrainingSession.create({
       model: dataFile(recorded.model),
       loss: crossEntropy(),
-      optimizer: optimizers[optimizer].load(hyperparameters),
+      optimizer: optimizers[optimizer].load(camelCaseKeys(optimizer, hyperparameters)),
       update,
     });
     const batches = (await readMnist()).train.batch(recorded.batchSize);

@@ -76,7 +76,7 @@ function combined(name: string, total: Approximation, more: Approximation, round
 export class BoundedRun {
   readonly run: Run<Approximation>;
   /** What the run keeps, as the last step has seen it. */
-  #kept: Pick<WholeStep<Approximation>, 'plan' | 'kept' | 'globals'> | undefined;
+  #kept: Pick<WholeStep<Approximation>, 'plan' | 'kept' | 'numbers'> | undefined;
 
   constructor(
     precision: Precision | Rounding,
@@ -125,7 +125,7 @@ export class BoundedRun {
 
   /** A number of all parameters together, after a step. @throws Error for one that is not kept, or before the first step */
   global(name: string): Approximation {
-    const buffer = this.#kept?.globals.get(name);
+    const buffer = this.#kept?.numbers.get(`global.${name}`);
     if (buffer === undefined) throw new Error(`no number "${name}" has been kept in a step`);
     return snapshot(buffer);
   }

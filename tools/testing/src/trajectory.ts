@@ -1,4 +1,4 @@
-import { AdakitError, type TensorData } from '@adakit/core';
+import { AdakitError, camelCaseKeys, type TensorData } from '@adakit/core';
 import { z } from 'zod';
 
 const vector = z.array(z.number());
@@ -42,7 +42,7 @@ const trajectorySchema = z
 
 /**
  * A recorded optimization of one parameter vector: the gradient of every step, and what an optimizer made of it in
- * float32 and in float64. Slots are the final ones, under PyTorch's names.
+ * float32 and in float64. Slots are the final ones, under PyTorch's names; hyperparameters are under adakit's.
  */
 export type Trajectory = z.infer<typeof trajectorySchema>;
 
@@ -60,7 +60,10 @@ export function parseTrajectory(text: string, source: string): Trajectory {
     throw new AdakitError('invalid-state', `${source}: not JSON: ${(error as Error).message}`, { cause: error });
   }
   const result = trajectorySchema.safeParse(json);
-  if (result.success) return result.data;
+  if (result.success) {
+    const { optimizer, hyperparameters } = result.data;
+    return { ...result.data, hyperparameters: camelCaseKeys(optimizer, hyperparameters) };
+  }
   const issues = result.error.issues.map((issue) => `${issue.path.join('.') || 'the file'} ${issue.message}`);
   throw new AdakitError('invalid-state', `${source}: not a trajectory: ${issues.slice(0, 10).join('; ')}`);
 }

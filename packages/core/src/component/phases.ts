@@ -20,11 +20,18 @@ export function tracePhases<H extends HyperparameterDefinitions, S extends strin
 }
 
 class PhaseTracer<H extends HyperparameterDefinitions, S extends string, G extends string> extends Tracer<H, S, G> {
+  readonly globals: readonly GlobalSource<G>[];
+
   constructor(source: ComponentSource<H, S, G>, uses: Structure<H>, form: ParameterForm) {
-    const globals = (source.globals?.(uses) ?? []).map((global): GlobalSource<G> =>
+    super(source, uses, form);
+    this.globals = (source.globals?.(uses) ?? []).map((global): GlobalSource<G> =>
       typeof global === 'string' ? { name: global } : global,
     );
-    super(source, uses, form, globals);
+    this.checkNames('global', this.globals);
+  }
+
+  override globalInputs(): Readonly<Record<G, Tensor>> {
+    return super.globalInputs(this.globals.map(({ name }) => name));
   }
 
   all(): ComponentPrograms {
@@ -58,10 +65,11 @@ class PhaseTracer<H extends HyperparameterDefinitions, S extends string, G exten
         this.program(`view ${view}`, () => [this.output(`the view ${view}`, 'view', give(inputs), 'param')]),
       ]),
     );
-    return this.programs({ ...phases, globals: this.globals, views: viewPrograms }, [
-      ...Object.values(phases),
-      ...Object.values(viewPrograms),
-    ]);
+    return this.programs(
+      { ...phases, globals: this.globals, views: viewPrograms },
+      [...Object.values(phases), ...Object.values(viewPrograms)],
+      this.globals.map(({ name, start = 0 }) => `${name} ${start}`),
+    );
   }
 
   #totalInputs(): TotalInputs<H, G> {

@@ -341,16 +341,15 @@ describe('the factory', () => {
     expect(demo.hyperparameters).toBe(hyperparameters);
   });
 
-  it('loads snake_case and camelCase alike', () => {
+  it('loads hyperparameters that nobody has checked', () => {
     const decayed = defineOptimizer({
       name: 'decayed',
       hyperparameters: { weightDecay: coefficient(0) },
       update: ({ param }) => ({ param }),
     });
-    expect(decayed.load({ weight_decay: 0.5 }).hyperparameters).toEqual({ weightDecay: 0.5 });
     expect(decayed.load({ weightDecay: 0.5 }).hyperparameters).toEqual({ weightDecay: 0.5 });
-    expect(() => decayed.load({ weight_decy: 0.5 })).toThrow(
-      'decayed: unknown hyperparameter "weightDecy", did you mean "weightDecay"?',
+    expect(() => decayed.load({ weight_decay: 0.5 })).toThrow(
+      'decayed: unknown hyperparameter "weight_decay", did you mean "weightDecay"?',
     );
   });
 

@@ -17,7 +17,6 @@ import type {
   Component,
   ComponentPrograms,
   ComponentSource,
-  GlobalSource,
   Inputs,
   ParameterForm,
   Slot,
@@ -97,30 +96,23 @@ export class Tracer<H extends HyperparameterDefinitions, S extends string, G ext
   readonly uses: Structure<H>;
   readonly form: ParameterForm;
   readonly slots: readonly Slot[];
-  readonly globals: readonly GlobalSource<G>[];
 
-  constructor(
-    source: ComponentSource<H, S, G>,
-    uses: Structure<H>,
-    form: ParameterForm,
-    globals: readonly GlobalSource<G>[] = [],
-  ) {
+  constructor(source: ComponentSource<H, S, G>, uses: Structure<H>, form: ParameterForm) {
     this.source = source;
     this.uses = uses;
     this.form = form;
     this.slots = (source.slots?.(uses, form) ?? []).map((slot) =>
       this.#slot(typeof slot === 'string' ? { name: slot } : slot),
     );
-    this.globals = globals;
-    for (const [what, items] of [
-      ['slot', this.slots],
-      ['global', globals],
-    ] as const) {
-      items.forEach(({ name }, i) => {
-        checkName(what, name, source.name);
-        if (items.findIndex((other) => other.name === name) !== i) this.fail(`${what}s() declares "${name}" twice`);
-      });
-    }
+    this.checkNames('slot', this.slots);
+  }
+
+  /** @throws AdakitError for names that are no identifiers, or given twice */
+  checkNames(what: 'slot' | 'global', items: readonly { readonly name: string }[]): void {
+    items.forEach(({ name }, i) => {
+      checkName(what, name, this.source.name);
+      if (items.findIndex((other) => other.name === name) !== i) this.fail(`${what}s() declares "${name}" twice`);
+    });
   }
 
   update(): Program | undefined {
@@ -145,8 +137,13 @@ export class Tracer<H extends HyperparameterDefinitions, S extends string, G ext
    * What the traced phases make together.
    *
    * @param all programs in the order in which they count for the hash
+   * @param globals as text, which counts as well
    */
-  programs<P>(phases: P, all: readonly (Program | undefined)[]): P & Pick<ComponentPrograms, 'slots' | 'hash'> {
+  programs<P>(
+    phases: P,
+    all: readonly (Program | undefined)[],
+    globals: readonly string[] = [],
+  ): P & Pick<ComponentPrograms, 'slots' | 'hash'> {
     for (const { name } of this.slots) {
       // A slot that nothing ever sets is a slip: keep it out, or return it.
       if (!all.some((program) => program !== undefined && Object.hasOwn(program.outputs, `slot.${name}`))) {
@@ -157,7 +154,6 @@ export class Tracer<H extends HyperparameterDefinitions, S extends string, G ext
     const kept = this.slots.map(({ name, shape, dtype, start }) =>
       [name, shapeText(shape), dtype, typeof start === 'number' ? start : start.hash].join(' '),
     );
-    const globals = this.globals.map(({ name, start = 0 }) => `${name} ${start}`);
     return { ...phases, slots: this.slots, hash: contentHash(JSON.stringify([hashes, kept, globals])) };
   }
 
@@ -221,9 +217,9 @@ export class Tracer<H extends HyperparameterDefinitions, S extends string, G ext
     };
   }
 
-  globalInputs(): Readonly<Record<G, Tensor>> {
+  globalInputs(names: readonly G[] = []): Readonly<Record<G, Tensor>> {
     return known(
-      this.globals.map(({ name }) => [name, deviceInput(`global.${name}`, 'number')]),
+      names.map((name) => [name, deviceInput(`global.${name}`, 'number')]),
       (key) => this.fail(`reads the global "${key}", which globals() does not declare`),
     );
   }

@@ -469,14 +469,7 @@ function simplified(op: OperationName, args: readonly ExpressionNode[]): Express
   if (op === 'mul' && a === b) return simplified('square', [a]);
   if ((op === 'min' || op === 'max') && a === b) return a;
   if (op === 'where' && values[0] !== undefined && same(values[0] ? b : c)) return values[0] ? b : c;
-  return { form: 'elementwise', type, op, args: args.map(reference) };
-}
-
-const references = new WeakMap<ExpressionNode, ExpressionNodeReference>();
-function reference(node: ExpressionNode): ExpressionNodeReference {
-  let known = references.get(node);
-  if (known === undefined) references.set(node, (known = { node }));
-  return known;
+  return { form: 'elementwise', type, op, args: args.map((node) => ({ node })) };
 }
 
 function typeOfResult(op: OperationName, args: readonly ExpressionNode[]): ValueType {

@@ -1,7 +1,7 @@
 import type { Component, ComponentSource } from '../component/component.js';
 import { tracePhases } from '../component/phases.js';
 import { makeComponent } from '../component/trace.js';
-import { planPhases } from '../plan/stages.js';
+import { namedPieces, planPhases } from '../plan/stages.js';
 import { phasedRun } from '../run/phased-run.js';
 import { configured, factoryOf, type OptimizerFactory } from './define.js';
 import type { HyperparameterDefinitions, HyperparameterOptions } from './hyperparameters.js';
@@ -39,7 +39,7 @@ export function definePhasedOptimizer<
 function phased<H extends HyperparameterDefinitions, S extends string, G extends string>(
   source: ComponentSource<H, S, G>,
 ): Component {
-  return { ...makeComponent(source, tracePhases), phases: { plan: planPhases, run: phasedRun } };
+  return { ...makeComponent(source, tracePhases), phases: { pieces: namedPieces, plan: planPhases, run: phasedRun } };
 }
 
 /**

@@ -1,12 +1,7 @@
 import type { Component, ComponentSource } from '../component/component.js';
 import { makeComponent, traceRule } from '../component/trace.js';
 import { AdakitError } from '../errors.js';
-import {
-  camelCaseKeys,
-  parseHyperparameters,
-  type HyperparameterDefinitions,
-  type HyperparameterOptions,
-} from './hyperparameters.js';
+import { parseHyperparameters, type HyperparameterDefinitions, type HyperparameterOptions } from './hyperparameters.js';
 import { RuleNode, type Configured } from './node.js';
 import { Optimizer } from './optimizer.js';
 
@@ -19,7 +14,7 @@ export interface OptimizerFactory<H extends HyperparameterDefinitions> {
   /** The optimizer's identifier. */
   readonly optimizerName: string;
   readonly hyperparameters: H;
-  /** Like calling the factory, for hyperparameters from a file: snake_case names are accepted as well. */
+  /** Like calling the factory, for hyperparameters from a file, whose names and types nobody has checked. */
   load(record: Readonly<Record<string, unknown>>): Optimizer;
 }
 
@@ -70,7 +65,7 @@ export function factoryOf<H extends HyperparameterDefinitions>(
     Object.assign((...[options]: [Readonly<Record<string, unknown>>?]) => make(options), {
       optimizerName: name,
       hyperparameters: definitions,
-      load: (record: Readonly<Record<string, unknown>>) => make(camelCaseKeys(name, record)),
+      load: make,
     }),
     'name',
     { value: name },

@@ -1,11 +1,12 @@
+import { AdakitError } from '../errors.js';
 import { problemOf, type HyperparameterDefinitions, type HyperparameterValues } from './hyperparameters.js';
 import { matchData, matches, requireMatches } from './matching.js';
 import type { ParameterMatch, ParameterSpec } from './match.js';
 import {
-  changed,
   parse,
   parseSchedules,
   schedulesData,
+  unknownGroup,
   type Configured,
   type OptimizerConfig,
   type OptimizerNode,
@@ -31,8 +32,12 @@ export class GroupsNode implements TreeNode {
   readonly groups: readonly GroupNode[];
   readonly rest: OptimizerNode;
 
-  /** @throws AdakitError for values in a group that its rule does not accept, whether a parameter matches or not */
+  /**
+   * @throws AdakitError for values in a group that its rule does not accept, whether a parameter matches or not, and for
+   * names that would not tell groups apart
+   */
   constructor(groups: readonly GroupNode[], rest: OptimizerNode) {
+    checkNames(groups.map(({ name }) => name));
     this.groups = groups;
     this.rest = rest;
     for (const group of groups) applyGroup(group, rest);
@@ -69,10 +74,10 @@ export class GroupsNode implements TreeNode {
     const writer = chosen.findLast(({ optimizer }) => optimizer !== undefined)?.name;
     return {
       chain,
-      path: [...(left ? ['*'] : names), path].join('/'),
+      path: [...(left ? ['*'] : level(names)), path].join('/'),
       owners: chain.map(({ kind }, i) => {
         const within = kind === 'rule' ? names : writer === undefined ? [] : [writer];
-        return [...within, owners[i]].join('/');
+        return [...level(within), owners[i]].join('/');
       }),
     };
   }
@@ -93,8 +98,13 @@ export class GroupsNode implements TreeNode {
     return new GroupsNode(this.groups, this.rest.changeWrapper(name, changes));
   }
 
-  changeGroup(changes: HyperparameterValues, group: string): OptimizerNode {
-    const list = this.groups.map((member): GroupNode => {
+  change(changes: HyperparameterValues, group: string | undefined): OptimizerNode {
+    const { groups, rest, groupNames } = this;
+    if (group === undefined) return new GroupsNode(groups, rest.change(changes, group));
+    if (group !== 'all' && !groupNames.includes(group)) {
+      throw unknownGroup(group, `the groups are ${groupNames.join(', ')}`);
+    }
+    const list = groups.map((member): GroupNode => {
       if (group !== 'all' && member.name !== group) return member;
       if (member.optimizer === undefined) {
         const { hyperparameters, initial = hyperparameters } = member;
@@ -103,9 +113,10 @@ export class GroupsNode implements TreeNode {
       // What is meant for all need not be known to every rule.
       const { hyperparameters } = member.optimizer.rule;
       const known = Object.entries(changes).filter(([key]) => group !== 'all' || Object.hasOwn(hyperparameters, key));
-      return { ...member, optimizer: changed(member.optimizer, Object.fromEntries(known)) };
+      return { ...member, optimizer: member.optimizer.change(Object.fromEntries(known), undefined) };
     });
-    return new GroupsNode(list, this.rest.changeGroup(changes, group));
+    const reaches = group === 'all' || rest.groupNames.includes(group);
+    return new GroupsNode(list, reaches ? rest.change(changes, group) : rest);
   }
 
   config(parameters: readonly ParameterSpec[]): OptimizerConfig {
@@ -125,6 +136,35 @@ export class GroupsNode implements TreeNode {
       rest: this.rest.config(parameters),
     };
   }
+}
+
+/** Groups at one depth in a path, in which a slash goes deeper. */
+function level(names: readonly string[]): readonly string[] {
+  return names.length === 0 ? [] : [names.join('+')];
+}
+
+/** What paths of groups are written with, so that no name may have it. */
+const PATH_MARKS = /[/+]/g;
+
+function checkNames(names: readonly string[]): void {
+  names.forEach((name, i) => {
+    const fail = (problem: string): never => {
+      throw new AdakitError('invalid-plan', problem);
+    };
+    if (typeof name !== 'string' || name === '') {
+      fail(`group ${i + 1} has the name ${JSON.stringify(name)}; give it a word, or leave the name out`);
+    }
+    if (name === '*' || name.search(PATH_MARKS) >= 0) {
+      const other = name === '*' ? `group${i + 1}` : name.replaceAll(PATH_MARKS, '-');
+      fail(
+        `the group "${name}" needs another name, e.g. "${other}": states write groups as "outer/inner" and "one+other", ` +
+          'and "*" for parameters that none has chosen',
+      );
+    }
+    if (name === 'all' || names.indexOf(name) !== i) {
+      fail(`two groups have the name "${name}", or it is "all"; give each its own`);
+    }
+  });
 }
 
 /** What a group makes of the optimizer that its parameters would have without it. */

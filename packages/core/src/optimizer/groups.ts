@@ -7,7 +7,7 @@ import { Optimizer, requireOptimizer } from './optimizer.js';
 
 /** What some of the parameters have of their own. */
 export interface ParameterGroup {
-  /** By which `setHyperparameters` and reports know it. Default: `group1`, `group2`, … */
+  /** By which `setHyperparameters`, reports and states know it; without `/` and `+`. Default: `group1`, `group2`, … */
   readonly name?: string;
   /** Which parameters. One that chooses none is an error when training starts. */
   readonly match: ParameterMatch;
@@ -27,10 +27,10 @@ export interface ParameterGroup {
  * ```ts
  * groups([{ match: matrices, optimizer: muon({ lr: 0.02 }) }, { match: /bias$/, hyperparameters: { weightDecay: 0 } }], adam())
  * ```
- * @throws AdakitError naming the hyperparameter that is unknown or out of range
+ * @throws AdakitError naming the hyperparameter that is unknown or out of range, or the group whose name is taken or holds
+ * what paths of groups are written with
  */
 export function groups(list: readonly ParameterGroup[], rest: Optimizer): Optimizer {
-  const names = new Set<string>();
   const nodes = list.map((group, i): GroupNode => {
     const { name, match, optimizer, hyperparameters = {}, schedules = {} } = group;
     const label = name ?? `group${i + 1}`;
@@ -43,10 +43,6 @@ export function groups(list: readonly ParameterGroup[], rest: Optimizer): Optimi
           'optimizer: freezeRows([0], adam())',
       );
     }
-    if (names.has(label) || label === 'all') {
-      throw new AdakitError('invalid-plan', `two groups have the name "${label}", or it is "all"; give each its own`);
-    }
-    names.add(label);
     return {
       name: label,
       match,

@@ -2,7 +2,6 @@ import { describe, expect, it } from 'vitest';
 import { AdakitError } from '../errors.js';
 import {
   anyNumber,
-  camelCaseKeys,
   choice,
   coefficient,
   count,
@@ -170,24 +169,6 @@ describe('the kinds of hyperparameters', () => {
       messageOf(() => parseHyperparameters('demo', definitions, { gamma: 0, beta: 0, lr: 0 }, 'atConstruction')),
     ).toBe(
       'demo: gamma must be > 0, got 0 (it divides); beta must be > 0 and < 1, got 0 (it divides); lr must be > 0, got 0 (it divides)',
-    );
-  });
-});
-
-describe('camelCaseKeys', () => {
-  it('renames snake_case and leaves the rest', () => {
-    expect(camelCaseKeys('demo', { weight_decay: 1, final_lr: 2, beta1: 3, beta_2: 4, weightDecouple: 5 })).toEqual({
-      weightDecay: 1,
-      finalLr: 2,
-      beta1: 3,
-      beta2: 4,
-      weightDecouple: 5,
-    });
-  });
-
-  it('refuses a name given in both forms', () => {
-    expect(messageOf(() => camelCaseKeys('demo', { weightDecay: 1, weight_decay: 1 }))).toBe(
-      'demo: hyperparameter "weightDecay" is given twice, as "weightDecay" and in snake_case; keep one',
     );
   });
 });

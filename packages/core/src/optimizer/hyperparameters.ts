@@ -77,16 +77,16 @@ function rangeProblem(range: Range, value: unknown): string | undefined {
   if (value === undefined) return 'is required: it has no default that suits every problem';
   if (typeof value !== 'number' || !Number.isFinite(value)) return `must be a finite number, got ${describe(value)}`;
   const { above, atLeast, below, atMost, integer, because } = range;
-  const bounds: readonly (readonly [holds: boolean, text: string])[] = [
-    ...(integer ? [[Number.isSafeInteger(value), 'a whole number'] as const] : []),
-    ...(above === undefined ? [] : [[value > above, `> ${above}`] as const]),
-    ...(atLeast === undefined ? [] : [[value >= atLeast, `>= ${atLeast}`] as const]),
-    ...(below === undefined ? [] : [[value < below, `< ${below}`] as const]),
-    ...(atMost === undefined ? [] : [[value <= atMost, `<= ${atMost}`] as const]),
-  ];
-  if (bounds.every(([holds]) => holds)) return undefined;
-  const wanted = bounds.map(([, text]) => text);
-  return `must be ${wanted.join(' and ')}, got ${describe(value)}${because === undefined ? '' : ` (${because})`}`;
+  const inside =
+    (!integer || Number.isSafeInteger(value)) &&
+    value > (above ?? -Infinity) &&
+    value >= (atLeast ?? -Infinity) &&
+    value < (below ?? Infinity) &&
+    value <= (atMost ?? Infinity);
+  if (inside) return undefined;
+  const bounds = Object.entries({ '>': above, '>=': atLeast, '<': below, '<=': atMost });
+  const wanted = bounds.flatMap(([sign, bound]) => (bound === undefined ? [] : [`${sign} ${bound}`]));
+  return `must be ${[...(integer ? ['a whole number'] : []), ...wanted].join(' and ')}, got ${describe(value)}${because === undefined ? '' : ` (${because})`}`;
 }
 
 function numeric<D extends number | undefined>(
@@ -220,27 +220,6 @@ export function problemOf(
         ? undefined
         : `must be one of ${definition.words.join(', ')}, got ${describe(value)}`;
   }
-}
-
-/**
- * Renames snake_case keys, as PyTorch and saved files write them, to this project's camelCase
- * (`weight_decay` → `weightDecay`). Other keys stay.
- *
- * @throws AdakitError when a name is given in both forms
- */
-export function camelCaseKeys(optimizer: string, record: Readonly<Record<string, unknown>>): Record<string, unknown> {
-  const result: Record<string, unknown> = {};
-  for (const [key, value] of Object.entries(record)) {
-    const camel = key.replace(/_([a-z0-9])/g, (_, letter: string) => letter.toUpperCase());
-    if (Object.hasOwn(result, camel)) {
-      throw new AdakitError(
-        'invalid-hyperparameter',
-        `${optimizer}: hyperparameter "${camel}" is given twice, as "${camel}" and in snake_case; keep one`,
-      );
-    }
-    result[camel] = value;
-  }
-  return result;
 }
 
 function describe(value: unknown): string {

@@ -1,6 +1,6 @@
 import type { Component } from '../component/component.js';
 import { AdakitError } from '../errors.js';
-import { checkSchedule, type Schedule, type ScheduleData } from '../schedule/schedule.js';
+import { requireSchedule, type Schedule, type ScheduleData } from '../schedule/schedule.js';
 import { parseHyperparameters, type HyperparameterValues } from './hyperparameters.js';
 import type { GroupsNode } from './groups-node.js';
 import type { MatchData, ParameterSpec } from './match.js';
@@ -44,8 +44,12 @@ export interface TreeNode {
   mapRule(change: (rule: Configured) => Configured): OptimizerNode;
   /** The same with other hyperparameters of a wrapper. */
   changeWrapper(name: string, changes: HyperparameterValues): OptimizerNode;
-  /** The same with other hyperparameters of a group's rules. */
-  changeGroup(changes: HyperparameterValues, group: string): OptimizerNode;
+  /**
+   * The same with other hyperparameters of the main rule, or of a group (`all`: of all).
+   *
+   * @throws AdakitError for an unknown group or hyperparameter
+   */
+  change(changes: HyperparameterValues, group: string | undefined): OptimizerNode;
   config(parameters: readonly ParameterSpec[]): OptimizerConfig;
 }
 
@@ -100,8 +104,9 @@ export class RuleNode implements TreeNode, Configured {
     return this;
   }
 
-  changeGroup(): OptimizerNode {
-    return this;
+  change(changes: HyperparameterValues, group: string | undefined): OptimizerNode {
+    if (group !== undefined && group !== 'all') throw unknownGroup(group, 'this optimizer has no groups');
+    return this.mapRule((rule) => ({ ...rule, hyperparameters: changedValues(rule, changes) }));
   }
 
   config(): OptimizerConfig {
@@ -109,23 +114,8 @@ export class RuleNode implements TreeNode, Configured {
   }
 }
 
-/**
- * The same with other hyperparameters of the main rule, or of a group (`all`: of all).
- *
- * @throws AdakitError for an unknown group or hyperparameter
- */
-export function changed(node: OptimizerNode, changes: HyperparameterValues, group?: string): OptimizerNode {
-  const { groupNames } = node;
-  if (group !== undefined && group !== 'all' && !groupNames.includes(group)) {
-    throw new AdakitError(
-      'unknown-parameter',
-      `there is no group "${group}"; ` +
-        (groupNames.length === 0 ? 'this optimizer has no groups' : `the groups are ${groupNames.join(', ')}`),
-    );
-  }
-  const inGroups = group === undefined ? node : node.changeGroup(changes, group);
-  if (group !== undefined && group !== 'all') return inGroups;
-  return inGroups.mapRule((rule) => ({ ...rule, hyperparameters: changedValues(rule, changes) }));
+export function unknownGroup(name: string, known: string): AdakitError {
+  return new AdakitError('unknown-parameter', `there is no group "${name}"; ${known}`);
 }
 
 /** @throws AdakitError for an unknown hyperparameter, or a value out of its range */
@@ -178,8 +168,8 @@ export type ChainLink = { readonly kind: 'rule' | 'wrapper' } & Configured;
 export interface ResolvedChain {
   readonly chain: readonly ChainLink[];
   /**
-   * Names of the groups that chose it, `*` for having been left to the rest of groups around them; parameters with the same
-   * path have the same chain.
+   * Names of the groups that chose it: `one+other` at one depth, a slash behind each depth, `*` for having been left to the
+   * rest of groups around others. Parameters with the same path have the same chain.
    */
   readonly path: string;
   /** Of each piece in the chain: the path of the group that it was written in, whoever else it is for. */
@@ -196,13 +186,9 @@ export function parse(
 
 export function parseSchedules({ component, hyperparameters }: Configured, schedules: Schedules): Schedules {
   return Object.fromEntries(
-    Object.entries(schedules).map(([name, schedule]) => {
-      if (typeof hyperparameters[name] === 'number') return [name, checkSchedule(name, schedule)] as const;
-      const numeric = Object.keys(hyperparameters).filter((key) => typeof hyperparameters[key] === 'number');
-      throw new AdakitError(
-        'unknown-hyperparameter',
-        `${component.name}: cannot schedule "${name}", the numeric hyperparameters are ${numeric.join(', ')}`,
-      );
-    }),
+    Object.entries(schedules).map(([name, schedule]) => [
+      name,
+      requireSchedule(name, schedule).on(component.name, name, hyperparameters),
+    ]),
   );
 }

@@ -1,7 +1,7 @@
 import { AdakitError, didYouMean } from '../errors.js';
 import type { HyperparameterValues } from './hyperparameters.js';
 import type { ParameterSpec } from './match.js';
-import { changed, parseSchedules, type OptimizerConfig, type OptimizerNode, type Schedules } from './node.js';
+import { parseSchedules, type OptimizerConfig, type OptimizerNode, type Schedules } from './node.js';
 
 /** Where a change of hyperparameters goes. */
 export interface ChangeScope {
@@ -57,8 +57,8 @@ export class Optimizer {
     let { node } = this;
     const own: Record<string, number | boolean | string> = {};
     for (const [key, value] of Object.entries(changes)) {
-      const [first, name] = key.split('.', 2);
-      if (!key.includes('.')) own[key] = value;
+      const [first, name] = key.split('.', 2) as [string, string?];
+      if (name === undefined) own[key] = value;
       else if (node.wrappers.includes(first)) node = node.changeWrapper(first, { [name]: value });
       else {
         throw new AdakitError(
@@ -67,7 +67,7 @@ export class Optimizer {
         );
       }
     }
-    return new Optimizer(Object.keys(own).length === 0 ? node : changed(node, own, scope.group));
+    return new Optimizer(Object.keys(own).length === 0 ? node : node.change(own, scope.group));
   }
 
   /**

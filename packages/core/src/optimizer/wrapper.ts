@@ -68,8 +68,8 @@ export class WrapperNode implements TreeNode, Configured {
     return new WrapperNode({ component, hyperparameters: changedValues(this, changes), initial, schedules }, inner);
   }
 
-  changeGroup(changes: HyperparameterValues, group: string): OptimizerNode {
-    return this.#around(this.inner.changeGroup(changes, group));
+  change(changes: HyperparameterValues, group: string | undefined): OptimizerNode {
+    return this.#around(this.inner.change(changes, group));
   }
 
   config(parameters: readonly ParameterSpec[]): OptimizerConfig {

@@ -119,6 +119,20 @@ describe('a plan', () => {
     expect(names(parameters.toReversed())).toEqual(expected);
   });
 
+  it('tells groups beside each other from groups in each other', () => {
+    const deep = groups([{ name: 'b', match: 'a.bias', optimizer: momentum() }], sgd());
+    const list = [
+      { name: 'a', match: /^a/, optimizer: deep },
+      { name: 'b', match: 'a.weight', hyperparameters: { lr: 2 } },
+    ];
+    const { parameters: planned } = plan(groups(list, sgd()));
+    expect(planned.map(({ name, group }) => [name, group.path, group.pieces[0].component.name])).toEqual([
+      ['a.weight', 'a+b/', 'sgd'],
+      ['a.bias', 'a/b/', 'momentum'],
+      ['b.weight', '', 'sgd'],
+    ]);
+  });
+
   it('tells groups of the same name at different depths apart', () => {
     const inner = groups([{ name: 'x', match: /bias/, optimizer: momentum() }], sgd());
     const { parameters: planned } = plan(groups([{ name: 'x', match: /^a.weight/, optimizer: sgd() }], inner));

@@ -1,7 +1,7 @@
 import type { ComponentPrograms, ParameterForm, Slot } from '../component/component.js';
 import { matrixExtents, type Extents } from '../expression/type.js';
 import type { ParameterSpec } from '../optimizer/match.js';
-import type { ChainLink, Configured } from '../optimizer/node.js';
+import type { Configured, ResolvedChain } from '../optimizer/node.js';
 import { requireOptimizer, type Optimizer } from '../optimizer/optimizer.js';
 import { contentHash } from '../program/hash.js';
 import type { Program } from '../program/program.js';
@@ -93,6 +93,8 @@ export type PhasedPlan = Pick<
 
 /** What a component brings that has more phases than `update`: who uses none loads none of it. */
 export interface Phases {
+  /** Pieces of a chain: those that go around rules have names to be told apart by, and those of several groups are one. */
+  readonly pieces: (chain: ResolvedChain, known: readonly Piece[]) => readonly Piece[];
   readonly plan: (parts: Pick<Plan, 'optimizer' | 'parameters' | 'groups'>) => PhasedPlan;
   readonly run: PhasedRun;
 }
@@ -110,11 +112,16 @@ export function makePlan(
 ): Plan {
   const { node } = requireOptimizer('a run', optimizer);
   if (!allowEmptyGroups) node.checkGroups(specs);
+  const phases = node.pieces.map(({ component }) => component.phases).find(Boolean);
   const byPath = new Map<string, PlanGroup>();
   const parameters = specs.map((spec, index): PlannedParameter => {
-    const { chain, path, owners } = node.resolve(spec);
+    const resolved = node.resolve(spec);
+    const { path } = resolved;
     let group = byPath.get(path);
-    if (group === undefined) byPath.set(path, (group = makeGroup(path, chain, owners, byPath.values())));
+    if (group === undefined) {
+      const known = [...byPath.values()].flatMap(({ pieces }) => pieces);
+      byPath.set(path, (group = { path, pieces: phases ? phases.pieces(resolved, known) : plainPieces(resolved) }));
+    }
     const programs = group.pieces.map((piece) => programsOf(piece, spec));
     const slots = group.pieces.flatMap(({ prefix }, i) =>
       programs[i].slots.map((slot) => ({ ...slot, name: prefix + slot.name })),
@@ -122,9 +129,13 @@ export function makePlan(
     const hash = contentHash(JSON.stringify(group.pieces.map(({ prefix }, i) => [prefix, programs[i].hash])));
     return { ...spec, index, extents: matrixExtents(spec.shape, spec.units), group, slots, hash };
   });
-  const phases = node.pieces.map(({ component }) => component.phases).find(Boolean);
   const parts = { optimizer, parameters, groups: [...byPath.values()] };
   return { ...parts, phases: phases?.run, ...(phases ? phases.plan(parts) : plainPlan(parameters)) };
+}
+
+/** Nothing but a rule. */
+function plainPieces({ chain, owners }: ResolvedChain): readonly Piece[] {
+  return chain.map((link, i) => ({ ...link, prefix: '', owner: owners[i] }));
 }
 
 /** Nothing but an update of each parameter. */
@@ -156,28 +167,6 @@ export function callsOf(entries: readonly { readonly parameter: PlannedParameter
     else call.parameters.push(parameter);
   }
   return calls;
-}
-
-/** A group of parameters; a wrapper around several groups is one piece of all of them. */
-function makeGroup(
-  path: string,
-  chain: readonly ChainLink[],
-  owners: readonly string[],
-  others: Iterable<PlanGroup>,
-): PlanGroup {
-  const known = [...others].flatMap(({ pieces }) => pieces);
-  const used = new Map<string, number>();
-  const pieces = chain.map(({ kind, component, hyperparameters, initial, schedules }, i): Piece => {
-    // Every wrapper that somebody wrote has an object of initial values of its own, and keeps it.
-    const shared = known.find(
-      (piece) => kind === 'wrapper' && piece.component === component && piece.initial === initial,
-    );
-    const again = (used.get(component.name) ?? 0) + 1;
-    used.set(component.name, again);
-    const prefix = kind === 'rule' ? '' : `${component.name}${again > 1 ? String(again) : ''}.`;
-    return shared ?? { kind, component, hyperparameters, initial, schedules, prefix, owner: owners[i] };
-  });
-  return { path, pieces };
 }
 
 /** What rules may know of a parameter's shape. */

@@ -36,6 +36,21 @@ const paramType = { place: 'device', shape: 'param', dtype: 'float32' } as const
  */
 export const planPhases: Phases['plan'] = (parts) => new Planner(parts).plan();
 
+/** A wrapper around several groups is one piece of all of them. */
+export const namedPieces: Phases['pieces'] = ({ chain, owners }, known) => {
+  const used = new Map<string, number>();
+  return chain.map(({ kind, component, hyperparameters, initial, schedules }, i) => {
+    // Every wrapper that somebody wrote has an object of initial values of its own, and keeps it.
+    const shared = known.find(
+      (piece) => kind === 'wrapper' && piece.component === component && piece.initial === initial,
+    );
+    const again = (used.get(component.name) ?? 0) + 1;
+    used.set(component.name, again);
+    const prefix = kind === 'rule' ? '' : `${component.name}${again > 1 ? String(again) : ''}.`;
+    return shared ?? { kind, component, hyperparameters, initial, schedules, prefix, owner: owners[i] };
+  });
+};
+
 class Planner {
   readonly #optimizer: Optimizer;
   readonly #parameters: readonly PlannedParameter[];

@@ -28,8 +28,8 @@ export interface ScalarsOf {
   readonly extents: Extents;
 }
 
-/** What a program over totals is for: no name and no elements. */
-const noParameter = { name: '', shape: [0], extents: { rows: 0, cols: 0 } };
+/** Hyperparameters by the names that programs have for them. */
+type Settings = ReadonlyMap<string, number>;
 
 /** Inputs that differ from parameter to parameter. */
 const OWN = ['key', 'rows', 'cols', 'size'];
@@ -43,84 +43,52 @@ export class HostScalars {
   readonly plateaus: Map<string, PlateauState>;
   readonly #plan: Plan;
   #moment: Moment = { step: 1, lossScale: 1, samples: 1, allSamples: 1 };
-  /** Hyperparameters at this moment by group. */
-  #values = new Map<PlanGroup, ReadonlyMap<string, number>>();
-  #known = new Map<Program, Map<string, Float64Array>>();
-  /** Most parameters want the scalars of the one before. */
-  #last:
-    | {
-        readonly program: Program;
-        readonly group: PlanGroup;
-        readonly step: number;
-        readonly scalars: Float64Array;
-      }
-    | undefined;
   /** What no schedule changes, by group. */
-  readonly #fixed = new Map<PlanGroup, ReadonlyMap<string, number>>();
-  readonly #scheduled: boolean;
+  readonly #fixed: ReadonlyMap<PlanGroup, Settings>;
+  /** Hyperparameters at this moment by group. */
+  #settings: ReadonlyMap<PlanGroup, Settings>;
+  /** Scalars of programs at this moment. */
+  #known = new Map<string, Float64Array>();
   readonly #readsOwn = new Map<Program, boolean>();
 
   constructor(plan: Plan, plateaus: Map<string, PlateauState> = new Map()) {
     this.#plan = plan;
     this.plateaus = plateaus;
-    this.#scheduled = plan.groups.some(({ pieces }) =>
-      pieces.some(({ schedules }) => Object.keys(schedules).length > 0),
-    );
+    this.#fixed = new Map(plan.groups.map((group) => [group, fixedSettings(group)]));
+    this.#settings = this.#fixed;
   }
 
   /** Begins a step. @throws AdakitError when a schedule has left the range of its hyperparameter */
   begin(moment: Moment): void {
     this.#moment = moment;
     this.#known = new Map();
-    this.#last = undefined;
-    if (this.#scheduled) this.#values = new Map();
-    for (const group of this.#plan.groups) this.#valuesOf(group);
+    this.#settings = new Map([...this.#fixed].map(([group, fixed]) => [group, this.#scheduled(group, fixed)]));
   }
 
   /** A hyperparameter at this moment. */
   value(group: PlanGroup, piece: Piece, name: string): number {
-    return this.#valuesOf(group).get(`hyper.${piece.prefix}${name}`) ?? NaN;
+    return this.#settings.get(group)?.get(`hyper.${piece.prefix}${name}`) ?? NaN;
   }
 
   /** One number for every instruction of a program. @param parameter none for a program over totals */
   of(program: Program, group: PlanGroup, parameter?: ScalarsOf): Float64Array {
-    const { step, name, shape, extents } = parameter ?? { ...noParameter, step: this.#moment.step };
-    const last = this.#last;
-    if (last?.program === program && last.group === group && last.step === step) return last.scalars;
-    let known = this.#known.get(program);
-    if (known === undefined) this.#known.set(program, (known = new Map<string, Float64Array>()));
+    const { step = this.#moment.step, name = '', shape = [], extents }: Partial<ScalarsOf> = parameter ?? {};
     const differs = this.differs(program);
-    const key = differs ? `${group.path} ${step} ${name}` : `${group.path} ${step}`;
-    let scalars = known.get(key);
+    const key = JSON.stringify([program.hash, group.path, step, differs && name]);
+    let scalars = this.#known.get(key);
     if (scalars === undefined) {
-      const values = this.#valuesOf(group);
-      const { lossScale, samples, allSamples, estimated } = this.#moment;
-      scalars = evaluateScalars(program, (input) => {
-        switch (input) {
-          case 'step':
-            return step;
-          case 'key':
-            return nameKey(name);
-          case 'rows':
-          case 'cols':
-            return extents[input];
-          case 'size':
-            return elementCount(shape);
-          case 'samples':
-            return samples;
-          case 'allSamples':
-            return allSamples;
-          case 'estimated':
-            return Number(estimated === true);
-          case 'lossScale':
-            return lossScale;
-          default:
-            return values.get(input) ?? NaN;
-        }
-      });
-      known.set(key, scalars);
+      const settings = this.#settings.get(group);
+      const numbers: Readonly<Record<string, number | undefined>> = {
+        ...this.#moment,
+        ...extents,
+        estimated: Number(this.#moment.estimated === true),
+        step,
+        size: elementCount(shape),
+        ...(differs && { key: nameKey(name) }),
+      };
+      scalars = evaluateScalars(program, (input) => settings?.get(input) ?? numbers[input] ?? NaN);
+      this.#known.set(key, scalars);
     }
-    if (!differs) this.#last = { program, group, step, scalars };
     return scalars;
   }
 
@@ -147,17 +115,9 @@ export class HostScalars {
     return reads;
   }
 
-  #valuesOf(group: PlanGroup): ReadonlyMap<string, number> {
-    let values = this.#values.get(group);
-    if (values === undefined) this.#values.set(group, (values = this.#evaluate(group)));
-    return values;
-  }
-
-  #evaluate(group: PlanGroup): ReadonlyMap<string, number> {
-    const fixed = this.#fixed.get(group) ?? fixedValues(group);
-    this.#fixed.set(group, fixed);
-    if (!this.#scheduled) return fixed;
-    const values = new Map(fixed);
+  /** @param fixed the settings of the group without its schedules */
+  #scheduled(group: PlanGroup, fixed: Settings): Settings {
+    let settings = fixed;
     for (const { prefix, component, hyperparameters, schedules } of group.pieces) {
       for (const [name, schedule] of Object.entries(schedules)) {
         const plateau = this.plateaus.get(`${group.path}:${prefix}${name}`)?.factor;
@@ -167,15 +127,15 @@ export class HostScalars {
           const who = `${component.name} at step ${this.#moment.step}, by its schedule`;
           throw new AdakitError('invalid-hyperparameter', `${who}: ${name} ${problem}`);
         }
-        values.set(`hyper.${prefix}${name}`, value);
+        settings = new Map(settings).set(`hyper.${prefix}${name}`, value);
       }
     }
-    return values;
+    return settings;
   }
 }
 
 /** Hyperparameters as they are without their schedules, and their first values. */
-function fixedValues({ pieces }: PlanGroup): ReadonlyMap<string, number> {
+function fixedSettings({ pieces }: PlanGroup): Settings {
   const values = new Map<string, number>();
   for (const { prefix, hyperparameters, initial } of pieces) {
     for (const [name, value] of Object.entries(hyperparameters)) values.set(`hyper.${prefix}${name}`, Number(value));

@@ -19,7 +19,7 @@ export function loadState<B>(run: Training<B>, state: TrainingState): void {
   });
   run.adopt(plan);
   for (const { name, start } of plan.globals) {
-    memory.device.write(memory.globals.get(name) as B, state.globals?.[name] ?? start);
+    memory.device.write(memory.numbers.get(`global.${name}`) as B, state.globals?.[name] ?? start);
   }
   run.resume(state);
 }

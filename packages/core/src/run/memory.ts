@@ -31,19 +31,23 @@ export interface Kept<B> {
 }
 
 /** A kernel with what is kept for the parameters that it runs on. */
-export type BoundProgram<B> = BoundKernel & { readonly records: readonly Kept<B>[] };
+export interface BoundProgram<B> {
+  readonly kernel: BoundKernel;
+  readonly records: readonly Kept<B>[];
+}
 
 /** The buffers of a run on its device, and the kernels that work on them. */
 export class Memory<B> {
   readonly device: Device<B>;
   /** In the order of the plan's parameters. */
   records: readonly Kept<B>[] = [];
-  /** Numbers of all parameters together, by name. */
-  readonly globals = new Map<string, B>();
+  /**
+   * Numbers of all parameters together, by the names that programs have for them: those kept between steps as
+   * `global.<name>`, and totals that a step makes as `sum.<name>` and `largest.<name>`.
+   */
+  readonly numbers = new Map<string, B>();
   /** Start values that the device is still computing; whatever comes next waits for them. */
   starting: Promise<unknown> | undefined;
-  /** Totals over parameters, while a step runs. */
-  readonly #totals = new Map<string, B>();
   readonly #kernels = new Map<string, Kernel<B>>();
   /** Bound kernels of this plan, by program and parameters. */
   #bound = new Map<string, BoundProgram<B>>();
@@ -61,8 +65,9 @@ export class Memory<B> {
   }
 
   gradients(parameters: readonly PlannedParameter[]): readonly B[] {
-    if (parameters.length < this.records.length) return parameters.map(({ index }) => this.records[index].grad);
-    return (this.#gradients ??= this.records.map(({ grad }) => grad));
+    const records = this.recordsOf(parameters);
+    const gradients = (): readonly B[] => records.map(({ grad }) => grad);
+    return records === this.records ? (this.#gradients ??= gradients()) : gradients();
   }
 
   /** What is kept for parameters of the plan. */
@@ -72,25 +77,19 @@ export class Memory<B> {
       : parameters.map(({ index }) => this.records[index]);
   }
 
-  /** A program on parameters, or on numbers of all of them where there are none. */
+  /** A program on parameters. */
   bind(program: Program, members: readonly PlannedParameter[], key: string): BoundProgram<B> {
     const id = `${program.hash} ${key}`;
     let bound = this.#bound.get(id);
     if (bound === undefined) {
       const names = bufferNames(program);
-      const bindings =
-        members.length === 0
-          ? [{ buffers: this.buffersOf(names, undefined), extents: { rows: 1, cols: 1 }, shape: [] }]
-          : members.map((parameter): Binding<B> => ({
-              buffers: this.buffersOf(names, this.records[parameter.index]),
-              extents: parameter.extents,
-              shape: parameter.shape,
-            }));
-      const kernel = this.kernel(program).bind(bindings);
-      bound = {
-        run: (scalars) => kernel.run(scalars),
-        records: members.map(({ index }) => this.records[index]),
-      };
+      const records = members.map(({ index }) => this.records[index]);
+      const bindings = members.map(({ extents, shape }, i): Binding<B> => ({
+        buffers: this.buffersOf(names, records[i]),
+        extents,
+        shape,
+      }));
+      bound = { kernel: this.kernel(program).bind(bindings), records };
       this.#bound.set(id, bound);
     }
     return bound;
@@ -106,27 +105,13 @@ export class Memory<B> {
   buffersOf(names: readonly string[], record: Kept<B> | undefined): Record<string, B> {
     return Object.fromEntries(
       names.map((name) => {
-        const buffer = this.#buffer(name, record);
+        const own = name === 'param' || name === 'grad' || name === 'estimate';
+        const kept = own ? record?.[name] : record?.slots.get(name.slice('slot.'.length));
+        const buffer = this.numbers.get(name) ?? kept;
         if (buffer === undefined) throw new Error(`nothing is kept under the name "${name}"`);
         return [name, buffer];
       }),
     );
-  }
-
-  #buffer(name: string, record: Kept<B> | undefined): B | undefined {
-    if (name.startsWith('global.')) return this.globals.get(name.slice('global.'.length));
-    if (name.startsWith('sum.') || name.startsWith('largest.')) return this.total(name);
-    if (name === 'param') return record?.param;
-    if (name === 'grad') return record?.grad;
-    if (name === 'estimate') return record?.estimate;
-    return record?.slots.get(name.slice('slot.'.length));
-  }
-
-  /** A total over parameters, by the name of the output that adds to it. */
-  total(name: string): B {
-    let total = this.#totals.get(name);
-    if (total === undefined) this.#totals.set(name, (total = this.device.allocate([[1]])[0][0]));
-    return total;
   }
 
   /**
@@ -213,10 +198,9 @@ export class Memory<B> {
 
   dispose(): void {
     this.free(this.records);
-    this.device.free([...this.globals.values(), ...this.#totals.values()]);
+    this.device.free([...this.numbers.values()]);
     this.records = [];
-    this.globals.clear();
-    this.#totals.clear();
+    this.numbers.clear();
   }
 }
 

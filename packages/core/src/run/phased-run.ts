@@ -1,4 +1,4 @@
-import { deviceInputs } from '../device/device.js';
+import { bufferNames, deviceInputs } from '../device/device.js';
 import type { PlannedParameter, Stage } from '../plan/plan.js';
 import { elementCount, type NamedTensors } from '../tensor/tensor-data.js';
 import { AdakitError } from '../errors.js';
@@ -18,6 +18,7 @@ import {
 } from './step.js';
 import { needsEstimate } from './needs-estimate.js';
 import type { GradientSource, StepOptions, StepReport } from './step-types.js';
+import type { Memory } from './memory.js';
 import { readTensors } from './read.js';
 import type { Training } from './training.js';
 import type { CollectedBatches, OverallState } from './training-state.js';
@@ -42,14 +43,19 @@ export const phasedRun: PhasedRun = { start, step, skipped: lowerLossScale, weig
 function start<B>(run: Training<B>, from: OverallState | undefined = run.options.resume): void {
   const { plan, memory } = run;
   for (const { name, start } of plan.globals) {
-    if (memory.globals.has(name)) continue;
-    const [[buffer]] = memory.device.allocate([[1]]);
-    memory.device.write(buffer, from?.globals?.[name] ?? start);
-    memory.globals.set(name, buffer);
+    if (memory.numbers.has(`global.${name}`)) continue;
+    memory.device.write(numberOf(memory, `global.${name}`), from?.globals?.[name] ?? start);
   }
   const { lossScale } = plan;
   run.lossScale =
     lossScale && (run.lossScale ?? from?.lossScale ?? { scale: Number(lossScale.initial.initialScale), good: 0 });
+}
+
+/** The buffer of a number of all parameters, made where it is missing. */
+function numberOf<B>({ device, numbers }: Memory<B>, name: string): B {
+  let buffer = numbers.get(name);
+  if (buffer === undefined) numbers.set(name, (buffer = device.allocate([[1]])[0][0]));
+  return buffer;
 }
 
 function* step<B>(run: Training<B>, source: GradientSource<B>, { samples = 1 }: StepOptions): Work<StepReport> {
@@ -118,12 +124,14 @@ function* runStages<B>(run: Training<B>, stages: readonly Stage[], active: reado
   const { memory, scalars } = run;
   for (const stage of stages) {
     if (stage.kind === 'total') {
-      const bound = memory.bind(stage.program, [], 'total');
-      yield* wait(bound.run([scalars.of(stage.program, stage.group, undefined)]));
+      const { program, group } = stage;
+      const buffers = Object.fromEntries(bufferNames(program).map((name) => [name, numberOf(memory, name)]));
+      const kernel = memory.kernel(program).bind([{ buffers, extents: { rows: 1, cols: 1 }, shape: [] }]);
+      yield* wait(kernel.run([scalars.of(program, group, undefined)]));
       continue;
     }
-    for (const sum of stage.sums) memory.device.write(memory.total(sum), 0);
-    for (const largest of stage.largest) memory.device.write(memory.total(largest), -Infinity);
+    for (const sum of stage.sums) memory.device.write(numberOf(memory, sum), 0);
+    for (const largest of stage.largest) memory.device.write(numberOf(memory, largest), -Infinity);
     yield* runCalls(run, stage, active);
   }
 }
@@ -223,7 +231,9 @@ function* weights<B>(run: Training<B>, view: string): Work<NamedTensors> {
 }
 
 function* globals<B>({ plan, memory }: Training<B>): Work<Readonly<Record<string, number>>> {
-  const readings = plan.globals.map(({ name }) => [name, memory.device.read(memory.globals.get(name) as B)] as const);
+  const readings = plan.globals.map(
+    ({ name }) => [name, memory.device.read(memory.numbers.get(`global.${name}`) as B)] as const,
+  );
   const result: Record<string, number> = {};
   for (const [name, reading] of readings) result[name] = (yield* wait(reading))[0];
   return result;

@@ -1,4 +1,3 @@
-import type { MaybePromise } from '../device/device.js';
 import { drive, type Work } from './drive.js';
 
 /** Does one thing after the other, in the order in which they were asked for. */
@@ -22,18 +21,15 @@ export class Queue {
    * nothing waits for it.
    */
   add<T>(work: () => Work<T>): Promise<T> {
-    let result: Promise<T>;
-    if (this.busy) result = this.#last.then(() => drive(work()));
-    else {
-      let answer: MaybePromise<T>;
-      try {
-        answer = drive(work());
-      } catch (error) {
-        return Promise.reject(error instanceof Error ? error : new Error(String(error)));
-      }
-      if (!(answer instanceof Promise)) return Promise.resolve(answer);
-      result = answer;
-    }
+    // What fails at once has an answer, too.
+    let answered = !this.busy;
+    const begin = async (): Promise<T> => {
+      const answer = drive(work());
+      answered = !(answer instanceof Promise);
+      return answer;
+    };
+    const result = this.busy ? this.#last.then(begin) : begin();
+    if (answered) return result;
     this.#waiting++;
     this.#last = result.then(
       () => this.#waiting--,

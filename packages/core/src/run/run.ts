@@ -43,7 +43,16 @@ export class Run<B> extends SourceRun<B> {
     return new Run(device, optimizer, parameters, options);
   }
 
-  /** As {@link SourceRun.weights}, at once where the device answers at once. */
+  /** What to evaluate, predict with and export: `averaged` where the optimizer averages weights, `trained` elsewhere. */
+  get defaultView(): string {
+    return this.views.includes('averaged') ? 'averaged' : 'trained';
+  }
+
+  /**
+   * As {@link SourceRun.weights}, at once where the device answers at once.
+   *
+   * @param view default: {@link defaultView}
+   */
   override weights(view = this.defaultView): Promise<NamedTensors> {
     return this.enqueue((training) => weightsOf(training, view));
   }

@@ -49,18 +49,15 @@ export class SourceRun<B> implements Stateful {
     options: RunOptions<B>,
   ) {
     this.device = device;
-    const given = Object.entries(parameters).map(givenParameter<B>);
-    const training = new Training(device, optimizer, given.map(({ spec }) => spec), options); // prettier-ignore
-    const { plan, memory } = training;
+    const training = new Training(device, optimizer, options);
     this.training = training;
-    if (options.nonFinite === 'scaleBack' && plan.lossScale === undefined) {
+    if (options.nonFinite === 'scaleBack' && training.plan.lossScale === undefined) {
       throw new AdakitError(
         'invalid-plan',
         "nonFinite: 'scaleBack' lowers the loss scale, but nothing scales the loss; put lossScaling() around the optimizer",
       );
     }
-    memory.add(plan.parameters, given.map(({ parameter }) => parameter), optimizer); // prettier-ignore
-    plan.phases?.start(training);
+    addParameters(training, parameters);
     if (options.resume) training.resume(options.resume);
   }
 
@@ -120,11 +117,6 @@ export class SourceRun<B> implements Stateful {
     return ['trained', ...Object.keys(this.training.plan.views)];
   }
 
-  /** What to evaluate, predict with and export: `averaged` where the optimizer averages weights, `trained` elsewhere. */
-  get defaultView(): string {
-    return this.views.includes('averaged') ? 'averaged' : 'trained';
-  }
-
   /** The buffers of parameters and gradients, for whoever computes gradients on the same device. */
   get buffers(): Pick<GradientContext<B>, 'parameters' | 'gradients'> {
     return this.training.buffers;
@@ -181,19 +173,18 @@ export class SourceRun<B> implements Stateful {
   /**
    * The parameters' values.
    *
-   * @param view default: {@link defaultView}
    * @throws AdakitError `unknown-view`
    */
-  weights(view = this.defaultView): Promise<NamedTensors> {
+  weights(view: string): Promise<NamedTensors> {
     return this.enqueue(function* (training) {
-      const { weightsOf } = yield* wait(import('./states.js'));
+      const { weightsOf } = yield* wait(states());
       return yield* weightsOf(training, view);
     });
   }
 
   async state(): Promise<TrainingState> {
     const snapshot = await this.enqueue((training) => takeSnapshot(training));
-    const { stateOf } = await import('./states.js');
+    const { stateOf } = await states();
     return stateOf(snapshot);
   }
 
@@ -208,14 +199,7 @@ export class SourceRun<B> implements Stateful {
    */
   add(parameters: Readonly<Record<string, RunParameter<B> | TensorData>>): void {
     this.assertIdle();
-    const { training } = this;
-    const before = training.plan.parameters;
-    const given = Object.entries(parameters).map(givenParameter<B>);
-    const taken = before.find(({ name }) => Object.hasOwn(parameters, name));
-    if (taken) throw new AdakitError('unknown-parameter', `this run has a parameter "${taken.name}" already`);
-    const plan = training.makePlan(training.optimizer, [...before, ...given.map(({ spec }) => spec)]);
-    training.memory.add(plan.parameters.slice(before.length), given.map(({ parameter }) => parameter), plan.optimizer); // prettier-ignore
-    training.adopt(plan);
+    addParameters(this.training, parameters);
   }
 
   /** Forgets parameters, and frees what was kept for them. @throws AdakitError `busy` while a call has not finished */
@@ -247,7 +231,7 @@ export class SourceRun<B> implements Stateful {
   }
 
   /** @throws AdakitError `disposed` */
-  protected assertAlive(): void {
+  assertAlive(): void {
     if (this.#disposed) throw this.#disposedError();
   }
 
@@ -260,7 +244,7 @@ export class SourceRun<B> implements Stateful {
   #disposedError(): AdakitError {
     return new AdakitError(
       'disposed',
-      `this ${this.training.optimizer.name} run on ${this.device.name} has been disposed; start another`,
+      `this run of ${this.training.optimizer.name} on ${this.device.name} has been disposed; make another`,
     );
   }
 }
@@ -282,9 +266,25 @@ export function* takeStep<B>(training: Training<B>, source: GradientSource<B>, o
 }
 
 /** What reads states is fetched with the first: a page that trains from the start needs none of it. */
+const states = () => import('./states.js');
+
 export function* load<B>(training: Training<B>, state: TrainingState): Work<void> {
-  const { loadState } = yield* wait(import('./states.js'));
+  const { loadState } = yield* wait(states());
   loadState(training, state);
+}
+
+/** @throws AdakitError for a name that is taken */
+function addParameters<B>(
+  training: Training<B>,
+  parameters: Readonly<Record<string, RunParameter<B> | TensorData>>,
+): void {
+  const before = training.plan.parameters;
+  const given = Object.entries(parameters).map(givenParameter<B>);
+  const taken = before.find(({ name }) => Object.hasOwn(parameters, name));
+  if (taken) throw new AdakitError('unknown-parameter', `this run has a parameter "${taken.name}" already`);
+  const plan = training.makePlan(training.optimizer, [...before, ...given.map(({ spec }) => spec)]);
+  training.memory.add(plan.parameters.slice(before.length), given.map(({ parameter }) => parameter), plan.optimizer); // prettier-ignore
+  training.adopt(plan);
 }
 
 function givenParameter<B>([name, given]: [string, RunParameter<B> | TensorData]): {

@@ -73,7 +73,8 @@ export interface WholeStep<B> {
   readonly perturbs: boolean;
   /** What is kept for each parameter, by its index in the plan. */
   readonly kept: readonly { readonly param: B; readonly slots: ReadonlyMap<string, B>; readonly step: number }[];
-  readonly globals: ReadonlyMap<string, B>;
+  /** Numbers of all parameters together, kept between steps as `global.<name>`. */
+  readonly numbers: ReadonlyMap<string, B>;
   /** One number for every instruction of a program, at this step. */
   scalars(program: Program, group: PlanGroup, parameter: PlannedParameter | undefined): Float64Array;
 }

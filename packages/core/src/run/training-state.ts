@@ -71,7 +71,7 @@ export interface TrainingState {
   readonly globals?: Readonly<Record<string, number>>;
   readonly collected?: CollectedBatches;
   readonly lossScale?: LossScaleState;
-  /** What schedules on plateaus have seen, by `<group>.<hyperparameter>`. */
+  /** What schedules on plateaus have seen, by `<groups>:<hyperparameter>`. */
   readonly plateaus?: Readonly<Record<string, PlateauState>>;
   /** Steps that were skipped because something was not finite. */
   readonly skipped?: number;

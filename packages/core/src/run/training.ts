@@ -28,12 +28,13 @@ export class Training<B> {
   /** Of this plan, once somebody has asked for them. */
   #buffers: Pick<GradientContext<B>, 'parameters' | 'gradients'> | undefined;
 
-  constructor(device: Device<B>, optimizer: Optimizer, parameters: readonly ParameterSpec[], options: RunOptions<B>) {
+  /** Without parameters at first: a run adds them. */
+  constructor(device: Device<B>, optimizer: Optimizer, options: RunOptions<B>) {
     this.options = options;
     this.memory = new Memory(device);
     this.optimizer = optimizer;
     this.openGroups = options.openGroups === true;
-    this.plan = makePlan(optimizer, parameters, { allowEmptyGroups: this.openGroups });
+    this.plan = this.makePlan(optimizer, []);
     this.scalars = new HostScalars(this.plan);
   }
 

@@ -1,4 +1,12 @@
-import type { FieldsOf, PlateauState, Schedule, ScheduleFields, ScheduleKind } from './schedule.js';
+import { AdakitError } from '../errors.js';
+import {
+  wrongSchedule,
+  type FieldsOf,
+  type PlateauState,
+  type Schedule,
+  type ScheduleFields,
+  type ScheduleKind,
+} from './schedule.js';
 
 /** A schedule with the formula of its kind, which every schedule carries: nobody loads those of others. */
 export class MadeSchedule {
@@ -23,6 +31,25 @@ export class MadeSchedule {
       ...Object.entries(fields).flatMap(([name, check]) => check(given.get(name), path + name)),
       ...[...given.keys()].flatMap((name) => (Object.hasOwn(fields, name) ? [] : [`${path}${name} is unknown`])),
     ];
+  }
+
+  /**
+   * Itself, where it can be the schedule of a hyperparameter.
+   *
+   * @param values all hyperparameters that `owner` has
+   * @throws AdakitError for a hyperparameter that is no number, or wrong fields
+   */
+  on(this: Schedule, owner: string, hyperparameter: string, values: Readonly<Record<string, unknown>>): Schedule {
+    const numeric = Object.keys(values).filter((key) => typeof values[key] === 'number');
+    if (!numeric.includes(hyperparameter)) {
+      throw new AdakitError(
+        'unknown-hyperparameter',
+        `${owner}: cannot schedule "${hyperparameter}", the numeric hyperparameters are ${numeric.join(', ')}`,
+      );
+    }
+    const problems = this.problems();
+    if (problems.length > 0) throw wrongSchedule(hyperparameter, problems);
+    return this;
   }
 
   /** The plateau schedule in it, if there is one; the first where there are several. */

@@ -16,7 +16,7 @@ import {
 } from './kinds.js';
 import { AdakitError } from '../errors.js';
 import { scheduleOf } from './made-schedule.js';
-import { checkSchedule, shown, type Schedule, type ScheduleKind } from './schedule.js';
+import { scheduleProblems, shown, wrongSchedule, type Schedule, type ScheduleKind } from './schedule.js';
 
 const kinds: readonly Pick<ScheduleKind, 'kind' | 'fields'>[] = [
   constantKind,
@@ -39,7 +39,10 @@ type Fields = Readonly<Record<string, unknown>>;
 
 /** Reads a schedule of any kind from data, e.g. of a file. @throws AdakitError naming what is wrong */
 export function parseSchedule(hyperparameter: string, data: unknown): Schedule {
-  return checkSchedule(hyperparameter, made(hyperparameter, data, ''));
+  const schedule = made(hyperparameter, data, '');
+  const problems = scheduleProblems(schedule);
+  if (problems.length > 0) throw wrongSchedule(hyperparameter, problems);
+  return schedule as Schedule;
 }
 
 /**

@@ -98,11 +98,21 @@ export interface ScheduleKind<S extends ScheduleFields = ScheduleFields> {
   report?(schedule: S, state: PlateauState | undefined, metric: number): PlateauState;
 }
 
-/** @throws AdakitError for what is no schedule, or one with wrong fields */
-export function checkSchedule(hyperparameter: string, schedule: unknown): Schedule {
-  const problems = scheduleProblems(schedule);
-  if (problems.length === 0) return schedule as Schedule;
-  throw new AdakitError('invalid-hyperparameter', `the schedule of ${hyperparameter} is wrong: ${problems.join('; ')}`);
+/** @throws AdakitError for what is no schedule; its fields it can check itself */
+export function requireSchedule(hyperparameter: string, schedule: unknown): Schedule {
+  if (isMade(schedule)) return schedule;
+  throw wrongSchedule(hyperparameter, [notMade(schedule, 'it')]);
+}
+
+export function wrongSchedule(hyperparameter: string, problems: readonly string[]): AdakitError {
+  return new AdakitError(
+    'invalid-hyperparameter',
+    `the schedule of ${hyperparameter} is wrong: ${problems.join('; ')}`,
+  );
+}
+
+function isMade(schedule: unknown): schedule is Schedule {
+  return typeof (schedule as Partial<Schedule> | null | undefined)?.problems === 'function';
 }
 
 /** Factories that have another name than their kind. */
@@ -114,11 +124,14 @@ const factories: Readonly<Partial<Record<string, string>>> = {
 
 /** What is wrong with a schedule. @param path in front of its fields' names */
 export function scheduleProblems(schedule: unknown, path = ''): readonly string[] {
-  const { kind, problems } = (schedule ?? {}) as Partial<Schedule>;
-  if (typeof problems === 'function') return (schedule as Schedule).problems(path);
-  const it = path.slice(0, -1) || 'it';
-  if (kind === undefined) return [`${it} must be a schedule, got ${shown(schedule)}`];
-  return [`${it} is written by hand; call ${factories[kind] ?? kind}(…), or parseSchedule() for one from a file`];
+  return isMade(schedule) ? schedule.problems(path) : [notMade(schedule, path.slice(0, -1) || 'it')];
+}
+
+/** What is wrong with something that no factory has made. */
+function notMade(schedule: unknown, it: string): string {
+  const { kind } = (schedule ?? {}) as Partial<Schedule>;
+  if (kind === undefined) return `${it} must be a schedule, got ${shown(schedule)}`;
+  return `${it} is written by hand; call ${factories[kind] ?? kind}(…), or parseSchedule() for one from a file`;
 }
 
 /** A value in a message. */

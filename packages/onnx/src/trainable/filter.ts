@@ -1,4 +1,5 @@
-import { closestName, nearestNames } from '@adakit/core';
+import { closestName } from '@adakit/core';
+import { nearestNames } from '@adakit/core/states';
 import { OnnxError } from '../error.js';
 
 /**

@@ -1,4 +1,4 @@
-import { nearestNames } from '@adakit/core';
+import { nearestNames } from '@adakit/core/states';
 import { OnnxError } from '../error.js';
 import { isFed } from '../graph/fed.js';
 import type { Graph } from '../graph/graph.js';

@@ -1,4 +1,5 @@
-import { elementCount, sameShape, type FloatArray } from '@adakit/core';
+import type { FloatArray } from '@adakit/core';
+import { elementCount, sameShape } from '@adakit/core/runner';
 import { fill, keep, reshape, tensor, type Tensor, type Variable } from '@tensorflow/tfjs-core';
 
 /** Memory of another device, which a cell's elements can be in. */
@@ -20,7 +21,7 @@ type Content =
   | { readonly kind: 'tensor'; readonly tensor: Tensor; readonly owner: object | undefined }
   /** Somebody else's tensor. */
   | { readonly kind: 'lent'; readonly tensor: Tensor }
-  | { readonly kind: 'variable'; readonly variable: Variable };
+  | { readonly kind: 'variable'; readonly tensor: Variable };
 
 /**
  * A buffer of a TensorFlow.js device. Tensors cannot be changed, so a buffer is a place for one. It needs no backend until
@@ -35,12 +36,12 @@ export class Cell {
     if (typeof source === 'number') this.length = source;
     else {
       this.length = source.size;
-      this.#content = { kind: 'variable', variable: source };
+      this.#content = { kind: 'variable', tensor: source };
     }
   }
 
   get variable(): Variable | undefined {
-    return this.#content.kind === 'variable' ? this.#content.variable : undefined;
+    return this.#content.kind === 'variable' ? this.#content.tensor : undefined;
   }
 
   /** A copy of what it is known to hold without a look at any backend. */
@@ -62,7 +63,7 @@ export class Cell {
   write(values: FloatArray | number): void {
     const content = this.#content;
     if (content.kind === 'variable') {
-      const { shape } = content.variable;
+      const { shape } = content.tensor;
       this.set(typeof values === 'number' ? fill(shape, values) : tensor(Float32Array.from(values), shape));
     } else if (content.kind === 'elsewhere') {
       content.place.write(values);
@@ -84,9 +85,8 @@ export class Cell {
     const dimensions = [...shape];
     switch (content.kind) {
       case 'variable':
-        return sameShape(content.variable.shape, shape) ? content.variable : reshape(content.variable, dimensions);
       case 'lent':
-        return sameShape(content.tensor.shape, shape) ? content.tensor : reshape(content.tensor, dimensions);
+        return shaped(content.tensor, shape);
       case 'number':
         return this.#keep(fill(dimensions, content.value));
       case 'elements':
@@ -95,24 +95,19 @@ export class Cell {
         return this.#keep(tensor(Float32Array.from(content.place.view()), dimensions));
       case 'tensor':
         // Whoever gets it may go on using its memory.
-        return this.#keep(
-          sameShape(content.tensor.shape, shape) ? content.tensor : reshape(content.tensor, dimensions),
-        );
+        return this.#keep(shaped(content.tensor, shape));
     }
   }
 
   /** As {@link tensor}, for readers that are done with it before anything else happens. */
   glance(shape: readonly number[]): Tensor {
     const content = this.#content;
-    if (content.kind !== 'tensor') return this.tensor(shape);
-    return sameShape(content.tensor.shape, shape) ? content.tensor : reshape(content.tensor, [...shape]);
+    return content.kind === 'tensor' ? shaped(content.tensor, shape) : this.tensor(shape);
   }
 
   /** As {@link glance}, in the shape that the tensor has. */
   look(): Tensor {
-    const content = this.#content;
-    if (content.kind === 'variable') return content.variable;
-    return content.kind === 'tensor' || content.kind === 'lent' ? content.tensor : this.tensor([this.length]);
+    return 'tensor' in this.#content ? this.#content.tensor : this.tensor([this.length]);
   }
 
   /** The tensor whose memory `owner` may write, if it has one. */
@@ -128,8 +123,8 @@ export class Cell {
    */
   set(value: Tensor, owner?: object): void {
     if (this.#content.kind === 'variable') {
-      const { variable } = this.#content;
-      variable.assign(sameShape(value.shape, variable.shape) ? value : reshape(value, variable.shape));
+      const { tensor: variable } = this.#content;
+      variable.assign(shaped(value, variable.shape));
       return;
     }
     this.#keep(value, owner);
@@ -171,4 +166,9 @@ export class Cell {
     if (before.kind === 'elsewhere') before.place.free();
     if (before.kind === 'tensor' && !(next.kind === 'tensor' && next.tensor === before.tensor)) before.tensor.dispose();
   }
+}
+
+/** A tensor of these elements in another shape. */
+function shaped(tensor: Tensor, shape: readonly number[]): Tensor {
+  return sameShape(tensor.shape, shape) ? tensor : reshape(tensor, [...shape]);
 }

@@ -18,9 +18,8 @@ import { afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import './fused/cpu.js';
 import './fused/wasm.js';
 import { startBackend, tfjsDevice } from '../index.js';
-import { switchBackend } from '../backend.js';
 import { Cell } from './cell.js';
-import { TfjsDevice } from './device.js';
+import { NamedTfjsDevice } from './device.js';
 
 /** Keeps the last gradient and the sum of all, and counts in the parameter: θ ← θ + η·t. */
 const recorder = defineOptimizer({
@@ -245,13 +244,13 @@ describe('memory', () => {
 });
 
 describe('a backend that cannot be read at once', () => {
+  class LateDevice extends NamedTfjsDevice {
+    override get answersAtOnce(): boolean {
+      return false;
+    }
+  }
   const start = (optimizer: Optimizer, options = {}): { run: Run<Cell>; step: (gradient: number) => void } => {
-    const run = Run.start(
-      new TfjsDevice({}, { name: 'cpu', switchTo: switchBackend }, () => true),
-      optimizer,
-      { w: tensor32([8]) },
-      options,
-    );
+    const run = Run.start(new LateDevice({}, 'cpu'), optimizer, { w: tensor32([8]) }, options);
     const step = (gradient: number): void => {
       run.stepNow({
         evaluate: ({ gradients }) => {

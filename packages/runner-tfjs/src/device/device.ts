@@ -43,51 +43,35 @@ export interface TfjsDeviceOptions {
  * takes time (`wasm`, `webgpu`)
  */
 export function tfjsDevice(backendName?: string, options: TfjsDeviceOptions = {}): Device<Cell> {
-  return new TfjsDevice(
-    options,
-    backendName === undefined ? undefined : { name: backendName, switchTo: switchBackend },
-  );
-}
-
-/** Backends that cannot be read at once. */
-const answerLater = new Set(['webgpu']);
-
-/** A backend that is not just the current one. */
-interface NamedBackend {
-  readonly name: string;
-  readonly switchTo: (name: string) => void;
+  return backendName === undefined ? new TfjsDevice(options) : new NamedTfjsDevice(options, backendName);
 }
 
 /** @internal */
 export class TfjsDevice implements Device<Cell> {
   readonly precision = 'float32';
-  readonly #backend: NamedBackend | undefined;
   readonly #fused: boolean;
-  readonly #answersLater: (backend: string) => boolean;
   readonly #scalars = new ScalarTensors();
   /** Whether what is written counts, while a check is not known. */
   #mask: Tensor | undefined;
   /** Buffers not freed yet. */
   #live = 0;
 
-  constructor(
-    { fused = true }: TfjsDeviceOptions = {},
-    backend?: NamedBackend,
-    answersLater = (backend: string): boolean => answerLater.has(backend),
-  ) {
-    this.#backend = backend;
+  constructor({ fused = true }: TfjsDeviceOptions = {}) {
     this.#fused = fused;
-    this.#answersLater = answersLater;
-    backend?.switchTo(backend.name);
+  }
+
+  /** The backend it works on: whichever is current. */
+  get backend(): string {
+    return getBackend();
   }
 
   get name(): string {
-    return `tfjs/${this.#backend?.name ?? (getBackend() || 'default')}`;
+    return `tfjs/${this.backend || 'default'}`;
   }
 
   /** Whether its backend can be read without waiting. */
   get answersAtOnce(): boolean {
-    return !this.#answersLater(this.#backend?.name ?? getBackend());
+    return this.backend !== 'webgpu';
   }
 
   allocate(lengths: readonly (readonly number[])[]): Cell[][] {
@@ -197,13 +181,37 @@ export class TfjsDevice implements Device<Cell> {
     this.#mask = mask && keep(mask);
   }
 
+  /** Makes its backend the current one. */
+  protected switchBackend(): void {
+    // It is, whichever it is.
+  }
+
   #work<T>(work: (loops: Loops | undefined) => T): T {
-    this.#backend?.switchTo(this.#backend.name);
+    this.switchBackend();
     let result: T | undefined;
     tidy(() => {
       const loops = this.#fused ? currentLoops() : undefined;
       result = work(loops?.masks === !this.answersAtOnce ? loops : undefined);
     });
     return result as T;
+  }
+}
+
+/** @internal On a backend that need not be the current one. */
+export class NamedTfjsDevice extends TfjsDevice {
+  readonly #backend: string;
+
+  constructor(options: TfjsDeviceOptions, backend: string) {
+    super(options);
+    this.#backend = backend;
+    this.switchBackend();
+  }
+
+  override get backend(): string {
+    return this.#backend;
+  }
+
+  protected override switchBackend(): void {
+    switchBackend(this.#backend);
   }
 }

@@ -5,7 +5,6 @@ import {
   isNeeded,
   isTotal,
   needsOf,
-  reduction,
   sameShape,
   type Algebra,
   type Binding,
@@ -95,6 +94,9 @@ const tensorReductions: Record<ReductionName, (x: Tensor, axis: number | undefin
   largest: (x, axis) => where(any(isNaNTensor(x), axis, axis !== undefined), NaN, max(x, axis, axis !== undefined)),
 };
 
+/** What reductions give for no elements, about which backends disagree. */
+const ofNothing: Record<ReductionName, number> = { sum: 0, mean: NaN, norm: 0, largest: -Infinity };
+
 /** What a program needs of the device beside its buffers. */
 export interface OpByOpContext {
   /** The rank-0 tensor of a number that meets a tensor. */
@@ -137,7 +139,7 @@ export function runOpByOp(
     },
     reduce({ op, over, type }, [x]) {
       const operand = onDevice(x);
-      if (operand.size === 0) return fill(dims(type.shape), reduction(op).finish(reduction(op).start, 0));
+      if (operand.size === 0) return fill(dims(type.shape), ofNothing[op]);
       return tensorReductions[op](operand, over === 'all' ? undefined : over === 'rows' ? 0 : 1);
     },
     matMul({ type }, [a, b]) {

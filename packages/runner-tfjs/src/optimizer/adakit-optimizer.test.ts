@@ -398,7 +398,7 @@ describe('misuse', () => {
     optimizer.dispose();
     optimizer.dispose();
     const before = tf.memory().numTensors;
-    const disposed = 'this momentum optimizer has been disposed';
+    const disposed = 'this run of momentum on tfjs/cpu has been disposed';
     expect(() => optimizer.minimize(() => w.sum())).toThrow(disposed);
     expect(() => { optimizer.applyGradients({}); }).toThrow(disposed); // prettier-ignore
     expect(() => { optimizer.setHyperparameters({}); }).toThrow(disposed); // prettier-ignore

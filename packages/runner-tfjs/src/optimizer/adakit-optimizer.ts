@@ -22,7 +22,6 @@ import {
   tidy,
   type NamedTensorMap,
   type Scalar,
-  type Tensor,
   type Variable,
 } from '@tensorflow/tfjs-core';
 import { Cell } from '../device/cell.js';
@@ -41,6 +40,9 @@ import {
   type Gradients,
   type Variables,
 } from './variables.js';
+
+/** What states, saved weights and other views need: fetched with the first. */
+const states = () => import('./states.js');
 
 /** Options of {@link tfjsOptimizer}. */
 export interface TfjsOptimizerOptions extends TfjsDeviceOptions {
@@ -89,7 +91,6 @@ export class AdakitOptimizer extends TfjsOptimizer implements Stateful {
   #groupsChecked = false;
   /** The call during which the variables do not hold what is trained, or it is about to be replaced. */
   #busyWith: string | undefined;
-  #disposed = false;
 
   constructor(optimizer: Optimizer, options: TfjsOptimizerOptions = {}) {
     super();
@@ -138,25 +139,22 @@ export class AdakitOptimizer extends TfjsOptimizer implements Stateful {
    * @throws AdakitError naming the hyperparameter that is unknown or out of range, or the group that does not exist
    */
   setHyperparameters(changes: Parameters<SourceRun<Cell>['setHyperparameters']>[0], scope: ChangeScope = {}): void {
-    this.#assertAlive();
     this.#run.setHyperparameters(changes, scope);
   }
 
   /** Tells schedules on plateaus how training goes, e.g. a validation loss after every epoch. */
   reportMetric(metric: number): void {
-    this.#assertAlive();
     this.#run.reportMetric(metric);
   }
 
   /** Numbers that belong to all parameters together, e.g. the norm that clipping has found in the last step. */
   globals(): Promise<Readonly<Record<string, number>>> {
-    this.#assertAlive();
     return this.#run.globals();
   }
 
   /** The loss, and the gradients of the loss times {@link lossScale}, as {@link applyGradients} wants them. */
   override computeGradients(f: () => Scalar, varList?: Variable[]): Computed {
-    this.#assertAlive();
+    this.#run.assertAlive();
     const scale = this.lossScale;
     if (scale === 1) return this.#statistics.observe(() => super.computeGradients(f, varList));
     const scaled = this.#statistics.observe(() => super.computeGradients(() => mul(f(), scale), varList));
@@ -216,7 +214,7 @@ export class AdakitOptimizer extends TfjsOptimizer implements Stateful {
     if (view === 'trained') return work();
     return this.#withoutTraining(`withWeights('${view}')`, async () => {
       const weights = this.#run.weights(view);
-      const { whileHolding } = await import('./states.js');
+      const { whileHolding } = await states();
       return whileHolding(this.#names, await weights, work);
     });
   }
@@ -256,9 +254,9 @@ export class AdakitOptimizer extends TfjsOptimizer implements Stateful {
   }
 
   async #load(state: TrainingState, variables: Variables | undefined): Promise<void> {
-    const { loadState } = await import('./states.js');
+    const { loadState } = await states();
     await ready();
-    this.#assertAlive();
+    this.#run.assertAlive();
     this.#forgetDisposed();
     const next = this.#start(this.optimizer);
     const known = { names: this.#names, statistics: this.#statistics.variables };
@@ -272,13 +270,13 @@ export class AdakitOptimizer extends TfjsOptimizer implements Stateful {
    * another number of updates. The tensors stay the optimizer's and hold until its next step.
    */
   override async getWeights(): Promise<NamedTensor[]> {
-    this.#assertAlive();
+    this.#run.assertAlive();
     this.#forgetDisposed();
     const taking = this.#run.state();
-    const { nameWeights, weightsOf } = await import('./states.js');
-    const { overall, records } = weightsOf(await taking);
+    const { nameWeights } = await states();
+    const state = await taking;
     this.#disposeWeights();
-    this.#weights = nameWeights({ overall, records: [...records, ...(this.#saved?.records ?? [])] });
+    this.#weights = nameWeights(state, this.#saved);
     return [...this.#weights];
   }
 
@@ -292,11 +290,11 @@ export class AdakitOptimizer extends TfjsOptimizer implements Stateful {
    */
   override setWeights(weights: NamedTensor[]): Promise<void> {
     return this.#withoutTraining('setWeights()', async () => {
-      const { readWeights, SavedSlots } = await import('./states.js');
-      const { overall, records } = await readWeights(weights, this.optimizer);
-      this.#assertAlive();
+      const { readWeights } = await states();
+      const { overall, slots } = await readWeights(weights, this.optimizer);
+      this.#run.assertAlive();
       this.#replaceRun(this.#start(this.optimizer, overall), new Map());
-      this.#saved = new SavedSlots(records);
+      this.#saved = slots;
     });
   }
 
@@ -321,7 +319,6 @@ export class AdakitOptimizer extends TfjsOptimizer implements Stateful {
     this.#disposeWeights();
     this.#saved = undefined;
     this.#names.clear();
-    this.#disposed = true;
   }
 
   #start(optimizer: Optimizer, resume?: OverallState): SourceRun<Cell> {
@@ -347,13 +344,13 @@ export class AdakitOptimizer extends TfjsOptimizer implements Stateful {
     gradients: Gradients,
     { loss, again }: { readonly loss?: number | undefined; readonly again?: () => Computed },
   ): StepReport {
-    const entries = withTensor(gradientEntries(gradients));
+    const entries = gradientEntries(gradients);
     this.#forgetDisposed();
     const added = this.#addVariables(entries.map(({ variable }) => variable));
     const lent = new Set<Cell>();
     const owned: Computed[] = [];
     let evaluations = 0;
-    const lend = (buffers: Readonly<Record<string, Cell>>, list: readonly PresentEntry[]): string[] =>
+    const lend = (buffers: Readonly<Record<string, Cell>>, list: readonly GradientEntry[]): string[] =>
       list.map(({ variable, tensor }) => {
         const name = this.#nameOf(variable);
         buffers[name].lend(tensor);
@@ -374,7 +371,7 @@ export class AdakitOptimizer extends TfjsOptimizer implements Stateful {
           }
           const computed = (again as () => Computed)();
           owned.push(computed);
-          return { gradients: lend(buffers, withTensor(gradientEntries(computed.grads))) };
+          return { gradients: lend(buffers, gradientEntries(computed.grads)) };
         },
       });
       this.#disposeWeights();
@@ -454,15 +451,9 @@ export class AdakitOptimizer extends TfjsOptimizer implements Stateful {
     this.#weights = [];
   }
 
-  #assertAlive(): void {
-    if (this.#disposed) {
-      throw new AdakitError('disposed', `this ${this.optimizer.name} optimizer has been disposed; make another`);
-    }
-  }
-
   /** @throws AdakitError `busy` during a call that keeps training out */
   #assertTraining(): void {
-    this.#assertAlive();
+    this.#run.assertAlive();
     if (this.#busyWith === undefined) return;
     throw new AdakitError('busy', `${this.#busyWith} has not finished; await it first`);
   }
@@ -480,12 +471,6 @@ export class AdakitOptimizer extends TfjsOptimizer implements Stateful {
  */
 export function tfjsOptimizer(optimizer: Optimizer, options: TfjsOptimizerOptions = {}): AdakitOptimizer {
   return new AdakitOptimizer(optimizer, options);
-}
-
-type PresentEntry = GradientEntry & { readonly tensor: Tensor };
-
-function withTensor(entries: readonly GradientEntry[]): PresentEntry[] {
-  return entries.flatMap((entry) => (entry.tensor ? [{ ...entry, tensor: entry.tensor }] : []));
 }
 
 /** Gradients in the order of the variables asked for. */

@@ -99,7 +99,7 @@ describe('getConfig and fromConfig', () => {
     ['a hyperparameter out of range', { ...rule, hyperparameters: { lr: -1 } }, /lr must be >= 0, got -1/],
     ['an unknown hyperparameter', { ...rule, initial: { lr: 1, beta: 1 } }, /unknown hyperparameter "beta"/],
     ['what is not JSON', 'groups', /malformed/],
-    ['a match that is none', { kind: 'groups', groups: [{ match: 7 }], rest: rule }, /malformed/],
+    ['a match that is none', { kind: 'groups', groups: [{ name: 'a', match: 7 }], rest: rule }, /malformed/],
     ['nothing', 'null', /malformed/],
   ];
   it.each(malformed)('refuse %s', (_, optimizer, message) => {

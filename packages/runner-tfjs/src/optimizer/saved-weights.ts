@@ -1,14 +1,5 @@
-import {
-  AdakitError,
-  concreteShape,
-  makePlan,
-  sameShape,
-  type KeptState,
-  type Optimizer,
-  type OverallState,
-  type SlotState,
-  type TrainingState,
-} from '@adakit/core';
+import type { KeptState, Optimizer, OverallState, SlotState, TrainingState } from '@adakit/core';
+import { AdakitError, concreteShape, makePlan, sameShape } from '@adakit/core/runner';
 import { keptState } from '@adakit/core/states';
 import { keep, scalar, tensor, type Tensor, type Variable } from '@tensorflow/tfjs-core';
 import { matchByName } from './match-by-name.js';
@@ -38,24 +29,17 @@ export interface SavedRecord extends KeptState {
   readonly name: string;
 }
 
-/** Weights as {@link nameWeights} names them. */
-export interface SavedWeights {
-  readonly overall: OverallState;
-  readonly records: readonly SavedRecord[];
-}
-
-/** The part of a state that weights hold. */
-export function weightsOf(state: TrainingState): SavedWeights {
-  const { step, globals, collected, lossScale, plateaus, skipped, parameters } = state;
+/**
+ * The part of a state that weights hold, as new tensors, kept; the caller disposes them.
+ *
+ * @param waiting what was read before and has not met its variables yet
+ */
+export function nameWeights(state: TrainingState, waiting: SavedSlots | undefined): NamedTensor[] {
+  const { step: steps, globals, collected, lossScale, plateaus, skipped, parameters } = state;
   const all = { globals, collected, lossScale, plateaus, skipped };
-  const some = Object.fromEntries(Object.entries(all).filter(([, value]) => value !== undefined));
-  const records = Object.entries(parameters).map(([name, kept]) => ({ name, ...keptState(kept) }));
-  return { overall: { step, ...some }, records };
-}
-
-/** New tensors, kept; the caller disposes them. */
-export function nameWeights({ overall, records }: SavedWeights): NamedTensor[] {
-  const { step: steps, ...others } = overall;
+  const others = Object.fromEntries(Object.entries(all).filter(([, value]) => value !== undefined));
+  const trained = Object.entries(parameters).map(([name, kept]) => ({ name, ...keptState(kept) }));
+  const records: readonly SavedRecord[] = [...trained, ...(waiting?.records ?? [])];
   const count = (name: string, value: number): NamedTensor => ({ name, tensor: keep(scalar(value, 'int32')) });
   const weights = [count(iterations, steps)];
   for (const { name, step, slots } of records) {
@@ -75,7 +59,10 @@ export function nameWeights({ overall, records }: SavedWeights): NamedTensor[] {
  *
  * @throws AdakitError `state-mismatch` when they are not this optimizer's
  */
-export async function readWeights(weights: readonly NamedTensor[], optimizer: Optimizer): Promise<SavedWeights> {
+export async function readWeights(
+  weights: readonly NamedTensor[],
+  optimizer: Optimizer,
+): Promise<{ readonly overall: OverallState; readonly slots: SavedSlots }> {
   const byName = new Map(weights.map(({ name, tensor }) => [name, tensor]));
   const total = byName.get(iterations);
   if (total === undefined) throw mismatch(`there is no "${iterations}" among them`);
@@ -109,7 +96,7 @@ export async function readWeights(weights: readonly NamedTensor[], optimizer: Op
     }
     records.push({ name, ...keptState({ step: await readCount(count), slots: Object.fromEntries(entries) }) });
   }
-  return { overall, records };
+  return { overall, slots: new SavedSlots(records) };
 }
 
 /** What was kept for variables that have not turned up yet. */

@@ -1,4 +1,4 @@
 // What only states, saved weights and other views need: an optimizer fetches it with the first.
 export { loadState } from './load-state.js';
-export { nameWeights, readWeights, SavedSlots, weightsOf } from './saved-weights.js';
+export { nameWeights, readWeights } from './saved-weights.js';
 export { whileHolding } from './variable-values.js';

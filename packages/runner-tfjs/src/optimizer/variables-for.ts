@@ -1,4 +1,5 @@
-import { AdakitError, type StoredTensor, type TensorData, type TrainingState } from '@adakit/core';
+import type { StoredTensor, TensorData, TrainingState } from '@adakit/core';
+import { AdakitError } from '@adakit/core/runner';
 import type { Tensor, Variable } from '@tensorflow/tfjs-core';
 import { matchByName } from './match-by-name.js';
 import { assertDistinct, registeredVariables, type LayersModelLike, type Variables } from './variables.js';

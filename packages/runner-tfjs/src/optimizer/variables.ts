@@ -1,11 +1,5 @@
-import {
-  AdakitError,
-  sameShape,
-  type KeptState,
-  type ParameterRole,
-  type ParameterSpec,
-  type RunParameter,
-} from '@adakit/core';
+import type { KeptState, ParameterRole, ParameterSpec, RunParameter } from '@adakit/core';
+import { AdakitError, sameShape } from '@adakit/core/runner';
 import { engine, type Tensor, type Variable } from '@tensorflow/tfjs-core';
 import { Cell } from '../device/cell.js';
 
@@ -24,9 +18,8 @@ export interface LayersModelLike {
 }
 
 export interface GradientEntry {
-  readonly name: string;
   readonly variable: Variable;
-  readonly tensor: Tensor | null | undefined;
+  readonly tensor: Tensor;
 }
 
 /** What the layers of TensorFlow.js call their weights, by which it shows what they are. */
@@ -82,7 +75,7 @@ export function isAlive(variable: Variable): boolean {
 }
 
 /**
- * Gradients with their variables.
+ * Gradients with their variables, of those that have one.
  *
  * @throws AdakitError for a gradient without a variable, of another shape or dtype, or given twice
  */
@@ -90,7 +83,7 @@ export function gradientEntries(gradients: Gradients): GradientEntry[] {
   const list = isList(gradients) ? gradients : Object.entries(gradients).map(([name, tensor]) => ({ name, tensor }));
   const registered = registeredVariables();
   const seen = new Set<string>();
-  return list.map(({ name, tensor }) => {
+  return list.flatMap(({ name, tensor }) => {
     if (!Object.hasOwn(registered, name)) {
       throw new AdakitError(
         'unknown-parameter',
@@ -100,8 +93,9 @@ export function gradientEntries(gradients: Gradients): GradientEntry[] {
     if (seen.has(name)) throw new AdakitError('invalid-gradient', `there are two gradients for "${name}"; add them up`);
     seen.add(name);
     const variable = registered[name];
-    if (tensor) assertFits(name, tensor, variable);
-    return { name, variable, tensor };
+    if (!tensor) return [];
+    assertFits(name, tensor, variable);
+    return { variable, tensor };
   });
 }
 

@@ -1,4 +1,4 @@
-import { closestName } from '@adakit/core';
+import { camelCaseKeys, closestName } from '@adakit/core';
 import { loadOptimizer } from '@adakit/plugins';
 import { z } from 'zod';
 import { isMissing, readJsonFile } from '../json-file.js';
@@ -141,7 +141,8 @@ export async function checkContenders(contenders: readonly Contender[]): Promise
     if (folders.has(folderName(name)))
       throw new UsageError(`there are two contenders '${name}'; give one another name`);
     folders.add(folderName(name));
-    (await loadOptimizer(optimizer, { included: factories })).plugin.load(set);
+    const { plugin } = await loadOptimizer(optimizer, { included: factories });
+    plugin.load(camelCaseKeys(optimizer, set));
   }
 }
 

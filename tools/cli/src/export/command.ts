@@ -17,7 +17,8 @@ import * as factories from '../rules.js';
 import { addSelectionOptions, selectionOf, type SelectionOptions } from '../selection.js';
 import { addSpecializeOptions, openModel, type SpecializeOptions } from '../specialize.js';
 import { losses, lossOf } from '../train/choices.js';
-import { known, parseSetting } from '../train/words.js';
+import { hyperparametersOf } from '../train/prepare.js';
+import { known } from '../train/words.js';
 
 interface Options extends SpecializeOptions, SelectionOptions {
   readonly loss: string;
@@ -87,7 +88,7 @@ async function exportCommand(path: string, options: Options): Promise<void> {
   known('--target', options.target, ARTIFACT_TARGETS);
   const target = options.target as ArtifactTarget;
   const { plugin } = await loadOptimizer(options.optimizer, { included: factories });
-  const rule = plugin.load(Object.fromEntries(options.set.map((text) => parseSetting('--set', text))));
+  const rule = plugin.load(hyperparametersOf(plugin, options.set));
   requireFolder('--out', options.out);
   const artifacts = await exportArtifacts(await openModel(path, options), {
     loss,

@@ -1,3 +1,4 @@
+import { camelCaseKeys } from '@adakit/core';
 import { shortNumber } from '@adakit/fit';
 import { loadOptimizer, type OptimizerPlugin } from '@adakit/plugins';
 import { InvalidArgumentError, type Command } from 'commander';
@@ -68,7 +69,7 @@ async function draw({ optimizers, function: name, lr, set, steps, start, plot, j
   const ways: Way[] = [];
   for (const [each, own] of settings) {
     const { plugin } = await loadOptimizer(each, { included: factories });
-    const optimizer = plugin.load({ ...(hasRate(plugin) && { lr }), ...own });
+    const optimizer = plugin.load({ ...(hasRate(plugin) && { lr }), ...camelCaseKeys(each, own) });
     ways.push({ name: each, trajectory: await trajectory(optimizer, objective, { start: begin, steps }) });
   }
   const { landscapePlot } = await import('./plot.js');

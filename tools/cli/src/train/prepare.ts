@@ -1,7 +1,7 @@
-import { accumulate, clipByGlobalNorm, closestName, type Optimizer } from '@adakit/core';
+import { accumulate, camelCaseKeys, clipByGlobalNorm, closestName, type Optimizer } from '@adakit/core';
 import { augment, type Dataset, type Example } from '@adakit/data';
 import { checkModel, type Loss, type Model, type TensorSpec } from '@adakit/onnx';
-import { loadOptimizer, type LoadedOptimizer } from '@adakit/plugins';
+import { loadOptimizer, type LoadedOptimizer, type OptimizerPlugin } from '@adakit/plugins';
 import { TrainingError, TrainingSession, type TrainingSessionOptions } from '@adakit/runner-onnx';
 import * as factories from '../rules.js';
 import { selectionOf } from '../selection.js';
@@ -42,7 +42,15 @@ export async function chosenOptimizer({
   set,
 }: OptimizerOptions): Promise<{ readonly loaded: LoadedOptimizer; readonly settings: Word['settings'] }> {
   const loaded = await loadOptimizer(optimizer, { included: factories });
-  return { loaded, settings: Object.fromEntries(set.map((text) => parseSetting('--set', text))) };
+  return { loaded, settings: hyperparametersOf(loaded.plugin, set) };
+}
+
+/** Hyperparameters as `--set` gives them, also under the names of PyTorch. @throws AdakitError, UsageError */
+export function hyperparametersOf(
+  { optimizerName }: Pick<OptimizerPlugin, 'optimizerName'>,
+  set: readonly string[],
+): Word['settings'] {
+  return camelCaseKeys(optimizerName, Object.fromEntries(set.map((text) => parseSetting('--set', text))));
 }
 
 /** A rule inside accumulation inside clipping, as the options want it. */

@@ -130,13 +130,6 @@ export function optimizerChecks(factory: CheckedFactory, expectations: Optimizer
         throwsWith(() => make({ [misspelt]: 1 }), `did you mean "${closestName(misspelt, names) ?? ''}"?`);
       }),
     ),
-    check('takes the names of PyTorch as well', () => {
-      for (const hyperparameter of Object.keys(factory.hyperparameters)) {
-        const snake = hyperparameter.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`);
-        const value = make().hyperparameters[hyperparameter];
-        assert.equal(factory.load({ ...required, [snake]: value }).hyperparameters[hyperparameter], value);
-      }
-    }),
   ];
 }
 

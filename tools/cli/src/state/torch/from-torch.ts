@@ -204,7 +204,9 @@ function optimizerOf(
     // A learning rate of zero is one for the time being; what it was at construction, another group may know.
     const base = bases[i] === 0 ? (bases.find((other) => other !== 0) ?? 1) : bases[i];
     const { hyperparameters: initial } = optimizerByName(known.optimizer, { ...values, ...decided, lr: base });
-    const name = typeof group.name === 'string' && group.name !== '' ? group.name : undefined;
+    // Names here have no slash and no plus, and one that is nothing but a star is none.
+    const named = typeof group.name === 'string' && group.name !== '' && group.name !== '*';
+    const name = named ? (group.name as string).replaceAll(/[/+]/g, '-') : undefined;
     return { name, hyperparameters: { ...initial, lr }, initial, params: group.params };
   });
   const rule = (group: SettledGroup): Optimizer => {
