@@ -141,7 +141,7 @@ export class Memory<B> {
       const own = 'value' in given[i] ? [size] : [];
       return [...own, size, ...parameter.slots.map((slot) => slotLength(slot, parameter))];
     });
-    const buffers = this.device.allocate(lists);
+    const buffers = this.#allocate(planned, lists);
     const added = planned.map((parameter, i) => {
       const source = given[i];
       const list = [...buffers[i]];
@@ -158,6 +158,22 @@ export class Memory<B> {
       return record;
     });
     this.records = [...this.records, ...added];
+  }
+
+  /** Parameters that one call updates stand side by side, whatever their order: devices read them as if they were one. */
+  #allocate(planned: readonly PlannedParameter[], lists: readonly (readonly number[])[]): B[][] {
+    const together = new Map<string, number[]>();
+    planned.forEach(({ group, hash }, i) => {
+      const key = `${group.path} ${hash}`;
+      const known = together.get(key);
+      if (known === undefined) together.set(key, [i]);
+      else known.push(i);
+    });
+    const order = [...together.values()].flat();
+    const buffers = this.device.allocate(order.map((i) => lists[i]));
+    const placed: B[][] = [];
+    order.forEach((i, k) => (placed[i] = buffers[k]));
+    return placed;
   }
 
   #startSlot(

@@ -27,8 +27,8 @@ export const SLACK = 32;
 const LIMIT = 65535 * PAGE;
 
 export const aligned = (bytes: number): number => Math.ceil(bytes / 16) * 16;
-/** What a buffer takes; kernels may write to one vector of a buffer without elements. */
-const size = (length: number): number => aligned(Math.max(16, length * 4));
+/** The bytes that a buffer takes; kernels may write to one vector of a buffer without elements. */
+export const size = (length: number): number => aligned(Math.max(16, length * 4));
 
 interface Range {
   readonly from: number;
