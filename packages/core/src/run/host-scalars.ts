@@ -19,8 +19,6 @@ export interface Moment {
 
 /** The parameter that scalars are for. */
 export interface ScalarsOf {
-  /** Number of the update it is about to have. */
-  readonly step: number;
   readonly name: string;
   readonly shape: readonly number[];
   readonly extents: Extents;
@@ -80,9 +78,18 @@ export class HostScalars {
     return this.#valuesOf(group).get(`hyper.${piece.prefix}${name}`) ?? NaN;
   }
 
-  /** One number for every instruction of a program. @param parameter none for a program over totals */
-  of(program: Program, group: PlanGroup, parameter?: ScalarsOf): Float64Array {
-    const { step, name, shape, extents } = parameter ?? { ...noParameter, step: this.#moment.step };
+  /**
+   * One number for every instruction of a program.
+   *
+   * @param parameter default: none, for a program over totals
+   * @param step number of the update that the parameter is about to have. Default: the run's step
+   */
+  of(
+    program: Program,
+    group: PlanGroup,
+    { name, shape, extents }: ScalarsOf = noParameter,
+    step = this.#moment.step,
+  ): Float64Array {
     const last = this.#last;
     if (last?.program === program && last.group === group && last.step === step) return last.scalars;
     let known = this.#known.get(program);

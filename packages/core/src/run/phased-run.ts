@@ -110,7 +110,7 @@ function* runStages<B>(run: Training<B>, stages: readonly Stage[], active: reado
   for (const stage of stages) {
     if (stage.kind === 'total') {
       const bound = memory.bind(stage.program, [], 'total');
-      yield* wait(bound.run([scalars.of(stage.program, stage.group, undefined)]));
+      yield* wait(bound.run([scalars.of(stage.program, stage.group)]));
       continue;
     }
     for (const sum of stage.sums) memory.device.write(memory.total(sum), 0);
@@ -177,7 +177,7 @@ function* weights<B>(run: Training<B>, view: string): Work<NamedTensors> {
     scratch.push(buffer);
     const buffers = { ...memory.buffersOf(deviceInputs(program), record), view: buffer };
     const bound = memory.kernel(program).bind([{ buffers, extents, shape }]);
-    yield* wait(bound.run([scalars.of(program, group, { ...parameter, step: record.step })]));
+    yield* wait(bound.run([scalars.of(program, group, parameter, record.step)]));
   }
   const result = yield* readTensors(run, scratch);
   memory.device.free(scratch.filter((buffer, i) => buffer !== memory.records[i].param));

@@ -44,7 +44,7 @@ export function contextOf<B>(run: Training<B>, stages: readonly Stage[]): Gradie
       kept: memory.records,
       globals: memory.globals,
       scalars: (program, group, parameter) =>
-        scalars.of(program, group, parameter && { ...parameter, step: memory.records[parameter.index].step + 1 }),
+        scalars.of(program, group, parameter, parameter && memory.records[parameter.index].step + 1),
     },
   };
 }
@@ -69,7 +69,7 @@ export function* runCalls<B>(run: Training<B>, stage: Stage, members: readonly P
     if (these.length === 0) continue;
     const key = chosen === undefined ? '' : these.map(({ index }) => index).join();
     const { records, ...bound } = run.memory.bind(program, these, `${group.path} ${key}`);
-    const of = (i: number): Float64Array => run.scalars.of(program, group, { ...these[i], step: records[i].step + 1 });
+    const of = (i: number): Float64Array => run.scalars.of(program, group, these[i], records[i].step + 1);
     // They mostly share their scalars, and then this looks at nothing of a parameter but its number of updates.
     const [{ step }] = records;
     const shared = !run.scalars.differs(program) && records.every((record) => record.step === step);
