@@ -24,6 +24,7 @@ import {
   inferenceForm,
   initialParameters,
   readModel,
+  withConstantWeights,
   withoutValues,
   withParameters,
   writeModel,
@@ -94,6 +95,8 @@ export interface TrainingSessionOptions extends TrainableOptions, RuntimeChoice 
    * is part of the state. Default: another one every time.
    */
   readonly seed?: number;
+  /** Outputs of the model that steps give as well, as they are in training mode. Default: none. */
+  readonly outputs?: readonly string[];
   /** Passed on to ONNX Runtime, e.g. `{ intraOpNumThreads: 2 }`. */
   readonly session?: SessionOptions;
 }
@@ -143,6 +146,8 @@ export interface StateOptions {
 export interface StepResult extends StepReport {
   /** The loss of the batch before the update. */
   readonly loss: number;
+  /** Those that {@link TrainingSessionOptions.outputs} names, before the update. */
+  readonly outputs: Readonly<Record<string, Tensor>>;
 }
 
 /**
@@ -200,8 +205,8 @@ export class TrainingSession implements Stateful {
    * Reads the model, derives its training graph and starts the runtime.
    *
    * @throws OnnxError for a model that cannot be read or trained, with all reasons; AdakitError for an optimizer that
-   * does not fit its parameters; TrainingError `no-execution-provider`, `invalid-option` for a seed out of range or of a
-   * model that draws where it cannot be told what
+   * does not fit its parameters; TrainingError `no-execution-provider`, `refused-model` with the node that ONNX Runtime
+   * refuses, `invalid-option` for a seed out of range or of a model that draws where it cannot be told what
    */
   static async create(options: TrainingSessionOptions): Promise<TrainingSession> {
     const { model: source, loss, train, freeze } = options;
@@ -214,6 +219,7 @@ export class TrainingSession implements Stateful {
       loss,
       precision,
       feedRandom: true,
+      ...(options.outputs && { outputs: options.outputs }),
       ...(train && { train }),
       ...(freeze && { freeze }),
     };
@@ -260,7 +266,7 @@ export class TrainingSession implements Stateful {
       const inference = new Inference(current, loss, weights, {
         provider: withoutRecording(provider),
         session,
-        target: lowered,
+        target: withConstantWeights(lowered),
       });
       return [made, inference] as const;
     });
@@ -341,7 +347,13 @@ export class TrainingSession implements Stateful {
   async step(batch: Batch, options: BatchOptions = {}): Promise<StepResult> {
     const feeds = toFeeds(this.inputs, batch);
     const counted = sampleCount(this.#modelInputs, feeds);
-    const beside = { statistics: this.#statistics, random: this.#random };
+    let outputs: StepResult['outputs'] | undefined;
+    const beside = {
+      statistics: this.#statistics,
+      random: this.#random,
+      // Where the gradient is taken twice, a second time elsewhere, the first ones are meant.
+      give: (given: StepResult['outputs']) => (outputs ??= given),
+    };
     const source = this.#steps.source(feeds, beside, { signal: options.signal });
     const report = await this.#run.stepWith(
       {
@@ -359,7 +371,7 @@ export class TrainingSession implements Stateful {
       { samples: options.samples ?? counted },
     );
     // A model's loss is always known.
-    return { ...report, loss: report.loss ?? NaN };
+    return { ...report, loss: report.loss ?? NaN, outputs: outputs ?? {} };
   }
 
   /** Loss and outputs of a batch in inference mode; nothing is updated. */
