@@ -73,8 +73,8 @@ export interface TrainingSessionOptions extends TrainableOptions, RuntimeChoice 
   readonly executionProviders?: readonly ExecutionProvider[];
   /**
    * Where the update is computed: `fused` in one loop on the host, `graph` inside ONNX Runtime. `auto`, the default,
-   * is `fused` on the CPU and `graph` elsewhere. An optimizer that takes the gradient twice a step (`sam`) is always
-   * `fused`.
+   * is `fused` on the CPU and `graph` elsewhere. An optimizer that takes the gradient twice a step (`sam`, `sophia`) is
+   * always `fused`.
    */
   readonly update?: 'auto' | 'fused' | 'graph';
   /**
@@ -134,6 +134,11 @@ export interface BatchOptions extends AbortOptions {
    * dimension of the inputs.
    */
   readonly samples?: number;
+  /**
+   * The batch that an optimizer's second gradient is of, see {@link TrainingSession.needsEstimate}: for Sophia-G the same
+   * inputs with labels drawn from the model's output, as `drawLabels` does. Not looked at by others and at other steps.
+   */
+  readonly estimate?: Batch | undefined;
 }
 
 /** What to keep in a state beside what the session knows. */
@@ -233,7 +238,7 @@ export class TrainingSession implements Stateful {
     if (options.seed !== undefined) requireSeedable(graph.random.inside);
 
     const fused = update === 'fused' || (update === 'auto' && providers.at(0)?.name === 'cpu');
-    const whole = !fused && plan.perturbStages.length === 0;
+    const whole = !fused && plan.perturbStages.length === 0 && plan.estimate === undefined;
     const library = whole && providers.every(hasDeviceMemory) ? chosen.library : undefined;
     const values = initialParameters(model, parameters);
     const run = Run.start(
@@ -309,6 +314,11 @@ export class TrainingSession implements Stateful {
     return this.#run.skipped;
   }
 
+  /** Whether the next step takes in a second gradient, of the batch `estimate`: Sophia's every so many steps do. */
+  get needsEstimate(): boolean {
+    return this.#run.needsEstimate;
+  }
+
   /** Names of the weights that can be evaluated, predicted with and exported. */
   get views(): readonly string[] {
     return this.#run.views;
@@ -355,6 +365,9 @@ export class TrainingSession implements Stateful {
       give: (given: StepResult['outputs']) => (outputs ??= given),
     };
     const source = this.#steps.source(feeds, beside, { signal: options.signal });
+    const estimate =
+      options.estimate &&
+      this.#steps.source(toFeeds(this.inputs, options.estimate), beside, { signal: options.signal });
     const report = await this.#run.stepWith(
       {
         evaluate: async (context) => {
@@ -367,6 +380,12 @@ export class TrainingSession implements Stateful {
             },
           };
         },
+        ...(estimate && {
+          estimate: async (context) => {
+            const { loss } = await estimate.evaluate(context);
+            return { ...(loss !== undefined && { loss }) };
+          },
+        }),
       },
       { samples: options.samples ?? counted },
     );
