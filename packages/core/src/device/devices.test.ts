@@ -1,10 +1,11 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { asMatrix, deviceInput, largest, mean, norm, sum } from '../expression/expression.js';
+import { asMatrix, deviceInput, hostInput, largest, mean, norm, sum } from '../expression/expression.js';
 import { operations } from '../expression/operations.js';
 import { buildProgram } from '../program/program.js';
 import { printProgram } from '../program/print.js';
 import type { Program } from '../program/program.js';
+import { evaluateScalars } from '../program/scalars.js';
 import type { Device } from './device.js';
 import { jsDevice } from './js/device.js';
 import { referenceDevice } from './reference/device.js';
@@ -12,11 +13,12 @@ import { firstDifference, runOn, type TestParameter } from './testing/compare-de
 import { float32, randomProgram } from './testing/random-program.js';
 import { wasmDevice } from './wasm/device.js';
 
-const devices: readonly (readonly [string, () => Device<unknown>])[] = [
-  ['js', jsDevice],
-  ['wasm', wasmDevice],
+/** Devices, and whether parameters are allocated together. */
+const devices: readonly (readonly [string, () => Device<unknown>, boolean])[] = [
+  ['js', jsDevice, true],
+  ['wasm', wasmDevice, true],
   // Every parameter in a memory of its own, totals and all.
-  ['wasm in small memories', () => wasmDevice({ memoryLimit: 2 ** 20 })],
+  ['wasm in small memories', () => wasmDevice({ memoryLimit: 2 ** 20 }), false],
 ];
 /** Programs of each flavour. */
 const runs = Number(process.env.ADAKIT_FUZZ_PROGRAMS ?? 300);
@@ -49,9 +51,9 @@ describe('every device on the host', () => {
     parameters: readonly TestParameter[],
     values: Readonly<Record<string, number>>,
   ): void => {
-    const expected = runOn(referenceDevice('float32'), program, parameters, values, 2);
-    for (const [name, make] of devices) {
-      const difference = firstDifference(runOn(make(), program, parameters, values, 2), expected);
+    const expected = runOn(referenceDevice('float32'), program, parameters, values, true);
+    for (const [name, make, together] of devices) {
+      const difference = firstDifference(runOn(make(), program, parameters, values, together), expected);
       expect(difference && `${name}: ${difference} in ${printProgram(program)}`).toBeUndefined();
     }
   };
@@ -63,6 +65,25 @@ describe('every device on the host', () => {
       }),
       { numRuns: runs, endOnFailure: true },
     );
+  });
+
+  const special = [NaN, Infinity, -Infinity, 0, -0, 1e-45, -1e-45, 1, -1];
+  it.each(special)('clips elements at %d with the signs of zeros and the NaNs of the reference', (bound) => {
+    const elements = Float32Array.from({ length: 12 }, (_, i) => special[i % special.length]);
+    const [x, at] = [deviceInput('param', 'param'), hostInput('hyper.a')];
+    const program = buildProgram('clip', { 'slot.min': x.min(at), 'slot.max': x.max(at) });
+    const scalars = evaluateScalars(program, () => bound);
+    const clipped = <B>(device: Device<B>) => {
+      const [[param, least, most]] = device.allocate([[12, 12, 12]]);
+      device.write(param, elements);
+      const buffers = { param, 'slot.min': least, 'slot.max': most };
+      void device
+        .compile(program)
+        .bind([{ buffers, shape: [12], extents: { rows: 12, cols: 1 } }])
+        .run([scalars]);
+      return [least, most].map((buffer) => device.read(buffer));
+    };
+    expect(clipped(wasmDevice())).toEqual(clipped(referenceDevice('float32')));
   });
 
   it.each([[[2, 8200]], [[8200, 2]], [[1, 4097]], [[12_300, 1]]])(

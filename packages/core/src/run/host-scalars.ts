@@ -21,8 +21,6 @@ export interface Moment {
 
 /** The parameter that scalars are for. */
 export interface ScalarsOf {
-  /** Number of the update it is about to have. */
-  readonly step: number;
   readonly name: string;
   readonly shape: readonly number[];
   readonly extents: Extents;
@@ -70,9 +68,14 @@ export class HostScalars {
     return this.#settings.get(group)?.get(`hyper.${piece.prefix}${name}`) ?? NaN;
   }
 
-  /** One number for every instruction of a program. @param parameter none for a program over totals */
-  of(program: Program, group: PlanGroup, parameter?: ScalarsOf): Float64Array {
-    const { step = this.#moment.step, name = '', shape = [], extents }: Partial<ScalarsOf> = parameter ?? {};
+  /**
+   * One number for every instruction of a program.
+   *
+   * @param parameter none for a program over totals
+   * @param step number of the update that the parameter is about to have. Default: the run's step
+   */
+  of(program: Program, group: PlanGroup, parameter?: ScalarsOf, step = this.#moment.step): Float64Array {
+    const { name = '', shape = [], extents }: Partial<ScalarsOf> = parameter ?? {};
     const differs = this.differs(program);
     const key = JSON.stringify([program.hash, group.path, step, differs && name]);
     let scalars = this.#known.get(key);

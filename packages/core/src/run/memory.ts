@@ -77,18 +77,21 @@ export class Memory<B> {
       : parameters.map(({ index }) => this.records[index]);
   }
 
-  /** A program on parameters. */
+  /** A program on parameters. @param members none for a program over totals */
   bind(program: Program, members: readonly PlannedParameter[], key: string): BoundProgram<B> {
     const id = `${program.hash} ${key}`;
     let bound = this.#bound.get(id);
     if (bound === undefined) {
       const names = bufferNames(program);
       const records = members.map(({ index }) => this.records[index]);
-      const bindings = members.map(({ extents, shape }, i): Binding<B> => ({
-        buffers: this.buffersOf(names, records[i]),
-        extents,
-        shape,
-      }));
+      const bindings =
+        members.length === 0
+          ? [{ buffers: this.buffersOf(names, undefined), extents: { rows: 1, cols: 1 }, shape: [] }]
+          : members.map(({ extents, shape }, i): Binding<B> => ({
+              buffers: this.buffersOf(names, records[i]),
+              extents,
+              shape,
+            }));
       bound = { kernel: this.kernel(program).bind(bindings), records };
       this.#bound.set(id, bound);
     }
@@ -129,7 +132,7 @@ export class Memory<B> {
       const own = 'value' in given[i] ? [size] : [];
       return [...own, size, ...parameter.slots.map((slot) => slotLength(slot, parameter))];
     });
-    const buffers = this.device.allocate(lists);
+    const buffers = this.#allocate(planned, lists);
     const added = planned.map((parameter, i) => {
       const source = given[i];
       const list = [...buffers[i]];
@@ -146,6 +149,22 @@ export class Memory<B> {
       return record;
     });
     this.records = [...this.records, ...added];
+  }
+
+  /** Parameters that one call updates stand side by side, whatever their order: devices read them as if they were one. */
+  #allocate(planned: readonly PlannedParameter[], lists: readonly (readonly number[])[]): B[][] {
+    const together = new Map<string, number[]>();
+    planned.forEach(({ group, hash }, i) => {
+      const key = `${group.path} ${hash}`;
+      const known = together.get(key);
+      if (known === undefined) together.set(key, [i]);
+      else known.push(i);
+    });
+    const order = [...together.values()].flat();
+    const buffers = this.device.allocate(order.map((i) => lists[i]));
+    const placed: B[][] = [];
+    order.forEach((i, k) => (placed[i] = buffers[k]));
+    return placed;
   }
 
   #startSlot(

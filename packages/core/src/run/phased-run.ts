@@ -125,9 +125,8 @@ function* runStages<B>(run: Training<B>, stages: readonly Stage[], active: reado
   for (const stage of stages) {
     if (stage.kind === 'total') {
       const { program, group } = stage;
-      const buffers = Object.fromEntries(bufferNames(program).map((name) => [name, numberOf(memory, name)]));
-      const kernel = memory.kernel(program).bind([{ buffers, extents: { rows: 1, cols: 1 }, shape: [] }]);
-      yield* wait(kernel.run([scalars.of(program, group, undefined)]));
+      const { kernel } = memory.bind(program, [], 'total');
+      yield* wait(kernel.run([scalars.of(program, group)]));
       continue;
     }
     for (const sum of stage.sums) memory.device.write(numberOf(memory, sum), 0);
@@ -223,7 +222,7 @@ function* weights<B>(run: Training<B>, view: string): Work<NamedTensors> {
     scratch.push(buffer);
     const buffers = { ...memory.buffersOf(deviceInputs(program), record), view: buffer };
     const bound = memory.kernel(program).bind([{ buffers, extents, shape }]);
-    yield* wait(bound.run([scalars.of(program, group, { ...parameter, step: record.step })]));
+    yield* wait(bound.run([scalars.of(program, group, parameter, record.step)]));
   }
   const result = yield* readTensors(run, scratch);
   memory.device.free(scratch.filter((buffer, i) => buffer !== memory.records[i].param));

@@ -30,19 +30,9 @@ export function* plainStep<B>(
 /** Checks whose outcome is not known yet. */
 export type LateChecks = Promise<readonly number[]>[];
 
-/** What the host computes of a program in this step. @param parameter none for a program over totals */
-function scalarsOf<B>(
-  { memory, scalars }: Training<B>,
-  program: Program,
-  group: PlanGroup,
-  parameter: PlannedParameter | undefined,
-): Float64Array {
-  return scalars.of(program, group, parameter && { ...parameter, step: memory.records[parameter.index].step + 1 });
-}
-
 /** What a source works on. @param stages that follow on its gradients */
 export function contextOf<B>(run: Training<B>, stages: readonly Stage[]): GradientContext<B> {
-  const { plan, memory, step } = run;
+  const { plan, memory, scalars, step } = run;
   return {
     ...run.buffers,
     lossScale: run.lossScale?.scale ?? 1,
@@ -54,7 +44,8 @@ export function contextOf<B>(run: Training<B>, stages: readonly Stage[]): Gradie
       perturbs: plan.perturbStages.length > 0,
       kept: memory.records,
       numbers: memory.numbers,
-      scalars: (program, group, parameter) => scalarsOf(run, program, group, parameter),
+      scalars: (program, group, parameter) =>
+        scalars.of(program, group, parameter, parameter && memory.records[parameter.index].step + 1),
     },
   };
 }
@@ -79,11 +70,11 @@ export function* runCalls<B>(run: Training<B>, stage: Stage, members: readonly P
     if (these.length === 0) continue;
     const key = chosen === undefined ? '' : these.map(({ index }) => index).join();
     const { records, kernel } = run.memory.bind(program, these, `${group.path} ${key}`);
+    const of = (i: number): Float64Array => run.scalars.of(program, group, these[i], records[i].step + 1);
     // They mostly share their scalars, and then this looks at nothing of a parameter but its number of updates.
     const [{ step }] = records;
     const shared = !run.scalars.differs(program) && records.every((record) => record.step === step);
-    const of = (parameter: PlannedParameter): Float64Array => scalarsOf(run, program, group, parameter);
-    const scalars = shared ? new Array<Float64Array>(these.length).fill(of(these[0])) : these.map(of);
+    const scalars = shared ? new Array<Float64Array>(these.length).fill(of(0)) : these.map((_, i) => of(i));
     yield* wait(kernel.run(scalars));
   }
 }

@@ -45,11 +45,12 @@ export async function compare<Name extends string>(
       if (round >= warmUps) times.get(name)?.push(time);
     }
   }
-  const measured: Partial<Record<Name, Times>> = {};
-  for (const [name, all] of times) {
-    measured[name] = { median: median(all), least: Math.min(...all), most: Math.max(...all), all };
-  }
-  return measured as Record<Name, Times>;
+  return Object.fromEntries([...times].map(([name, all]) => [name, timesOf(all)])) as Record<Name, Times>;
+}
+
+/** @param all of every round, in ms */
+export function timesOf(all: readonly number[]): Times {
+  return { median: median(all), least: Math.min(...all), most: Math.max(...all), all };
 }
 
 /** Times `action` by the wall clock. */

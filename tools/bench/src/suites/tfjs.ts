@@ -1,11 +1,12 @@
 import { adabelief } from '@adakit/adabelief';
 import { adam } from '@adakit/adam';
+import { Browser } from '@adakit/browser';
 import { startBackend, tfjsOptimizer } from '@adakit/runner-tfjs';
 import '@adakit/runner-tfjs/fused/cpu';
 import '@adakit/runner-tfjs/fused/wasm';
 import * as tf from '@tensorflow/tfjs';
 import '@tensorflow/tfjs-backend-wasm';
-import { compare, ratioOf, type Contender } from '../measure/compare.js';
+import { compare, ratioOf, timesOf, type Contender, type Times } from '../measure/compare.js';
 import type { Row, Suite, SuiteOptions } from '../suite.js';
 
 const VARIABLES = 20;
@@ -15,7 +16,8 @@ export const tfjs: Suite = {
   title: 'A step in TensorFlow.js',
   method:
     `\`applyGradients\` alone on ${String(VARIABLES)} variables of ${SIZE.toLocaleString('en')} elements, one fused loop and op ` +
-    'by op, against `tf.train.adam` on the same backend.',
+    'by op, against `tf.train.adam` on the same backend; `webgl` and `webgpu` until the device is done, in a headless ' +
+    'Chromium with a software renderer. Kernels are the draws or dispatches of a step.',
   measure,
 };
 
@@ -30,13 +32,42 @@ async function* measure({ only, rounds = 15 }: SuiteOptions): AsyncIterable<Row>
       adabelief: step(tfjsOptimizer(adabelief({ lr: 1e-3 }))),
       'adabelief, op by op': step(tfjsOptimizer(adabelief({ lr: 1e-3 }), { fused: false })),
     };
-    const times = await compare(contenders, { rounds, rest: 20, runUp: 2 });
-    const base = times['tf.train.adam'];
-    for (const [name, each] of Object.entries(times)) {
-      const ratios = each === base ? {} : { 'tf.train.adam': ratioOf(each, base) };
-      yield { case: backend, name, ms: each.median, ratios };
-    }
+    yield* rowsOf(backend, await compare(contenders, { rounds, rest: 20, runUp: 2 }));
   }
+  const inPage = ['webgl', 'webgpu'].filter((backend) => backend.includes(only));
+  const browser = inPage.length > 0 ? await startBrowser() : undefined;
+  try {
+    if (browser === undefined) return;
+    for (const backend of inPage) yield* measureInPage(browser, backend, rounds);
+  } finally {
+    await browser?.close();
+  }
+}
+
+async function startBrowser(): Promise<Browser | undefined> {
+  try {
+    return await Browser.start();
+  } catch (error) {
+    console.error(`measured without webgl and webgpu: ${error instanceof Error ? error.message : String(error)}`);
+    return undefined;
+  }
+}
+
+async function* measureInPage(browser: Browser, backend: string, rounds: number): AsyncIterable<Row> {
+  await browser.reload();
+  await browser.call('start', backend);
+  const measured = Object.entries(await browser.call('measure', VARIABLES, SIZE, rounds));
+  const times = Object.fromEntries(measured.map(([name, { times }]) => [name, timesOf(times)]));
+  const kernels = Object.fromEntries(measured.map(([name, { kernels }]) => [name, kernels]));
+  for (const row of rowsOf(backend, times)) yield { ...row, more: { 'kernels a step': kernels[row.name] } };
+}
+
+function rowsOf(backend: string, times: Readonly<Record<string, Times>>): Row[] {
+  const base = times['tf.train.adam'];
+  return Object.entries(times).map(([name, each]) => {
+    const ratios = each === base ? {} : { 'tf.train.adam': ratioOf(each, base) };
+    return { case: backend, name, ms: each.median, ratios };
+  });
 }
 
 /** A step on variables of its own. */

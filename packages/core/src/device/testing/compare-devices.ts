@@ -14,13 +14,17 @@ export interface TestParameter {
 /** Buffers that belong to all parameters together. */
 const isShared = (name: string): boolean => /^(global|sum|largest)\./.test(name);
 
-/** Runs a program on some parameters, `times` times over; gives the contents of all buffers afterwards. */
+/**
+ * Runs a program on some parameters, twice; gives the contents of all buffers afterwards.
+ *
+ * @param together whether all parameters are allocated at once, as those of a run are
+ */
 export function runOn<B>(
   device: Device<B>,
   program: Program,
   parameters: readonly TestParameter[],
   hostValues: Readonly<Record<string, number>>,
-  times = 1,
+  together: boolean,
 ): Record<string, FloatArray> {
   const shapes = shapesOf(program);
   const names = bufferNames(program);
@@ -32,18 +36,21 @@ export function runOn<B>(
     }),
   );
   const own = names.filter((name) => !isShared(name));
-  const bindings = parameters.map(({ shape, seed }) => {
+  const lengths = parameters.map(({ shape }) =>
+    own.map((name) => elementCount(concreteShape(shapes.get(name) ?? 'param', shape, matrixExtents(shape)))),
+  );
+  const lists = together ? device.allocate(lengths) : lengths.map((list) => device.allocate([list])[0]);
+  const bindings = parameters.map(({ shape, seed }, i) => {
     const extents: Extents = matrixExtents(shape);
-    const lengths = own.map((name) => elementCount(concreteShape(shapes.get(name) ?? 'param', shape, extents)));
-    const [list] = device.allocate([lengths]);
-    own.forEach((_, k) => {
-      device.write(list[k], elements(lengths[k], seed + 1000 * k));
+    const list = lists[i];
+    list.forEach((buffer, k) => {
+      device.write(buffer, elements(lengths[i][k], seed + 1000 * k));
     });
     const buffers = Object.fromEntries([...own.map((name, k) => [name, list[k]] as const), ...shared]);
     return { buffers, extents, shape };
   });
   const bound = device.compile(program).bind(bindings);
-  for (let step = 1; step <= times; step++) {
+  for (let step = 1; step <= 2; step++) {
     // Parameters 0 and 1 share scalars, as those of one cohort do.
     const scalars = parameters.map((_, i) =>
       evaluateScalars(program, (name) => (name === 'step' ? step + (i >> 1) : name === 'key' ? i : hostValues[name])),

@@ -96,6 +96,8 @@ export const shuffle = (a: Code, b: Code, ...from: readonly [number, number, num
 
 export const v128 = {
   and: binary(...simd(0x4e)),
+  /** Bits of the first that the second lacks. */
+  andNot: binary(...simd(0x4f)),
   or: binary(...simd(0x50)),
   /** Bits of `yes` where the mask has ones, of `no` elsewhere. */
   bitselect: (yes: Code, no: Code, mask: Code): Code => [yes, no, mask, simd(0x52)],
@@ -103,6 +105,7 @@ export const v128 = {
 };
 export const i32x4 = {
   splat: unary(...simd(0x11)),
+  equal: binary(...simd(0x37)),
   less: binary(...simd(0x39)),
   greater: binary(...simd(0x3b)),
   shiftRight: binary(...simd(0xad)),
@@ -126,6 +129,10 @@ export const f32x4 = {
   div: binary(...simd(0xe7)),
   min: binary(...simd(0xe8)),
   max: binary(...simd(0xe9)),
+  /** `b < a ? b : a` */
+  smaller: binary(...simd(0xea)),
+  /** `a < b ? b : a` */
+  larger: binary(...simd(0xeb)),
   fromInts: unary(...simd(0xfa)),
 };
 export const f64x2 = {

@@ -57,6 +57,11 @@ export interface KernelModule {
   /** Instructions whose values the host gives, as float32. */
   readonly scalars: readonly number[];
   readonly temporaries: readonly Dimensions[];
+  /**
+   * Whether an element depends on those at its place and on numbers alone: parameters whose arrays stand side by side, in
+   * every buffer alike, then are as good as one. Buffers by whether they hold a single number, which all must share.
+   */
+  readonly flat: ReadonlyMap<string, boolean> | undefined;
 }
 
 /** What a kernel calls: Math's functions, the library's, and JavaScript over its memory. */
@@ -165,6 +170,16 @@ const reductions: Record<ReductionName, Reduction> = {
   },
 };
 
+/** Forms whose elements need nothing but the operands' elements at the same place. */
+const pointwise: ReadonlySet<Instruction['form']> = new Set([
+  'input',
+  'constant',
+  'elementwise',
+  'view',
+  'broadcast',
+  'cast',
+]);
+
 const NUMBER = '1,1';
 const FLAT = 'rows,cols';
 
@@ -230,6 +245,8 @@ class Compiler {
   readonly #addresses: ReadonlyMap<string, Stored>;
   /** Single numbers that have been computed: vectors of four equal elements. */
   readonly #numbers = new Map<number, number>();
+  /** What {@link #clip} needs of the numbers that elements are clipped at. */
+  readonly #clips = new Map<string, readonly [number, number]>();
   /** The element of each instruction inside a loop. */
   readonly #elements = new Map<number, number>();
   /** Arrays of an instruction's elements, by instruction and space. */
@@ -273,7 +290,20 @@ class Compiler {
       buffers: this.#buffers,
       scalars: this.#scalars,
       temporaries: slots.dimensions,
+      flat: this.#flat(),
     };
+  }
+
+  #flat(): KernelModule['flat'] {
+    const { instructions, outputs } = this.#program;
+    const numbers = new Map(this.#buffers.map((name) => [name, false]));
+    for (const [index, { form, type, ...rest }] of instructions.entries()) {
+      if (type.place === 'host') continue;
+      const space = this.#space(index);
+      if (!pointwise.has(form) || (space !== NUMBER && space !== FLAT)) return undefined;
+      if (form === 'input' && 'name' in rest && space === NUMBER) numbers.set(rest.name, true);
+    }
+    return Object.values(outputs).every((index) => this.#space(index) === FLAT) ? numbers : undefined;
   }
 
   #loadInputs(): Code {
@@ -384,6 +414,10 @@ class Compiler {
         const { op, args } = instruction;
         if (op === 'floor' || op === 'mod') break;
         const [a, b, c] = args.map(operand);
+        if ((op === 'min' || op === 'max') && this.#space(index) !== NUMBER) {
+          const number = args.findIndex((arg) => this.#space(this.#source(arg)) === NUMBER);
+          if (number >= 0) return this.#clip(op, number === 0 ? b : a, args[number]);
+        }
         // The host's conditions are the numbers 0 and 1.
         const isHost = op === 'where' && this.#instruction(args[0]).type.place === 'host';
         return operations[op](isHost ? f32x4.notEqual(a, bits(0)) : a, b, c);
@@ -394,6 +428,28 @@ class Compiler {
         return f32x4.fromInts(i32x4.add(i32x4.splat(i32.shiftRight(get(this.#i), int(2))), lanes(0, 1, 2, 3)));
     }
     throw new Error(`${instruction.form} is no element of a loop`);
+  }
+
+  /**
+   * The smaller or larger of an element and a number. WebAssembly's own instructions are many of the processor's, since they
+   * prefer NaN and order the zeros; here the number settles that for all elements at once. Where it is NaN, every bit becomes
+   * a one; where it is −0, no minimum is above it, and where it is +0, no maximum below, so that the sign is known.
+   */
+  #clip(op: 'min' | 'max', x: Code, number: number): Code {
+    const bound = get(this.#number(number));
+    const key = `${op} ${this.#source(number)}`;
+    let masks = this.#clips.get(key);
+    if (masks === undefined) {
+      masks = [this.#function.local(V128), this.#function.local(V128)];
+      this.#clips.set(key, masks);
+      const [nan, sign] = masks;
+      const isZero = i32x4.equal(bound, op === 'min' ? signBit : bits(0));
+      this.#emit([set(nan, f32x4.notEqual(bound, bound)), set(sign, v128.and(isZero, signBit))]);
+    }
+    const [nan, sign] = masks.map(get);
+    return op === 'min'
+      ? v128.or(f32x4.smaller(x, bound), v128.or(nan, sign))
+      : v128.andNot(v128.or(f32x4.larger(x, bound), nan), sign);
   }
 
   /** Code for the elements of `roots` where the space is gone through; what it needs beforehand is emitted now. */

@@ -1,7 +1,7 @@
 import { AdakitError } from '../../errors.js';
 import type { Device } from '../device.js';
 import { allFinite } from '../host-memory.js';
-import { Arena, type WasmBuffer } from './arena.js';
+import { Arena, size, type WasmBuffer } from './arena.js';
 import { wasmKernel, type KernelMemories, type KernelMemory, type Library } from './kernel.js';
 import { libraryBytes } from './library.js';
 import { webAssembly } from './webassembly.js';
@@ -84,7 +84,8 @@ function kernelsIn(memories: KernelMemories): WasmKernels {
     nonFinite(buffers) {
       let known = tables.get(buffers);
       if (known === undefined) tables.set(buffers, (known = finiteTables(buffers, memories)));
-      return known.flatMap((table) => nonFiniteIn(table, libraryOf(table.place)));
+      const bad = known.flatMap((table) => nonFiniteIn(table, libraryOf(table.place)));
+      return bad.sort((a, b) => a - b);
     },
     compile: (program) => wasmKernel(program, memories, libraryOf),
   };
@@ -99,37 +100,60 @@ export function wasmAvailable(): boolean {
   }
 }
 
-/** Buffers of one memory that follow each other in a list, and where they stand. */
+/** Buffers of one memory, in order of their addresses. */
 interface FiniteTable {
   readonly place: KernelMemory;
-  /** Position of the first in the list. */
-  readonly first: number;
   readonly buffers: readonly WasmBuffer[];
-  /** Address and bytes of each. */
-  readonly words: Int32Array;
+  /** The position of each in the list that was given. */
+  readonly positions: readonly number[];
+  /** Where each range of buffers that stand side by side begins among them. */
+  readonly starts: readonly number[];
+  /** Address and bytes of each range; what fills a buffer up to whole vectors counts, but for the last. */
+  readonly ranges: Int32Array;
 }
 
 function finiteTables(buffers: readonly WasmBuffer[], memories: KernelMemories): FiniteTable[] {
-  const tables: FiniteTable[] = [];
-  let end = 0;
-  for (let first = 0; first < buffers.length; first = end) {
-    const place = memories.of(buffers[first]);
-    while (end < buffers.length && memories.of(buffers[end]) === place) end++;
-    const own = buffers.slice(first, end);
-    const words = Int32Array.from(own.flatMap(({ address, length }) => [address, 4 * length]));
-    tables.push({ place, first, buffers: own, words });
-  }
-  return tables;
+  const places = new Map<KernelMemory, number[]>();
+  buffers.forEach((buffer, position) => {
+    const place = memories.of(buffer);
+    const known = places.get(place);
+    if (known === undefined) places.set(place, [position]);
+    else known.push(position);
+  });
+  return [...places].map(([place, unordered]) => {
+    const positions = unordered.sort((a, b) => buffers[a].address - buffers[b].address);
+    const own = positions.map((position) => buffers[position]);
+    const starts = own.flatMap(({ address }, i) => {
+      const before = own[i - 1];
+      return i > 0 && address === before.address + size(before.length) ? [] : [i];
+    });
+    const ranges = starts.flatMap((start, r) => {
+      const { address } = own[start];
+      const last = own[(starts.at(r + 1) ?? own.length) - 1];
+      return [address, last.address + 4 * last.length - address];
+    });
+    return { place, buffers: own, positions, starts, ranges: Int32Array.from(ranges) };
+  });
 }
 
-/** The positions in the list of those that are not finite: one call for all. */
-function nonFiniteIn({ place, first, buffers, words }: FiniteTable, library: Library): number[] {
-  const at = place.scratch(words.byteLength);
-  if (at === undefined) return buffers.flatMap((buffer, i) => (allFinite(buffer.view()) ? [] : [first + i]));
-  const table = new Int32Array(place.memory.buffer, at, words.length);
-  table.set(words);
-  library.nonFinite(at, buffers.length);
+/** The positions in the list of those that are not finite. Ranges first: they are one call, and mostly all there is to do. */
+function nonFiniteIn({ place, buffers, positions, starts, ranges }: FiniteTable, library: Library): number[] {
+  const bad = flagged(ranges, place, library)?.flatMap((r) => {
+    const end = starts.at(r + 1) ?? buffers.length;
+    return Array.from({ length: end - starts[r] }, (_, i) => starts[r] + i);
+  });
+  const suspects = bad ?? [...buffers.keys()];
+  return suspects.filter((i) => !allFinite(buffers[i].view())).map((i) => positions[i]);
+}
+
+/** Which ranges hold something that is not finite; `undefined` where there is no memory for the question. */
+function flagged(ranges: Int32Array, place: KernelMemory, library: Library): number[] | undefined {
+  const at = place.scratch(ranges.byteLength);
+  if (at === undefined) return undefined;
+  const table = new Int32Array(place.memory.buffer, at, ranges.length);
+  table.set(ranges);
+  library.nonFinite(at, ranges.length / 2);
   const bad: number[] = [];
-  for (let i = 0; i < buffers.length; i++) if (table[2 * i] !== 0) bad.push(first + i);
+  for (let r = 0; 2 * r < ranges.length; r++) if (table[2 * r] !== 0) bad.push(r);
   return bad;
 }

@@ -1,8 +1,8 @@
 import type { Extents } from '../../expression/type.js';
 import type { Program } from '../../program/program.js';
 import type { Binding, Kernel } from '../device.js';
-import { aligned, SLACK, type WasmBuffer } from './arena.js';
-import { compileModule, type Dimensions } from './compile.js';
+import { aligned, size, SLACK, type WasmBuffer } from './arena.js';
+import { compileModule, type Dimensions, type KernelModule } from './compile.js';
 import { webAssembly, type WasmMemory, type WasmModule } from './webassembly.js';
 
 type RunRecords = (base: number, count: number) => void;
@@ -30,11 +30,20 @@ export interface KernelMemories {
   workspace(bytes: number): KernelMemory;
 }
 
+/** Records for a call, and the position of the binding from which each takes its scalars. */
+interface Table {
+  readonly records: Int32Array;
+  readonly owners: readonly number[];
+}
+
 /** Bindings that one call takes, one after the other: their buffers are in one memory, or are copied there. */
 interface Segment {
   readonly block: KernelMemory;
   readonly first: number;
-  readonly records: Int32Array;
+  /** A record for each binding. */
+  readonly each: Table;
+  /** One for all bindings that stand side by side, where there are such: right as long as those share their scalars. */
+  readonly joined: Table | undefined;
   readonly bytes: number;
   /** Buffers of other memories, and where their copies stand in the scratch memory. */
   readonly guests: readonly { readonly buffer: WasmBuffer; readonly word: number; readonly at: number }[];
@@ -46,7 +55,7 @@ export function wasmKernel(
   memories: KernelMemories,
   libraryOf: (block: KernelMemory) => Library,
 ): Kernel<WasmBuffer> {
-  const { bytes, buffers, scalars: operands, temporaries } = compileModule(program);
+  const { bytes, buffers, scalars: operands, temporaries, flat } = compileModule(program);
   const module: WasmModule = new (webAssembly().Module)(bytes);
   const instances = new Map<KernelMemory, RunRecords>();
   /** Scalars of the records of a call, for random numbers, which are drawn in JavaScript. */
@@ -84,8 +93,9 @@ export function wasmKernel(
   /** @param block where the kernel runs; buffers of all others are guests, of which only one binding may have some */
   const layOut = (
     bindings: readonly Binding<WasmBuffer>[],
+    first: number,
     block?: KernelMemory,
-  ): Pick<Segment, 'records' | 'bytes' | 'guests'> => {
+  ): Omit<Segment, 'block' | 'first'> => {
     const records = new Int32Array(words * bindings.length);
     const afterScalars = aligned(4 * records.length + stride * bindings.length);
     let end = afterScalars;
@@ -108,44 +118,44 @@ export function wasmKernel(
       guests.push({ buffer, word, at: known?.at ?? end });
       if (known === undefined) end += aligned(4 * buffer.length + SLACK);
     });
-    return { records, bytes: end, guests };
+    const each = { records, owners: bindings.map((_, i) => first + i) };
+    return { each, joined: flat && joinedTable(each, bindings, buffers, flat), bytes: end, guests };
   };
 
   const segmentsIn = (block: KernelMemory, bindings: readonly Binding<WasmBuffer>[], first: number): Segment[] => {
-    const segment = layOut(bindings, block);
+    const segment = layOut(bindings, first, block);
     if (block.scratch(segment.bytes) !== undefined) return [{ ...segment, block, first }];
     if (bindings.length > 1) return bindings.flatMap((binding, i) => segmentsIn(block, [binding], first + i));
     // Its memory is full: the kernel runs where there is room, on copies of all buffers.
-    const elsewhere = layOut(bindings);
+    const elsewhere = layOut(bindings, first);
     return [{ ...elsewhere, block: memories.workspace(elsewhere.bytes), first }];
   };
 
   const runSegment = (segment: Segment, scalars: readonly Float64Array[]): void => {
-    const { block, first, records, bytes: needed, guests } = segment;
+    const { block, bytes: needed, guests } = segment;
+    const { records, owners } = tableFor(segment, scalars);
     const run = instanceIn(block);
     const base = block.scratch(needed);
     if (base === undefined) throw new Error('scratch memory that a kernel was bound to is gone');
     const { buffer: memory } = block.memory;
-    const count = records.length / words;
     const floats = new Float32Array(memory, base);
+    current = owners.map((owner) => scalars[owner]);
     let at = 4 * records.length - stride;
     let last: Float64Array | undefined;
-    for (let r = 0; r < count; r++) {
-      const values = scalars[first + r];
+    current.forEach((values, r) => {
       if (values !== last) {
         at += stride;
         for (let k = 0; k < operands.length; k++) floats[at / 4 + k] = values[operands[k]];
         last = values;
       }
       records[r * words + scalarsWord] = at;
-    }
+    });
     for (const { buffer, word, at: offset } of guests) {
       records[word] = base + offset;
       floats.set(buffer.view(), offset / 4);
     }
     new Int32Array(memory, base, records.length).set(records);
-    current = scalars.slice(first, first + count);
-    run(base, count);
+    run(base, owners.length);
     for (const { buffer, at: offset } of guests) {
       buffer.view().set(floats.subarray(offset / 4, offset / 4 + buffer.length));
     }
@@ -163,6 +173,46 @@ export function wasmKernel(
       };
     },
   };
+}
+
+/** The records for these scalars. */
+function tableFor({ each, joined }: Segment, scalars: readonly Float64Array[]): Table {
+  if (joined === undefined) return each;
+  let next = 0;
+  for (const owner of each.owners) {
+    if (owner === joined.owners[next]) next++;
+    else if (scalars[owner] !== scalars[owner - 1]) return each;
+  }
+  return joined;
+}
+
+/** Joins records of bindings that stand side by side; `undefined` where there are none. */
+function joinedTable(
+  { records, owners }: Table,
+  bindings: readonly Binding<WasmBuffer>[],
+  names: readonly string[],
+  isNumber: NonNullable<KernelModule['flat']>,
+): Table | undefined {
+  const words = records.length / bindings.length;
+  const starts = bindings.flatMap(({ buffers }, i) => {
+    if (i === 0) return [0];
+    const before = bindings[i - 1].buffers;
+    const beside = (name: string): boolean =>
+      buffers[name].address === before[name].address + (isNumber.get(name) ? 0 : size(before[name].length));
+    return names.every(beside) ? [] : [i];
+  });
+  const column = names.find((name) => !isNumber.get(name));
+  if (starts.length === bindings.length || column === undefined) return undefined;
+  const joined = new Int32Array(words * starts.length);
+  starts.forEach((start, r) => {
+    const end = starts.at(r + 1) ?? bindings.length;
+    joined.set(records.subarray(words * start, words * (start + 1)), words * r);
+    const last = bindings[end - 1];
+    const apart = last.buffers[column].address - bindings[start].buffers[column].address;
+    const elements = apart / 4 + last.extents.rows * last.extents.cols;
+    joined.set([elements, 1], words * r + names.length);
+  });
+  return { records: joined, owners: starts.map((start) => owners[start]) };
 }
 
 /** Bindings that follow each other in one memory, and single ones that reach into several. */

@@ -176,6 +176,21 @@ describe('a run on wasm', () => {
     expect(above.address).toBeGreaterThan(2 ** 31);
   });
 
+  it('keeps the parameters of a group side by side, whatever their order', () => {
+    const run = Run.start(
+      wasmDevice(),
+      groups([{ name: 'odd', match: /[135]$/, hyperparameters: { lr: 0.1 } }], adam()),
+      Object.fromEntries([0, 1, 2, 3, 4, 5].map((i) => [`w${i}`, tensor32([i, i, i, i])])),
+    );
+    const { parameters, gradients } = run.buffers;
+    for (const buffers of [parameters, gradients]) {
+      const order = Object.keys(buffers).sort((a, b) => buffers[a].address - buffers[b].address);
+      expect(order).toEqual(['w0', 'w2', 'w4', 'w1', 'w3', 'w5']);
+      const { w0, w4 } = buffers;
+      expect(w4.address - w0.address).toBe(32);
+    }
+  });
+
   it('updates many small tensors, with and without gradients', async () => {
     const names = Array.from({ length: 300 }, (_, i) => `w${i}`);
     const many = (seed: number, some = names): NamedTensors =>
