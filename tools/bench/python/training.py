@@ -1,4 +1,4 @@
-"""PyTorch as a peer of the suites `training` and `inference`: exports the networks, and makes steps when told.
+"""PyTorch as a peer of the suites `training`, `memory` and `inference`: exports the networks, and makes steps when told.
 
     training.py THREADS        requests as lines of JSON on standard input, an answer for each
 """
@@ -42,9 +42,11 @@ def build(name):
     return NETWORKS[name][0]().train()
 
 
-def batch_of(name):
+def batch_of(name, rows=None):
     """The batch that the other side makes too."""
     _, dims, label_dims, classes, _ = NETWORKS[name]
+    if rows is not None:
+        dims, label_dims = (rows, *dims[1:]), (rows, *label_dims[1:])
     index = lambda shape: torch.arange(torch.Size(shape).numel())
     classes_of = lambda shape, offset=0: ((index(shape) * 7919 + offset) % classes).reshape(shape)
     inputs = classes_of(dims) if classes >= 1000 else torch.sin(index(dims).double()).float().reshape(dims)
@@ -60,10 +62,10 @@ def export(name, file):
     )
 
 
-def stepper(name, kind):
+def stepper(name, kind, rows=None):
     model = build(name)
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-4, weight_decay=1e-2, **{kind: True})
-    inputs, labels = batch_of(name)
+    inputs, labels = batch_of(name, rows)
     axis = NETWORKS[name][4]
 
     def step():
@@ -76,7 +78,34 @@ def stepper(name, kind):
     return step
 
 
+def process_bytes(field):
+    with open('/proc/self/status') as status:
+        return next(1024 * int(line.split()[1]) for line in status if line.startswith(field + ':'))
+
+
+def memory(name, rows, steps):
+    """What training takes, as memory/process-memory.ts has it."""
+    begin = process_bytes('VmRSS')
+    step = stepper(name, 'foreach', rows)
+    sizes, times = [], []
+    for count in range(steps):
+        start = time.perf_counter()
+        step()
+        times.append(1000 * (time.perf_counter() - start))
+        if count >= steps / 2:
+            sizes.append(process_bytes('VmRSS'))
+    middle, mean = (len(sizes) - 1) / 2, sum(sizes) / len(sizes)
+    covariance = sum((i - middle) * (size - mean) for i, size in enumerate(sizes))
+    slope = covariance / max(1, sum((i - middle) ** 2 for i in range(len(sizes))))
+    return {
+        'start': begin, 'peak': process_bytes('VmHWM'), 'growth': 1000 * slope,
+        'milliseconds': sorted(times)[len(times) // 2],
+    }
+
+
 def answer(request, steps):
+    if 'memory' in request:
+        return memory(request['memory'], request['batch'], request['steps'])
     if 'export' in request:
         export(request['export'], request['file'])
         return {}

@@ -53,6 +53,15 @@ test('--precision bfloat16 has products computed in it', async () => {
   expect(types).toContain(16n);
 });
 
+test('--memory-limit has a part of the forward pass in the graph twice', async () => {
+  const nodes = async (...args: readonly string[]): Promise<number> => {
+    await run(model, ...args, '--out', out());
+    return parseModel(readFileSync(join(out(), 'train_step.onnx'))).graph.node.length;
+  };
+  const limited = await nodes('--memory-limit', '9.5MiB', '--memory-for', 'batch=100000');
+  expect(limited).toBeGreaterThan(await nodes());
+});
+
 describe('mistakes are named, exit code 2:', () => {
   test.each<[string, readonly string[], string]>([
     ['a model that is not there', ['nte.onnx'], 'no file at nte.onnx; check the path'],

@@ -63,7 +63,7 @@ export async function startSession(
   { model, inputs, loss, training, validation, classes }: Prepared,
   optimizer: Optimizer,
   options: TrainingOptions,
-  more: Pick<TrainingSessionOptions, 'nonFinite' | 'precision'> = {},
+  more: Pick<TrainingSessionOptions, 'nonFinite' | 'precision' | 'memoryLimit'> = {},
 ): Promise<Started> {
   const { seed, backend, batch, data, field, threads } = options;
   const session = await TrainingSession.create({
