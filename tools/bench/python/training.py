@@ -103,7 +103,39 @@ def memory(name, rows, steps):
     }
 
 
+def phase_of(event):
+    """What has called an operator: the optimizer, the backward pass, or the model."""
+    while event is not None:
+        if event.name.startswith('Optimizer.'):
+            return 'optimizer'
+        if event.name.startswith('autograd::engine'):
+            return 'backward'
+        event = event.cpu_parent
+    return 'forward'
+
+
+def profile(name, steps):
+    """Milliseconds a step by operator and phase, self times."""
+    step = stepper(name, 'foreach')
+    times = []
+    for _ in range(steps + 2):
+        start = time.perf_counter()
+        step()
+        times.append(1000 * (time.perf_counter() - start))
+    with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU]) as found:
+        for _ in range(steps):
+            step()
+    sums = {}
+    for event in found.events():
+        key = (event.name, phase_of(event))
+        sums[key] = sums.get(key, 0) + event.self_cpu_time_total / 1000 / steps
+    operators = [{'name': key[0], 'phase': key[1], 'milliseconds': value} for key, value in sums.items()]
+    return {'milliseconds': sorted(times[2:])[steps // 2], 'operators': operators}
+
+
 def answer(request, steps):
+    if 'profile' in request:
+        return profile(request['profile'], request['steps'])
     if 'memory' in request:
         return memory(request['memory'], request['batch'], request['steps'])
     if 'export' in request:

@@ -45,8 +45,14 @@ export const networks: Readonly<Record<string, Network>> = {
  *
  * @param rows samples. Default: as many as the network's title says
  */
-export function batchOf({ input, dims: [given, ...dimsOfOne], labels: [, ...labelsOfOne], classes }: Network, rows = given): Batch {
-  const [dims, labels] = [[rows, ...dimsOfOne], [rows, ...labelsOfOne]];
+export function batchOf(
+  { input, dims: [given, ...dimsOfOne], labels: [, ...labelsOfOne], classes }: Network,
+  rows = given,
+): Batch {
+  const [dims, labels] = [
+    [rows, ...dimsOfOne],
+    [rows, ...labelsOfOne],
+  ];
   const count = (shape: readonly number[]) => shape.reduce((product, length) => product * length, 1);
   const classOf = (_: unknown, i: number) => BigInt((i * 7919) % classes);
   // Another class than the word itself, which a network whose last layer is its embedding knows from the start.

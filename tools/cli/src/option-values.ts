@@ -36,10 +36,7 @@ export function byteSize(text: string): number {
 }
 
 /** name=number, several of them. @throws InvalidArgumentError */
-export function pair(
-  text: string,
-  before: Readonly<Record<string, number>>,
-): Readonly<Record<string, number>> {
+export function pair(text: string, before: Readonly<Record<string, number>>): Readonly<Record<string, number>> {
   // Names may contain the sign themselves: the last one counts.
   const at = text.lastIndexOf('=');
   const value = Number(text.slice(at + 1));

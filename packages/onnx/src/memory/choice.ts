@@ -134,14 +134,14 @@ class Repetition {
   trimmed(choice: Choice, limit: number): Choice {
     const { operations, bytes, within } = this.#given;
     const ratio = (node: number): number => operations[node] / Math.max(1, bytes[node]);
-    let pending = [...choice.repeated]
-      .filter((node) => within[node] === undefined)
-      .sort((a, b) => ratio(b) - ratio(a));
+    let pending = [...choice.repeated].filter((node) => within[node] === undefined).sort((a, b) => ratio(b) - ratio(a));
     let best = choice;
     let size = Math.ceil(pending.length / 2);
     for (let trial = 0; trial < TRIALS && pending.length > 0; trial++) {
       const kept = new Set(pending.slice(0, size));
-      const tried = this.evaluate(new Set([...best.repeated].filter((node) => !kept.has(node) && within[node] === undefined)));
+      const tried = this.evaluate(
+        new Set([...best.repeated].filter((node) => !kept.has(node) && within[node] === undefined)),
+      );
       const isEnough = tried.peak.bytes <= limit && tried.operations <= best.operations;
       if (isEnough) best = tried;
       // A node alone that cannot be kept is done with.
@@ -188,7 +188,9 @@ export function repeatNodes(given: Candidates, repeated: ReadonlySet<number>): R
   // Producers have to come first.
   const numbers = sorted(allSources);
   const place = new Map(numbers.map((number, at) => [number, at]));
-  const file = arrangement({ sources: numbers.map((number) => allSources[number].map((each) => place.get(each) ?? 0)) });
+  const file = arrangement({
+    sources: numbers.map((number) => allSources[number].map((each) => place.get(each) ?? 0)),
+  });
   const arranged = file.map((at) => numbers[at]);
   const where = new Map(arranged.map((number, at) => [number, at]));
   const executed = executionOrder({

@@ -82,7 +82,9 @@ export function limitMemory(
 
 function requireSizes({ inputs }: Graph, sizes: ReadonlyMap<string, number>): void {
   const free = new Set(
-    inputs.flatMap(({ shape }) => (shape ?? []).flatMap((dim) => (isStatic(dim) ? [] : [symbolName(dim) ?? String(dim)]))),
+    inputs.flatMap(({ shape }) =>
+      (shape ?? []).flatMap((dim) => (isStatic(dim) ? [] : [symbolName(dim) ?? String(dim)])),
+    ),
   );
   const missing = [...free].filter((name) => !sizes.has(name));
   if (missing.length > 0) {
@@ -94,7 +96,10 @@ function requireSizes({ inputs }: Graph, sizes: ReadonlyMap<string, number>): vo
   }
   for (const [name, size] of sizes) {
     if (Number.isSafeInteger(size) && size > 0) continue;
-    throw new OnnxError('invalid-argument', `the memory limit's dimension '${name}' cannot be ${size}; give a whole number of 1 or more`);
+    throw new OnnxError(
+      'invalid-argument',
+      `the memory limit's dimension '${name}' cannot be ${size}; give a whole number of 1 or more`,
+    );
   }
 }
 

@@ -51,7 +51,9 @@ function reshaped(node: Node | undefined): Value | undefined {
 }
 
 /** What a node computes, where its shape is known and can be written down: a 0 would copy a dimension. */
-function newShape({ outputs: [output] }: Node): { readonly output: Value; readonly shape: readonly number[] } | undefined {
+function newShape({
+  outputs: [output],
+}: Node): { readonly output: Value; readonly shape: readonly number[] } | undefined {
   const shape = output?.shape;
   if (output === undefined || shape === undefined || !isStaticShape(shape) || shape.includes(0)) return undefined;
   return { output, shape };

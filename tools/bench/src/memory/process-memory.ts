@@ -2,7 +2,8 @@ import { readFileSync } from 'node:fs';
 
 /** Bytes that Linux counts for this process: `VmRSS`, what is in memory now, or `VmHWM`, the most that ever was. */
 export function processBytes(field: 'VmRSS' | 'VmHWM'): number {
-  const [, kibibytes] = new RegExp(`^${field}:\\s+(\\d+) kB$`, 'm').exec(readFileSync('/proc/self/status', 'utf8')) ?? [];
+  const [, kibibytes] =
+    new RegExp(`^${field}:\\s+(\\d+) kB$`, 'm').exec(readFileSync('/proc/self/status', 'utf8')) ?? [];
   return 1024 * Number(kibibytes);
 }
 

@@ -81,7 +81,13 @@ function row({ start, peak, growth, milliseconds }: Footprint, steps: number): P
   };
 }
 
-async function trainAlone(name: string, file: string, batch: number, steps: number, limit?: number): Promise<Footprint> {
+async function trainAlone(
+  name: string,
+  file: string,
+  batch: number,
+  steps: number,
+  limit?: number,
+): Promise<Footprint> {
   const script = fileURLToPath(new URL('../memory/train-alone.js', import.meta.url));
   const args = [name, file, batch, steps, THREADS, ...(limit === undefined ? [] : [limit * MIB])];
   const { stdout } = await promisify(execFile)(process.execPath, [script, ...args.map(String)]);

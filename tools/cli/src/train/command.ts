@@ -116,7 +116,11 @@ async function train(path: string, options: Options): Promise<void> {
   const store = await openCheckpoints(options, metrics);
 
   const { precision } = options;
-  const { session, batches: data, validation } = await startSession(prepared, optimizer, options, {
+  const {
+    session,
+    batches: data,
+    validation,
+  } = await startSession(prepared, optimizer, options, {
     precision,
     ...memoryLimitOf(prepared.model, options, batch),
   });
