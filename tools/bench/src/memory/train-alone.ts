@@ -10,7 +10,8 @@ import { median } from '../measure/compare.js';
 import { batchOf, networks } from '../networks.js';
 import { processBytes, slopeOf, type Footprint } from './process-memory.js';
 
-const [name, file, rows, steps, threads, limit] = process.argv.slice(2);
+const [name, file, rows, steps, threads] = process.argv.slice(2);
+const limit = process.argv.at(7);
 const network = networks[name];
 const start = processBytes('VmRSS');
 const session = await TrainingSession.create({
