@@ -65,7 +65,7 @@ function entry(name: string): { readonly row: string; readonly section: string }
   const readme = readFileSync(new URL(`packages/${folder}/README.md`, root), 'utf8');
   const { paper, settings = {} } = optimizers[name];
   const [cost, adam] = [costOf(name), costOf('adam')];
-  const title = /^# .*\n\n(.*?)[.:]?(?:\n|$)/.exec(readme)?.[1] ?? '';
+  const title = (/^# .*\n\n([^]*?)[.:]?\n\n/.exec(readme)?.[1] ?? '').replaceAll('\n', ' ');
   const times = `${rounded(cost.moved / adam.moved)} ×`;
   const operations = `${rounded(cost.operations / adam.operations)} ×${cost.products > 0 ? `, ${cost.products} products` : ''}`;
   const formula = /```text\n([^]*?)```/.exec(readme)?.[1] ?? '';
@@ -79,7 +79,7 @@ function entry(name: string): { readonly row: string; readonly section: string }
     row: `| [\`${name}\`](#${name.toLowerCase()}) | [\`@adakit/${folder}\`](../packages/${folder}) | ${rounded(cost.state)} | ${times} | ${operations} |`,
     section: [
       `## ${name}`,
-      `${title}.${paper === undefined ? '' : ` [Paper](${paper})`}`,
+      `${title}.${paper === undefined ? '' : ` [Source](${paper})`}`,
       ...(formula === '' ? [] : [`\`\`\`text\n${formula}\`\`\``]),
       ...(lines.length === 0 ? [] : [lines.join('\n')]),
     ].join('\n\n'),

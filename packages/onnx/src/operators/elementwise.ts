@@ -2,13 +2,19 @@ import { unary } from '../entry/elementwise/unary.js';
 import { floatToInput } from '../entry/older-form.js';
 import type { Operator } from '../entry/operator.js';
 import { ANGLE, DATA, role } from '../entry/role.js';
+import { isSequence } from '../entry/sequence.js';
 import type { Value } from '../graph/value.js';
 import { negateDim } from '../shape/dim.js';
 
 const VARIANCE = role('aside', 'below a root or inverted, like a variance');
 
-/** y = x. */
-export const Identity = unary('Identity', 16, ({ dy }) => dy, { contents: (x) => x, moves: true, followsHead: true });
+const identity = unary('Identity', 16, ({ dy }) => dy, { contents: (x) => x, moves: true, followsHead: true });
+
+/** y = x, which may be a sequence: that is taken apart where it is used. */
+export const Identity: Operator = {
+  ...identity,
+  infer: (ctx) => (isSequence(ctx.input(0)) ? [{}] : identity.infer(ctx)),
+};
 
 /** y = −x, y′ = −1. */
 export const Neg = unary('Neg', 13, ({ e, dy }) => e.neg(dy), { contents: negateDim });

@@ -1,4 +1,6 @@
 import { float32, randomNumbers, Session } from '@adakit/onnx-reference';
+import { create } from '@bufbuild/protobuf';
+import { TypeProtoSchema } from 'onnx-buf';
 import { expect, test } from 'vitest';
 import { Emitter } from '../graph/emitter.js';
 import { Graph } from '../graph/graph.js';
@@ -9,6 +11,10 @@ import { requireNoObstacles } from '../inference/infer.js';
 import { parseModel, writeModel } from '../model/model.js';
 import { symbol } from '../shape/dim.js';
 import { printShape } from '../shape/shape.js';
+
+const sequenceOfFloats = create(TypeProtoSchema, {
+  value: { case: 'sequenceType', value: { elemType: { value: { case: 'tensorType', value: { elemType: 1 } } } } },
+});
 
 /** A model of x, which is [batch, 7], and y, which is [batch, 2], in operators on sequences. */
 function model(build: (e: Emitter, x: Value, y: Value) => Value) {
@@ -25,6 +31,22 @@ function model(build: (e: Emitter, x: Value, y: Value) => Value) {
 const split = (e: Emitter, x: Value, lengths: Value | undefined, keepdims = 1) =>
   e.node('SplitToSequence', [x, lengths], { axis: -1, keepdims });
 const at = (e: Emitter, sequence: Value, place: number) => e.node('SequenceAt', [sequence, e.scalar(place, 'int64')]);
+/** What is put into a sequence at a place, by default at its end. */
+const insert = (e: Emitter, sequence: Value, value: Value, place?: number) =>
+  e.node('SequenceInsert', [sequence, value, place === undefined ? undefined : e.scalar(place, 'int64')]);
+const empty = (e: Emitter) => e.node('SequenceEmpty', [], { dtype: 1 });
+const join = (e: Emitter, sequence: Value) => e.node('ConcatFromSequence', [sequence], { axis: 1 });
+/** A loop of three steps that makes a sequence of the columns of x, in front of which each puts the next one. */
+const loop = (e: Emitter, x: Value) => {
+  const inner = e.inside('body');
+  const { graph } = inner;
+  const step = graph.addInput('step', { dtype: 'int64', shape: [] });
+  const going = graph.addInput('going', { dtype: 'bool', shape: [] });
+  const sequence = graph.addInput('sequence', { type: sequenceOfFloats });
+  const column = inner.node('Gather', [x, inner.unsqueeze(step, [0])], { axis: 1 });
+  graph.outputs.push(inner.node('Identity', [going]), insert(inner, sequence, column, 0));
+  return e.control('Loop', [e.scalar(3, 'int64'), e.scalar(1, 'bool'), empty(e)], { body: graph }, {}, 1)[0];
+};
 const construct = (e: Emitter, ...values: Value[]) => e.node('SequenceConstruct', values);
 
 const CASES: readonly [string, string, (e: Emitter, x: Value, y: Value) => Value][] = [
@@ -47,6 +69,20 @@ const CASES: readonly [string, string, (e: Emitter, x: Value, y: Value) => Value
     'elements stacked',
     '[batch, 3, 2]',
     (e, _, y) => e.node('ConcatFromSequence', [construct(e, y, e.node('Neg', [y]), y)], { axis: 1, new_axis: 1 }),
+  ],
+  ['elements put in', '[batch, 11]', (e, x, y) => join(e, insert(e, insert(e, insert(e, empty(e), x), y), y, -2))],
+  [
+    'elements left',
+    '[batch, 4]',
+    (e, x, y) => join(e, e.node('SequenceErase', [construct(e, y, x, y), e.scalar(1, 'int64')])),
+  ],
+  ['elements but the last', '[batch, 9]', (e, x, y) => join(e, e.node('SequenceErase', [construct(e, y, x, y)]))],
+  ['elements that a loop puts in', '[batch, 3]', (e, x) => join(e, loop(e, x))],
+  ['an element that a loop has put in', '[batch, 1]', (e, x) => at(e, e.node('Identity', [loop(e, x)]), 2)],
+  [
+    'the number of elements',
+    '[batch, 7]',
+    (e, x) => e.mul(x, e.cast(Object.assign(e.node('SequenceLength', [loop(e, x)]), { dtype: 'int64' }), 'float32')),
   ],
 ];
 
@@ -76,6 +112,8 @@ test('through places and lengths that are not known no gradient passes', () => {
     ],
     [(e, x) => at(e, split(e, x, computed(e, x)), 0), 'lengths that are not known'],
     [(e, x) => at(e, split(e, x, e.scalar(3, 'int64')), 5), 'element 5 of a sequence of 3'],
+    [(e, x) => at(e, empty(e), -1), 'element -1 of a sequence of 0'],
+    [(e, x, y) => join(e, insert(e, construct(e, x), y, 2)), 'element 2 of a sequence of 1'],
   ];
   for (const [build, message] of refused) {
     const { nodes } = importGraph(model(build));

@@ -1,12 +1,16 @@
 import { type Builder, buildModel, randomNumbers } from '@adakit/onnx-reference';
 import { dataFile } from '@adakit/fixtures';
+import { create } from '@bufbuild/protobuf';
+import { StringStringEntryProtoSchema } from 'onnx-buf';
 import { describe, expect, it } from 'vitest';
 import { checkModel } from '../check/check-model.js';
 import { float } from '../graph/attribute.js';
 import type { Value } from '../graph/value.js';
-import { readModel, type Model } from '../model/model.js';
+import { addAdapters } from '../edit/adapters.js';
+import { parseModel, readModel, writeModel, type Model } from '../model/model.js';
 import { Tensor } from '../model/tensor.js';
 import { symbol } from '../shape/dim.js';
+import { declarations } from './declared.js';
 import type { TrainableOptions } from './select.js';
 
 /** What a model is built with, and the inputs that it may have. */
@@ -40,6 +44,15 @@ function selection(source: Model, options: TrainableOptions = {}) {
   return Object.fromEntries(
     named.map(({ name, selected, reason }) => [name, selected ? `+ ${reason}` : `- ${reason}`]),
   );
+}
+
+/** A model in which the exporter has written what the module has some tensors as. */
+function declaring(kinds: Readonly<Record<string, string>>, source: Model): Model {
+  const lines = Object.entries(kinds).map(([name, kind]) => `p_${name}: ${kind} target='${name}'`);
+  const value = ['', '# inputs', ...lines, 'x: USER_INPUT', '', '# outputs', 'y: USER_OUTPUT', ''].join('\n');
+  const key = 'pkg.torch.export.ExportedProgram.graph_signature';
+  source.proto.graph?.metadataProps.push(create(StringStringEntryProtoSchema, { key, value }));
+  return parseModel(writeModel(source));
 }
 
 /** By default; values that the builder names. */
@@ -552,6 +565,104 @@ const network = () =>
     graph.rename(pooled, 'features');
     return e.named('/head', () => e.node('Gemm', [pooled, weight('head.weight', 5, 2), weight('head.bias', 2)]));
   });
+
+describe('what a file says of its tensors', () => {
+  const zeros = Array.from({ length: 6 }, () => 0);
+  const ones = zeros.map(() => 1);
+  const source = () =>
+    model(({ e, x, weight, table }) => {
+      const scaled = e.mul(e.matMul(x(), weight('w', 4, 6)), weight('scale', 1));
+      const activated = e.mul(scaled, e.node('Sin', [weight('phases', 6)]));
+      const coded = e.add(
+        activated,
+        table(
+          'code',
+          [6, 6],
+          Array.from({ length: 36 }, (_, i) => i),
+        ),
+      );
+      const rotated = e.matMul(coded, weight('rotation', 6, 6));
+      const normalized = e.node('LayerNormalization', [rotated, table('gain', [6], ones), table('filling', [6], ones)]);
+      const filled = e.node('LayerNormalization', [normalized, table('made', [6], ones), table('none', [6], zeros)]);
+      return e.matMul(e.add(filled, weight('shift', 6)), weight('head', 6, 2));
+    });
+  const kinds = { w: 'PARAMETER', scale: 'PARAMETER', phases: 'PARAMETER', code: 'PARAMETER', gain: 'PARAMETER' };
+  const all = { ...kinds, rotation: 'BUFFER', shift: 'CONSTANT_TENSOR', head: 'PARAMETER' };
+
+  it('counts: buffers are not trained, of parameters all but tables, and nothing that only fills a place', () => {
+    expect(selection(declaring(all, source()))).toEqual({
+      w: '+ weight matrix',
+      scale: '+ a parameter of the module',
+      phases: '+ a parameter of the module',
+      code: '- a table of whole numbers',
+      rotation: '- a buffer of the module',
+      gain: '+ scale of a normalization',
+      // Not ones where a bias is: the sum of two parameters, say.
+      filling: '+ bias',
+      made: '- fills the place of a gain or a bias that the normalization does not have',
+      none: '- fills the place of a gain or a bias that the normalization does not have',
+      shift: '- a constant of the module',
+      head: '+ weight matrix',
+    });
+    const named = selection(declaring(all, source()), { train: { also: ['rotation', 'code', 'made'] } });
+    expect(named).toMatchObject({ rotation: '+ selected', code: '+ selected', made: '+ selected' });
+  });
+
+  it('is silent without parameters, of weights that were made buffers before they were exported', () => {
+    const buffers = Object.fromEntries(Object.keys(all).map((name) => [name, 'BUFFER']));
+    expect(selection(declaring(buffers, source()))).toEqual(selection(source()));
+    expect(selection(source())).toMatchObject({
+      scale: '- a single number',
+      phases: '- angles of a sine or cosine',
+      rotation: '+ weight matrix',
+      made: '+ scale of a normalization',
+    });
+  });
+
+  it('stays with a model that is edited', () => {
+    const edited = addAdapters(declaring(all, source()), { weights: 'w', rank: 2 });
+    expect(selection(edited)).toMatchObject({ 'w.lora_A': '+ adapter', scale: '- frozen: the adapters are trained' });
+    expect(declarations(edited).get('rotation')).toBe('buffer');
+  });
+});
+
+describe('a batch normalization that is frozen and written out', () => {
+  const frozen = (root: (b: Inputs, variance: Value) => Value) =>
+    chosen((b) => {
+      const { e, image, weight } = b;
+      const column = (name: string) => e.reshape(weight(name, 4), [1, 4, 1, 1]);
+      const scale = root(b, e.add(column('variance'), e.scalar(1e-5, 'float32')));
+      const shift = e.sub(column('bias'), e.mul(column('mean'), scale));
+      return e.add(e.mul(e.node('Conv', [image(), weight('kernel', 4, 3, 3, 3)]), scale), shift);
+    });
+
+  it.each([
+    [
+      '1 / √v',
+      ({ e, weight }, v) => e.mul(e.reshape(weight('gain', 4), [1, 4, 1, 1]), e.node('Reciprocal', [e.sqrt(v)])),
+    ],
+    ['g / √v', ({ e, weight }, v) => e.div(e.reshape(weight('gain', 4), [1, 4, 1, 1]), e.sqrt(v))],
+  ] satisfies [string, Parameters<typeof frozen>[0]][])('has no gain and no bias to train: %s', (_, root) => {
+    expect(frozen(root)).toEqual({
+      kernel: '+ convolution kernel',
+      gain: '- part of a normalization by fixed statistics',
+      variance: '- below a root or inverted, like a variance',
+      bias: '- part of a normalization by fixed statistics',
+      mean: '- part of a normalization by fixed statistics',
+    });
+  });
+
+  it('is told from one by the deviation of the weights themselves', () => {
+    expect(
+      chosen(({ e, x, weight }) => {
+        const v = weight('v', 4, 6);
+        const variance = e.node('ReduceMean', [e.square(v), e.int64([0])], { keepdims: 1 });
+        const length = e.sqrt(e.add(variance, e.scalar(1e-5, 'float32')));
+        return e.matMul(x(), e.mul(e.div(v, length), weight('gain', 6)));
+      }),
+    ).toEqual({ v: '+ weight matrix', gain: '+ weight matrix' });
+  });
+});
 
 describe('the selection', () => {
   it('trains what is named: exactly, by an expression, by a function or by a list of these', () => {

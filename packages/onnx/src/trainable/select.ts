@@ -7,6 +7,7 @@ import type { Value } from '../graph/value.js';
 import type { Model } from '../model/model.js';
 import { operators as standardOperators } from '../operators/index.js';
 import { adapters } from './adapters.js';
+import { declarations } from './declared.js';
 import { listNames, matches, requireKnown, type ParameterFilter } from './filter.js';
 import { prefixOf, type Prefix } from './prefix.js';
 import { roleOf } from './roles.js';
@@ -25,7 +26,8 @@ export interface TrainableOptions {
   /**
    * Which parameters to train. By default what is used as weights and biases are: kernels, matrices, embeddings, gains and
    * biases, position embeddings, tokens; not running statistics, single numbers, masks, grids, position codes or what
-   * prepares an input. In a model with adapters, the adapters alone. `{ also: 'scale' }` adds to the default.
+   * prepares an input. Where the file says which tensors are buffers and which are parameters, as PyTorch's dynamo exporter
+   * does, the former are not, and of the latter all but tables. In a model with adapters, the adapters alone. `{ also: 'scale' }` adds to the default.
    */
   readonly train?: ParameterFilter | Also;
   /**
@@ -79,6 +81,7 @@ export function classifyInitializers(
   requireKnown('train.also', also, names);
   const frozen = freeze === undefined ? () => undefined : frozenBy(graph, freeze, names);
   const uses = new Uses(graph, values, operators);
+  const declared = declarations(model);
 
   const statistics = new Map<Value, { moving: boolean }>();
   const frozenNormalizations = new Set<Node>();
@@ -114,7 +117,15 @@ export function classifyInitializers(
       if (selected) return { value, selected, reason: train === adapters ? 'adapter' : 'selected' };
       return not(train === adapters ? 'frozen: the adapters are trained' : 'not in the selection');
     }
-    const { learned, reason } = uses.verdict(value);
+    const declaration = declared.get(value.name);
+    if (declaration === 'buffer' || declaration === 'constant') return not(`a ${declaration} of the module`);
+    // With declared parameters, what nobody has declared was made by the exporter.
+    if (declared.size > 0 && declaration === undefined && uses.isNeutral(value)) {
+      return not('fills the place of a gain or a bias that the normalization does not have');
+    }
+    const { learned, reason, isDoubtful } = uses.verdict(value);
+    if (declaration === 'parameter' && isDoubtful)
+      return { value, selected: true, reason: 'a parameter of the module' };
     return { value, selected: learned, reason };
   });
   return { candidates, frozenNormalizations };

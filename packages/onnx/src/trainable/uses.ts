@@ -23,6 +23,8 @@ import { factorKind, isFilter, tableKind } from './tables.js';
 export interface Verdict {
   readonly learned: boolean;
   readonly reason: string;
+  /** Whether only the place of a tensor speaks against it, which whoever knows it to be a parameter knows better. */
+  readonly isDoubtful?: true;
 }
 
 /**
@@ -50,6 +52,8 @@ export class Uses {
   readonly #tableKinds = new Map<Value, string | undefined>();
   /** Values that a layer is computed from. */
   readonly #feeding = new Set<Value>();
+  /** Constants computed from the inverse of a standard deviation that is one, not computed from weights. */
+  readonly #scaled: ReadonlySet<Value>;
 
   /** @param candidates the initializers of the model, as opposed to those that the import has added */
   constructor(graph: Graph, candidates: Iterable<Value>, operators: OperatorTable) {
@@ -58,6 +62,7 @@ export class Uses {
     this.#candidates = new Set(candidates);
     this.#consumers = graph.consumers();
     const layers = this.#findOrigins();
+    this.#scaled = this.#findScaled();
     for (const node of graph.nodes.toReversed()) {
       if (!layers.has(node) && !node.outputs.some((output) => output !== undefined && this.#feeding.has(output))) {
         continue;
@@ -68,40 +73,65 @@ export class Uses {
 
   /** Whether an initializer is learned. */
   verdict(value: Value): Verdict {
-    if (this.#fillsGap(value)) return { learned: false, reason: 'zeros that fill a gap between learned numbers' };
+    if (this.#fillsGap(value)) {
+      return { learned: false, reason: 'zeros that fill a gap between learned numbers', isDoubtful: true };
+    }
     let constant: string | undefined;
     let learned: string | undefined;
+    let isDoubtful = false;
     for (const use of this.#walk(value)) {
       if (use.role.kind === 'statistic') return { learned: false, reason: use.role.what };
       const verdict = this.#judge(value, use);
       if (verdict.learned) learned ??= verdict.reason;
       else constant ??= verdict.reason;
+      isDoubtful ||= verdict.isDoubtful === true;
     }
     if (learned !== undefined) return { learned: true, reason: learned };
-    return { learned: false, reason: constant ?? 'nothing uses it' };
+    return {
+      learned: false,
+      reason: constant ?? 'nothing uses it',
+      ...(isDoubtful && this.#tableKind(value) === undefined && { isDoubtful }),
+    };
+  }
+
+  /** Whether a tensor stands where a normalization has to have a gain or a bias, and does nothing there: ones, or zeros. */
+  isNeutral(value: Value): boolean {
+    const uses = [...this.#walk(value)];
+    return (
+      uses.length > 0 &&
+      uses.every(({ node, role }) => {
+        const neutral = role === GAIN ? 1 : role === BIAS ? 0 : undefined;
+        return node.op.endsWith('Normalization') && value.tensor?.data.every((element) => element === neutral) === true;
+      })
+    );
   }
 
   #judge(value: Value, use: Use): Verdict {
     const { role, node, index, path, lookedUp } = use;
-    const no = (reason: string): Verdict => ({ learned: false, reason });
+    const never = (reason: string): Verdict => ({ learned: false, reason });
+    const no = (reason: string): Verdict => ({ learned: false, reason, isDoubtful: true });
     const yes: Verdict = { learned: true, reason: role.what };
     const single = value.tensor?.size === 1;
+    if (use.isFrozen) return no('part of a normalization by fixed statistics');
     if (role.kind === 'weight') {
       if (single && (path === 'computed' || isAffineOfOne(value, use))) return no('a single number');
-      return isFixedFilter(value, use) ? no('the same filter for every channel') : yes;
+      return isFixedFilter(value, use) ? never('the same filter for every channel') : yes;
     }
     if (role.kind === 'factor') {
       if (single && path === 'computed') return no('a single number');
       const kind = this.#factorKind(value, node);
-      if (kind !== undefined) return no(kind);
-      return this.#isFrequency(node) ? no('frequencies of position codes') : yes;
+      if (kind !== undefined) return never(kind);
+      return this.#isFrequency(node) ? never('frequencies of position codes') : yes;
     }
     if (role.kind === 'data' && single) return no('a single number');
     if (role === SUBTRACTED && this.#isBar(value, use)) return { learned: true, reason: 'subtracted from activations' };
-    if (role.kind !== 'operand' && role.kind !== 'lookup') return no(role.what);
+    if (role.kind !== 'operand' && role.kind !== 'lookup') {
+      const passes = role !== NO_GRADIENT && typeof this.#operators.get(node.key)?.gradient === 'function';
+      return passes ? no(role.what) : never(role.what);
+    }
     if (single && !(path === 'alone' && this.#isLearnedNumber(node, index))) return no('a single number');
     const kind = this.#tableKind(value);
-    if (kind !== undefined) return no(kind);
+    if (kind !== undefined) return never(kind);
     if (role.kind === 'lookup') return yes;
     const wide = isWide(value.tensor?.dims ?? []);
     // Positions are also added to features that come as an input; means of images are one a channel, or subtracted.
@@ -136,12 +166,12 @@ export class Uses {
 
   /** Every use of a value, through operations on constants. */
   *#walk(from: Value): Generator<Use> {
-    const pending: (Pick<Use, 'path' | 'lookedUp'> & { readonly value: Value })[] = [
-      { value: from, path: 'alone', lookedUp: false },
+    const pending: (Pick<Use, 'path' | 'lookedUp' | 'isFrozen'> & { readonly value: Value })[] = [
+      { value: from, path: 'alone', lookedUp: false, isFrozen: false },
     ];
     const seen = new Set<Value>([from]);
     for (let next = pending.pop(); next !== undefined; next = pending.pop()) {
-      const { value, path, lookedUp } = next;
+      const { value, path, lookedUp, isFrozen } = next;
       for (const node of this.#consumers.get(value) ?? []) {
         for (const inside of usesInBodies(node, value)) yield this.#useInBody(from, inside);
         for (const [index, input] of node.inputs.entries()) {
@@ -154,11 +184,14 @@ export class Uses {
           // Statistics that are computed from the weights they normalize.
           const ofWeights = role.kind === 'statistic' && value !== from;
           if (results.length === 0 || !(PASSES.has(role.kind) || ofWeights) || isTable) {
-            yield { node, index, path, lookedUp, role };
+            yield { node, index, path, lookedUp, isFrozen, role };
             continue;
           }
           const floats = results.filter(({ dtype }) => dtype === undefined || isDifferentiable(dtype));
-          if (floats.length === 0) yield { node, index, path, lookedUp, role: NO_GRADIENT };
+          if (floats.length === 0) yield { node, index, path, lookedUp, isFrozen, role: NO_GRADIENT };
+          const meetsScaled = node.inputs.some(
+            (input, i) => i !== index && input !== undefined && this.#scaled.has(input),
+          );
           for (const result of floats) {
             if (seen.has(result)) continue;
             seen.add(result);
@@ -166,6 +199,7 @@ export class Uses {
               value: result,
               path: role.kind === 'data' || role.kind === 'lookup' ? path : 'computed',
               lookedUp: lookedUp || role.kind === 'lookup',
+              isFrozen: isFrozen || meetsScaled,
             });
           }
         }
@@ -177,7 +211,7 @@ export class Uses {
   #useInBody(value: Value, { node, index }: Pick<Use, 'node' | 'index'>): Use {
     const role = this.#role(node, index);
     const kind = role.kind === 'operand' ? this.#tableKind(value) : undefined;
-    const use = { node, index, lookedUp: false };
+    const use = { node, index, lookedUp: false, isFrozen: false };
     if (kind !== undefined) return { ...use, path: 'computed', role: { kind: 'aside', what: kind } };
     if (role.kind === 'operand') return { ...use, path: 'computed', role: { ...role, kind: 'weight' } };
     return { ...use, path: 'alone', role };
@@ -234,6 +268,31 @@ export class Uses {
       }
     }
     return layers;
+  }
+
+  /**
+   * Constants that inverses of standard deviations enter. These are written 1 / √(v + ε), and v is an initializer of several
+   * numbers: what weights are normalized by, a sum of their squares say, is computed from them.
+   */
+  #findScaled(): ReadonlySet<Value> {
+    const found = new Set<Value>();
+    for (const node of this.#graph.nodes) {
+      const results = this.#constantResults(node);
+      if (results.length === 0) continue;
+      const isRoot = node.op === 'Sqrt' && this.#isVariance(node.inputs[0]);
+      if (isRoot || node.inputs.some((input) => input !== undefined && found.has(input))) {
+        for (const result of results) found.add(result);
+      }
+    }
+    return found;
+  }
+
+  /** Whether a value is an initializer of several numbers, or what is left of one when ε is added or it is laid out anew. */
+  #isVariance(value: Value | undefined): boolean {
+    if (value?.producer === undefined) return this.#isCandidate(value) && (value.tensor?.size ?? 0) > 1;
+    const { op, key, inputs } = value.producer;
+    if (op !== 'Add') return this.#operators.get(key)?.moves === true && this.#isVariance(inputs[0]);
+    return inputs.some((input) => this.#isVariance(input)) && inputs.some((input) => input?.constant?.size === 1);
   }
 
   #originOf(node: Node, weights: ReadonlySet<Value>): Origin {
@@ -380,6 +439,8 @@ interface Use {
   readonly path: Path;
   /** Whether the places that a table was read at are constants, too. */
   readonly lookedUp: boolean;
+  /** Whether it is combined with fixed statistics first: a batch normalization that is frozen, written out. */
+  readonly isFrozen: boolean;
 }
 
 /** Places from which constants pass into what is computed from constants alone. */

@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest';
 import type { Result } from './examine.js';
-import { formatPage, verdictOf, type Outcome } from './page.js';
+import { formatPage, mergeRows, readRows, rowOf, verdictOf, type Outcome } from './page.js';
 
 const general = {
   architecture: 'timm/test_vit',
@@ -40,33 +40,43 @@ const right: Result = {
 const wrong = { of: 'weight', error: 0.5, bound: 1e-5 };
 const failed = { ...general, failure: 'SomeError: no `op` | here\nmore', atReference: false };
 
+const measured = (result: Result, code = 'abc1234'): Outcome => ({ record: exported, examined: { code, result } });
+
 const outcomes: readonly (readonly [string, Outcome])[] = [
-  ['trains', { record: exported, result: right }],
+  ['trains', measured(right)],
   ['not exported', { record: failed }],
-  ['refused', { record: exported, result: { failure: 'Det has no gradient' } }],
-  [
-    'exported wrongly',
-    { record: exported, result: { ...right, output: { ...wrong, of: 'output0' }, gradient: wrong, wrong: [wrong] } },
-  ],
-  ['exported wrongly', { record: exported, result: { invalid: 'Incompatible dimensions' } }],
-  ['wrong', { record: exported, result: { ...right, gradient: wrong, wrong: [wrong] } }],
-  ['not selected', { record: exported, result: { ...right, notSelected: [{ name: 'weight', reason: 'a mask' }] } }],
+  ['refused', measured({ failure: 'Det has no gradient' })],
+  ['exported wrongly', measured({ ...right, output: { ...wrong, of: 'output0' }, gradient: wrong, wrong: [wrong] })],
+  ['exported wrongly', measured({ invalid: 'Incompatible dimensions' })],
+  ['wrong', measured({ ...right, gradient: wrong, wrong: [wrong] })],
+  ['not selected', measured({ ...right, notSelected: [{ name: 'weight', reason: 'a mask' }] })],
 ];
+const rows = outcomes.flatMap(([, outcome]) => rowOf(outcome) ?? []);
 
 test.each(outcomes)('what %s is told from the others', (verdict, outcome) => {
   expect(verdictOf(outcome)).toBe(verdict);
 });
 
 test('the page counts verdicts and has a row for every model', () => {
-  const page = formatPage(outcomes.map(([, outcome]) => outcome));
-  expect(page).toContain('| timm/test_vit | dynamo | 1,234 | 3 | 12 | 4e-7 | 1e-5 | batch fixed |');
-  expect(page).toContain('not exported: SomeError: no \\`op\\` \\| here more');
+  const page = formatPage(rows, general.versions);
+  expect(page).toContain('| timm/test_vit | dynamo | trains | 1,234 | 3 | 12 | 4e-7 | 1e-5 | abc1234 | batch fixed |');
+  expect(page).toContain('| not exported |  |  |  |  |  |  | SomeError: no \\`op\\` \\| here more |');
   expect(page).toContain('**wrong**: `weight`');
   expect(page.match(/^\| timm\/test_vit/gm)).toHaveLength(7);
   expect(page).toContain('| adakit cannot train it | 1 | 1 |');
 });
 
+test('rows of the page stay, with the code they were measured with, unless they are measured anew', () => {
+  const [first] = rows;
+  const other = { ...first, architecture: 'timm/other' };
+  expect(readRows(formatPage(rows, general.versions))).toEqual(rows);
+  const anew = { ...other, code: 'def5678' };
+  const page = formatPage(mergeRows([other, first], [anew]), general.versions);
+  expect(readRows(page)).toEqual([anew, first]);
+  expect(page).toContain('1 with `def5678`, 1 with `abc1234`');
+  expect(() => readRows('# A page')).toThrow('no table of models');
+});
+
 test('an architecture that fails in PyTorch is not on the page', () => {
-  const page = formatPage([outcomes[0][1], { record: { ...failed, architecture: 'timm/none', atReference: true } }]);
-  expect(page).not.toContain('timm/none');
+  expect(rowOf({ record: { ...failed, atReference: true } })).toBeUndefined();
 });

@@ -1,13 +1,25 @@
-import type { Result } from './examine.js';
 import type { ZooRecord } from './record.js';
+import type { Examined } from './survey.js';
 
-/** A record and, where there is a model, what became of it. */
+/** A record and, where there is a model, what became of it, and with which code. */
 export interface Outcome {
   readonly record: ZooRecord;
-  readonly result?: Result;
+  readonly examined?: Examined;
 }
 
-type Verdict = 'trains' | 'not selected' | 'wrong' | 'refused' | 'exported wrongly' | 'not exported';
+/** A row of the table of models. */
+export interface Row {
+  readonly architecture: string;
+  readonly exporter: string;
+  readonly verdict: Verdict;
+  /** The commit that it was measured with; '' for what was not exported. */
+  readonly code: string;
+  /** Parameters, nodes, training nodes, error and bound. */
+  readonly sizes: readonly string[];
+  readonly remarks: string;
+}
+
+export type Verdict = 'trains' | 'not selected' | 'wrong' | 'refused' | 'exported wrongly' | 'not exported';
 
 const VERDICTS: Readonly<Record<Verdict, string>> = {
   trains: 'trained, every gradient PyTorch’s',
@@ -21,7 +33,8 @@ const VERDICTS: Readonly<Record<Verdict, string>> = {
 /** The longest message that stays whole. */
 const LONGEST = 200;
 
-export function verdictOf({ record, result }: Outcome): Verdict {
+export function verdictOf({ record, examined }: Outcome): Verdict {
+  const result = examined?.result;
   if ('failure' in record || result === undefined) return 'not exported';
   if ('failure' in result) return 'refused';
   if ('invalid' in result) return 'exported wrongly';
@@ -29,19 +42,36 @@ export function verdictOf({ record, result }: Outcome): Verdict {
   return result.notSelected.length > 0 ? 'not selected' : 'trains';
 }
 
-/** docs/zoo.md. */
-export function formatPage(outcomes: readonly Outcome[]): string {
-  const exportable = outcomes.filter(({ record }) => !('atReference' in record && record.atReference));
-  const architectures = new Set(exportable.map(({ record }) => record.architecture)).size;
-  const { versions } = outcomes[0].record;
+const HEADER = [
+  'architecture',
+  'exporter',
+  'verdict',
+  'parameters',
+  'nodes',
+  'training nodes',
+  'error',
+  'bound',
+  'code',
+  'remarks',
+];
+
+/**
+ * docs/zoo.md.
+ *
+ * @param versions of the libraries
+ */
+export function formatPage(rows: readonly Row[], versions: Readonly<Record<string, string>>): string {
+  const architectures = new Set(rows.map(({ architecture }) => architecture)).size;
   const libraries = Object.entries(versions).map(([name, version]) => `${name} ${version}`);
   return [
     '# A zoo of published architectures',
     '',
     `${architectures} architectures of ${libraries.join(', ')}, with random weights, small images and short texts, narrow and shallow`,
-    'where their constructors allow it. `tools/fixtures/python/zoo.py` exports each with both exporters, TorchScript (opset 17)',
-    'and dynamo, in evaluation mode and with a free batch where the exporter agrees. Where the exporter’s optimization would',
-    'leave parameters that are no longer in the file (merged batch normalizations, tied weights), it is off.',
+    'where their constructors allow it. `tools/fixtures/python/zoo.py` exports each with both exporters, TorchScript (opset 17,',
+    'or 20 where that fails) and dynamo, in evaluation mode and with a free batch where the exporter agrees. Where the exporter’s',
+    'optimization would leave parameters that are no longer in the file (merged batch normalizations, tied weights), it is off.',
+    'A file that does not run, or computes something else than PyTorch, is exported again without optimization, with a fixed',
+    'batch, or with attention written out; what is in the table is the first right one.',
     '',
     'One gradient of every model is taken through ONNX Runtime, batch normalizations in training form, and compared with',
     'PyTorch’s in float64: every element of the gradient of every parameter, relative to the largest of the parameter. The bound',
@@ -50,68 +80,117 @@ export function formatPage(outcomes: readonly Outcome[]): string {
     'whose own outputs, as stock ONNX Runtime computes them, are beyond the same bound of PyTorch’s was exported wrongly.',
     '',
     'What a file does not say cannot be told from it: where PyTorch code stops gradients (the reference lets them pass, and says',
-    'so), which parameters and buffers of several numbers it keeps as they are, and which single numbers, or angles of a sine,',
-    'it trains: these last have to be named (`train: { also: … }`).',
+    'so), and in files of the TorchScript exporter, or where the dynamo exporter has folded constants, which tensors are',
+    'parameters: buffers of several numbers may be selected, and single numbers, or angles of a sine, have to be named',
+    '(`train: { also: … }`).',
     '',
     '    /path/to/python tools/fixtures/python/zoo.py --out .cache/zoo',
     '    npm run zoo -- .cache/zoo --page docs/zoo.md',
     '',
-    'What is made is kept in the folder; either command goes on where it was interrupted.',
+    'What is made is kept in the folder; either command goes on where it was interrupted. Rows of the page stay that are of',
+    'other models than those in the folder: the column `code` names the last commit to `packages/onnx/src` that a row was',
+    `measured with: ${codes(rows)}.`,
     '',
-    ...table(['', ...families(exportable), 'all'], summary(exportable)),
+    ...table(['', ...families(rows), 'all'], summary(rows)),
     '',
     '## Models',
     '',
     ...table(
-      ['architecture', 'exporter', 'parameters', 'nodes', 'training nodes', 'error', 'bound', 'remarks'],
-      exportable.map(rowOf),
+      HEADER,
+      rows
+        .toSorted((a, b) => order(a).localeCompare(order(b), 'en'))
+        .map(({ architecture, exporter, verdict, sizes, code, remarks }) => [
+          architecture,
+          exporter,
+          verdict,
+          ...sizes,
+          code,
+          remarks,
+        ]),
     ),
     '',
   ].join('\n');
 }
 
-function families(outcomes: readonly Outcome[]): string[] {
-  const keys = outcomes.map(({ record }) => familyOf(record));
-  return [...new Set(keys)];
+/** The rows that a page has. */
+export function readRows(page: string): Row[] {
+  const lines = page.split('\n').filter((line) => line.startsWith('| '));
+  const cells = lines.map((line) => line.split(/(?<!\\)\|/).map((cell) => cell.trim()));
+  const header = cells.findIndex((row) => row[1] === HEADER[0]);
+  if (header < 0) throw new Error('the page has no table of models');
+  return cells.slice(header + 2).map(([, architecture, exporter, verdict, ...rest]) => {
+    if (!isVerdict(verdict)) throw new Error(`${architecture}: '${verdict}' is no verdict`);
+    return { architecture, exporter, verdict, sizes: rest.slice(0, 5), code: rest[5], remarks: rest[6] };
+  });
 }
 
-function familyOf({ architecture, exporter }: ZooRecord): string {
+/** The rows of a page with those that have been measured anew, or for the first time. */
+export function mergeRows(before: readonly Row[], measured: readonly Row[]): Row[] {
+  return [...new Map([...before, ...measured].map((row) => [order(row), row])).values()];
+}
+
+function isVerdict(text: string): text is Verdict {
+  return text in VERDICTS;
+}
+
+/** TorchScript comes first, which is the older exporter. */
+function order({ architecture, exporter }: Row): string {
+  return `${architecture} ${exporter === 'dynamo' ? 1 : 0}`;
+}
+
+/** How many rows were measured with which code. */
+function codes(rows: readonly Row[]): string {
+  const counts = new Map<string, number>();
+  for (const { code } of rows) if (code !== '') counts.set(code, (counts.get(code) ?? 0) + 1);
+  return [...counts].map(([code, count]) => `${count} with \`${code}\``).join(', ');
+}
+
+function families(rows: readonly Row[]): string[] {
+  return [...new Set(rows.map(familyOf))].sort();
+}
+
+function familyOf({ architecture, exporter }: Row): string {
   return `${architecture.split('/')[0]}, ${exporter}`;
 }
 
-function summary(outcomes: readonly Outcome[]): string[][] {
+function summary(rows: readonly Row[]): string[][] {
   return (Object.keys(VERDICTS) as Verdict[]).map((verdict) => {
-    const found = outcomes.filter((outcome) => verdictOf(outcome) === verdict);
-    const counts = families(outcomes).map((family) => found.filter(({ record }) => familyOf(record) === family).length);
+    const found = rows.filter((row) => row.verdict === verdict);
+    const counts = families(rows).map((family) => found.filter((row) => familyOf(row) === family).length);
     return [VERDICTS[verdict], ...[...counts, found.length].map(String)];
   });
 }
 
-function rowOf(outcome: Outcome): string[] {
-  const { record, result } = outcome;
-  const named = [record.architecture, record.exporter];
-  if ('failure' in record) return [...named, '', '', '', '', '', `not exported: ${brief(record.failure)}`];
-  const count = record.parameterCount.toLocaleString('en');
+/** Undefined for an architecture that fails in PyTorch: there is nothing to export. */
+export function rowOf(outcome: Outcome): Row | undefined {
+  const { record, examined } = outcome;
+  if ('failure' in record && record.atReference) return undefined;
+  const { architecture, exporter } = record;
+  const count = 'failure' in record ? '' : record.parameterCount.toLocaleString('en');
+  const described = describe(outcome);
+  return {
+    architecture,
+    exporter,
+    verdict: verdictOf(outcome),
+    code: examined?.code ?? '',
+    sizes: [count, ...described.sizes, '', '', '', ''].slice(0, 5),
+    remarks: described.remarks,
+  };
+}
+
+function describe(outcome: Outcome): { readonly sizes: readonly string[]; readonly remarks: string } {
+  const { record, examined } = outcome;
+  const result = examined?.result;
+  if ('failure' in record) return { sizes: [], remarks: brief(record.failure) };
   if (result === undefined || 'failure' in result) {
-    return [...named, count, '', '', '', '', `**not trained**: ${brief(result?.failure ?? 'not examined')}`];
+    return { sizes: [], remarks: brief(result?.failure ?? 'not examined') };
   }
-  if ('invalid' in result) {
-    return [...named, count, '', '', '', '', `exported wrongly: ${brief(result.invalid)}`];
-  }
+  if ('invalid' in result) return { sizes: [], remarks: brief(result.invalid) };
   const { output, gradient, loss, wrong, notSelected, selectedConstants } = result;
-  if (verdictOf(outcome) === 'exported wrongly') {
-    const sizes = [result.nodes, result.trainingNodes].map(String);
-    const { error, bound } = output;
-    return [
-      ...named,
-      count,
-      ...sizes,
-      digits(error),
-      digits(bound),
-      'exported wrongly: the error is that of an output of the file',
-    ];
-  }
-  const shown = wrong.some(({ of }) => of === 'loss') ? loss : gradient;
+  const isExportedWrongly = verdictOf(outcome) === 'exported wrongly';
+  const shown = isExportedWrongly ? output : wrong.some(({ of }) => of === 'loss') ? loss : gradient;
+  const sizes = [String(result.nodes), String(result.trainingNodes), digits(shown.error), digits(shown.bound)];
+  if (isExportedWrongly) return { sizes, remarks: 'the error is that of an output of the file' };
   const remarks = [
     ...(wrong.length > 0 ? [`**wrong**: ${listed(wrong.map(({ of }) => of))}`] : []),
     ...(notSelected.length > 0
@@ -123,15 +202,7 @@ function rowOf(outcome: Outcome): string[] {
     ...(record.freeBatch ? [] : ['batch fixed']),
     ...(record.fusedAttention ? [] : ['attention written out']),
   ];
-  return [
-    ...named,
-    count,
-    String(result.nodes),
-    String(result.trainingNodes),
-    digits(shown.error),
-    digits(shown.bound),
-    remarks.join('; '),
-  ];
+  return { sizes, remarks: remarks.join('; ') };
 }
 
 function digits(value: number): string {

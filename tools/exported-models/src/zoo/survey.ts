@@ -1,7 +1,8 @@
-import { execFile } from 'node:child_process';
-import { existsSync, readFileSync, writeFileSync } from 'node:fs';
+import { execFile, execFileSync } from 'node:child_process';
+import { existsSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { z } from 'zod';
 import { result, type Result } from './examine.js';
 import type { ExportRecord } from './record.js';
 
@@ -12,18 +13,40 @@ export interface SurveyOptions {
   readonly memory: number;
   /** Whether to examine again what has been. */
   readonly again: boolean;
+  /** The commit that is measured. */
+  readonly code: string;
 }
 
-/** Examines a model in a process of its own, unless the result is there already. */
-export async function survey(record: ExportRecord, { again, ...limits }: SurveyOptions): Promise<Result> {
+const examined = z.object({
+  /** The commit that it was measured with. */
+  code: z.string(),
+  result,
+});
+
+/** A result, and what it was measured with. */
+export type Examined = z.infer<typeof examined>;
+
+/** Examines a model in a process of its own, unless there is a result already that is not older than the model. */
+export async function survey(record: ExportRecord, { again, code, ...limits }: SurveyOptions): Promise<Examined> {
   const path = join(record.folder, `${record.label}.result.json`);
-  if (!again && existsSync(path)) return result.parse(JSON.parse(readFileSync(path, 'utf8')));
-  const found = await inChild(record, limits);
+  const isThere = existsSync(path) && statSync(path).mtimeMs >= statSync(join(record.folder, record.model)).mtimeMs;
+  if (!again && isThere) return examined.parse(JSON.parse(readFileSync(path, 'utf8')));
+  const found = { code, result: await inChild(record, limits) };
   writeFileSync(path, `${JSON.stringify(found)}\n`);
   return found;
 }
 
-function inChild({ folder, label }: ExportRecord, { timeout, memory }: Omit<SurveyOptions, 'again'>): Promise<Result> {
+/** The last commit that has changed what is measured, with a plus where the working tree differs from it. */
+export function codeVersion(): string {
+  const git = (...args: string[]) => execFileSync('git', args, { encoding: 'utf8' }).trim();
+  const source = 'packages/onnx/src';
+  return `${git('log', '-1', '--format=%h', '--', source)}${git('status', '--porcelain', '--', source) === '' ? '' : '+'}`;
+}
+
+function inChild(
+  { folder, label }: ExportRecord,
+  { timeout, memory }: Omit<SurveyOptions, 'again' | 'code'>,
+): Promise<Result> {
   const child = fileURLToPath(new URL('child.js', import.meta.url));
   const limits = { timeout: timeout * 1000, maxBuffer: 2 ** 26, killSignal: 'SIGKILL' } as const;
   return new Promise((resolve) => {
