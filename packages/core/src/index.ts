@@ -8,6 +8,7 @@ export {
   broadcast,
   cast,
   colIndex,
+  eigenvectors,
   Condition,
   Expression,
   largest,
@@ -16,6 +17,7 @@ export {
   movingAverage,
   norm,
   oneMinus,
+  orthonormal,
   random,
   rowIndex,
   scalar,
@@ -215,6 +217,8 @@ export {
   type Stage,
 } from './plan/plan.js';
 export { HostScalars, type Moment, type ScalarsOf } from './run/host-scalars.js';
+export { jacobiSweeps, type FactorName, type HostFactor } from './factor/factor.js';
+export { isNeeded, needsOf, type Need } from './program/needs.js';
 export { foldProgram, type Algebra, type InstructionOf } from './program/fold.js';
 export { printProgram } from './program/print.js';
 export { buildProgram, inputNames, scalarOperands, type Instruction, type Program } from './program/program.js';

@@ -15,3 +15,10 @@ export function requireCount(what: string, value: number, least: number): void {
     throw new DataError('invalid-argument', `${what} must be a whole number of at least ${least}, got ${value}`);
   }
 }
+
+/** @throws DataError unless `seed` is a whole number in [0, 2³²) */
+export function requireSeed(seed: number): void {
+  if (!Number.isInteger(seed) || seed < 0 || seed >= 2 ** 32) {
+    throw new DataError('invalid-argument', `a seed must be a whole number in [0, 2³²), got ${seed}`);
+  }
+}

@@ -12,6 +12,7 @@ export type {
   StepEvent,
   ValidationEvent,
 } from './loop/callback.js';
+export type { Carry } from './loop/carried.js';
 export { evaluate, type EvaluateOptions, type MetricValues } from './loop/evaluate.js';
 export { fit, type CheckpointOptions, type CheckpointStore, type FitOptions } from './loop/fit.js';
 export type { CurvePoint } from './loop/loss-curve.js';

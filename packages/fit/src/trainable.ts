@@ -6,8 +6,8 @@ import type { Batch, DataTensor, InputSpec } from '@adakit/data';
  * for what it does: `evaluate` for validation, `state` and `load` for checkpoints and best weights.
  */
 export interface Trainable {
-  /** One training step, or one of several batches that make a step. */
-  step(batch: Batch): Promise<StepReport>;
+  /** One training step, or one of several batches that make a step. Outputs are needed where state is carried. */
+  step(batch: Batch): Promise<StepReport & { readonly outputs?: Outputs }>;
   /** Loss, averaged over the batch, and outputs in inference mode; nothing is updated. */
   evaluate?(batch: Batch): Promise<{ readonly loss: number; readonly outputs: Outputs }>;
   state?(): Promise<TrainingState>;

@@ -50,7 +50,7 @@ export { checkGraph } from './verify/check-graph.js';
 export type { Formulation, FormulationContext, Target } from './target/target.js';
 export { placement, type Placement } from './target/placement.js';
 // @tier user: targets
-export { targets, type TargetName } from './target/targets.js';
+export { targets, withConstantWeights, type TargetName } from './target/targets.js';
 // @tier device: gradients
 export { differentiate } from './gradient/differentiate.js';
 export { unbroadcast } from './gradient/unbroadcast.js';

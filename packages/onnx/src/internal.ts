@@ -1,6 +1,7 @@
 /** What the project's own tools take from inside the package. It may change in any release: use `@adakit/onnx`. */
 export { constantTensor } from './graph/constant.js';
 export { dtypeCode, dtypeFromCode } from './model/dtype.js';
+export { firstNodes } from './model/first-nodes.js';
 export { decomposeNodes } from './passes/lower.js';
 export { upgradeNodes } from './passes/upgrade.js';
 export { hasUnknown } from './shape/dim.js';

@@ -71,7 +71,8 @@ export async function loadOptimizer(
   }
   if (own) return { plugin: own, package: undefined, manifest: {} };
   if (having.length === 1) return loadPlugin(having[0], Object.hasOwn(having[0].optimizers, name) ? name : undefined);
-  throw unknown(name, [...Object.keys(included), ...installed.flatMap((each) => Object.keys(each.optimizers))]);
+  const known = [...Object.keys(included), ...installed.flatMap((each) => Object.keys(each.optimizers))];
+  throw unknown(name, [...new Set(known)]);
 }
 
 /**

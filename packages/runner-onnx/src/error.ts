@@ -5,6 +5,7 @@ export type TrainingErrorCode =
   | 'no-execution-provider'
   | 'invalid-provider'
   | 'no-runtime'
+  | 'refused-model'
   | 'invalid-feed'
   | 'empty-batch'
   | 'label-out-of-range'

@@ -12,6 +12,7 @@ import { Tensor } from 'onnxruntime-node';
 import { TrainingError } from './error.js';
 import { NativeSession } from './native/native-session.js';
 import type { ExecutionProviderName, ProviderChoice } from './provider-options.js';
+import { refusedModel } from './refused-model.js';
 import { nodeRuntime } from './runtime/node-runtime.js';
 import type { CallOptions, Runtime, RuntimeSession, SessionOptions } from './runtime/runtime.js';
 
@@ -50,7 +51,10 @@ export class Session {
     this.#constants = constants;
   }
 
-  /** @param mostEmbedded bytes of constants up to which none is fed */
+  /**
+   * @param mostEmbedded bytes of constants up to which none is fed
+   * @throws TrainingError `refused-model` with the node that ONNX Runtime refuses; its own error where it would run no model
+   */
   static async create(
     model: ModelProto,
     provider: ChosenProvider,
@@ -58,13 +62,13 @@ export class Session {
     mostEmbedded = provider.name === 'cpu' ? MOST_EMBEDDED : MOST_SERIALIZED,
   ): Promise<Session> {
     const constants = largeConstants(model, mostEmbedded);
-    const written = writeModel(withFedWeights(model, Object.keys(constants)));
-    const session = await provider.runtime.createSession(written, provider, {
-      ...defaults,
-      ...(provider.name === 'cpu' && onCpu),
-      ...options,
-    });
-    return new Session(session, constants);
+    const fed = withFedWeights(model, Object.keys(constants));
+    const settings = { ...defaults, ...(provider.name === 'cpu' && onCpu), ...options };
+    try {
+      return new Session(await provider.runtime.createSession(writeModel(fed), provider, settings), constants);
+    } catch (cause) {
+      throw await refusedModel(fed, provider, settings, cause);
+    }
   }
 
   /** Whether memory that constants are fed from is gone: WebAssembly memory that has grown is another. */
@@ -149,8 +153,8 @@ export function targetOf(provider: ExecutionProviderName): Target {
 /**
  * Creates something, a session say, on the first provider of the list with which that works.
  *
- * @throws TrainingError `no-execution-provider` with the reason for each; OnnxError of the model on the first provider, where
- * no other would help
+ * @throws TrainingError `no-execution-provider` with the reason for each, `refused-model` where there is one alone; OnnxError
+ * of the model on the first provider, where no other would help
  */
 export async function onFirst<T>(
   runtime: Runtime,
@@ -158,6 +162,7 @@ export async function onFirst<T>(
   create: (provider: ChosenProvider) => Promise<T>,
 ): Promise<T> {
   const reasons: string[] = [];
+  let refused: TrainingError | undefined;
   for (const choice of providers) {
     const refusal = runtime.refusal(choice);
     if (refusal !== undefined) {
@@ -170,9 +175,11 @@ export async function onFirst<T>(
     } catch (error) {
       // After one that has failed it says no more than why this one does not do instead.
       if (error instanceof OnnxError && reasons.length === 0) throw error;
+      if (error instanceof TrainingError && error.code === 'refused-model') refused = error;
       reasons.push(`${choice.name}: ${error instanceof Error ? error.message : String(error)}`);
     }
   }
+  if (refused !== undefined && reasons.length === 1) throw refused;
   throw new TrainingError(
     'no-execution-provider',
     'none of the execution providers can run the model. ' +

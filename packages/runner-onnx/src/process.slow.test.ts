@@ -8,7 +8,7 @@ import { afterAll, beforeAll, expect, test } from 'vitest';
 import { TrainingSession } from './index.js';
 
 // ADAKIT_KILLS=300 npm run test:slow packages/runner-onnx/src/process
-const KILLS = Math.ceil(Number(process.env.ADAKIT_KILLS ?? 15) / 5);
+const KILLS = Number(process.env.ADAKIT_KILLS ?? 3);
 
 let folder: string;
 let programs: Programs;

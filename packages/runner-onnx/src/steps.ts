@@ -26,6 +26,8 @@ export interface Steps {
 export interface Beside {
   readonly statistics: Statistics;
   readonly random: RandomNumbers;
+  /** Is given the model's outputs that were asked for, by the model's names. */
+  readonly give: (outputs: Feeds) => void;
 }
 
 /** How the runtime's sessions are made. */
@@ -50,6 +52,11 @@ export function trainingFeeds(
     );
   }
   return feeds;
+}
+
+/** Outputs of the model among those of a graph in training mode. */
+export function modelOutputs({ outputs }: Pick<GradientsGraph, 'outputs'>, results: Feeds): Feeds {
+  return Object.fromEntries(Object.entries(outputs).map(([name, output]) => [name, results[output]]));
 }
 
 /**
@@ -109,9 +116,10 @@ export class GradientSteps implements Steps {
     context: GradientContext<StateBuffer>,
     options: CallOptions,
   ): Promise<Evaluated> {
-    const { parameters, gradients: outputs, loss, statistics: moving } = this.#graph;
+    const { parameters, gradients: outputs, loss, outputs: wanted, statistics: moving } = this.#graph;
     const feeds = { ...trainingFeeds(this.#graph, batch, beside, context), ...beside.statistics.feeds() };
     const fetches: Record<string, Tensor | null> = { [loss]: null };
+    for (const output of Object.values(wanted)) fetches[output] = null;
     for (const { output } of moving) fetches[output] = null;
     for (const { name, shape } of parameters) {
       feeds[name] = ortTensor(hostView(context.parameters[name]), shape);
@@ -123,6 +131,7 @@ export class GradientSteps implements Steps {
       const [gradient, result] = [hostView(context.gradients[name]), elements(results[outputs[name]])];
       if (result !== gradient) gradient.set(result);
     }
+    beside.give(modelOutputs(this.#graph, results));
     return {
       loss: numberOf(results[loss]),
       accept: () => {

@@ -24,6 +24,7 @@ import {
   inferenceForm,
   initialParameters,
   readModel,
+  withConstantWeights,
   withoutValues,
   withParameters,
   writeModel,
@@ -74,8 +75,8 @@ export interface TrainingSessionOptions extends TrainableOptions, RuntimeChoice 
   readonly executionProviders?: readonly ExecutionProvider[];
   /**
    * Where the update is computed: `fused` in one loop on the host, `graph` inside ONNX Runtime. `auto`, the default,
-   * is `fused` on the CPU and `graph` elsewhere. An optimizer that takes the gradient twice a step (`sam`) is always
-   * `fused`.
+   * is `fused` on the CPU and `graph` elsewhere. An optimizer that takes the gradient twice a step (`sam`, `sophia`) is
+   * always `fused`.
    */
   readonly update?: 'auto' | 'fused' | 'graph';
   /**
@@ -102,6 +103,8 @@ export interface TrainingSessionOptions extends TrainableOptions, RuntimeChoice 
    * is part of the state. Default: another one every time.
    */
   readonly seed?: number;
+  /** Outputs of the model that steps give as well, as they are in training mode. Default: none. */
+  readonly outputs?: readonly string[];
   /** Passed on to ONNX Runtime, e.g. `{ intraOpNumThreads: 2 }`. */
   readonly session?: SessionOptions;
 }
@@ -139,6 +142,11 @@ export interface BatchOptions extends AbortOptions {
    * dimension of the inputs.
    */
   readonly samples?: number;
+  /**
+   * The batch that an optimizer's second gradient is of, see {@link TrainingSession.needsEstimate}: for Sophia-G the same
+   * inputs with labels drawn from the model's output, as `drawLabels` does. Not looked at by others and at other steps.
+   */
+  readonly estimate?: Batch | undefined;
 }
 
 /** What to keep in a state beside what the session knows. */
@@ -151,6 +159,8 @@ export interface StateOptions {
 export interface StepResult extends StepReport {
   /** The loss of the batch before the update. */
   readonly loss: number;
+  /** Those that {@link TrainingSessionOptions.outputs} names, before the update. */
+  readonly outputs: Readonly<Record<string, Tensor>>;
 }
 
 /**
@@ -208,9 +218,9 @@ export class TrainingSession implements Stateful {
    * Reads the model, derives its training graph and starts the runtime.
    *
    * @throws OnnxError for a model that cannot be read or trained, with all reasons; AdakitError for an optimizer that
-   * does not fit its parameters; TrainingError `no-execution-provider`, `invalid-option` for a seed out of range or of a
-   * model that draws where it cannot be told what, and for a memory limit with recorded CUDA graphs; OnnxError `too-large` for a
-   * memory limit out of reach
+   * does not fit its parameters; TrainingError `no-execution-provider`, `refused-model` with the node that ONNX Runtime
+   * refuses, `invalid-option` for a seed out of range or of a model that draws where it cannot be told what, and for a memory
+   * limit with recorded CUDA graphs; OnnxError `too-large` for a memory limit out of reach
    */
   static async create(options: TrainingSessionOptions): Promise<TrainingSession> {
     const { model: source, loss, train, freeze } = options;
@@ -225,6 +235,7 @@ export class TrainingSession implements Stateful {
       loss,
       precision,
       feedRandom: true,
+      ...(options.outputs && { outputs: options.outputs }),
       ...(train && { train }),
       ...(freeze && { freeze }),
       ...(memoryLimit && { memoryLimit }),
@@ -239,7 +250,7 @@ export class TrainingSession implements Stateful {
     if (options.seed !== undefined) requireSeedable(graph.random.inside);
 
     const fused = update === 'fused' || (update === 'auto' && providers.at(0)?.name === 'cpu');
-    const whole = !fused && plan.perturbStages.length === 0;
+    const whole = !fused && plan.perturbStages.length === 0 && plan.estimate === undefined;
     const library = whole && providers.every(hasDeviceMemory) ? chosen.library : undefined;
     const values = initialParameters(model, parameters);
     const run = Run.start(
@@ -272,7 +283,7 @@ export class TrainingSession implements Stateful {
       const inference = new Inference(current, loss, weights, {
         provider: withoutRecording(provider),
         session,
-        target: lowered,
+        target: withConstantWeights(lowered),
       });
       return [made, inference] as const;
     });
@@ -315,6 +326,11 @@ export class TrainingSession implements Stateful {
     return this.#run.skipped;
   }
 
+  /** Whether the next step takes in a second gradient, of the batch `estimate`: Sophia's every so many steps do. */
+  get needsEstimate(): boolean {
+    return this.#run.needsEstimate;
+  }
+
   /** Names of the weights that can be evaluated, predicted with and exported. */
   get views(): readonly string[] {
     return this.#run.views;
@@ -353,8 +369,17 @@ export class TrainingSession implements Stateful {
   async step(batch: Batch, options: BatchOptions = {}): Promise<StepResult> {
     const feeds = toFeeds(this.inputs, batch);
     const counted = sampleCount(this.#modelInputs, feeds);
-    const beside = { statistics: this.#statistics, random: this.#random };
+    let outputs: StepResult['outputs'] | undefined;
+    const beside = {
+      statistics: this.#statistics,
+      random: this.#random,
+      // Where the gradient is taken twice, a second time elsewhere, the first ones are meant.
+      give: (given: StepResult['outputs']) => (outputs ??= given),
+    };
     const source = this.#steps.source(feeds, beside, { signal: options.signal });
+    const estimate =
+      options.estimate &&
+      this.#steps.source(toFeeds(this.inputs, options.estimate), beside, { signal: options.signal });
     const report = await this.#run.stepWith(
       {
         evaluate: async (context) => {
@@ -367,11 +392,17 @@ export class TrainingSession implements Stateful {
             },
           };
         },
+        ...(estimate && {
+          estimate: async (context) => {
+            const { loss } = await estimate.evaluate(context);
+            return { ...(loss !== undefined && { loss }) };
+          },
+        }),
       },
       { samples: options.samples ?? counted },
     );
     // A model's loss is always known.
-    return { ...report, loss: report.loss ?? NaN };
+    return { ...report, loss: report.loss ?? NaN, outputs: outputs ?? {} };
   }
 
   /** Loss and outputs of a batch in inference mode; nothing is updated. */

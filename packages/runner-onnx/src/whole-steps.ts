@@ -14,7 +14,15 @@ import { ResidentStep, type Kept, type StepOutputs } from './native/resident-ste
 import { numberOf } from './ort-tensor.js';
 import { keptFeeds, planResults, scalarFeeds } from './plan-tensors.js';
 import type { CallOptions } from './runtime/runtime.js';
-import { optimizationLevel, trainingFeeds, type Beside, type Feeds, type RuntimeOptions, type Steps } from './steps.js';
+import {
+  modelOutputs,
+  optimizationLevel,
+  trainingFeeds,
+  type Beside,
+  type Feeds,
+  type RuntimeOptions,
+  type Steps,
+} from './steps.js';
 
 interface Compiled {
   readonly graph: TrainStepGraph;
@@ -87,6 +95,7 @@ export class WholeSteps implements Steps {
     const feeds = { ...trainingFeeds(graph, batch, beside, context), ...scalarFeeds(graph.plan, whole) };
     const kept = { whole, statistics: beside.statistics };
     const done = await (resident?.run(feeds, kept, options) ?? runOnHost(graph, session, feeds, kept, options));
+    beside.give(modelOutputs(graph, done.results));
     return { loss: numberOf(done.results[graph.loss]), whole: done.whole, accept: done.accept };
   }
 

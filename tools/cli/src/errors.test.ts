@@ -1,7 +1,7 @@
 import { StateFileError } from '@adakit/state';
 import { Command } from 'commander';
 import { expect, it } from 'vitest';
-import { errorText, prefixErrors } from './errors.js';
+import { errorText, pointToHelp, prefixErrors } from './errors.js';
 import { UsageError } from './usage-error.js';
 
 it('mistakes in options have the prefix of all other errors, in commands as well', () => {
@@ -15,6 +15,25 @@ it('mistakes in options have the prefix of all other errors, in commands as well
     .action(() => undefined);
   expect(() => program.parse(['node', 'adakit', 'sub', '--unknown'])).toThrow();
   expect(printed).toBe("adakit: unknown option '--unknown'\n(Did you mean --known?)\n");
+});
+
+it('a mistake in an option points to the help of its own command', () => {
+  let printed = '';
+  const program = new Command('adakit').exitOverride().configureOutput({ writeErr: (text) => (printed += text) });
+  program
+    .command('state')
+    .command('convert')
+    .option('--known')
+    .action(() => undefined);
+  pointToHelp(program);
+  const said = (...args: readonly string[]) => {
+    printed = '';
+    expect(() => program.parse(['node', 'adakit', ...args])).toThrow();
+    return printed.trimEnd().split('\n').at(-1);
+  };
+  expect(said('state', 'convert', '--unknown')).toBe('(adakit state convert --help lists what it takes)');
+  expect(said('state', 'conver')).toBe('(adakit state --help lists the commands)');
+  expect(said('stat')).toBe('(adakit --help lists the commands)');
 });
 
 it('errors of users and of files are messages, with names that a terminal does not obey', () => {

@@ -16,6 +16,14 @@ export function prefixErrors(program: Command): Command {
   });
 }
 
+/** Says after a mistake which help is meant: that of the command, with its options. Call it after commands are added. */
+export function pointToHelp(program: Command, path = program.name()): Command {
+  const what = program.commands.length > 0 ? 'lists the commands' : 'lists what it takes';
+  program.showHelpAfterError(`(${path} --help ${what})`);
+  for (const command of program.commands) pointToHelp(command, `${path} ${command.name()}`);
+  return program;
+}
+
 /** What to print for an error that is no defect of the program: mistakes of users, and files that are wrong. */
 export function errorText(error: unknown): string | undefined {
   const expected = [UsageError, TrainingFailure, InvalidArgumentError, AdakitError, OnnxError];

@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { Command } from 'commander';
 import { addCommands } from './commands.js';
-import { errorText, prefixErrors } from './errors.js';
+import { errorText, pointToHelp, prefixErrors } from './errors.js';
 import { tidyHelp } from './help-command.js';
 import { printable } from './printable.js';
 import { TrainingFailure } from './train/training-failure.js';
@@ -14,12 +14,12 @@ const program = tidyHelp(prefixErrors(new Command('adakit')))
   .description('Optimizers written once, run on TensorFlow.js and inside ONNX Runtime.')
   .version(version)
   .option('--debug', 'show where an error comes from')
-  .showHelpAfterError('(adakit --help lists the commands)')
   .exitOverride((error) => {
     // Commander has printed its message already; only help and --version are not mistakes.
     process.exit(error.exitCode === 0 ? 0 : 2);
   });
 addCommands(program);
+pointToHelp(program);
 
 try {
   await program.parseAsync();

@@ -1,10 +1,11 @@
 import { readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
-import { concreteShape, makePlan, type Program, type Shape } from '@adakit/core';
+import { concreteShape, makePlan, needsOf, type Program, type Shape } from '@adakit/core';
 import { pluginIn } from '@adakit/plugins';
 import { format, resolveConfig } from 'prettier';
 import { expect, it } from 'vitest';
 import { optimizerByName, optimizerNames } from './optimizers.js';
+import { packageOf } from './testing/package-of.js';
 
 // docs/optimizers.md says what every rule is and costs. To write it again: npx vitest run tools/cli/src/optimizers-page -u
 
@@ -16,11 +17,15 @@ const shape = [1024, 1024];
 const extents = { rows: 1024, cols: 1024 };
 const elements = 1024 * 1024;
 
-/** What a step does to the layer: values of its size that are read and written, operations on each, products of matrices. */
+/**
+ * What a step does to the layer: values of its size that are read and written, operations on each, products of matrices, and
+ * products and factors that are due now and then.
+ */
 interface Cost {
   readonly moved: number;
   readonly operations: number;
   readonly products: number;
+  readonly rare: number;
 }
 
 const full = ({ type }: { readonly type: { readonly shape: Shape } }): boolean => share(type.shape) === 1;
@@ -28,15 +33,21 @@ const full = ({ type }: { readonly type: { readonly shape: Shape } }): boolean =
 /** Of a full-size value, how much a value of a shape is. */
 const share = (of: Shape): number => concreteShape(of, shape, extents).reduce((a, b) => a * b, 1) / elements;
 
-function costOfProgram({ instructions, outputs }: Program): Cost {
+function costOfProgram(program: Program): Cost {
+  const { instructions, outputs } = program;
+  const needs = needsOf(program);
   const device = instructions.filter(({ type }) => type.place === 'device');
   const sizes = (list: typeof device): number => list.reduce((sum, { type }) => sum + share(type.shape), 0);
+  // Outer products cost no more than an elementwise operation.
+  const products = instructions.flatMap((each, index) =>
+    (each.form === 'matMul' || each.form === 'factor') && each.args.every((i) => full(instructions[i])) ? [index] : [],
+  );
   return {
     moved:
       sizes(device.filter(({ form }) => form === 'input')) + sizes(Object.values(outputs).map((i) => instructions[i])),
     operations: sizes(device.filter(({ form }) => form === 'elementwise')),
-    // Outer products cost no more than an elementwise operation.
-    products: device.filter((each) => each.form === 'matMul' && each.args.every((i) => full(instructions[i]))).length,
+    products: products.filter((index) => needs[index] === undefined).length,
+    rare: products.filter((index) => needs[index] !== undefined).length,
   };
 }
 
@@ -47,27 +58,20 @@ function costOf(name: string): Cost & { readonly state: number } {
   );
   const total = (key: keyof Cost): number => programs.reduce((sum, cost) => sum + cost[key], 0);
   const state = plan.parameters[0].slots.reduce((sum, slot) => sum + 4 * share(slot.shape), 0);
-  return { moved: total('moved'), operations: total('operations'), products: total('products'), state };
+  return { moved: total('moved'), operations: total('operations'), products: total('products'), rare: total('rare'), state };
 }
-
-/** The package of every rule, as it is imported. */
-const packages = Object.fromEntries(
-  [
-    ...readFileSync(new URL('rules.ts', import.meta.url), 'utf8').matchAll(/export \{ (.+) \} from '@adakit\/(.+)'/g),
-  ].flatMap(([, names, folder]) => names.split(', ').map((name) => [name, folder] as const)),
-);
 
 const rounded = (x: number): string => String(Number(x.toPrecision(2)));
 
 function entry(name: string): { readonly row: string; readonly section: string } {
-  const folder = packages[name];
+  const folder = packageOf(name);
   const { optimizers } = pluginIn(fileURLToPath(new URL(`packages/${folder}`, root)));
   const readme = readFileSync(new URL(`packages/${folder}/README.md`, root), 'utf8');
   const { paper, settings = {} } = optimizers[name];
   const [cost, adam] = [costOf(name), costOf('adam')];
   const title = (/^# .*\n\n([^]*?)[.:]?\n\n/.exec(readme)?.[1] ?? '').replaceAll('\n', ' ');
   const times = `${rounded(cost.moved / adam.moved)} ×`;
-  const operations = `${rounded(cost.operations / adam.operations)} ×${cost.products > 0 ? `, ${cost.products} products` : ''}`;
+  const operations = `${rounded(cost.operations / adam.operations)} ×${cost.products > 0 ? `, ${cost.products} products` : ''}${cost.rare > 0 ? `, ${cost.rare} now and then` : ''}`;
   const formula = /```text\n([^]*?)```/.exec(readme)?.[1] ?? '';
   const lines = Object.entries(settings).map(
     ([task, values]) =>
@@ -80,6 +84,7 @@ function entry(name: string): { readonly row: string; readonly section: string }
     section: [
       `## ${name}`,
       `${title}.${paper === undefined ? '' : ` [Source](${paper})`}`,
+      `![The ways of ${name} and of Adam over three test functions](optimizers/${name}.svg)`,
       ...(formula === '' ? [] : [`\`\`\`text\n${formula}\`\`\``]),
       ...(lines.length === 0 ? [] : [lines.join('\n')]),
     ].join('\n\n'),
@@ -97,7 +102,10 @@ traced to, with default options, for a layer of 1024 × 1024 weights; a vector m
 - **Moved** are the bytes that a step reads and writes, against Adam's. Large layers take about that long: an update is as
   fast as memory.
 - **Operations** are elementwise ones a parameter, against Adam's; products are those of matrices, which count most where
-  there are any.
+  there are any; what is due every so many steps alone counts apart.
+
+Each picture shows the rule on three functions of two numbers, in 300 steps with the first settings below and the learning rate
+that gets lowest, without weight decay; \`adakit landscape\` draws others. What rules do to networks is another matter.
 
 Settings are those of the papers or their authors' code, by task, as \`adakit optimizers NAME\` shows them. Others are
 packages \`adakit-optimizer-NAME\`; [to write one](../packages/create-adakit-optimizer) takes ten minutes.

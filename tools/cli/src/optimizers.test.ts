@@ -20,7 +20,7 @@ import {
   type Optimizer,
 } from '@adakit/core';
 import { expect, it } from 'vitest';
-import { knowsPieces, optimizerByName, optimizerNames, optimizerOf } from './optimizers.js';
+import { knowsWrappers, optimizerByName, optimizerNames, optimizerOf } from './optimizers.js';
 
 const inner = optimizerByName('adam', { lr: 0.5 });
 const trees: readonly Optimizer[] = [
@@ -47,7 +47,7 @@ const trees: readonly Optimizer[] = [
 
 it.each(trees.map((tree) => [String(tree), tree] as const))('%s comes back from what a file says of it', (_, tree) => {
   const config = tree.toConfig();
-  expect(knowsPieces(config)).toBe(true);
+  expect(knowsWrappers(config)).toBe(true);
   expect(optimizerOf(config).toConfig()).toEqual(config);
 });
 
@@ -61,7 +61,7 @@ it('what is unknown is named', () => {
     schedules: {},
     inner: config,
   } as const;
-  expect(knowsPieces(strange)).toBe(false);
+  expect(knowsWrappers(strange)).toBe(false);
   expect(() => optimizerOf(strange)).toThrow('unknown wrapper "toString" around the optimizer (known: accumulate, ');
   expect(() => optimizerOf({ ...strange, kind: 'rule', name: 'adm', inner: undefined as never })).toThrow(
     'unknown optimizer "adm", did you mean "adam"?',

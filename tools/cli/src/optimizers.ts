@@ -22,6 +22,7 @@ import {
   type OptimizerConfig,
 } from '@adakit/core';
 import { restoreOptimizer } from '@adakit/core/states';
+import type { OptimizerPlugin } from '@adakit/plugins';
 import * as factories from './rules.js';
 import { UsageError } from './usage-error.js';
 
@@ -35,14 +36,16 @@ export const optimizerNames = Object.keys(factories) as readonly (keyof typeof f
  * @throws UsageError for an unknown name; AdakitError for bad hyperparameters
  */
 export function optimizerByName(name: string, hyperparameters: Readonly<Record<string, unknown>>): Optimizer {
-  const known = optimizerNames.find((candidate) => candidate === name);
-  if (known === undefined) {
-    const suggestion = closestName(name, optimizerNames);
-    throw new UsageError(
-      `unknown optimizer "${name}"${suggestion === undefined ? '' : `, did you mean "${suggestion}"?`} (known: ${optimizerNames.join(', ')})`,
-    );
-  }
-  return factories[known].load(hyperparameters);
+  return ruleOf(name, factories).load(hyperparameters);
+}
+
+function ruleOf(name: string, rules: Rules): Rules[string] {
+  if (Object.hasOwn(rules, name)) return rules[name];
+  const names = Object.keys(rules);
+  const suggestion = closestName(name, names);
+  throw new UsageError(
+    `unknown optimizer "${name}"${suggestion === undefined ? '' : `, did you mean "${suggestion}"?`} (known: ${names.join(', ')})`,
+  );
 }
 
 /** What can be around an optimizer, by the names that files give it. Values follow from the file. */
@@ -78,36 +81,48 @@ function savedRows(saved: HyperparameterValues): number[] {
 /** More rows than anybody freezes one by one; a file may say anything. */
 const MAX_ROWS = 2 ** 20;
 
-/** Whether the command knows every piece of a saved optimizer. */
-export function knowsPieces(config: OptimizerConfig): boolean {
+/** What makes rules, by their names: those that come with the command, and those of packages that were loaded. */
+export type Rules = Readonly<Record<string, Pick<OptimizerPlugin, 'load'>>>;
+
+/** Names of the rules inside wrappers and groups of a saved optimizer. */
+export function ruleNames(config: OptimizerConfig): readonly string[] {
+  const all = (each: OptimizerConfig): string[] => {
+    if (each.kind !== 'groups') return each.inner === undefined ? [each.name] : all(each.inner);
+    return [...all(each.rest), ...each.groups.flatMap(({ optimizer }) => (optimizer ? all(optimizer) : []))];
+  };
+  return [...new Set(all(config))];
+}
+
+/** Whether what is around the rules of a saved optimizer is known. */
+export function knowsWrappers(config: OptimizerConfig): boolean {
   if (config.kind === 'groups') {
-    return knowsPieces(config.rest) && config.groups.every(({ optimizer }) => !optimizer || knowsPieces(optimizer));
+    return knowsWrappers(config.rest) && config.groups.every(({ optimizer }) => !optimizer || knowsWrappers(optimizer));
   }
-  if (config.inner === undefined) return optimizerNames.some((name) => name === config.name);
-  return Object.hasOwn(wrappers, config.name) && knowsPieces(config.inner);
+  return config.inner === undefined || (Object.hasOwn(wrappers, config.name) && knowsWrappers(config.inner));
 }
 
 /**
  * The optimizer that a file describes.
  *
- * @throws UsageError for a piece that the command does not know; AdakitError for values that a piece does not accept
+ * @param rules default: those that come with the command
+ * @throws UsageError for a piece that is not known; AdakitError for values that a piece does not accept
  */
-export function optimizerOf(config: OptimizerConfig): Optimizer {
-  return restoreOptimizer(piecesOf(config), config);
+export function optimizerOf(config: OptimizerConfig, rules: Rules = factories): Optimizer {
+  return restoreOptimizer(piecesOf(config, rules), config);
 }
 
 /** The same pieces, with values to be replaced. */
-function piecesOf(config: OptimizerConfig): Optimizer {
+function piecesOf(config: OptimizerConfig, rules: Rules): Optimizer {
   if (config.kind === 'groups') {
     const own = config.groups.flatMap(({ name, optimizer }) =>
-      optimizer ? [{ name, match: '', optimizer: piecesOf(optimizer) }] : [],
+      optimizer ? [{ name, match: '', optimizer: piecesOf(optimizer, rules) }] : [],
     );
-    return groups(own, piecesOf(config.rest));
+    return groups(own, piecesOf(config.rest, rules));
   }
-  if (config.inner === undefined) return optimizerByName(config.name, config.initial);
+  if (config.inner === undefined) return ruleOf(config.name, rules).load(config.initial);
   if (!Object.hasOwn(wrappers, config.name)) {
     const known = Object.keys(wrappers).join(', ');
     throw new UsageError(`unknown wrapper "${config.name}" around the optimizer (known: ${known})`);
   }
-  return wrappers[config.name](piecesOf(config.inner), config.initial);
+  return wrappers[config.name](piecesOf(config.inner, rules), config.initial);
 }

@@ -34,4 +34,6 @@ export { sgd } from '@adakit/sgd';
 export { shampoo } from '@adakit/shampoo';
 export { signsgd } from '@adakit/signsgd';
 export { sm3 } from '@adakit/sm3';
+export { soap } from '@adakit/soap';
+export { sophia } from '@adakit/sophia';
 export { yogi } from '@adakit/yogi';

@@ -51,7 +51,10 @@ describe('the networks', () => {
     );
     const lstm = (from: number, to: number) => 4 * to * (from + to + 2);
     const sizes = { vocabulary: 11, length: 4, embedding: 3, hidden: 5, dropout: 0.4 };
-    expect(trained(languageModel({ ...sizes, layers: 2 }, 0))).toBe(11 * 3 + lstm(3, 5) + lstm(5, 5) + 5 * 11 + 11);
+    for (const carried of [true, false]) {
+      const bytes = languageModel({ ...sizes, carried, layers: 2 }, 0);
+      expect(trained(bytes)).toBe(11 * 3 + lstm(3, 5) + lstm(5, 5) + 5 * 11 + 11);
+    }
   });
 
   it('begin differently from seed to seed, and the same from the same', () => {
@@ -82,6 +85,7 @@ describe('the experiments', () => {
     expect(cifar.options).toEqual({
       data: 'cifar-10:/data',
       batch: 128,
+      augment: 'crop:4,flip',
       metrics: 'accuracy',
       epochs: 200,
       schedule: `step:every=${150 * 391},factor=0.1`,
@@ -92,7 +96,16 @@ describe('the experiments', () => {
     expect(set('Adam', ptb)).toMatchObject({ lr: 1e-2, eps: 1e-8, weightDecay: 1.2e-6 });
     expect(set('AdaDiff', ptb)).toMatchObject({ lr: 1e-2, eps: 1e-16 });
     expect(set('AdaBelief', ptb)).toMatchObject({ lr: 1e-2, eps: 1e-16, weightDecouple: false });
-    expect(ptb?.options).toMatchObject({ batch: 20, metrics: 'perplexity' });
+    expect(ptb?.options).toMatchObject({
+      batch: 20,
+      metrics: 'perplexity',
+      carry: [0, 1, 2]
+        .flatMap((layer) => ['h', 'c'].map((part) => `lstm${layer}.${part}=lstm${layer}.${part}_next`))
+        .join(),
+    });
+    // Windows of 70 in 20 parts of the text, and a tenth of the rate after three quarters of the epochs.
+    const windows = Math.floor((Math.floor(929_589 / 20) - 1) / 70);
+    expect(ptb?.options.schedule).toBe(`step:every=${150 * windows},factor=0.1`);
   });
 
   it('are written as models, one a seed, and configurations of adakit compare', () => {

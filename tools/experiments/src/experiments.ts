@@ -1,4 +1,4 @@
-import { densenet, languageModel, resnet, vgg11 } from './networks/networks.js';
+import { carriedState, densenet, languageModel, resnet, vgg11, type LanguageModel } from './networks/networks.js';
 
 /** Where the standard files are that no registry has. */
 export interface Folders {
@@ -113,7 +113,7 @@ function depth(blocks: readonly number[], between = 0): number {
 function wordExperiments(
   name: string,
   options: Options,
-  sizes: { readonly vocabulary: number; readonly length: number; readonly embedding: number; readonly hidden: number },
+  sizes: Pick<LanguageModel, 'vocabulary' | 'length' | 'embedding' | 'hidden' | 'carried'>,
   needs?: keyof Folders,
 ): Experiment[] {
   return [2, 3].map((layers) => ({
@@ -121,11 +121,24 @@ function wordExperiments(
     title: `LSTM of ${layers} layers on ${name}`,
     monitor: 'perplexity',
     ...(needs && { needs }),
-    options: { loss: 'cross-entropy:classAxis=2', metrics: 'perplexity', batch: 20, clip: 0.25, ...options },
+    options: {
+      loss: sizes.carried ? 'cross-entropy:output=logits,classAxis=2' : 'cross-entropy:classAxis=2',
+      metrics: 'perplexity',
+      batch: 20,
+      clip: 0.25,
+      ...(sizes.carried && { carry: pairs(carriedState(layers)) }),
+      ...options,
+    },
     contenders: WORDS,
     model: (seed) => languageModel({ ...sizes, layers, dropout: 0.4 }, seed),
   }));
 }
+
+/** As `--carry` takes them. */
+const pairs = (carried: Readonly<Record<string, string>>): string =>
+  Object.entries(carried)
+    .map((pair) => pair.join('='))
+    .join(',');
 
 const DEEP = { resnet: [3, 4, 6, 3], densenet: [6, 12, 24, 16] };
 
@@ -136,15 +149,20 @@ export function experimentsAt(scale: Scale, folders: Folders): Experiment[] {
       return [
         ...([10, 100] as const).flatMap((classes) => {
           const needs = `cifar-${classes}` as const;
-          const options = { data: `${needs}:${folders[needs] ?? ''}`, batch: 128, ...length(200, 391) };
+          const options = {
+            data: `${needs}:${folders[needs] ?? ''}`,
+            batch: 128,
+            augment: 'crop:4,flip',
+            ...length(200, 391),
+          };
           const widths = { resnet: 64, densenet: 32, vgg: 64 };
           return pictureExperiments({ name: needs, channels: 3, classes, options, needs }, widths, DEEP);
         }),
-        // 929,589 tokens in windows of 70, 20 of which are a batch.
+        // 929,589 tokens in 20 parts of 46,479, each of 663 windows of 70.
         ...wordExperiments(
           'ptb',
-          { data: `ptb:${folders.ptb ?? ''}`, ...length(200, 664) },
-          { vocabulary: 10_000, length: 70, embedding: 400, hidden: 1150 },
+          { data: `ptb:${folders.ptb ?? ''}`, ...length(200, 663) },
+          { vocabulary: 10_000, length: 70, embedding: 400, hidden: 1150, carried: true },
           'ptb',
         ),
       ];
@@ -156,12 +174,12 @@ export function experimentsAt(scale: Scale, folders: Folders): Experiment[] {
         ...wordExperiments(
           'moby-dick',
           { data: 'words:moby-dick', vocabulary: 2000, take: 2000, val: 0.1, ...length(8, 90) },
-          { vocabulary: 2000, length: 20, embedding: 32, hidden: 64 },
+          { vocabulary: 2000, length: 20, embedding: 32, hidden: 64, carried: false },
         ),
       ];
     }
     case 'tiny': {
-      const options = { data: 'mnist', take: 32, batch: 16, val: 0.25, ...length(1, 2) };
+      const options = { data: 'mnist', take: 32, batch: 16, val: 0.25, augment: 'crop:4,flip', ...length(1, 2) };
       const data = { name: 'mnist', channels: 1, classes: 10, options };
       return [
         ...pictureExperiments(
@@ -171,8 +189,8 @@ export function experimentsAt(scale: Scale, folders: Folders): Experiment[] {
         ),
         ...wordExperiments(
           'sentences',
-          { data: 'words:sentences.txt', vocabulary: 8, val: 0.25, ...length(1, 2) },
-          { vocabulary: 8, length: 4, embedding: 3, hidden: 4 },
+          { data: 'words:sentences.txt', vocabulary: 8, val: 'words:valid.txt', ...length(1, 2) },
+          { vocabulary: 8, length: 4, embedding: 3, hidden: 4, carried: true },
         ),
       ];
     }

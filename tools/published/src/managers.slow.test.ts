@@ -8,10 +8,25 @@ import { documentedInstalls, firstExamples } from './readmes.js';
 
 const newProject = () => new Project(mkdtempSync(join(inject('workspace'), 'project-')), inject('registry'));
 
+// Yarn installs no peers.
+const withPeers = [...documentedInstalls, '@tensorflow/tfjs-core'];
+
 test('with yarn the first examples of all READMEs run', async () => {
   const project = newProject();
-  await project.install('yarn', documentedInstalls);
+  await project.install('yarn', withPeers);
   expect(await project.runAll(firstExamples, 'import')).toEqual([]);
+});
+
+test("with yarn's Plug'n'Play those run that look for no optimizer by its name", async () => {
+  const project = newProject();
+  await project.install('yarn pnp', withPeers);
+  const byName = 'packages/plugins/README.md';
+  expect(
+    await project.runAll(
+      firstExamples.filter(({ file }) => file !== byName),
+      'import',
+    ),
+  ).toEqual([]);
 });
 
 describe('with npm, everything in one project', () => {

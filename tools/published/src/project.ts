@@ -9,9 +9,10 @@ import { cache } from './node.js';
 import type { Registry } from './registry.js';
 
 /** The package managers that installations are tried with. */
-export type PackageManager = 'npm' | 'pnpm' | 'yarn';
+export type PackageManager = 'npm' | 'pnpm' | 'yarn' | 'yarn pnp';
 
 const require = createRequire(import.meta.url);
+const yarn = [process.execPath, require.resolve('@yarnpkg/cli-dist/bin/yarn.js'), 'add'] as const;
 const commands: Readonly<Record<PackageManager, readonly [program: string, ...args: readonly string[]]>> = {
   npm: ['npm', 'install', '--ignore-scripts', '--no-audit', '--no-fund'],
   pnpm: [
@@ -21,7 +22,8 @@ const commands: Readonly<Record<PackageManager, readonly [program: string, ...ar
     `--store-dir=${join(cache, 'pnpm-store')}`,
     `--cache-dir=${join(cache, 'pnpm-cache')}`,
   ],
-  yarn: [process.execPath, require.resolve('@yarnpkg/cli-dist/bin/yarn.js'), 'add'],
+  yarn,
+  'yarn pnp': yarn,
 };
 
 /** How a program gets at the packages: `import`, `require` of modules, `import()` in a program that is no module. */
@@ -37,6 +39,8 @@ export interface Example {
 export class Project {
   readonly directory: string;
   readonly #registry: Pick<Registry, 'url' | 'env'>;
+  /** With which Node finds packages. */
+  #nodeOptions: readonly string[] = [];
 
   /**
    * @param directory an empty one
@@ -51,7 +55,11 @@ export class Project {
 
   /** @param packages as on a command line: `onnxruntime-node@1.30` */
   async install(manager: PackageManager, packages: readonly string[]): Promise<void> {
-    if (manager === 'yarn') await this.#configureYarn();
+    if (manager === 'yarn') await this.#configureYarn('node-modules');
+    if (manager === 'yarn pnp') {
+      await this.#configureYarn('pnp');
+      this.#nodeOptions = ['--require', './.pnp.cjs', '--experimental-loader', './.pnp.loader.mjs'];
+    }
     const [program, ...args] = commands[manager];
     await this.execute(program, [...args, ...packages]);
   }
@@ -59,7 +67,7 @@ export class Project {
   /** Runs TypeScript as a module of the project. @throws Error with what it wrote when it fails */
   async run(code: string): Promise<string> {
     writeFileSync(join(this.directory, 'example.js'), compiled(code, 'import'));
-    return this.execute(process.execPath, ['example.js']);
+    return this.execute(process.execPath, [...this.#nodeOptions, 'example.js']);
   }
 
   /**
@@ -90,7 +98,7 @@ console.log('\\nfailed: ' + JSON.stringify(failed));
 process.exit(0);
 `,
     );
-    const output = await this.execute(node, [`${ending}/all.mjs`]);
+    const output = await this.execute(node, [...this.#nodeOptions, `${ending}/all.mjs`]);
     const line = /^failed: (.*)$/m.exec(output)?.[1];
     if (line === undefined) throw new Error(`the examples ended early: ${output}`);
     return JSON.parse(line) as string[];
@@ -112,11 +120,10 @@ process.exit(0);
     }
   }
 
-  async #configureYarn(): Promise<void> {
+  async #configureYarn(nodeLinker: 'node-modules' | 'pnp'): Promise<void> {
     const { stdout } = await promisify(execFile)('npm', ['config', 'get', 'registry']);
     const settings = {
-      // Plug'n'Play, the default, replaces Node's files: docs/contributing/release.md.
-      nodeLinker: 'node-modules',
+      nodeLinker,
       npmRegistryServer: stdout.trim(),
       // What was published a minute ago is what is wanted.
       npmScopes: { adakit: { npmRegistryServer: this.#registry.url, npmMinimalAgeGate: '0' } },

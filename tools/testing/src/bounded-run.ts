@@ -86,11 +86,15 @@ export class BoundedRun {
     this.run = Run.start(boundingDevice(precision), optimizer, parameters);
   }
 
-  /** Takes a step, at once. @param again the gradients at the perturbed point, for optimizers that ask for them */
+  /** Takes a step, at once; rules that take in a second gradient get the same. @param again the gradients at the perturbed point, for optimizers that ask for them */
   step(gradients: NamedTensors, options?: StepOptions, again: NamedTensors = gradients): StepReport {
     let next = gradients;
     return this.run.stepNow(
       {
+        estimate: ({ gradients: buffers }) => {
+          for (const [name, { data }] of Object.entries(gradients)) this.run.device.write(buffers[name], data);
+          return { gradients: Object.keys(gradients) };
+        },
         evaluate: ({ gradients: buffers, whole }) => {
           if (whole.stages.length > 0) this.#kept = whole;
           for (const [name, { data }] of Object.entries(next)) this.run.device.write(buffers[name], data);

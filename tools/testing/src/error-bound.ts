@@ -10,6 +10,7 @@ import {
   type ReductionName,
   type Shape,
 } from '@adakit/core';
+import { boundFactor } from './factor-bound.js';
 
 /**
  * Running error analysis (Higham, Accuracy and Stability of Numerical Algorithms, 2nd ed., §3.3) of programs.
@@ -170,6 +171,10 @@ export function boundProgram(
       const read = reader(x, x.shape);
       return generate(type.shape, (i) => read((i % cols) * rows + Math.floor(i / cols)));
     },
+    factor: ({ op, compute, type }, [x]) => ({
+      ...boundFactor(op, compute, x, dims(type.shape), rounding),
+      shape: type.shape,
+    }),
     view: ({ type }, [x]) => ({ ...x, shape: type.shape }),
     broadcast: ({ type }, [x]) => generate(type.shape, reader(x, type.shape)),
     cast({ type, to }, [x]) {

@@ -7,11 +7,13 @@ import {
   cast,
   colIndex,
   defineOptimizer,
+  eigenvectors,
   largest,
   makePlan,
   matMul,
   mean,
   norm,
+  orthonormal,
   random,
   rowIndex,
   scalar,
@@ -77,6 +79,9 @@ const along = (reduce: typeof sum, over: 'rows' | 'cols'): Form => {
   return (x, y) => whole(reduce(asMatrix(x).sub(asMatrix(y)), over));
 };
 const one = scalar(1);
+/** Of full rank, with eigenvalues apart from each other. */
+const regular = (x: Tensor): Tensor =>
+  asMatrix(x).add(where(rowIndex().equal(colIndex()), rowIndex().mul(rowIndex()).add(9), 0));
 
 /** Everything that looks at more than one element. */
 export const matrixForms: readonly (readonly [name: string, form: Form])[] = [
@@ -95,6 +100,8 @@ export const matrixForms: readonly (readonly [name: string, form: Form])[] = [
   ['largest over columns', along(largest, 'cols')],
   ['x yᵀ x', (x, y) => asParam(matMul(matMul(asMatrix(x), transpose(asMatrix(y))), asMatrix(x)))],
   ['x (yᵀ x)', (x, y) => asParam(matMul(asMatrix(x), matMul(transpose(asMatrix(y)), asMatrix(x))))],
+  ['orthonormal columns', (x) => asParam(orthonormal(regular(x)))],
+  ['eigenvectors', (x) => asParam(matMul(eigenvectors(matMul(regular(x), transpose(regular(x)))), asMatrix(x)))],
   ['rows against columns', (x, y) => asParam(sum(asMatrix(x), 'cols').mul(sum(asMatrix(y), 'rows')))],
   ['indices', (x, y) => asParam(asMatrix(x).mul(rowIndex()).add(asMatrix(y).mul(colIndex())))],
   ['uniform noise', (x, y) => x.add(random('uniform', { seed: one, key: one, step: one }).mul(y))],

@@ -25,6 +25,7 @@ const forms: readonly Instruction['form'][] = [
   'reduce',
   'matMul',
   'transpose',
+  'factor',
   'view',
   'broadcast',
   'cast',

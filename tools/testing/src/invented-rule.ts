@@ -8,6 +8,7 @@ import {
   colIndex,
   count,
   definePhasedOptimizer,
+  eigenvectors,
   defineWrapper,
   joinShapes,
   largest,
@@ -16,6 +17,7 @@ import {
   nonNegative,
   norm,
   oneMinus,
+  orthonormal,
   random,
   rowIndex,
   scalar,
@@ -339,6 +341,12 @@ const tensorForms: readonly TensorForm[] = [
   (v) => {
     const left = v.matrix();
     return matMul(left, v.factor(left));
+  },
+  (v) => orthonormal(v.matrix()),
+  (v) => {
+    const x = v.matrix();
+    const [rows, cols] = x.type.shape as readonly [unknown, unknown];
+    return eigenvectors(rows === cols ? x : gram(x));
   },
   (v) => broadcast(v.scalar(), 'param'),
   (v) => fitted(v.matrix(), ['rows', 'cols']),

@@ -42,6 +42,7 @@ const schema = z.object({
     }),
   ),
   gradients: z.array(numbers).optional(),
+  estimates: z.array(numbers).optional(),
   objective: z.object({ a: numbers, b: numbers, c: numbers }).optional(),
   float64: trajectory,
   float32: trajectory.optional(),
@@ -241,11 +242,15 @@ class Replay<B> {
   }
 
   async step(run: Run<B>, t: number): Promise<void> {
-    const { gradients, objective, weights, lrPerStep, groups: grouped } = this.#reference;
+    const { gradients, estimates, objective, weights, lrPerStep, groups: grouped } = this.#reference;
     if (lrPerStep) run.setHyperparameters({ lr: lrPerStep[t] }, grouped && { group: 'all' });
     if (gradients !== undefined) {
-      const given = this.names.map((name) => [name, this.tensor(name, gradients[t][name])] as const);
-      await run.applyGradients(Object.fromEntries(given), weights && { samples: weights[t] });
+      const given = (all: typeof gradients) =>
+        Object.fromEntries(this.names.map((name) => [name, this.tensor(name, all[t][name])] as const));
+      await run.applyGradients(given(gradients), {
+        ...(weights && { samples: weights[t] }),
+        ...(estimates && { estimate: given(estimates) }),
+      });
       return;
     }
     if (objective === undefined) {

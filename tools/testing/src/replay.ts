@@ -83,7 +83,8 @@ export function startRun<B>(trajectory: Trajectory, optimizer: Optimizer, device
 export async function takeStep<B>(run: Run<B>, trajectory: Trajectory, t: number): Promise<void> {
   const lr = trajectory.lrPerStep?.[t];
   if (lr !== undefined) run.setHyperparameters({ lr });
-  await run.applyGradients({ theta: vectorTensor(trajectory.grads[t], run.device.precision) });
+  const gradients = { theta: vectorTensor(trajectory.grads[t], run.device.precision) };
+  await run.applyGradients(gradients, { estimate: gradients });
 }
 
 /** A tensor as it should be: value, error bound, and the largest magnitude each element has had. */

@@ -31,7 +31,8 @@ export async function takeStepsOn<B>(
   try {
     const states: VectorState[] = [];
     for (const gradient of gradients) {
-      await run.applyGradients({ theta: tensor64(gradient) });
+      const gradients = { theta: tensor64(gradient) };
+      await run.applyGradients(gradients, { estimate: gradients });
       const { value, slots } = (await run.state()).parameters.theta;
       states.push({
         param: [...value.data],

@@ -93,6 +93,14 @@ export interface Inputs<H extends HyperparameterDefinitions, S extends string, G
   readonly param: Tensor;
   /** The gradient g of the loss at θ. */
   readonly grad: Tensor;
+  /**
+   * A second gradient that a rule takes in every so many steps, of another loss at the same θ: for Sophia-G that of labels
+   * drawn from the model's own output. A component that reads it needs the hyperparameter `every`; the run asks for it at
+   * steps 1, 1 + `every`, … At others it holds what it held before.
+   */
+  readonly estimate: Tensor;
+  /** 1 at steps whose {@link estimate} is new, 0 at others. */
+  readonly estimated: Scalar;
   /** The slots before the step. */
   readonly slots: Readonly<Record<S, Tensor>>;
   /** Numbers of all parameters together, as `total` has left them. */

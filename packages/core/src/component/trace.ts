@@ -12,7 +12,7 @@ import {
 import { equalShapes, shapeText, type Shape } from '../expression/type.js';
 import type { HyperparameterDefinitions, HyperparameterValues } from '../optimizer/hyperparameters.js';
 import { contentHash } from '../program/hash.js';
-import { buildProgram, type Program } from '../program/program.js';
+import { buildProgram, inputNames, type Program } from '../program/program.js';
 import type {
   Component,
   ComponentPrograms,
@@ -183,7 +183,13 @@ export class Tracer<H extends HyperparameterDefinitions, S extends string, G ext
   program(phase: string, outputs: () => readonly (readonly [string, ExpressionNodeReference])[]): Program {
     const { name } = this.source;
     try {
-      return buildProgram(`${name}.${phase}`, Object.fromEntries(watchConditions(outputs)));
+      const program = buildProgram(`${name}.${phase}`, Object.fromEntries(watchConditions(outputs)));
+      if (!Object.hasOwn(this.source.hyperparameters, 'every') && inputNames(program).includes('estimate')) {
+        this.fail(
+          `${phase} reads the estimate, which needs the hyperparameter "every": after how many steps it is new`,
+        );
+      }
+      return program;
     } catch (error) {
       if (error instanceof AdakitError && !error.message.startsWith('optimizer "')) {
         throw new AdakitError('invalid-rule', `optimizer "${name}", ${phase}: ${error.message}`, { cause: error });
@@ -197,6 +203,8 @@ export class Tracer<H extends HyperparameterDefinitions, S extends string, G ext
       ...this.form,
       param: deviceInput('param', 'param'),
       grad: deviceInput('grad', 'param'),
+      estimate: deviceInput('estimate', 'param'),
+      estimated: hostInput('estimated'),
       slots: known(
         this.slots.map(({ name, shape }) => [name as S, deviceInput(`slot.${name}`, shape)]),
         (key) => this.fail(`reads the slot "${key}", which slots() does not declare for ${JSON.stringify(this.uses)}`),

@@ -104,5 +104,7 @@ it('the random programs use every operation that devices have', () => {
     });
   }
   const expected = Object.keys(operations).filter((op) => op !== 'floor' && op !== 'mod');
-  expect([...seen]).toEqual(expect.arrayContaining([...expected, 'matMul', 'transpose', 'random', 'cast', 'index']));
+  expect([...seen]).toEqual(
+    expect.arrayContaining([...expected, 'matMul', 'transpose', 'factor', 'random', 'cast', 'index']),
+  );
 });

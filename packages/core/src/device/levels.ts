@@ -2,7 +2,7 @@ import type { Instruction, Program } from '../program/program.js';
 
 /** Forms whose values are computed into arrays or single variables before other loops read them. */
 const isBarrier = ({ form }: Instruction): boolean =>
-  form === 'reduce' || form === 'matMul' || form === 'transpose' || form === 'random';
+  form === 'reduce' || form === 'matMul' || form === 'transpose' || form === 'factor' || form === 'random';
 
 /**
  * The barriers of a program by level: those of one level can be computed together, when all lower levels are done. Between

@@ -1,4 +1,7 @@
 import { AdakitError } from '../errors.js';
+import { symmetricEigenvectors } from '../factor/eigenvectors.js';
+import type { FactorName, HostFactor } from '../factor/factor.js';
+import { orthonormalColumns } from '../factor/orthonormal.js';
 import { fillRandom, type Distribution } from '../random/philox.js';
 import type { NarrowFormat } from '../tensor/narrow.js';
 import { operation, operations, type OperationName, type ReductionName } from './operations.js';
@@ -29,6 +32,14 @@ export type Form<Arg> =
     }
   | { readonly form: 'matMul'; readonly type: ValueType; readonly args: readonly [Arg, Arg] }
   | { readonly form: 'transpose'; readonly type: ValueType; readonly args: readonly [Arg] }
+  | {
+      readonly form: 'factor';
+      readonly type: ValueType;
+      readonly op: FactorName;
+      /** Computes it on the host. Rules that need it bring it along, so that devices need not. */
+      readonly compute: HostFactor;
+      readonly args: readonly [Arg];
+    }
   /** The same elements in row-major order under another shape: the parameter's, or its matrix view. */
   | { readonly form: 'view'; readonly type: ValueType; readonly args: readonly [Arg] }
   /** Repeats a number, or extents of 1. */
@@ -312,6 +323,41 @@ export function matMul(a: Tensor, b: Tensor): Tensor {
     throw typeError(`matMul takes matrices [m, k] and [k, n], got ${shapeText(left)} and ${shapeText(right)}`);
   }
   return new Expression({ form: 'matMul', type: deviceType([left[0], right[1]]), args: [a, b] });
+}
+
+/**
+ * The columns of a matrix made orthonormal one after the other, as by Gram and Schmidt: Q of A = QR with no element of R's
+ * diagonal below zero. Where columns depend on those before them, vectors complete the basis that no backend need agree on
+ * with another; columns beyond as many as there are rows are zero. A step of subspace iteration is
+ * `orthonormal(matMul(a, q))`.
+ *
+ * @throws AdakitError `invalid-rule` for a value that is no matrix
+ */
+export function orthonormal(x: Tensor): Tensor {
+  if (typeof x.type.shape === 'string') throw typeError(`orthonormal takes a matrix, got ${shapeText(x.type.shape)}`);
+  return factor('orthonormal', orthonormalColumns, x);
+}
+
+/**
+ * The eigenvectors of a symmetric matrix as columns, eigenvalues descending; of each the largest element by magnitude, the
+ * first where there are several, is positive. Where eigenvalues are equal, any basis of what they span. Only the lower
+ * triangle is read.
+ *
+ * The time grows with the third power of the extent, and is that of several hundred products; do it seldom, behind
+ * `where(step.equal(1), eigenvectors(a), slots.basis)`, and go on with {@link orthonormal}.
+ *
+ * @throws AdakitError `invalid-rule` for a value that is no square matrix
+ */
+export function eigenvectors(x: Tensor): Tensor {
+  const { shape } = x.type;
+  if (typeof shape === 'string' || shape[0] !== shape[1]) {
+    throw typeError(`eigenvectors takes a matrix [rows, rows] or [cols, cols], got ${shapeText(shape)}`);
+  }
+  return factor('eigenvectors', symmetricEigenvectors, x);
+}
+
+function factor(op: FactorName, compute: HostFactor, x: Tensor): Tensor {
+  return new Expression({ form: 'factor', type: deviceType(x.type.shape), op, compute, args: [x] });
 }
 
 /** Repeats a number, or the extents of 1 of a matrix, to fill `shape`. */

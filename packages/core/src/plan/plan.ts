@@ -75,6 +75,8 @@ export interface Plan {
   /** Before the gradient is taken a second time; empty where once is enough. */
   readonly perturbStages: readonly Stage[];
   readonly stages: readonly Stage[];
+  /** Who takes in a second gradient, of another loss, every so many steps. */
+  readonly estimate: Piece | undefined;
   /** Programs that give other weights than those being trained, by view and parameter index. */
   readonly views: Readonly<Record<string, readonly (Program | undefined)[]>>;
   /** Who has the loss multiplied, if anyone; known without parameters, too. */
@@ -86,7 +88,7 @@ export interface Plan {
 /** The parts of a plan that phases decide on; a plain rule has but one stage. */
 export type PhasedPlan = Pick<
   Plan,
-  'globals' | 'batchStages' | 'batches' | 'perturbStages' | 'stages' | 'views' | 'lossScale'
+  'globals' | 'batchStages' | 'batches' | 'perturbStages' | 'stages' | 'estimate' | 'views' | 'lossScale'
 >;
 
 /** What a component brings that has more phases than `update`: who uses none loads none of it. */
@@ -138,6 +140,7 @@ function plainPlan(parameters: readonly PlannedParameter[]): PhasedPlan {
     batchStages: [],
     batches: undefined,
     perturbStages: [],
+    estimate: undefined,
     stages: calls.length === 0 ? [] : [{ kind: 'parameters', calls, sums: [], largest: [] }],
     views: {},
     lossScale: undefined,

@@ -89,6 +89,7 @@ class Planner {
       batches: collector === undefined || group === undefined ? undefined : { group, piece: collector },
       perturbStages: this.#stages(perturb),
       stages: this.#stages(stepTasks),
+      estimate: this.#estimate(stepTasks),
       globals: [...this.#globals.values()],
       views: this.#views(),
       // Whatever the parameters are, where they are not known yet.
@@ -97,6 +98,28 @@ class Planner {
           ? this.#optimizer.node.pieces.find(({ component }) => component.scalesLoss)
           : scaler,
     };
+  }
+
+  /** @throws AdakitError `invalid-plan` for two that may want it at other steps */
+  #estimate(tasks: readonly Task[]): Piece | undefined {
+    const readers = tasks.flatMap((task) => {
+      if (task.task === 'total') return [];
+      const { piece, phase, parameters } = task;
+      const reads = parameters.some((parameter) => {
+        const program = programsOf(piece, parameter)[phase];
+        return program !== undefined && inputNames(program).includes('estimate');
+      });
+      return reads ? [piece] : [];
+    });
+    const [first, ...others] = new Set(readers);
+    const every = ({ hyperparameters }: Piece): unknown => hyperparameters.every;
+    if (others.some((piece) => every(piece) !== every(first))) {
+      throw new AdakitError(
+        'invalid-plan',
+        'two groups take in an estimate at different steps, but a step has one; give both the same "every"',
+      );
+    }
+    return readers.at(0);
   }
 
   /** Tasks in order: pieces from outside in, then back out. Pieces that several groups share see all their parameters. */

@@ -14,18 +14,18 @@ export type Algebra<V> = {
 /**
  * Walks a program in order. The one place that knows how instructions refer to each other.
  *
- * @param known gives values that are known beforehand and need not be made. Default: none are
+ * @param known gives values that are known beforehand, or that nothing looks at, and need not be made. Default: none are
  */
 export function foldProgram<V>(
   program: Program,
   algebra: Algebra<V>,
-  known: (instruction: Instruction) => V | undefined = () => undefined,
+  known: (instruction: Instruction, index: number) => V | undefined = () => undefined,
 ): V[] {
   const values: V[] = [];
   for (const [index, instruction] of program.instructions.entries()) {
     const args = 'args' in instruction ? instruction.args.map((arg) => values[arg]) : [];
     const make = algebra[instruction.form] as (instruction: Instruction, args: readonly V[], index: number) => V;
-    values.push(known(instruction) ?? make(instruction, args, index));
+    values.push(known(instruction, index) ?? make(instruction, args, index));
   }
   return values;
 }

@@ -48,6 +48,7 @@ export function printProgram(program: Program): string {
     reduce: (i, args, index) => call(i.over === 'all' ? i.op : `${i.op} over ${i.over} `, i, args, index),
     matMul: (i, args, index) => call('matMul', i, args, index),
     transpose: (i, args, index) => call('transpose', i, args, index),
+    factor: (i, args, index) => call(i.op, i, args, index),
     view: (i, args, index) => call(i.type.shape === 'param' ? 'asParam' : 'asMatrix', i, args, index),
     broadcast: (i, args, index) => call('broadcast', i, args, index),
     cast: (i, args, index) => call(i.to.name, i, args, index),

@@ -15,6 +15,8 @@ export interface Moment {
   readonly lossScale: number;
   readonly samples: number;
   readonly allSamples: number;
+  /** Whether there is a new estimate. */
+  readonly estimated?: boolean;
 }
 
 /** The parameter that scalars are for. */
@@ -92,7 +94,7 @@ export class HostScalars {
     let scalars = known.get(key);
     if (scalars === undefined) {
       const values = this.#valuesOf(group);
-      const { lossScale, samples, allSamples } = this.#moment;
+      const { lossScale, samples, allSamples, estimated } = this.#moment;
       scalars = evaluateScalars(program, (input) => {
         switch (input) {
           case 'step':
@@ -108,6 +110,8 @@ export class HostScalars {
             return samples;
           case 'allSamples':
             return allSamples;
+          case 'estimated':
+            return Number(estimated === true);
           case 'lossScale':
             return lossScale;
           default:

@@ -23,6 +23,8 @@ export interface Kept<B> {
   readonly own: boolean;
   readonly grad: B;
   readonly slots: Map<string, B>;
+  /** A gradient of another loss that a rule takes in every so many steps. */
+  estimate?: B;
   /** Where the parameter was before it was perturbed. */
   origin?: B;
   step: number;
@@ -116,6 +118,7 @@ export class Memory<B> {
     if (name.startsWith('sum.') || name.startsWith('largest.')) return this.total(name);
     if (name === 'param') return record?.param;
     if (name === 'grad') return record?.grad;
+    if (name === 'estimate') return record?.estimate;
     return record?.slots.get(name.slice('slot.'.length));
   }
 
@@ -202,8 +205,9 @@ export class Memory<B> {
 
   /** Frees what is kept for parameters. */
   free(records: readonly Kept<B>[]): void {
-    for (const { param, own, grad, slots, origin } of records) {
-      this.device.free([...(own ? [param] : []), grad, ...slots.values(), ...(origin === undefined ? [] : [origin])]);
+    for (const { param, own, grad, slots, origin, estimate } of records) {
+      const borrowed = [origin, estimate].filter((buffer) => buffer !== undefined);
+      this.device.free([...(own ? [param] : []), grad, ...slots.values(), ...borrowed]);
     }
   }
 

@@ -1,6 +1,7 @@
 import { deviceInputs } from '../device/device.js';
 import type { PlannedParameter, Stage } from '../plan/plan.js';
 import { elementCount, type NamedTensors } from '../tensor/tensor-data.js';
+import { AdakitError } from '../errors.js';
 import { wait, type Work } from './drive.js';
 import {
   contextOf,
@@ -15,6 +16,7 @@ import {
   watch,
   type LateChecks,
 } from './step.js';
+import { needsEstimate } from './needs-estimate.js';
 import type { GradientSource, StepOptions, StepReport } from './step-types.js';
 import { readTensors } from './read.js';
 import type { Training } from './training.js';
@@ -51,17 +53,24 @@ function start<B>(run: Training<B>, from: OverallState | undefined = run.options
 }
 
 function* step<B>(run: Training<B>, source: GradientSource<B>, { samples = 1 }: StepOptions): Work<StepReport> {
-  const { plan, collected: before } = run;
+  const { plan, memory, collected: before } = run;
   const batches = (before?.batches ?? 0) + 1;
   const allSamples = (before?.samples ?? 0) + samples;
-  run.scalars.begin({ step: run.step + 1, lossScale: run.lossScale?.scale ?? 1, samples, allSamples });
+  const estimated = needsEstimate(run);
+  run.scalars.begin({ step: run.step + 1, lossScale: run.lossScale?.scale ?? 1, samples, allSamples, estimated });
   const complete =
     plan.batches === undefined || batches >= run.scalars.value(plan.batches.group, plan.batches.piece, 'every');
   const stages = complete ? [...plan.batchStages, ...plan.stages] : plan.batchStages;
 
+  const late: LateChecks = [];
+  if (complete && plan.estimate !== undefined) {
+    memory.records.forEach((record, i) => {
+      record.estimate ??= memory.device.allocate([[elementCount(plan.parameters[i].shape)]])[0][0];
+    });
+    if (estimated && !(yield* takeEstimate(run, source, late))) return skip(run, {});
+  }
   const evaluated = yield* wait(source.evaluate(contextOf(run, stages)));
   const active = membersOf(run, evaluated);
-  const late: LateChecks = [];
   if (yield* refused(run, active, evaluated, late)) return skip(run, evaluated);
   // A step of several batches is one for every parameter that had a gradient in any of them.
   const members = before === undefined ? active : withCollected(run, active, before);
@@ -117,6 +126,35 @@ function* runStages<B>(run: Training<B>, stages: readonly Stage[], active: reado
     for (const largest of stage.largest) memory.device.write(memory.total(largest), -Infinity);
     yield* runCalls(run, stage, active);
   }
+}
+
+/**
+ * Has the source estimate, and keeps what it gives beside the gradients that follow.
+ *
+ * @returns whether it is good
+ * @throws AdakitError `invalid-plan` for a source that cannot
+ */
+function* takeEstimate<B>(run: Training<B>, source: GradientSource<B>, late: LateChecks): Work<boolean> {
+  if (source.estimate === undefined) {
+    throw new AdakitError(
+      'invalid-plan',
+      `this optimizer takes in a second gradient at step ${run.step + 1}, of labels drawn from the model's own output; ` +
+        'give it: applyGradients(gradients, { estimate }), or a source with estimate()',
+    );
+  }
+  const estimate = yield* wait(source.estimate(contextOf(run, [])));
+  const members = membersOf(run, estimate);
+  if (yield* refused(run, members, estimate, late)) return false;
+  yield* reduceGradients(run);
+  const { device, records } = run.memory;
+  const given = new Set(members.map(({ index }) => index));
+  records.forEach(({ grad, estimate: kept }, index) => {
+    if (kept === undefined) return;
+    // What the loss does not depend on has a gradient of zero.
+    if (given.has(index)) device.copy(grad, kept);
+    else device.write(kept, 0);
+  });
+  return true;
 }
 
 /**

@@ -52,13 +52,24 @@ export class Run<B> extends SourceRun<B> {
    * Takes one step with gradients from elsewhere. Parameters without a gradient stay as they are, and so do their slots
    * and step counts.
    *
+   * @param options `estimate`: the second gradient of an optimizer that takes one in, see `needsEstimate`; not looked at by
+   * others and at other steps
    * @throws AdakitError `unknown-parameter` or `invalid-gradient` for gradients that do not fit, `non-finite`; nothing has
    * been updated then
    */
   applyGradients(
     gradients: NamedTensors,
-    { loss, ...options }: StepOptions & Pick<Evaluated, 'loss'> = {},
+    {
+      loss,
+      estimate,
+      ...options
+    }: StepOptions & Pick<Evaluated, 'loss'> & { readonly estimate?: NamedTensors | undefined } = {},
   ): Promise<StepReport> {
+    const write = (given: NamedTensors, buffers: Readonly<Record<string, B>>): string[] => {
+      checkGradients(given, this.parameters);
+      for (const [name, { data }] of Object.entries(given)) this.device.write(buffers[name], data);
+      return Object.keys(given);
+    };
     const source: GradientSource<B> = {
       evaluate: ({ gradients: buffers, whole }) => {
         if (whole.perturbs) {
@@ -67,10 +78,9 @@ export class Run<B> extends SourceRun<B> {
             'this optimizer takes the gradient twice a step; use stepWith(), which can ask for it again',
           );
         }
-        checkGradients(gradients, this.parameters);
-        for (const [name, { data }] of Object.entries(gradients)) this.device.write(buffers[name], data);
-        return { gradients: Object.keys(gradients), ...(loss !== undefined && { loss }) };
+        return { gradients: write(gradients, buffers), ...(loss !== undefined && { loss }) };
       },
+      ...(estimate && { estimate: ({ gradients: buffers }) => ({ gradients: write(estimate, buffers) }) }),
     };
     return this.stepWith(source, options);
   }

@@ -6,6 +6,7 @@ import type { ChangeScope, Optimizer } from '../optimizer/optimizer.js';
 import { elementCount, type NamedTensors, type TensorData } from '../tensor/tensor-data.js';
 import { driveNow, wait, type Work } from './drive.js';
 import type { RunParameter } from './memory.js';
+import { needsEstimate } from './needs-estimate.js';
 import { Queue } from './queue.js';
 import { takeSnapshot } from './snapshot.js';
 import { plainStep } from './step.js';
@@ -99,6 +100,11 @@ export class SourceRun<B> implements Stateful {
   /** Steps that were skipped because something was not finite. */
   get skipped(): number {
     return this.training.skipped;
+  }
+
+  /** Whether the next step takes in a second gradient, e.g. Sophia's: see {@link GradientSource.estimate}. */
+  get needsEstimate(): boolean {
+    return needsEstimate(this.training);
   }
 
   get parameters(): readonly ParameterSpec[] {

@@ -35,6 +35,14 @@ export interface GradientSource<B> {
    * @throws to refuse the step; nothing has changed then
    */
   evaluate(context: GradientContext<B>): MaybePromise<Evaluated>;
+  /**
+   * Computes a second gradient that the optimizer takes in, as {@link evaluate} does, of another loss on the same batch at
+   * the same parameters: for Sophia-G the loss of labels drawn from the model's own output. Asked before {@link evaluate} at
+   * the steps that `needsEstimate` tells of; nothing but the gradients counts.
+   *
+   * @throws to refuse the step; nothing has changed then
+   */
+  estimate?(context: GradientContext<B>): MaybePromise<Evaluated>;
 }
 
 /**

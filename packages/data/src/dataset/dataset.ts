@@ -1,5 +1,5 @@
 import type { MaybePromise } from '@adakit/core';
-import { DataError, requireCount } from '../error.js';
+import { DataError, requireCount, requireSeed } from '../error.js';
 import type { Batch, Example } from './example.js';
 import {
   batched,
@@ -11,6 +11,7 @@ import {
   range,
   windowed,
   type LastBatch,
+  type Place,
 } from './operations.js';
 import { Reader } from './reader.js';
 import { indexed, isIndexed, type Source } from './source.js';
@@ -83,9 +84,14 @@ export class Dataset<T> implements AsyncIterable<T> {
     return source.at(index, 0);
   }
 
-  /** Every element changed, when it is read. */
-  map<U>(change: (element: T) => MaybePromise<U>): Dataset<U> {
-    return new Dataset(mapped(this.#source, change));
+  /**
+   * Every element changed, when it is read.
+   *
+   * @param change is told the place as well: what is drawn from that alone is drawn again by a resumed run
+   * @param name tells these data from others when a run is resumed. Default: it does not matter
+   */
+  map<U>(change: (element: T, place: Place) => MaybePromise<U>, name?: string): Dataset<U> {
+    return new Dataset(mapped(this.#source, change, name));
   }
 
   /** The elements that pass a test; a stream. */
@@ -174,11 +180,5 @@ export class Dataset<T> implements AsyncIterable<T> {
 
   [Symbol.asyncIterator](): AsyncIterator<T> {
     return this.read()[Symbol.asyncIterator]();
-  }
-}
-
-function requireSeed(seed: number): void {
-  if (!Number.isInteger(seed) || seed < 0 || seed >= 2 ** 32) {
-    throw new DataError('invalid-argument', `a seed must be a whole number in [0, 2³²), got ${seed}`);
   }
 }

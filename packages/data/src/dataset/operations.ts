@@ -4,17 +4,31 @@ import { stack, type Batch, type Example } from './example.js';
 import { Draws, permutation } from './random-order.js';
 import { after, all, dropFirst, indexed, isIndexed, type IndexedSource, type Source } from './source.js';
 
-/** Every element changed. */
-export function mapped<T, U>(source: Source<T>, change: (element: T) => MaybePromise<U>): Source<U> {
-  const { description, length } = source;
+/** Where an element is: in which pass, counted from 0, and where in the data that are changed. */
+export interface Place {
+  readonly pass: number;
+  readonly index: number;
+}
+
+/** Every element changed. @param name what is done, as a description says it */
+export function mapped<T, U>(
+  source: Source<T>,
+  change: (element: T, place: Place) => MaybePromise<U>,
+  name?: string,
+): Source<U> {
+  const { length } = source;
+  const description = name === undefined ? source.description : `${source.description} | ${name}`;
   if (isIndexed(source)) {
-    return indexed(description, source.length, (index, pass) => after(source.at(index, pass), change));
+    return indexed(description, source.length, (index, pass) =>
+      after(source.at(index, pass), (element) => change(element, { pass, index })),
+    );
   }
   return {
     description,
     ...(length !== undefined && { length }),
     async *read(pass, from) {
-      for await (const element of source.read(pass, from)) yield await change(element);
+      let index = from;
+      for await (const element of source.read(pass, from)) yield await change(element, { pass, index: index++ });
     },
   };
 }

@@ -4,7 +4,7 @@ import { nameKey, philox } from '@adakit/core';
 const KEY = nameKey('@adakit/data');
 
 /** What a draw is for. */
-const streams = { order: 0, window: 1, split: 2 } as const;
+const streams = { order: 0, window: 1, split: 2, augment: 3 } as const;
 
 /**
  * Random numbers of one pass by counting: each is a function of seed, pass and position alone, so that a resumed run

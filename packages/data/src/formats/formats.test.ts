@@ -253,6 +253,18 @@ describe('tokens', () => {
     expect(() => characters('ax', { vocabulary: ['a'] })).toThrow(`the text holds "x", which the vocabulary lacks`);
   });
 
+  it('in parts beside each other go on from batch to batch', async () => {
+    const text = characters('abcdefghijklmnopqrstuvw'); // 23 letters, 11 in each of two parts
+    const letters = ({ data }: { data: ArrayLike<number | bigint> }): string =>
+      Array.from(data, (id) => text.vocabulary[Number(id)]).join('');
+    const batches = await all(nextTokens(text, 3, { streams: 2 }).batch(2));
+    expect(batches.map(({ input }) => letters(input))).toEqual(['abclmn', 'defopq', 'ghirst']);
+    expect(batches.map(({ target }) => letters(target))).toEqual(['bcdmno', 'efgpqr', 'hijstu']);
+    expect(() => nextTokens(text, 3, { streams: 6 })).toThrow(
+      'the text has 23 tokens, too few for 6 parts with windows of 3 and one that follows',
+    );
+  });
+
   it('in windows come with the ones that follow', async () => {
     const data = nextTokens(characters('abcdefg'), 3, { stride: 2 });
     expect(data.length).toBe(2);

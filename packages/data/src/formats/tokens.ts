@@ -76,6 +76,12 @@ function mostFrequent(tokens: readonly string[], most: number | undefined): stri
 export interface WindowOptions {
   /** Tokens from one window to the next. Default: its length. */
   readonly stride?: number;
+  /**
+   * For models that carry a state from window to window: the text in so many parts of one length that are read beside each
+   * other. In batches of as many, example i goes on where example i of the batch before ended. What is left over at the end
+   * of a part is left out. Default: the windows follow each other.
+   */
+  readonly streams?: number;
   /** What fields are called. Default: `input` and `target`. */
   readonly names?: readonly [string, string];
 }
@@ -88,25 +94,32 @@ export interface WindowOptions {
 export function nextTokens(
   { ids, vocabulary }: Tokens,
   length: number,
-  { stride = length, names: [input, target] = ['input', 'target'] }: WindowOptions = {},
+  { stride = length, streams = 1, names: [input, target] = ['input', 'target'] }: WindowOptions = {},
 ): Dataset<Example> {
   requireCount('nextTokens: length', length, 1);
   requireCount('nextTokens: stride', stride, 1);
-  const count = Math.floor((ids.length - 1 - length) / stride) + 1;
+  requireCount('nextTokens: streams', streams, 1);
+  const part = Math.floor(ids.length / streams);
+  const count = Math.floor((part - 1 - length) / stride) + 1;
   if (count < 1) {
     throw new DataError(
       'invalid-data',
-      `the text has ${ids.length} tokens, too few for windows of ${length} and one that follows`,
+      `the text has ${ids.length} tokens, too few for ${streams === 1 ? '' : `${streams} parts with `}windows of ${length} and one that follows`,
     );
   }
   const window = (start: number): Example[string] => ({
     data: BigInt64Array.from(ids.subarray(start, start + length), BigInt),
     dims: [length],
   });
+  const beside = streams === 1 ? '' : `, ${streams} beside each other`;
   return new Dataset(
-    indexed(`tokens(${ids.length} of ${vocabulary.length}, ${length} by ${stride})`, count, (index) => ({
-      [input]: window(index * stride),
-      [target]: window(index * stride + 1),
-    })),
+    indexed(
+      `tokens(${ids.length} of ${vocabulary.length}, ${length} by ${stride}${beside})`,
+      count * streams,
+      (index) => {
+        const start = (index % streams) * part + Math.floor(index / streams) * stride;
+        return { [input]: window(start), [target]: window(start + 1) };
+      },
+    ),
   );
 }

@@ -12,6 +12,8 @@ import { readBytes } from './files.js';
 export interface CifarData {
   readonly training: Dataset<Example>;
   readonly test: Dataset<Example>;
+  /** What black is by channel, standardized: with what training code fills the border of pictures that it crops. */
+  readonly black: readonly number[];
 }
 
 /**
@@ -38,7 +40,11 @@ export async function cifar(folder: string, classes: 10 | 100): Promise<CifarDat
     [...training, ...test],
     `CIFAR-${classes}, the binary version (https://www.cs.toronto.edu/~kriz)`,
   );
-  return { training: await pictures(folder, training, classes), test: await pictures(folder, test, classes) };
+  return {
+    training: await pictures(folder, training, classes),
+    test: await pictures(folder, test, classes),
+    black: MEAN.map((mean, channel) => -mean / DEVIATION[channel]),
+  };
 }
 
 async function pictures(folder: string, names: readonly string[], classes: 10 | 100): Promise<Dataset<Example>> {

@@ -1,9 +1,10 @@
 import type { MaybePromise } from '@adakit/core';
 import { matchInputs, sampleCount, type Batch, type Dataset } from '@adakit/data';
 import { FitError } from '../error.js';
-import { loss, type Metric, type MetricValue } from '../metrics/metric.js';
+import { loss as meanLoss, type Metric, type MetricValue } from '../metrics/metric.js';
 import type { Trainable } from '../trainable.js';
 import { Breather } from './breather.js';
+import { Carried, type Carry } from './carried.js';
 
 /** What metrics say, by name; `loss` is always among them. */
 export type MetricValues = Readonly<Record<string, MetricValue>>;
@@ -12,6 +13,8 @@ export type MetricValues = Readonly<Record<string, MetricValue>>;
 export interface EvaluateOptions {
   /** Default: the loss alone. */
   readonly metrics?: readonly Metric[];
+  /** State that goes from batch to batch, from zero: see `FitOptions`. */
+  readonly carry?: Carry;
   /** Ends it between two batches, with the signal's reason as the error. */
   readonly signal?: AbortSignal;
   readonly onBatch?: (batches: number) => MaybePromise<void>;
@@ -25,20 +28,23 @@ export interface EvaluateOptions {
 export async function evaluate(
   model: Pick<Trainable, 'evaluate' | 'inputs'>,
   data: Dataset<Batch>,
-  { metrics = [], signal, onBatch }: EvaluateOptions = {},
+  { metrics = [], carry = {}, signal, onBatch }: EvaluateOptions = {},
 ): Promise<MetricValues> {
   if (model.evaluate === undefined) {
     throw new FitError('invalid-argument', 'what is trained cannot be evaluated: it has no method evaluate(batch)');
   }
   const used = allMetrics(metrics).map((metric) => ({ metric, accumulator: metric.start() }));
   const match = model.inputs === undefined ? (batch: Batch) => batch : matchInputs(model.inputs);
+  const carried = new Carried(carry, model.inputs);
   const breather = new Breather();
   let batches = 0;
   for await (const raw of data) {
     signal?.throwIfAborted();
     const samples = sampleCount(raw);
     const batch = match(raw);
-    const observation = { ...(await model.evaluate(batch)), samples, batch };
+    const { loss, outputs } = await model.evaluate(carried.feed(batch));
+    carried.take(outputs);
+    const observation = { loss, outputs, samples, batch };
     for (const { accumulator } of used) accumulator.add(observation);
     batches++;
     await onBatch?.(batches);
@@ -51,7 +57,7 @@ export async function evaluate(
 
 /** With the loss, which everybody wants to see. @throws FitError `invalid-metric` for two of one name */
 export function allMetrics(metrics: readonly Metric[]): readonly Metric[] {
-  const all = metrics.some(({ name }) => name === 'loss') ? metrics : [loss(), ...metrics];
+  const all = metrics.some(({ name }) => name === 'loss') ? metrics : [meanLoss(), ...metrics];
   const names = all.map(({ name }) => name);
   const twice = names.find((name, i) => names.indexOf(name) !== i);
   if (twice === undefined) return all;

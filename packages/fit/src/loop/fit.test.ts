@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { adam } from '@adakit/adam';
 import { accumulate, reduceOnPlateau } from '@adakit/core';
-import { fromElements, fromStream } from '@adakit/data';
+import { fromElements, fromStream, type Batch } from '@adakit/data';
 import { Checkpoints } from '@adakit/state/node';
 import { afterAll, beforeAll, describe, expect, it, test } from 'vitest';
 import { mae } from '../metrics/regression.js';
@@ -271,5 +271,81 @@ describe('mistakes are named before training:', () => {
         fromStream('nothing', () => []),
       ),
     ).rejects.toThrow('an epoch without one step');
+  });
+});
+
+describe('state that is carried from batch to batch', () => {
+  /** Adds up what it sees, and has a weight that follows the sum: what is carried decides on what is trained. */
+  class Adder extends Line {
+    readonly sums: number[][] = [];
+    readonly inputs = [
+      { name: 'x', dtype: 'float32', shape: ['batch'] },
+      { name: 'sum', dtype: 'float32', shape: ['batch'] },
+    ];
+
+    override async step({ sum, ...batch }: Batch) {
+      this.sums.push(Array.from(sum.data, Number));
+      const shifted = {
+        ...batch,
+        target: {
+          ...batch.target,
+          data: Float32Array.from(batch.target.data, (y, i) => Number(y) + Number(sum.data[i]) / 9),
+        },
+      };
+      return { ...(await super.step(shifted)), outputs: { total: added(batch.x, sum) } };
+    }
+
+    override async evaluate({ sum, ...batch }: Batch) {
+      this.sums.push(Array.from(sum.data, Number));
+      const { loss, outputs } = await super.evaluate(batch);
+      return { loss, outputs: { ...outputs, total: added(batch.x, sum) } };
+    }
+  }
+  const added = (x: Batch[string], sum: Batch[string]) => ({
+    data: Float32Array.from(x.data, (value, i) => Number(value) + Number(sum.data[i])),
+    dims: x.dims,
+  });
+  const ones = (count: number) => fromElements(Array.from({ length: count }, () => ({ x: 1, target: 1 })));
+  const carry = { sum: 'total' };
+
+  it('is zero at the beginning of every pass, of the validation as well', async () => {
+    const model = new Adder();
+    await fit(model, ones(6).batch(2), { epochs: 2, validation: ones(4).batch(2), carry });
+    const [training, validation] = [[[0, 0], [1, 1], [2, 2]], [[0, 0], [1, 1]]]; // prettier-ignore
+    expect(model.sums).toEqual([...training, ...validation, ...training, ...validation]);
+  });
+
+  it('is part of a checkpoint: a run that goes on in mid-pass ends with the same weights', async () => {
+    const data = () => ones(20).batch(2);
+    const whole = new Adder();
+    await fit(whole, data(), { epochs: 2, carry });
+    const directory = newDirectory();
+    const checkpoints = async () => ({ store: await Checkpoints.open(directory), resume: true });
+    await fit(new Adder(), data(), { steps: 7, carry, checkpoints: await checkpoints() });
+    const resumed = new Adder();
+    await fit(resumed, data(), { epochs: 2, carry, checkpoints: await checkpoints() });
+    expect(resumed.sums[0]).toEqual([7, 7]);
+    expect(await resumed.weights()).toEqual(await whole.weights());
+  });
+
+  test.each<[string, Partial<FitOptions>, string]>([
+    [
+      'an input that is not there',
+      { carry: { sums: 'total' } },
+      "carry: the model has no input 'sums' (there are: x, sum)",
+    ],
+    [
+      'an output that is not there',
+      { carry: { sum: 'totals' } },
+      "carry: a step gives no output 'totals' (there are: total)",
+    ],
+  ])('%s is a mistake', async (_, options, message) => {
+    await expect(fit(new Adder(), ones(6).batch(2), options)).rejects.toThrow(message);
+  });
+
+  test('batches of different sizes are a mistake', async () => {
+    await expect(fit(new Adder(), ones(5).batch(2), { carry })).rejects.toThrow(
+      "carry: 'sum' is [2] after the batch before, and this one wants [1]; make all batches of one size: batch(n, { last: 'drop' })",
+    );
   });
 });

@@ -5,6 +5,7 @@ import { type Metric } from '../metrics/metric.js';
 import type { Trainable } from '../trainable.js';
 import { Breather } from './breather.js';
 import type { Callback, Control, EndReason, EpochEvent, FitResult } from './callback.js';
+import { Carried, type Carry } from './carried.js';
 import { allMetrics, evaluate, type MetricValues } from './evaluate.js';
 import { LossCurve } from './loss-curve.js';
 
@@ -43,6 +44,12 @@ export interface FitOptions {
   readonly earlyStop?: { readonly patience: number; readonly least?: number };
   /** Ends with the weights of the best validation instead of the last ones. Default: false. */
   readonly restoreBest?: boolean;
+  /**
+   * Inputs that are fed with outputs of the batch before, `{ h0: 'hn' }`: zero at the beginning of every pass over the data,
+   * those of the validation included, and not differentiated through. Batches have to be of one size and go on where the one
+   * before ended: `nextTokens` of `@adakit/data` with `streams`, not shuffled. Default: none.
+   */
+  readonly carry?: Carry;
   readonly checkpoints?: CheckpointOptions;
   readonly callbacks?: readonly Callback[];
   /** Ends training after the step under way; what there is is saved. */
@@ -58,6 +65,7 @@ const optionNames = [
   'monitor',
   'earlyStop',
   'restoreBest',
+  'carry',
   'checkpoints',
   'callbacks',
   'signal',
@@ -96,6 +104,7 @@ class Loop {
   readonly #batches: number | undefined;
   readonly #reader: Reader<Batch>;
   readonly #match: (batch: Batch) => Batch;
+  readonly #carried: Carried;
   readonly #callbacks: readonly Callback[];
   readonly #control: Control;
 
@@ -124,6 +133,7 @@ class Loop {
     this.#batches = data.length;
     this.#reader = data.reader();
     this.#match = model.inputs === undefined ? (batch) => batch : matchInputs(model.inputs);
+    this.#carried = new Carried(options.carry ?? {}, model.inputs);
     this.#callbacks = options.callbacks ?? [];
     this.#step = model.stepCount ?? 0;
     this.#control = {
@@ -170,9 +180,10 @@ class Loop {
         continue;
       }
       const samples = sampleCount(raw);
-      const report = await this.#model.step(this.#match(raw));
+      const report = await this.#model.step(this.#carried.feed(this.#match(raw)));
       const loss = report.loss ?? NaN;
       if (report.outcome !== 'skipped') {
+        this.#carried.take(report.outputs);
         this.#sum += loss * samples;
         this.#samples += samples;
         this.#curve.add(report.step, loss);
@@ -195,6 +206,7 @@ class Loop {
 
   async #endEpoch(): Promise<void> {
     const epoch = this.#reader.pass;
+    this.#carried.reset();
     if (this.#samples === 0) {
       throw new FitError(
         'invalid-argument',
@@ -218,11 +230,12 @@ class Loop {
 
   /** Validates and draws the conclusions. */
   async #measure(epoch: number): Promise<{ values: MetricValues; metric: number; improved: boolean }> {
-    const { validation, metrics = [], signal, earlyStop } = this.#options;
+    const { validation, metrics = [], carry = {}, signal, earlyStop } = this.#options;
     if (validation === undefined) throw new FitError('invalid-argument', 'there are no validation data');
     const batches = validation.length;
     const values = await evaluate(this.#model, validation, {
       metrics,
+      carry,
       onBatch: (batch) => this.#call('onValidationBatch', { batch, ...(batches !== undefined && { batches }) }),
     });
     const { name, better } = this.#monitored;
@@ -279,7 +292,7 @@ class Loop {
   /** The model's state with the loop's own, to go on from. */
   async #state(): Promise<TrainingState> {
     const best = this.#best;
-    const state = await (this.#model as Required<Trainable>).state();
+    const state = this.#carried.saved(await (this.#model as Required<Trainable>).state());
     const loop = {
       sum: this.#sum,
       samples: this.#samples,
@@ -306,6 +319,7 @@ class Loop {
     }
     await this.#reader.resume(data.position);
     await (this.#model as Required<Trainable>).load(found.state);
+    this.#carried.load(found.state);
     this.#step = step;
     [this.#sum, this.#samples, this.#bad] = [Number(loop.sum), Number(loop.samples), Number(loop.bad)];
     this.#best = (loop.best as unknown as FitResult['best'] | null) ?? undefined;

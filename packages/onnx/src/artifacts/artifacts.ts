@@ -267,6 +267,10 @@ function requireExportable(plan: Plan): void {
   if (plan.perturbStages.length > 0) {
     refuse('sam()', 'it takes the gradient twice a step, and a graph has one; leave it out');
   }
+  if (plan.estimate !== undefined) {
+    const { name } = plan.estimate.component;
+    refuse(name, 'it takes in a second gradient every so many steps, and a graph has one; take another optimizer');
+  }
   if (plan.lossScale !== undefined) {
     refuse('lossScaling()', 'its factor follows from which steps were refused, which a host decides; leave it out');
   }

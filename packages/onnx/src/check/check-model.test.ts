@@ -35,6 +35,29 @@ it('describes a trainable model completely', async () => {
   expect(check.operators).toContainEqual({ op: 'Conv', domain: '', count: 2, gradient: 'yes' });
 });
 
+it('finds what ONNX Runtime would refuse, at all nodes at once', () => {
+  const check = checkModel(
+    model((e, y) => e.add(e.node('Softmax', [y, y], { axis: 1 }), e.node('Relu', [y], { slope: 1 })), false),
+  );
+  expect(check.trainable).toBe(false);
+  expect(check.problems.map(({ op, what }) => `${op}: ${what}`)).toEqual([
+    'Softmax: has 2 inputs; the operator takes at most 1',
+    "Relu: it has the attribute 'slope', which the operator does not take; remove it, or export the model again",
+  ]);
+});
+
+it('says that the bias of a Gemm does not fit', () => {
+  const { problems } = checkModel(
+    model((e, y, graph) => {
+      const bias = graph.addInitializer('b', Tensor.filled('float32', [1, 2, 2], 1));
+      return e.node('Gemm', [y, y, bias], { transA: 1 });
+    }, false),
+  );
+  expect(problems.map(({ what }) => what)).toEqual([
+    "Gemm node 'Gemm': its bias of shape [1, 2, 2] does not broadcast to [2, 2]",
+  ]);
+});
+
 it('says why an initializer is not trained', () => {
   const check = checkModel(
     model((e, y, graph) => {

@@ -79,6 +79,10 @@ export class Attributes {
     this.#byName.delete(name);
   }
 
+  names(): Iterable<string> {
+    return this.#byName.keys();
+  }
+
   protos(): AttributeProto[] {
     return [...this.#byName.values()];
   }

@@ -6,6 +6,7 @@ import { parseModel, writeModel } from '../model/model.js';
 import { Tensor } from '../model/tensor.js';
 import { graphFromModel } from './from-model.js';
 import { Graph } from './graph.js';
+import { symbol } from '../shape/dim.js';
 import { modelFromGraph } from './to-model.js';
 
 function example() {
@@ -142,4 +143,24 @@ describe('Graph', () => {
     );
     expect(graph.nodes).toHaveLength(1);
   });
+});
+
+test('free sizes of inner values are written by name, so that a runtime knows which are equal', () => {
+  const graph = new Graph('free');
+  const e = emitterOf(graph);
+  const x = graph.addInput('x', { dtype: 'float32', shape: [symbol('batch'), 5, 2] });
+  const rows = e.exp(e.reshape(x, [-1, 2]));
+  const fixed = e.reduceSum(rows, [0]);
+  const unknown = e.node('NonZero', [rows]);
+  graph.outputs.push(e.neg(fixed), e.node('Shape', [unknown]));
+  const written = modelFromGraph(graph).graph?.valueInfo.map(({ name, type }) => {
+    const tensor = type?.value.case === 'tensorType' ? type.value.value : undefined;
+    return [name, tensor?.shape?.dim.map(({ value }) => String(value.value))];
+  });
+  const shape = [String(rows.shape?.[0]), '2'];
+  expect(shape[0]).toContain('batch');
+  expect(written).toEqual([
+    [rows.producer?.inputs[0]?.name, shape],
+    [rows.name, shape],
+  ]);
 });

@@ -38,7 +38,7 @@ export function modelFromGraph(graph: Graph): ModelProto {
         create(OperatorSetIdProtoSchema, { domain, version: BigInt(domains.get(domain) ?? 1) }),
       ),
     ],
-    graph: graphToProto(graph),
+    graph: Object.assign(graphToProto(graph), { valueInfo: freeShapes(graph) }),
   });
 }
 
@@ -51,7 +51,22 @@ function domainsOf({ nodes }: Graph, found = new Set<string>()): ReadonlySet<str
   return found;
 }
 
-/** The protobuf form of a graph. Types of inner values are left out: every runtime infers them. */
+/**
+ * The shapes of inner values with free sizes whose names are known. A runtime infers fixed sizes, but of a size after Reshape or
+ * Concat only that it is free. ONNX Runtime then uses no such buffer again, and its planner looks through all that are no longer
+ * in use at every value: most of the time that a session is made in.
+ */
+function freeShapes({ nodes, outputs }: Graph): ValueInfoProto[] {
+  const declared = new Set<Value | undefined>(outputs);
+  return nodes
+    .flatMap((node) => node.outputs)
+    .flatMap((value) => {
+      if (value?.dtype === undefined || value.shape === undefined || declared.has(value)) return [];
+      return value.shape.every(isStatic) || value.shape.some(hasUnknown) ? [] : [valueInfo(value)];
+    });
+}
+
+/** The protobuf form of a graph, without types of inner values. */
 export function graphToProto(graph: Graph): GraphProto {
   return Object.assign(contents(graph), { output: graph.outputs.map(valueInfo) });
 }

@@ -5,6 +5,7 @@ import type { Value, ValueInfo } from '../graph/value.js';
 import type { DType } from '../model/dtype.js';
 import type { InferContext, Operator, OperatorTable } from '../entry/operator.js';
 import { newerTypes } from './newer-types.js';
+import { requireKnownForm } from './schema.js';
 import { unsupportedOperator } from './unsupported.js';
 import { differentDims, hasUnknown, isStatic } from '../shape/dim.js';
 import { broadcastShapes, differentShapes, normalizeAxis, printShape, type Shape } from '../shape/shape.js';
@@ -145,6 +146,7 @@ function problemsOf(node: Node, { problems, message }: OnnxError): readonly Prob
 export function inferNode(graph: Graph, node: Node, operators: OperatorTable): void {
   const operator = operators.get(node.key);
   if (operator === undefined) throw unsupported([unsupportedOperator(node)]);
+  requireKnownForm(node);
   const infos = inferOutputs(graph, node, operator);
   node.outputs.forEach((output, i) => {
     if (output === undefined) return;

@@ -4,7 +4,7 @@ import { BIAS, FACTOR } from '../entry/role.js';
 import type { Value } from '../graph/value.js';
 import { Tensor } from '../model/tensor.js';
 import { isStatic } from '../shape/dim.js';
-import { printShape, type Shape } from '../shape/shape.js';
+import { differentShapes, printShape, type Shape } from '../shape/shape.js';
 
 /** y = α A′B′ + β C with A′, B′ the matrices or their transposes, and C broadcast to y. */
 export const Gemm: Operator = {
@@ -19,7 +19,12 @@ export const Gemm: Operator = {
     const [m, k] = attributes.int('transA', 0) === 1 ? [a[1], a[0]] : a;
     const [rows, n] = attributes.int('transB', 0) === 1 ? [b[1], b[0]] : b;
     if (ctx.same(k, rows) === undefined) ctx.fail(`inner dimensions ${String(k)} and ${String(rows)} do not fit`);
-    return [{ dtype: ctx.commonDtype(3), shape: [m, n] }];
+    const shape = [m, n];
+    const bias = ctx.has(2) ? ctx.input(2).shape : undefined;
+    if (bias !== undefined && differentShapes(ctx.broadcast(bias, shape), shape)) {
+      ctx.fail(`its bias of shape ${printShape(bias)} does not broadcast to ${printShape(shape)}`);
+    }
+    return [{ dtype: ctx.commonDtype(3), shape }];
   },
   gradient(ctx) {
     const { e, node } = ctx;

@@ -1,6 +1,7 @@
 import {
   concreteShape,
   foldProgram,
+  needsOf,
   type Extents,
   type InstructionOf,
   type OperationName,
@@ -13,6 +14,7 @@ import type { Emitter } from '../graph/emitter.js';
 import type { Value } from '../graph/value.js';
 import type { DType } from '../model/dtype.js';
 import { Tensor } from '../model/tensor.js';
+import { emitFactor } from './emit-factor.js';
 
 /** What a program reads where it is emitted, and for a parameter of which shape. */
 export interface ProgramPlace {
@@ -88,6 +90,7 @@ export function emitProgram(e: Emitter, program: Program, place: ProgramPlace): 
     return () => value;
   };
 
+  const needs = needsOf(program);
   const values = foldProgram<Operand>(program, {
     constant: (_, __, index) => host(index),
     input: ({ name, type }, _, index) => (type.place === 'host' ? host(index) : made(place.input(name))),
@@ -107,6 +110,14 @@ export function emitProgram(e: Emitter, program: Program, place: ProgramPlace): 
     },
     matMul: (_, [a, b]) => made(e.matMul(a(), b())),
     transpose: (_, [x]) => made(e.transpose(x(), [1, 0])),
+    factor({ op, type }, [x], index) {
+      const size = dims(type.shape);
+      if (size.includes(0)) return made(filled(e, size, 0, precision));
+      const need = needs[index];
+      const condition = need && place.scalar(need.condition);
+      const needed = need?.is === false && condition ? e.not(condition) : condition;
+      return made(emitFactor(e, op, x(), { precision, dims: size, needed }));
+    },
     view: ({ type }, [x]) => made(reshaped(e, x(), dims(type.shape))),
     broadcast: ({ type }, [x]) => made(expanded(e, x(), dims(type.shape))),
     // float64 goes by way of float32, as the reference does: narrow formats are what devices have.

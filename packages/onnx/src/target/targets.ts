@@ -151,3 +151,13 @@ export const targets = {
 
 /** Names of {@link targets}. */
 export type TargetName = keyof typeof targets;
+
+/**
+ * A target for graphs whose weights will be constants, though they are inputs while it is written: ONNX Runtime rearranges
+ * constant weights for its own kernel of a convolution, which is faster then than a product over windows.
+ */
+export function withConstantWeights(target: Target): Target {
+  const { Conv, ...partly } = target.partly;
+  // A kernel that is lacking in part is lacking for constants, too.
+  return Conv === ortCpu.partly.Conv ? { ...target, partly } : target;
+}

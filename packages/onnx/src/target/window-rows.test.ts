@@ -9,7 +9,7 @@ import { lowerNodes } from '../passes/lower.js';
 import { mergeDuplicates } from '../passes/merge.js';
 import { symbol, type Dim } from '../shape/dim.js';
 import type { Target } from './target.js';
-import { targets } from './targets.js';
+import { targets, withConstantWeights } from './targets.js';
 
 interface Layer {
   readonly about: string;
@@ -144,6 +144,11 @@ describe('a convolution stays one', () => {
 
   test('where its weights are constants', () => {
     expect(left(targets['ort-cpu'], true, [symbol('batch'), 16, 4, 4], [16, 16, 3, 3])).toBe(true);
+  });
+
+  test('where its weights will be constants, though they are inputs yet', () => {
+    const target = withConstantWeights(targets['ort-cpu']);
+    expect(left(target, false, [symbol('batch'), 16, 4, 4], [16, 16, 3, 3])).toBe(true);
   });
 
   test.each([

@@ -76,6 +76,8 @@ export interface GradientsOptions extends TrainingOptions {
    * drawn by the runtime. Default: no.
    */
   readonly feedRandom?: boolean;
+  /** Outputs of the model that are wanted as they are in training mode, beside the loss. Default: none. */
+  readonly outputs?: readonly string[];
 }
 
 /** Options of {@link trainStepGraph}. */
@@ -133,6 +135,8 @@ export interface TrainingGraph extends EmittedGraph {
   readonly parameters: readonly ParameterSpec[];
   readonly targets: readonly TargetSpec[];
   readonly loss: string;
+  /** The graph's outputs that hold outputs of the model, by the model's names. */
+  readonly outputs: Readonly<Record<string, string>>;
   readonly statistics: readonly StatisticSpec[];
   /** The input for what the loss is multiplied by, of its element type and of rank 0, where it was asked for. */
   readonly lossScale?: TensorSpec;
@@ -323,6 +327,7 @@ interface DifferentiatedModel {
   readonly inputs: readonly TensorSpec[];
   readonly targets: readonly TargetSpec[];
   readonly loss: Value;
+  readonly outputs: Readonly<Record<string, string>>;
   readonly statistics: readonly StatisticSpec[];
   readonly lossScale: Value | undefined;
   readonly random: Draws;
@@ -341,12 +346,23 @@ function differentiateModel(model: Model, options: GradientsOptions): Differenti
   const e = emitterOf(graph);
   const running = setTrainingMode(graph, e, true, frozen);
   const inputs = graph.inputs.map(tensorSpec);
+  const wanted = outputPlaces(graph, options.outputs ?? []);
   const random = options.feedRandom === true ? feedDraws(graph) : { inputs: [], inside: drawingNodes(graph) };
   const { loss, targets } = attachLoss(graph, options.loss, candidates);
   const { precision: computing = 'float32', target = ortCpu } = options;
   if (computing !== 'float32') {
     const drawn = random.inputs.map(({ name }) => graph.requireValue(name));
-    autocast(graph, { precision: computing, target, parameters: candidates, drawn, kept: [loss] }, operators);
+    autocast(
+      graph,
+      {
+        precision: computing,
+        target,
+        parameters: candidates,
+        drawn,
+        kept: [loss, ...wanted.map(([, place]) => graph.outputs[place])],
+      },
+      operators,
+    );
   }
   const lossScale =
     options.lossScale === true
@@ -355,8 +371,10 @@ function differentiateModel(model: Model, options: GradientsOptions): Differenti
   const objective = lossScale === undefined ? loss : e.mul(loss, lossScale);
   const found = differentiate(graph, objective, candidates, operators);
   if (found.size === 0) throw noTrainable(candidates.map(({ name }) => name));
+  const given = wanted.map(([name, place]) => [name, graph.outputs[place]] as const);
   graph.outputs.length = 0;
   graph.outputs.push(loss);
+  const outputs = Object.fromEntries(given.map(([name, value]) => [name, addOutput(e, value, name)]));
   const statistics = addStatistics(e, running);
   const precision = [...found.keys()].some(({ dtype }) => dtype === 'float64') ? 'float64' : 'float32';
   const trained = [...found].map(([value, gradient]) => {
@@ -370,6 +388,7 @@ function differentiateModel(model: Model, options: GradientsOptions): Differenti
     inputs,
     targets,
     loss,
+    outputs,
     statistics,
     lossScale,
     random,
@@ -377,6 +396,16 @@ function differentiateModel(model: Model, options: GradientsOptions): Differenti
     gradients: Object.fromEntries(trained.map(({ spec, gradient }) => [spec.name, gradient])),
     selection,
   };
+}
+
+/** Where outputs of a model are among all. @throws OnnxError `invalid-argument` for a name that it does not have */
+function outputPlaces(graph: Graph, names: readonly string[]): (readonly [name: string, place: number])[] {
+  const known = graph.outputs.map(({ name }) => name);
+  return names.map((name) => {
+    const place = known.indexOf(name);
+    if (place >= 0) return [name, place];
+    throw new OnnxError('invalid-argument', `the model has no output '${name}'; it has ${known.join(', ')}`);
+  });
 }
 
 function select(
@@ -469,7 +498,7 @@ function finishTraining(
   training: DifferentiatedModel,
   { target, precision, memoryLimit }: TrainingOptions,
 ): TrainingGraph {
-  const { graph, inputs, parameters, targets, loss, statistics, lossScale, random } = training;
+  const { graph, inputs, parameters, targets, loss, outputs, statistics, lossScale, random } = training;
   lower(graph, target, precision);
   const memory = memoryLimit && limitMemory(graph, loss, memoryLimit);
   return {
@@ -478,6 +507,7 @@ function finishTraining(
     parameters,
     targets,
     loss: loss.name,
+    outputs,
     statistics,
     random,
     ...(lossScale !== undefined && { lossScale: tensorSpec(lossScale) }),

@@ -5,9 +5,32 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { adam, adamw } from '@adakit/adam';
-import { clipByGlobalNorm, ema, groups, matrices, type Optimizer, type StoredTensor } from '@adakit/core';
+import {
+  clipByGlobalNorm,
+  ema,
+  fillDropout,
+  groups,
+  matrices,
+  nameKey,
+  type Optimizer,
+  type StoredTensor,
+} from '@adakit/core';
 import { dataFile, readData } from '@adakit/fixtures';
-import { crossEntropy, exportArtifacts, manifestSchema, readModel, type Manifest } from '@adakit/onnx';
+import {
+  crossEntropy,
+  emitterOf,
+  exportArtifacts,
+  Graph,
+  manifestSchema,
+  modelFromGraph,
+  parseModel,
+  readModel,
+  symbol,
+  Tensor,
+  writeModel,
+  type Manifest,
+  type ManifestInput,
+} from '@adakit/onnx';
 import { muon } from '@adakit/muon';
 import { sgd } from '@adakit/sgd';
 import { decodeTensors, encodeTensors } from '@adakit/state';
@@ -23,7 +46,8 @@ const fixtures = fileURLToPath(new URL('../../../../tools/fixtures', import.meta
 const BATCHES = 6;
 
 interface Network {
-  readonly model: string;
+  /** A file of tools/fixtures, or a model. */
+  readonly model: string | Uint8Array;
   readonly classAxis?: number;
   readonly optimizer: Optimizer;
   /** Of one batch, inputs and target. */
@@ -32,6 +56,38 @@ interface Network {
   readonly given?: Recorded['batches'];
   /** Integers below it in what is int64. */
   readonly classes: number;
+  /** Of what the model draws, which is fed. Default: it draws nothing. */
+  readonly seed?: number;
+}
+
+/** x [batch, 10] → 5 logits: a hidden layer that is normalized over the batch, half of which is dropped. */
+function regularizedModel(): Uint8Array {
+  const graph = new Graph('regularized');
+  const e = emitterOf(graph);
+  const weight = (name: string, dims: readonly number[], value: (i: number) => number) => {
+    const size = dims.reduce((a, b) => a * b, 1);
+    return graph.addInitializer(
+      name,
+      Tensor.of(
+        'float32',
+        dims,
+        Float32Array.from({ length: size }, (_, i) => value(i)),
+      ),
+    );
+  };
+  const layer = (name: string, from: number, to: number) =>
+    [weight(`${name}.weight`, [from, to], (i) => noise(i, from) - 0.5), weight(`${name}.bias`, [to], () => 0)] as const;
+  const x = graph.addInput('x', { dtype: 'float32', shape: [symbol('batch'), 10] });
+  const normalized = e.node('BatchNormalization', [
+    e.node('Gemm', [x, ...layer('fc1', 10, 12)]),
+    weight('bn.weight', [12], () => 1),
+    weight('bn.bias', [12], () => 0),
+    weight('bn.running_mean', [12], (i) => i / 100),
+    weight('bn.running_var', [12], (i) => 1 + i / 100),
+  ]);
+  const dropped = e.node('Dropout', [e.node('Relu', [normalized]), e.scalar(0.5, 'float32')]);
+  graph.outputs.push(e.node('Gemm', [dropped, ...layer('fc2', 12, 5)]));
+  return writeModel(modelFromGraph(graph));
 }
 
 /** Made by `tools/fixtures/python/ort_artifacts.py`. */
@@ -42,6 +98,12 @@ interface Recorded {
   readonly runs: Record<'pytorch' | 'transformers', { readonly losses: readonly number[] }>;
 }
 const recorded = readData('ort-artifacts.json') as Recorded;
+
+/** Numbers in [0, 1) that look random. */
+const noise = (i: number, seed: number): number => {
+  const x = Math.sin(12.9898 * (i + 1) + 78.233 * seed) * 43758.5453;
+  return x - Math.floor(x);
+};
 
 const networks: Readonly<Record<string, Network>> = {
   mlp: { model: 'mlp.onnx', optimizer: adamw({ lr: 0.01 }), batch: { x: [8, 10], labels: [8] }, classes: 5 },
@@ -72,14 +134,15 @@ const networks: Readonly<Record<string, Network>> = {
     batch: { tokens: [3, 5], labels: [3, 5] },
     classes: 10,
   },
+  regularized: {
+    model: regularizedModel(),
+    optimizer: adamw({ lr: 0.01 }),
+    batch: { x: [8, 10], labels: [8] },
+    classes: 5,
+    seed: 7,
+  },
 };
 const names = Object.keys(networks);
-
-/** Numbers in [0, 1) that look random. */
-const noise = (i: number, seed: number): number => {
-  const x = Math.sin(12.9898 * (i + 1) + 78.233 * seed) * 43758.5453;
-  return x - Math.floor(x);
-};
 
 type Elements = Float32Array | BigInt64Array;
 /** All batches of a network, each tensor with the batches along its first axis. */
@@ -103,6 +166,25 @@ function batchesOf({ batch, classes, given }: Network): Record<string, { dims: n
   );
 }
 
+/**
+ * What a session with a seed draws for an input of role `random`: the numbers of `fillDropout` for the name of the value that
+ * is dropped from, the step counted from 1 and the first batch of it.
+ */
+function drawn(
+  { name, shape, rate = 0 }: ManifestInput,
+  batch: number,
+  seed: number,
+): { dims: number[]; data: Elements } {
+  const dims = shape.map((size) => (typeof size === 'number' ? size : batch));
+  const size = dims.reduce((a, b) => a * b, 1);
+  const data = new Float32Array(BATCHES * size);
+  for (let at = 0; at < BATCHES; at++) {
+    const key = { seed, key: nameKey(name.replace(/_random$/, '')), step: at + 1, stream: 0 };
+    fillDropout(rate, key, data.subarray(at * size, (at + 1) * size));
+  }
+  return { dims: [BATCHES, ...dims], data };
+}
+
 const bytesOf = ({ buffer, byteOffset, byteLength }: Elements | Float64Array): Uint8Array =>
   new Uint8Array(buffer, byteOffset, byteLength);
 const hex = (bytes: Uint8Array): string => Buffer.from(bytes).toString('hex');
@@ -110,52 +192,77 @@ const read = (path: string): ReadonlyMap<string, StoredTensor> => decodeTensors(
 
 let folder: string;
 /** What adakit computes, by network. */
-const expected: Record<string, { readonly losses: number[]; readonly tensors: ReadonlyMap<string, string> }> = {};
+const expected: Record<
+  string,
+  {
+    readonly losses: number[];
+    readonly tensors: ReadonlyMap<string, string>;
+    /** Of the first batch, by the trained model in inference mode. */
+    readonly evaluation: Evaluated;
+  }
+> = {};
+interface Evaluated {
+  readonly loss: number;
+  readonly outputs: readonly number[];
+}
 const manifests: Record<string, Manifest> = {};
 
 beforeAll(async () => {
   folder = mkdtempSync(join(tmpdir(), 'adakit-artifacts-'));
   for (const [name, network] of Object.entries(networks)) {
-    const { model: file, classAxis, optimizer } = network;
+    const { model: file, classAxis, optimizer, seed } = network;
     const loss = crossEntropy(classAxis === undefined ? {} : { classAxis });
-    const model = await readModel(dataFile(file));
+    const model = typeof file === 'string' ? await readModel(dataFile(file)) : parseModel(file);
     for (const stepsPerRun of name === 'ort' ? [1] : [1, 3]) {
-      const artifacts = await exportArtifacts(model, { loss, optimizer, stepsPerRun });
+      const feedRandom = seed !== undefined;
+      const artifacts = await exportArtifacts(model, { loss, optimizer, stepsPerRun, feedRandom });
       const key = stepsPerRun === 1 ? name : `${name}-3`;
       manifests[key] = await writeArtifacts(join(folder, key), artifacts);
     }
     const batches = batchesOf(network);
-    const stored = Object.entries(batches).map(([key, { dims, data }]): [string, StoredTensor] => [
+    const [{ dims: [, size] }] = Object.values(batches); // prettier-ignore
+    const random = manifests[name].graphs.step.inputs.filter(({ role }) => role === 'random');
+    const fed = {
+      ...batches,
+      ...Object.fromEntries(random.map((input) => [input.name, drawn(input, size, seed ?? 0)])),
+    };
+    const stored = Object.entries(fed).map(([key, { dims, data }]): [string, StoredTensor] => [
       key,
       { dtype: data instanceof Float32Array ? 'F32' : 'I64', shape: dims, bytes: bytesOf(data) },
     ]);
     await writeTensors(join(folder, `${name}-batches.safetensors`), new Map(stored));
 
-    const session = await TrainingSession.create({ model, loss, optimizer, update: 'graph' });
+    const session = await TrainingSession.create({
+      model,
+      loss,
+      optimizer,
+      update: 'graph',
+      ...(seed !== undefined && { seed }),
+    });
     const losses: number[] = [];
-    const [first] = Object.values(batches);
-    for (let at = 0; at < first.dims[0]; at++) {
-      const batch = Object.entries(batches).map(
-        ([
-          key,
-          {
-            dims: [, ...dims],
-            data,
-          },
-        ]) => {
-          const size = dims.reduce((a, b) => a * b, 1);
-          return [key, { dims, data: data.slice(at * size, (at + 1) * size) }] as const;
-        },
+    const batchAt = (at: number) =>
+      Object.fromEntries(
+        Object.entries(batches).map(([key, { dims, data }]) => {
+          const count = data.length / dims[0];
+          return [key, { dims: dims.slice(1), data: data.slice(at * count, (at + 1) * count) }];
+        }),
       );
-      losses.push((await session.step(Object.fromEntries(batch))).loss);
-    }
-    const { parameters } = await session.state();
+    const [first] = Object.values(batches);
+    for (let at = 0; at < first.dims[0]; at++) losses.push((await session.step(batchAt(at))).loss);
+    const { parameters, statistics = {} } = await session.state();
+    const evaluated = await session.evaluate(batchAt(0), { weights: 'trained' });
     await session.dispose();
-    const tensors = Object.entries(parameters).flatMap(([parameter, { value, slots }]) => [
-      [parameter, hex(bytesOf(value.data))] as const,
-      ...Object.entries(slots).map(([slot, { data }]) => [`${slot}/${parameter}`, hex(bytesOf(data))] as const),
-    ]);
-    expected[name] = { losses, tensors: new Map(tensors) };
+    const tensors = [
+      ...Object.entries(parameters).flatMap(([parameter, { value, slots }]) => [
+        [parameter, hex(bytesOf(value.data))] as const,
+        ...Object.entries(slots).map(([slot, { data }]) => [`${slot}/${parameter}`, hex(bytesOf(data))] as const),
+      ]),
+      ...Object.entries(statistics).map(
+        ([key, value]) => [key, hex('data' in value ? bytesOf(value.data) : value.bytes)] as const,
+      ),
+    ];
+    const outputs = Object.values(evaluated.outputs).flatMap(({ data }) => Array.from(data as Float32Array));
+    expected[name] = { losses, tensors: new Map(tensors), evaluation: { loss: evaluated.loss, outputs } };
   }
 }, 60_000);
 afterAll(() => {
@@ -178,6 +285,7 @@ const jobs = names.flatMap((name) => [
 ]);
 interface Trained {
   readonly losses: readonly number[];
+  readonly evaluation?: Evaluated;
   readonly tensors: ReadonlyMap<string, StoredTensor>;
 }
 const trained: Record<string, Trained> = {};
@@ -194,9 +302,9 @@ beforeAll(() => {
   }));
   writeFileSync(join(folder, 'jobs.json'), JSON.stringify(list));
   const printed = execFileSync(process.execPath, [join(fixtures, 'artifacts/train.mjs'), join(folder, 'jobs.json')]);
-  const losses = JSON.parse(String(printed)) as number[][];
+  const results = JSON.parse(String(printed)) as { losses: number[]; evaluation: Evaluated }[];
   jobs.forEach((job, i) => {
-    trained[keyOf(job)] = { losses: losses[i], tensors: read(join(folder, `${i}.safetensors`)) };
+    trained[keyOf(job)] = { ...results[i], tensors: read(join(folder, `${i}.safetensors`)) };
   });
 }, 60_000);
 
@@ -235,6 +343,45 @@ describe('artifacts train outside of adakit', () => {
       expect(tensors.get('step')?.bytes).toEqual(bytesOf(BigInt64Array.of(BigInt(losses.length))));
     },
   );
+
+  test.each(jobs.filter(({ folder: own }) => !own.endsWith('-moved')).map((job) => [keyOf(job), job.name]))(
+    'and validate with eval_model.onnx as a session does: %s',
+    (key, name) => {
+      const { evaluation = { loss: NaN, outputs: [] } } = trained[key];
+      const { loss, outputs } = expected[name].evaluation;
+      // A session has its weights as constants, which other kernels multiply in another order: sums of at most 1024 terms.
+      const scale = Math.max(...outputs.map(Math.abs));
+      expect(evaluation.outputs).toHaveLength(outputs.length);
+      expect(furthest(evaluation.outputs, outputs)).toBeLessThan(2 ** -18 * scale);
+      expect(Math.abs(evaluation.loss - loss)).toBeLessThan(2 ** -17 * scale);
+    },
+  );
+
+  test('with running statistics, which are state, and random numbers that are fed', () => {
+    const { tensors, graphs, draws } = manifests.regularized;
+    expect(tensors.filter(({ role }) => role === 'statistic').map(({ name }) => name)).toEqual([
+      'bn.running_mean',
+      'bn.running_var',
+    ]);
+    for (const name of ['training', 'step'] as const) {
+      const ofStatistics = (list: Manifest['graphs']['step']['outputs']) =>
+        list.filter(({ role }) => role === 'statistic').map(({ tensor }) => tensor);
+      expect(ofStatistics(graphs[name].inputs)).toEqual(ofStatistics(graphs[name].outputs));
+      const random = graphs[name].inputs.filter(({ role }) => role === 'random');
+      expect(random).toMatchObject([{ shape: ['batch', 12], distribution: 'dropout', rate: 0.5 }]);
+    }
+    expect(manifests['regularized-3'].graphs.step.inputs.find(({ role }) => role === 'random')?.shape).toEqual([
+      3,
+      'batch',
+      12,
+    ]);
+    expect(draws).toEqual([]);
+    // In inference mode nothing is drawn, and the statistics are what training has made of them.
+    expect(graphs.evaluation.inputs.map(({ role }) => role)).not.toContain('random');
+    expect(graphs.evaluation.inputs.flatMap(({ tensor = '' }) => tensor)).toContain('bn.running_mean');
+    const start = read(join(folder, 'regularized/checkpoint.safetensors')).get('bn.running_mean');
+    expect(trained['regularized-3'].tensors.get('bn.running_mean')?.bytes).not.toEqual(start?.bytes);
+  });
 
   test('with AdamW as the artifacts of ONNX Runtime 1.19.2 do', () => {
     expect(trained.ort.losses[0]).toBeCloseTo(recorded.runs.pytorch.losses[0], 6);

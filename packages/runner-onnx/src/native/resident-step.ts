@@ -24,7 +24,7 @@ export interface Kept {
 
 /** What a step gives to the host. */
 export interface StepOutputs {
-  /** The loss by the name of the graph's output, and whatever else has come to the host. */
+  /** The loss and outputs of the model by the names of the graph's outputs, and whatever else has come to the host. */
   readonly results: Feeds;
   readonly whole: NonNullable<Evaluated['whole']>;
   /** Takes over what the step has made of running statistics. */
@@ -47,7 +47,8 @@ interface Bound {
 
 /**
  * A whole training step whose parameters, optimizer state and running statistics stay on the device. The batch and the host's
- * numbers go up at every step; the loss and what is not finite come down.
+ * numbers go up at every step; the loss, what is not finite and outputs that were asked for come
+ * down.
  */
 export class ResidentStep {
   readonly #graph: TrainStepGraph;
@@ -113,8 +114,8 @@ export class ResidentStep {
   }
 
   #outputsToHost(): readonly string[] {
-    const { loss, plan } = this.#graph;
-    return [...new Set([loss, plan.finite])];
+    const { loss, outputs, plan } = this.#graph;
+    return [...new Set([loss, ...Object.values(outputs), plan.finite])];
   }
 
   /** The binding for the sides as they are, with the state bound. */

@@ -2,7 +2,9 @@ import {
   concreteShape,
   elementCount,
   foldProgram,
+  isNeeded,
   isTotal,
+  needsOf,
   reduction,
   sameShape,
   type Algebra,
@@ -143,6 +145,11 @@ export function runOpByOp(
       return left.size === 0 ? zeros(dims(type.shape)) : matMul(left, right);
     },
     transpose: (_, [x]) => transpose(onDevice(x)),
+    // Column after column, rotation after rotation: a GPU would wait for the next command most of the time.
+    factor({ type, compute }, [x]) {
+      const [rows, cols] = dims(type.shape);
+      return tensor(Float32Array.from(compute(onDevice(x).dataSync<'float32'>(), rows, cols)), [rows, cols]);
+    },
     view: ({ type }, [x]) => reshape(onDevice(x), dims(type.shape)),
     broadcast: ({ type }, [x]) => filled(x, type.shape),
     cast: ({ to }, [x]) => to.rounded(tensorOperations, onDevice(x), scalarTensor),
@@ -154,10 +161,12 @@ export function runOpByOp(
     index: ({ axis, type }) => reshape(range(0, extents[axis]), dims(type.shape)),
   };
 
-  // Backends disagree about values without elements, of which there is nothing to compute.
-  const values = foldProgram(program, algebra, ({ type }) =>
-    type.place === 'device' && elementCount(dims(type.shape)) === 0 ? zeros(dims(type.shape)) : undefined,
-  );
+  const needs = needsOf(program);
+  const values = foldProgram(program, algebra, ({ type }, index) => {
+    if (!isNeeded(needs[index], scalars)) return NaN;
+    // Backends disagree about values without elements, of which there is nothing to compute.
+    return type.place === 'device' && elementCount(dims(type.shape)) === 0 ? zeros(dims(type.shape)) : undefined;
+  });
   // All outputs are computed before the first is written: buffers are inputs and outputs at once.
   const results = Object.entries(program.outputs).map(([name, index]): [Cell, Tensor] => {
     const cell = buffers[name];

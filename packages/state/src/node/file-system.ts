@@ -1,4 +1,6 @@
+import { fdatasync, fsync } from 'node:fs';
 import { lstat, mkdir, open, readdir, readlink, rename, stat, unlink } from 'node:fs/promises';
+import { promisify } from 'node:util';
 import { systemProcesses, type Processes } from './processes.js';
 
 /** What is known of a file without opening it. */
@@ -59,7 +61,7 @@ export interface FileOptions {
 
 /** The file system of this machine. */
 export const disk: FileSystem = {
-  open,
+  open: openFile,
   stat,
   lstat,
   readlink,
@@ -69,3 +71,22 @@ export const disk: FileSystem = {
   mkdir,
   processes: systemProcesses,
 };
+
+/** Node's file, flushed by its descriptor: Yarn's Plug'n'Play puts files in the place of Node's that cannot be flushed. */
+async function openFile(path: string, flags: 'r' | 'wx', mode?: number): Promise<OpenFile> {
+  const handle = await open(path, flags, mode);
+  const close = handle.close.bind(handle);
+  let flushed: Promise<void> = Promise.resolve();
+  return Object.assign(handle, {
+    sync: () => (flushed = flush(handle.fd)),
+    datasync: () => (flushed = flushData(handle.fd)),
+    close: async () => {
+      // Node does not know that the descriptor is in use, and would give it to the next file.
+      await flushed.catch(() => undefined);
+      await close();
+    },
+  });
+}
+
+const flush = promisify(fsync);
+const flushData = promisify(fdatasync);

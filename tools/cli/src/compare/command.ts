@@ -4,6 +4,7 @@ import { closestName } from '@adakit/core';
 import { shortNumber } from '@adakit/fit';
 import type { Command } from 'commander';
 import { whole } from '../option-values.js';
+import { requireFolder } from '../output-place.js';
 import { inItsOwnProcess, type Launch } from '../own-process.js';
 import { requirePlotFile, writePlot } from '../plot/file.js';
 import { print } from '../printable.js';
@@ -114,6 +115,7 @@ async function compare(
   }
   if (seed === 'none') throw new UsageError('--seed none: a comparison goes from seed to seed; leave it out');
   if (plot !== undefined) await requirePlotFile('--plot', plot);
+  requireFolder('--out', out);
   await checkContenders(contenders);
   const monitor = options.monitor ?? given.monitor;
   const seeds = Array.from({ length: options.seeds ?? given.seeds ?? 3 }, (_, i) => seed + i);

@@ -250,9 +250,13 @@ describe('mistakes are named before anything is trained:', () => {
     ['a plot of another kind', () => [...usual, '--optimizers', 'adam', '--plot', 'a.pdf'], '--plot a.pdf: plots are'],
     ['a model that is not there', () => ['nte.onnx', ...data, '--optimizers', 'adam'], 'cannot read nte.onnx'],
     ['an unknown option', () => [...usual, '--optimizers', 'adam', '--epoch', '1'], "unknown option '--epoch'"],
-    ['a file that is not there', () => [...usual, '--config', 'none.json'], 'cannot read none.json'],
-    ['a file that is no JSON', () => [...usual, ...configuration('a.json', '{')], 'a.json is no JSON'],
-    ['a file without contenders', () => [...usual, ...configuration('b.json', {})], 'b.json: contenders: '],
+    [
+      'a file that is not there',
+      () => [...usual, '--config', 'none.json'],
+      'cannot read none.json: there is no such file',
+    ],
+    ['a file that is no JSON', () => [...usual, ...configuration('a.json', 'a\nb')], '"a\\nb" is not valid JSON'],
+    ['a file without contenders', () => [...usual, ...configuration('b.json', {})], 'b.json: contenders is missing'],
     [
       'an unknown key',
       () => [...usual, ...configuration('c.json', { contenders: [one], sedes: 3 })],

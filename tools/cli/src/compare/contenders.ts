@@ -1,7 +1,7 @@
-import { readFile } from 'node:fs/promises';
 import { closestName } from '@adakit/core';
 import { loadOptimizer } from '@adakit/plugins';
 import { z } from 'zod';
+import { isMissing, readJsonFile } from '../json-file.js';
 import * as factories from '../rules.js';
 import { UsageError } from '../usage-error.js';
 
@@ -61,16 +61,7 @@ const decided = ['optimizer', 'set', 'seed', 'checkpoint', 'resume', 'out', 'jso
  * @throws UsageError naming the place and what is wrong with it
  */
 export async function readConfiguration(path: string): Promise<Configuration> {
-  const text = await readFile(path, 'utf8').catch((error: unknown) => {
-    throw new UsageError(`cannot read ${path}: ${error instanceof Error ? error.message : String(error)}`);
-  });
-  let json: unknown;
-  try {
-    json = JSON.parse(text);
-  } catch (error) {
-    throw new UsageError(`${path} is no JSON: ${error instanceof Error ? error.message : String(error)}`);
-  }
-  const { success, data, error } = file.safeParse(json);
+  const { success, data, error } = file.safeParse(await readJsonFile(path));
   if (!success) throw new UsageError(`${path}: ${explained(error.issues[0])}`);
   const { contenders, options: shared, model, seeds, monitor, title } = data;
   return {
@@ -96,6 +87,7 @@ function explained(issue: z.core.$ZodIssue): string {
     .join('')
     .replace(/^\./, '');
   const place = where === '' ? '' : `${where}: `;
+  if (isMissing(issue)) return `${where} is missing`;
   if (issue.code !== 'unrecognized_keys') return `${place}${issue.message}`;
   const known = issue.path.length === 0 ? fileNames : contenderNames;
   const [key] = issue.keys;

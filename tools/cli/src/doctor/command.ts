@@ -74,19 +74,34 @@ function text(found: Examination, missing: readonly string[]): string {
     ...section('Runtimes', runtimes),
     ...section('Execution providers of ONNX Runtime', providers),
     ...section('TensorFlow.js', backends),
-    ...(cuda === undefined
-      ? []
-      : [
-          ...section(
-            'CUDA',
-            cuda.parts.map(({ found: works, ...part }) => ({ works, ...part })),
-          ),
-          ...cuda.devices.map(({ id, name, memory }) => `  GPU ${id}: ${name}, ${(memory / 2 ** 30).toFixed(1)} GiB`),
-        ]),
+    ...(cuda === undefined ? [] : section('CUDA', cudaChecks(cuda))),
     '',
     missing.length === 0 ? 'What is needed works.' : `Does not work: ${missing.join(', ')}.`,
   ];
   return `${lines.join('\n')}\n`;
+}
+
+/** Parts and GPUs alike. */
+function cudaChecks(cuda: NonNullable<Examination['cuda']>): Check[] {
+  if ('reason' in cuda) return [{ name: 'what is installed', works: false, detail: cuda.reason }];
+  const { parts, devices } = cuda;
+  const gpus = devices.map(({ id, name, memory }) => ({
+    name: `GPU ${id}`,
+    works: true,
+    detail: `${name}, ${(memory / 2 ** 30).toFixed(1)} GiB`,
+  }));
+  const none: Check = {
+    name: 'GPU',
+    works: false,
+    detail: 'none is visible to this process',
+    advice: 'nvidia-smi lists those that are there; CUDA_VISIBLE_DEVICES may hide them',
+  };
+  // Without a driver nobody knows, and it has been said what to install.
+  const unknown = parts.some(({ found }) => !found);
+  return [
+    ...parts.map(({ found: works, ...part }) => ({ works, ...part })),
+    ...(gpus.length === 0 && !unknown ? [none] : gpus),
+  ];
 }
 
 function section(title: string, checks: readonly Check[]): string[] {

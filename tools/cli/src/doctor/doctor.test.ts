@@ -62,7 +62,7 @@ describe('adakit doctor', () => {
       '→ npm install @tensorflow/tfjs-node\n',
       '  --  libonnxruntime_providers_cuda.so  not there\n',
       '→ pip download it\n',
-      '  GPU 0: A GPU, 16.0 GiB\n',
+      '  ok  GPU 0                             A GPU, 16.0 GiB\n',
       '\nWhat is needed works.\n',
     ]) {
       expect(output).toContain(line);
@@ -95,6 +95,85 @@ describe('adakit doctor', () => {
     expect(errorText(error)).toBe(
       "adakit: --need: there is no 'cude' here, did you mean 'cuda'? (known: cpu, cuda, webgpu, tensorrt, wasm, tensorflow)\n",
     );
+  });
+});
+
+describe('the report on a machine with a GPU', () => {
+  const ready = { state: 'device', tf32: true };
+  const loads = (name: string) => ({ name, found: true, detail: 'loads' });
+  const libraries = [loads('libcublas.so.13'), loads('libcudart.so.13'), loads('libcudnn.so.9')];
+  const driver = { name: 'libcuda.so.1', found: true, detail: 'up to CUDA 13.0, 2 GPUs' };
+  const devices = [
+    { id: 0, name: 'NVIDIA H100 80GB HBM3', memory: 85_520_809_984 },
+    { id: 1, name: 'NVIDIA T4', memory: 15_828_320_256 },
+  ];
+  const machine = { 'train:node:cuda': { found: ready }, 'train:native:cuda': { found: ready } };
+  /** The part of the report that is about CUDA. */
+  const cuda = async (found: object, trained: typeof answers = machine) => {
+    const { output, exitCode } = await doctor(['--need', 'cuda'], { ...trained, cuda: { found } });
+    return { text: output.slice(output.indexOf('\nCUDA\n') + 1), exitCode };
+  };
+
+  it('lists what was found and every GPU, with its memory', async () => {
+    const { text, exitCode } = await cuda({ ok: true, parts: [...libraries, driver], devices });
+    expect(exitCode).toBe(0);
+    expect(text).toBe(
+      [
+        'CUDA',
+        '  ok  libcublas.so.13  loads',
+        '  ok  libcudart.so.13  loads',
+        '  ok  libcudnn.so.9    loads',
+        '  ok  libcuda.so.1     up to CUDA 13.0, 2 GPUs',
+        '  ok  GPU 0            NVIDIA H100 80GB HBM3, 79.6 GiB',
+        '  ok  GPU 1            NVIDIA T4, 14.7 GiB',
+        '',
+        'What is needed works.',
+        '',
+      ].join('\n'),
+    );
+  });
+
+  it('names each library that is missing, with what to install', async () => {
+    const missing = {
+      name: 'libcudnn.so.9',
+      found: false,
+      detail: 'libcudnn.so.9: cannot open shared object file',
+      advice: 'pip install nvidia-cudnn-cu13',
+    };
+    const reason = { reason: 'libcudnn.so.9: cannot open shared object file' };
+    const { text, exitCode } = await cuda(
+      { ok: false, parts: [...libraries.slice(0, 2), missing, driver], devices: devices.slice(1) },
+      { 'train:node:cuda': reason, 'train:native:cuda': reason },
+    );
+    expect(exitCode).toBe(1);
+    expect(text).toContain(
+      '  --  libcudnn.so.9    libcudnn.so.9: cannot open shared object file\n' +
+        '                       → pip install nvidia-cudnn-cu13\n',
+    );
+    expect(text).toMatch(/\nDoes not work: cuda\.\n$/);
+  });
+
+  it('says that there is no GPU where the driver finds none, or is not there', async () => {
+    const without = { 'train:node:cuda': { reason: 'no device' }, 'train:native:cuda': { reason: 'no device' } };
+    const idle = { name: 'libcuda.so.1', found: true, detail: 'up to CUDA 13.0, 0 GPUs' };
+    const none = await cuda({ ok: false, parts: [...libraries, idle], devices: [] }, without);
+    expect(none.text).toContain('  --  GPU              none is visible to this process\n');
+    expect(none.text).toContain('→ nvidia-smi lists those that are there; CUDA_VISIBLE_DEVICES may hide them\n');
+    const advice = 'install the NVIDIA driver; in a container, start it with --gpus all';
+    const absent = {
+      name: 'libcuda.so.1',
+      found: false,
+      detail: 'libcuda.so.1: cannot open shared object file',
+      advice,
+    };
+    const { text } = await cuda({ ok: false, parts: [...libraries, absent], devices: [] }, without);
+    expect(text).toContain(`→ ${advice}\n`);
+    expect(text).not.toContain('GPU  ');
+  });
+
+  it('says why where even looking crashes', async () => {
+    const { output } = await doctor([], { cuda: 'SIGSEGV' });
+    expect(output).toContain('\nCUDA\n  --  what is installed  the process crashed (SIGSEGV)\n');
   });
 });
 

@@ -26,7 +26,8 @@ export interface Examination {
   /** Execution providers, by each runtime that has them; each has taken a step or not. */
   readonly providers: readonly (Check & { readonly runtime: 'node' | 'native'; readonly provider: string })[];
   readonly backends: readonly (Check & { readonly backend: string })[];
-  readonly cuda?: CudaReport;
+  /** What CUDA needs, or why nobody could look; undefined where ONNX Runtime has no such provider. */
+  readonly cuda?: CudaReport | { readonly reason: string };
 }
 
 /** A step of a tiny model takes milliseconds; what needs so long hangs. */
@@ -83,7 +84,7 @@ export async function examine(launch: Launch): Promise<Examination> {
     runtimes,
     providers,
     backends,
-    ...(cuda?.found && { cuda: cuda.found as unknown as CudaReport }),
+    ...(cuda && { cuda: cuda.found === undefined ? { reason: cuda.reason } : (cuda.found as unknown as CudaReport) }),
   };
 }
 

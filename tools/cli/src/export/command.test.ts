@@ -103,8 +103,6 @@ describe('mistakes are named, exit code 2:', () => {
   });
 
   test('a file where the folder is to be', async () => {
-    await expect(run(model, '--out', model)).rejects.toThrow(
-      `--out ${model} is a file; name a folder for the artifacts`,
-    );
+    await expect(run(model, '--out', model)).rejects.toThrow(`--out ${model} is a file; name a folder`);
   });
 });

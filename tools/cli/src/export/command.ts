@@ -1,4 +1,3 @@
-import { statSync } from 'node:fs';
 import { join } from 'node:path';
 import { clipByGlobalNorm, ema, type Optimizer } from '@adakit/core';
 import {
@@ -13,13 +12,13 @@ import { writeArtifacts } from '@adakit/runner-onnx';
 import type { Command } from 'commander';
 import { addMemoryOptions, memoryLimitOf, type MemoryOptions } from '../memory-limit.js';
 import { computePrecision, positive, repeated, whole } from '../option-values.js';
+import { requireFolder } from '../output-place.js';
 import { oneLine, print } from '../printable.js';
 import * as factories from '../rules.js';
 import { addSelectionOptions, selectionOf, type SelectionOptions } from '../selection.js';
 import { addSpecializeOptions, openModel, type SpecializeOptions } from '../specialize.js';
 import { losses, lossOf } from '../train/choices.js';
 import { known, parseSetting } from '../train/words.js';
-import { UsageError } from '../usage-error.js';
 
 interface Options extends SpecializeOptions, SelectionOptions, MemoryOptions {
   readonly loss: string;
@@ -91,9 +90,7 @@ async function exportCommand(path: string, options: Options): Promise<void> {
   const target = options.target as ArtifactTarget;
   const { plugin } = await loadOptimizer(options.optimizer, { included: factories });
   const rule = plugin.load(Object.fromEntries(options.set.map((text) => parseSetting('--set', text))));
-  if (statSync(options.out, { throwIfNoEntry: false })?.isDirectory() === false) {
-    throw new UsageError(`--out ${options.out} is a file; name a folder for the artifacts`);
-  }
+  requireFolder('--out', options.out);
   const model = await openModel(path, options);
   const artifacts = await exportArtifacts(model, {
     loss,

@@ -2,6 +2,8 @@ import type { Command } from 'commander';
 import { formatInspection } from './format.js';
 import { inspectFile, type Inspection } from './inspect.js';
 import { print } from '../printable.js';
+import { pluginOption } from '../state/plugin-option.js';
+import { requireOneStandardInput, withSource } from '../state/standard-streams.js';
 
 /** Registers `adakit inspect`. */
 export function addInspectCommand(program: Command): void {
@@ -13,7 +15,8 @@ export function addInspectCommand(program: Command): void {
         'tensor its element type, shape, norm, smallest and largest element and the number of infinities and NaN. Every ' +
         'byte is checked. Files may be larger than memory. Exit code: 0 valid, 1 not valid, 2 no such file.',
     )
-    .argument('<file...>', 'safetensors files, or the indices of states in shards')
+    .argument('<file...>', 'safetensors files, or the indices of states in shards; - for standard input')
+    .addOption(pluginOption())
     .option('--json', 'print an array of reports instead of text')
     .addHelpText(
       'after',
@@ -22,9 +25,12 @@ Examples:
   adakit inspect run/step-1000.safetensors
   adakit inspect run/*.safetensors --json | jq '.[] | {file, valid, step: .document.step}'`,
     )
-    .action(async (files: readonly string[], options: { json?: true }) => {
+    .action(async (files: readonly string[], options: { plugin: readonly string[]; json?: true }) => {
+      requireOneStandardInput(files);
       const inspections: Inspection[] = [];
-      for (const file of files) inspections.push(await inspectFile(file));
+      for (const file of files) {
+        inspections.push(await withSource(file, (path) => inspectFile(path, options.plugin)));
+      }
       print(options.json ? inspectionsJson(inspections) : inspections.map(formatInspection).join('\n'));
       if (inspections.some(({ valid }) => !valid)) process.exitCode = 1;
     });

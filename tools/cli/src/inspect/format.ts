@@ -6,7 +6,7 @@ import type { InspectedTensor, Inspection } from './inspect.js';
 
 /** An inspection as text for people. */
 export function formatInspection(inspection: Inspection): string {
-  const { file, kind, violations, document, metadata, tensors } = inspection;
+  const { file, kind, violations, note, document, metadata, tensors } = inspection;
   const kinds = {
     state: 'a training state',
     safetensors: 'a safetensors file, but no training state of adakit',
@@ -19,7 +19,7 @@ export function formatInspection(inspection: Inspection): string {
     ...(tensors.length === 0 ? [] : ['', ...tensorTable(tensors)]),
     '',
     ...(violations.length === 0
-      ? ['valid']
+      ? [note === undefined ? 'valid' : `valid (${oneLine(note)})`]
       : ['NOT VALID', ...violations.map(({ code, message }) => `  ${code}: ${escapeLines(message)}`)]),
   ];
   return `${lines.join('\n')}\n`;

@@ -1,8 +1,9 @@
 import { AdakitError, type StoredDType } from '@adakit/core';
 import { type StateDocument, StateFileError } from '@adakit/state';
 import { openState, openTensors, type InspectTensor, type OpenState, type OpenTensors } from '@adakit/state/node';
-import { knowsPieces } from '../optimizers.js';
-import { savedOptimizer } from '../state/saved-optimizer.js';
+import { PluginError } from '@adakit/plugins';
+import { knowsWrappers } from '../optimizers.js';
+import { MissingRule, savedOptimizer } from '../state/saved-optimizer.js';
 import { hasStatistics, StatisticsCollector, type TensorStatistics } from './statistics.js';
 
 /** What is wrong with a file. */
@@ -31,6 +32,8 @@ export interface Inspection {
   readonly kind: 'state' | 'safetensors' | 'unreadable';
   readonly valid: boolean;
   readonly violations: readonly Violation[];
+  /** What has not been checked, and what is needed for it. */
+  readonly note?: string;
   /** Of a training state: everything that is not tensors. */
   readonly document?: StateDocument;
   /** Of any other safetensors file. */
@@ -42,9 +45,10 @@ export interface Inspection {
  * Looks at every byte of a file, one part at a time.
  *
  * @param path a safetensors file, or the index of a state in shards
- * @throws StateFileError `file-not-found`, `not-a-file`, `cannot-read`; everything else is part of the result
+ * @param plugins packages and modules to look for the rules of a state in first
+ * @throws PluginError for a plugin that cannot be loaded; StateFileError `file-not-found`, `not-a-file`, `cannot-read`; everything else is part of the result
  */
-export async function inspectFile(path: string): Promise<Inspection> {
+export async function inspectFile(path: string, plugins: readonly string[] = []): Promise<Inspection> {
   const opened = await attempt(() => openState(path));
   if (opened instanceof StateFileError) {
     if (unusable.has(opened.code)) throw opened;
@@ -52,9 +56,11 @@ export async function inspectFile(path: string): Promise<Inspection> {
   }
   try {
     const { tensors, errors } = await scan(opened);
-    const violations = [...errors.map(violation), ...misfits(opened)];
+    const { misfits, note } = await checkSlots(opened, plugins);
+    const violations = [...errors.map(violation), ...misfits];
     const { document } = opened;
-    return { file: path, kind: 'state', valid: violations.length === 0, violations, document, tensors };
+    const valid = violations.length === 0;
+    return { file: path, kind: 'state', valid, violations, ...(note !== undefined && { note }), document, tensors };
   } finally {
     await opened.close();
   }
@@ -106,16 +112,20 @@ async function scan(
   return { tensors, errors };
 }
 
-/** Whether the slots are those that the optimizer keeps; of an optimizer that is not known here nothing can be said. */
-function misfits(state: OpenState): Violation[] {
-  if (!knowsPieces(state.document.optimizer)) return [];
+/** Whether the slots are those that the optimizer keeps; of an optimizer that is not here nothing can be said. */
+async function checkSlots(
+  state: OpenState,
+  plugins: readonly string[],
+): Promise<{ readonly misfits: readonly Violation[]; readonly note?: string }> {
+  if (!knowsWrappers(state.document.optimizer)) return { misfits: [] };
   try {
-    savedOptimizer(state);
-    return [];
+    await savedOptimizer(state, plugins);
+    return { misfits: [] };
   } catch (error) {
-    if (!(error instanceof AdakitError)) throw error;
+    if (error instanceof MissingRule) return { misfits: [], note: `its slots are not checked; ${error.advice}` };
+    if (!(error instanceof AdakitError) || error instanceof PluginError) throw error;
     const { code, message } = error as AdakitError<string>;
-    return [{ code, message }];
+    return { misfits: [{ code, message }] };
   }
 }
 

@@ -9,6 +9,20 @@ export interface Landscape {
   readonly minima: readonly (readonly [number, number])[];
 }
 
+/** Logarithms of a function's values on a grid, rows from the top, and levels between them: valleys would be one level else. */
+export function isocontours({ objective, x, y }: Landscape, cells: number, levels: number) {
+  const at = ([low, high]: readonly [number, number], i: number): number => low + ((high - low) * (i + 0.5)) / cells;
+  const values = Array.from({ length: cells * cells }, (_, i) =>
+    Math.log1p(objective.value([at(x, i % cells), at(y, cells - 1 - Math.floor(i / cells))])),
+  );
+  const [least, most] = values.reduce(
+    ([low, high], value) => [Math.min(low, value), Math.max(high, value)],
+    [Infinity, -Infinity],
+  );
+  const thresholds = Array.from({ length: levels }, (_, i) => least + ((most - least) * (i + 0.5)) / levels);
+  return { grid: { values, width: cells, height: cells }, least, most, thresholds };
+}
+
 /** Functions by name. */
 export const landscapes: Readonly<Record<string, Landscape>> = {
   rosenbrock: { objective: objectives.rosenbrock, x: [-2, 2], y: [-1, 3], minima: [[1, 1]] },

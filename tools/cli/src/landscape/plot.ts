@@ -1,6 +1,6 @@
 import { parse, View, type Spec } from 'vega';
 import { frame, lineStyle, type PlotTitle } from '../plot/style.js';
-import type { Landscape } from './functions.js';
+import { isocontours, type Landscape } from './functions.js';
 import type { Trajectory } from './trajectory.js';
 
 /** A way to draw. */
@@ -24,18 +24,10 @@ export async function landscapePlot(landscape: Landscape, ways: readonly Way[], 
   }
 }
 
-function specOf({ objective, x, y, minima }: Landscape, ways: readonly Way[], text: PlotTitle): Spec {
+function specOf(landscape: Landscape, ways: readonly Way[], text: PlotTitle): Spec {
   const { title, config } = frame(text);
-  const at = ([low, high]: readonly [number, number], i: number): number => low + ((high - low) * (i + 0.5)) / CELLS;
-  // Logarithmic, or valleys would be one colour: rows from the top, as on the screen.
-  const values = Array.from({ length: CELLS * CELLS }, (_, i) =>
-    Math.log1p(objective.value([at(x, i % CELLS), at(y, CELLS - 1 - Math.floor(i / CELLS))])),
-  );
-  const [least, most] = values.reduce(
-    ([low, high], value) => [Math.min(low, value), Math.max(high, value)],
-    [Infinity, -Infinity],
-  );
-  const thresholds = Array.from({ length: LEVELS }, (_, i) => least + ((most - least) * (i + 0.5)) / LEVELS);
+  const { x, y, minima } = landscape;
+  const { grid, least, most, thresholds } = isocontours(landscape, CELLS, LEVELS);
   const names = ways.map(({ name }) => name);
   const styles = names.map((_, i) => lineStyle(i));
   const place = { x: { scale: 'x', field: 'x' }, y: { scale: 'y', field: 'y' } } as const;
@@ -57,7 +49,7 @@ function specOf({ objective, x, y, minima }: Landscape, ways: readonly Way[], te
     data: [
       {
         name: 'contours',
-        values: [{ grid: { values, width: CELLS, height: CELLS } }],
+        values: [{ grid }],
         transform: [
           {
             type: 'isocontour',

@@ -11,13 +11,16 @@ export interface Trajectory {
   readonly diverged?: number;
 }
 
-/** Runs a rule on the reference device, in float64. */
+/**
+ * Runs a rule on the reference device, in float64. The two numbers are a matrix of one row, so that rules for matrices have
+ * one; what takes in a second gradient gets the same again.
+ */
 export async function trajectory(
   optimizer: Optimizer,
   { value, gradient }: Objective,
   { start, steps }: { readonly start: readonly [number, number]; readonly steps: number },
 ): Promise<Trajectory> {
-  const run = Run.start(referenceDevice(), optimizer, { position: tensor64(start) });
+  const run = Run.start(referenceDevice(), optimizer, { position: tensor64([...start], SHAPE) });
   const points: (readonly [number, number])[] = [start];
   // Where gradients are taken; rules that average have other weights to be judged by.
   let trained: readonly number[] = start;
@@ -25,7 +28,8 @@ export async function trajectory(
     for (let step = 1; step <= steps; step++) {
       const last = points[points.length - 1];
       try {
-        await run.applyGradients({ position: tensor64([...gradient(trained)]) });
+        const gradients = { position: tensor64([...gradient(trained)], SHAPE) };
+        await run.applyGradients(gradients, { estimate: gradients });
       } catch (error) {
         if (!(error instanceof AdakitError) || error.code !== 'non-finite') throw error;
         return { points, value: value(last), diverged: step };
@@ -40,3 +44,5 @@ export async function trajectory(
   }
   return { points, value: value(points[points.length - 1]) };
 }
+
+const SHAPE = [1, 2];

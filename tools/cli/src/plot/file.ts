@@ -1,4 +1,5 @@
 import { extname } from 'node:path';
+import { requireFolderOf } from '../output-place.js';
 import { writeFileAtomically } from '@adakit/state/node';
 import type { SharpConstructor } from 'sharp';
 import { UsageError } from '../usage-error.js';
@@ -9,12 +10,14 @@ const DENSITY = 2;
 /**
  * Says before any work is done whether a plot can be written.
  *
- * @throws UsageError for another ending than .svg and .png, and for .png without the package sharp
+ * @throws UsageError for another ending than .svg and .png, for .png without the package sharp, and as
+ * {@link requireFolderOf}
  */
 export async function requirePlotFile(option: string, file: string): Promise<void> {
   const ending = extname(file).toLowerCase();
   if (ending === '.png') await loadSharp(option, file);
   else if (ending !== '.svg') throw new UsageError(`${option} ${file}: plots are .svg or .png files`);
+  requireFolderOf(option, file);
 }
 
 /** Writes an SVG document as what the file's ending says, complete or not at all. @throws as {@link requirePlotFile} */

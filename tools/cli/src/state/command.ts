@@ -7,7 +7,9 @@ import { diffFiles, formatDifference } from './diff.js';
 import { fromTorch, type TorchReport } from './torch/from-torch.js';
 import { toTorch } from './torch/to-torch.js';
 import { formatVerifications, verifyFile, type Verification } from './verify.js';
-import { oneLine, print } from '../printable.js';
+import { pluginOption } from './plugin-option.js';
+import { requireOneStandardInput, STANDARD, withSource, withTarget } from './standard-streams.js';
+import { oneLine, print, printable } from '../printable.js';
 
 /** Registers `adakit state` with its subcommands. */
 export function addStateCommand(program: Command): void {
@@ -31,6 +33,7 @@ interface ConvertFlags {
   optimizer?: string;
   set?: Record<string, number | boolean | string>;
   slot?: Record<string, string>;
+  plugin: readonly string[];
   inPlace?: true;
   json?: true;
 }
@@ -43,16 +46,17 @@ function addConvert(state: Command): void {
       'Writes a training state anew: under other names and in other layouts, for another optimizer or with other ' +
         'hyperparameters, in another element type; in this order. Prints what was done.',
     )
-    .argument('<in>', 'training state')
-    .argument('<out>', 'where to write')
+    .argument('<in>', 'training state; - for standard input')
+    .argument('<out>', 'where to write; - for standard output, and the report goes to standard error')
     .addOption(new Option('--dtype <type>', 'element type of parameters and slots').choices(['float32', 'float64']))
     .addOption(new Option('--mapping <file>', 'names and layouts: JSON, see docs/switching.md').conflicts('like'))
     .option('--like <file>', 'names and layouts of this state, ONNX model or safetensors file; derived')
     .option('--hint <json>', 'with --like: what is ambiguous, e.g. {"from":"a","to":"b"}; repeatable', parseHint)
     .option('--save-mapping <file>', 'also write the mapping that was derived')
-    .option('--optimizer <name>', 'go on with this optimizer')
+    .option('--optimizer <name>', 'go on with this optimizer, found as adakit train finds it')
     .option('--set <name=value>', 'a hyperparameter, e.g. lr=1e-4; repeatable', parseSetting)
     .option('--slot <new=old>', 'take the saved slot "old" as the slot "new"; repeatable', parseSlot)
+    .addOption(pluginOption())
     .option('--in-place', 'the file may be replaced by what becomes of it')
     .option('--json', 'print the report as JSON')
     .addHelpText(
@@ -74,13 +78,14 @@ Examples:
         ...(optimizer !== undefined && { optimizer }),
         ...(set && { hyperparameters: set }),
         ...(slot && { slots: slot }),
+        plugins: flags.plugin,
         ...(flags.inPlace && { inPlace: true }),
       };
-      const report = await convertFile(source, target, options);
+      const report = await between(source, target, (from, to) => convertFile(from, to, options));
       if (flags.saveMapping !== undefined) {
         await writeFile(flags.saveMapping, `${JSON.stringify(report.mappings ?? [], null, 2)}\n`);
       }
-      print(flags.json ? json(report) : formatConversion(target, report));
+      say(target, flags.json ? json(report) : formatConversion(named(target), report));
     });
 }
 
@@ -92,8 +97,8 @@ function addDiff(state: Command): void {
       'Compares two training states, or two safetensors files: optimizer, hyperparameters, steps, and every tensor. ' +
         'Exit code: 0 the same, 1 different, 2 a file is wrong.',
     )
-    .argument('<a>')
-    .argument('<b>')
+    .argument('<a>', 'file; - for standard input')
+    .argument('<b>', 'file; - for standard input')
     .option('--tolerance <t>', "allowed |a - b|, relative to a tensor's largest magnitude", parseTolerance, 0)
     .option('--json', 'print the comparison as JSON')
     .addHelpText(
@@ -104,7 +109,10 @@ Examples:
   adakit state diff tfjs.safetensors onnx.safetensors --tolerance 1e-5`,
     )
     .action(async (a: string, b: string, flags: { tolerance: number; json?: true }) => {
-      const difference = await diffFiles(a, b, flags.tolerance);
+      requireOneStandardInput([a, b]);
+      const difference = await withSource(a, (first) =>
+        withSource(b, (second) => diffFiles(first, second, flags.tolerance)),
+      );
       print(flags.json ? json(difference) : formatDifference(difference, flags.tolerance));
       if (!difference.same) process.exitCode = 1;
     });
@@ -118,8 +126,9 @@ function addVerify(state: Command): void {
       'Checks that files are training states as they were written, every byte of them, in constant memory. ' +
         'Exit code: 0 all valid, 1 some not.',
     )
-    .argument('<file...>')
+    .argument('<file...>', 'training states; - for standard input')
     .option('--finite', 'also refuse infinities and NaN in parameters and slots')
+    .addOption(pluginOption())
     .option('--json', 'print an array of results')
     .addHelpText(
       'after',
@@ -128,9 +137,11 @@ Examples:
   adakit state verify run/*.safetensors
   adakit state verify run/step-1000.safetensors --finite`,
     )
-    .action(async (files: readonly string[], flags: { finite?: true; json?: true }) => {
+    .action(async (files: readonly string[], flags: { finite?: true; plugin: readonly string[]; json?: true }) => {
+      requireOneStandardInput(files);
+      const options = { finite: flags.finite === true, plugins: flags.plugin };
       const verifications: Verification[] = [];
-      for (const file of files) verifications.push(await verifyFile(file, flags.finite ?? false));
+      for (const file of files) verifications.push(await withSource(file, (path) => verifyFile(path, options)));
       print(flags.json ? json(verifications) : formatVerifications(verifications));
       if (verifications.some(({ valid }) => !valid)) process.exitCode = 1;
     });
@@ -144,8 +155,8 @@ function addFromTorch(state: Command): void {
       'Converts the model and optimizer that the Python function save() in docs/switching.md wrote: torch.optim.Adam, ' +
         "AdamW and SGD, and the authors' AdaBelief, AdaBound and AdaDiff.",
     )
-    .argument('<in>', 'safetensors file from PyTorch')
-    .argument('<out>', 'training state to write')
+    .argument('<in>', 'safetensors file from PyTorch; - for standard input')
+    .argument('<out>', 'training state to write; - for standard output')
     .option('--step <n>', 'steps of the run, for optimizers that do not count them', parseStep)
     .option('--json', 'print the report as JSON')
     .addHelpText(
@@ -156,8 +167,8 @@ Examples:
   adakit state from-torch sgd.safetensors run.safetensors --step 500`,
     )
     .action(async (source: string, target: string, flags: { step?: number; json?: true }) => {
-      const report = await fromTorch(source, target, flags.step);
-      print(flags.json ? json(report) : formatTorchReport(target, report));
+      const report = await between(source, target, (from, to) => fromTorch(from, to, flags.step));
+      say(target, flags.json ? json(report) : formatTorchReport(named(target), report));
     });
 }
 
@@ -166,14 +177,27 @@ function addToTorch(state: Command): void {
     .command('to-torch')
     .summary('a training state for PyTorch')
     .description('Converts a training state to what the Python function load() in docs/switching.md reads.')
-    .argument('<in>', 'training state')
-    .argument('<out>', 'safetensors file to write')
+    .argument('<in>', 'training state; - for standard input')
+    .argument('<out>', 'safetensors file to write; - for standard output')
     .option('--json', 'print the report as JSON')
     .addHelpText('after', '\nExample:\n  adakit state to-torch run/step-1000.safetensors torch.safetensors')
     .action(async (source: string, target: string, flags: { json?: true }) => {
-      const report = await toTorch(source, target);
-      print(flags.json ? json(report) : formatTorchReport(target, report));
+      const report = await between(source, target, toTorch);
+      say(target, flags.json ? json(report) : formatTorchReport(named(target), report));
     });
+}
+
+/** From a file to another, either of which may be a standard stream. */
+function between<T>(source: string, target: string, work: (from: string, to: string) => Promise<T>): Promise<T> {
+  return withSource(source, (from) => withTarget(target, (to) => work(from, to)));
+}
+
+const named = (target: string): string => (target === STANDARD ? 'standard output' : target);
+
+/** Prints a report, beside what is written to standard output. */
+function say(target: string, report: string): void {
+  if (target === STANDARD) process.stderr.write(printable(report));
+  else print(report);
 }
 
 function formatTorchReport(target: string, report: TorchReport): string {

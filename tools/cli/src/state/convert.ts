@@ -1,4 +1,4 @@
-import { readFile, realpath } from 'node:fs/promises';
+import { realpath } from 'node:fs/promises';
 import { resolve } from 'node:path';
 import {
   castTensor,
@@ -20,12 +20,15 @@ import {
   type ParameterMapping,
   parseMappings,
 } from '@adakit/state';
+import { isPluginName, loadOptimizer, withPackage } from '@adakit/plugins';
 import { readState, writeState } from '@adakit/state/node';
+import { readJsonFile } from '../json-file.js';
 import { oneLine } from '../printable.js';
-import { knowsPieces, optimizerByName, optimizerOf } from '../optimizers.js';
+import { knowsWrappers, optimizerOf, type Rules } from '../optimizers.js';
+import * as factories from '../rules.js';
 import { UsageError } from '../usage-error.js';
 import { describeFile } from './describe.js';
-import { requireKnown } from './saved-optimizer.js';
+import { savedRules } from './saved-optimizer.js';
 
 /** What {@link convertFile} changes; without any, it rewrites the file in the newest format. */
 export interface ConvertOptions {
@@ -43,6 +46,8 @@ export interface ConvertOptions {
   readonly hyperparameters?: Readonly<Record<string, number | boolean | string>>;
   /** Slots to be taken from others, see `AdaptOptions.slots`. */
   readonly slots?: Readonly<Record<string, string>>;
+  /** Packages and modules of the optimizer that wrote the state, where its name does not lead to it. Default: none. */
+  readonly plugins?: readonly string[];
   /** Whether the file may be replaced by what becomes of it. Default: false. */
   readonly inPlace?: boolean;
 }
@@ -69,8 +74,10 @@ export async function convertFile(source: string, target: string, options: Conve
   const mappings = options.like
     ? deriveMappings(describeParameters(state), await describeFile(options.like), options.hints)
     : options.mapping;
-  const mapped = mappings ? rehashed(mapState(state, mappings), state) : state;
-  const adapted = adapt(mapped, options, source);
+  const { optimizer, versions } = state;
+  const rules = () => savedRules({ optimizer, versions, path: source }, options.plugins ?? []);
+  const mapped = mappings ? rehashed(mapState(state, mappings), state, await rules()) : state;
+  const adapted = changesOptimizer(options) ? await adapt(mapped, options, await rules()) : undefined;
   const result = adapted?.state ?? mapped;
   await writeState(target, options.dtype ? cast(result, options.dtype) : result);
   return {
@@ -85,14 +92,11 @@ async function realPath(path: string): Promise<string> {
   return realpath(path).catch(() => resolve(path));
 }
 
-/**
- * In another layout the same rule may have other programs. Where this command knows the rule, and the state was one of the
- * rule as it is here, the hashes are those of the layout.
- */
-function rehashed(mapped: TrainingState, original: TrainingState): TrainingState {
-  if (!knowsPieces(original.optimizer)) return mapped;
-  checkState(original, optimizerOf(original.optimizer), specsOf(original));
-  const plan = makePlan(optimizerOf(mapped.optimizer), specsOf(mapped), { allowEmptyGroups: true });
+/** In another layout the same rule may have other programs: the hashes become those of the layout. */
+function rehashed(mapped: TrainingState, original: TrainingState, rules: Rules): TrainingState {
+  if (!knowsWrappers(original.optimizer)) return mapped;
+  checkState(original, optimizerOf(original.optimizer, rules), specsOf(original));
+  const plan = makePlan(optimizerOf(mapped.optimizer, rules), specsOf(mapped), { allowEmptyGroups: true });
   const hashed = plan.parameters.map(({ name, hash }) => [name, { ...mapped.parameters[name], programHash: hash }]);
   return { ...mapped, parameters: Object.fromEntries(hashed) as TrainingState['parameters'] };
 }
@@ -106,28 +110,45 @@ function specsOf({ parameters }: TrainingState): ParameterSpec[] {
   }));
 }
 
-function adapt(state: TrainingState, { optimizer: name, hyperparameters = {}, slots }: ConvertOptions, source: string) {
-  const changes = Object.keys(hyperparameters).length > 0 || slots !== undefined;
-  if (name === undefined && !changes) return undefined;
-  requireKnown(state.optimizer, state.versions, source);
+function changesOptimizer({ optimizer, hyperparameters = {}, slots }: ConvertOptions): boolean {
+  return optimizer !== undefined || slots !== undefined || Object.keys(hyperparameters).length > 0;
+}
+
+async function adapt(
+  state: TrainingState,
+  { optimizer: name, hyperparameters = {}, slots }: ConvertOptions,
+  rules: Rules,
+): Promise<{ readonly state: TrainingState; readonly report: AdaptReport }> {
   const values = Object.fromEntries(
     Object.entries(state.parameters).map(([parameter, { value }]) => [parameter, value]),
   );
-  const saved = optimizerOf(state.optimizer);
-  const optimizer =
-    name === undefined || name === saved.name
-      ? saved.with(hyperparameters)
-      : replaceRule(state.optimizer, optimizerByName(name, hyperparameters));
-  return adaptState(state, optimizer, values, slots && { slots });
+  const saved = optimizerOf(state.optimizer, rules);
+  const options = slots && { slots };
+  if (name === undefined) return adaptState(state, saved.with(hyperparameters), values, options);
+  const loaded = await loadOptimizer(name, { included: factories });
+  const { plugin } = loaded;
+  if (plugin.optimizerName === saved.name) return adaptState(state, saved.with(hyperparameters), values, options);
+  const optimizer = replaceRule(state.optimizer, plugin.load(hyperparameters), {
+    ...rules,
+    [plugin.optimizerName]: plugin,
+  });
+  const adapted = adaptState(state, optimizer, values, options);
+  return { ...adapted, state: withPackage(withoutPlugins(adapted.state), loaded) };
+}
+
+/** Packages of rules that are not there any more need not be installed. */
+function withoutPlugins({ versions, ...state }: TrainingState): TrainingState {
+  if (versions === undefined) return state;
+  return { ...state, versions: Object.fromEntries(Object.entries(versions).filter(([name]) => !isPluginName(name))) };
 }
 
 /** Another main rule inside the same wrappers; groups and schedules are the old rule's and do not come along. */
-function replaceRule(saved: OptimizerConfig, rule: Optimizer): Optimizer {
+function replaceRule(saved: OptimizerConfig, rule: Optimizer, rules: Rules): Optimizer {
   const replace = (config: OptimizerConfig): OptimizerConfig => {
     if (config.kind === 'groups') return replace(config.rest);
     return config.inner === undefined ? rule.toConfig() : { ...config, inner: replace(config.inner) };
   };
-  return optimizerOf(replace(saved));
+  return optimizerOf(replace(saved), rules);
 }
 
 function cast(state: TrainingState, dtype: 'float32' | 'float64'): TrainingState {
@@ -150,15 +171,7 @@ function cast(state: TrainingState, dtype: 'float32' | 'float64'): TrainingState
  * @throws UsageError for a file that cannot be read or is not JSON; AdakitError for one that holds something else
  */
 export async function readMappings(path: string): Promise<ParameterMapping[]> {
-  return parseMappings(await readJson(path), path);
-}
-
-async function readJson(path: string): Promise<unknown> {
-  try {
-    return JSON.parse(await readFile(path, 'utf8'));
-  } catch (error) {
-    throw new UsageError(`${path}: ${error instanceof Error ? error.message : String(error)}`);
-  }
+  return parseMappings(await readJsonFile(path), path);
 }
 
 export function formatConversion(target: string, { mappings, adapted, dtype }: ConvertReport): string {

@@ -276,7 +276,7 @@ describe('adakit state convert', () => {
   });
 
   const mistakes: [string, string[], string | RegExp][] = [
-    ['an unknown optimizer', ['--optimizer', 'adamm'], 'unknown optimizer "adamm", did you mean "adam"?'],
+    ['an unknown optimizer', ['--optimizer', 'adamm'], "there is no optimizer 'adamm', did you mean 'adam'?"],
     ['an unknown hyperparameter', ['--set', 'beta=1'], 'unknown hyperparameter "beta"'],
     ['a value that is none', ['--set', 'lr=fast'], 'lr must be a finite number, got "fast"'],
     ['a missing value', ['--set', 'lr='], 'The value is missing.'],
@@ -284,7 +284,7 @@ describe('adakit state convert', () => {
     ['an unknown element type', ['--dtype', 'float16'], 'Allowed choices are float32, float64'],
     ['a hint that is none', ['--hint', '{"to":"x"}'], 'from: '],
     ['two sources of names', ['--like', 'a', '--mapping', 'b'], /cannot be used with option/],
-    ['a mapping that is not there', ['--mapping', 'nowhere.json'], 'nowhere.json: ENOENT'],
+    ['a mapping that is not there', ['--mapping', 'nowhere.json'], 'cannot read nowhere.json: there is no such file'],
   ];
   it.each(mistakes)('refuses %s', async (_, flags, message) => {
     await expect(adakit('convert', await written('m'), at('never'), ...flags)).rejects.toThrow(message);

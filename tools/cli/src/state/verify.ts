@@ -1,8 +1,9 @@
 import { AdakitError } from '@adakit/core';
+import { PluginError } from '@adakit/plugins';
 import { openState } from '@adakit/state/node';
 import { oneLine } from '../printable.js';
-import { knowsPieces } from '../optimizers.js';
-import { savedOptimizer } from './saved-optimizer.js';
+import { knowsWrappers } from '../optimizers.js';
+import { MissingRule, savedOptimizer } from './saved-optimizer.js';
 
 /** Whether one file is a training state as it was written. */
 export interface Verification {
@@ -11,34 +12,42 @@ export interface Verification {
   /** The first violation, if any. */
   readonly code?: string;
   readonly message?: string;
+  /** What has not been checked of a valid one, and what is needed for it. */
+  readonly note?: string;
 }
 
 /**
  * Checks structure and checksums of a state, every byte of it, and that its slots are those of its optimizer.
  *
  * @param finite also refuse infinities and NaN in parameters and slots
+ * @param plugins packages and modules to look for its rules in first
+ * @throws PluginError for a plugin that cannot be loaded
  */
-export async function verifyFile(file: string, finite: boolean): Promise<Verification> {
+export async function verifyFile(
+  file: string,
+  { finite = false, plugins = [] }: { readonly finite?: boolean; readonly plugins?: readonly string[] } = {},
+): Promise<Verification> {
   try {
     const state = await openState(file);
     try {
       await state.verify({ finite });
-      if (knowsPieces(state.document.optimizer)) savedOptimizer(state);
+      if (knowsWrappers(state.document.optimizer)) await savedOptimizer(state, plugins);
     } finally {
       await state.close();
     }
     return { file, valid: true };
   } catch (error) {
-    if (!(error instanceof AdakitError)) throw error;
+    if (error instanceof MissingRule) return { file, valid: true, note: `its slots are not checked; ${error.advice}` };
+    if (!(error instanceof AdakitError) || error instanceof PluginError) throw error;
     const { code, message } = error as AdakitError<string>;
     return { file, valid: false, code, message };
   }
 }
 
 export function formatVerifications(verifications: readonly Verification[]): string {
-  const lines = verifications.map(({ file, valid, code = '', message = '' }) => {
+  const lines = verifications.map(({ file, valid, code = '', message = '', note }) => {
     const problem = message.startsWith(file) ? message.slice(file.length).replace(/^[:,] /, '') : message;
-    return oneLine(valid ? `${file}: ok` : `${file}: ${code}: ${problem}`);
+    return oneLine(valid ? `${file}: ok${note === undefined ? '' : ` (${note})`}` : `${file}: ${code}: ${problem}`);
   });
   return `${lines.join('\n')}\n`;
 }

@@ -14,6 +14,8 @@ export interface LoadedData {
   readonly validation?: Dataset<Example>;
   /** Names of the classes, by number. */
   readonly classes?: readonly string[];
+  /** Of pictures: what black is, by channel. Default: 0. */
+  readonly black?: readonly number[];
 }
 
 interface Builtin {

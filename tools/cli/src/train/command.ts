@@ -12,6 +12,7 @@ import { hyperparameterLines } from '../hyperparameter-lines.js';
 import { addMemoryOptions, memoryLimitOf, type MemoryOptions } from '../memory-limit.js';
 import { optimizerNames } from '../optimizers.js';
 import { computePrecision, whole } from '../option-values.js';
+import { requireFolder, requireFolderOf } from '../output-place.js';
 import { requirePlotFile, writePlot } from '../plot/file.js';
 import { oneLine, print } from '../printable.js';
 import * as factories from '../rules.js';
@@ -103,6 +104,9 @@ async function train(path: string, options: Options): Promise<void> {
   const metrics = options.metrics === undefined ? [] : metricsOf(options.metrics, settings);
   checkCombinations(options);
   if (options.plot !== undefined) await requirePlotFile('--plot', options.plot);
+  if (options.out !== undefined) requireFolderOf('--out', options.out);
+  if (options.checkpoint !== undefined) requireFolder('--checkpoint', options.checkpoint);
+  if (options.log !== undefined) requireFolder('--log', options.log);
   const { loaded, settings: hyperparameters } = await optimizerOrHint(options);
   const rule = loaded.plugin.load(hyperparameters);
   const prepared = await prepare(path, options);
@@ -129,7 +133,9 @@ async function train(path: string, options: Options): Promise<void> {
       ...(epochs !== undefined && { epochs }),
       ...(steps !== undefined && { steps }),
       metrics,
-      ...(validation && { validation: validation.batch(Math.max(batch, 256)) }),
+      ...(options.carry && { carry: options.carry }),
+      // What is carried belongs to batches of one size.
+      ...(validation && { validation: validation.batch(options.carry ? batch : Math.max(batch, 256)) }),
       ...(store && {
         checkpoints: {
           store: {

@@ -1,10 +1,10 @@
 import { statSync } from 'node:fs';
-import { readFile } from 'node:fs/promises';
 import { extname } from 'node:path';
 import { closestName } from '@adakit/core';
 import { characters, columns, fromArrays, nextTokens, words, type Dataset, type Example } from '@adakit/data';
 import { cifar, csvFile, images, jsonLinesFile, parquetFile, pennTreebank, readTensors } from '@adakit/data/node';
 import type { TensorSpec } from '@adakit/onnx';
+import { readTextFile } from '../json-file.js';
 import { UsageError } from '../usage-error.js';
 import { builtins, loadBuiltin, loadText, texts, type LoadedData } from './builtin-data.js';
 
@@ -13,6 +13,8 @@ export interface DataContext {
   readonly inputs: readonly TensorSpec[];
   /** Tokens in a part of a text, where the model leaves it open. */
   readonly sequence?: number;
+  /** Parts of a text that are read beside each other, where a state is carried from window to window. Default: 1. */
+  readonly streams?: number;
   /** Words of a text to know, the most frequent. Default: 10,000. */
   readonly vocabulary?: number;
   /** Column that is learnt, of a table. */
@@ -142,19 +144,19 @@ async function classesOf(rows: Dataset<Example>, column: string): Promise<string
 }
 
 async function pictures(folder: string, count: 10 | 100): Promise<LoadedData> {
-  const { training, test } = await cifar(folder, count);
+  const { training, test, black } = await cifar(folder, count);
   const named = (data: Dataset<Example>): Dataset<Example> =>
     data.map(({ image, label }) => ({ input: image, target: label }));
   const classes = Array.from({ length: count }, (_, i) => String(i));
-  return { data: named(training), validation: named(test), classes };
+  return { data: named(training), validation: named(test), classes, black };
 }
 
-async function treebank(folder: string, { inputs, sequence }: DataContext): Promise<LoadedData> {
+async function treebank(folder: string, { inputs, sequence, streams = 1 }: DataContext): Promise<LoadedData> {
   const { training, validation } = await pennTreebank(folder);
   const length = sequenceLength(inputs, sequence);
   return {
-    data: nextTokens(training, length),
-    validation: nextTokens(validation, length),
+    data: nextTokens(training, length, { streams }),
+    validation: nextTokens(validation, length, { streams }),
     classes: training.vocabulary,
   };
 }
@@ -168,21 +170,12 @@ function sequenceLength(inputs: readonly TensorSpec[], sequence: number | undefi
 }
 
 async function text(kind: 'text' | 'words', path: string, context: DataContext): Promise<LoadedData> {
-  const { inputs, sequence, folder, classes, vocabulary: most = 10_000 } = context;
-  const content = Object.hasOwn(texts, path) ? loadText(path, folder) : await readText(path);
+  const { inputs, sequence, streams = 1, folder, classes, vocabulary: most = 10_000 } = context;
+  const content = Object.hasOwn(texts, path) ? loadText(path, folder) : await readTextFile(path);
   const length = sequenceLength(inputs, sequence);
   const known = classes === undefined ? {} : { vocabulary: classes };
   const tokens = kind === 'text' ? characters(content, known) : words(content, { most, ...known });
-  return { data: nextTokens(tokens, length), classes: tokens.vocabulary };
-}
-
-async function readText(path: string): Promise<string> {
-  try {
-    return await readFile(path, 'utf8');
-  } catch (error) {
-    const missing = error instanceof Error && 'code' in error && error.code === 'ENOENT';
-    throw new UsageError(`cannot read ${path}: ${missing ? 'there is no such file' : String(error)}`, { cause: error });
-  }
+  return { data: nextTokens(tokens, length, { streams }), classes: tokens.vocabulary };
 }
 
 async function imageFolder(folder: string, { inputs }: DataContext): Promise<LoadedData> {

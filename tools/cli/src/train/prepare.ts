@@ -1,5 +1,5 @@
-import { accumulate, clipByGlobalNorm, type Optimizer } from '@adakit/core';
-import type { Dataset, Example } from '@adakit/data';
+import { accumulate, clipByGlobalNorm, closestName, type Optimizer } from '@adakit/core';
+import { augment, type Dataset, type Example } from '@adakit/data';
 import { checkModel, type Loss, type Model, type TensorSpec } from '@adakit/onnx';
 import { loadOptimizer, type LoadedOptimizer } from '@adakit/plugins';
 import { TrainingError, TrainingSession, type TrainingSessionOptions } from '@adakit/runner-onnx';
@@ -8,14 +8,13 @@ import { selectionOf } from '../selection.js';
 import { openModel } from '../specialize.js';
 import { UsageError } from '../usage-error.js';
 import { bindFields } from './bind-fields.js';
-import type { LoadedData } from './builtin-data.js';
 import { lossOf } from './choices.js';
 import { loadData, type DataContext } from './data-spec.js';
 import { dataSeed, type LoopOptions, type OptimizerOptions, type TrainingOptions } from './training-options.js';
 import { parseSetting, type Word } from './words.js';
 
 /** What only training itself can be told of its data. */
-type ValidationOptions = Pick<LoopOptions, 'val' | 'earlyStop' | 'metrics' | 'schedule'>;
+type ValidationOptions = Pick<LoopOptions, 'val' | 'earlyStop' | 'metrics' | 'schedule' | 'carry'>;
 
 /** A model and its data, before there is an optimizer. */
 export interface Prepared {
@@ -25,6 +24,7 @@ export interface Prepared {
   readonly training: Dataset<Example>;
   readonly validation?: Dataset<Example>;
   readonly classes?: readonly string[];
+  readonly black?: readonly number[];
 }
 
 /** Reads the model and the data that the options name. @throws UsageError, OnnxError, DataError */
@@ -32,6 +32,7 @@ export async function prepare(path: string, options: TrainingOptions & Validatio
   const { loss, classifies } = lossOf(options.loss);
   const model = await openModel(path, options);
   const { inputs } = checkModel(model);
+  requireCarried(model, inputs, options.carry);
   return { model, inputs, loss, ...(await prepareData(options, { inputs, classifies })) };
 }
 
@@ -53,19 +54,19 @@ export function withGradients(rule: Optimizer, { accumulate: every, clip }: Trai
 /** A session, and the data under the names that it has for them. */
 export interface Started {
   readonly session: TrainingSession;
-  /** Shuffled, in batches. */
+  /** Augmented, shuffled unless a state is carried, in batches. */
   readonly batches: ReturnType<Dataset<Example>['batch']>;
   readonly validation?: Dataset<Example>;
 }
 
 /** Starts the runtime. @throws UsageError, TrainingError, OnnxError; nothing is left running then */
 export async function startSession(
-  { model, inputs, loss, training, validation, classes }: Prepared,
+  { model, inputs, loss, training, validation, classes, black }: Prepared,
   optimizer: Optimizer,
-  options: TrainingOptions,
+  options: TrainingOptions & Pick<LoopOptions, 'carry'>,
   more: Pick<TrainingSessionOptions, 'nonFinite' | 'precision' | 'memoryLimit'> = {},
 ): Promise<Started> {
-  const { seed, backend, batch, data, field, threads } = options;
+  const { seed, backend, batch, data, field, threads, augment: changes, carry } = options;
   const session = await TrainingSession.create({
     model,
     loss,
@@ -73,6 +74,7 @@ export async function startSession(
     executionProviders: backend,
     ...(seed !== 'none' && { seed }),
     ...(threads !== undefined && { session: { intraOpNumThreads: threads } }),
+    ...(carry && { outputs: Object.values(carry) }),
     ...selectionOf(options),
     ...more,
   }).catch((error: unknown) => {
@@ -83,12 +85,21 @@ export async function startSession(
     const names = inputs.map(({ name }) => name);
     const targets = session.inputs.map(({ name }) => name).filter((name) => !names.includes(name));
     requireClasses(session, classes, data);
-    const wanted = { inputs: names, targets };
+    const wanted = { inputs: names.filter((name) => carry === undefined || !Object.hasOwn(carry, name)), targets };
     const bound = await bindFields(training, wanted, field);
     const validated = validation && (await bindFields(validation, wanted, field));
+    const changed =
+      changes === undefined
+        ? bound
+        : augment(bound, {
+            ...changes,
+            field: pictureInput(inputs),
+            seed: dataSeed(seed),
+            ...(black && { fill: black }),
+          });
     return {
       session,
-      batches: bound.shuffle(dataSeed(seed)).batch(batch),
+      batches: (carry === undefined ? changed.shuffle(dataSeed(seed)) : changed).batch(batch),
       ...(validated && { validation: validated }),
     };
   } catch (error) {
@@ -111,9 +122,11 @@ async function prepareData(
     earlyStop,
     metrics,
     schedule,
+    batch,
+    carry,
   }: TrainingOptions & ValidationOptions,
   about: Pick<DataContext, 'inputs' | 'classifies'>,
-): Promise<{ training: LoadedData['data']; validation?: LoadedData['data']; classes?: readonly string[] }> {
+): Promise<Omit<Prepared, 'model' | 'inputs' | 'loss'>> {
   const context: DataContext = {
     ...about,
     folder: process.cwd(),
@@ -121,21 +134,27 @@ async function prepareData(
     ...(features !== undefined && { features }),
     ...(sequence !== undefined && { sequence }),
     ...(vocabulary !== undefined && { vocabulary }),
+    ...(carry && { streams: batch }),
   };
-  const { data: all, validation: own, classes } = await loadData(spec, context);
+  const { data: all, validation: own, classes, black } = await loadData(spec, context);
   const data = take === undefined ? all : all.take(take);
-  const found = classes === undefined ? {} : { classes };
+  const found = { ...(classes && { classes }), ...(black && { black }) };
   const share = val === undefined ? NaN : Number(val);
   if (!Number.isNaN(share)) {
     if (!(share > 0 && share < 1))
       throw new UsageError(`--val ${String(val)}: a share is between 0 and 1, such as 0.1`);
+    if (carry !== undefined)
+      throw new UsageError(
+        `--val ${String(val)}: with --carry the data are read in order, and no share is drawn from them; name other data, ` +
+          'as --val text:valid.txt',
+      );
     const [training, validation] = data.split([1 - share, share], { seed: dataSeed(seed) });
     if (validation.length === 0)
       throw new UsageError(`--val ${String(val)}: of ${String(data.length)} examples none is left to validate with`);
     return { training, validation, ...found };
   }
   if (val !== undefined && val !== 'none') {
-    const { data: validation } = await loadData(val, { ...context, ...found });
+    const { data: validation } = await loadData(val, { ...context, ...(classes && { classes }) });
     return { training: data, validation, ...found };
   }
   if (own !== undefined && val !== 'none') return { training: data, validation: own, ...found };
@@ -148,6 +167,39 @@ async function prepareData(
   if (name !== undefined)
     throw new UsageError(`${name} needs validation data, and ${spec} comes without; give --val 0.1, say`);
   return { training: data, ...found };
+}
+
+/** The one input that takes pictures. @throws UsageError */
+function pictureInput(inputs: readonly TensorSpec[]): string {
+  const pictures = inputs.filter(({ shape }) => shape.length === 4);
+  if (pictures.length === 1) return pictures[0].name;
+  const shapes = inputs.map(({ name, shape }) => `${name} [${shape.join(', ')}]`).join(', ');
+  throw new UsageError(
+    `--augment is for pictures, and the model has ${pictures.length === 0 ? 'no input' : 'several inputs'} ` +
+      `[batch, channels, height, width] (it takes: ${shapes})`,
+  );
+}
+
+/** @throws UsageError for what the model has no input or output of the name of */
+function requireCarried(
+  { graph }: Model,
+  inputs: readonly TensorSpec[],
+  carry: Readonly<Record<string, string>> = {},
+): void {
+  const known = { input: inputs.map(({ name }) => name), output: graph.output.map(({ name }) => name) };
+  for (const [input, output] of Object.entries(carry)) {
+    for (const [kind, name] of [
+      ['input', input],
+      ['output', output],
+    ] as const) {
+      if (known[kind].includes(name)) continue;
+      const meant = closestName(name, known[kind]);
+      throw new UsageError(
+        `--carry ${input}=${output}: the model has no ${kind} '${name}'${meant === undefined ? '' : `, did you mean '${meant}'?`} ` +
+          `(there are: ${known[kind].join(', ')})`,
+      );
+    }
+  }
 }
 
 /** @throws UsageError where the data have more classes than the model tells apart */

@@ -3,6 +3,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { Dataset, DataTensor, Example } from '@adakit/data';
 import type { FitResult } from '@adakit/fit';
+import { dataFile } from '@adakit/fixtures';
+import { seeded } from '@adakit/fixtures/programs';
 import { readModel } from '@adakit/onnx';
 import { readState } from '@adakit/state/node';
 import { afterAll, beforeAll, describe, expect, it, test } from 'vitest';
@@ -191,6 +193,44 @@ describe('adakit train', () => {
     }
   });
 
+  const carried = [
+    ...[dataFile('carried-state.onnx'), '--data', 'words:song.txt', '--val', 'words:song.txt', '--batch', '4'],
+    ...['--loss', 'cross-entropy:output=logits,classAxis=2', '--carry', 'h=h_next,c=c_next', '--set', 'lr=0.01'],
+  ];
+
+  it('carries state from window to window, and a run that goes on in mid-pass ends with the same model', async () => {
+    const whole = await results(...carried, '--metrics', 'perplexity', '--epochs', '2', '--out', 'carried-whole.onnx');
+    // 320 words in four parts of 80, with 15 windows of five each.
+    expect(whole.step).toBe(30);
+    expect(whole.history[1].validation?.perplexity).toBeLessThan(8);
+    await train(...carried, '--metrics', 'perplexity', '--steps', '20', '--checkpoint', 'carried');
+    const options = ['--metrics', 'perplexity', '--epochs', '2', '--checkpoint', 'carried', '--resume'];
+    await train(...carried, ...options, '--out', 'carried-resumed.onnx');
+    expect(await weights('carried-resumed.onnx')).toBe(await weights('carried-whole.onnx'));
+  });
+
+  it('changes pictures at random, others for another seed, and those to validate with not at all', async () => {
+    const random = seeded(3);
+    const line = () =>
+      JSON.stringify({
+        image: [0, 1, 2].map(() => Array.from({ length: 17 }, () => Array.from({ length: 17 }, random))),
+        labels: 0,
+      });
+    writeFileSync(join(folder, 'pictures.jsonl'), Array.from({ length: 8 }, line).join('\n'));
+    const data = ['--data', 'pictures.jsonl', '--val', 'pictures.jsonl', '--batch', '8', '--set', 'lr=1e-9'];
+    const options = [dataFile('cnn.onnx'), ...data];
+    const losses = async (...more: string[]) => {
+      const { history } = await results(...options, ...more);
+      return [history[0].loss, history[0].validation?.loss];
+    };
+    const plain = await losses();
+    const augmented = await losses('--augment', 'crop:4,flip');
+    expect(augmented).toEqual(await losses('--augment', 'crop:4,flip'));
+    expect(await losses('--augment', 'crop:4,flip', '--seed', '1')).not.toEqual(augmented);
+    expect(augmented[0]).not.toBe(plain[0]);
+    expect(augmented[1]).toBe(plain[1]);
+  });
+
   it('draws as PNG', async () => {
     await train(...table, '--plot', 'loss.png');
     const header = readFileSync(join(folder, 'loss.png')).subarray(0, 8);
@@ -250,6 +290,23 @@ describe('mistakes are named, exit code 2:', () => {
       ['net.onnx', '--data', 'text:novel.txt'],
       'cannot read novel.txt: there is no such file',
     ],
+    [
+      'a folder to write to that is not there',
+      [...table, '--out', 'models/net.onnx'],
+      '--out models/net.onnx: there is no folder models; make it first',
+    ],
+    [
+      'a folder in the place of a model',
+      [...table, '--out', 'pictures'],
+      '--out pictures is a folder; name a file in it',
+    ],
+    ['a plot in a file', [...table, '--plot', 'table.csv/loss.svg'], '--plot table.csv/loss.svg: table.csv is a file'],
+    [
+      'a file in the place of checkpoints',
+      [...table, '--checkpoint', 'table.csv'],
+      '--checkpoint table.csv is a file; name a folder',
+    ],
+    ['a file in the place of logs', [...table, '--log', 'table.csv'], '--log table.csv is a file; name a folder'],
     ['a plot of another kind', [...table, '--plot', 'loss.jpg'], '--plot loss.jpg: plots are .svg or .png files'],
     [
       'more words than the model knows',
@@ -265,6 +322,26 @@ describe('mistakes are named, exit code 2:', () => {
       'a sequence that the model does not take',
       ['net.onnx', '--data', 'text:text.txt', '--sequence', '3'],
       '--sequence 3: the model takes sequences of 4',
+    ],
+    [
+      'a state to carry that the model does not take',
+      ['net.onnx', '--data', 'iris', '--carry', 'h=logits'],
+      "--carry h=logits: the model has no input 'h', did you mean 'x'? (there are: x)",
+    ],
+    [
+      'a state to carry that the model does not give',
+      [dataFile('carried-state.onnx'), '--data', 'words:song.txt', '--carry', 'h=h_nxt'],
+      "--carry h=h_nxt: the model has no output 'h_nxt', did you mean 'h_next'?",
+    ],
+    [
+      'a share of data that are read in order',
+      [dataFile('carried-state.onnx'), '--data', 'words:song.txt', '--carry', 'h=h_next', '--val', '0.1'],
+      '--val 0.1: with --carry the data are read in order, and no share is drawn from them; name other data',
+    ],
+    [
+      'pictures to change for a model of none',
+      ['net.onnx', '--data', 'iris', '--augment', 'flip'],
+      '--augment is for pictures, and the model has no input [batch, channels, height, width] (it takes: x [batch, 4])',
     ],
     ['a table without rows', ['net.onnx', '--data', 'empty.csv', '--target', 'a'], 'empty.csv holds no rows'],
     [
@@ -399,6 +476,8 @@ describe('mistakes are named, exit code 2:', () => {
     [['--precision', 'half'], 'it is float32, float16 or bfloat16'],
     [['--export-precision', 'half'], 'it is file or float32'],
     [['--field', 'x'], 'name=field is needed'],
+    [['--augment', 'crop'], "there is no 'crop'; it takes crop:N, where N are pixels, and flip"],
+    [['--carry', 'h'], 'input=output is needed, several separated by commas'],
     [['--seed', '-1'], 'a whole number below 2^32, or none, is needed'],
     [['--seed', '4294967296'], 'a whole number below 2^32, or none, is needed'],
     [['--epoch', '3'], "unknown option '--epoch'"],

@@ -1,3 +1,4 @@
+import type { AugmentOptions } from '@adakit/data';
 import { InvalidArgumentError, type Command } from 'commander';
 import { positive, repeated, whole } from '../option-values.js';
 import { addSelectionOptions, type SelectionOptions } from '../selection.js';
@@ -13,6 +14,7 @@ export interface TrainingOptions extends SpecializeOptions, SelectionOptions {
   readonly sequence?: number;
   readonly vocabulary?: number;
   readonly take?: number;
+  readonly augment?: Augmentation;
   readonly loss: string;
   readonly clip?: number;
   readonly accumulate?: number;
@@ -21,6 +23,9 @@ export interface TrainingOptions extends SpecializeOptions, SelectionOptions {
   readonly backend: readonly string[];
   readonly threads?: number;
 }
+
+/** How training pictures are changed. */
+export type Augmentation = Pick<AugmentOptions, 'crop' | 'flip'>;
 
 /** Of all that is random; `none` where a model draws what no seed can decide on. */
 export type Seed = number | 'none';
@@ -43,6 +48,11 @@ export function addTrainingOptions(command: Command): Command {
     .option('--sequence <n>', 'of a text: tokens at a time, where the model leaves it open (64)', whole(1))
     .option('--vocabulary <n>', 'of a text by words: how many are known, the most frequent (10000)', whole(2))
     .option('--take <n>', 'use the first n examples alone', whole(1))
+    .option(
+      '--augment <how>',
+      'change training pictures at random: crop:N out of a border of N pixels, flip from left to right; crop:4,flip is both',
+      augmentation,
+    )
     .option(
       '--loss <name>',
       `${Object.keys(losses).join(', ')}; settings as cross-entropy:labelSmoothing=0.1,classAxis=2`,
@@ -76,6 +86,7 @@ export interface LoopOptions {
   readonly schedule?: string;
   readonly warmup?: number;
   readonly ema?: number;
+  readonly carry?: Readonly<Record<string, string>>;
   readonly epochs?: number;
   readonly steps?: number;
   readonly metrics?: string;
@@ -94,6 +105,12 @@ export function addLoopOptions(command: Command): Command {
     .option('--schedule <name>', `of the learning rate: ${scheduleNames.join(', ')}; settings as cosine:floor=0.1`)
     .option('--warmup <steps>', 'let the learning rate rise first', whole(1))
     .option('--ema <decay>', 'average the weights over steps; what is validated and written is the average', positive)
+    .option(
+      '--carry <input=output>',
+      'feed an input with an output of the batch before, as h0=hn of an LSTM: texts are read in as many parts as a batch has ' +
+        'examples, in order; several are separated by commas',
+      carried,
+    )
     .option('--epochs <n>', 'passes over the data (1, unless --steps is given)', whole(1))
     .option('--steps <n>', 'steps in all', whole(1))
     .option('--metrics <names>', `of the validation, separated by commas: ${metricNames.join(', ')}`)
@@ -121,6 +138,24 @@ export interface OptimizerOptions {
 
 /** Values separated by commas. */
 export const list = (text: string): string[] => text.split(',').map((each) => each.trim());
+
+function augmentation(text: string): Augmentation {
+  const entries = list(text).map((word): [string, number | boolean] => {
+    const border = /^crop:([1-9]\d*)$/.exec(word)?.[1];
+    if (border !== undefined) return ['crop', Number(border)];
+    if (word === 'flip') return ['flip', true];
+    throw new InvalidArgumentError(`there is no '${word}'; it takes crop:N, where N are pixels, and flip.`);
+  });
+  return Object.fromEntries(entries);
+}
+
+/** Outputs by the inputs that they are fed to. */
+function carried(text: string): Readonly<Record<string, string>> {
+  const pairs = list(text).map((pair) => pair.split('='));
+  if (pairs.every((pair) => pair.length === 2 && !pair.includes('')))
+    return Object.fromEntries(pairs) as Record<string, string>;
+  throw new InvalidArgumentError('input=output is needed, several separated by commas.');
+}
 
 function seed(text: string): Seed {
   if (text === 'none') return text;

@@ -6,6 +6,8 @@ export class Builder {
   readonly #graph: Graph;
   readonly #e;
   readonly #seed: number;
+  /** Outputs that are fed at the next batch. */
+  readonly #carried: Value[] = [];
 
   constructor(name: string, seed: number) {
     this.#graph = new Graph(name);
@@ -81,20 +83,35 @@ export class Builder {
     return this.finish(this.dense('fc', features, [channels, classes]));
   }
 
-  /** An LSTM over [length, batch, from]; gives [length, batch, to]. */
-  lstm(name: string, x: Value, [from, to]: readonly [number, number]): Value {
+  /**
+   * An LSTM over [length, batch, from]; gives [length, batch, to].
+   *
+   * @param carried whether it begins with the inputs `NAME.h` and `NAME.c` [1, batch, to], and what they become are outputs,
+   * `NAME.h_next` and `NAME.c_next`; otherwise it begins from zero
+   */
+  lstm(name: string, x: Value, [from, to]: readonly [number, number], carried: boolean): Value {
     const bound = Math.sqrt(1 / to);
     const weight = this.uniform(`${name}.weight_ih`, [1, 4 * to, from], bound);
     const recurrent = this.uniform(`${name}.weight_hh`, [1, 4 * to, to], bound);
     const bias = this.uniform(`${name}.bias`, [1, 8 * to], bound);
-    const y = this.#e.node('LSTM', [x, weight, recurrent, bias], { hidden_size: to });
+    const state = carried ? ['h', 'c'].map((part) => this.#state(`${name}.${part}`, to)) : [];
+    const inputs = [x, weight, recurrent, bias, ...(carried ? [undefined, ...state] : [])];
+    const [y, ...next] = this.#e.nodes('LSTM', inputs, { hidden_size: to }, carried ? 3 : 1);
+    next.forEach((value, i) => {
+      this.#graph.rename(value, `${state[i].name}_next`);
+      this.#carried.push(value);
+    });
     return this.#e.node('Squeeze', [y, this.#e.int64([1])]);
   }
 
-  /** The model, with one output. */
+  #state(name: string, size: number): Value {
+    return this.#graph.addInput(name, { dtype: 'float32', shape: [1, symbol('batch'), size] });
+  }
+
+  /** The model, whose first output are the logits. */
   finish(logits: Value): Uint8Array {
     this.#graph.rename(logits, 'logits');
-    this.#graph.outputs.push(logits);
+    this.#graph.outputs.push(logits, ...this.#carried);
     return writeModel(modelFromGraph(this.#graph));
   }
 }

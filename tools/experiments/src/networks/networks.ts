@@ -104,11 +104,21 @@ export interface LanguageModel {
   readonly layers: number;
   /** Of the embedding, and of what each LSTM gives. */
   readonly dropout: number;
+  /** Whether the state of the LSTMs is carried from window to window, through inputs and outputs of {@link carriedState}. */
+  readonly carried: boolean;
 }
 
-/** An LSTM language model: tokens [batch, length] → logits [batch, length, vocabulary]; each window begins from zero. */
+/** What is fed back at the next window: outputs by input. */
+export const carriedState = (layers: number): Record<string, string> =>
+  Object.fromEntries(
+    Array.from({ length: layers }, (_, layer) => ['h', 'c'].map((part) => `lstm${layer}.${part}`))
+      .flat()
+      .map((input) => [input, `${input}_next`]),
+  );
+
+/** An LSTM language model: tokens [batch, length] → logits [batch, length, vocabulary]. */
 export function languageModel(
-  { vocabulary, length, embedding, hidden, layers, dropout }: LanguageModel,
+  { vocabulary, length, embedding, hidden, layers, dropout, carried }: LanguageModel,
   seed: number,
 ): Uint8Array {
   const b = new Builder('language-model', seed);
@@ -116,7 +126,7 @@ export function languageModel(
   let x = b.dropout(b.node('Transpose', [embedded], { perm: [1, 0, 2] }), dropout);
   let from = embedding;
   for (let layer = 0; layer < layers; layer++) {
-    x = b.dropout(b.lstm(`lstm${layer}`, x, [from, hidden]), dropout);
+    x = b.dropout(b.lstm(`lstm${layer}`, x, [from, hidden], carried), dropout);
     from = hidden;
   }
   const weight = b.uniform('decoder.weight', [hidden, vocabulary], 0.1);

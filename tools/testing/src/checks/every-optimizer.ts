@@ -11,6 +11,7 @@ import {
   tensor64,
   wasmDevice,
   type Device,
+  type GradientSource,
   type NamedTensors,
   type Optimizer,
   type RunParameter,
@@ -60,6 +61,11 @@ function on<B>(device: Device<B>, tensors: NamedTensors): NamedTensors {
   );
 }
 
+/** A step; rules that take in a second gradient get the same again. */
+function apply<B>(run: Run<B>, gradients: NamedTensors, estimate = gradients): Promise<unknown> {
+  return run.applyGradients(gradients, { estimate });
+}
+
 /** Everything of a state but where it comes from. */
 const contents = ({ parameters, step, globals }: TrainingState): unknown => ({ parameters, step, globals });
 
@@ -86,7 +92,7 @@ export function everyOptimizerChecks({ make, shapes = [[3, 2], [5], [], [0]], co
     { steps = gradients, from = start }: { steps?: readonly NamedTensors[]; from?: NamedTensors } = {},
   ): Promise<TrainingState> {
     const run = Run.start(device, optimizer, on(device, from));
-    for (const given of steps) await run.applyGradients(on(device, given));
+    for (const given of steps) await apply(run, on(device, given));
     const state = await run.state();
     await run.dispose();
     return state;
@@ -112,7 +118,7 @@ export function everyOptimizerChecks({ make, shapes = [[3, 2], [5], [], [0]], co
       const run = Run.start(device, make(), on(device, start));
       const bounded = new BoundedRun('float32', make(), start);
       for (const given of gradients) {
-        await run.applyGradients(on(device, given));
+        await apply(run, on(device, given));
         bounded.step(given);
       }
       const { parameters } = await run.state();
@@ -138,7 +144,7 @@ export function everyOptimizerChecks({ make, shapes = [[3, 2], [5], [], [0]], co
             const optimizer = restoreOptimizer(make(), written);
             const run = Run.start(device, optimizer, on(device, start));
             await run.load(structuredClone(state));
-            for (const given of gradients.slice(stop)) await run.applyGradients(on(device, given));
+            for (const given of gradients.slice(stop)) await apply(run, on(device, given));
             assert(sameBits(await run.state(), whole), `stopped after step ${stop}, it ends elsewhere`);
             await run.dispose();
           }
@@ -173,7 +179,7 @@ export function everyOptimizerChecks({ make, shapes = [[3, 2], [5], [], [0]], co
             const run = Run.start(jsDevice(), make(), on(jsDevice(), start));
             for (const [t, given] of gradients.entries()) {
               run.setHyperparameters({ lr: lr * 0.5 ** Math.floor(t / 2) });
-              await run.applyGradients(on(jsDevice(), given));
+              await apply(run, on(jsDevice(), given));
             }
             assert(
               sameBits((await run.state()).parameters, scheduled.parameters),
@@ -186,14 +192,14 @@ export function everyOptimizerChecks({ make, shapes = [[3, 2], [5], [], [0]], co
       const run = Run.start(jsDevice(), make(), on(jsDevice(), start));
       const given = on(jsDevice(), gradients[0]);
       const copy = structuredClone(given);
-      await run.applyGradients(given);
+      await apply(run, given);
       assert(sameBits(given, copy), 'a gradient has been changed');
     }),
 
     check('makes finite steps of zero gradients, and refuses what is not finite without a change', async () => {
       const run = Run.start(jsDevice(), make(), on(jsDevice(), start));
       const zeros = named((shape) => tensor32(new Float32Array(elementCount(shape)), shape));
-      for (let i = 0; i < 3; i++) await run.applyGradients(zeros);
+      for (let i = 0; i < 3; i++) await apply(run, zeros);
       const before = await run.state();
       const values = Object.values(before.parameters).flatMap(({ value, slots }) =>
         [value, ...Object.values(slots)].flatMap(({ data }) => [...data]),
@@ -203,7 +209,7 @@ export function everyOptimizerChecks({ make, shapes = [[3, 2], [5], [], [0]], co
         const [first] = names;
         const broken = structuredClone(zeros);
         broken[first].data[0] = bad;
-        await assert.rejects(run.applyGradients(broken), ({ message }: Error) =>
+        await assert.rejects(apply(run, broken, zeros), ({ message }: Error) =>
           message.includes(`the gradients of "${first}" are not finite`),
         );
       }
@@ -227,7 +233,7 @@ export function everyOptimizerChecks({ make, shapes = [[3, 2], [5], [], [0]], co
       const run = Run.start(counting, make(), on(device, start));
       const sizes: number[] = [];
       for (const given of gradients.slice(0, 4)) {
-        await run.applyGradients(on(device, given));
+        await apply(run, on(device, given));
         await run.weights();
         sizes.push(held.size);
       }
@@ -246,12 +252,11 @@ export function everyOptimizerChecks({ make, shapes = [[3, 2], [5], [], [0]], co
         };
         const run = Run.start(referenceDevice(), make(options), parameters);
         for (let t = 0; t < steps; t++) {
-          await run.stepWith({
-            evaluate: ({ parameters: { x }, gradients: { x: slope } }) => {
-              slope.set(gradient([...x]));
-              return {};
-            },
-          });
+          const evaluate: GradientSource<Float32Array | Float64Array>['evaluate'] = (context) => {
+            context.gradients.x.set(gradient([...context.parameters.x]));
+            return {};
+          };
+          await run.stepWith({ evaluate, estimate: evaluate });
         }
         const reached = value([...(await run.weights()).x.data]);
         assert(reached < left * value(from), `it reaches ${reached} from ${value(from)} in ${steps} steps`);

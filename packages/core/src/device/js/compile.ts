@@ -1,6 +1,7 @@
 import { REDUCTION_BLOCK, type OperationName, type ReductionName } from '../../expression/operations.js';
 import type { Extent, Shape } from '../../expression/type.js';
 import type { InstructionOf } from '../../program/fold.js';
+import { needsOf, type Need } from '../../program/needs.js';
 import type { Instruction, Program } from '../../program/program.js';
 import { fillRandom } from '../../random/philox.js';
 import { bfloat16, float16 } from '../../tensor/narrow.js';
@@ -16,6 +17,7 @@ type Update = (
   rows: number,
   cols: number,
   support: Support,
+  instructions: Program['instructions'],
 ) => void;
 type Support = typeof support;
 
@@ -51,7 +53,16 @@ const support = {
 export function compileKernel(program: Program): Kernel<FloatArray> {
   // The source is built from this program's operations and numbered variables alone: no text from outside enters it.
   // eslint-disable-next-line @typescript-eslint/no-implied-eval
-  const update = new Function('arrays', 'scalars', 'n', 'rows', 'cols', 'support', kernelSource(program)) as Update;
+  const update = new Function(
+    'arrays',
+    'scalars',
+    'n',
+    'rows',
+    'cols',
+    'support',
+    'instructions',
+    kernelSource(program),
+  ) as Update;
   const names = bufferNames(program);
   return {
     bind(bindings) {
@@ -63,7 +74,7 @@ export function compileKernel(program: Program): Kernel<FloatArray> {
       return {
         run(scalars) {
           bound.forEach(({ arrays, count, rows, cols }, i) => {
-            update(arrays, scalars[i], count, rows, cols, support);
+            update(arrays, scalars[i], count, rows, cols, support, program.instructions);
           });
         },
       };
@@ -118,6 +129,7 @@ export function kernelSource(program: Program): string {
 class Source {
   readonly #program: Program;
   readonly #names: readonly string[];
+  readonly #needs: readonly (Need | undefined)[];
   readonly #lines: string[] = [];
   /** Instructions whose elements stand in arrays `a…`. */
   readonly #stored = new Set<number>();
@@ -125,6 +137,7 @@ class Source {
   constructor(program: Program) {
     this.#program = program;
     this.#names = bufferNames(program);
+    this.#needs = needsOf(program);
   }
 
   text(): string {
@@ -161,15 +174,14 @@ class Source {
       );
       this.#stored.add(index);
     }
-    const operands = [...pick('matMul'), ...pick('transpose')].flatMap(([, { args }]) => args);
+    const operands = [...pick('matMul'), ...pick('transpose'), ...pick('factor')].flatMap(([, { args }]) => args);
     const along = pick('reduce').filter(([, { over }]) => over !== 'all');
     this.#store([...operands, ...along.map(([, { args }]) => args[0])]);
     for (const [index, { args }] of pick('matMul')) {
       const [rows, inner] = this.#dims(args[0]);
       const [, cols] = this.#dims(args[1]);
-      this.#lines.push(
-        `const a${index} = support.matMul(${this.#array(args[0])}, ${this.#array(args[1])}, ${rows}, ${inner}, ${cols});`,
-      );
+      const product = `support.matMul(${this.#array(args[0])}, ${this.#array(args[1])}, ${rows}, ${inner}, ${cols})`;
+      this.#lines.push(`const a${index} = ${this.#ifNeeded(index, product, `${rows} * ${cols}`)};`);
       this.#stored.add(index);
     }
     for (const [index, { args }] of pick('transpose')) {
@@ -177,8 +189,21 @@ class Source {
       this.#lines.push(`const a${index} = support.transposed(${this.#array(args[0])}, ${rows}, ${cols});`);
       this.#stored.add(index);
     }
+    for (const [index, { args }] of pick('factor')) {
+      const [rows, cols] = this.#dims(index);
+      const factor = `Float32Array.from(instructions[${index}].compute(${this.#array(args[0])}, ${rows}, ${cols}))`;
+      this.#lines.push(`const a${index} = ${this.#ifNeeded(index, factor, `${rows} * ${cols}`)};`);
+      this.#stored.add(index);
+    }
     for (const [index, instruction] of along) this.#reduceAlong(index, instruction);
     this.#reduceAll(pick('reduce').filter(([, { over }]) => over === 'all'));
+  }
+
+  /** An expression for an instruction's array, or for zeros that nobody looks at. */
+  #ifNeeded(index: number, array: string, length: string): string {
+    const need = this.#needs[index];
+    if (need === undefined) return array;
+    return `v${need.condition} ${need.is ? '!==' : '==='} 0 ? ${array} : new Float32Array(${length})`;
   }
 
   /** Reductions of one round share a loop, block by block, in the order that `reduceInOrder` prescribes. */

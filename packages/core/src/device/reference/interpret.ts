@@ -1,6 +1,7 @@
 import { operation, reduceInOrder } from '../../expression/operations.js';
 import { concreteShape, type Extents, type Shape } from '../../expression/type.js';
-import { foldProgram } from '../../program/fold.js';
+import { foldProgram, type Algebra } from '../../program/fold.js';
+import { isNeeded, needsOf } from '../../program/needs.js';
 import type { Program } from '../../program/program.js';
 import { elementCount, type FloatArray, type Precision } from '../../tensor/tensor-data.js';
 
@@ -45,7 +46,8 @@ export function interpret(
   /** Scalars meet tensors in the tensors' precision (0 and 1, the outcomes of comparisons, are exact in both). */
   const host = (index: number): Value => ({ data: Float64Array.of(round(scalars[index])), shape: 'number' });
 
-  const values = foldProgram<Value>(program, {
+  const needs = needsOf(program);
+  const algebra: Algebra<Value> = {
     constant: (_, __, index) => host(index),
     input: ({ name, type }, _, index) =>
       type.place === 'host' ? host(index) : { data: inputs[name], shape: type.shape },
@@ -78,6 +80,11 @@ export function interpret(
       const [rows, cols] = dims(type.shape);
       return generate(type.shape, (i) => x.data[(i % cols) * rows + Math.floor(i / cols)]);
     },
+    factor({ type, compute }, [x]) {
+      const [rows, cols] = dims(type.shape);
+      const factor = compute(x.data, rows, cols);
+      return generate(type.shape, (i) => factor[i]);
+    },
     view: ({ type }, [x]) => ({ data: x.data, shape: type.shape }),
     broadcast: ({ type }, [x]) => generate(type.shape, reader(x, type.shape)),
     cast: ({ type, to }, [x]) => generate(type.shape, (i) => to.round(x.data[i])),
@@ -88,7 +95,11 @@ export function interpret(
       return { data, shape: type.shape };
     },
     index: ({ type }) => generate(type.shape, (i) => i),
-  });
+  };
+  const nothing = make(0);
+  const values = foldProgram<Value>(program, algebra, ({ type }, index) =>
+    isNeeded(needs[index], scalars) ? undefined : { data: nothing, shape: type.shape },
+  );
 
   return Object.fromEntries(Object.entries(program.outputs).map(([name, index]) => [name, values[index].data.slice()]));
 }

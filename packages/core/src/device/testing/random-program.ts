@@ -8,9 +8,11 @@ import {
   deviceInput,
   hostInput,
   largest,
+  eigenvectors,
   matMul,
   mean,
   norm,
+  orthonormal,
   random,
   rowIndex,
   scalar,
@@ -128,6 +130,10 @@ export function randomProgram(draw: Draw, flavour: Flavour): Program {
       const a = recent(matrices);
       const others = matrices.filter((b) => b.type.shape[0] === a.type.shape[1]);
       return others.length === 0 ? undefined : matMul(a, recent(others));
+    },
+    () => {
+      const x = recent(tensors.filter(({ type }) => typeof type.shape !== 'string'));
+      return x.type.shape[0] === x.type.shape[1] && draw(fc.boolean) ? eigenvectors(x) : orthonormal(x);
     },
     () => {
       const x = recent(tensors);

@@ -1,6 +1,7 @@
 import { REDUCTION_BLOCK, type OperationName, type ReductionName } from '../../expression/operations.js';
 import type { Shape } from '../../expression/type.js';
 import type { InstructionOf } from '../../program/fold.js';
+import { needsOf, type Need } from '../../program/needs.js';
 import { scalarOperands, type Instruction, type Program } from '../../program/program.js';
 import { bufferNames, isTotal } from '../device.js';
 import { barrierLevels } from '../levels.js';
@@ -69,6 +70,8 @@ const imports = {
   transpose: { params: [I32, I32, I32, I32], results: [] },
   /** to, from, rows, cols, whether `from` is a column */
   repeat: { params: [I32, I32, I32, I32, I32], results: [] },
+  /** instruction, to, from, rows, cols */
+  factor: { params: [I32, I32, I32, I32, I32], results: [] },
   /** instruction, record, to, count */
   random: { params: [I32, I32, I32, I32], results: [] },
 } as const;
@@ -211,6 +214,7 @@ class Compiler {
   readonly #program: Program;
   readonly #buffers: readonly string[];
   readonly #scalars: readonly number[];
+  readonly #needs: readonly (Need | undefined)[];
   readonly #function = new FunctionBody([I32, I32]);
   readonly #code: Code[] = [];
   readonly #base = 0;
@@ -236,6 +240,7 @@ class Compiler {
     this.#program = program;
     this.#buffers = bufferNames(program);
     this.#scalars = scalarOperands(program);
+    this.#needs = needsOf(program);
     this.#addresses = new Map(
       this.#buffers.map((name) => [name, { address: this.#function.local(I32), from: 0, until: 0 }]),
     );
@@ -497,6 +502,14 @@ class Compiler {
           );
           break;
         }
+        case 'factor': {
+          const x = this.#array(instruction.args[0]);
+          const result = this.#result(index);
+          const sizes = dimensions(this.#space(index)).map((dimension) => this.#dimension(dimension));
+          const factor = callImport('factor', int(index), get(result.address), get(x.address), ...sizes);
+          this.#emit(this.#ifNeeded(index, factor), [x, result]);
+          break;
+        }
         case 'random': {
           const result = this.#result(index);
           const count = this.#size(dimensions(FLAT));
@@ -520,7 +533,17 @@ class Compiler {
     const [panel, result] = [this.#temporary([inner, '8']), this.#result(index)];
     const sizes = [rows, inner, cols].map((dimension) => this.#dimension(dimension));
     const [to, left, right, beside] = [result, a, b, panel].map(({ address }) => get(address));
-    this.#emit(callImport('matMul', to, left, right, ...sizes, beside), [a, b, panel, result]);
+    const product = callImport('matMul', to, left, right, ...sizes, beside);
+    this.#emit(this.#ifNeeded(index, product), [a, b, panel, result]);
+  }
+
+  /** Code for an instruction's array, which is left as it is where nobody looks at it. */
+  #ifNeeded(index: number, code: Code): Code {
+    const need = this.#needs[index];
+    if (need === undefined) return code;
+    // A comparison's outcome is 1 or 0, and 0 has no bits.
+    const holds = loadInt(get(this.#scalarsAt), 4 * this.#scalars.indexOf(need.condition));
+    return when(need.is ? holds : i32.equal(holds, int(0)), code);
   }
 
   #transposed(x: Stored, [rows, cols]: Dimensions): Stored {

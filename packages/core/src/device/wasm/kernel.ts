@@ -62,9 +62,15 @@ export function wasmKernel(
         const { distribution, stream, draw } = instruction;
         draw(distribution, { seed, key, step, stream }, new Float32Array(block.memory.buffer, to >>> 0, count));
       };
+      const factor = (index: number, to: number, from: number, rows: number, cols: number): void => {
+        const instruction = program.instructions[index];
+        if (instruction.form !== 'factor') return;
+        const elements = (at: number) => new Float32Array(block.memory.buffer, at >>> 0, rows * cols);
+        elements(to).set(instruction.compute(elements(from), rows, cols));
+      };
       const { exp, log, pow } = Math;
       const { matMul, transpose } = libraryOf(block);
-      const functions = { m: block.memory, exp, log, pow, matMul, transpose, repeat: repeatIn(block), random };
+      const functions = { m: block.memory, exp, log, pow, matMul, transpose, repeat: repeatIn(block), factor, random };
       run = new (webAssembly().Instance)(module, { e: functions }).exports.run as RunRecords;
       instances.set(block, run);
     }

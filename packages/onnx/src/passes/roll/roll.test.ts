@@ -123,18 +123,18 @@ describe('a recurrence that is written out becomes a Scan', () => {
   });
 
   test('whose inputs have nothing to do with one another', async () => {
+    const own = (t: number) => float64([3], randomNumbers(3, 20 + t));
     const { scans: count } = await expectSame(
       () => {
         const { graph, weights, states } = unrolled((e, h, x, [w, u], t) => {
-          const own = e.graph.addInitializer(`own ${t}`, matrix(20 + t, 'float64', 3));
+          const scale = e.graph.addInput(`own ${t}`, { dtype: 'float64', shape: [3] });
           const [a, b] = [e.node('Sigmoid', [cell(e, h, x, [w, u], t)]), e.node('Sin', [h])];
-          return e.add(e.mul(a, own), e.mul(b, e.node('Cos', [e.node('Exp', [a])])));
+          return e.add(e.mul(a, scale), e.mul(b, e.node('Cos', [e.node('Exp', [a])])));
         });
         graph.outputs.push(states[STEPS - 1]);
-        const own = graph.initializers.filter(({ name }) => name.startsWith('own'));
-        return { graph, parameters: [...weights, ...own] };
+        return { graph, parameters: weights };
       },
-      feeds(),
+      { ...feeds(), ...Object.fromEntries(Array.from({ length: STEPS }, (_, t) => [`own ${t}`, own(t)])) },
       ROUNDING,
     );
     expect(count).toBe(1);
@@ -203,5 +203,21 @@ describe('what is no loop stays as it is', () => {
     const own = graph.initializers.filter(({ name }) => name.startsWith('own'));
     rollRecurrences(graph, own, undefined, { least: 1 });
     expect(own.every((value) => graph.consumers().get(value)?.length === 1)).toBe(true);
+    expect(scans(graph)).toEqual([]);
+  });
+
+  test('layers that share but a mask, with weights of their own', () => {
+    const { graph, states } = unrolled(
+      (e, h, _, [mask], t) => {
+        const own = e.graph.addInitializer(`own ${t}`, matrix(5 + t, 'float64', 3, 3));
+        const layer = e.node('Tanh', [e.add(e.matMul(e.add(h, mask), e.transpose(own, [1, 0])), h)]);
+        return [0.1, 0.2, 0.3].reduce((y, factor) => e.add(e.scale(e.node('Tanh', [y]), factor), h), layer);
+      },
+      { first: 3 },
+    );
+    graph.outputs.push(states[STEPS - 1]);
+    // Frozen ones as well: nothing is fed.
+    rollRecurrences(graph, [], undefined, { least: 1 });
+    expect(scans(graph)).toEqual([]);
   });
 });

@@ -1,6 +1,8 @@
 import type { OperatorTable } from '../../entry/operator.js';
+import { isFed } from '../../graph/fed.js';
 import type { Graph } from '../../graph/graph.js';
 import type { Value } from '../../graph/value.js';
+import { isDifferentiable } from '../../model/dtype.js';
 import { operators as standardOperators } from '../../operators/index.js';
 import type { Target } from '../../target/target.js';
 import { ortCpu } from '../../target/targets.js';
@@ -28,8 +30,9 @@ export interface RollOptions {
  * gradient would be as many copies again, with a contribution of each to the gradient of every weight. The Scan computes the
  * same numbers in the same order.
  *
- * A copy may read anything that is the same for all, slices of a tensor along an axis, and what the one before has computed.
- * Copies that differ in anything else stay as they are.
+ * A copy may read anything that is the same for all, slices of a tensor along an axis, what the one before has computed, and
+ * little else. Copies with weights of their own are layers, which stay as they are: as a Scan they would stack all of their
+ * weights at every step of the training, and compute the forward pass twice.
  *
  * @param fed initializers whose values will change
  */
@@ -81,7 +84,9 @@ function isWorthwhile(graph: Graph, recurrence: Recurrence, least: number): bool
   for (const row of rows) {
     for (const values of recurrence.inputsOf(row)) {
       const source: Source | undefined = values && recurrence.sourceOf(values);
-      if (source?.kind === 'apart') for (const value of source.values) apart.add(value);
+      if (source?.kind !== 'apart') continue;
+      if (source.values.some(isWeight)) return false;
+      for (const value of source.values) apart.add(value);
     }
   }
   const used = rows.flatMap((row) =>
@@ -91,4 +96,10 @@ function isWorthwhile(graph: Graph, recurrence: Recurrence, least: number): bool
     }),
   );
   return written >= least && apart.size + used.length <= written / 2;
+}
+
+/** Whether a value is more than a number, and made of what the model has alone. */
+function isWeight(value: Value): boolean {
+  const isNumber = value.shape?.every((length) => length === 1) === true;
+  return isDifferentiable(value.dtype) && !isNumber && !isFed(value);
 }

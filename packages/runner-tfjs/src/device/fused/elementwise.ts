@@ -132,6 +132,7 @@ export function writeShader(
     reduce: refuse,
     matMul: refuse,
     transpose: refuse,
+    factor: refuse,
     random: refuse,
     index: refuse,
   });

@@ -1,6 +1,7 @@
 import { HostScalars, type HyperparameterValues, type Plan, type PlanGroup } from '@adakit/core';
 import { optimizerText } from '@adakit/state';
 import { openState, writeTensors, type OpenState, type TensorSource } from '@adakit/state/node';
+import { ruleNames } from '../../optimizers.js';
 import { UsageError } from '../../usage-error.js';
 import { savedOptimizer } from '../saved-optimizer.js';
 import { tensorMeaning } from '../tensor-name.js';
@@ -16,7 +17,7 @@ import { TORCH_KEY, type TorchDocument, type TorchGroup } from './torch-document
 export async function toTorch(source: string, target: string): Promise<TorchReport> {
   const state = await openState(source);
   try {
-    const { document, tensors, notes } = convert(state);
+    const { document, tensors, notes } = await convert(state);
     await writeTensors(target, tensors, new Map([[TORCH_KEY, JSON.stringify(document)]]));
     return {
       class: document.class,
@@ -31,16 +32,21 @@ export async function toTorch(source: string, target: string): Promise<TorchRepo
   }
 }
 
-function convert(state: OpenState): {
+async function convert(state: OpenState): Promise<{
   readonly document: TorchDocument;
   readonly tensors: ReadonlyMap<string, TensorSource>;
   readonly notes: readonly string[];
-} {
+}> {
   const { document, path } = state;
   const fail = (problem: string): never => {
     throw new UsageError(`${path}: ${problem}`);
   };
-  const { plan } = savedOptimizer(state);
+  // Nobody has to install a rule to hear that PyTorch has none like it.
+  const strange = ruleNames(document.optimizer).find((rule) =>
+    torchClasses.every(({ optimizer }) => optimizer !== rule),
+  );
+  if (strange !== undefined) fail(`${strange} has no counterpart in PyTorch`);
+  const { plan } = await savedOptimizer(state, []);
   const updates = new Map(
     plan.parameters.map(({ name }) => [name, document.parameters.get(name)?.step ?? document.step]),
   );

@@ -1,0 +1,2 @@
+// @tier user
+export { soap } from './soap.js';

@@ -1,0 +1,2 @@
+// @tier user
+export { sophia } from './sophia.js';
