@@ -84,6 +84,7 @@ export { findHead, replaceHead, type Head, type HeadPlace, type ReplaceHeadOptio
 export type { Initialization } from './edit/initialization.js';
 export { findTies, tieWeights, type Tie } from './edit/ties.js';
 export { adapters } from './trainable/adapters.js';
+export type { MemoryLimit, MemoryReport } from './memory/recompute.js';
 export type { ParameterFilter } from './trainable/filter.js';
 export type { Prefix } from './trainable/prefix.js';
 export type { Also, FreezeFilter, TrainableOptions } from './trainable/select.js';

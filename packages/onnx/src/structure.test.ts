@@ -20,6 +20,7 @@ const FLOORS = [
   'gradient',
   'target',
   'passes',
+  'memory',
   'optimizer',
   'loss',
   'trainable',

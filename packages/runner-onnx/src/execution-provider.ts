@@ -33,6 +33,12 @@ export const CPU: ChosenProvider = { name: 'cpu', options: {}, runtime: nodeRunt
 const defaults: SessionOptions = { graphOptimizationLevel: 'basic' };
 
 /**
+ * On the CPU memory is taken from the arena value by value. Planned ahead, as the runtime would from the second run on, it is one
+ * block beside what the first run has left, so that a process holds all of it twice.
+ */
+const onCpu: SessionOptions = { enableMemPattern: false };
+
+/**
  * A model in the runtime. Its large constants are fed at every run, which costs nothing on the CPU, instead of being
  * written into the model, copied by the runtime, and bounded by the 2 GiB of a protobuf message.
  */
@@ -57,7 +63,7 @@ export class Session {
   ): Promise<Session> {
     const constants = largeConstants(model, mostEmbedded);
     const fed = withFedWeights(model, Object.keys(constants));
-    const settings = { ...defaults, ...options };
+    const settings = { ...defaults, ...(provider.name === 'cpu' && onCpu), ...options };
     try {
       return new Session(await provider.runtime.createSession(writeModel(fed), provider, settings), constants);
     } catch (cause) {

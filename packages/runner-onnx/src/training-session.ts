@@ -31,6 +31,7 @@ import {
   type ComputePrecision,
   type GradientsOptions,
   type Loss,
+  type MemoryLimit,
   type Model,
   type Target,
   type TargetSpec,
@@ -51,6 +52,7 @@ import {
   withoutRecording,
   type ExecutionProvider,
   type ExecutionProviderName,
+  type ProviderChoice,
 } from './provider-options.js';
 import { RandomNumbers } from './random-numbers.js';
 import { chooseRuntime, type RuntimeChoice } from './runtime/choose-runtime.js';
@@ -88,6 +90,12 @@ export interface TrainingSessionOptions extends TrainableOptions, RuntimeChoice 
    * CUDA. Default: `float32`, the model as it is.
    */
   readonly precision?: ComputePrecision;
+  /**
+   * How much a step may keep at a time of what it computes, with the sizes of free dimensions that this is for:
+   * `{ bytes: 2 ** 30, dims: { batch: 128 } }`. Where a step would keep more, it computes a part of its forward pass again, with
+   * the same numbers. Weights, gradients, state and batches are not in it, nor what the runtime takes beside. Default: no limit.
+   */
+  readonly memoryLimit?: MemoryLimit;
   /** What to do with a step whose loss or gradients are not finite. Default: `refuse`, an error that names parameters. */
   readonly nonFinite?: NonFinitePolicy;
   /**
@@ -211,12 +219,15 @@ export class TrainingSession implements Stateful {
    *
    * @throws OnnxError for a model that cannot be read or trained, with all reasons; AdakitError for an optimizer that
    * does not fit its parameters; TrainingError `no-execution-provider`, `refused-model` with the node that ONNX Runtime
-   * refuses, `invalid-option` for a seed out of range or of a model that draws where it cannot be told what
+   * refuses, `invalid-option` for a seed out of range or of a model that draws where it cannot be told what, and for a memory
+   * limit with recorded CUDA graphs; OnnxError `too-large` for a memory limit out of reach
    */
   static async create(options: TrainingSessionOptions): Promise<TrainingSession> {
     const { model: source, loss, train, freeze } = options;
     const { executionProviders = ['cpu'], update = 'auto', session = {}, nonFinite, precision = 'float32' } = options;
+    const { memoryLimit } = options;
     const providers = executionProviders.map(parseProvider);
+    if (memoryLimit !== undefined) requireNotRecorded(providers);
     const chosen = chooseRuntime(options, providers, session);
     const model = typeof source === 'string' || source instanceof Uint8Array ? await readModel(source) : source;
     const random = new RandomNumbers(options.seed);
@@ -227,6 +238,7 @@ export class TrainingSession implements Stateful {
       ...(options.outputs && { outputs: options.outputs }),
       ...(train && { train }),
       ...(freeze && { freeze }),
+      ...(memoryLimit && { memoryLimit }),
     };
     const target = options.target ?? targetOf(providers.at(0)?.name ?? 'cpu');
     const unscaled = gradientsGraph(model, { ...training, target });
@@ -251,7 +263,7 @@ export class TrainingSession implements Stateful {
     const weights = [...parameters, ...graph.statistics].map(({ name }) => name);
     // Bytes and models are the caller's. What was read here need not be kept beside the weights of the run.
     const base = typeof source === 'string' ? withoutValues(model, weights) : model;
-    const current = (): Model => withParameters(base, { ...trainedWeights(run), ...statistics.values });
+    const current = currentModel(base, run, statistics);
 
     const [steps, inference] = await onFirst(chosen, providers, async (provider) => {
       // Written again where a provider before this one has failed.
@@ -506,6 +518,11 @@ export class TrainingSession implements Stateful {
   }
 }
 
+/** The model with the weights of a moment. Made apart: a function made where the file's bytes are known would keep them. */
+function currentModel(base: Model, run: Run<StateBuffer>, statistics: Statistics): () => Model {
+  return () => withParameters(base, { ...trainedWeights(run), ...statistics.values });
+}
+
 /** Gradients of the size that they have in float32 would vanish below the range of float16. */
 function scaledFor(precision: ComputePrecision, optimizer: Optimizer, parameters: readonly ParameterSpec[]): Optimizer {
   if (precision !== 'float16' || makePlan(optimizer, parameters).lossScale !== undefined) return optimizer;
@@ -528,6 +545,15 @@ function trainedWeights(run: Run<StateBuffer>): NamedTensors {
         data instanceof Float32Array ? { dtype: 'float32', shape, data } : { dtype: 'float64', shape, data },
       ];
     }),
+  );
+}
+
+/** What is computed again waits for a number that the host reads, which a recording cannot hold. */
+function requireNotRecorded(providers: readonly ProviderChoice[]): void {
+  if (!providers.some((provider) => provider.options['enableCudaGraph'] === true)) return;
+  throw new TrainingError(
+    'invalid-option',
+    'memoryLimit and enableCudaGraph exclude each other: leave one of them out',
   );
 }
 

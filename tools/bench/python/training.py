@@ -1,4 +1,4 @@
-"""PyTorch as a peer of the suites `training` and `inference`: exports the networks, and makes steps when told.
+"""PyTorch as a peer of the suites `training`, `memory` and `inference`: exports the networks, and makes steps when told.
 
     training.py THREADS        requests as lines of JSON on standard input, an answer for each
 """
@@ -42,9 +42,11 @@ def build(name):
     return NETWORKS[name][0]().train()
 
 
-def batch_of(name):
+def batch_of(name, rows=None):
     """The batch that the other side makes too."""
     _, dims, label_dims, classes, _ = NETWORKS[name]
+    if rows is not None:
+        dims, label_dims = (rows, *dims[1:]), (rows, *label_dims[1:])
     index = lambda shape: torch.arange(torch.Size(shape).numel())
     classes_of = lambda shape, offset=0: ((index(shape) * 7919 + offset) % classes).reshape(shape)
     inputs = classes_of(dims) if classes >= 1000 else torch.sin(index(dims).double()).float().reshape(dims)
@@ -60,10 +62,10 @@ def export(name, file):
     )
 
 
-def stepper(name, kind):
+def stepper(name, kind, rows=None):
     model = build(name)
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-4, weight_decay=1e-2, **{kind: True})
-    inputs, labels = batch_of(name)
+    inputs, labels = batch_of(name, rows)
     axis = NETWORKS[name][4]
 
     def step():
@@ -76,7 +78,66 @@ def stepper(name, kind):
     return step
 
 
+def process_bytes(field):
+    with open('/proc/self/status') as status:
+        return next(1024 * int(line.split()[1]) for line in status if line.startswith(field + ':'))
+
+
+def memory(name, rows, steps):
+    """What training takes, as memory/process-memory.ts has it."""
+    begin = process_bytes('VmRSS')
+    step = stepper(name, 'foreach', rows)
+    sizes, times = [], []
+    for count in range(steps):
+        start = time.perf_counter()
+        step()
+        times.append(1000 * (time.perf_counter() - start))
+        if count >= steps / 2:
+            sizes.append(process_bytes('VmRSS'))
+    middle, mean = (len(sizes) - 1) / 2, sum(sizes) / len(sizes)
+    covariance = sum((i - middle) * (size - mean) for i, size in enumerate(sizes))
+    slope = covariance / max(1, sum((i - middle) ** 2 for i in range(len(sizes))))
+    return {
+        'start': begin, 'peak': process_bytes('VmHWM'), 'growth': 1000 * slope,
+        'milliseconds': sorted(times)[len(times) // 2],
+    }
+
+
+def phase_of(event):
+    """What has called an operator: the optimizer, the backward pass, or the model."""
+    while event is not None:
+        if event.name.startswith('Optimizer.'):
+            return 'optimizer'
+        if event.name.startswith('autograd::engine'):
+            return 'backward'
+        event = event.cpu_parent
+    return 'forward'
+
+
+def profile(name, steps):
+    """Milliseconds a step by operator and phase, self times."""
+    step = stepper(name, 'foreach')
+    times = []
+    for _ in range(steps + 2):
+        start = time.perf_counter()
+        step()
+        times.append(1000 * (time.perf_counter() - start))
+    with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU]) as found:
+        for _ in range(steps):
+            step()
+    sums = {}
+    for event in found.events():
+        key = (event.name, phase_of(event))
+        sums[key] = sums.get(key, 0) + event.self_cpu_time_total / 1000 / steps
+    operators = [{'name': key[0], 'phase': key[1], 'milliseconds': value} for key, value in sums.items()]
+    return {'milliseconds': sorted(times[2:])[steps // 2], 'operators': operators}
+
+
 def answer(request, steps):
+    if 'profile' in request:
+        return profile(request['profile'], request['steps'])
+    if 'memory' in request:
+        return memory(request['memory'], request['batch'], request['steps'])
     if 'export' in request:
         export(request['export'], request['file'])
         return {}

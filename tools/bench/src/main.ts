@@ -6,6 +6,7 @@ import { page, regressions, table, type Report } from './report.js';
 import { compile } from './suites/compile.js';
 import { fit } from './suites/fit.js';
 import { inference } from './suites/inference.js';
+import { memory } from './suites/memory.js';
 import { optimizer } from './suites/optimizer.js';
 import { state } from './suites/state.js';
 import { tfjs } from './suites/tfjs.js';
@@ -15,6 +16,7 @@ import type { Row, Suite } from './suite.js';
 const suites: Readonly<Record<string, Suite>> = {
   optimizer,
   training,
+  memory,
   inference,
   fit,
   compile,

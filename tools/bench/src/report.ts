@@ -71,7 +71,7 @@ export function regressions(now: readonly Report[], recorded: readonly Report[])
       return Object.entries(row.ratios ?? {}).flatMap(([peer, ratio]) => {
         const was = earlier?.ratios?.[peer];
         if (was === undefined || ratio <= TOLERATED * was) return [];
-        return [`${suite}, ${row.case}, ${row.name}: ${rounded(ratio)} of ${peer}'s time, recorded as ${rounded(was)}`];
+        return [`${suite}, ${row.case}, ${row.name}: ${rounded(ratio)} of ${peer}, recorded as ${rounded(was)}`];
       });
     });
   });

@@ -25,3 +25,23 @@ export function computePrecision(text: string): ComputePrecision {
   if (text === 'float32' || text === 'float16' || text === 'bfloat16') return text;
   throw new InvalidArgumentError('it is float32, float16 or bfloat16.');
 }
+
+/** A number of bytes: `1500000`, `512MiB`, `2GiB`, `1.5GB`. @throws InvalidArgumentError */
+export function byteSize(text: string): number {
+  const [, digits, unit = ''] = /^(\d+(?:\.\d+)?) ?([KMGT]i?B)?$/i.exec(text) ?? [];
+  const power = 'KMGT'.indexOf(unit.charAt(0).toUpperCase()) + 1;
+  const bytes = Math.floor(Number(digits) * (/i/i.test(unit) ? 1024 : 1000) ** (unit === '' ? 0 : power));
+  if (bytes > 0) return bytes;
+  throw new InvalidArgumentError('bytes are needed, such as 512MiB or 2GiB.');
+}
+
+/** name=number, several of them. @throws InvalidArgumentError */
+export function pair(text: string, before: Readonly<Record<string, number>>): Readonly<Record<string, number>> {
+  // Names may contain the sign themselves: the last one counts.
+  const at = text.lastIndexOf('=');
+  const value = Number(text.slice(at + 1));
+  if (at < 1 || text.slice(at + 1).trim() === '' || !Number.isFinite(value)) {
+    throw new InvalidArgumentError('name=number is needed.');
+  }
+  return { ...before, [text.slice(0, at)]: value };
+}

@@ -1,5 +1,6 @@
 import { parseModel, readModel, specialize, Tensor, withFreeBatch, type Model } from '@adakit/onnx';
-import { InvalidArgumentError, type Command } from 'commander';
+import type { Command } from 'commander';
+import { pair } from './option-values.js';
 import { UsageError } from './usage-error.js';
 
 /** Options of commands that read a model for other sizes than it was made for. */
@@ -20,16 +21,6 @@ export function addSpecializeOptions(command: Command): Command {
       pair,
       {},
     );
-}
-
-/** Names may contain the sign themselves: the last one counts. */
-function pair(text: string, before: Readonly<Record<string, number>>): Readonly<Record<string, number>> {
-  const at = text.lastIndexOf('=');
-  const value = Number(text.slice(at + 1));
-  if (at < 1 || text.slice(at + 1).trim() === '' || !Number.isFinite(value)) {
-    throw new InvalidArgumentError('name=number is needed.');
-  }
-  return { ...before, [text.slice(0, at)]: value };
 }
 
 /**

@@ -106,6 +106,7 @@ type About = Omit<ManifestInput, 'name' | 'dtype' | 'shape'>;
  */
 export async function exportArtifacts(model: Model, options: ArtifactOptions): Promise<Artifacts> {
   const { loss, optimizer, train, freeze, target: where = 'cpu', stepsPerRun = 1, feedRandom = false } = options;
+  const { memoryLimit } = options;
   const { precision: computing = 'float32' } = options;
   if (!Number.isSafeInteger(stepsPerRun) || stepsPerRun < 1) {
     throw new OnnxError('invalid-argument', `stepsPerRun must be a whole number of at least 1, got ${stepsPerRun}`);
@@ -124,6 +125,7 @@ export async function exportArtifacts(model: Model, options: ArtifactOptions): P
     precision: computing,
     ...(train && { train }),
     ...(freeze && { freeze }),
+    ...(memoryLimit && { memoryLimit }),
   };
   const gradients = gradientsGraph(model, training);
   const plan = makePlan(optimizer, gradients.parameters);

@@ -209,8 +209,15 @@ export class Tensor {
 /** Bytes that the elements of a stored tensor take; undefined for strings, which take any number. */
 export function storedBytes({ name, dataType, dims }: TensorProto): number | undefined {
   const dtype = requireDType(dataType, `tensor '${name}'`);
+  return bytesOfElements(
+    dtype,
+    dims.reduce((product, dim) => product * Number(dim), 1),
+  );
+}
+
+/** Bytes that so many elements take; undefined for strings, which take any number. */
+export function bytesOfElements(dtype: DType, size: number): number | undefined {
   if (dtype === 'string') return undefined;
-  const size = dims.reduce((product, dim) => product * Number(dim), 1);
   return STORAGE[dtype].length(size) * STORAGE[dtype].array.BYTES_PER_ELEMENT;
 }
 

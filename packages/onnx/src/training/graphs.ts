@@ -10,12 +10,15 @@ import { modelFromGraph } from '../graph/to-model.js';
 import type { Value } from '../graph/value.js';
 import { executableGraph, importGraph, upgradedGraph } from '../passes/import.js';
 import type { Loss } from '../loss/loss.js';
+import { arrangeNodes } from '../memory/arrange.js';
+import { limitMemory, type MemoryLimit, type MemoryReport } from '../memory/recompute.js';
 import type { ComputePrecision, DType } from '../model/dtype.js';
 import type { Model } from '../model/model.js';
 import { autocast } from '../passes/autocast/autocast.js';
 import { fitKernels } from '../passes/autocast/fit-kernels.js';
 import { drawingNodes, feedDraws, type Draws } from '../passes/draw.js';
 import { foldShapes } from '../passes/fold-shapes.js';
+import { joinNodes } from '../passes/join.js';
 import { lowerNodes } from '../passes/lower.js';
 import { mergeDuplicates } from '../passes/merge.js';
 import { operators } from '../operators/index.js';
@@ -47,6 +50,11 @@ export interface TrainingOptions extends TrainableOptions, TargetOption {
    * loss are float32 in any case. Targets have some of them. Default: `float32`, the model as it is.
    */
   readonly precision?: ComputePrecision;
+  /**
+   * How much a step may keep at a time of what it computes; where that is not enough, it computes again in the backward pass
+   * what it would have kept. Default: no limit.
+   */
+  readonly memoryLimit?: MemoryLimit;
 }
 
 /** What was chosen to be trained. Which it would be may depend on the values of weights, and these change. */
@@ -134,6 +142,8 @@ export interface TrainingGraph extends EmittedGraph {
   readonly lossScale?: TensorSpec;
   /** What the model draws in training. */
   readonly random: Draws;
+  /** What the limit has come to, where there is one. */
+  readonly memory?: MemoryReport;
 }
 
 /** Loss and gradients for a batch, in training mode. */
@@ -258,8 +268,9 @@ export function optimizerGraph(
   const gradients = inputs((name) => `${name}_grad`);
   const plan = emitPlan(emitterOf(graph), { together: target?.together, ...emission }, params, gradients);
   afterPass('update', graph, operators);
+  lower(graph, target);
   return {
-    model: toModel(graph, target),
+    model: toModel(graph),
     gradients: Object.fromEntries(Object.entries(gradients).map(([name, value]) => [name, value.name])),
     plan,
   };
@@ -483,10 +494,15 @@ function parametersByName(graph: Graph, names: readonly string[]): Value[] {
 }
 
 /** Wraps up a graph in training mode, whose parameters are inputs. */
-function finishTraining(training: DifferentiatedModel, { target, precision }: TrainingOptions): TrainingGraph {
+function finishTraining(
+  training: DifferentiatedModel,
+  { target, precision, memoryLimit }: TrainingOptions,
+): TrainingGraph {
   const { graph, inputs, parameters, targets, loss, outputs, statistics, lossScale, random } = training;
+  lower(graph, target, precision);
+  const memory = memoryLimit && limitMemory(graph, loss, memoryLimit);
   return {
-    model: toModel(graph, target, precision),
+    model: toModel(graph),
     inputs,
     parameters,
     targets,
@@ -495,6 +511,7 @@ function finishTraining(training: DifferentiatedModel, { target, precision }: Tr
     statistics,
     random,
     ...(lossScale !== undefined && { lossScale: tensorSpec(lossScale) }),
+    ...(memory !== undefined && { memory }),
   };
 }
 
@@ -506,17 +523,24 @@ function finish(
   target: Target | undefined,
 ): EmittedGraph {
   for (const parameter of parameters) graph.initializerToInput(parameter);
-  return { model: toModel(graph, target), inputs, parameters: parameters.map(weightSpec) };
+  lower(graph, target);
+  return { model: toModel(graph), inputs, parameters: parameters.map(weightSpec) };
 }
 
-function toModel(graph: Graph, target: Target = ortCpu, precision: ComputePrecision = 'float32'): ModelProto {
+/** Brings a complete graph to what a target executes. */
+function lower(graph: Graph, target: Target = ortCpu, precision: ComputePrecision = 'float32'): void {
   // Losses and gradients may be written in operators that only this package has.
   lowerNodes(graph, operators, target);
   if (precision !== 'float32') fitKernels(graph, target, operators);
   foldShapes(graph);
+  joinNodes(graph, operators);
   mergeDuplicates(graph, operators);
   graph.removeDead();
   afterPass('prune', graph, operators);
+  arrangeNodes(graph, operators);
+}
+
+function toModel(graph: Graph): ModelProto {
   requireRunnable(graph);
   return modelFromGraph(graph);
 }

@@ -1,4 +1,4 @@
-import { create } from '@bufbuild/protobuf';
+import { create, fromBinary, toBinary } from '@bufbuild/protobuf';
 import { castTensor, elementCount, sameShape, type NamedTensors, type TensorData } from '@adakit/core';
 import { GraphProtoSchema, ModelProtoSchema, TensorProtoSchema, type ModelProto, type TensorProto } from 'onnx-buf';
 import { OnnxError } from '../error.js';
@@ -79,12 +79,24 @@ export function withParameters(model: Model, values: NamedTensors): Model {
  */
 export function withoutValues(model: Model, names: readonly string[]): Model {
   const gone = new Set(names);
+  let [kept, freed] = [0, 0];
   const initializer = model.graph.initializer.map((tensor) => {
-    if (!gone.has(tensor.name)) return tensor;
+    if (!gone.has(tensor.name)) {
+      kept += tensor.rawData.length;
+      return tensor;
+    }
+    freed += tensor.rawData.length;
     const { name, docString, metadataProps, dataType, dims } = tensor;
     return create(TensorProtoSchema, { name, docString, metadataProps, dataType, dims });
   });
-  return withInitializers(model, initializer);
+  const left = withInitializers(model, initializer);
+  return kept < freed ? apart(left) : left;
+}
+
+/** A copy: whatever is left of a message that was read, a name of one byte, keeps all bytes that it was read from. */
+function apart(model: Model): Model {
+  const proto = fromBinary(ModelProtoSchema, toBinary(ModelProtoSchema, model.proto));
+  return { ...model, proto, graph: proto.graph ?? model.graph };
 }
 
 function withInitializers(model: Model, initializer: TensorProto[]): Model {

@@ -16,8 +16,11 @@ export const PASSES = [
   'update',
   'lower',
   'fit',
+  'join',
   'merge',
   'prune',
+  'arrange',
+  'recompute',
 ] as const;
 
 export type Pass = (typeof PASSES)[number];

@@ -3,53 +3,14 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { adamw } from '@adakit/adam';
 import { crossEntropy } from '@adakit/onnx';
-import { TrainingSession, type Batch } from '@adakit/runner-onnx';
+import { TrainingSession } from '@adakit/runner-onnx';
 import { compare, ratioOf, timed, type Contender } from '../measure/compare.js';
 import { Peer } from '../measure/peer.js';
+import { batchOf, networks } from '../networks.js';
 import type { Row, Suite, SuiteOptions } from '../suite.js';
 
-/** A network of python/training.py: its input, what a batch of it is, and where its classes lie. */
-interface Network {
-  readonly title: string;
-  readonly input: string;
-  readonly dims: readonly number[];
-  readonly labels: readonly number[];
-  /** Words or classes. */
-  readonly classes: number;
-  readonly classAxis: number;
-}
-
-const networks: Readonly<Record<string, Network>> = {
-  mlp: { title: 'MLP 784-512-512-10, batch 64', input: 'x', dims: [64, 784], labels: [64], classes: 10, classAxis: 1 },
-  cnn: { title: 'MNIST CNN, batch 64', input: 'x', dims: [64, 1, 28, 28], labels: [64], classes: 10, classAxis: 1 },
-  resnet18: {
-    title: 'ResNet-18 32×32, batch 32',
-    input: 'x',
-    dims: [32, 3, 32, 32],
-    labels: [32],
-    classes: 10,
-    classAxis: 1,
-  },
-  lstm: {
-    title: 'LSTM 2×200, 20 × 35 words of 10,000',
-    input: 'x',
-    dims: [20, 35],
-    labels: [20, 35],
-    classes: 10_000,
-    classAxis: 2,
-  },
-  gpt: {
-    title: 'GPT 4×128, 16 × 64 words of 1,000',
-    input: 'x',
-    dims: [16, 64],
-    labels: [16, 64],
-    classes: 1000,
-    classAxis: 2,
-  },
-};
-
 /** Threads of every contender, so that like is measured with like. */
-const THREADS = 2;
+export const THREADS = 2;
 
 /** Threads of ONNX Runtime and of OpenMP spin for some milliseconds after their work. */
 const REST = 50;
@@ -124,19 +85,4 @@ async function* measure({ only, rounds = 15 }: SuiteOptions): AsyncIterable<Row>
 function requireEqual(title: string, loss: number, other: number): void {
   if (Math.abs(loss / other - 1) <= 1e-4) return;
   throw new Error(`${title}: the first loss is ${String(loss)}, PyTorch's is ${String(other)}`);
-}
-
-function batchOf({ input, dims, labels, classes }: Network): Batch {
-  const count = (shape: readonly number[]) => shape.reduce((product, length) => product * length, 1);
-  const classOf = (_: unknown, i: number) => BigInt((i * 7919) % classes);
-  // Another class than the word itself, which a network whose last layer is its embedding knows from the start.
-  const labelOf = (_: unknown, i: number) => BigInt((i * 7919 + 1) % classes);
-  const data =
-    classes >= 1000
-      ? BigInt64Array.from({ length: count(dims) }, classOf)
-      : Float32Array.from({ length: count(dims) }, (_, i) => Math.sin(i));
-  return {
-    [input]: { data, dims: [...dims] },
-    labels: { data: BigInt64Array.from({ length: count(labels) }, labelOf), dims: [...labels] },
-  };
 }

@@ -53,6 +53,16 @@ test('--precision bfloat16 has products computed in it', async () => {
   expect(types).toContain(16n);
 });
 
+test('--memory-limit holds for the sizes of --memory-for', async () => {
+  const limited = (limit: string, ...args: readonly string[]) =>
+    run(model, '--memory-limit', limit, ...args, '--out', out());
+  const large = ['--memory-for', 'batch=100000'];
+  expect((await limited('1GiB', ...large)).exitCode).toBe(0);
+  // 100,000 rows of eight hidden units are 3 MiB.
+  await expect(limited('1MiB', ...large)).rejects.toThrow(/cannot keep less than .* the limit is 1\.0 MiB/);
+  await expect(limited('1GiB')).rejects.toThrow(/depends on batch/);
+});
+
 describe('mistakes are named, exit code 2:', () => {
   test.each<[string, readonly string[], string]>([
     ['a model that is not there', ['nte.onnx'], 'no file at nte.onnx; check the path'],

@@ -10,6 +10,7 @@ import {
 import { loadOptimizer } from '@adakit/plugins';
 import { writeArtifacts } from '@adakit/runner-onnx';
 import type { Command } from 'commander';
+import { addMemoryOptions, memoryLimitOf, type MemoryOptions } from '../memory-limit.js';
 import { computePrecision, positive, repeated, whole } from '../option-values.js';
 import { requireFolder } from '../output-place.js';
 import { oneLine, print } from '../printable.js';
@@ -20,7 +21,7 @@ import { losses, lossOf } from '../train/choices.js';
 import { hyperparametersOf } from '../train/prepare.js';
 import { known } from '../train/words.js';
 
-interface Options extends SpecializeOptions, SelectionOptions {
+interface Options extends SpecializeOptions, SelectionOptions, MemoryOptions {
   readonly loss: string;
   readonly optimizer: string;
   readonly set: readonly string[];
@@ -37,7 +38,7 @@ interface Options extends SpecializeOptions, SelectionOptions {
 
 /** Registers `adakit export`. */
 export function addExportCommand(program: Command): void {
-  addSelectionOptions(addSpecializeOptions(program.command('export')))
+  addMemoryOptions(addSelectionOptions(addSpecializeOptions(program.command('export'))))
     .summary('training graphs that run without adakit')
     .description(
       'Writes graphs that train a model in any program with an ONNX runtime, with the initial state and a manifest that\n' +
@@ -78,6 +79,7 @@ export function addExportCommand(program: Command): void {
         '  adakit export net.onnx --loss mse --optimizer sgd --set lr=0.1 --set momentum=0.9 --clip 1 --out artifacts\n' +
         '  adakit export resnet.onnx --train "/^fc/" --target webgpu --out artifacts\n' +
         '  adakit export lm.onnx --loss cross-entropy:classAxis=2 --steps-per-run 16 --target cuda --out artifacts\n' +
+        '  adakit export resnet.onnx --memory-limit 512MiB --memory-for batch=64 --out artifacts\n' +
         '  adakit export net.onnx --out artifacts --json | jq .graphs.step.inputs',
     )
     .action((path: string, options: Options) => exportCommand(path, options));
@@ -90,13 +92,15 @@ async function exportCommand(path: string, options: Options): Promise<void> {
   const { plugin } = await loadOptimizer(options.optimizer, { included: factories });
   const rule = plugin.load(hyperparametersOf(plugin, options.set));
   requireFolder('--out', options.out);
-  const artifacts = await exportArtifacts(await openModel(path, options), {
+  const model = await openModel(path, options);
+  const artifacts = await exportArtifacts(model, {
     loss,
     optimizer: composed(rule, options),
     target,
     stepsPerRun: options.stepsPerRun,
     feedRandom: options.feedRandom === true,
     precision: options.precision,
+    ...memoryLimitOf(model, options),
     ...selectionOf(options),
   });
   const manifest = await writeArtifacts(options.out, artifacts, {

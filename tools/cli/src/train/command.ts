@@ -9,6 +9,7 @@ import type { TrainingSession } from '@adakit/runner-onnx';
 import { Checkpoints } from '@adakit/state/node';
 import { InvalidArgumentError, type Command } from 'commander';
 import { hyperparameterLines } from '../hyperparameter-lines.js';
+import { addMemoryOptions, memoryLimitOf, type MemoryOptions } from '../memory-limit.js';
 import { optimizerNames } from '../optimizers.js';
 import { computePrecision, whole } from '../option-values.js';
 import { requireFolder, requireFolderOf } from '../output-place.js';
@@ -30,7 +31,7 @@ import {
   type TrainingOptions,
 } from './training-options.js';
 
-interface Options extends TrainingOptions, OptimizerOptions, LoopOptions {
+interface Options extends TrainingOptions, OptimizerOptions, LoopOptions, MemoryOptions {
   readonly checkpoint?: string;
   readonly keep: number;
   readonly resume?: true;
@@ -46,7 +47,8 @@ interface Options extends TrainingOptions, OptimizerOptions, LoopOptions {
 
 /** Registers `adakit train`. */
 export function addTrainCommand(program: Command): void {
-  addLoopOptions(addOptimizerOptions(addTrainingOptions(program.command('train').requiredOption(...dataOption))))
+  const command = addTrainingOptions(program.command('train').requiredOption(...dataOption));
+  addMemoryOptions(addLoopOptions(addOptimizerOptions(command)))
     .summary('train an ONNX model on data')
     .description(
       'Trains a model and writes it with the trained weights: an inference model again.\n' +
@@ -118,7 +120,14 @@ async function train(path: string, options: Options): Promise<void> {
   const store = await openCheckpoints(options, metrics);
 
   const { precision } = options;
-  const { session, batches: data, validation } = await startSession(prepared, optimizer, options, { precision });
+  const {
+    session,
+    batches: data,
+    validation,
+  } = await startSession(prepared, optimizer, options, {
+    precision,
+    ...memoryLimitOf(prepared.model, options, batch),
+  });
   try {
     const given: FitOptions = {
       ...(epochs !== undefined && { epochs }),

@@ -72,7 +72,7 @@ export async function startSession(
   { model, inputs, loss, training, validation, classes, black }: Prepared,
   optimizer: Optimizer,
   options: TrainingOptions & Pick<LoopOptions, 'carry'>,
-  more: Pick<TrainingSessionOptions, 'nonFinite' | 'precision'> = {},
+  more: Pick<TrainingSessionOptions, 'nonFinite' | 'precision' | 'memoryLimit'> = {},
 ): Promise<Started> {
   const { seed, backend, batch, data, field, threads, augment: changes, carry } = options;
   const session = await TrainingSession.create({
