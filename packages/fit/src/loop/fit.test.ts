@@ -289,7 +289,7 @@ describe('state that is carried from batch to batch', () => {
         ...batch,
         target: {
           ...batch.target,
-          data: Float32Array.from(batch.target.data, (y, i) => Number(y) + Number(sum.data[i]) / 9),
+          data: Float32Array.from(batch.target.data as Float32Array, (y, i) => y + Number(sum.data[i]) / 9),
         },
       };
       return { ...(await super.step(shifted)), outputs: { total: added(batch.x, sum) } };
@@ -302,7 +302,7 @@ describe('state that is carried from batch to batch', () => {
     }
   }
   const added = (x: Batch[string], sum: Batch[string]) => ({
-    data: Float32Array.from(x.data, (value, i) => Number(value) + Number(sum.data[i])),
+    data: Float32Array.from(x.data as Float32Array, (value, i) => value + Number(sum.data[i])),
     dims: x.dims,
   });
   const ones = (count: number) => fromElements(Array.from({ length: count }, () => ({ x: 1, target: 1 })));
