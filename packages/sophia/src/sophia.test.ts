@@ -1,3 +1,4 @@
+import { jsDevice, lossScaling, Run, tensor32 } from '@adakit/core';
 import { referenceRunFiles } from '@adakit/fixtures';
 import { runReadme } from '@adakit/testing';
 import { describeOptimizer } from '@adakit/testing/vitest';
@@ -27,4 +28,10 @@ describeOptimizer(sophia, {
 
 it('the README’s example runs', async () => {
   expect(await runReadme(new URL('../README.md', import.meta.url))).toBe(1);
+});
+
+it('refuses a loss that is scaled, unless the gradient itself is the estimate', () => {
+  const start = (optimizer = sophia()) => Run.start(jsDevice(), lossScaling(optimizer), { theta: tensor32([1]) });
+  expect(() => start()).toThrow('sophia and lossScaling() cannot be combined');
+  expect(start(sophia({ estimator: 'gradient' })).needsEstimate).toBe(false);
 });

@@ -99,12 +99,19 @@ class Planner {
     }
     const scaler = this.#groups.flatMap(({ pieces }) => pieces).find(({ component }) => component.scalesLoss);
     const group = this.#groups[0] as PlanGroup | undefined;
+    const estimate = this.#estimate(stepTasks);
+    if (scaler !== undefined && estimate !== undefined) {
+      throw new AdakitError(
+        'invalid-plan',
+        `${estimate.component.name} and lossScaling() cannot be combined: its second gradient would arrive scaled as well; train in float32 or bfloat16`,
+      );
+    }
     return {
       batchStages: this.#stages(batchTasks),
       batches: collector === undefined || group === undefined ? undefined : { group, piece: collector },
       perturbStages: this.#stages(perturb),
       stages: this.#stages(stepTasks),
-      estimate: this.#estimate(stepTasks),
+      estimate,
       globals: [...this.#globals.values()],
       views: this.#views(),
       // Whatever the parameters are, where they are not known yet.

@@ -1,4 +1,4 @@
-import { bufferNames, deviceInputs } from '../device/device.js';
+import { deviceInputs } from '../device/device.js';
 import type { PlannedParameter, Stage } from '../plan/plan.js';
 import { elementCount, type NamedTensors } from '../tensor/tensor-data.js';
 import { AdakitError } from '../errors.js';

@@ -1,6 +1,5 @@
 import { AdakitError } from '../errors.js';
-import type { PlanGroup, PlannedParameter, Stage } from '../plan/plan.js';
-import type { Program } from '../program/program.js';
+import type { PlannedParameter, Stage } from '../plan/plan.js';
 import { wait, type Work } from './drive.js';
 import type { Training } from './training.js';
 import type { Evaluated, GradientContext, GradientSource, StepOptions, StepReport } from './step-types.js';
