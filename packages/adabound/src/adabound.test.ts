@@ -25,8 +25,8 @@ describeOptimizer(adabound, {
       { lr: 0 },
       'adabound: lr must be > 0, got 0 (the bounds are scaled by lr over its first value, so 0 divides by zero)',
     ],
-    [{ final_lr: 0 }, 'adabound: finalLr must be > 0, got 0'],
-    [{ final_lr: 0.1, finalLr: 0.1 }, 'adabound: hyperparameter "finalLr" is given twice'],
+    [{ finalLr: 0 }, 'adabound: finalLr must be > 0, got 0'],
+    [{ final_lr: 0.1 }, 'adabound: unknown hyperparameter "final_lr", did you mean "finalLr"?'],
   ],
   // Between the bounds a step is about lr long, whatever the gradient, and the way from the start about 3 for the first three, 0.35 for the last:
   // ten times as many steps as the way has, thirty times in Rosenbrock's bent valley.

@@ -22,7 +22,7 @@ describeOptimizer(adadiff, {
   refuses: [
     [{ lr: 0 }, 'adadiff: lr must be > 0, got 0'],
     [{ beta1: 1 }, 'adadiff: beta1 must be >= 0 and < 1, got 1'],
-    [{ weight_decouple: true }, 'adadiff: unknown hyperparameter "weightDecouple"'],
+    [{ weightDecouple: true }, 'adadiff: unknown hyperparameter "weightDecouple"'],
   ],
   // A step is at most about lr long, whatever the gradient, and the way from the start about 3 for the first three, 0.35 for the last:
   // ten times as many steps as the way has, thirty times in Rosenbrock's bent valley.

@@ -20,7 +20,10 @@ describeOptimizer(adam, {
     [{ lr: -1 }, 'adam: lr must be > 0, got -1'],
     [{ beta2: 1 }, 'adam: beta2 must be >= 0 and < 1, got 1'],
     [{ eps: -1 }, 'adam: eps must be >= 0, got -1'],
-    [{ beta_1: 0.9, weightdecay: 0 }, 'adam: unknown hyperparameter "weightdecay", did you mean "weightDecay"?'],
+    [
+      { beta_1: 0.9, weightdecay: 0 },
+      'adam: unknown hyperparameter "beta_1", did you mean "beta1"?; unknown hyperparameter "weightdecay", did you mean "weightDecay"?',
+    ],
   ],
   // A step is about lr long, whatever the gradient, and the way from the start about 3 for the first three, 0.35 for the last:
   // ten times as many steps as the way has, thirty times in Rosenbrock's bent valley.

@@ -76,7 +76,7 @@ describe.each([
     await session.step(good);
     const before = await session.state();
     const { loss: value, ...report } = await session.step(withZeros);
-    expect(report).toEqual({ outcome: 'skipped', step: 1 });
+    expect(report).toEqual({ outcome: 'skipped', step: 1, outputs: {} });
     expect(value).toBeGreaterThan(0);
     expect(await session.state()).toEqual({ ...before, skipped: 1 });
     expect(session.skipped).toBe(1);

@@ -172,8 +172,8 @@ describe('weights and biases are trained', () => {
   it('a layer normalization that the exporter wrote out, on the input itself', () => {
     expect(
       chosen(({ e, x, weight }) => {
-        const centered = e.sub(x(), e.node('ReduceMean', [x()], { axes: [1] }));
-        const variance = e.node('ReduceMean', [e.square(centered)], { axes: [1] });
+        const centered = e.sub(x(), e.node('ReduceMean', [x(), e.int64([1])]));
+        const variance = e.node('ReduceMean', [e.square(centered), e.int64([1])]);
         const deviation = e.sqrt(e.add(variance, e.scalar(1e-5, 'float32')));
         return e.add(e.mul(e.div(centered, deviation), weight('gain', 4)), weight('shift', 4));
       }),

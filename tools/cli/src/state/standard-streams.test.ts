@@ -29,7 +29,8 @@ const piped = (...args: readonly string[]) => runPiped(addStateCommand, 'state',
 /** Standard input, in pieces of three bytes. */
 function pipeIn(bytes: Uint8Array): void {
   const pieces = Array.from({ length: Math.ceil(bytes.length / 3) }, (_, i) => bytes.subarray(3 * i, 3 * i + 3));
-  vi.spyOn(process, 'stdin', 'get').mockReturnValue(Readable.from(pieces) as typeof process.stdin);
+  const given: { readonly stdin: Readable } = process;
+  vi.spyOn(given, 'stdin', 'get').mockReturnValue(Readable.from(pieces));
 }
 /** What is said beside. */
 function said() {
