@@ -218,7 +218,7 @@ export {
 } from './plan/plan.js';
 export { HostScalars, type Moment, type ScalarsOf } from './run/host-scalars.js';
 export { jacobiSweeps, type FactorName, type HostFactor } from './factor/factor.js';
-export { isNeeded, needsOf, type Need } from './program/needs.js';
+export { neededWith, needsOf, type Need } from './program/needs.js';
 export { foldProgram, type Algebra, type InstructionOf } from './program/fold.js';
 export { printProgram } from './program/print.js';
 export { buildProgram, inputNames, scalarOperands, type Instruction, type Program } from './program/program.js';

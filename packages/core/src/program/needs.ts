@@ -43,7 +43,20 @@ function sameNeed(a: Need | 'always', b: Need | 'always'): boolean {
   return a === b || (a !== 'always' && b !== 'always' && a.condition === b.condition && a.is === b.is);
 }
 
-/** Whether an instruction's value is looked at. @param scalars one number for every instruction */
-export function isNeeded(need: Need | undefined, scalars: Float64Array): boolean {
-  return need === undefined || (scalars[need.condition] !== 0) === need.is;
+/**
+ * Instructions that are looked at with these scalars: of a `where` whose condition is a scalar, one side alone.
+ *
+ * @param scalars one number for every instruction
+ */
+export function neededWith({ instructions, outputs }: Program, scalars: Float64Array): ReadonlySet<number> {
+  const needed = new Set(Object.values(outputs));
+  for (let index = instructions.length - 1; index >= 0; index--) {
+    const instruction = instructions[index];
+    if (!needed.has(index) || !('args' in instruction)) continue;
+    const [condition, first, second] = instruction.args;
+    const chooses = 'op' in instruction && instruction.op === 'where' && instructions[condition].type.place === 'host';
+    for (const arg of chooses ? [condition, scalars[condition] !== 0 ? first : second] : instruction.args)
+      needed.add(arg);
+  }
+  return needed;
 }

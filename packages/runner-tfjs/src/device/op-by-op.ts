@@ -2,9 +2,8 @@ import {
   concreteShape,
   elementCount,
   foldProgram,
-  isNeeded,
   isTotal,
-  needsOf,
+  neededWith,
   sameShape,
   type Algebra,
   type Binding,
@@ -163,9 +162,9 @@ export function runOpByOp(
     index: ({ axis, type }) => reshape(range(0, extents[axis]), dims(type.shape)),
   };
 
-  const needs = needsOf(program);
+  const needed = neededWith(program, scalars);
   const values = foldProgram(program, algebra, ({ type }, index) => {
-    if (!isNeeded(needs[index], scalars)) return NaN;
+    if (!needed.has(index)) return NaN;
     // Backends disagree about values without elements, of which there is nothing to compute.
     return type.place === 'device' && elementCount(dims(type.shape)) === 0 ? zeros(dims(type.shape)) : undefined;
   });

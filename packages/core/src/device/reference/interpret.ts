@@ -1,7 +1,7 @@
 import { operation, reduceInOrder } from '../../expression/operations.js';
 import { concreteShape, type Extents, type Shape } from '../../expression/type.js';
 import { foldProgram, type Algebra } from '../../program/fold.js';
-import { isNeeded, needsOf } from '../../program/needs.js';
+import { neededWith } from '../../program/needs.js';
 import type { Program } from '../../program/program.js';
 import { elementCount, type FloatArray, type Precision } from '../../tensor/tensor-data.js';
 
@@ -46,7 +46,7 @@ export function interpret(
   /** Scalars meet tensors in the tensors' precision (0 and 1, the outcomes of comparisons, are exact in both). */
   const host = (index: number): Value => ({ data: Float64Array.of(round(scalars[index])), shape: 'number' });
 
-  const needs = needsOf(program);
+  const needed = neededWith(program, scalars);
   const algebra: Algebra<Value> = {
     constant: (_, __, index) => host(index),
     input: ({ name, type }, _, index) =>
@@ -98,7 +98,7 @@ export function interpret(
   };
   const nothing = make(0);
   const values = foldProgram<Value>(program, algebra, ({ type }, index) =>
-    isNeeded(needs[index], scalars) ? undefined : { data: nothing, shape: type.shape },
+    needed.has(index) ? undefined : { data: nothing, shape: type.shape },
   );
 
   return Object.fromEntries(Object.entries(program.outputs).map(([name, index]) => [name, values[index].data.slice()]));
