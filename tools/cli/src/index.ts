@@ -8,4 +8,5 @@ export { diffFiles, type FileDifference, type TensorDifference } from './state/d
 export { fromTorch, type TorchReport } from './state/torch/from-torch.js';
 export { toTorch } from './state/torch/to-torch.js';
 export { lossPlot, type LossCurve, type PlotText } from './plot/loss-plot.js';
-export { builtins, loadBuiltin, type LoadedData } from './train/builtin-data.js';
+export { builtins, loadBuiltin, requireInstalled, type LoadedData } from './train/builtin-data.js';
+export { UsageError } from './usage-error.js';

@@ -1,6 +1,7 @@
 import { spawnSync } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
-import { help, parseOptions, prepare, UsageError } from './prepare.js';
+import { requireInstalled, UsageError } from '@adakit/cli';
+import { help, parseOptions, prepare } from './prepare.js';
 
 const adakit = fileURLToPath(new URL('../../cli/bin/adakit.js', import.meta.url));
 
@@ -8,7 +9,10 @@ try {
   const options = parseOptions(process.argv.slice(2));
   if (options.help) process.stdout.write(help);
   else {
-    for (const { name, args } of prepare(options)) {
+    const experiments = prepare(options);
+    // Of the last experiment as well, before the first is trained for half an hour.
+    for (const { data } of experiments) await requireInstalled(data.replace(/^words:/, ''), process.cwd());
+    for (const { name, args } of experiments) {
       process.stdout.write(`\n${name}\n`);
       const { status } = spawnSync(process.execPath, [adakit, ...args], { stdio: 'inherit' });
       // Trainings that failed are part of the result; what was wrong or interrupted ends the rest.

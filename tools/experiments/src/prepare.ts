@@ -1,6 +1,7 @@
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
+import { UsageError } from '@adakit/cli';
 import { closestName } from '@adakit/core';
 import { experimentsAt, type Experiment, type Folders, type Scale } from './experiments.js';
 
@@ -21,11 +22,6 @@ usage: npm run experiments -- [options]
   --list             names of the experiments, and nothing else
   --help             this text
 `;
-
-/** The command line is not understood; the message says why. */
-export class UsageError extends Error {
-  override readonly name = 'UsageError';
-}
 
 export interface Options {
   readonly help: boolean;
@@ -95,6 +91,8 @@ function unknown(option: string, name: string, known: readonly string[]): never 
 /** A comparison that is ready: what `adakit` is to be called with. */
 export interface Prepared {
   readonly name: string;
+  /** The data as `adakit train` takes them. */
+  readonly data: string;
   readonly args: readonly string[];
 }
 
@@ -119,6 +117,7 @@ export function prepare(options: Options): Prepared[] {
     writeFileSync(config, `${JSON.stringify(configuration(experiment, folder, options), null, 2)}\n`);
     return {
       name,
+      data: String(experiment.options.data),
       args: [
         ...['compare', '--config', config, '--jobs', String(jobs), '--out', join(folder, 'runs')],
         ...['--plot', join(folder, 'curves.svg')],

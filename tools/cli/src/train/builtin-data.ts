@@ -88,6 +88,12 @@ export async function loadBuiltin(name: string, folder: string): Promise<LoadedD
   throw new UsageError(`the data ${name} are not installed here; get them with: ${install}`);
 }
 
+/** @throws UsageError where data or a text that the command knows by that name are not installed; other names pass */
+export async function requireInstalled(name: string, folder: string): Promise<void> {
+  if (Object.hasOwn(builtins, name)) await loadBuiltin(name, folder);
+  else if (Object.hasOwn(texts, name)) loadText(name, folder);
+}
+
 /** From the folder, or from where the command is installed. */
 function resolvePackage(name: string, folder: string): string | undefined {
   for (const from of [join(folder, 'package.json'), import.meta.url]) {
