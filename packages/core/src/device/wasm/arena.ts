@@ -23,12 +23,6 @@ const LEAST_GROWTH = 16;
  * memory, this many bytes follow every buffer.
  */
 export const SLACK = 32;
-/**
- * Arrays that a kernel reads in step should not be a whole number of the processor's pages apart, as arrays of powers of two
- * would be: their elements would go to the same sets of its caches. Between large ones, so many bytes are left free.
- */
-const GAP = 1088;
-const LARGE = PAGE;
 /** Addresses have 32 bits; the last page stays unused, so that the end of a buffer is an address, too. */
 const LIMIT = 65535 * PAGE;
 
@@ -155,26 +149,18 @@ export class Arena {
    * reads as few streams of memory as if they were one. `undefined` where no memory has room for all.
    */
   #allocateColumns(lengths: readonly (readonly number[])[]): WasmBuffer[][] | undefined {
-    const columns = Array.from({ length: Math.max(0, ...lengths.map((list) => list.length)) }, (_, column) =>
-      lengths.reduce((sum, list) => sum + (column < list.length ? size(list[column]) : 0), 0),
-    );
-    const gaps = columns.map((bytes) => (bytes < LARGE ? 0 : GAP));
-    const bytes = [...columns, ...gaps].reduce((sum, bytes) => sum + bytes, 0);
+    const bytes = lengths.flat().reduce((sum, length) => sum + size(length), 0);
     const found = this.#withRoom((block) => block.reserve(bytes));
     if (found === undefined) return undefined;
-    const { block, address } = found;
-    let next = address;
+    let next = found.address;
     const lists = lengths.map((): WasmBuffer[] => []);
-    gaps.forEach((gap, column) => {
+    for (let column = 0; column < Math.max(...lengths.map((list) => list.length)); column++) {
       lengths.forEach((list, i) => {
         if (column >= list.length) return;
-        lists[i].push(makeBuffer(block.memory, next, list[column]));
+        lists[i].push(makeBuffer(found.block.memory, next, list[column]));
         next += size(list[column]);
       });
-      if (gap === 0) return;
-      block.release(next, gap);
-      next += gap;
-    });
+    }
     return lists;
   }
 
