@@ -1,4 +1,4 @@
-import { fillRandom, nameKey } from '@adakit/core';
+import { elementCount, fillRandom, nameKey } from '@adakit/core';
 import { TrainingError } from './error.js';
 import type { BatchTensor } from './feeds.js';
 
@@ -32,8 +32,7 @@ export function drawLabels(
       `logits must be float32 or float64 with classes on axis ${classAxis}, got ${Object.prototype.toString.call(data)} of shape [${dims.join(', ')}]`,
     );
   }
-  const product = (list: readonly number[]): number => list.reduce((a, b) => a * b, 1);
-  const [outer, classes, inner] = [product(dims.slice(0, axis)), dims[axis], product(dims.slice(axis + 1))];
+  const [outer, classes, inner] = [elementCount(dims.slice(0, axis)), dims[axis], elementCount(dims.slice(axis + 1))];
   const uniform = new Float64Array(data.length);
   fillRandom('uniform', { seed, key: nameKey('labels'), step, stream: 0 }, uniform);
   const labels = new BigInt64Array(outer * inner);

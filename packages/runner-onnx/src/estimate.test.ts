@@ -19,8 +19,16 @@ function model(): Uint8Array {
   return writeModel(modelFromGraph(graph));
 }
 
-async function session(options: Parameters<typeof sophia>[0]): Promise<TrainingSession> {
-  const made = await TrainingSession.create({ model: model(), loss: crossEntropy(), optimizer: sophia(options) });
+async function session(
+  options: Parameters<typeof sophia>[0],
+  { outputs }: { readonly outputs?: readonly string[] } = {},
+): Promise<TrainingSession> {
+  const made = await TrainingSession.create({
+    model: model(),
+    loss: crossEntropy(),
+    optimizer: sophia(options),
+    ...(outputs && { outputs }),
+  });
   sessions.push(made);
   return made;
 }
@@ -58,6 +66,13 @@ describe('an optimizer that takes in a second gradient', () => {
     ];
     expect(losses[0]).toBe(losses[1]);
     expect((await trained(a)).slots.hessian).not.toEqual((await trained(b)).slots.hessian);
+  });
+
+  it('gives the outputs of the batch, not those of what it estimates from', async () => {
+    const run = await session({ lr: 0.1 }, { outputs: ['logits'] });
+    const elsewhere = { x: { data: new Float32Array(6), dims: [2, 3] }, labels: labelled(0, 1).labels };
+    const expected = (await run.predict({ x })).logits.data;
+    expect((await run.step(labelled(0, 1), { estimate: elsewhere })).outputs.logits.data).toEqual(expected);
   });
 
   it('says what it lacks, and nothing has changed', async () => {

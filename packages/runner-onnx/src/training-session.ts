@@ -379,7 +379,12 @@ export class TrainingSession implements Stateful {
     const source = this.#steps.source(feeds, beside, { signal: options.signal });
     const estimate =
       options.estimate &&
-      this.#steps.source(toFeeds(this.inputs, options.estimate), beside, { signal: options.signal });
+      this.#steps.source(
+        toFeeds(this.inputs, options.estimate),
+        // Its outputs are not those of the batch.
+        { ...beside, give: () => undefined },
+        { signal: options.signal },
+      );
     const report = await this.#run.stepWith(
       {
         evaluate: async (context) => {

@@ -1,6 +1,7 @@
 import { parseModel, readModel, specialize, Tensor, withFreeBatch, type Model } from '@adakit/onnx';
 import type { Command } from 'commander';
 import { pair } from './option-values.js';
+import { STANDARD } from './standard-streams.js';
 import { UsageError } from './usage-error.js';
 
 /** Options of commands that read a model for other sizes than it was made for. */
@@ -33,7 +34,7 @@ export async function openModel(
   { freeBatch, dim, fix }: SpecializeOptions,
   standardInput: AsyncIterable<Uint8Array> = process.stdin,
 ): Promise<Model> {
-  const read = path === '-' ? parseModel(await bytesOf(standardInput), 'standard input') : await readModel(path);
+  const read = path === STANDARD ? parseModel(await bytesOf(standardInput), 'standard input') : await readModel(path);
   const model = freeBatch === true ? withFreeBatch(read) : read;
   const inputs = Object.fromEntries(Object.entries(fix).map(([name, value]) => [name, constant(model, name, value)]));
   return specialize(model, { dims: dim, inputs });

@@ -3,7 +3,7 @@ import { formatInspection } from './format.js';
 import { inspectFile, type Inspection } from './inspect.js';
 import { print } from '../printable.js';
 import { pluginOption } from '../state/plugin-option.js';
-import { requireOneStandardInput, withSource } from '../state/standard-streams.js';
+import { requireOneStandardInput, withSource } from '../standard-streams.js';
 
 /** Registers `adakit inspect`. */
 export function addInspectCommand(program: Command): void {

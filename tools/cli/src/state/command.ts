@@ -8,7 +8,7 @@ import { fromTorch, type TorchReport } from './torch/from-torch.js';
 import { toTorch } from './torch/to-torch.js';
 import { formatVerifications, verifyFile, type Verification } from './verify.js';
 import { pluginOption } from './plugin-option.js';
-import { requireOneStandardInput, STANDARD, withSource, withTarget } from './standard-streams.js';
+import { requireOneStandardInput, STANDARD, withSource, withTarget } from '../standard-streams.js';
 import { oneLine, print, printable } from '../printable.js';
 
 /** Registers `adakit state` with its subcommands. */
