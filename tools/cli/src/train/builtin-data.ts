@@ -88,7 +88,12 @@ export async function loadBuiltin(name: string, folder: string): Promise<LoadedD
   throw new UsageError(`the data ${name} are not installed here; get them with: ${install}`);
 }
 
-/** @throws UsageError where data or a text that the command knows by that name are not installed; other names pass */
+/**
+ * Looks whether data or a text that the command knows by a name are there, before work is begun that needs them. Names that it
+ * does not know pass.
+ *
+ * @throws UsageError that says what to install
+ */
 export async function requireInstalled(name: string, folder: string): Promise<void> {
   if (Object.hasOwn(builtins, name)) await loadBuiltin(name, folder);
   else if (Object.hasOwn(texts, name)) loadText(name, folder);
