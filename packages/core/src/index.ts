@@ -11,6 +11,7 @@ export {
   Condition,
   Expression,
   largest,
+  leadingColumns,
   matMul,
   mean,
   movingAverage,
@@ -18,6 +19,7 @@ export {
   oneMinus,
   orthonormal,
   random,
+  rankIndex,
   rowIndex,
   scalar,
   sum,
@@ -29,7 +31,7 @@ export {
   type Tensor,
 } from './expression/expression.js';
 export { bfloat16, float16, type NarrowFormat, type NarrowName } from './tensor/narrow.js';
-export type { Extent, Extents, Place, Shape, ValueDType, ValueType } from './expression/type.js';
+export type { Extent, Extents, Place, Rank, Shape, ValueDType, ValueType } from './expression/type.js';
 export { defineOptimizer, type OptimizerFactory, type OptimizerSource } from './optimizer/define.js';
 export {
   definePhasedOptimizer,
@@ -65,6 +67,7 @@ export {
   learningRate,
   nonNegative,
   positive,
+  rank,
   repeats,
   type ChoiceHyperparameter,
   type FlagHyperparameter,
@@ -235,6 +238,6 @@ export {
   type Reduction,
   type ReductionName,
 } from './expression/operations.js';
-export { concreteShape, joinShapes, matrixExtents } from './expression/type.js';
+export { concreteShape, extentSize, joinShapes, matrixExtents } from './expression/type.js';
 export { fillDropout, fillRandom, nameKey, philox, type Distribution, type RandomKey } from './random/philox.js';
 export type { RoundingArithmetic } from './tensor/narrow.js';

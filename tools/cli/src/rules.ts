@@ -17,6 +17,7 @@ export { came } from '@adakit/came';
 export { dadaptation } from '@adakit/dadaptation';
 export { diffgrad } from '@adakit/diffgrad';
 export { eadam } from '@adakit/eadam';
+export { galore } from '@adakit/galore';
 export { lamb } from '@adakit/lamb';
 export { lars } from '@adakit/lars';
 export { lion } from '@adakit/lion';

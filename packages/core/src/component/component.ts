@@ -84,6 +84,8 @@ export interface ParameterForm {
   readonly units: 'rows' | 'cols';
   /** Whether the matrix view has at least as many columns as rows. */
   readonly wide: boolean;
+  /** Whether it has at least as many rows as columns; a square one is both. */
+  readonly tall: boolean;
   readonly role: ParameterRole | undefined;
 }
 

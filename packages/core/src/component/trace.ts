@@ -54,7 +54,7 @@ export function makeComponent<H extends HyperparameterDefinitions, S extends str
     scalesLoss: source.scalesLoss === true,
     programs(values, form) {
       const uses = structureOf(hyperparameters, values);
-      const key = JSON.stringify([uses, form.matrix, form.units, form.wide, form.role]);
+      const key = JSON.stringify([uses, form]);
       let programs = known.get(key);
       if (programs === undefined) known.set(key, (programs = trace(source, uses, form)));
       return programs;
@@ -162,6 +162,12 @@ export class Tracer<H extends HyperparameterDefinitions, S extends string, G ext
   }
 
   #slot({ name, shape = 'param', dtype = 'float32', start = 0, meaning }: SlotSource): Slot {
+    // One column has nothing to leave out.
+    if (!this.form.matrix && /rank/.test(String(shape))) {
+      this.fail(
+        `the slot "${name}" is ${shapeText(shape)}, but a parameter of fewer than two axes has no rank; declare another`,
+      );
+    }
     const make = (): ExpressionNodeReference => {
       const param = deviceInput('param', 'param');
       const value = typeof start === 'function' ? start({ param }) : param;

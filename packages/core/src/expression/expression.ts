@@ -5,7 +5,7 @@ import { orthonormalColumns } from '../factor/orthonormal.js';
 import { fillRandom, type Distribution } from '../random/philox.js';
 import type { NarrowFormat } from '../tensor/narrow.js';
 import { operation, operations, type OperationName, type ReductionName } from './operations.js';
-import { equalShapes, joinShapes, shapeText, type Extent, type Shape, type ValueType } from './type.js';
+import { equalShapes, joinShapes, shapeText, type Extent, type Rank, type Shape, type ValueType } from './type.js';
 
 /** Everything a program can read. */
 export type InputName = string;
@@ -55,8 +55,8 @@ export type Form<Arg> =
       readonly draw: typeof fillRandom;
       readonly args: readonly [Arg, Arg, Arg];
     }
-  /** The index of each row or column, counted from 0. */
-  | { readonly form: 'index'; readonly type: ValueType; readonly axis: 'rows' | 'cols' };
+  /** The index of each row or column, or of as many as a rank is, counted from 0. */
+  | { readonly form: 'index'; readonly type: ValueType; readonly axis: Exclude<Extent, 1> };
 
 /** A node of an expression. */
 export type ExpressionNode = Form<ExpressionNodeReference>;
@@ -379,6 +379,30 @@ export function cast(x: Tensor, to: NarrowFormat): Tensor {
 export const rowIndex = (): Tensor => new Expression({ form: 'index', type: deviceType(['rows', 1]), axis: 'rows' });
 /** The index of each column, `[1, cols]`, counted from 0. */
 export const colIndex = (): Tensor => new Expression({ form: 'index', type: deviceType([1, 'cols']), axis: 'cols' });
+/** 0, 1, 2, … in a row of as many as a rank is, `[1, rank]`. */
+export const rankIndex = (rank: Rank): Tensor =>
+  new Expression({ form: 'index', type: deviceType([1, rank]), axis: rank });
+
+/**
+ * The leading columns of a square matrix over rows or columns, as many as a rank is: `[rows, rows]` becomes `[rows, rank]`.
+ * A product with leading columns of the identity, which rounds nothing.
+ *
+ * @throws AdakitError `invalid-rule` for a value that is no such matrix
+ */
+export function leadingColumns(x: Tensor, rank: Rank): Tensor {
+  const { shape } = x.type;
+  const index = [rowIndex(), transpose(colIndex())].find(
+    ({
+      type: {
+        shape: [extent],
+      },
+    }) => String(shape) === String([extent, extent]),
+  );
+  if (index === undefined) {
+    throw typeError(`leadingColumns takes a matrix [rows, rows] or [cols, cols], got ${shapeText(shape)}`);
+  }
+  return matMul(x, where(index.equal(rankIndex(rank)), 1, 0));
+}
 
 /**
  * Random numbers of the parameter's shape: a function of seed, parameter, step, stream and position alone, so that every

@@ -1,8 +1,11 @@
 /** Where a value lives: known to the host before the step, or computed on the device during it. */
 export type Place = 'host' | 'device';
 
-/** An extent of a matrix: one, or one of the extents of the parameter's matrix view. */
-export type Extent = 1 | 'rows' | 'cols';
+/** An extent of so much at most, and never more than the matrix view has rows or columns: `rank 8`. */
+export type Rank = `rank ${number}`;
+
+/** An extent of a matrix: one, one of the extents of the parameter's matrix view, or a rank. */
+export type Extent = 1 | 'rows' | 'cols' | Rank;
 
 /**
  * The shape of a value, relative to the parameter a program runs on, so that one program serves parameters of all sizes.
@@ -52,7 +55,14 @@ export function matrixExtents(shape: readonly number[], units: 'first' | 'last' 
 export function concreteShape(shape: Shape, param: readonly number[], extents: Extents): readonly number[] {
   if (shape === 'number') return [];
   if (shape === 'param') return param;
-  return shape.map((extent) => (extent === 1 ? 1 : extents[extent]));
+  return shape.map((extent) => extentSize(extent, extents));
+}
+
+/** How much an extent, or a number as text, is for a parameter whose matrix view has `extents`. */
+export function extentSize(extent: Extent | string, extents: Extents): number {
+  if (extent === 'rows' || extent === 'cols') return extents[extent];
+  const [size, rank] = String(extent).split(' ');
+  return rank === undefined ? Number(size) : Math.min(Number(rank), extents.rows, extents.cols);
 }
 
 export function equalShapes(a: Shape, b: Shape): boolean {

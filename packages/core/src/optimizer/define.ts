@@ -77,6 +77,6 @@ export function configured(component: Component, given: Readonly<Record<string, 
   const { name, hyperparameters: definitions } = component;
   const hyperparameters = Object.freeze(parseHyperparameters(name, definitions, given, 'atConstruction'));
   // Slips show now, not at the first step.
-  component.programs(hyperparameters, { matrix: true, units: 'rows', wide: true, role: 'weight' });
+  component.programs(hyperparameters, { matrix: true, units: 'rows', wide: true, tall: true, role: 'weight' });
   return { component, hyperparameters, initial: hyperparameters, schedules: {} };
 }

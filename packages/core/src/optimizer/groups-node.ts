@@ -172,12 +172,14 @@ function applyGroup(group: GroupNode, rest: OptimizerNode): OptimizerNode {
   const base = group.optimizer ?? rest;
   const { hyperparameters, initial = hyperparameters, schedules } = group;
   if (Object.keys(hyperparameters).length === 0 && Object.keys(schedules).length === 0) return base;
-  return base.mapRule((rule) => ({
-    ...rule,
-    hyperparameters: parse(rule, { ...rule.hyperparameters, ...hyperparameters }, 'perStep'),
-    initial: parse(rule, { ...rule.initial, ...lasting(rule, initial) }, 'atConstruction'),
-    schedules: { ...rule.schedules, ...parseSchedules(rule, schedules) },
-  }));
+  return base.mapRule((rule) => {
+    const made = { ...rule, initial: parse(rule, { ...rule.initial, ...lasting(rule, initial) }, 'atConstruction') };
+    return {
+      ...made,
+      hyperparameters: parse(made, { ...rule.hyperparameters, ...hyperparameters }, 'perStep'),
+      schedules: { ...rule.schedules, ...parseSchedules(rule, schedules) },
+    };
+  });
 }
 
 /** What a group may start with: a learning rate of zero, for parameters at rest, is only one for the time being. */

@@ -30,6 +30,8 @@ export interface RepeatHyperparameter {
   readonly type: 'repeat';
   readonly default: number;
   readonly range: Range;
+  /** Whether slots have it as an extent, so that it stays what it was when the optimizer was made. */
+  readonly fixed?: true;
 }
 
 /** One hyperparameter, as {@link learningRate}, {@link flag} and their like make it. */
@@ -160,6 +162,14 @@ export function repeats(defaultValue: number, least = 1, most = 100): RepeatHype
   return { type: 'repeat', default: defaultValue, range: { atLeast: least, atMost: most, integer: true } };
 }
 
+/**
+ * The rank of a low-rank matrix, a whole number ≥ 1; the rule sees it as `uses.<name>`, and its slots have it as an extent,
+ * `` [`rank ${uses.rank}`] ``. It stays what it was when the optimizer was made.
+ */
+export function rank(defaultValue: number): RepeatHyperparameter {
+  return { type: 'repeat', default: defaultValue, range: { atLeast: 1, integer: true }, fixed: true };
+}
+
 /** On or off. */
 export function flag(defaultValue: boolean): FlagHyperparameter {
   return { type: 'flag', default: defaultValue };
@@ -168,6 +178,7 @@ export function flag(defaultValue: boolean): FlagHyperparameter {
 /**
  * Completes and validates hyperparameters.
  *
+ * @param initial what the optimizer was made with, of which some must stay. Default: it is being made
  * @throws AdakitError naming every offending hyperparameter, e.g. `adam: lr must be > 0, got -1`
  */
 export function parseHyperparameters(
@@ -175,6 +186,7 @@ export function parseHyperparameters(
   definitions: HyperparameterDefinitions,
   given: Readonly<Record<string, unknown>>,
   when: 'atConstruction' | 'perStep',
+  initial: HyperparameterValues = {},
 ): HyperparameterValues {
   if (Object(given) !== given) {
     // As in `adam(0.001)`, which would otherwise train with the default.
@@ -194,7 +206,7 @@ export function parseHyperparameters(
   const complaints: string[] = [];
   for (const [name, definition] of Object.entries(definitions)) {
     const value = given[name] === undefined ? definition.default : given[name];
-    const problem = problemOf(definition, value, when);
+    const problem = problemOf(definition, value, when, initial[name]);
     if (problem === undefined) values[name] = value as number | boolean | string;
     else complaints.push(`${name} ${problem}`);
   }
@@ -207,12 +219,18 @@ export function problemOf(
   definition: Hyperparameter,
   value: unknown,
   when: 'atConstruction' | 'perStep',
+  initial = value,
 ): string | undefined {
   switch (definition.type) {
     case 'number':
       return rangeProblem(definition[when], value);
     case 'repeat':
-      return rangeProblem(definition.range, value);
+      return (
+        rangeProblem(definition.range, value) ??
+        (definition.fixed && value !== initial
+          ? `is ${describe(initial)} since the optimizer was made, got ${describe(value)} (slots have its extent)`
+          : undefined)
+      );
     case 'flag':
       return typeof value === 'boolean' ? undefined : `must be true or false, got ${describe(value)}`;
     case 'choice':

@@ -177,11 +177,12 @@ export interface ResolvedChain {
 }
 
 export function parse(
-  { component }: Configured,
+  { component, initial }: Configured,
   values: HyperparameterValues,
   when: 'atConstruction' | 'perStep',
 ): HyperparameterValues {
-  return Object.freeze(parseHyperparameters(component.name, component.hyperparameters, values, when));
+  const kept = when === 'perStep' ? initial : {};
+  return Object.freeze(parseHyperparameters(component.name, component.hyperparameters, values, when, kept));
 }
 
 export function parseSchedules({ component, hyperparameters }: Configured, schedules: Schedules): Schedules {

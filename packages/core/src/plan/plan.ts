@@ -172,7 +172,13 @@ export function callsOf(entries: readonly { readonly parameter: PlannedParameter
 /** What rules may know of a parameter's shape. */
 function formOf({ shape, role, units = 'first' }: ParameterSpec): ParameterForm {
   const { rows, cols } = matrixExtents(shape, units);
-  return { matrix: shape.length >= 2, units: units === 'first' ? 'rows' : 'cols', wide: cols >= rows, role };
+  return {
+    matrix: shape.length >= 2,
+    units: units === 'first' ? 'rows' : 'cols',
+    wide: cols >= rows,
+    tall: rows >= cols,
+    role,
+  };
 }
 
 /** The programs of a piece for a parameter. */

@@ -53,7 +53,8 @@ export function printProgram(program: Program): string {
     broadcast: (i, args, index) => call('broadcast', i, args, index),
     cast: (i, args, index) => call(i.to.name, i, args, index),
     random: (i, args, index) => call(i.distribution, i, [...args, String(i.stream)], index),
-    index: (i, _, index) => call(i.axis === 'rows' ? 'rowIndex' : 'colIndex', i, [], index),
+    index: (i, _, index) =>
+      call(i.axis === 'rows' ? 'rowIndex' : i.axis === 'cols' ? 'colIndex' : 'rankIndex', i, [], index),
   });
   for (const [output, index] of Object.entries(program.outputs)) lines.push(`${output} <- ${names[index]}`);
   return [`${program.name} ${program.hash}`, ...lines.map((line) => `  ${line}`)].join('\n');

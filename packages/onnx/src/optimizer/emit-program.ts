@@ -1,5 +1,6 @@
 import {
   concreteShape,
+  elementCount,
   foldProgram,
   needsOf,
   type Extents,
@@ -123,8 +124,8 @@ export function emitProgram(e: Emitter, program: Program, place: ProgramPlace): 
     // float64 goes by way of float32, as the reference does: narrow formats are what devices have.
     cast: ({ to }, [x]) => made(e.cast(e.cast(e.cast(x(), 'float32'), to.name), precision)),
     random: (instruction) => made(place.random(instruction)),
-    index({ type, axis }) {
-      const count = extents[axis];
+    index({ type }) {
+      const count = elementCount(dims(type.shape));
       const range = e.node('Range', [e.scalar(0, precision), e.scalar(count, precision), e.scalar(1, precision)]);
       return made(reshaped(e, e.assume(range, [count]), dims(type.shape)));
     },

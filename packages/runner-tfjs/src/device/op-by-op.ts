@@ -159,7 +159,7 @@ export function runOpByOp(
       draw(distribution, { seed: Number(seed), key: Number(key), step: Number(step), stream }, numbers);
       return tensor(numbers, dims(type.shape));
     },
-    index: ({ axis, type }) => reshape(range(0, extents[axis]), dims(type.shape)),
+    index: ({ type }) => reshape(range(0, elementCount(dims(type.shape))), dims(type.shape)),
   };
 
   const needed = neededWith(program, scalars);

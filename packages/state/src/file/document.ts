@@ -75,7 +75,12 @@ const count = z.int().nonnegative();
 /** A double: what JSON cannot hold is a word. */
 const real = z.union([z.number(), z.enum(['NaN', 'Infinity', '-Infinity']).transform(Number)]);
 
-const extent = z.union([z.literal(1), z.literal('rows'), z.literal('cols')]);
+const extent = z.union([
+  z.literal(1),
+  z.literal('rows'),
+  z.literal('cols'),
+  z.templateLiteral(['rank ', z.int().positive()]),
+]);
 
 const slotEntry = z.strictObject({
   of: z.string().min(1).exactOptional(),

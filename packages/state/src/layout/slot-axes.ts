@@ -58,15 +58,20 @@ function fit(
 
 /**
  * A slot along rows and columns in another layout. Where rows and columns change places, so do the slot's axes, and a
- * slot along both is transposed.
+ * slot along both is transposed. A rank is no axis of the parameter: slots along one stay as they stand, but for the names.
  */
 export function moveSlot(slot: SlotState, axes: readonly [Extent, Extent], moves: AxisMoves): SlotState {
   const [a, b] = axes;
-  const transposed = moves.swapped && a !== b;
+  const ranked = axes.some((extent) => !isOfView(extent) && extent !== 1);
+  const transposed = moves.swapped && a !== b && !ranked;
   const swap = (extent: Extent): Extent =>
-    extent === 1 || !moves.swapped ? extent : extent === 'rows' ? 'cols' : 'rows';
+    !isOfView(extent) || !moves.swapped ? extent : extent === 'rows' ? 'cols' : 'rows';
   const target: readonly [Extent, Extent] = transposed ? [swap(b), swap(a)] : [swap(a), swap(b)];
-  const origins = target.map((extent) => (extent === 1 ? Int32Array.of(0) : moves[extent]));
+  const whole = (length: number) => Int32Array.from({ length }, (_, i) => i);
+  const origins = target.map((extent, axis) => {
+    // What is neither rows nor columns stays where it is.
+    return isOfView(extent) ? moves[extent] : whole(slot.shape[transposed ? 1 - axis : axis]);
+  });
   const [height, width] = origins.map(({ length }) => length);
   const data = slot.data.slice();
   const sourceWidth = slot.shape[1];
@@ -77,4 +82,8 @@ export function moveSlot(slot: SlotState, axes: readonly [Extent, Extent], moves
     }
   }
   return { ...slot, axes: target, shape: [height, width], data };
+}
+
+function isOfView(extent: Extent): extent is 'rows' | 'cols' {
+  return extent === 'rows' || extent === 'cols';
 }

@@ -419,7 +419,9 @@ function spaceOf(shape: Shape): string {
 }
 
 function extentText(extent: Extent): string {
-  return String(extent);
+  return typeof extent === 'string' && extent.startsWith('rank')
+    ? `Math.min(${extent.slice(5)}, rows, cols)`
+    : String(extent);
 }
 
 /** Sums in float32 in order of the inner index, row by row so that memory is read in order. */

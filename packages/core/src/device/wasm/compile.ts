@@ -43,7 +43,7 @@ import {
 } from './code.js';
 import { firstLanes } from './library.js';
 
-/** Extents of an array: `rows` and `cols` of the parameter's matrix view, or a number. */
+/** Extents of an array: `rows` and `cols` of the parameter's matrix view, a rank, or a number. */
 export type Dimensions = readonly [string, string];
 
 /**
@@ -379,8 +379,13 @@ class Compiler {
   }
 
   #dimension(dimension: string): Code {
-    if (dimension === 'rows') return get(this.#rows);
-    return dimension === 'cols' ? get(this.#cols) : int(Number(dimension));
+    const [rows, cols] = [get(this.#rows), get(this.#cols)];
+    if (dimension === 'rows') return rows;
+    if (dimension === 'cols') return cols;
+    const [size, rank] = dimension.split(' ');
+    if (rank === undefined) return int(Number(size));
+    const least = (a: Code, b: Code): Code => select(a, b, i32.less(a, b));
+    return least(int(Number(rank)), least(rows, cols));
   }
 
   #size([rows, cols]: Dimensions): Code {

@@ -1,4 +1,4 @@
-import type { Extents } from '../../expression/type.js';
+import { extentSize, type Extents } from '../../expression/type.js';
 import type { Program } from '../../program/program.js';
 import type { Binding, Kernel } from '../device.js';
 import { aligned, size, SLACK, type WasmBuffer } from './arena.js';
@@ -233,9 +233,7 @@ function neighbours(
 }
 
 function bytesOf(dimensions: Dimensions, extents: Extents): number {
-  const [rows, cols] = dimensions.map((dimension) =>
-    dimension === 'rows' || dimension === 'cols' ? extents[dimension] : Number(dimension),
-  );
+  const [rows, cols] = dimensions.map((dimension) => extentSize(dimension, extents));
   return aligned(4 * rows * cols + SLACK);
 }
 

@@ -1,0 +1,2 @@
+// @tier user
+export { galore } from './galore.js';
