@@ -9,12 +9,14 @@ import {
   defineOptimizer,
   eigenvectors,
   largest,
+  leadingColumns,
   makePlan,
   matMul,
   mean,
   norm,
   orthonormal,
   random,
+  rankIndex,
   rowIndex,
   scalar,
   sum,
@@ -83,6 +85,13 @@ const one = scalar(1);
 const regular = (x: Tensor): Tensor =>
   asMatrix(x).add(where(rowIndex().equal(colIndex()), rowIndex().mul(rowIndex()).add(9), 0));
 
+/** [rows, cols] by way of values that are as long as a rank. */
+const throughRank = (x: Tensor, y: Tensor): Tensor => {
+  const leading = leadingColumns(matMul(transpose(asMatrix(x)), asMatrix(y)), 'rank 2');
+  const changed = leading.mul(rankIndex('rank 2').add(1)).add(sum(leading, 'rows')).sub(mean(leading, 'cols'));
+  return asParam(matMul(asMatrix(y), matMul(changed, transpose(leading))));
+};
+
 /** Everything that looks at more than one element. */
 export const matrixForms: readonly (readonly [name: string, form: Form])[] = [
   ['Σ(x · y)', (x, y) => sum(x.mul(y))],
@@ -102,6 +111,7 @@ export const matrixForms: readonly (readonly [name: string, form: Form])[] = [
   ['x (yᵀ x)', (x, y) => asParam(matMul(asMatrix(x), matMul(transpose(asMatrix(y)), asMatrix(x))))],
   ['orthonormal columns', (x) => asParam(orthonormal(regular(x)))],
   ['eigenvectors', (x) => asParam(matMul(eigenvectors(matMul(regular(x), transpose(regular(x)))), asMatrix(x)))],
+  ['values of a rank', throughRank],
   ['rows against columns', (x, y) => asParam(sum(asMatrix(x), 'cols').mul(sum(asMatrix(y), 'rows')))],
   ['indices', (x, y) => asParam(asMatrix(x).mul(rowIndex()).add(asMatrix(y).mul(colIndex())))],
   ['uniform noise', (x, y) => x.add(random('uniform', { seed: one, key: one, step: one }).mul(y))],

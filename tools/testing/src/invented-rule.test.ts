@@ -76,7 +76,18 @@ describe('an invented optimizer', () => {
       }
     }
     const over = Object.keys(reductions).flatMap((op) => ['all', 'rows', 'cols'].map((axis) => `${op} over ${axis}`));
-    const shapes = ['number', 'param', 'rows,cols', 'cols,rows', 'rows,1', '1,cols', 'rows,rows', 'cols,cols'];
+    const shapes = [
+      'number',
+      'param',
+      'rows,cols',
+      'cols,rows',
+      'rows,1',
+      '1,cols',
+      'rows,rows',
+      'cols,cols',
+      'rows,rank 2',
+      '1,rank 2',
+    ];
     const others = ['float16', 'bfloat16', 'uniform', 'normal', 'host', 'device'];
     const expected = [...Object.keys(operations), ...over, ...forms, ...shapes, ...others];
     expect(expected.filter((name) => !seen.has(name))).toEqual([]);

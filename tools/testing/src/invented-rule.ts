@@ -12,6 +12,7 @@ import {
   defineWrapper,
   joinShapes,
   largest,
+  leadingColumns,
   matMul,
   mean,
   nonNegative,
@@ -19,6 +20,7 @@ import {
   oneMinus,
   orthonormal,
   random,
+  rankIndex,
   rowIndex,
   scalar,
   sum,
@@ -52,9 +54,10 @@ export function inventedOptimizer(choices: readonly number[]): Optimizer {
 
 const hyperparameters = { lr: nonNegative(0.1), beta: nonNegative(0.9), seed: count(7, 0) };
 
-type SlotName = 'a' | 'b' | 'c' | 'd' | 'e' | 'f';
+type SlotName = 'a' | 'b' | 'c' | 'd' | 'e' | 'f' | 'g';
 
-/** A slot for every shape and every kind of start; rules take the first so many. */
+const RANK = 'rank 2';
+/** A slot for every shape and every kind of start; rules take the first so many, of matrices alone that of a rank. */
 const ruleSlots: readonly SlotSource<SlotName>[] = [
   { name: 'a' },
   { name: 'b', start: 0.5 },
@@ -62,16 +65,17 @@ const ruleSlots: readonly SlotSource<SlotName>[] = [
   { name: 'd', shape: 'number', start: ({ param }) => largest(param.abs()) },
   { name: 'e', shape: ['rows', 'rows'], start: ({ param }) => gram(asMatrix(param)) },
   { name: 'f', shape: [1, 'cols'], start: 1 },
+  { name: 'g', shape: ['rows', RANK], start: ({ param }) => leadingColumns(gram(asMatrix(param)), RANK) },
 ];
 const gram = (x: Tensor): Tensor => matMul(x, transpose(x));
 
 function inventedRule(slotCount: number, totals: boolean, choices: readonly number[]): Optimizer {
-  const slots = ruleSlots.slice(0, slotCount);
+  const slotsOf = (matrix: boolean) => ruleSlots.slice(0, slotCount).filter(({ name }) => matrix || name !== 'g');
   const [measuring, totalling, updating] = totals ? shared(choices, 3) : [[], [], choices];
   return definePhasedOptimizer<typeof hyperparameters, SlotName, 'total' | 'peak'>({
     name: 'invented',
     hyperparameters,
-    slots: () => slots,
+    slots: (_, { matrix }) => slotsOf(matrix),
     globals: () => (totals ? ['total', { name: 'peak', start: 'initial.beta' }] : []),
     ...(totals && {
       measure(inputs) {
@@ -89,6 +93,7 @@ function inventedRule(slotCount: number, totals: boolean, choices: readonly numb
     }),
     update(inputs) {
       const { param, grad, globals } = inputs;
+      const slots = slotsOf(inputs.matrix);
       const kept = slots.map(({ name }) => inputs.slots[name]);
       const numbers = totals ? [globals.total, globals.peak] : [];
       const values = new Values(updating, { ...inputs, tensors: [param, ...kept, ...numbers, grad] });
@@ -271,6 +276,7 @@ function fitted(x: Tensor, shape: Shape): Tensor {
   if (rows === shape[0] && shape[1] === 1) return mean(m, 'cols');
   if (cols === shape[1] && shape[0] === 1) return mean(m, 'rows');
   if (rows === shape[0] && rows === shape[1]) return gram(m);
+  if (rows === 'rows' && shape[1] === RANK) return leadingColumns(gram(m), RANK);
   return sum(m);
 }
 
@@ -352,6 +358,12 @@ const tensorForms: readonly TensorForm[] = [
   (v) => fitted(v.matrix(), ['rows', 'cols']),
   () => rowIndex(),
   () => colIndex(),
+  () => rankIndex(RANK),
+  (v) => {
+    const x = v.matrix();
+    const [rows] = x.type.shape as readonly [unknown, unknown];
+    return rows === 'rows' || rows === 'cols' ? leadingColumns(gram(x), RANK) : x;
+  },
   (v) => v.random('uniform'),
   (v) => v.random('normal'),
 ];

@@ -8,6 +8,7 @@ import type {
   ParameterRole,
   ParameterState,
   PlateauState,
+  Rank,
   SlotMeaning,
   SlotState,
 } from '@adakit/core';
@@ -79,7 +80,7 @@ const extent = z.union([
   z.literal(1),
   z.literal('rows'),
   z.literal('cols'),
-  z.templateLiteral(['rank ', z.int().positive()]),
+  z.custom<Rank>((value) => typeof value === 'string' && /^rank [1-9][0-9]{0,8}$/.test(value)),
 ]);
 
 const slotEntry = z.strictObject({

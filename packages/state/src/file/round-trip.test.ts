@@ -69,7 +69,7 @@ function tensor(shape: readonly number[]): fc.Arbitrary<TensorData> {
   );
 }
 
-const extent = fc.constantFrom<Extent>(1, 'rows', 'cols');
+const extent = fc.constantFrom<Extent>(1, 'rows', 'cols', 'rank 1', 'rank 3');
 
 function slot(shape: readonly number[], units: 'first' | 'last' | undefined): fc.Arbitrary<SlotState> {
   const along = fc

@@ -5,9 +5,11 @@ import {
   asParam,
   defineOptimizer,
   elementCount,
+  flag,
   learningRate,
   matMul,
   mean,
+  rankIndex,
   referenceDevice,
   Run,
   sum,
@@ -24,8 +26,8 @@ import { mapTensor } from './map-tensor.js';
 /** A rule that keeps something along every kind of axes; each follows from the gradients. */
 const factored = defineOptimizer({
   name: 'factored',
-  hyperparameters: { lr: learningRate(0.1) },
-  slots: () => [
+  hyperparameters: { lr: learningRate(0.1), ranked: flag(true) },
+  slots: ({ ranked }, { units }) => [
     { name: 'own' },
     { name: 'row', shape: ['rows', 1], meaning: { of: 'mean(grad)' } },
     { name: 'col', shape: [1, 'cols'], meaning: { of: 'mean(grad)' } },
@@ -33,9 +35,11 @@ const factored = defineOptimizer({
     { name: 'left', shape: ['rows', 'rows'], meaning: { of: 'gram(grad)' } },
     { name: 'right', shape: ['cols', 'cols'], meaning: { of: 'gram(grad)' } },
     { name: 'number', shape: 'number' },
+    ...(ranked ? [{ name: 'some', shape: [units, 'rank 2'], meaning: { of: 'multiples of sum(grad)' } } as const] : []),
   ],
-  update({ param, grad, slots }) {
+  update({ param, grad, slots, uses, units }) {
     const g = asMatrix(grad);
+    const ofOutputs = units === 'rows' ? sum(g, 'cols') : transpose(sum(g, 'rows'));
     return {
       param: param.sub(asParam(g)),
       slots: {
@@ -46,6 +50,7 @@ const factored = defineOptimizer({
         left: slots.left.add(matMul(g, transpose(g))),
         right: slots.right.add(matMul(transpose(g), g)),
         number: slots.number.add(sum(grad)),
+        ...(uses.ranked && { some: slots.some.add(ofOutputs.mul(rankIndex('rank 2').add(1))) }),
       },
     };
   },
@@ -54,12 +59,12 @@ const factored = defineOptimizer({
 type Units = 'first' | 'last';
 
 /** The state of the rule after one step with this gradient. */
-async function after(gradient: TensorData, units: Units): Promise<TrainingState> {
+async function after(gradient: TensorData, units: Units, ranked = true): Promise<TrainingState> {
   const parameter: RunParameter<never> = {
     value: tensor64(new Float64Array(gradient.data.length), gradient.shape),
     units,
   };
-  const run = Run.start(referenceDevice(), factored(), { w: parameter });
+  const run = Run.start(referenceDevice(), factored({ ranked }), { w: parameter });
   await run.applyGradients({ w: gradient });
   return run.state();
 }
@@ -93,10 +98,12 @@ describe('slots along rows and columns', () => {
       ...moves,
       ...(units !== unitsThere && { units: unitsThere }),
     };
-    const here = await after(gradient, units);
+    // A vector has no rank.
+    const ranked = shape.length > 1;
+    const here = await after(gradient, units, ranked);
     const { programHash } = here.parameters.w;
     const there = mapState(here, [mapping]);
-    const expected = (await after(mapTensor(gradient, mapping), unitsThere)).parameters.w;
+    const expected = (await after(mapTensor(gradient, mapping), unitsThere, ranked)).parameters.w;
     expect(there.parameters.v).toEqual({ ...expected, programHash });
     expect(mapState(there, inverseMappings([mapping], { w: shape }))).toEqual(here);
   });

@@ -33,6 +33,7 @@ it.each([
   'adafactor-torch',
   'asam-sgd',
   'ema-fast',
+  'galore-low-rank',
   'lamb-defaults',
   'lion-defaults',
   'lookahead-adam',

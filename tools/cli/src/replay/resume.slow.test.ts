@@ -43,6 +43,7 @@ describe.each(backendNames)('a run on %s, stopped and resumed from a file', (bac
     'accumulate-adam-weighted',
     'adafactor-torch',
     'ema-fast',
+    'galore-low-rank',
     'lamb-defaults',
     'lion-defaults',
     'lookahead-adam',

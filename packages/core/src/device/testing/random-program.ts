@@ -8,12 +8,14 @@ import {
   deviceInput,
   hostInput,
   largest,
+  leadingColumns,
   eigenvectors,
   matMul,
   mean,
   norm,
   orthonormal,
   random,
+  rankIndex,
   rowIndex,
   scalar,
   sum,
@@ -62,8 +64,8 @@ const axes = ['rows', 'cols'] as const;
 type Flavour = 'flat' | 'matrix';
 
 /**
- * A random program over `param`, `grad`, `slot.a` and host scalars; of the flavour `matrix` with `slot.r`, `[rows, 1]`, and
- * `slot.c`, `[1, cols]`, and with everything that matrices allow. Outputs may be any of these, numbers and totals.
+ * A random program over `param`, `grad`, `slot.a` and host scalars; of the flavour `matrix` with `slot.r`, `[rows, 1]`,
+ * `slot.c`, `[1, cols]`, and `slot.k`, `[rows, rank 2]`, and with everything that matrices allow. Outputs may be any of these, numbers and totals.
  */
 export function randomProgram(draw: Draw, flavour: Flavour): Program {
   const tensors: Tensor[] = [
@@ -74,6 +76,7 @@ export function randomProgram(draw: Draw, flavour: Flavour): Program {
   ];
   if (flavour === 'matrix') {
     tensors.push(deviceInput('slot.r', ['rows', 1]), deviceInput('slot.c', [1, 'cols']), rowIndex(), colIndex());
+    tensors.push(deviceInput('slot.k', ['rows', 'rank 2']), rankIndex('rank 2'));
   }
   const scalars: Scalar[] = [hostInput('hyper.a'), hostInput('hyper.b'), hostInput('step'), scalar(0.5)];
   const pick = <T>(items: readonly T[]): T => items[draw(fc.nat, items.length - 1)];
@@ -136,6 +139,10 @@ export function randomProgram(draw: Draw, flavour: Flavour): Program {
       return x.type.shape[0] === x.type.shape[1] && draw(fc.boolean) ? eigenvectors(x) : orthonormal(x);
     },
     () => {
+      const squares = tensors.filter(({ type }) => /^(rows,rows|cols,cols)$/.test(String(type.shape)));
+      return squares.length === 0 ? undefined : leadingColumns(recent(squares), 'rank 2');
+    },
+    () => {
       const x = recent(tensors);
       const op = reduce[pick(['sum', 'mean', 'norm', 'largest'] as const)];
       return typeof x.type.shape === 'string' ? undefined : op(x, pick(axes));
@@ -168,6 +175,7 @@ function outputsOf(draw: Draw, tensors: readonly Tensor[], flavour: Flavour): Re
       ? ([
           ['slot.r', ['rows', 1]],
           ['slot.c', [1, 'cols']],
+          ['slot.k', ['rows', 'rank 2']],
         ] as [string, Shape][])
       : []),
   ];
