@@ -28,26 +28,32 @@ interface Cost {
   readonly rare: number;
 }
 
-const full = ({ type }: { readonly type: { readonly shape: Shape } }): boolean => share(type.shape) === 1;
+const dims = (of: Shape): readonly number[] => concreteShape(of, shape, extents);
 
 /** Of a full-size value, how much a value of a shape is. */
-const share = (of: Shape): number => concreteShape(of, shape, extents).reduce((a, b) => a * b, 1) / elements;
+const share = (of: Shape): number => dims(of).reduce((a, b) => a * b, 1) / elements;
 
 function costOfProgram(program: Program): Cost {
   const { instructions, outputs } = program;
   const needs = needsOf(program);
   const device = instructions.filter(({ type }) => type.place === 'device');
   const sizes = (list: typeof device): number => list.reduce((sum, { type }) => sum + share(type.shape), 0);
-  // Outer products cost no more than an elementwise operation.
-  const products = instructions.flatMap((each, index) =>
-    (each.form === 'matMul' || each.form === 'factor') && each.args.every((i) => full(instructions[i])) ? [index] : [],
-  );
+  const products = instructions.map((each) => {
+    if (each.form !== 'matMul' && each.form !== 'factor') return 0;
+    const [rows, inner] = dims(instructions[each.args[0]].type.shape);
+    const [, cols] = dims(each.type.shape);
+    const work = (rows * inner * cols) / 1024 ** 3;
+    // Outer products cost no more than an elementwise operation.
+    return work > 1 / 1024 ? work : 0;
+  });
+  const work = (isRare: boolean): number =>
+    products.reduce((sum, each, index) => sum + ((needs[index] !== undefined) === isRare ? each : 0), 0);
   return {
     moved:
       sizes(device.filter(({ form }) => form === 'input')) + sizes(Object.values(outputs).map((i) => instructions[i])),
     operations: sizes(device.filter(({ form }) => form === 'elementwise')),
-    products: products.filter((index) => needs[index] === undefined).length,
-    rare: products.filter((index) => needs[index] !== undefined).length,
+    products: work(false),
+    rare: work(true),
   };
 }
 
@@ -68,6 +74,7 @@ function costOf(name: string): Cost & { readonly state: number } {
 }
 
 const rounded = (x: number): string => String(Number(x.toPrecision(2)));
+const counted = (x: number): string => (x < 10 ? rounded(x) : String(Math.round(x)));
 
 function entry(name: string): { readonly row: string; readonly section: string } {
   const folder = packageOf(name);
@@ -77,7 +84,7 @@ function entry(name: string): { readonly row: string; readonly section: string }
   const [cost, adam] = [costOf(name), costOf('adam')];
   const title = (/^# .*\n\n([^]*?)[.:]?\n\n/.exec(readme)?.[1] ?? '').replaceAll('\n', ' ');
   const times = `${rounded(cost.moved / adam.moved)} ×`;
-  const operations = `${rounded(cost.operations / adam.operations)} ×${cost.products > 0 ? `, ${cost.products} products` : ''}${cost.rare > 0 ? `, ${cost.rare} now and then` : ''}`;
+  const operations = `${rounded(cost.operations / adam.operations)} ×${cost.products > 0 ? `, ${counted(cost.products)} products` : ''}${cost.rare > 0 ? `, ${counted(cost.rare)} now and then` : ''}`;
   const formula = /```text\n([^]*?)```/.exec(readme)?.[1] ?? '';
   const lines = Object.entries(settings).map(
     ([task, values]) =>
@@ -107,8 +114,8 @@ traced to, with default options, for a layer of 1024 × 1024 weights; a vector m
 - **State** is in bytes a parameter, beside the parameter and its gradient.
 - **Moved** are the bytes that a step reads and writes, against Adam's. Large layers take about that long: an update is as
   fast as memory.
-- **Operations** are elementwise ones a parameter, against Adam's; products are those of matrices, which count most where
-  there are any; what is due every so many steps alone counts apart.
+- **Operations** are elementwise ones a parameter, against Adam's; products are those of 1024 × 1024 matrices, narrower ones
+  counting for less, which count most where there are any; what is due every so many steps alone counts apart.
 
 Each picture shows the rule on three functions of two numbers, in 300 steps with the first settings below and the learning rate
 that gets lowest, without weight decay; \`adakit landscape\` draws others. What rules do to networks is another matter.

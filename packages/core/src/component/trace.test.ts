@@ -5,6 +5,7 @@ import { defineOptimizer } from '../optimizer/define.js';
 import { definePhasedOptimizer, defineWrapper, type PhasedOptimizerSource } from '../optimizer/define-phased.js';
 import { choice, coefficient, flag, learningRate, repeats } from '../optimizer/hyperparameters.js';
 import type { Optimizer } from '../optimizer/optimizer.js';
+import { concreteShape, type Rank } from '../expression/type.js';
 import { makePlan } from '../plan/plan.js';
 import { printProgram } from '../program/print.js';
 import { inputNames, type Program } from '../program/program.js';
@@ -144,6 +145,25 @@ describe('slots', () => {
     expect(
       [m, n].map(({ start }) => (typeof start === 'number' ? start : printProgram(start).split('\n').slice(1))),
     ).toEqual([['  start <- param'], ['  m1 = asMatrix(param)', '  m2 = norm over cols (m1)', '  start <- m2']]);
+  });
+
+  it('may be as wide as a rank, which is part of the hash, where there are rows and columns', () => {
+    const ranked = (extent: Rank): Optimizer =>
+      define({
+        slots: () => [{ name: 'm', shape: ['rows', extent] }],
+        update: ({ param, slots }) => ({ param, slots: { m: slots.m } }),
+      })();
+    expect(hashOf(ranked('rank 2'))).not.toBe(hashOf(ranked('rank 3')));
+    const shapeOf = (shape: readonly number[], extent: Rank): readonly number[] => {
+      const { slots, extents } = makePlan(ranked(extent), [{ name: 'w', shape }]).parameters[0];
+      return concreteShape(slots[0].shape, shape, extents);
+    };
+    expect(shapeOf([5, 3], 'rank 2')).toEqual([5, 2]);
+    expect(shapeOf([5, 3], 'rank 4')).toEqual([5, 3]);
+    expect(shapeOf([2, 3, 4], 'rank 4')).toEqual([2, 2]);
+    expect(() => makePlan(ranked('rank 2'), [{ name: 'b', shape: [3] }])).toThrow(
+      'optimizer "demo": the slot "m" is [rows, rank 2], but a parameter of fewer than two axes has no rank; declare another',
+    );
   });
 
   it('change the hash by name, shape, format, start and new value', () => {

@@ -1,5 +1,14 @@
 import { describe, expect, it } from 'vitest';
-import { eigenvectors, orthonormal, deviceInput, asMatrix } from '../expression/expression.js';
+import {
+  asMatrix,
+  deviceInput,
+  eigenvectors,
+  leadingColumns,
+  matMul,
+  orthonormal,
+  transpose,
+  type Tensor,
+} from '../expression/expression.js';
 import { symmetricEigenvectors } from './eigenvectors.js';
 import { orthonormalColumns } from './orthonormal.js';
 
@@ -94,5 +103,18 @@ describe('eigenvectors', () => {
     expect(() => eigenvectors(asMatrix(x))).toThrow(
       'eigenvectors takes a matrix [rows, rows] or [cols, cols], got [rows, cols]',
     );
+  });
+
+  it('may be taken but for the last, of square matrices', () => {
+    const x = asMatrix(deviceInput('param', 'param'));
+    const leading = (of: Tensor) => leadingColumns(of, 'rank 2').type.shape;
+    expect(leading(matMul(x, transpose(x)))).toEqual(['rows', 'rank 2']);
+    expect(leading(matMul(transpose(x), x))).toEqual(['cols', 'rank 2']);
+    for (const [other, shape] of [
+      [x, '[rows, cols]'],
+      [deviceInput('param', 'param'), "the parameter's"],
+    ] as const) {
+      expect(() => leading(other)).toThrow(`leadingColumns takes a matrix [rows, rows] or [cols, cols], got ${shape}`);
+    }
   });
 });

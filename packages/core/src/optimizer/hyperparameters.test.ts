@@ -13,6 +13,7 @@ import {
   nonNegative,
   parseHyperparameters,
   positive,
+  rank,
   repeats,
   problemOf,
   type Hyperparameter,
@@ -149,6 +150,23 @@ describe('the kinds of hyperparameters', () => {
     expect(() => parse({ form: 'square', times: 10 })).toThrow(
       'demo: form must be one of plain, round, got "square"; times must be a whole number and >= 1 and <= 9, got 10',
     );
+  });
+
+  it('rank is what it was when the optimizer was made', () => {
+    const definitions = { rank: rank(8) };
+    const parse = (value: number, initial?: number) =>
+      parseHyperparameters(
+        'demo',
+        definitions,
+        { rank: value },
+        'perStep',
+        initial === undefined ? {} : { rank: initial },
+      );
+    expect(parseHyperparameters('demo', definitions, {}, 'atConstruction')).toEqual({ rank: 8 });
+    expect(parse(1e6)).toEqual({ rank: 1e6 });
+    expect(parse(4, 4)).toEqual({ rank: 4 });
+    expect(() => parse(4, 5)).toThrow('demo: rank is 5 since the optimizer was made, got 4 (slots have its extent)');
+    expect(() => parse(0, 5)).toThrow('demo: rank must be a whole number and >= 1, got 0');
   });
 
   it('know what an optimizer can be made with', () => {
