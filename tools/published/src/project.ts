@@ -1,5 +1,5 @@
 import { execFile } from 'node:child_process';
-import { mkdirSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
@@ -133,6 +133,10 @@ process.exit(0);
       enableTelemetry: false,
       enableImmutableInstalls: false,
     };
+    // Yarn takes a version that it has for the one that was published a minute ago.
+    const kept = join(cache, 'yarn/cache');
+    const ours = existsSync(kept) ? readdirSync(kept).filter((file) => /^(@|create-)adakit-/.test(file)) : [];
+    for (const file of ours) rmSync(join(kept, file));
     // JSON is YAML. The empty lock file says that this is a project of its own.
     writeFileSync(join(this.directory, '.yarnrc.yml'), JSON.stringify(settings));
     writeFileSync(join(this.directory, 'yarn.lock'), '');
