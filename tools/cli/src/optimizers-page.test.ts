@@ -104,6 +104,14 @@ function entry(name: string): { readonly row: string; readonly section: string }
   };
 }
 
+it.each(optimizerNames)('%s names its source and settings that its authors recommend', (name) => {
+  const { paper, settings = {} } = pluginIn(fileURLToPath(new URL(`packages/${packageOf(name)}`, root))).optimizers[
+    name
+  ];
+  expect(paper).toMatch(/^https:/);
+  expect(Object.keys(settings)).not.toEqual([]);
+});
+
 it('docs/optimizers.md is what packages and programs say', async () => {
   const entries = optimizerNames.map(entry);
   const page = `# Optimizers

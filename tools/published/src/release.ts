@@ -53,6 +53,11 @@ export class ReleaseTree {
     await this.#run('git', [...who, 'commit', '--quiet', '--allow-empty', '--no-verify', '-m', message]);
   }
 
+  /** Compiles everything: packages are packed side by side, and two that compile the same third would tear its files. */
+  async build(): Promise<void> {
+    await this.#run(process.execPath, [join(root, 'node_modules/typescript/bin/tsc'), '-b']);
+  }
+
   /** Throws away what is not committed. */
   async reset(): Promise<void> {
     await this.#run('git', ['reset', '--quiet', '--hard']);

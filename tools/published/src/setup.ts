@@ -28,6 +28,7 @@ export default async function setup(project: TestProject): Promise<() => Promise
   const tree = await ReleaseTree.copy(join(workspace, 'tree'), env);
   await tree.changeset('version');
   await tree.commit('version');
+  await tree.build();
   await tree.changeset('publish');
   const tarballs = publishedPackages().map(({ manifest }) => publishedTarball(storage, manifest.name));
   project.provide('tarballs', await Promise.all(tarballs));

@@ -126,6 +126,18 @@ describe.each(packages)('$manifest.name', ({ directory, manifest }) => {
   });
 });
 
+test('the workflow that publishes is identified to npm, in the repository that packages name', () => {
+  const workflow = readText('.github/workflows/release.yml');
+  expect(workflow).toMatch(/^permissions:\n(?: {2}.*\n)* {2}id-token: write$/m);
+  expect(workflow).toMatch(/^ {10}registry-url: https:\/\/registry\.npmjs\.org$/m);
+  expect(workflow).toMatch(/^ {6}- run: npm run release\n {8}env:\n {10}NODE_AUTH_TOKEN: /m);
+  // Else jobs could leave it out by permissions of their own.
+  expect(workflow.match(/permissions:/g)).toHaveLength(1);
+  const { scripts } = JSON.parse(readText('package.json')) as { readonly scripts: Readonly<Record<string, string>> };
+  // Packed side by side, packages must find nothing left to compile.
+  expect(scripts.release).toBe('npm run build && npm run release:dry-run && changeset publish');
+});
+
 test('npm runs the scripts that build what is packed', () => {
   expect(readText('.npmrc')).not.toMatch(/^ignore-scripts/m);
 });
