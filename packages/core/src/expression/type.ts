@@ -58,11 +58,16 @@ export function concreteShape(shape: Shape, param: readonly number[], extents: E
   return shape.map((extent) => extentSize(extent, extents));
 }
 
+/** N of `rank N`. */
+export function rankOf(extent: string | 1): number | undefined {
+  return String(extent).startsWith('rank ') ? Number(String(extent).slice(5)) : undefined;
+}
+
 /** How much an extent, or a number as text, is for a parameter whose matrix view has `extents`. */
-export function extentSize(extent: Extent | string, extents: Extents): number {
+export function extentSize(extent: string | 1, extents: Extents): number {
   if (extent === 'rows' || extent === 'cols') return extents[extent];
-  const [size, rank] = String(extent).split(' ');
-  return rank === undefined ? Number(size) : Math.min(Number(rank), extents.rows, extents.cols);
+  const rank = rankOf(extent);
+  return rank === undefined ? Number(extent) : Math.min(rank, extents.rows, extents.cols);
 }
 
 export function equalShapes(a: Shape, b: Shape): boolean {

@@ -1,5 +1,5 @@
 import { REDUCTION_BLOCK, type OperationName, type ReductionName } from '../../expression/operations.js';
-import type { Extent, Shape } from '../../expression/type.js';
+import { rankOf, type Extent, type Shape } from '../../expression/type.js';
 import type { InstructionOf } from '../../program/fold.js';
 import { needsOf, type Need } from '../../program/needs.js';
 import type { Instruction, Program } from '../../program/program.js';
@@ -419,9 +419,8 @@ function spaceOf(shape: Shape): string {
 }
 
 function extentText(extent: Extent): string {
-  return typeof extent === 'string' && extent.startsWith('rank')
-    ? `Math.min(${extent.slice(5)}, rows, cols)`
-    : String(extent);
+  const rank = rankOf(extent);
+  return rank === undefined ? String(extent) : `Math.min(${rank}, rows, cols)`;
 }
 
 /** Sums in float32 in order of the inner index, row by row so that memory is read in order. */

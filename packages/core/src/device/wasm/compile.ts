@@ -1,5 +1,5 @@
 import { REDUCTION_BLOCK, type OperationName, type ReductionName } from '../../expression/operations.js';
-import type { Shape } from '../../expression/type.js';
+import { rankOf, type Shape } from '../../expression/type.js';
 import type { InstructionOf } from '../../program/fold.js';
 import { needsOf, type Need } from '../../program/needs.js';
 import { scalarOperands, type Instruction, type Program } from '../../program/program.js';
@@ -382,10 +382,10 @@ class Compiler {
     const [rows, cols] = [get(this.#rows), get(this.#cols)];
     if (dimension === 'rows') return rows;
     if (dimension === 'cols') return cols;
-    const [size, rank] = dimension.split(' ');
-    if (rank === undefined) return int(Number(size));
+    const rank = rankOf(dimension);
+    if (rank === undefined) return int(Number(dimension));
     const least = (a: Code, b: Code): Code => select(a, b, i32.less(a, b));
-    return least(int(Number(rank)), least(rows, cols));
+    return least(int(rank), least(rows, cols));
   }
 
   #size([rows, cols]: Dimensions): Code {
