@@ -26,8 +26,8 @@ export function declarations({ graph }: Model): ReadonlyMap<string, Declaration>
   return [...found.values()].includes('parameter') ? found : new Map();
 }
 
-/** What PyTorch modules call parameters, rarely buffers, at the end of the path of their module. */
-const OF_PARAMETERS = /\.(weight|bias|alpha|beta|gamma|logit_scale|logit_bias|temperature|original[01])$/;
+/** What PyTorch modules call parameters, rarely buffers, at the end of the path of their module; `D` and `A_log` of state spaces. */
+const OF_PARAMETERS = /\.(weight|bias|alpha|beta|gamma|logit_scale|logit_bias|temperature|original[01]|D|A_log)$/;
 
 /** Scales are buffers as well; with a bias beside them they are learned. */
 const SCALE = /\.scale$/;

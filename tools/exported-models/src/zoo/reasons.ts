@@ -1,6 +1,7 @@
 /** What exporters say when they fail, and what it means; `$1` is what the expression has in parentheses. */
 const KINDS: readonly (readonly [RegExp, string])[] = [
   [/Exporting the operator '(\S+)' to ONNX opset version (\d+)/, 'the exporter has no `$1` at opset $2'],
+  [/No ONNX function found for <OpOverload\(op='([\w.]+)'[^]*complex/, 'the exporter has no `$1` of complex numbers'],
   [/Could not guard on data-dependent/, 'its code goes by what a tensor holds, which torch.export does not follow'],
   [/We don't have an op for (aten::\w+) but/, 'the exporter has no `$1` for these arguments'],
   [/ONNX does not support include_self=False/, 'ONNX has no scatter that reduces without what was there'],
@@ -10,6 +11,7 @@ const REPEATED = 'of `repeat_interleave` along a negative axis the exporter make
 const OVERWRITTEN =
   '`repeat_interleave` along a negative axis overwrites the −1 of other nodes that share its constant in the exporter';
 const BIAS = 'the exporter gives a `conv3d` without bias zeros of shape [channels, 2]';
+const UNFOLDED = 'the exporter loses a transposition of what `unfold` gives';
 const POSITIONS = 'the exporter writes the positions to look up as floats';
 
 /** What has been found out about single models, by architecture and exporter. */
@@ -30,7 +32,8 @@ const FOUND: ReadonlyMap<string, string> = new Map([
   ['transformers/led TorchScript', 'as exported, the windowed attention of the encoder scores other keys'],
   ['transformers/nystromformer TorchScript', 'under export it adds a mask that its landmarks do not fit'],
   ['transformers/nystromformer dynamo', 'under export it adds a mask that its landmarks do not fit'],
-  ['transformers/patchtst TorchScript', 'the exporter loses a transposition of what `unfold` gives'],
+  ['transformers/patchtsmixer TorchScript', UNFOLDED],
+  ['transformers/patchtst TorchScript', UNFOLDED],
   ['transformers/smolvlm_vision TorchScript', POSITIONS],
   ['transformers/superpoint TorchScript', 'it pools one image without a batch, which MaxPool does not take'],
 ]);
