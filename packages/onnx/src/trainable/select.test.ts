@@ -438,6 +438,14 @@ describe('constants are not trained', () => {
     expect(verdicts).toEqual({ w: '+ weight matrix', mask: '- a mask', gain: '+ scales activations' });
   });
 
+  it('but no vector that is called a bias', () => {
+    const verdicts = chosen(({ e, x, weight, table }) => {
+      const gates = e.add(e.matMul(x(), weight('w', 4, 4)), table('gates.bias', [4], [3, 4, 5, 6]));
+      return e.matMul(e.add(gates, table('steps', [4], [3, 4, 5, 6])), weight('out', 4, 2));
+    });
+    expect(verdicts).toMatchObject({ 'gates.bias': '+ added to activations', steps: '- a table of whole numbers' });
+  });
+
   it('anchors, strides and what else decodes an output', () => {
     const verdicts = chosen(({ e, image, weight, table }) => {
       const conv = e.node('Conv', [image(), weight('kernel', 2, 3, 1, 1)]);

@@ -3,6 +3,10 @@ const KINDS: readonly (readonly [RegExp, string])[] = [
   [/Exporting the operator '(\S+)' to ONNX opset version (\d+)/, 'the exporter has no `$1` at opset $2'],
   [/No ONNX function found for <OpOverload\(op='([\w.]+)'[^]*complex/, 'the exporter has no `$1` of complex numbers'],
   [/Could not guard on data-dependent/, 'its code goes by what a tensor holds, which torch.export does not follow'],
+  [
+    /Expected node type 'onnx::Constant' for argument '(\w+)' of node '(\w+)'/,
+    'the exporter takes no computed `$1` of `$2`',
+  ],
   [/We don't have an op for (aten::\w+) but/, 'the exporter has no `$1` for these arguments'],
   [/ONNX does not support include_self=False/, 'ONNX has no scatter that reduces without what was there'],
 ];
