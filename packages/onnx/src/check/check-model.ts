@@ -23,6 +23,10 @@ export interface ParameterCheck {
   /** Whether it would be trained. */
   readonly selected: boolean;
   readonly reason: string;
+  /**
+   * Whether it may be a parameter all the same: only its place in the network speaks against it. `train: { also }` says so.
+   */
+  readonly isDoubtful?: true;
 }
 
 /** How often an operator occurs, and whether gradients pass: `zero` where the derivative is zero wherever it exists. */
@@ -99,7 +103,7 @@ export function checkModel(
     if (tie === undefined) return '';
     return `; the same numbers as '${tie.weight}'${tie.transposed ? ', transposed' : ''}: tieWeights keeps them so`;
   };
-  const parameters = candidates.map(({ value, selected, reason }): ParameterCheck => {
+  const parameters = candidates.map(({ value, selected, reason, isDoubtful }): ParameterCheck => {
     const trained = selected && reached?.has(value) === true;
     const unreached =
       reached === undefined ? 'something stands in the way of gradients' : 'no float output depends on it';
@@ -109,6 +113,7 @@ export function checkModel(
       dtype: written.get(value.name) ?? value.dtype ?? 'unknown',
       selected: trained,
       reason: selected && !trained ? unreached : `${reason}${trained ? tieOf(value.name) : ''}`,
+      ...(isDoubtful && hasOwnName(value.name) && { isDoubtful }),
     };
   });
   if (problems.length === 0 && !parameters.some(({ selected }) => selected)) {
@@ -116,6 +121,11 @@ export function checkModel(
     problems.push({ ...asProblem(noTrainable(names)), ...quantizationHint(general.operators) });
   }
   return { trainable: problems.length === 0, ...general, inputs, outputs, parameters, problems };
+}
+
+/** Whether a name is that of a tensor of a module, not one that an exporter has made up for a constant. */
+function hasOwnName(name: string): boolean {
+  return /^[A-Za-z_]\w*(\.\w+)*$/.test(name) && !/_\d+$|_output$|^constants?\d*$/i.test(name);
 }
 
 /** What to do where nothing is left to train because the model computes with integers. */

@@ -249,7 +249,10 @@ export const Unsqueeze: Operator = {
   },
 };
 
-/** Permutes the axes: y's axis i is x's axis perm[i]. The cotangent goes through the inverse permutation. */
+/**
+ * Permutes the axes: y's axis i is x's axis perm[i]. The cotangent goes through the inverse permutation. The standard knows no
+ * axis below 0 here, and ONNX Runtime refuses it; PyTorch's TorchScript exporter writes it, for the axis counted from the end.
+ */
 export const Transpose: Operator = {
   op: 'Transpose',
   since: 13,
@@ -278,6 +281,16 @@ export const Transpose: Operator = {
         perm?.map((_, axis) => perm.indexOf(axis)),
       ),
     ];
+  },
+  upgrade({ node }) {
+    const perm = node.attributes.ints('perm');
+    if (perm?.some((axis) => axis < 0) === true) {
+      node.attributes.set(
+        'perm',
+        perm.map((axis) => (axis < 0 ? axis + perm.length : axis)),
+      );
+    }
+    return undefined;
   },
 };
 

@@ -438,6 +438,14 @@ describe('constants are not trained', () => {
     expect(verdicts).toEqual({ w: '+ weight matrix', mask: '- a mask', gain: '+ scales activations' });
   });
 
+  it('but no vector that is called a bias', () => {
+    const verdicts = chosen(({ e, x, weight, table }) => {
+      const gates = e.add(e.matMul(x(), weight('w', 4, 4)), table('gates.bias', [4], [3, 4, 5, 6]));
+      return e.matMul(e.add(gates, table('steps', [4], [3, 4, 5, 6])), weight('out', 4, 2));
+    });
+    expect(verdicts).toMatchObject({ 'gates.bias': '+ added to activations', steps: '- a table of whole numbers' });
+  });
+
   it('anchors, strides and what else decodes an output', () => {
     const verdicts = chosen(({ e, image, weight, table }) => {
       const conv = e.node('Conv', [image(), weight('kernel', 2, 3, 1, 1)]);
@@ -623,6 +631,43 @@ describe('what a file says of its tensors', () => {
     const edited = addAdapters(declaring(all, source()), { weights: 'w', rank: 2 });
     expect(selection(edited)).toMatchObject({ 'w.lora_A': '+ adapter', scale: '- frozen: the adapters are trained' });
     expect(declarations(edited).get('rotation')).toBe('buffer');
+  });
+});
+
+describe('single numbers with the names of modules', () => {
+  const scaledBy = (...names: string[]) =>
+    model(({ e, x, weight, table }) =>
+      names.reduce((y, name) => e.mul(y, table(name, [1], [0.9])), e.matMul(x(), weight('w', 4, 3))),
+    );
+  const [star, norm] = ['blocks.0.act.scale', 'conv.parametrizations.weight.original0'];
+
+  it('are trained that are named as parameters are', () => {
+    expect(selection(scaledBy(star, 'blocks.0.act.bias', norm, 'head.logit_scale'))).toEqual({
+      w: '+ weight matrix',
+      [star]: '+ has the name of a parameter',
+      'blocks.0.act.bias': '+ has the name of a parameter',
+      [norm]: '+ has the name of a parameter',
+      'head.logit_scale': '+ has the name of a parameter',
+    });
+  });
+
+  it('are left out otherwise, and said to be doubtful where they are not constants of an exporter', () => {
+    const { parameters } = checkModel(scaledBy(star, 'attention.sqrt_d', 'onnx::Mul_12', 'val_3'));
+    expect(parameters.map(({ name, selected, isDoubtful }) => [name, selected, isDoubtful])).toEqual([
+      ['w', true, undefined],
+      [star, false, true],
+      ['attention.sqrt_d', false, true],
+      ['onnx::Mul_12', false, undefined],
+      ['val_3', false, undefined],
+    ]);
+  });
+
+  it('do not make a parameter of what passes no gradient', () => {
+    const bound = model(({ e, x, weight, table }) => {
+      const hidden = e.matMul(x(), weight('w', 4, 3));
+      return e.where(e.greater(hidden, table('act.alpha', [1], [0.5])), hidden, e.zerosLike(hidden));
+    });
+    expect(selection(bound)).toMatchObject({ 'act.alpha': expect.stringMatching(/^- /) as string });
   });
 });
 

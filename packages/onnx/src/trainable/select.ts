@@ -7,7 +7,7 @@ import type { Value } from '../graph/value.js';
 import type { Model } from '../model/model.js';
 import { operators as standardOperators } from '../operators/index.js';
 import { adapters } from './adapters.js';
-import { declarations } from './declared.js';
+import { declarations, isNamedAsParameter } from './declared.js';
 import { listNames, matches, requireKnown, type ParameterFilter } from './filter.js';
 import { prefixOf, type Prefix } from './prefix.js';
 import { roleOf } from './roles.js';
@@ -25,9 +25,10 @@ export type FreezeFilter = ParameterFilter | Prefix | readonly FreezeFilter[];
 export interface TrainableOptions {
   /**
    * Which parameters to train. By default what is used as weights and biases are: kernels, matrices, embeddings, gains and
-   * biases, position embeddings, tokens; not running statistics, single numbers, masks, grids, position codes or what
-   * prepares an input. Where the file says which tensors are buffers and which are parameters, as PyTorch's dynamo exporter
-   * does, the former are not, and of the latter all but tables. In a model with adapters, the adapters alone. `{ also: 'scale' }` adds to the default.
+   * biases, position embeddings, tokens; not running statistics, masks, grids, position codes or what prepares an input, and
+   * not single numbers, unless they are named as PyTorch modules name parameters. Where the file says which tensors are
+   * buffers and which are parameters, as PyTorch's dynamo exporter does, the former are not, and of the latter all but tables.
+   * In a model with adapters, the adapters alone. `{ also: 'scale' }` adds to the default.
    */
   readonly train?: ParameterFilter | Also;
   /**
@@ -44,6 +45,8 @@ export interface Candidate {
   readonly selected: boolean;
   /** Why, in a few words. */
   readonly reason: string;
+  /** Whether only its place in the network speaks against it, which whoever knows it to be a parameter knows better. */
+  readonly isDoubtful?: true;
 }
 
 /** What to train. */
@@ -82,6 +85,7 @@ export function classifyInitializers(
   const frozen = freeze === undefined ? () => undefined : frozenBy(graph, freeze, names);
   const uses = new Uses(graph, values, operators);
   const declared = declarations(model);
+  const allNames = new Set(values.map(({ name }) => name));
 
   const statistics = new Map<Value, { moving: boolean }>();
   const frozenNormalizations = new Set<Node>();
@@ -124,9 +128,12 @@ export function classifyInitializers(
       return not('fills the place of a gain or a bias that the normalization does not have');
     }
     const { learned, reason, isDoubtful } = uses.verdict(value);
-    if (declaration === 'parameter' && isDoubtful)
-      return { value, selected: true, reason: 'a parameter of the module' };
-    return { value, selected: learned, reason };
+    if (learned || isDoubtful !== true) return { value, selected: learned, reason };
+    if (declaration === 'parameter') return { value, selected: true, reason: 'a parameter of the module' };
+    if (value.tensor?.size === 1 && isNamedAsParameter(value.name, allNames)) {
+      return { value, selected: true, reason: 'has the name of a parameter' };
+    }
+    return { value, selected: false, reason, isDoubtful };
   });
   return { candidates, frozenNormalizations };
 }

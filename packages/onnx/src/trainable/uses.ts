@@ -225,7 +225,7 @@ export class Uses {
 
   #tableKind(value: Value): string | undefined {
     if (value.tensor !== undefined && !this.#tableKinds.has(value)) {
-      this.#tableKinds.set(value, tableKind(value.tensor));
+      this.#tableKinds.set(value, isBiasByName(value) ? undefined : tableKind(value.tensor));
     }
     return this.#tableKinds.get(value);
   }
@@ -394,6 +394,11 @@ function isAffineOfOne(value: Value, { node, role }: Use): boolean {
 function isFixedFilter({ tensor }: Value, { node, role, path }: Use): boolean {
   if (role !== KERNEL || path !== 'alone' || tensor === undefined) return false;
   return isFilter(tensor, node.attributes.int('group', 1));
+}
+
+/** Whether a value is a vector that its module calls a bias: some begin as whole numbers (forget gates, 3 to 6) or evenly spaced. */
+function isBiasByName({ name, tensor }: Value): boolean {
+  return tensor?.dims.length === 1 && /\.bias$/.test(name);
 }
 
 /** Whether a value is a tensor of several zeros. */

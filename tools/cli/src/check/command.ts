@@ -55,6 +55,7 @@ export function formatCheck(path: string, check: ModelCheck): string {
     ...indent(trained.map((parameter) => `+ ${described(parameter)}`)),
     `not trained: ${amount(frozen)}`,
     ...indent(frozen.map((parameter) => `- ${described(parameter)}`)),
+    ...doubtful(frozen),
     'to change this: --freeze NAME, --freeze-before PLACE, --train NAME (that alone), --train-also NAME (that, too)',
     'operators:',
     ...indent(
@@ -71,6 +72,13 @@ export function formatCheck(path: string, check: ModelCheck): string {
 
 function described({ name, dtype, shape, reason }: ParameterCheck): string {
   return `${name}  ${dtype} [${shape.join(', ')}]  ${reason}`;
+}
+
+/** How to train what may be parameters all the same, for whoever knows that they are. */
+function doubtful(frozen: readonly ParameterCheck[]): string[] {
+  const names = frozen.flatMap(({ name, isDoubtful }) => (isDoubtful === true ? [`'${oneLine(name)}'`] : []));
+  if (names.length === 0) return [];
+  return [`left out for their places alone; if they are parameters: train: { also: [${names.join(', ')}] }`];
 }
 
 function amount(parameters: readonly ParameterCheck[]): string {

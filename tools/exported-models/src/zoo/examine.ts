@@ -21,7 +21,9 @@ const deviation = z.object({ of: z.string(), error: z.number(), bound: z.number(
 export const result = z.union([
   z.object({
     /** The output of the file furthest from PyTorch's, in inference, relative to its largest element. */
-    output: deviation,
+    output: deviation.optional(),
+    /** What stock ONNX Runtime says about the file where it does not run it, in place of outputs. */
+    refused: z.string().optional(),
     nodes: z.number(),
     trainingNodes: z.number(),
     /** How many gradients were compared. */
@@ -36,7 +38,7 @@ export const result = z.union([
     selectedConstants: z.array(z.string()),
   }),
   z.object({ failure: z.string() }),
-  /** What stock ONNX Runtime says about a file that it does not run. */
+  /** What stock ONNX Runtime says about a file that it does not run, and which does not train here either. */
   z.object({ invalid: z.string() }),
 ]);
 
@@ -45,18 +47,29 @@ export type Result = z.infer<typeof result>;
 
 /** Takes one gradient of a model through ONNX Runtime and compares it with PyTorch's in float64. */
 export async function examine(record: ExportRecord): Promise<Result> {
-  const { folder, label } = record;
-  const written = await readModel(join(folder, record.model));
-  const ties = findTies(written);
-  const model = tieWeights(written, ties);
-  const tensors = await readTensors(join(folder, `${label}.safetensors`));
+  const tensors = await readTensors(join(record.folder, `${record.label}.safetensors`));
   let output: Deviation;
   try {
     output = worst(await compareOutputs(record, tensors));
   } catch (error) {
     if (!(error instanceof Error)) throw error;
-    return { invalid: error.message };
+    const refused = error.message;
+    try {
+      const found = await compareGradients(record, tensors);
+      return 'failure' in found || found.wrong.length > 0 ? { invalid: refused } : { refused, ...found };
+    } catch {
+      return { invalid: refused };
+    }
   }
+  const found = await compareGradients(record, tensors);
+  return 'failure' in found ? found : { output, ...found };
+}
+
+async function compareGradients(record: ExportRecord, tensors: ReadonlyMap<string, Stored>) {
+  const { folder } = record;
+  const written = await readModel(join(folder, record.model));
+  const ties = findTies(written);
+  const model = tieWeights(written, ties);
   const check = checkModel(model);
   if (check.problems.length > 0) {
     return { failure: check.problems.map(({ what }) => what).join('; ') };
@@ -97,7 +110,6 @@ export async function examine(record: ExportRecord): Promise<Result> {
   });
   const loss = lossDeviation(Number(results[graph.loss].data[0]), record.loss);
   return {
-    output,
     nodes: model.graph.node.length,
     trainingNodes: graph.model.graph?.node.length ?? 0,
     compared: gradients.length,

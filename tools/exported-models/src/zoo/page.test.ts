@@ -48,6 +48,7 @@ const outcomes: readonly (readonly [string, Outcome])[] = [
   ['refused', measured({ failure: 'Det has no gradient' })],
   ['exported wrongly', measured({ ...right, output: { ...wrong, of: 'output0' }, gradient: wrong, wrong: [wrong] })],
   ['exported wrongly', measured({ invalid: 'Incompatible dimensions' })],
+  ['trains', measured({ ...right, output: undefined, refused: 'Invalid attribute perm' })],
   ['wrong', measured({ ...right, gradient: wrong, wrong: [wrong] })],
   ['not selected', measured({ ...right, notSelected: [{ name: 'weight', reason: 'a mask' }] })],
 ];
@@ -62,8 +63,18 @@ test('the page counts verdicts and has a row for every model', () => {
   expect(page).toContain('| timm/test_vit | dynamo | trains | 1,234 | 3 | 12 | 4e-7 | 1e-5 | abc1234 | batch fixed |');
   expect(page).toContain('| not exported |  |  |  |  |  |  | SomeError: no \\`op\\` \\| here more |');
   expect(page).toContain('**wrong**: `weight`');
-  expect(page.match(/^\| timm\/test_vit/gm)).toHaveLength(7);
+  expect(page.match(/^\| timm\/test_vit/gm)).toHaveLength(8);
   expect(page).toContain('| adakit cannot train it | 1 | 1 |');
+});
+
+test('messages of exporters are explained where they are known', () => {
+  const message =
+    "UnsupportedOperatorError: Exporting the operator 'aten::diff' to ONNX opset version 17 is not supported";
+  expect(rowOf({ record: { ...failed, failure: message } })?.remarks).toBe(
+    'the exporter has no `aten::diff` at opset 17',
+  );
+  const known = { ...exported, architecture: 'torchvision/s3d' };
+  expect(rowOf({ record: known, examined: { code: '', result: { invalid: 'bias' } } })?.remarks).toContain('conv3d');
 });
 
 test('rows of the page stay, with the code they were measured with, unless they are measured anew', () => {

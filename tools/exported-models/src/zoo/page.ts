@@ -1,4 +1,6 @@
+import { reasonFor } from './reasons.js';
 import type { ZooRecord } from './record.js';
+import type { Deviation } from '../compare.js';
 import type { Examined } from './survey.js';
 
 /** A record and, where there is a model, what became of it, and with which code. */
@@ -38,8 +40,13 @@ export function verdictOf({ record, examined }: Outcome): Verdict {
   if ('failure' in record || result === undefined) return 'not exported';
   if ('failure' in result) return 'refused';
   if ('invalid' in result) return 'exported wrongly';
-  if (result.wrong.length > 0) return result.output.error <= result.output.bound ? 'wrong' : 'exported wrongly';
+  if (result.wrong.length > 0) return isRight(result.output) ? 'wrong' : 'exported wrongly';
   return result.notSelected.length > 0 ? 'not selected' : 'trains';
+}
+
+/** Whether the outputs of a file are PyTorch's. */
+function isRight(output: Deviation | undefined): boolean {
+  return output === undefined || output.error <= output.bound;
 }
 
 const HEADER = [
@@ -77,7 +84,10 @@ export function formatPage(rows: readonly Row[], versions: Readonly<Record<strin
     'PyTorch’s in float64: every element of the gradient of every parameter, relative to the largest of the parameter. The bound',
     'is that of [exported networks](exported-models.md): 1e-5, or four times what rounding does to PyTorch’s own gradient where',
     'that is more. The table shows the error that is furthest from its bound. The loss is a sum of mean squared errors. A file',
-    'whose own outputs, as stock ONNX Runtime computes them, are beyond the same bound of PyTorch’s was exported wrongly.',
+    'whose own outputs, as stock ONNX Runtime computes them, are beyond the same bound of PyTorch’s was exported wrongly. One that',
+    'stock ONNX Runtime refuses counts as trained where adakit reads it all the same, and loss and gradients are PyTorch’s.',
+    '',
+    'Architectures whose modules have no code that those of another one lack are not listed: their sizes are what differs.',
     '',
     'What a file does not say cannot be told from it: where PyTorch code stops gradients (the reference lets them pass, and says',
     'so), and in files of the TorchScript exporter, or where the dynamo exporter has folded constants, which tensors are',
@@ -181,16 +191,18 @@ export function rowOf(outcome: Outcome): Row | undefined {
 function describe(outcome: Outcome): { readonly sizes: readonly string[]; readonly remarks: string } {
   const { record, examined } = outcome;
   const result = examined?.result;
-  if ('failure' in record) return { sizes: [], remarks: brief(record.failure) };
+  const explained = (message: string) => reasonFor(record, message) ?? brief(message);
+  if ('failure' in record) return { sizes: [], remarks: explained(record.failure) };
   if (result === undefined || 'failure' in result) {
     return { sizes: [], remarks: brief(result?.failure ?? 'not examined') };
   }
-  if ('invalid' in result) return { sizes: [], remarks: brief(result.invalid) };
-  const { output, gradient, loss, wrong, notSelected, selectedConstants } = result;
+  if ('invalid' in result) return { sizes: [], remarks: explained(result.invalid) };
+  const { output, refused, gradient, loss, wrong, notSelected, selectedConstants } = result;
   const isExportedWrongly = verdictOf(outcome) === 'exported wrongly';
-  const shown = isExportedWrongly ? output : wrong.some(({ of }) => of === 'loss') ? loss : gradient;
+  const shown =
+    isExportedWrongly && output !== undefined ? output : wrong.some(({ of }) => of === 'loss') ? loss : gradient;
   const sizes = [String(result.nodes), String(result.trainingNodes), digits(shown.error), digits(shown.bound)];
-  if (isExportedWrongly) return { sizes, remarks: 'the error is that of an output of the file' };
+  if (isExportedWrongly) return { sizes, remarks: explained('the error is that of an output of the file') };
   const remarks = [
     ...(wrong.length > 0 ? [`**wrong**: ${listed(wrong.map(({ of }) => of))}`] : []),
     ...(notSelected.length > 0
@@ -198,6 +210,7 @@ function describe(outcome: Outcome): { readonly sizes: readonly string[]; readon
       : []),
     ...(selectedConstants.length > 0 ? [`selected, but not trained in PyTorch: ${listed(selectedConstants)}`] : []),
     ...(record.missing.length > 0 ? [`in the file in another form: ${listed(record.missing)}`] : []),
+    ...(refused === undefined ? [] : [`stock ONNX Runtime refuses the file: ${brief(refused)}`]),
     ...(record.stopsGradients ? ['PyTorch stops gradients somewhere, which no file says'] : []),
     ...(record.freeBatch ? [] : ['batch fixed']),
     ...(record.fusedAttention ? [] : ['attention written out']),

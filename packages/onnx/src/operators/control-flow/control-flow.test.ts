@@ -130,9 +130,9 @@ const EXAMPLES: readonly Example[] = [
             { body: step },
             {
               num_scan_inputs: 2,
-              scan_input_axes: [0, 1],
+              scan_input_axes: [0, -2],
               scan_input_directions: [turned, 1 - turned],
-              scan_output_axes: [1, 0],
+              scan_output_axes: [-2, 0],
               scan_output_directions: [0, turned],
             },
             4,
