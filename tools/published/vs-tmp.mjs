@@ -1,0 +1,11 @@
+import * as vite from 'vite';
+import { writeFileSync } from 'node:fs';
+import { gzipSync } from 'node:zlib';
+const root=process.cwd()+'/tools/cli';
+writeFileSync(root+'/b-tmp.js', `import { adabelief } from '@adakit/adabelief'; import { tfjsOptimizer } from '@adakit/runner-tfjs'; globalThis.optimizer = tfjsOptimizer(adabelief());`);
+const built=await vite.build({root,configFile:false,logLevel:'error',resolve:{},build:{write:false,modulePreload:false,rolldownOptions:{input:root+'/b-tmp.js',external:[/^@tensorflow\//]}}});
+const chunks=built.output.filter(p=>'code' in p);
+const start=new Set(chunks.filter(c=>c.isEntry)); for(const s of start) for(const c of chunks) if(s.imports.includes(c.fileName)) start.add(c);
+console.log('vite', start.size, gzipSync([...start].map(c=>c.code).join(''),{level:9}).length, [...start].reduce((a,c)=>a+c.code.length,0));
+writeFileSync('/tmp/st/vite.js',[...start].map(c=>c.code).join('\n//-----\n'));
+for (const c of start) console.log(c.fileName, c.code.length, Object.keys(c.modules).map(m=>m.split('/').slice(-1)[0]).join(' ').slice(0,600));
