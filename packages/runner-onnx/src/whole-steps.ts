@@ -16,7 +16,7 @@ import { keptFeeds, planResults, scalarFeeds } from './plan-tensors.js';
 import type { CallOptions } from './runtime/runtime.js';
 import {
   modelOutputs,
-  optimizationLevel,
+  stepSession,
   trainingFeeds,
   type Beside,
   type Feeds,
@@ -125,7 +125,7 @@ async function compiledOf(
   { provider, session: options }: RuntimeOptions,
   memory: DeviceMemory | undefined,
 ): Promise<Compiled> {
-  const session = await Session.create(graph.model, provider, { ...optimizationLevel(graph), ...options });
+  const session = await Session.create(graph.model, provider, stepSession(graph, options));
   const { native } = session;
   const resident = memory && native ? new ResidentStep(graph, session, native, memory) : undefined;
   return { graph, session, resident };
