@@ -1,4 +1,10 @@
-import { hostView, type Evaluated, type GradientContext, type GradientSource } from '@adakit/core';
+import {
+  hostView,
+  type Evaluated,
+  type GradientContext,
+  type GradientSource,
+  type SeveralStepsSource,
+} from '@adakit/core';
 import type { GradientsGraph } from '@adakit/onnx';
 import type { Tensor } from 'onnxruntime-node';
 import { Session, type ChosenProvider } from './execution-provider.js';
@@ -19,6 +25,8 @@ export interface Steps {
   readonly memory?: DeviceMemory | undefined;
   /** The step on a batch. */
   source(batch: Feeds, beside: Beside, options: CallOptions): GradientSource<StateBuffer>;
+  /** As many steps as one run makes, on batches of one shape, where it makes several. */
+  several?(batches: readonly SeveralFeeds[], options: CallOptions): SeveralStepsSource<StateBuffer>;
   release(): Promise<void>;
 }
 
@@ -28,6 +36,12 @@ export interface Beside {
   readonly random: RandomNumbers;
   /** Is given the model's outputs that were asked for, by the model's names. */
   readonly give: (outputs: Feeds) => void;
+}
+
+/** One of several batches, with what is beside it. */
+export interface SeveralFeeds {
+  readonly batch: Feeds;
+  readonly beside: Beside;
 }
 
 /** How the runtime's sessions are made. */
