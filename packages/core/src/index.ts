@@ -200,6 +200,7 @@ export {
 // @tier device: writing devices and runners
 export type { Component, ComponentPrograms, PhasePrograms } from './component/component.js';
 export { RuleNode } from './optimizer/node.js';
+export { severalStepsProblem, type SeveralEvaluated, type SeveralStepsSource } from './run/several-steps.js';
 export type { WholeStep } from './run/step-types.js';
 export type { KeptState } from './run/kept-state.js';
 export { hostView } from './device/host.js';

@@ -35,4 +35,4 @@ export {
 } from './metrics/metric.js';
 export { mae, r2 } from './metrics/regression.js';
 export { tfjsCallbacks, type TfjsCallbacks, type TfjsCallbacksOptions } from './tfjs-callbacks.js';
-export type { Outputs, Trainable } from './trainable.js';
+export type { Outputs, Trainable, TrainableReport } from './trainable.js';

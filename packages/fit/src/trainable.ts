@@ -7,7 +7,11 @@ import type { Batch, DataTensor, InputSpec } from '@adakit/data';
  */
 export interface Trainable {
   /** One training step, or one of several batches that make a step. Outputs are needed where state is carried. */
-  step(batch: Batch): Promise<StepReport & { readonly outputs?: Outputs }>;
+  step(batch: Batch): Promise<TrainableReport>;
+  /** As many steps as there are batches, in one go; all of them or none where it throws. */
+  steps?(batches: readonly Batch[]): Promise<readonly TrainableReport[]>;
+  /** How many batches {@link steps} takes at a time. Default: 1. */
+  readonly stepsPerRun?: number;
   /** Loss, averaged over the batch, and outputs in inference mode; nothing is updated. */
   evaluate?(batch: Batch): Promise<{ readonly loss: number; readonly outputs: Outputs }>;
   state?(): Promise<TrainingState>;
@@ -19,6 +23,9 @@ export interface Trainable {
   /** Steps taken before. Default: none. */
   readonly stepCount?: number;
 }
+
+/** What a step of a {@link Trainable} reports. */
+export type TrainableReport = StepReport & { readonly outputs?: Outputs };
 
 /** Outputs of a model by name. */
 export type Outputs = Readonly<

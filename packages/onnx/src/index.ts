@@ -129,5 +129,6 @@ export {
   type ManifestTensor,
   type Role as ArtifactRole,
 } from './artifacts/manifest.js';
+export { severalSteps } from './artifacts/scan-steps.js';
 export type { TensorLocation } from './artifacts/training-info.js';
 export { checkModel, type ModelCheck, type OperatorCheck, type ParameterCheck } from './check/check-model.js';

@@ -70,9 +70,14 @@ export function planResults(
 export function nonFiniteOf(
   { finite }: Pick<PlanBindings, 'finite'>,
   results: Readonly<Record<string, Tensor>>,
-  { plan }: Whole,
+  whole: Whole,
 ): string[] {
-  const flags = results[finite].data as Uint8Array;
+  return nonFiniteIn(results[finite], whole);
+}
+
+/** As {@link nonFiniteOf}. @param finite whether the gradient of each parameter is */
+export function nonFiniteIn(finite: Tensor, { plan }: Whole): string[] {
+  const flags = finite.data as Uint8Array;
   return plan.parameters.flatMap(({ name, index }) => (flags[index] === 0 ? [name] : []));
 }
 

@@ -1,14 +1,54 @@
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { dataFile } from '@adakit/fixtures';
-import { crossEntropy, gradientsGraph, readModel } from '@adakit/onnx';
-import { expect, it } from 'vitest';
-import { optimizationLevel } from './steps.js';
+import { crossEntropy, gradientsGraph, mse, readModel, type GradientsGraph } from '@adakit/onnx';
+import { afterAll, describe, expect, it } from 'vitest';
+import { CPU, Session } from './execution-provider.js';
+import { stepSession } from './steps.js';
 
-const model = await readModel(dataFile('mnist-cnn.onnx'));
 const loss = crossEntropy();
 
-it.each([
-  ['convolutions that stay as they are are rearranged', { freeze: /^conv/ }, { graphOptimizationLevel: 'all' }],
-  ['weights that are trained are not waited for', {}, {}],
-])('%s', (_, options, level) => {
-  expect(optimizationLevel(gradientsGraph(model, { loss, ...options }))).toEqual(level);
+describe('the optimization of a session', () => {
+  it('rearranges convolutions that stay as they are', async () => {
+    const graph = gradientsGraph(await readModel(dataFile('mnist-cnn.onnx')), { loss, freeze: /^conv/ });
+    expect(stepSession(graph, {})).toEqual({ graphOptimizationLevel: 'all' });
+  });
+
+  it('is what the caller says', async () => {
+    const graph = gradientsGraph(await readModel(dataFile('mnist-cnn.onnx')), { loss, freeze: /^conv/ });
+    expect(stepSession(graph, { graphOptimizationLevel: 'extended' })).toEqual({ graphOptimizationLevel: 'extended' });
+    const extra = { session: { disable_prepacking: '1' } };
+    expect(stepSession(graph, { extra })).toEqual({ graphOptimizationLevel: 'all', extra });
+  });
+});
+
+const folder = mkdtempSync(join(tmpdir(), 'adakit-steps-'));
+afterAll(() => {
+  rmSync(folder, { recursive: true });
+});
+
+describe('the optimizers that are left out for weights that are trained', () => {
+  /** How many nodes of each operator ONNX Runtime makes of a graph. */
+  async function optimized({ model }: GradientsGraph, options: Parameters<typeof stepSession>[1]) {
+    const optimizedModelFilePath = join(folder, 'optimized.onnx');
+    const session = await Session.create(model, CPU, { ...options, optimizedModelFilePath });
+    await session.release();
+    const counts = new Map<string, number>();
+    for (const { opType } of (await readModel(optimizedModelFilePath)).graph.node) {
+      counts.set(opType, (counts.get(opType) ?? 0) + 1);
+    }
+    return Object.fromEntries([...counts].sort());
+  }
+
+  it.each(['mnist-cnn.onnx', 'exported/gpt.onnx', 'exported/lstm.onnx'])(
+    'find nothing in the gradients graph of %s',
+    async (file) => {
+      const graph = gradientsGraph(await readModel(dataFile(file)), {
+        loss: file.startsWith('exported') ? mse() : loss,
+      });
+      const all = await optimized(graph, { graphOptimizationLevel: 'basic' });
+      expect(await optimized(graph, stepSession(graph, {}))).toEqual(all);
+    },
+  );
 });

@@ -1,4 +1,10 @@
-import { hostView, type Evaluated, type GradientContext, type GradientSource } from '@adakit/core';
+import {
+  hostView,
+  type Evaluated,
+  type GradientContext,
+  type GradientSource,
+  type SeveralStepsSource,
+} from '@adakit/core';
 import type { GradientsGraph } from '@adakit/onnx';
 import type { Tensor } from 'onnxruntime-node';
 import { Session, type ChosenProvider } from './execution-provider.js';
@@ -19,6 +25,8 @@ export interface Steps {
   readonly memory?: DeviceMemory | undefined;
   /** The step on a batch. */
   source(batch: Feeds, beside: Beside, options: CallOptions): GradientSource<StateBuffer>;
+  /** As many steps as one run makes, on batches of one shape, where it makes several. */
+  several?(batches: readonly SeveralFeeds[], options: CallOptions): SeveralStepsSource<StateBuffer>;
   release(): Promise<void>;
 }
 
@@ -28,6 +36,12 @@ export interface Beside {
   readonly random: RandomNumbers;
   /** Is given the model's outputs that were asked for, by the model's names. */
   readonly give: (outputs: Feeds) => void;
+}
+
+/** One of several batches, with what is beside it. */
+export interface SeveralFeeds {
+  readonly batch: Feeds;
+  readonly beside: Beside;
 }
 
 /** How the runtime's sessions are made. */
@@ -60,14 +74,37 @@ export function modelOutputs({ outputs }: Pick<GradientsGraph, 'outputs'>, resul
 }
 
 /**
- * The runtime's level of optimization. Above `basic` it rearranges constants for its kernels: a frozen network then computes
- * about as fast as the exported model. Weights that are trained are inputs, with which it finds nothing to do, in up to twice
- * the time; so most of the layers have to be frozen.
+ * How the runtime is to optimize a graph in training mode, with what the caller says of sessions.
+ *
+ * Above `basic` it rearranges constants for its kernels: a frozen network then computes about as fast as the exported model.
+ * Weights that are trained are inputs, with which it finds nothing to do, in up to twice the time; so most of the layers have
+ * to be frozen. At `basic`, {@link FINDING_NOTHING} is left out, unless the caller has a say in optimization.
  */
-export function optimizationLevel({
-  model: { graph },
-  parameters,
-}: Pick<GradientsGraph, 'model' | 'parameters'>): Pick<SessionOptions, 'graphOptimizationLevel'> {
+export function stepSession(graph: Pick<GradientsGraph, 'model' | 'parameters'>, own: SessionOptions): SessionOptions {
+  if (own.graphOptimizationLevel !== undefined) return own;
+  if (isMostlyFrozen(graph)) return { graphOptimizationLevel: 'all', ...own };
+  return { extra: { optimization: { disable_specified_optimizers: FINDING_NOTHING.join(';') } }, ...own };
+}
+
+/**
+ * Optimizers of the level `basic` that find nothing in graphs that have been lowered: products are written for the target
+ * before, constants shared, and what is quantized taken apart. Each looks through all nodes, most of them twice: a sixth of
+ * the time in which a session of 8,000 nodes is made.
+ */
+const FINDING_NOTHING: readonly string[] = [
+  'ConstantSharing',
+  'DoubleQDQPairsRemover',
+  'EnsureUniqueDQForNodeUnit',
+  'GeluFusionL1',
+  'LayerNormFusionL1',
+  'MatMulAddFusion',
+  'QDQPropagationTransformer',
+  'SliceConcatToSpaceToDepthFusion',
+  'WeightBiasQuantization',
+  'WhereDummyDq',
+];
+
+function isMostlyFrozen({ model: { graph }, parameters }: Pick<GradientsGraph, 'model' | 'parameters'>): boolean {
   const constants = new Set(graph?.initializer.flatMap(({ name, dims }) => (dims.length > 1 ? [name] : [])));
   const trained = new Set(parameters.map(({ name }) => name));
   let balance = 0;
@@ -76,7 +113,7 @@ export function optimizationLevel({
     if (constants.has(input[1])) balance++;
     else if (trained.has(input[1])) balance--;
   }
-  return balance > 0 ? { graphOptimizationLevel: 'all' } : {};
+  return balance > 0;
 }
 
 const LAYERS: ReadonlySet<string> = new Set(['Conv', 'ConvTranspose', 'Gemm', 'MatMul']);
@@ -98,8 +135,8 @@ export class GradientSteps implements Steps {
 
   /** @param graph written for the provider's target */
   static async create(graph: GradientsGraph, { provider, session }: RuntimeOptions): Promise<GradientSteps> {
-    const options = { ...optimizationLevel(graph), ...session };
-    return new GradientSteps(graph, await Session.create(graph.model, provider, options), provider);
+    const made = await Session.create(graph.model, provider, stepSession(graph, session));
+    return new GradientSteps(graph, made, provider);
   }
 
   source(batch: Feeds, beside: Beside, options: CallOptions): GradientSource<StateBuffer> {

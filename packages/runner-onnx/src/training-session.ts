@@ -3,6 +3,8 @@ import {
   lossScaling,
   makePlan,
   Run,
+  sameShape,
+  severalStepsProblem,
   type ChangeScope,
   type Exclusive,
   type HyperparameterValues,
@@ -11,6 +13,7 @@ import {
   type NonFinitePolicy,
   type Optimizer,
   type ParameterSpec,
+  type Plan,
   type Stateful,
   type StepReport,
   type TensorData,
@@ -59,7 +62,7 @@ import { chooseRuntime, type RuntimeChoice } from './runtime/choose-runtime.js';
 import { reportRuntime, type RuntimeReport } from './runtime/report.js';
 import type { SessionOptions } from './runtime/runtime.js';
 import { Statistics } from './statistics.js';
-import { GradientSteps, type Steps } from './steps.js';
+import { GradientSteps, type Feeds, type Steps } from './steps.js';
 import { WholeSteps } from './whole-steps.js';
 
 /** What a {@link TrainingSession} trains, and how. */
@@ -79,6 +82,12 @@ export interface TrainingSessionOptions extends TrainableOptions, RuntimeChoice 
    * always `fused`.
    */
   readonly update?: 'auto' | 'fused' | 'graph';
+  /**
+   * How many steps one run of the runtime makes in {@link TrainingSession.steps}. The update is in the graph then, and
+   * parameters and state cross between host and device once for all of them. Worth it on CUDA through onnxruntime-node; the
+   * native runtime leaves them on the device anyway. Default: 1.
+   */
+  readonly stepsPerRun?: number;
   /**
    * What the graphs are written for. Default: ONNX Runtime on the provider that is used, `targets.portable` for one without a
    * target of its own. For comparing formulations.
@@ -178,6 +187,8 @@ export interface StepResult extends StepReport {
 export class TrainingSession implements Stateful {
   /** Inputs and targets that {@link step} takes. */
   readonly inputs: readonly (TensorSpec | TargetSpec)[];
+  /** How many steps one run makes in {@link steps}. */
+  readonly stepsPerRun: number;
   /** Without the values of weights, where it was read here. */
   readonly #model: Model;
   readonly #modelInputs: readonly TensorSpec[];
@@ -196,6 +207,7 @@ export class TrainingSession implements Stateful {
     readonly model: Model;
     readonly inputs: readonly TensorSpec[];
     readonly targets: readonly TargetSpec[];
+    readonly stepsPerRun: number;
     readonly run: Run<StateBuffer>;
     readonly steps: Steps;
     readonly statistics: Statistics;
@@ -204,6 +216,7 @@ export class TrainingSession implements Stateful {
     readonly inference: Inference;
   }) {
     this.inputs = [...parts.inputs, ...parts.targets];
+    this.stepsPerRun = parts.stepsPerRun;
     this.#model = parts.model;
     this.#modelInputs = parts.inputs;
     this.#run = parts.run;
@@ -219,13 +232,13 @@ export class TrainingSession implements Stateful {
    *
    * @throws OnnxError for a model that cannot be read or trained, with all reasons; AdakitError for an optimizer that
    * does not fit its parameters; TrainingError `no-execution-provider`, `refused-model` with the node that ONNX Runtime
-   * refuses, `invalid-option` for a seed out of range or of a model that draws where it cannot be told what, and for a memory
-   * limit with recorded CUDA graphs; OnnxError `too-large` for a memory limit out of reach
+   * refuses, `invalid-option` for a seed out of range or of a model that draws where it cannot be told what, for a memory
+   * limit with recorded CUDA graphs, and for several steps a run where that cannot be; OnnxError `too-large` for a memory limit out of reach
    */
   static async create(options: TrainingSessionOptions): Promise<TrainingSession> {
     const { model: source, loss, train, freeze } = options;
     const { executionProviders = ['cpu'], update = 'auto', session = {}, nonFinite, precision = 'float32' } = options;
-    const { memoryLimit } = options;
+    const { memoryLimit, stepsPerRun = 1 } = options;
     const providers = executionProviders.map(parseProvider);
     if (memoryLimit !== undefined) requireNotRecorded(providers);
     const chosen = chooseRuntime(options, providers, session);
@@ -249,9 +262,13 @@ export class TrainingSession implements Stateful {
     const { inputs, targets, parameters } = graph;
     if (options.seed !== undefined) requireSeedable(graph.random.inside);
 
-    const fused = update === 'fused' || (update === 'auto' && providers.at(0)?.name === 'cpu');
+    const several = stepsPerRun !== 1;
+    const fused = update === 'fused' || (update === 'auto' && !several && providers.at(0)?.name === 'cpu');
     const whole = !fused && plan.perturbStages.length === 0 && plan.estimate === undefined;
-    const library = whole && providers.every(hasDeviceMemory) ? chosen.library : undefined;
+    // On the CPU there is nothing to cross between.
+    const staysOnDevice = whole && providers.every(hasDeviceMemory) && !(several && providers.every(isCpu));
+    const library = staysOnDevice ? chosen.library : undefined;
+    if (several) requireSeveral(stepsPerRun, plan, { fused, resident: library !== undefined });
     const values = initialParameters(model, parameters);
     const run = Run.start(
       library === undefined ? hostDeviceFor(plan, parameters[0].dtype) : residentDevice(parameters[0].dtype),
@@ -277,6 +294,7 @@ export class TrainingSession implements Stateful {
             options: own,
             plan,
             runtime,
+            stepsPerRun,
             memory: library && (await DeviceMemory.create(library, provider, elementTypes([...inputs, ...targets]))),
           })
         : await GradientSteps.create(gradients, runtime);
@@ -288,7 +306,18 @@ export class TrainingSession implements Stateful {
       return [made, inference] as const;
     });
     const draws = options.seed !== undefined || graph.random.inputs.length > 0;
-    return new TrainingSession({ model: base, inputs, targets, run, steps, statistics, random, draws, inference });
+    return new TrainingSession({
+      model: base,
+      inputs,
+      targets,
+      stepsPerRun,
+      run,
+      steps,
+      statistics,
+      random,
+      draws,
+      inference,
+    });
   }
 
   /** The execution provider in use. */
@@ -410,6 +439,28 @@ export class TrainingSession implements Stateful {
     return { ...report, loss: report.loss ?? NaN, outputs: outputs ?? {} };
   }
 
+  /**
+   * A step on each batch, {@link stepsPerRun} of them in one run of the runtime. Those that are left over, and those whose
+   * batches are not of one shape, are taken one by one.
+   *
+   * @returns what each step reports, in the order of the batches
+   * @throws as {@link step}. The steps of one run are all taken or none: for one that is not finite nothing of them has
+   * changed, or, where such steps are skipped, they are taken again one by one. Those of the runs before stay
+   */
+  async steps(batches: readonly Batch[], options: AbortOptions = {}): Promise<readonly StepResult[]> {
+    const feeds = batches.map((batch) => this.#checkedFeeds(batch));
+    const results: StepResult[] = [];
+    while (results.length < batches.length) {
+      const start = results.length;
+      const next = feeds.slice(start, start + this.stepsPerRun);
+      const taken = next.length > 1 && next.length === this.stepsPerRun && areOfOneShape(next);
+      const together = taken ? await this.#takeTogether(next, options) : undefined;
+      if (together !== undefined) results.push(...together);
+      else for (const batch of batches.slice(start, start + next.length)) results.push(await this.step(batch, options));
+    }
+    return results;
+  }
+
   /** Loss and outputs of a batch in inference mode; nothing is updated. */
   evaluate(batch: Batch, { weights, signal }: WeightsOptions = {}): Promise<Evaluation> {
     return this.#run.exclusively((run) => this.#inference.evaluate(batch, this.#inUse(run, weights), { signal }));
@@ -491,6 +542,46 @@ export class TrainingSession implements Stateful {
     return this.#released;
   }
 
+  /** @throws TrainingError as {@link step} */
+  #checkedFeeds(batch: Batch): Feeds {
+    const feeds = toFeeds(this.inputs, batch);
+    sampleCount(this.#modelInputs, feeds);
+    return feeds;
+  }
+
+  /** The steps of one run, or undefined where one of them has to be skipped. */
+  async #takeTogether(batches: readonly Feeds[], options: AbortOptions): Promise<readonly StepResult[] | undefined> {
+    const outputs: StepResult['outputs'][] = [];
+    const source = this.#steps.several?.(
+      batches.map((batch, at) => ({
+        batch,
+        beside: {
+          statistics: this.#statistics,
+          random: this.#random,
+          give: (given) => (outputs[at] = given),
+        },
+      })),
+      options,
+    );
+    if (source === undefined) return undefined;
+    const reports = await this.#run.severalWith(
+      {
+        evaluate: async (steps) => {
+          const { accept, ...evaluated } = await source.evaluate(steps);
+          return {
+            ...evaluated,
+            accept: () => {
+              this.#version++;
+              accept?.();
+            },
+          };
+        },
+      },
+      batches.length,
+    );
+    return reports?.map((report, at) => ({ ...report, loss: report.loss ?? NaN, outputs: outputs[at] }));
+  }
+
   async #release(): Promise<void> {
     await this.#run.dispose();
     await this.#steps.release();
@@ -551,6 +642,37 @@ function trainedWeights(run: Run<StateBuffer>): NamedTensors {
       ];
     }),
   );
+}
+
+/** What the steps of one run must have: they are computed where nobody sees what is between them. */
+function requireSeveral(
+  count: number,
+  plan: Plan,
+  { fused, resident }: { readonly fused: boolean; readonly resident: boolean },
+): void {
+  const refuse = (why: string): never => {
+    throw new TrainingError('invalid-option', why);
+  };
+  if (!Number.isSafeInteger(count) || count < 1) {
+    refuse(`stepsPerRun must be a whole number of at least 1, got ${count}`);
+  }
+  const problem = severalStepsProblem(plan);
+  if (problem !== undefined) refuse(`stepsPerRun cannot be ${count}: ${problem}; leave it out`);
+  if (fused) refuse("stepsPerRun has the update in the graph: leave update out, or take 'graph'");
+  if (resident) {
+    refuse(
+      'stepsPerRun is for onnxruntime-node; the native runtime leaves parameters and state on the device between steps. ' +
+        "Leave it out, or take runtime: 'node'",
+    );
+  }
+}
+
+function isCpu({ name }: ProviderChoice): boolean {
+  return name === 'cpu';
+}
+
+function areOfOneShape([first, ...others]: readonly Feeds[]): boolean {
+  return others.every((feeds) => Object.entries(feeds).every(([name, { dims }]) => sameShape(dims, first[name].dims)));
 }
 
 /** What is computed again waits for a number that the host reads, which a recording cannot hold. */

@@ -6,6 +6,7 @@ import { elementCount, sameShape, type FloatArray, type NamedTensors, type Tenso
 import { drive, driveNow, wait } from './drive.js';
 import type { RunParameter } from './memory.js';
 import { SourceRun, takeStep } from './source-run.js';
+import { takeSeveral, type SeveralStepsSource } from './several-steps.js';
 import { takeSnapshot } from './snapshot.js';
 import { stateOf } from './state-of.js';
 import type { Evaluated, GradientSource, RunOptions, StepOptions, StepReport } from './step-types.js';
@@ -97,6 +98,18 @@ export class Run<B> extends SourceRun<B> {
   /** Takes one step. @throws whatever the source throws, or AdakitError `non-finite`; nothing has been updated then */
   stepWith(source: GradientSource<B>, options: StepOptions = {}): Promise<StepReport> {
     return this.enqueue((training) => takeStep(training, source, options));
+  }
+
+  /**
+   * Takes several steps that a source computes in one go, all of them or none.
+   *
+   * @returns a report for each, or undefined where one of them is not finite and `nonFinite` says that such steps are
+   * skipped: nothing has changed then, and they can be taken one by one
+   * @throws whatever the source throws; AdakitError `non-finite`, naming the step, `invalid-plan` where a step depends on
+   * what only the host makes of the one before (`severalStepsProblem`); nothing has been updated then
+   */
+  severalWith(source: SeveralStepsSource<B>, count: number): Promise<readonly StepReport[] | undefined> {
+    return this.enqueue((training) => takeSeveral(training, source, count));
   }
 
   /** Does `work` in its place among the calls, e.g. to read parameters while no step runs. */

@@ -168,7 +168,7 @@ export function watch<B>(
   run.checks.add(known);
 }
 
-function nonFiniteError(bad: readonly string[], loss: number | undefined, step: number): AdakitError {
+export function nonFiniteError(bad: readonly string[], loss: number | undefined, step: number): AdakitError {
   const names = bad.map((name) => `"${name}"`);
   const more = names.length > 5 ? ` and ${names.length - 5} more` : '';
   const what = [

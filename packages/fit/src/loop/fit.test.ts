@@ -75,6 +75,61 @@ describe('fit', () => {
     expect(steps).toEqual([5, 10]);
   });
 
+  describe('of a model that takes several batches at a time', () => {
+    /** Notes how many it was given. */
+    class Several extends Line {
+      readonly stepsPerRun = 3;
+      readonly runs: number[] = [];
+
+      async steps(batches: readonly Batch[]) {
+        this.runs.push(batches.length);
+        const reports = [];
+        for (const batch of batches) reports.push(await this.step(batch));
+        return reports;
+      }
+    }
+    /** What a loop tells of itself. */
+    const noting = (events: unknown[]): Callback => ({
+      onStep: ({ step, epoch, batch, loss }) => void events.push([step, epoch, batch, loss]),
+      onEpoch: ({ epoch, step, loss }) => void events.push([epoch, step, loss]),
+      onValidation: ({ step, epoch, values }) => void events.push(['validation', step, epoch, values]),
+    });
+
+    it.each<[string, FitOptions, number[]]>([
+      // An epoch has seven batches.
+      ['what an epoch leaves over goes one by one', { epochs: 2 }, [3, 3, 3, 3]],
+      ['no more steps than wanted', { steps: 5 }, [3]],
+      ['up to what is due', { epochs: 1, validation: validation(), validateEvery: 5 }, [3]],
+    ])('is the same training: %s', async (_, options, runs) => {
+      const [one, several] = [new Line(), new Several()];
+      const [expected, found]: [unknown[], unknown[]] = [[], []];
+      const result = await fit(one, train(), { ...options, callbacks: [noting(expected)] });
+      expect(await fit(several, train(), { ...options, callbacks: [noting(found)] })).toEqual(result);
+      expect(found).toEqual(expected);
+      expect(several.runs).toEqual(runs);
+      expect(await several.state()).toEqual(await one.state());
+    });
+
+    it('goes on from any checkpoint, of streams whose length is not known, too', async () => {
+      const stream = () => fromStream('points', () => points(50).read()).batch(8);
+      const expected = new Line();
+      await fit(expected, stream(), { epochs: 3 });
+      const directory = newDirectory();
+      const open = () => Checkpoints.open(directory);
+      const failing = fit(new Several(), stream(), {
+        epochs: 3,
+        checkpoints: { store: await open(), everySteps: 7 },
+        callbacks: [fault(16)],
+      });
+      await expect(failing).rejects.toThrow('pulled the plug');
+      const resumed = new Several();
+      // The run that the fault was in had been taken whole.
+      await fit(resumed, stream(), { epochs: 3, checkpoints: { store: await open(), resume: true } });
+      expect(resumed.stepCount).toBe(21);
+      expect(await resumed.weights()).toEqual(await expected.weights());
+    });
+  });
+
   it('stops early when nothing gets better, and ends with the best weights', async () => {
     // A rate that overshoots: the best comes before the end.
     const line = new Line(adam({ lr: 1.5 }));

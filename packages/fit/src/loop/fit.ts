@@ -1,5 +1,5 @@
 import { closestName, type JsonObject, type TrainingState } from '@adakit/core';
-import { matchInputs, sampleCount, type Batch, type Dataset, type Reader } from '@adakit/data';
+import { matchInputs, sampleCount, type Batch, type Dataset, type Position, type Reader } from '@adakit/data';
 import { FitError } from '../error.js';
 import { type Metric } from '../metrics/metric.js';
 import type { Trainable } from '../trainable.js';
@@ -92,6 +92,13 @@ export async function fit(model: Trainable, data: Dataset<Batch>, options: FitOp
   return new Loop(model, data, options).run();
 }
 
+/** A batch as the data have it. */
+interface Taken {
+  readonly raw: Batch;
+  /** Right behind it. */
+  readonly place: Position;
+}
+
 /** One that ended because a callback threw. */
 class CallbackFailure extends Error {}
 
@@ -107,6 +114,13 @@ class Loop {
   readonly #carried: Carried;
   readonly #callbacks: readonly Callback[];
   readonly #control: Control;
+
+  /** Batches that the model takes at a time, where there are so many. */
+  readonly #perRun: number;
+  /** Behind the last batch trained on, while the reader is ahead of it. */
+  #place: Position | undefined;
+  /** Whether the reader has ended the pass that the last batches are of. */
+  #passed = false;
 
   #step: number;
   #sum = 0;
@@ -135,6 +149,8 @@ class Loop {
     this.#match = model.inputs === undefined ? (batch) => batch : matchInputs(model.inputs);
     this.#carried = new Carried(options.carry ?? {}, model.inputs);
     this.#callbacks = options.callbacks ?? [];
+    // What is carried from one batch to the next has to come out in between.
+    this.#perRun = options.carry === undefined && model.steps !== undefined ? (model.stepsPerRun ?? 1) : 1;
     this.#step = model.stepCount ?? 0;
     this.#control = {
       stop: (detail) => {
@@ -169,39 +185,89 @@ class Loop {
       ...(this.#batches !== undefined && { batches: this.#batches }),
       ...(this.#resumed && { resumed: this.#resumed }),
     });
-    const { signal, validateEvery, checkpoints } = this.#options;
+    const { signal } = this.#options;
     const breather = new Breather();
     for (;;) {
       if (signal?.aborted === true) this.#stopped ??= { reason: 'aborted' };
-      if (this.#stopped || this.#step >= this.#steps || this.#reader.pass >= this.#epochs) return;
-      const raw = await this.#reader.next();
-      if (raw === undefined) {
+      if (this.#stopped || this.#step >= this.#steps || this.#pass >= this.#epochs) return;
+      const batches = await this.#nextBatches();
+      if (batches.length === 0) {
         await this.#endEpoch();
         continue;
       }
+      const together = batches.length > 1 && batches.length === this.#perRun;
+      for (const run of together ? [batches] : batches.map((batch) => [batch])) {
+        await this.#take(run);
+        await breather.breathe();
+        if (this.#stopped || signal?.aborted === true) break;
+      }
+      if (!this.#passed && this.#place?.taken === this.#reader.taken) this.#place = undefined;
+    }
+  }
+
+  /** Has the model take the steps on some batches, and tells of them. */
+  async #take(batches: readonly Taken[]): Promise<void> {
+    const { validateEvery, checkpoints } = this.#options;
+    const feeds = batches.map(({ raw }) => this.#carried.feed(this.#match(raw)));
+    const several = batches.length > 1 ? await this.#model.steps?.(feeds) : undefined;
+    const reports = several ?? [await this.#model.step(feeds[0])];
+    const before = this.#step;
+    // What there is has to agree with the model before anybody is told of it.
+    const events = reports.map(({ step, outcome, loss = NaN, outputs }, i) => {
+      const { raw, place } = batches[i];
       const samples = sampleCount(raw);
-      const report = await this.#model.step(this.#carried.feed(this.#match(raw)));
-      const loss = report.loss ?? NaN;
-      if (report.outcome !== 'skipped') {
-        this.#carried.take(report.outputs);
+      if (outcome !== 'skipped') {
+        this.#carried.take(outputs);
         this.#sum += loss * samples;
         this.#samples += samples;
-        this.#curve.add(report.step, loss);
+        this.#curve.add(step, loss);
       }
-      const advanced = report.step > this.#step;
-      this.#step = report.step;
-      if (this.#callbacks.length > 0) {
-        const { pass, taken } = this.#reader;
-        const { step, outcome } = report;
-        await this.#call('onStep', { step, epoch: pass + 1, batch: taken, loss, samples, outcome });
-      }
-      if (advanced) {
-        const validates = validateEvery !== undefined && this.#step % validateEvery === 0;
-        if (validates) await this.#validate(this.#reader.pass + 1);
-        else if (checkpoints?.everySteps !== undefined && this.#step % checkpoints.everySteps === 0) await this.#save();
-      }
-      await breather.breathe();
+      this.#step = step;
+      if (this.#perRun > 1) this.#place = place;
+      return { step, epoch: place.pass + 1, batch: place.taken, loss, samples, outcome };
+    });
+    if (this.#callbacks.length > 0) for (const event of events) await this.#call('onStep', event);
+    if (this.#step === before) return;
+    const [{ epoch }] = events;
+    if (validateEvery !== undefined && this.#step % validateEvery === 0) await this.#validate(epoch);
+    else if (checkpoints?.everySteps !== undefined && this.#step % checkpoints.everySteps === 0) await this.#save();
+  }
+
+  /** Passes over the data that are done. */
+  get #pass(): number {
+    return this.#place?.pass ?? this.#reader.pass;
+  }
+
+  /** Where training is in the data. */
+  get #position(): Position {
+    return this.#place ?? this.#reader.position();
+  }
+
+  /**
+   * The batches of the next run of the model: as many as it takes at a time, fewer up to where the pass ends, something is due
+   * or enough steps are made. None at the end of a pass.
+   */
+  async #nextBatches(): Promise<readonly Taken[]> {
+    if (this.#passed) {
+      this.#passed = false;
+      this.#place = undefined;
+      return [];
     }
+    const { validateEvery, checkpoints } = this.#options;
+    const due = [validateEvery, checkpoints?.everySteps].map((every) =>
+      every === undefined ? Infinity : every - (this.#step % every),
+    );
+    const count = Math.min(this.#perRun, this.#steps - this.#step, ...due);
+    const batches: Taken[] = [];
+    while (batches.length < count) {
+      const raw = await this.#reader.next();
+      if (raw === undefined) {
+        this.#passed = batches.length > 0;
+        return batches;
+      }
+      batches.push({ raw, place: this.#reader.position() });
+    }
+    return batches;
   }
 
   async #endEpoch(): Promise<void> {
@@ -282,7 +348,8 @@ class Loop {
 
   /** What differs between two checkpoints. */
   #moment(): string {
-    return `${this.#step} ${this.#reader.pass} ${this.#reader.taken}`;
+    const { pass, taken } = this.#position;
+    return `${this.#step} ${pass} ${taken}`;
   }
 
   async #write(store: CheckpointStore, metric?: number): Promise<void> {
@@ -301,7 +368,7 @@ class Loop {
       history: this.#history as unknown as JsonObject[],
       curve: this.#curve.toJson(),
     };
-    return { ...state, data: { ...state.data, position: this.#reader.position(), loop } };
+    return { ...state, data: { ...state.data, position: this.#position, loop } };
   }
 
   async #resume(): Promise<void> {
@@ -356,7 +423,7 @@ class Loop {
       reason,
       ...(detail !== undefined && { detail }),
       step: this.#step,
-      epochs: this.#reader.pass,
+      epochs: this.#pass,
       history: this.#history,
       ...(this.#best && { best: this.#best }),
       curve: this.#curve.points,

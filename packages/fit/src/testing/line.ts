@@ -4,7 +4,7 @@ import { fromArrays, type Batch, type DataTensor, type Dataset, type Example } f
 import type { Trainable } from '../trainable.js';
 
 /** y = w·x + b with the mean squared error: small enough to train in tests, and noisy enough to be no formality. */
-export class Line implements Required<Omit<Trainable, 'inputs'>> {
+export class Line implements Required<Omit<Trainable, 'inputs' | 'steps' | 'stepsPerRun'>> {
   readonly run;
   readonly reported: number[] = [];
   /** Batches seen, by their x. */

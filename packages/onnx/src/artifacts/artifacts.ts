@@ -30,7 +30,7 @@ import {
 import { initialParameters } from '../training/trained-model.js';
 import { accumulating } from './accumulation.js';
 import type { Manifest, ManifestInput, ManifestOutput, ManifestTensor, Role } from './manifest.js';
-import { scanSteps, type Carried } from './scan-steps.js';
+import { carriedOf, severalSteps } from './scan-steps.js';
 import { withTrainingInfo, type TensorLocation } from './training-info.js';
 
 /** Names of the files of training artifacts; those of graphs are ONNX Runtime's own. */
@@ -190,11 +190,7 @@ export async function exportArtifacts(model: Model, options: ArtifactOptions): P
     ...inStep.outputs,
     ...about(whole.statistics, ({ output }) => output, 'statistic'),
   ]);
-  const moved = whole.statistics.map(({ name, output }) => ({ input: name, output }));
-  const carried = [...carriedOf(whole.plan), ...moved];
-  const kept = new Set([...stepIn].flatMap(([name, { tensor }]) => (tensor === undefined ? [] : [name])));
-  for (const { input } of carried) kept.delete(input);
-  const step = stepsPerRun === 1 ? whole.model : scanSteps(whole.model, stepsPerRun, carried, kept);
+  const { model: step } = severalSteps(whole, stepsPerRun);
 
   const joined = new Map([
     ...gradients.parameters.map(({ name }) => [update.plan.parameters[name].input ?? name, name] as const),
@@ -403,19 +399,6 @@ function planInputs(plan: PlanBindings): {
     inputs: [...pick('input'), ...settings],
     outputs: new Map([...pick('output'), [plan.finite, { role: 'finite' }]]),
   };
-}
-
-/** What a step reads and changes. */
-function carriedOf({ parameters, slots, globals, clock }: PlanBindings): readonly Carried[] {
-  const bindings = [
-    ...Object.values(parameters),
-    ...Object.values(slots).flatMap((each) => Object.values(each)),
-    ...Object.values(globals),
-    ...(clock === undefined ? [] : [clock.step]),
-  ];
-  return bindings.flatMap(({ input, output }) =>
-    input === undefined || output === undefined ? [] : [{ input, output }],
-  );
 }
 
 function described(

@@ -7,6 +7,8 @@ import { modelFromGraph } from '../graph/to-model.js';
 import type { Value } from '../graph/value.js';
 import { emitterOf } from '../inference/emitter-of.js';
 import { Tensor } from '../model/tensor.js';
+import type { PlanBindings, TensorBinding } from '../optimizer/emit-plan.js';
+import type { TrainStepGraph } from '../training/graphs.js';
 import { emittedModel } from './in-graph.js';
 
 /** What a step passes on to the next one: an input, and the output that holds it afterwards. */
@@ -16,17 +18,53 @@ export interface Carried {
 }
 
 /**
+ * A training step as `count` steps in one graph, over as many batches of one shape. What is kept between steps is as it was.
+ * What is fed, the loss, outputs of the model and what is not finite have an axis of `count` in front.
+ *
+ * @param count 1 gives the step itself
+ */
+export function severalSteps(step: TrainStepGraph, count: number): TrainStepGraph {
+  if (count === 1) return step;
+  const { plan, statistics } = step;
+  const carried = [...carriedOf(plan), ...statistics.map(({ name, output }) => ({ input: name, output }))];
+  const changing = new Set(carried.map(({ input }) => input));
+  // What no step reads, the norm that clipping has found say, is that of the last one.
+  const written = keptTensors(plan).flatMap(({ input, output }) =>
+    input !== undefined || output === undefined ? [] : [output],
+  );
+  const fixed = keptTensors(plan).flatMap(({ input }) => (input === undefined || changing.has(input) ? [] : [input]));
+  return { ...step, model: scanSteps(step.model, count, carried, new Set(fixed), new Set(written)) };
+}
+
+/** What a step reads and changes. */
+export function carriedOf(plan: PlanBindings): readonly Carried[] {
+  return keptTensors(plan).flatMap(({ input, output }) =>
+    input === undefined || output === undefined ? [] : [{ input, output }],
+  );
+}
+
+function keptTensors({ parameters, slots, globals, clock }: PlanBindings): readonly TensorBinding[] {
+  return [
+    ...Object.values(parameters),
+    ...Object.values(slots).flatMap((each) => Object.values(each)),
+    ...Object.values(globals),
+    ...(clock === undefined ? [] : [clock.step]),
+  ];
+}
+
+/**
  * A graph of one training step as one of `count` steps, a Scan over minibatches. What is carried has the names and shapes
  * it had; all other inputs and outputs get an axis of `count` in front, but for those named in `fixed`, which are the same
- * for all steps.
+ * for all steps, and in `last`, which are those of the last step.
  *
  * @param step of which every carried output is computed by a node
  */
-export function scanSteps(
+function scanSteps(
   step: ModelProto,
   count: number,
   carried: readonly Carried[],
   fixed: ReadonlySet<string>,
+  last: ReadonlySet<string>,
 ): ModelProto {
   const source = 'the training step';
   const { graph: proto } = emittedModel(step, source);
@@ -83,6 +121,12 @@ export function scanSteps(
     { num_scan_inputs: scanned.length },
     states.size + stacked.length,
   );
-  [...states.values(), ...stacked].forEach((name, i) => addOutput(e, results[i], name));
+  [...states.values(), ...stacked].forEach((name, i) =>
+    addOutput(
+      e,
+      last.has(name) ? e.gather(results[i], e.constant(Tensor.scalar('int64', count - 1))) : results[i],
+      name,
+    ),
+  );
   return modelFromGraph(outer);
 }

@@ -2,15 +2,39 @@ import type { Value } from '../graph/value.js';
 import { divideExactly, isStatic, productOfDims } from '../shape/dim.js';
 import type { DefinitionContext } from './operator.js';
 
+/** What a count is written with. */
+type CountContext = Pick<DefinitionContext, 'e' | 'shape'>;
+
 /** How many elements `x` has for each one of `per`, where the shapes tell. */
-export function knownCount({ shape }: DefinitionContext, x: Value, per: Value): number | undefined {
+export function knownCount({ shape }: Pick<CountContext, 'shape'>, x: Value, per: Value): number | undefined {
   const count = divideExactly(productOfDims(shape(x)), productOfDims(shape(per)));
   return count !== undefined && isStatic(count) ? count : undefined;
 }
 
-/** The same when the graph runs, in the dtype of `x`. */
-export function countAtRunTime({ e }: DefinitionContext, x: Value, per: Value): Value {
-  return e.cast(e.div(e.node('Size', [x]), e.node('Size', [per])), x.dtype ?? 'float32');
+/**
+ * The same when the graph runs, in the dtype of `x`. Where it is so many times a size of an input of the graph, it is computed
+ * from that: once for all values with as many, a normalization after each layer say.
+ */
+export function countAtRunTime(ctx: CountContext, x: Value, per: Value): Value {
+  const { e } = ctx;
+  const count = countOfSize(ctx, x, per) ?? e.div(e.node('Size', [x]), e.node('Size', [per]));
+  return e.cast(count, x.dtype ?? 'float32');
+}
+
+function countOfSize({ e, shape }: CountContext, x: Value, per: Value): Value | undefined {
+  const count = divideExactly(productOfDims(shape(x)), productOfDims(shape(per)));
+  // Inside a body inputs are one step's, or are not fed.
+  if (count === undefined || e.graph.outer !== undefined) return undefined;
+  for (const input of e.graph.inputs) {
+    for (const [axis, dim] of (input.shape ?? []).entries()) {
+      if (isStatic(dim)) continue;
+      const times = divideExactly(count, dim);
+      if (times === undefined || !isStatic(times)) continue;
+      const size = e.squeeze(e.node('Shape', [input], { start: axis, end: axis + 1 }), [0]);
+      return times === 1 ? size : e.mul(size, e.scalar(times, 'int64'));
+    }
+  }
+  return undefined;
 }
 
 /** dy divided by how many elements `x` has for each of its own. */

@@ -204,6 +204,7 @@ export class Graph {
    */
   sort(): void {
     const own = new Set(this.nodes);
+    if (this.#isSorted(own)) return;
     const waiting = new Map<Node, number>();
     const users = new Map<Node, Node[]>();
     for (const node of this.nodes) {
@@ -231,7 +232,7 @@ export class Graph {
       const stuck = this.nodes.filter((node) => (waiting.get(node) ?? 0) > 0).map(({ label }) => label);
       throw new OnnxError('invalid-model', `graph '${this.name}' has a cycle through ${stuck.slice(0, 5).join(', ')}`);
     }
-    if (!this.#isSorted(own)) this.nodes = sorted;
+    this.nodes = sorted;
   }
 
   #isSorted(own: ReadonlySet<Node>): boolean {

@@ -135,10 +135,16 @@ function isWaveGrid(values: readonly number[], width: number): boolean {
 
 /** The first place whose numbers are all zero, or −1. */
 function gapOf(data: Floats, places: number, stride: number): number {
-  const filled = new Set<number>();
-  for (let at = 0; at < data.length; at++) if (data[at] !== 0) filled.add(Math.floor(at / stride) % places);
-  for (let place = 0; place < places; place++) if (!filled.has(place)) return place;
+  for (let place = 0; place < places; place++) if (isGap(data, place, places, stride)) return place;
   return -1;
+}
+
+/** Whether all numbers of a place are zero. Ends at the first that is not: of what is learned that is the first. */
+function isGap(data: Floats, place: number, places: number, stride: number): boolean {
+  for (let start = place * stride; start < data.length; start += places * stride) {
+    for (let at = start; at < start + stride; at++) if (data[at] !== 0) return false;
+  }
+  return true;
 }
 
 /**

@@ -37,6 +37,7 @@ interface Options extends TrainingOptions, OptimizerOptions, LoopOptions, Memory
   readonly resume?: true;
   readonly backend: readonly string[];
   readonly precision: ComputePrecision;
+  readonly stepsPerRun: number;
   readonly exportPrecision: 'file' | 'float32';
   readonly out?: string;
   readonly plot?: string;
@@ -64,6 +65,12 @@ export function addTrainCommand(program: Command): void {
       'what products are computed in: float32, float16 (with a scaled loss) or, with cuda, bfloat16; weights stay float32',
       computePrecision,
       'float32',
+    )
+    .option(
+      '--steps-per-run <k>',
+      'steps that one run of ONNX Runtime makes: on cuda without koffi, weights and state cross once for all of them',
+      whole(1),
+      1,
     )
     .option(
       '--export-precision <which>',
@@ -119,13 +126,14 @@ async function train(path: string, options: Options): Promise<void> {
   const optimizer = composed(rule, options, total);
   const store = await openCheckpoints(options, metrics);
 
-  const { precision } = options;
+  const { precision, stepsPerRun } = options;
   const {
     session,
     batches: data,
     validation,
   } = await startSession(prepared, optimizer, options, {
     precision,
+    ...(stepsPerRun > 1 && { stepsPerRun }),
     ...memoryLimitOf(prepared.model, options, batch),
   });
   try {
@@ -222,7 +230,13 @@ function checkCombinations({
   target,
   data,
   schedule,
+  carry,
+  stepsPerRun,
 }: Options): void {
+  if (carry && stepsPerRun > 1)
+    throw new UsageError(
+      '--carry takes what comes out of every step, and --steps-per-run gives none of it; leave one out',
+    );
   if (resume === true && checkpoint === undefined)
     throw new UsageError('--resume goes on from checkpoints; say where they are with --checkpoint DIR');
   if (every !== undefined && checkpoint === undefined)

@@ -72,7 +72,7 @@ export async function startSession(
   { model, inputs, loss, training, validation, classes, black }: Prepared,
   optimizer: Optimizer,
   options: TrainingOptions & Pick<LoopOptions, 'carry'>,
-  more: Pick<TrainingSessionOptions, 'nonFinite' | 'precision' | 'memoryLimit'> = {},
+  more: Pick<TrainingSessionOptions, 'nonFinite' | 'precision' | 'memoryLimit' | 'stepsPerRun'> = {},
 ): Promise<Started> {
   const { seed, backend, batch, data, field, threads, augment: changes, carry } = options;
   const session = await TrainingSession.create({
@@ -87,7 +87,8 @@ export async function startSession(
     ...more,
   }).catch((error: unknown) => {
     if (!(error instanceof TrainingError) || error.code !== 'invalid-option') throw error;
-    throw new UsageError(`${error.message}: --seed none`, { cause: error });
+    const without = error.message.startsWith('stepsPerRun') ? '--steps-per-run 1' : '--seed none';
+    throw new UsageError(`${error.message}: ${without}`, { cause: error });
   });
   try {
     const names = inputs.map(({ name }) => name);

@@ -76,6 +76,16 @@ async function firstInput(data: Dataset<Example>): Promise<DataTensor> {
 }
 
 describe('adakit train', () => {
+  it('takes several steps in one run of the runtime, with what epochs leave over', async () => {
+    const args = [...table, '--epochs', '2', '--set', 'lr=0.02', '--clip', '1', '--schedule', 'cosine'] as const;
+    const [one, several] = [await results(...args), await results(...args, '--steps-per-run', '2')];
+    expect([several.step, several.epochs]).toEqual([one.step, one.epochs]);
+    // The update is in the graph, whose roundings are others than those of the fused one: about 2⁻²⁴ a step.
+    several.history.forEach(({ loss }, i) => {
+      expect(Math.abs(loss / one.history[i].loss - 1)).toBeLessThan(1e-5);
+    });
+  });
+
   it('trains a model on a table, validates, and writes model, plot and logs', async () => {
     const { output, exitCode } = await train(
       ...[
@@ -480,6 +490,11 @@ describe('mistakes are named, exit code 2:', () => {
       '--resume goes on from checkpoints; say where they are with --checkpoint DIR',
     ],
     ['saving nowhere', [...table, '--every', '5'], '--every says when to save; say where with --checkpoint DIR'],
+    [
+      'several steps a run of an optimizer that collects batches',
+      [...table, '--steps-per-run', '2', '--accumulate', '2'],
+      'accumulate() makes a step of several batches; leave it out: --steps-per-run 1',
+    ],
     ['an unknown backend', [...table, '--backend', 'gpu'], 'gpu'],
   ])('%s', async (_, args, message) => {
     const error: unknown = await train(...args).then(
