@@ -11,7 +11,7 @@ import {
   type TrainingState,
 } from '@adakit/core';
 import { BoundedRun } from './bounded-run.js';
-import type { Approximation } from './error-bound.js';
+import { float32Rounding, type Approximation, type Rounding } from './error-bound.js';
 
 /** When a device's numbers are right. */
 export interface Agreement {
@@ -41,6 +41,9 @@ export function agrees(
   return Math.abs(actual - value) <= error + (subnormals ? 0 : 2 ** -126);
 }
 
+/** float32 where a result below the normal range may be zero. */
+const flushing: Rounding = { ...float32Rounding, underflow: 2 ** -126 };
+
 /** Numbers with their bounds, after a step. */
 interface Bounds {
   readonly parameters: ReadonlyMap<string, Approximation>;
@@ -56,9 +59,10 @@ interface Bounds {
 export class ExpectedTraining {
   readonly #interpreted: Run<FloatArray>;
   readonly #states: TrainingState[] = [];
-  readonly #bounded: BoundedRun;
-  readonly #bounds: Bounds[] = [];
+  /** For devices that keep subnormal numbers, and for those that flush them. */
+  readonly #bounds = new Map<boolean, { readonly run: BoundedRun; readonly steps: Bounds[] }>();
   readonly #gradients: (step: number) => NamedTensors;
+  readonly #boundedRun: (subnormals: boolean) => BoundedRun;
 
   /** @param gradients of a step, counted from 1; rules that take in a second gradient get the same again */
   constructor(
@@ -68,8 +72,9 @@ export class ExpectedTraining {
     gradients: (step: number) => NamedTensors,
   ) {
     this.#interpreted = Run.start(referenceDevice(precision), optimizer, parameters);
-    this.#bounded = new BoundedRun(precision, optimizer, parameters);
     this.#gradients = gradients;
+    this.#boundedRun = (subnormals) =>
+      new BoundedRun(subnormals || precision === 'float64' ? precision : flushing, optimizer, parameters);
   }
 
   /**
@@ -82,7 +87,8 @@ export class ExpectedTraining {
   async compare(device: string, step: number, state: TrainingState, agreement: Agreement): Promise<void> {
     const known = await this.#state(step);
     // Bits need no bounds, which take longer than all the rest.
-    const bounds = agreement.exact === true ? undefined : this.#boundsAfter(step, known);
+    const { exact = false, subnormals = true } = agreement;
+    const bounds = exact ? undefined : this.#boundsAfter(step, subnormals, known);
     const of = (what: string, actual: FloatArray, expected: FloatArray, bound: Approximation | undefined): void => {
       const fail = (where: string, problem: string): never =>
         assert.fail(`${device}: ${what}${where} ${problem} after step ${step}`);
@@ -140,18 +146,19 @@ export class ExpectedTraining {
   }
 
   /** @param known of the same rule, after any step */
-  #boundsAfter(step: number, { parameters, globals = {} }: TrainingState): Bounds {
-    const bounded = this.#bounded;
-    while (this.#bounds.length < step) {
-      bounded.step(this.#gradients(this.#bounds.length + 1));
+  #boundsAfter(step: number, subnormals: boolean, { parameters, globals = {} }: TrainingState): Bounds {
+    const { run: bounded, steps } = this.#bounds.get(subnormals) ?? { run: this.#boundedRun(subnormals), steps: [] };
+    this.#bounds.set(subnormals, { run: bounded, steps });
+    while (steps.length < step) {
+      bounded.step(this.#gradients(steps.length + 1));
       const slotsOf = (name: string) =>
         new Map(bounded.slotNames(name).map((slot) => [slot, bounded.slot(name, slot)]));
-      this.#bounds.push({
+      steps.push({
         parameters: new Map(Object.keys(parameters).map((name) => [name, bounded.param(name)])),
         slots: new Map(Object.keys(parameters).map((name) => [name, slotsOf(name)])),
         globals: new Map(Object.keys(globals).map((name) => [name, bounded.global(name)])),
       });
     }
-    return this.#bounds[step - 1];
+    return steps[step - 1];
   }
 }

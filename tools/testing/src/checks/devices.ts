@@ -44,7 +44,7 @@ export function deviceChecks({ make, start, gradients, devices }: Compared): Che
   const offers = [...host, ...devices];
   const training = new Training(make, start, gradients);
   return [
-    ...offers.map(({ name, exact, start: begin }) =>
+    ...offers.map(({ name, exact, subnormals = true, start: begin }) =>
       check(
         exact
           ? `gives the bits of the interpreter on ${name}, stopped in the middle or not`
@@ -55,8 +55,8 @@ export function deviceChecks({ make, start, gradients, devices }: Compared): Che
             const middle = Math.floor(gradients.length / 2);
             const [whole, resumed] = [new Journey(training), new Journey(training)];
             for (let step = 1; step <= gradients.length; step++) {
-              await whole.step(name, device, { exact });
-              await resumed.step(name, device, { exact });
+              await whole.step(name, device, { exact, subnormals });
+              await resumed.step(name, device, { exact, subnormals });
               if (step === middle) await resumed.leave();
             }
             const same = sameBits(await resumed.state(), await whole.state());
@@ -73,6 +73,7 @@ export function deviceChecks({ make, start, gradients, devices }: Compared): Che
     check('goes on from device to device, as if it had stayed on one', async () => {
       const { available } = await tryDevices(offers);
       const exact = available.every((offer) => offer.exact);
+      const subnormals = available.every((offer) => offer.subnormals ?? true);
       const started: (StartedDevice & { readonly name: string })[] = [];
       try {
         for (const { name, start: begin } of available) started.push({ ...(await begin()), name });
@@ -81,7 +82,7 @@ export function deviceChecks({ make, start, gradients, devices }: Compared): Che
         const steps = Math.max(gradients.length, started.length + 1);
         for (let step = 1; step <= steps; step++) {
           const { name, device } = started[(step - 1) % started.length];
-          await journey.step(name, device, { exact });
+          await journey.step(name, device, { exact, subnormals });
           await journey.leave();
         }
       } finally {

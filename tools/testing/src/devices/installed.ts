@@ -14,6 +14,7 @@ type Load = (specifier: string) => Promise<unknown>;
 export interface InstallableDevice {
   readonly name: string;
   readonly exact: boolean;
+  readonly subnormals?: boolean;
   /** What has to be installed. */
   readonly packages: readonly string[];
   readonly start: (load: Load) => Promise<StartedDevice>;
@@ -61,7 +62,8 @@ const installable: readonly InstallableDevice[] = [
   tfjs('tfjs/cpu', 'cpu', '@tensorflow/tfjs-backend-cpu', true),
   tfjs('tfjs/cpu op by op', 'cpu', '@tensorflow/tfjs-backend-cpu', false),
   tfjs('tfjs/wasm', 'wasm', '@tensorflow/tfjs-backend-wasm', true),
-  tfjs('tfjs/tensorflow', 'tensorflow', '@tensorflow/tfjs-node', false),
+  // TensorFlow has the processor flush them.
+  { ...tfjs('tfjs/tensorflow', 'tensorflow', '@tensorflow/tfjs-node', false), subnormals: false },
 ];
 
 /** Names of the devices that {@link installedDevices} may have. */
@@ -110,12 +112,13 @@ function installableNamed(name: string): InstallableDevice {
 
 /** @internal A device that is looked up in one place after the other. */
 export function offerOf(
-  { name, exact, packages, start }: InstallableDevice,
+  { name, exact, subnormals = true, packages, start }: InstallableDevice,
   places: readonly Load[] = [besideKit],
 ): DeviceOffer {
   return {
     name,
     exact,
+    subnormals,
     async start() {
       const problems: string[] = [];
       for (const load of places) {

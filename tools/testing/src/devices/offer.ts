@@ -9,6 +9,8 @@ export interface DeviceOffer {
    * operations.
    */
   readonly exact: boolean;
+  /** Whether it keeps subnormal numbers, rather than to flush them to zero. Default: it does. */
+  readonly subnormals?: boolean;
   /** @throws DeviceUnavailable where it is not installed, or does not start here */
   readonly start: () => Promise<StartedDevice>;
 }
