@@ -12,7 +12,13 @@ const sources = {
 export const filesNamed = (ending: string): string[] => folders.map((folder) => `${folder}/**/*.${ending}`);
 
 /** Tests of some files. @param isolate whether each file starts from nothing, modules and all */
-export function project(name: string, include: string[], exclude: string[], isolate: boolean) {
+export function project(
+  name: string,
+  include: string[],
+  exclude: string[],
+  isolate: boolean,
+  env: Readonly<Record<string, string>> = {},
+) {
   return {
     ...sources,
     test: {
@@ -21,7 +27,7 @@ export function project(name: string, include: string[], exclude: string[], isol
       exclude,
       isolate,
       // Every graph is checked after every pass: packages/onnx/src/verify.
-      env: { ADAKIT_CHECK_GRAPHS: '1' },
+      env: { ADAKIT_CHECK_GRAPHS: '1', ...env },
       testTimeout: 60_000,
       pool: 'forks' as const,
     },
@@ -31,6 +37,9 @@ export function project(name: string, include: string[], exclude: string[], isol
 /** What TensorFlow.js registers stays registered; these look at how it is before. */
 const fromNothing = ['packages/runner-tfjs/src/backend.test.ts', 'packages/runner-tfjs/src/kernels/wasm.test.ts'];
 
+// Rules on devices of other runtimes: every-device.slow.test.ts of the command, for all of them.
+const onHost = { ADAKIT_DEVICES: 'host' };
+
 // What needs more than a few seconds: npm run test:slow. The published packages need a registry and a build: npm run
 // test:packages. A browser: npm run test:browser.
 const others = ['**/*.slow.test.ts', 'tools/published/**', 'tools/browser/**'];
@@ -39,7 +48,7 @@ export default defineConfig({
   test: {
     projects: [
       // Most of the time of a small file is its imports, which files that come after it share.
-      project('shared', filesNamed('test.ts'), [...others, ...fromNothing], false),
+      project('shared', filesNamed('test.ts'), [...others, ...fromNothing], false, onHost),
       project('isolated', fromNothing, [], true),
     ],
   },

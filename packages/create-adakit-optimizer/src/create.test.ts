@@ -50,6 +50,22 @@ it.each(starts)('nothing is left of the words in templates with %s', (start) => 
   expect(left.map(([path]) => path)).toEqual([]);
 });
 
+it('names the runtimes that a rule is tried on among what it is developed with, and nothing that it needs', () => {
+  const files = (start: 'matrix' | 'wrapper') =>
+    packageFiles({ name: 'a', title: 'A', start, license: 'MIT', author: '', repository: '', adakit: '1.0.0' });
+  const [rule, wrapper] = [files('matrix'), files('wrapper')].map(({ 'package.json': text }) => {
+    const { dependencies, devDependencies } = JSON.parse(text) as Record<string, Record<string, string>>;
+    return { needs: Object.keys(dependencies), develops: Object.keys(devDependencies) };
+  });
+  expect(rule.needs).toEqual(['@adakit/core']);
+  const runtimes = ['@adakit/runner-onnx', '@adakit/runner-tfjs', '@tensorflow/tfjs-backend-wasm', 'onnxruntime-node'];
+  expect(rule.develops).toEqual(expect.arrayContaining(runtimes));
+  expect(rule.develops).toEqual([...rule.develops].sort());
+  expect(wrapper.develops.filter((name) => runtimes.includes(name))).toEqual([]);
+  expect(files('matrix')['README.md']).toContain('## Devices');
+  expect(files('wrapper')['README.md']).not.toContain('## Devices');
+});
+
 it('has the name by which the command finds it', () => {
   expect(packageName({ name: 'my-adam' })).toBe('adakit-optimizer-my-adam');
   expect(packageName({ name: 'my-adam', scope: '@someone' })).toBe('@someone/adakit-optimizer-my-adam');

@@ -76,17 +76,20 @@ export function packageFiles(choices: Choices): Readonly<Record<string, string>>
 const readme = (start: Start, fill: (text: string) => string): string => {
   const text = template('README.md');
   if (start !== 'wrapper') return fill(text);
-  // A wrapper goes around a rule.
+  // A wrapper goes around a rule, and is tested on the host.
   return fill(
-    text.replace('import { jsDevice, Run', 'import { defineOptimizer, jsDevice, learningRate, Run').replace(
-      'const optimizer = __rule__();',
-      `const sgd = defineOptimizer({
+    text
+      .replace(/## Devices\n[^]*?(?=## )/, '')
+      .replace('import { jsDevice, Run', 'import { defineOptimizer, jsDevice, learningRate, Run')
+      .replace(
+        'const optimizer = __rule__();',
+        `const sgd = defineOptimizer({
   name: 'sgd',
   hyperparameters: { lr: learningRate(0.1) },
   update: ({ param, grad, hyper }) => ({ param: param.sub(grad.mul(hyper.lr)) }),
 });
 const optimizer = __rule__({}, sgd());`,
-    ),
+      ),
   );
 };
 
@@ -132,12 +135,23 @@ function manifest(choices: Choices): unknown {
     dependencies: { '@adakit/core': `^${adakit}` },
     devDependencies: {
       '@adakit/cli': `^${adakit}`,
+      // Not for a wrapper, whose tests run on the host alone.
+      ...(start !== 'wrapper' && {
+        '@adakit/runner-onnx': `^${adakit}`,
+        '@adakit/runner-tfjs': `^${adakit}`,
+      }),
       '@adakit/testing': `^${adakit}`,
       '@arethetypeswrong/cli': '^0.18.5',
       '@changesets/cli': '^2.31.1',
+      ...(start !== 'wrapper' && {
+        '@tensorflow/tfjs-backend-cpu': '^4.22.0',
+        '@tensorflow/tfjs-backend-wasm': '^4.22.0',
+        '@tensorflow/tfjs-core': '^4.22.0',
+      }),
       '@types/node': '^20.19.43',
       eslint: '^9.39.5',
       'fast-check': '^4.10.2',
+      ...(start !== 'wrapper' && { 'onnxruntime-node': '>=1.20.0 <1.31.0' }),
       publint: '^0.3.25',
       typescript: '^6.0.3',
       'typescript-eslint': '^8.73.0',

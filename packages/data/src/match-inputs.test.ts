@@ -45,3 +45,12 @@ describe('a batch for a model', () => {
     expect(() => match(batch)).toThrow(message);
   });
 });
+
+it.each(['__proto__', 'constructor', 'a b', ''])(
+  'an input may be called "%s", and gets the type that it has',
+  (name) => {
+    const batch = Object.fromEntries([[name, { data: Float64Array.of(1, 2), dims: [2] }]]);
+    const matched = matchInputs([{ name, dtype: 'float32', shape: [2] }])(batch);
+    expect(Object.entries(matched)).toEqual([[name, { data: Float32Array.of(1, 2), dims: [2] }]]);
+  },
+);

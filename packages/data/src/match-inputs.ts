@@ -32,17 +32,17 @@ const arrays: Readonly<Record<string, NumericArray>> = {
 export function matchInputs(specs: readonly InputSpec[]): (batch: Batch) => Batch {
   const byName = new Map(specs.map((spec) => [spec.name, spec]));
   return (batch) => {
-    let result: Record<string, DataTensor> | undefined;
+    let result = batch;
     for (const name in batch) {
       const spec = byName.get(name);
       const tensor = batch[name];
       if (spec === undefined || !isTensor(tensor)) continue;
       const matched = matchTensor(spec, tensor);
       if (matched === tensor) continue;
-      result ??= { ...batch };
-      result[name] = matched;
+      // A property of its own whatever its name.
+      result = { ...result, [name]: matched };
     }
-    return result ?? batch;
+    return result;
   };
 }
 

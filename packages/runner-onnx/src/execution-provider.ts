@@ -53,7 +53,8 @@ export class Session {
 
   /**
    * @param mostEmbedded bytes of constants up to which none is fed
-   * @throws TrainingError `refused-model` with the node that ONNX Runtime refuses; its own error where it would run no model
+   * @throws TrainingError `refused-model` with the node that ONNX Runtime refuses, or a name that it cannot be asked for; its
+   * own error where it would run no model
    */
   static async create(
     model: ModelProto,
@@ -61,6 +62,7 @@ export class Session {
     options: SessionOptions = {},
     mostEmbedded = provider.name === 'cpu' ? MOST_EMBEDDED : MOST_SERIALIZED,
   ): Promise<Session> {
+    assertReachable(model, provider.runtime);
     const constants = largeConstants(model, mostEmbedded);
     const fed = withFedWeights(model, Object.keys(constants));
     const settings = { ...defaults, ...(provider.name === 'cpu' && onCpu), ...options };
@@ -102,6 +104,25 @@ export class Session {
 
   release(): Promise<void> {
     return this.#session.release();
+  }
+}
+
+/** Names of inputs and outputs that would be lost on their way through a runtime's interface. */
+function assertReachable({ graph }: ModelProto, { info }: Runtime): void {
+  const refuse = (what: string, name: string, why: string): never => {
+    throw new TrainingError('refused-model', `the model has an ${what} ${JSON.stringify(name)}, ${why}`);
+  };
+  for (const [what, values] of [
+    ['input', graph?.input ?? []],
+    ['output', graph?.output ?? []],
+  ] as const) {
+    for (const { name } of values) {
+      if (name.includes('\0')) refuse(what, name, 'and ONNX Runtime ends names at a NUL character; rename it');
+    }
+  }
+  // The binding assigns outputs to plain objects by their names.
+  if (info.name === 'node' && graph?.output.some(({ name }) => name === '__proto__')) {
+    refuse('output', '__proto__', "which onnxruntime-node does not hand over; rename it, or take runtime: 'native'");
   }
 }
 

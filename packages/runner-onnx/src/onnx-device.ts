@@ -12,7 +12,7 @@ import type { Tensor } from 'onnxruntime-node';
 import { onFirst, Session } from './execution-provider.js';
 import { elements, ortTensor } from './ort-tensor.js';
 import { parseProvider, type ExecutionProvider, type ProviderChoice } from './provider-options.js';
-import { chooseRuntime } from './runtime/choose-runtime.js';
+import { chooseRuntime, type RuntimeChoice } from './runtime/choose-runtime.js';
 import type { Runtime } from './runtime/runtime.js';
 
 /** A device whose kernels run in ONNX Runtime. */
@@ -26,10 +26,15 @@ export interface OnnxDevice extends Device<FloatArray> {
  * graphs of {@link TrainingSession} compute, without a model. Buffers are in the host's memory.
  *
  * @param executionProviders tried in order
+ * @param choice which way to reach ONNX Runtime. Default: the native one where it works
+ * @throws TrainingError `no-runtime` where the native way is asked for and there is none
  */
-export function onnxDevice(executionProviders: readonly ExecutionProvider[] = ['cpu']): OnnxDevice {
+export function onnxDevice(
+  executionProviders: readonly ExecutionProvider[] = ['cpu'],
+  choice: RuntimeChoice = {},
+): OnnxDevice {
   const providers = executionProviders.map(parseProvider);
-  const runtime = chooseRuntime({}, providers, {});
+  const runtime = chooseRuntime(choice, providers, {});
   const kernels = new Map<string, Promise<GraphKernel>>();
   const kernelOf = (program: Program, binding: Binding<FloatArray>): Promise<GraphKernel> => {
     const { shape, extents } = binding;

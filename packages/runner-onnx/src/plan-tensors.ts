@@ -17,15 +17,16 @@ type Whole = WholeStep<StateBuffer>;
 
 /** Everything that is kept between steps, for a graph with a plan's stages in it. */
 export function keptFeeds(bindings: PlanBindings, whole: Whole): Record<string, Tensor> {
-  const feeds: Record<string, Tensor> = {};
+  const feeds: [string, Tensor][] = [];
   for (const {
     binding: { input },
     buffer,
     shape,
   } of keptTensors(bindings, whole)) {
-    if (input !== undefined) feeds[input] = ortTensor(hostView(buffer), shape);
+    if (input !== undefined) feeds.push([input, ortTensor(hostView(buffer), shape)]);
   }
-  return feeds;
+  // A weight may be called `__proto__`, which an assignment would take for something else.
+  return Object.fromEntries(feeds);
 }
 
 /** What the host computes for a graph with a plan's stages in it: scalars and random numbers. */

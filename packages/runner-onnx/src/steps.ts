@@ -154,14 +154,18 @@ export class GradientSteps implements Steps {
     options: CallOptions,
   ): Promise<Evaluated> {
     const { parameters, gradients: outputs, loss, outputs: wanted, statistics: moving } = this.#graph;
-    const feeds = { ...trainingFeeds(this.#graph, batch, beside, context), ...beside.statistics.feeds() };
-    const fetches: Record<string, Tensor | null> = { [loss]: null };
-    for (const output of Object.values(wanted)) fetches[output] = null;
-    for (const { output } of moving) fetches[output] = null;
-    for (const { name, shape } of parameters) {
-      feeds[name] = ortTensor(hostView(context.parameters[name]), shape);
-      fetches[outputs[name]] = ortTensor(hostView(context.gradients[name]), shape);
-    }
+    const tensorOf = (buffer: StateBuffer, shape: readonly number[]): Tensor => ortTensor(hostView(buffer), shape);
+    const feeds = {
+      ...trainingFeeds(this.#graph, batch, beside, context),
+      ...beside.statistics.feeds(),
+      ...Object.fromEntries(parameters.map(({ name, shape }) => [name, tensorOf(context.parameters[name], shape)])),
+    };
+    const fetches: Readonly<Record<string, Tensor | null>> = Object.fromEntries([
+      [loss, null] as const,
+      ...Object.values(wanted).map((output) => [output, null] as const),
+      ...moving.map(({ output }) => [output, null] as const),
+      ...parameters.map(({ name, shape }) => [outputs[name], tensorOf(context.gradients[name], shape)] as const),
+    ]);
     const results = await this.#session.run(feeds, fetches, options);
     // Some providers of onnxruntime-node do not write into tensors that they are given.
     for (const { name } of parameters) {

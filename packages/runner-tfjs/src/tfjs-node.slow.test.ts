@@ -1,4 +1,6 @@
 import { adam } from '@adakit/adam';
+import { sgd } from '@adakit/sgd';
+import { optimizerChecks, type DeviceOffer } from '@adakit/testing';
 import { describeDevice } from '@adakit/testing/vitest';
 import * as tf from '@tensorflow/tfjs';
 import { createRequire } from 'node:module';
@@ -25,11 +27,33 @@ if (isThere) {
       await startBackend('tensorflow');
       return tfjsDevice('tensorflow');
     },
-    { rules: 50 },
+    // TensorFlow has the processor flush them.
+    { rules: 50, subnormals: false },
   );
 }
 
+const offer: DeviceOffer = {
+  name: 'tfjs/tensorflow',
+  exact: false,
+  subnormals: false,
+  async start() {
+    await startBackend('tensorflow');
+    return { device: tfjsDevice('tensorflow') };
+  },
+};
+
 describe.skipIf(!isThere)('tfjs-node', () => {
+  const checks = [adam, sgd].flatMap((factory) =>
+    optimizerChecks(factory, { required: { lr: 0.1 }, devices: [offer] }).filter(({ name }) =>
+      /on tfjs|device to device/.test(name),
+    ),
+  );
+
+  it('has the numbers of every other device, and takes their states', async () => {
+    expect(checks).toHaveLength(4);
+    for (const { run } of checks) await run();
+  });
+
   const model = (): tf.Sequential => {
     const seeded = (seed: number) => ({ kernelInitializer: tf.initializers.glorotNormal({ seed }) });
     return tf.sequential({

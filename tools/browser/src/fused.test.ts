@@ -11,17 +11,38 @@ afterAll(() => browser.close());
 
 const backends = ['webgl', 'webgpu'];
 
-/** Rules whose elements do not depend on their place alone, so that no single loop makes them. */
-const inSeveralLoops = ['adafactor', 'lamb', 'lars', 'muon', 'nadam', 'prodigy', 'shampoo'];
-const scheduleFree = ['scheduleFreeAdamW', 'scheduleFreeSgd'];
-const names = (Object.keys(rules) as RuleName[]).filter((name) => ![...inSeveralLoops, ...scheduleFree].includes(name));
-
 /** Options that use all that a rule has. */
 const options: Partial<Record<RuleName, Readonly<Record<string, unknown>>>> = {
   adam: { lr: 0.01, weightDecay: 0.01, amsgrad: true },
   rmsprop: { lr: 0.01, momentum: 0.9, centered: true },
   sgd: { lr: 0.1, momentum: 0.9, nesterov: true, weightDecay: 0.01 },
 };
+
+const planOf = (name: RuleName) => makePlan(rules[name].load(options[name] ?? {}), [{ name: 'theta', shape: [2, 3] }]);
+const all = Object.keys(rules) as RuleName[];
+/** Those that a `tf.Optimizer` can train with: one that takes in a second gradient cannot be given it. */
+const trained = all.filter((name) => planOf(name).estimate === undefined);
+/** Those whose elements depend on their place alone, so that a single loop makes them. */
+const inOneLoop = trained.filter((name) =>
+  planOf(name).stages.every(
+    (stage) =>
+      stage.kind === 'parameters' &&
+      stage.calls.every(
+        ({ program: { instructions, outputs } }) =>
+          Object.values(outputs).every((index) => instructions[index].type.shape === 'param') &&
+          instructions.every(({ form }) => ['constant', 'input', 'elementwise'].includes(form)),
+      ),
+  ),
+);
+const inSeveralLoops = trained.filter((name) => !inOneLoop.includes(name));
+
+/** Whether the host factors a matrix in the middle of a step. */
+const factors = (name: RuleName): boolean =>
+  planOf(name).stages.some(
+    (stage) =>
+      stage.kind === 'parameters' &&
+      stage.calls.some(({ program }) => program.instructions.some(({ form }) => form === 'factor')),
+  );
 
 const shapes = {
   matrix: [3, 5],
@@ -80,22 +101,10 @@ function outside(rule: RuleName, states: readonly Kept[]) {
   return { found, boundedPart: finite / all };
 }
 
-it('knows which rules are elementwise', () => {
-  const others = (Object.keys(rules) as RuleName[]).filter((name) => {
-    const { stages } = makePlan(rules[name].load(options[name] ?? (name === 'sgd' ? { lr: 1 } : {})), [
-      { name: 'theta', shape: [2, 3] },
-    ]);
-    return stages.some(
-      (stage) =>
-        stage.kind !== 'parameters' ||
-        stage.calls.some(
-          ({ program: { instructions, outputs } }) =>
-            Object.values(outputs).some((index) => instructions[index].type.shape !== 'param') ||
-            instructions.some(({ form }) => !['constant', 'input', 'elementwise'].includes(form)),
-        ),
-    );
-  });
-  expect(others.toSorted()).toEqual([...inSeveralLoops, ...scheduleFree].toSorted());
+it('knows which rules are one loop, which are several, and which cannot be trained with', () => {
+  expect(inOneLoop).toEqual(expect.arrayContaining(['adam', 'adabelief', 'adadiff', 'lion', 'sgd']));
+  expect(inSeveralLoops).toEqual(expect.arrayContaining(['lamb', 'muon', 'prodigy', 'scheduleFreeSgd', 'soap']));
+  expect(all.filter((name) => !trained.includes(name))).toEqual(['sophia']);
 });
 
 describe.each(backends)('on %s', (backend) => {
@@ -108,7 +117,7 @@ describe.each(backends)('on %s', (backend) => {
     expect(await browser.call('fusion')).toEqual({ backend, fused: true, opByOp: {} });
   });
 
-  it.each(names)('%s is one kernel for each variable, within the bounds of its operations', async (rule) => {
+  it.each(inOneLoop)('%s is one kernel for each variable, within the bounds of its operations', async (rule) => {
     const training = { rule, options: options[rule] ?? {}, start, steps };
     const fused = await browser.call('train', { ...training, fused: true });
     const opByOp = await browser.call('train', { ...training, fused: false });
@@ -129,7 +138,9 @@ describe.each(backends)('on %s', (backend) => {
     expect(resumed).toEqual(whole);
   });
 
-  it.each([...inSeveralLoops, ...scheduleFree] as RuleName[])('%s runs op by op where it must', async (rule) => {
+  // TensorFlow.js reads webgpu at once through canvases, with which the software renderer loses its device.
+  const possible = inSeveralLoops.filter((name) => backend !== 'webgpu' || !factors(name));
+  it.each(possible)('%s runs op by op where it must', async (rule) => {
     // Some are for matrices alone.
     const matrix = ({ matrix }: Arrays): Arrays => ({ matrix });
     const training = { rule, options: {}, start: matrix(start), steps: steps.slice(0, 2).map(matrix) };

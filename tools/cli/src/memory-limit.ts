@@ -31,10 +31,10 @@ export function memoryLimitOf(
   batch?: number,
 ): { readonly memoryLimit?: MemoryLimit } {
   if (memoryLimit === undefined) return {};
-  const dims: Record<string, number> = {};
+  let dims: Readonly<Record<string, number>> = {};
   for (const { shape } of checkModel(model).inputs) {
     const first = shape.find((dim) => typeof dim === 'string');
-    if (batch !== undefined && first !== undefined) dims[first] = batch;
+    if (batch !== undefined && first !== undefined) dims = { ...dims, [first]: batch };
   }
   return { memoryLimit: { bytes: memoryLimit, dims: { ...dims, ...memoryFor } } };
 }

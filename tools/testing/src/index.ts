@@ -18,6 +18,15 @@ export {
   type OptimizerExpectations,
   type Rules,
 } from './checks/optimizer.js';
+export { deviceNames, installedDevices, type InstalledDevicesOptions } from './devices/installed.js';
+export {
+  DeviceUnavailable,
+  tryDevices,
+  type DeviceOffer,
+  type StartedDevice,
+  type TriedDevice,
+} from './devices/offer.js';
+export { ExpectedTraining, type Agreement } from './expected-training.js';
 export { inventedOptimizer } from './invented-rule.js';
 export { objectives, type Objective, type ObjectiveName } from './objectives.js';
 export { codeBlocks, runReadme, type CodeBlock } from './readme.js';

@@ -10,16 +10,17 @@ export function camelCaseKeys<Value>(
   optimizer: string,
   record: Readonly<Record<string, Value>>,
 ): Record<string, Value> {
-  const result: Record<string, Value> = {};
+  const result = new Map<string, Value>();
   for (const [key, value] of Object.entries(record)) {
-    const camel = key.replace(/_([a-z0-9])/g, (_, letter: string) => letter.toUpperCase());
-    if (Object.hasOwn(result, camel)) {
+    const camel = key.replace(/(?<=[A-Za-z0-9])_([a-z0-9])/g, (_, letter: string) => letter.toUpperCase());
+    if (result.has(camel)) {
       throw new AdakitError(
         'invalid-hyperparameter',
         `${optimizer}: hyperparameter "${camel}" is given twice, as "${camel}" and in snake_case; keep one`,
       );
     }
-    result[camel] = value;
+    result.set(camel, value);
   }
-  return result;
+  // Own properties all, `__proto__` too, so that a name that is none is refused.
+  return Object.fromEntries(result);
 }

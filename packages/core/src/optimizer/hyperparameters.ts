@@ -205,7 +205,8 @@ export function parseHyperparameters(
   const values: Record<string, number | boolean | string> = {};
   const complaints: string[] = [];
   for (const [name, definition] of Object.entries(definitions)) {
-    const value = given[name] === undefined ? definition.default : given[name];
+    const own = Object.hasOwn(given, name) ? given[name] : undefined;
+    const value = own === undefined ? definition.default : own;
     const problem = problemOf(definition, value, when, initial[name]);
     if (problem === undefined) values[name] = value as number | boolean | string;
     else complaints.push(`${name} ${problem}`);

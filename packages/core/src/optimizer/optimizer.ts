@@ -55,10 +55,10 @@ export class Optimizer {
    */
   with(changes: HyperparameterValues, scope: ChangeScope = {}): Optimizer {
     let { node } = this;
-    const own: Record<string, number | boolean | string> = {};
+    const own = new Map<string, number | boolean | string>();
     for (const [key, value] of Object.entries(changes)) {
       const [first, name] = key.split('.', 2) as [string, string?];
-      if (name === undefined) own[key] = value;
+      if (name === undefined) own.set(key, value);
       else if (node.wrappers.includes(first)) node = node.changeWrapper(first, { [name]: value });
       else {
         throw new AdakitError(
@@ -67,7 +67,7 @@ export class Optimizer {
         );
       }
     }
-    return new Optimizer(Object.keys(own).length === 0 ? node : node.change(own, scope.group));
+    return new Optimizer(own.size === 0 ? node : node.change(Object.fromEntries(own), scope.group));
   }
 
   /**

@@ -232,12 +232,12 @@ export class AdakitOptimizer extends TfjsOptimizer implements Stateful {
     const reading = this.#statistics.variables.map(
       ([variable, name]) => [name, variable.shape, this.#device.read(new Cell(variable))] as const,
     );
-    const statistics: Record<string, TensorData> = {};
+    const statistics: [string, TensorData][] = [];
     for (const [name, shape, elements] of reading) {
-      statistics[name] = { dtype: 'float32', shape: [...shape], data: await elements };
+      statistics.push([name, { dtype: 'float32', shape: [...shape], data: await elements }]);
     }
     const state = await taking;
-    return reading.length === 0 ? state : { ...state, statistics };
+    return reading.length === 0 ? state : { ...state, statistics: Object.fromEntries(statistics) };
   }
 
   /**

@@ -1,7 +1,7 @@
 import { camelCaseKeys, closestName } from '@adakit/core';
 import { loadOptimizer } from '@adakit/plugins';
 import { z } from 'zod';
-import { isMissing, readJsonFile } from '../json-file.js';
+import { isMissing, readJsonFile, recordOf } from '../json-file.js';
 import * as factories from '../rules.js';
 import { UsageError } from '../usage-error.js';
 
@@ -30,7 +30,7 @@ export interface Configuration {
 
 const setting = z.union([z.number(), z.boolean(), z.string()]);
 /** `{ "batch": 128, "resume": true, "dim": ["n=3", "m=4"] }`: options by their long names. */
-const options = z.record(z.string(), z.union([setting, z.array(setting)]));
+const options = recordOf(z.union([setting, z.array(setting)]));
 const file = z.strictObject({
   model: z.string().optional(),
   title: z.string().optional(),
@@ -42,7 +42,7 @@ const file = z.strictObject({
       z.strictObject({
         name: z.string().min(1).optional(),
         optimizer: z.string().min(1),
-        set: z.record(z.string(), z.union([setting, z.array(setting).min(1)])).default({}),
+        set: recordOf(z.union([setting, z.array(setting).min(1)])).default({}),
         options: options.default({}),
       }),
     )

@@ -8,8 +8,8 @@ export function addVerifyPluginCommand(program: Command): void {
     .command('verify-plugin')
     .summary("does an optimizer's package pass the conformance kit?")
     .description(
-      'Runs the checks that every optimizer has to pass, and compares it with its recorded runs; needs no test framework. ' +
-        'The last line is a badge for a README. Exit code 1 when a check fails.',
+      'Runs the checks that every optimizer has to pass, and compares it with its recorded runs, on every device that is ' +
+        'installed where the package is, or comes with this command; needs no test framework. The last line is a badge for a README. Exit code 1 when a check fails.',
     )
     .argument('<place>', 'the folder of a package, built, or the name of one that is installed')
     .option('--json', 'print as JSON; its field badge is what shields.io reads')
@@ -27,6 +27,11 @@ function formatReport(report: PluginReport): string {
     `${report.package} ${report.version}`,
     ...report.checks.map(line),
     ...report.optimizers.flatMap(({ name, hash, checks }) => ['', `${name} ${hash}`, ...checks.map(line)]),
+    '',
+    'devices',
+    ...report.devices.map(({ name, missing }) =>
+      oneLine(missing === undefined ? `  tried   ${name}` : `  not     ${name}: ${missing}`),
+    ),
     '',
     `${report.passed} passed, ${report.failed} failed`,
     `![${label}: ${message}](https://img.shields.io/badge/${badge})`,

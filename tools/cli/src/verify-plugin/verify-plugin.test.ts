@@ -2,6 +2,8 @@ import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'nod
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { jsDevice, type Device, type FloatArray } from '@adakit/core';
+import { DeviceUnavailable, type DeviceOffer } from '@adakit/testing';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { runCommand } from '../testing/run-command.js';
 import { addVerifyPluginCommand } from './command.js';
@@ -35,12 +37,25 @@ beforeAll(() => {
   );
   writeFileSync(join(folder, 'index.js'), `export { lion } from ${JSON.stringify(join(lion, 'src/index.ts'))};`);
 });
+const mine: DeviceOffer = {
+  name: 'mine in a loop',
+  exact: true,
+  start: () => Promise.resolve({ device: jsDevice() }),
+};
+const gone: DeviceOffer = {
+  name: 'another',
+  exact: true,
+  start: () => Promise.reject(new DeviceUnavailable('not installed: npm install --save-dev another')),
+};
+/** Its kernels do nothing. */
+const wrong: Device<FloatArray> = { ...jsDevice(), compile: () => ({ bind: () => ({ run: () => undefined }) }) };
+
 afterAll(() => {
   rmSync(folder, { recursive: true });
 });
 
 it('runs the kit on a package, compares it with its runs, and says what is missing', async () => {
-  const { checks, optimizers, badge } = await verifyPlugin(folder);
+  const { checks, optimizers, devices, badge } = await verifyPlugin(folder, [mine, gone]);
   expect(checks.filter(({ ok }) => !ok)).toEqual([
     {
       name: 'says its license and where its source is',
@@ -51,13 +66,34 @@ it('runs the kit on a package, compares it with its runs, and says what is missi
   const [{ name, hash, checks: ofRule }] = optimizers;
   expect([name, hash.length]).toEqual(['lion', 32]);
   expect(ofRule.filter(({ ok }) => !ok)).toEqual([]);
-  expect(ofRule.filter((check) => check.name.startsWith('reproduces the reference run'))).toHaveLength(12);
-  expect(badge).toMatchObject({ label: 'adakit', color: 'red' });
+  expect(ofRule.filter((check) => check.name.startsWith('reproduces the reference run'))).toHaveLength(13);
+  expect(ofRule.map((check) => check.name)).toContain(
+    'gives the bits of the interpreter on mine in a loop, stopped in the middle or not',
+  );
+  expect(devices).toEqual([
+    ...['reference', 'reference-f32', 'js', 'wasm', 'mine in a loop'].map((name) => ({ name })),
+    { name: 'another', missing: 'not installed: npm install --save-dev another' },
+  ]);
+  expect(badge.label).toBe('adakit');
+  expect(badge.message).toMatch(/^1 of \d+ checks fail on js, wasm, mine$/);
+  expect(badge.color).toBe('red');
+});
+
+it('counts what differs on one device', async () => {
+  const { optimizers } = await verifyPlugin(folder, [{ ...mine, start: () => Promise.resolve({ device: wrong }) }]);
+  const failed = optimizers[0].checks.filter(({ ok }) => !ok);
+  expect(failed.map(({ name }) => name)).toEqual([
+    'reproduces the reference run defaults.json on mine in a loop',
+    'gives the bits of the interpreter on mine in a loop, stopped in the middle or not',
+    'goes on from device to device, as if it had stayed on one',
+  ]);
+  expect(failed[1].message).toMatch(/^mine in a loop: the parameter "p0"\[0\] is .* after step 1$/);
 });
 
 it('prints a report with a badge, and fails when a check does', async () => {
   const { output, exitCode } = await runCommand(addVerifyPluginCommand, 'verify-plugin', folder);
   expect(output).toContain('  FAILED  says its license and where its source is: ');
-  expect(output).toMatch(/!\[adakit: 1 of \d+ checks fail\]\(https:\/\/img\.shields\.io\/badge\/adakit-/);
+  expect(output).toContain('\ndevices\n  tried   reference\n');
+  expect(output).toMatch(/!\[adakit: 1 of \d+ checks fail on js, wasm\]\(https:\/\/img\.shields\.io\/badge\/adakit-/);
   expect(exitCode).toBe(1);
 });

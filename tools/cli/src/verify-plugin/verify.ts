@@ -9,7 +9,16 @@ import {
   type OptimizerPlugin,
   type PluginPackage,
 } from '@adakit/plugins';
-import { optimizerChecks, ruleHash, type Check } from '@adakit/testing';
+import {
+  hostDevices,
+  installedDevices,
+  optimizerChecks,
+  ruleHash,
+  tryDevices,
+  type Check,
+  type DeviceOffer,
+  type TriedDevice,
+} from '@adakit/testing';
 
 /** What came of a check. */
 export interface CheckResult {
@@ -31,6 +40,8 @@ export interface PluginReport {
     readonly hash: string;
     readonly checks: readonly CheckResult[];
   }[];
+  /** Which devices the optimizers were tried on, and why not on others. */
+  readonly devices: readonly TriedDevice[];
   readonly passed: number;
   readonly failed: number;
   /** For https://shields.io/badges/endpoint-badge. */
@@ -46,15 +57,18 @@ export interface PluginReport {
  * Runs all checks of the conformance kit on a plugin.
  *
  * @param place the folder of a package, or the name of one that is installed
+ * @param offers devices beside those of the host. Default: those of the runtimes that the package finds, or this command
  * @throws PluginError for a package that is not there or cannot be loaded
  */
-export async function verifyPlugin(place: string): Promise<PluginReport> {
+export async function verifyPlugin(place: string, offers?: readonly DeviceOffer[]): Promise<PluginReport> {
   const found = existsSync(join(place, 'package.json'))
     ? pluginIn(resolve(place))
     : (await loadOptimizer(place)).package;
   if (found === undefined) throw new Error(`${place} is a module, not a package`);
   const names = Object.keys(found.optimizers);
   const checks = await results(packageChecks(found));
+  const { available, tried } = await tryDevices(offers ?? installedDevices({ folder: found.folder }));
+  const devices = [...hostDevices.map(({ name }) => ({ name })), ...tried];
   const optimizers: PluginReport['optimizers'][number][] = [];
   for (const name of names) {
     const { plugin, manifest } = await loadPlugin(found, name);
@@ -63,7 +77,7 @@ export async function verifyPlugin(place: string): Promise<PluginReport> {
     optimizers.push({
       name: plugin.optimizerName,
       hash: ruleHash(plugin.load(required)),
-      checks: await results(optimizerChecks(plugin, { required, references })),
+      checks: await results(optimizerChecks(plugin, { required, references, devices: available })),
     });
   }
   const all = [checks, ...optimizers.map((each) => each.checks)].flat();
@@ -74,16 +88,21 @@ export async function verifyPlugin(place: string): Promise<PluginReport> {
     version: found.version,
     checks,
     optimizers,
+    devices,
     passed,
     failed,
     badge: {
       schemaVersion: 1,
       label: 'adakit',
-      message: failed === 0 ? `${passed} checks` : `${failed} of ${all.length} checks fail`,
+      message: `${failed === 0 ? `${passed} checks` : `${failed} of ${all.length} checks fail`} on ${runtimes(available)}`,
       color: failed === 0 ? 'brightgreen' : 'red',
     },
   };
 }
+
+/** What a badge has room for: which runtimes, whichever way they work. */
+const runtimes = (available: readonly DeviceOffer[]): string =>
+  [...new Set(['js', 'wasm', ...available.map(({ name }) => name.split(' ', 1)[0])])].join(', ');
 
 /** What has to be given: from the recommended settings, else a rate that any rule survives. */
 function requiredOptions({ hyperparameters }: OptimizerPlugin, settings = {}): Record<string, number> {

@@ -2,7 +2,7 @@
 export interface Check {
   /** What must hold, after "it". */
   readonly name: string;
-  /** Throws, or rejects, with what does not hold. */
+  /** Throws, or rejects, with what does not hold; with `DeviceUnavailable` where it cannot be tried. */
   readonly run: () => void | Promise<void>;
 }
 

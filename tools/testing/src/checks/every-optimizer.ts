@@ -9,7 +9,6 @@ import {
   stepDecay,
   tensor32,
   tensor64,
-  wasmDevice,
   type Device,
   type GradientSource,
   type NamedTensors,
@@ -22,7 +21,9 @@ import { restoreOptimizer } from '@adakit/core/states';
 import { BoundedRun } from '../bounded-run.js';
 import { objectives, type ObjectiveName } from '../objectives.js';
 import { sameBits } from '../resume.js';
+import type { DeviceOffer } from '../devices/offer.js';
 import { check, type Check } from './check.js';
+import { deviceChecks, inPrecisionOf } from './devices.js';
 
 /** What an optimizer reaches on an objective, from its start. */
 export interface Convergence {
@@ -36,13 +37,14 @@ export interface Convergence {
 /** What is known of an optimizer that is tested. */
 export interface Subject {
   readonly make: (options?: Readonly<Record<string, unknown>>) => Optimizer;
-  /** Shapes of parameters that it is for. Default: a matrix, a vector, a number, and nothing. */
+  /** Shapes of parameters that it is for. Default: a matrix, a vector, a number, and nothing, without those that it refuses. */
   readonly shapes?: readonly (readonly number[])[] | undefined;
   readonly converges?: Readonly<Partial<Record<ObjectiveName, Convergence>>> | undefined;
+  /** Devices beside those of the host. Default: none. */
+  readonly devices?: readonly DeviceOffer[] | undefined;
 }
 
 const STEPS = 6;
-const hostFloat32: readonly Device<unknown>[] = [jsDevice(), wasmDevice()];
 
 /** Numbers without a pattern, a third of them exact zeros when `sparse`. */
 function numbers(shape: readonly number[], seed: number, sparse = false): TensorData {
@@ -53,24 +55,34 @@ function numbers(shape: readonly number[], seed: number, sparse = false): Tensor
   return tensor64(values, shape);
 }
 
-/** The same values in the precision of a device. */
-function on<B>(device: Device<B>, tensors: NamedTensors): NamedTensors {
-  if (device.precision === 'float64') return tensors;
-  return Object.fromEntries(
-    Object.entries(tensors).map(([name, { data, shape }]) => [name, tensor32(Float32Array.from(data), shape)]),
-  );
-}
-
 /** A step; rules that take in a second gradient get the same again. */
 function apply<B>(run: Run<B>, gradients: NamedTensors, estimate = gradients): Promise<unknown> {
   return run.applyGradients(gradients, { estimate });
 }
 
-/** Everything of a state but where it comes from. */
-const contents = ({ parameters, step, globals }: TrainingState): unknown => ({ parameters, step, globals });
+/** Shapes that a rule is for: some are for matrices alone. @throws AdakitError of the rule where it takes none of them */
+function accepted(optimizer: Optimizer, shapes: readonly (readonly number[])[]): readonly (readonly number[])[] {
+  const problems: unknown[] = [];
+  const taken = shapes.filter((shape) => {
+    try {
+      makePlan(optimizer, [{ name: 'p', shape }]);
+      return true;
+    } catch (error) {
+      problems.push(error);
+      return false;
+    }
+  });
+  if (taken.length === 0) throw problems[0];
+  return taken;
+}
 
 /** What every optimizer must show, whatever its formula. */
-export function everyOptimizerChecks({ make, shapes = [[3, 2], [5], [], [0]], converges = {} }: Subject): Check[] {
+export function everyOptimizerChecks({
+  make,
+  shapes = accepted(make(), [[3, 2], [5], [], [0]]),
+  converges = {},
+  devices = [],
+}: Subject): Check[] {
   const names = shapes.map((_, i) => `p${i}`);
   const named = (value: (shape: readonly number[], i: number) => TensorData): NamedTensors =>
     Object.fromEntries(shapes.map((shape, i) => [names[i], value(shape, i)]));
@@ -91,8 +103,8 @@ export function everyOptimizerChecks({ make, shapes = [[3, 2], [5], [], [0]], co
     optimizer: Optimizer,
     { steps = gradients, from = start }: { steps?: readonly NamedTensors[]; from?: NamedTensors } = {},
   ): Promise<TrainingState> {
-    const run = Run.start(device, optimizer, on(device, from));
-    for (const given of steps) await apply(run, on(device, given));
+    const run = Run.start(device, optimizer, inPrecisionOf(device, from));
+    for (const given of steps) await apply(run, inPrecisionOf(device, given));
     const state = await run.state();
     await run.dispose();
     return state;
@@ -105,20 +117,14 @@ export function everyOptimizerChecks({ make, shapes = [[3, 2], [5], [], [0]], co
   );
 
   return [
-    check('gives every float32 device on the host the same bits', async () => {
-      const expected = contents(await train(referenceDevice('float32'), make()));
-      for (const device of hostFloat32) {
-        const same = sameBits(contents(await train(device, make())), expected);
-        assert(same, `${device.name} does not give the bits of the interpreter in float32`);
-      }
-    }),
+    ...deviceChecks({ make, start, gradients, devices }),
 
     check('is within the bounds of its own operations in float32', async () => {
       const device = referenceDevice('float32');
-      const run = Run.start(device, make(), on(device, start));
+      const run = Run.start(device, make(), inPrecisionOf(device, start));
       const bounded = new BoundedRun('float32', make(), start);
       for (const given of gradients) {
-        await apply(run, on(device, given));
+        await apply(run, inPrecisionOf(device, given));
         bounded.step(given);
       }
       const { parameters } = await run.state();
@@ -142,9 +148,9 @@ export function everyOptimizerChecks({ make, shapes = [[3, 2], [5], [], [0]], co
             const state = await train(device, make(), { steps: gradients.slice(0, stop) });
             const written = JSON.parse(JSON.stringify(state.optimizer)) as TrainingState['optimizer'];
             const optimizer = restoreOptimizer(make(), written);
-            const run = Run.start(device, optimizer, on(device, start));
+            const run = Run.start(device, optimizer, inPrecisionOf(device, start));
             await run.load(structuredClone(state));
-            for (const given of gradients.slice(stop)) await apply(run, on(device, given));
+            for (const given of gradients.slice(stop)) await apply(run, inPrecisionOf(device, given));
             assert(sameBits(await run.state(), whole), `stopped after step ${stop}, it ends elsewhere`);
             await run.dispose();
           }
@@ -176,10 +182,10 @@ export function everyOptimizerChecks({ make, shapes = [[3, 2], [5], [], [0]], co
       : [
           check('follows a schedule as if its rate were set by hand', async () => {
             const scheduled = await train(jsDevice(), make().withSchedules({ lr: stepDecay(2, 0.5) }));
-            const run = Run.start(jsDevice(), make(), on(jsDevice(), start));
+            const run = Run.start(jsDevice(), make(), inPrecisionOf(jsDevice(), start));
             for (const [t, given] of gradients.entries()) {
               run.setHyperparameters({ lr: lr * 0.5 ** Math.floor(t / 2) });
-              await apply(run, on(jsDevice(), given));
+              await apply(run, inPrecisionOf(jsDevice(), given));
             }
             assert(
               sameBits((await run.state()).parameters, scheduled.parameters),
@@ -189,15 +195,15 @@ export function everyOptimizerChecks({ make, shapes = [[3, 2], [5], [], [0]], co
         ]),
 
     check('changes no gradient that it is given', async () => {
-      const run = Run.start(jsDevice(), make(), on(jsDevice(), start));
-      const given = on(jsDevice(), gradients[0]);
+      const run = Run.start(jsDevice(), make(), inPrecisionOf(jsDevice(), start));
+      const given = inPrecisionOf(jsDevice(), gradients[0]);
       const copy = structuredClone(given);
       await apply(run, given);
       assert(sameBits(given, copy), 'a gradient has been changed');
     }),
 
     check('makes finite steps of zero gradients, and refuses what is not finite without a change', async () => {
-      const run = Run.start(jsDevice(), make(), on(jsDevice(), start));
+      const run = Run.start(jsDevice(), make(), inPrecisionOf(jsDevice(), start));
       const zeros = named((shape) => tensor32(new Float32Array(elementCount(shape)), shape));
       for (let i = 0; i < 3; i++) await apply(run, zeros);
       const before = await run.state();
@@ -230,10 +236,10 @@ export function everyOptimizerChecks({ make, shapes = [[3, 2], [5], [], [0]], co
           for (const buffer of buffers) held.delete(buffer);
         },
       };
-      const run = Run.start(counting, make(), on(device, start));
+      const run = Run.start(counting, make(), inPrecisionOf(device, start));
       const sizes: number[] = [];
       for (const given of gradients.slice(0, 4)) {
-        await apply(run, on(device, given));
+        await apply(run, inPrecisionOf(device, given));
         await run.weights();
         sizes.push(held.size);
       }

@@ -24,19 +24,15 @@ import {
 } from '@adakit/core';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { BoundedRun } from '../bounded-run.js';
 import { boundProgram, exact, float32Rounding, float64Rounding, type Approximation } from '../error-bound.js';
+import { agrees, ExpectedTraining, type Agreement } from '../expected-training.js';
 import { elementwiseForms, matrixForms, programOf } from '../forms.js';
 import { inventedOptimizer } from '../invented-rule.js';
 import { sameBits } from '../resume.js';
 import { placeOf, runKernel } from './kernel.js';
 
 /** What a device promises beyond what every device does. */
-export interface DevicePromises {
-  /** Every result equals the interpreter's in the same precision to the last bit. Default: it lies within error bounds. */
-  readonly exact?: boolean;
-  /** Subnormal numbers are kept, not flushed to zero. Default: true. */
-  readonly subnormals?: boolean;
+export interface DevicePromises extends Agreement {
   /** How many invented rules it is tried on. Default: 100. */
   readonly rules?: number;
 }
@@ -51,8 +47,9 @@ export interface DevicePromises {
 export function describeDevice<B>(
   name: string,
   make: () => MaybePromise<Device<B>>,
-  { exact: exactly = false, subnormals = true, rules = 100 }: DevicePromises = {},
+  promises: DevicePromises = {},
 ): void {
+  const { subnormals = true, rules = 100 } = promises;
   describe(`the device ${name}`, () => {
     let made: Promise<Device<B>> | undefined;
     const theDevice = (): Promise<Device<B>> => (made ??= Promise.resolve(make()));
@@ -142,20 +139,12 @@ export function describeDevice<B>(
     function compare(actual: FloatArray, expected: FloatArray, bound: Approximation, what: () => string): void {
       expect(actual.length).toBe(expected.length);
       for (let i = 0; i < expected.length; i++) {
-        if (!agrees(actual[i], expected[i], bound.value[i], bound.error[i])) {
+        if (!agrees(actual[i], expected[i], bound.value[i], bound.error[i], promises)) {
           expect.fail(
             `element ${i} is ${actual[i]}, the interpreter has ${expected[i]}, known to ${bound.error[i]}:\n${what()}`,
           );
         }
       }
-    }
-
-    function agrees(actual: number, expected: number, value: number, error: number): boolean {
-      if (Object.is(actual, expected)) return true;
-      if (exactly) return false;
-      // The same infinity, or zero of the other sign.
-      if (actual === expected || error === Infinity) return true;
-      return Math.abs(actual - value) <= error + (subnormals ? 0 : 2 ** -126);
     }
 
     describe('computes as the interpreter does', () => {
@@ -284,34 +273,12 @@ export function describeDevice<B>(
         steps: readonly NamedTensors[],
       ): Promise<void> {
         const run = Run.start(device, optimizer, parameters);
-        const expected = Run.start(await reference(), optimizer, parameters);
-        const bounded = new BoundedRun(device.precision, optimizer, parameters);
-        for (const gradients of steps) {
+        const expected = new ExpectedTraining(device.precision, optimizer, parameters, (step) => steps[step - 1]);
+        for (const [t, gradients] of steps.entries()) {
           await run.applyGradients(gradients);
-          await expected.applyGradients(gradients);
-          bounded.step(gradients);
+          await expected.compare(`${String(optimizer)} on ${device.name}`, t + 1, await run.state(), promises);
         }
-        const [actual, known] = [await run.state(), await expected.state()];
-        for (const [name, { value, slots }] of Object.entries(known.parameters)) {
-          const mine = actual.parameters[name];
-          const what = (part: string) => () => `${part} of "${name}" with ${String(optimizer)}`;
-          compare(mine.value.data, value.data, bounded.param(name), what('the parameter'));
-          for (const [slot, { data }] of Object.entries(slots)) {
-            compare(mine.slots[slot].data, data, bounded.slot(name, slot), what(`slot ${slot}`));
-          }
-        }
-        for (const [name, value] of Object.entries(known.globals ?? {})) {
-          const number = Float64Array.of(actual.globals?.[name] ?? NaN);
-          compare(number, Float64Array.of(value), bounded.global(name), () => name);
-        }
-        for (const view of run.views) {
-          const [seen, should] = [await run.weights(view), await expected.weights(view)];
-          const bounds = await bounded.run.weights(view);
-          for (const name of Object.keys(should)) {
-            expect(seen[name].shape).toEqual(should[name].shape);
-            if (exactly) compare(seen[name].data, should[name].data, exact(bounds[name].data), () => `view ${view}`);
-          }
-        }
+        await expected.compareViews(run, promises);
         await run.dispose();
       }
     });

@@ -8,4 +8,7 @@ export {
   type OptimizerExpectations,
   type Rules,
 } from '../checks/optimizer.js';
+export { installedDevices, type InstalledDevicesOptions } from '../devices/installed.js';
+export type { DeviceOffer, StartedDevice } from '../devices/offer.js';
+export type { Agreement } from '../expected-training.js';
 export type { Convergence, Subject } from '../checks/every-optimizer.js';

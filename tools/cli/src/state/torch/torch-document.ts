@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { recordOf } from '../../json-file.js';
 import { UsageError } from '../../usage-error.js';
 
 /** Key of the document in the metadata of an exchange file. */
@@ -29,7 +30,7 @@ const count = z.int().nonnegative();
 const schema: z.ZodType<TorchDocument> = z.strictObject({
   class: z.string(),
   param_groups: z.array(z.looseObject({ params: z.array(z.string()) })).min(1),
-  steps: z.record(z.string(), count),
+  steps: recordOf(count),
   attributes: z.record(z.string(), z.boolean()),
   step: count.optional(),
 });
