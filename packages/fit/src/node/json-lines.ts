@@ -19,8 +19,9 @@ export function jsonLines(path: string): Callback {
     name: `jsonLines('${path}')`,
     onStart: async ({ resumed }) => {
       await mkdir(dirname(path), { recursive: true });
-      await writeFileAtomically(path, Buffer.from(resumed === undefined ? '' : linesUpTo(path, resumed)));
-      file = new LogFile(path);
+      // What was logged before must survive a crash while it is cut; a log that begins has nothing to lose.
+      if (resumed !== undefined) await writeFileAtomically(path, Buffer.from(linesUpTo(path, resumed)));
+      file = new LogFile(path, resumed === undefined ? 'w' : 'a');
     },
     onStep: ({ step, epoch, loss }) => {
       add('step', { step, epoch, loss });

@@ -27,7 +27,7 @@ export function tensorBoard(directory: string, { every = 1 }: TensorBoardOptions
       await mkdir(directory, { recursive: true });
       // As TensorFlow names them: TensorBoard reads the files of a directory in the order of their names.
       const name = `events.out.tfevents.${String(Math.floor(now())).padStart(10, '0')}.${hostname()}.${process.pid}.${Date.now() % 1000}`;
-      file = new LogFile(join(directory, name));
+      file = new LogFile(join(directory, name), 'a');
       add({ time: now(), step: 0, version: 'brain.Event:2' });
       add({ time: now(), step: resumed === undefined ? 0 : resumed.step + 1, start: true });
     },

@@ -62,7 +62,7 @@ export function withGradients(rule: Optimizer, { accumulate: every, clip }: Trai
 /** A session, and the data under the names that it has for them. */
 export interface Started {
   readonly session: TrainingSession;
-  /** Augmented, shuffled unless a state is carried, in batches. */
+  /** Augmented, shuffled unless a state is carried, in batches, of which the next is prepared while a step computes. */
   readonly batches: ReturnType<Dataset<Example>['batch']>;
   readonly validation?: Dataset<Example>;
 }
@@ -107,7 +107,7 @@ export async function startSession(
           });
     return {
       session,
-      batches: (carry === undefined ? changed.shuffle(dataSeed(seed)) : changed).batch(batch),
+      batches: (carry === undefined ? changed.shuffle(dataSeed(seed)) : changed).batch(batch).prefetch(1),
       ...(validated && { validation: validated }),
     };
   } catch (error) {
