@@ -269,7 +269,11 @@ function requireExportable(plan: Plan): void {
   }
   if (plan.estimate !== undefined) {
     const { name } = plan.estimate.component;
-    refuse(name, 'it takes in a second gradient every so many steps, and a graph has one; take another optimizer');
+    refuse(
+      `${name}, as it is,`,
+      'it takes in a second gradient every so many steps, of labels that are drawn, and the graphs have one gradient a step; ' +
+        `${name}({ estimator: 'gradient' }), --set estimator=gradient, takes that one instead`,
+    );
   }
   if (plan.lossScale !== undefined) {
     refuse('lossScaling()', 'its factor follows from which steps were refused, which a host decides; leave it out');
