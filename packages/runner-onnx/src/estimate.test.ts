@@ -1,5 +1,15 @@
 import { fillRandom, nameKey, referenceDevice, Run, tensor64 } from '@adakit/core';
-import { emitterOf, Graph, gradientsGraph, l1, modelFromGraph, parseModel, symbol, Tensor, writeModel } from '@adakit/onnx';
+import {
+  emitterOf,
+  Graph,
+  gradientsGraph,
+  l1,
+  modelFromGraph,
+  parseModel,
+  symbol,
+  Tensor,
+  writeModel,
+} from '@adakit/onnx';
 import { sophia } from '@adakit/sophia';
 import { afterEach, describe, expect, it } from 'vitest';
 import { crossEntropy, TrainingSession, type Batch, type Loss } from './index.js';
@@ -154,7 +164,9 @@ describe('an optimizer that estimates the curvature', () => {
     await expect(session({}, { loss: l1() })).rejects.toThrow(
       "sophia estimates the curvature from targets that are drawn from the model's output, and l1 does not say how",
     );
-    await expect(session({}, { loss: crossEntropy({ classWeights: [1, 2] }) })).rejects.toThrow('as means without weights');
+    await expect(session({}, { loss: crossEntropy({ classWeights: [1, 2] }) })).rejects.toThrow(
+      'as means without weights',
+    );
     const run = await session({ estimator: 'gradient' }, { loss: l1() });
     const target = { data: new Float32Array(6), dims: [3, 2] };
     expect((await run.step({ x, target })).outcome).toBe('taken');

@@ -54,7 +54,11 @@ const cases: readonly [name: string, loss: Loss, expected: readonly number[]][] 
   ['crossEntropy with smoothed labels', crossEntropy({ labelSmoothing: 0.1 }), ofClasses],
   ['crossEntropy with penalties', regularized(crossEntropy(), { l2: 0.1 }), ofClasses],
   ['nll', nll(), ofClasses],
-  ['bceWithLogits', bceWithLogits(), gaussNewton((row, c) => sigmoid(row[c]) * (1 - sigmoid(row[c])), SAMPLES * OUTPUTS)],
+  [
+    'bceWithLogits',
+    bceWithLogits(),
+    gaussNewton((row, c) => sigmoid(row[c]) * (1 - sigmoid(row[c])), SAMPLES * OUTPUTS),
+  ],
   ['mse', mse(), gaussNewton(() => 2, SAMPLES * OUTPUTS)],
 ];
 
