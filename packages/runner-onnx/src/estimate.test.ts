@@ -111,7 +111,7 @@ describe('an optimizer that estimates the curvature', () => {
       const found = (await trained(run)).value.data;
       // Float32 against float64: a few roundings of values of about 1, a step.
       (await expected.weights('trained')).w.data.forEach((value, i) => {
-        expect(Math.abs(found[i] - Number(value))).toBeLessThan(step * 4 * 2 ** -23);
+        expect(Math.abs(found[i] - value)).toBeLessThan(step * 4 * 2 ** -23);
       });
     }
     expect(labels.size).toBeGreaterThan(1);

@@ -270,9 +270,9 @@ function requireExportable(plan: Plan): void {
   if (plan.estimate !== undefined) {
     const { name } = plan.estimate.component;
     refuse(
-      `${name}, as it is,`,
+      name,
       'it takes in a second gradient every so many steps, of labels that are drawn, and the graphs have one gradient a step; ' +
-        `${name}({ estimator: 'gradient' }), --set estimator=gradient, takes that one instead`,
+        'train with a TrainingSession (adakit train), or export another optimizer, such as adamw or lion',
     );
   }
   if (plan.lossScale !== undefined) {

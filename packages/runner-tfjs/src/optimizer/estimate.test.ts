@@ -103,7 +103,7 @@ describe('an optimizer that estimates the curvature', () => {
         const values = w.dataSync();
         // Float32 against float64: a few roundings of values of about 1, a step.
         (await expected.weights('trained')).w.data.forEach((value, at) => {
-          expect(Math.abs(values[at] - Number(value))).toBeLessThan(i * 4 * 2 ** -23);
+          expect(Math.abs(values[at] - value)).toBeLessThan(i * 4 * 2 ** -23);
         });
       }
       expect(found.size).toBeGreaterThan(1);

@@ -105,8 +105,8 @@ async function train(path: string, options: Options): Promise<void> {
   checkCombinations(options);
   if (options.plot !== undefined) await requirePlotFile('--plot', options.plot);
   if (options.out !== undefined) requireFolderOf('--out', options.out);
-  if (options.checkpoint !== undefined) requireFolder('--checkpoint', options.checkpoint);
-  if (options.log !== undefined) requireFolder('--log', options.log);
+  if (options.checkpoint !== undefined) await requireFolder('--checkpoint', options.checkpoint);
+  if (options.log !== undefined) await requireFolder('--log', options.log);
   const { loaded, settings: hyperparameters } = await optimizerOrHint(options);
   const rule = loaded.plugin.load(hyperparameters);
   const prepared = await prepare(path, options);
