@@ -24,7 +24,12 @@ afterAll(() => {
 
 /** Every option that says where something is written. */
 const train = (...more: readonly string[]) => runCommand(addTrainCommand, 'train', model, '--data', 'iris', ...more);
-const options: readonly [command: string, option: string, kind: 'folder' | 'file', run: (place: string) => Promise<unknown>][] = [
+const options: readonly [
+  command: string,
+  option: string,
+  kind: 'folder' | 'file',
+  run: (place: string) => Promise<unknown>,
+][] = [
   ['train', '--log', 'folder', (place) => train('--log', place)],
   ['train', '--checkpoint', 'folder', (place) => train('--checkpoint', place)],
   ['train', '--out', 'file', (place) => train('--out', place)],
@@ -34,7 +39,8 @@ const options: readonly [command: string, option: string, kind: 'folder' | 'file
     'compare',
     '--out',
     'folder',
-    (place) => runCommand(addCompareCommand, 'compare', model, '--data', 'iris', '--optimizers', 'adam', '--out', place),
+    (place) =>
+      runCommand(addCompareCommand, 'compare', model, '--data', 'iris', '--optimizers', 'adam', '--out', place),
   ],
   [
     'lr-find',
@@ -55,7 +61,8 @@ describe.each(options)('%s %s', (_, option, kind, run) => {
 
   it('names the option and the path that is below a file, within a second', { timeout: 1000 }, async () => {
     await expect(run(join(file, 'below'))).rejects.toThrow(says(join(file, 'below')));
-    if (kind === 'folder') await expect(run(join(file, 'far', 'below'))).rejects.toThrow(says(join(file, 'far', 'below')));
+    if (kind === 'folder')
+      await expect(run(join(file, 'far', 'below'))).rejects.toThrow(says(join(file, 'far', 'below')));
   });
 
   it.runIf(process.platform === 'linux')('and one where the system makes none', { timeout: 1000 }, async () => {

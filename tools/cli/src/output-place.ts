@@ -49,7 +49,9 @@ function requireWritable(option: string, path: string, folder: string): void {
     closeSync(openSync(trial, 'wx'));
     unlinkSync(trial);
   } catch (error) {
-    throw new UsageError(`${option} ${path}: no file can be written in ${folder}: ${reasonOf(error)}`, { cause: error });
+    throw new UsageError(`${option} ${path}: no file can be written in ${folder}: ${reasonOf(error)}`, {
+      cause: error,
+    });
   }
 }
 

@@ -104,7 +104,9 @@ describe('the rule of a package', () => {
     // Adam is TypeScript here, which Node does not compile for a module in a temporary folder.
     const { hyperparameters } = adam;
     const load = (record: Readonly<Record<string, unknown>>) => adam.load(record);
-    Object.assign(globalThis, { otherAdam: Object.assign(() => adam(), { optimizerName: 'otherAdam', hyperparameters, load }) });
+    Object.assign(globalThis, {
+      otherAdam: Object.assign(() => adam(), { optimizerName: 'otherAdam', hyperparameters, load }),
+    });
     await writeFile(join(directory, 'index.js'), 'export const otherAdam = globalThis.otherAdam;');
     return directory;
   }

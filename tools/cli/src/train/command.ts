@@ -33,7 +33,7 @@ import {
 
 interface Options extends TrainingOptions, OptimizerOptions, LoopOptions, MemoryOptions {
   readonly checkpoint?: string;
-  readonly keep: number;
+  readonly keep?: number;
   readonly resume?: true;
   readonly backend: readonly string[];
   readonly precision: ComputePrecision;
@@ -57,7 +57,7 @@ export function addTrainCommand(program: Command): void {
     )
     .argument('<model>', 'ONNX file; - for standard input')
     .option('--checkpoint <dir>', 'save the training there, to go on from')
-    .option('--keep <n>', 'checkpoints to keep', whole(1), 3)
+    .option('--keep <n>', 'checkpoints to keep (3)', whole(1))
     .option('--resume', 'go on from the newest checkpoint, or start if there is none')
     .option(
       '--precision <type>',
@@ -213,18 +213,19 @@ function goOn({ checkpoint }: Options): string {
 
 function checkCombinations({
   checkpoint,
+  keep,
   resume,
   every,
   val,
   earlyStop,
   metrics,
   monitor,
-  target,
-  data,
   schedule,
 }: Options): void {
   if (resume === true && checkpoint === undefined)
     throw new UsageError('--resume goes on from checkpoints; say where they are with --checkpoint DIR');
+  if (keep !== undefined && checkpoint === undefined)
+    throw new UsageError('--keep says how many checkpoints stay; say where with --checkpoint DIR');
   if (every !== undefined && checkpoint === undefined)
     throw new UsageError('--every says when to save; say where with --checkpoint DIR');
   if (val === 'none') {
@@ -234,9 +235,6 @@ function checkCombinations({
     if (needing !== undefined) throw new UsageError(`${needing[0]} needs validation data, and --val is none`);
     if (schedule?.startsWith('plateau') === true)
       throw new UsageError('--schedule plateau follows the validation, and --val is none');
-  }
-  if (target !== undefined && !/\.(csv|tsv|jsonl|ndjson|parquet)$/i.test(data)) {
-    throw new UsageError(`--target names a column of a table, and ${data} is none`);
   }
 }
 
@@ -263,7 +261,10 @@ async function openCheckpoints(
 ): Promise<Checkpoints | undefined> {
   if (checkpoint === undefined) return undefined;
   const better = metrics.find(({ name }) => name === monitor)?.better;
-  const store = await Checkpoints.open(checkpoint, { keep, best: better === 'higher' ? 'max' : 'min' });
+  const store = await Checkpoints.open(checkpoint, {
+    ...(keep !== undefined && { keep }),
+    best: better === 'higher' ? 'max' : 'min',
+  });
   if (resume !== true && (await store.list()).length > 0) {
     throw new UsageError(`${checkpoint} holds the checkpoints of a run; go on with --resume, or name another folder`);
   }
