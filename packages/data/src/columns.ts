@@ -1,5 +1,4 @@
-import { closestName } from '@adakit/core';
-import { isTensor, type Example, type Value } from './dataset/example.js';
+import { fieldOf, isTensor, type Example, type Value } from './dataset/example.js';
 import { DataError } from './error.js';
 
 /** Where a field of an example comes from: a column; several, put together to one tensor [n]; or a column of class names. */
@@ -19,9 +18,9 @@ export function columns(choices: Readonly<Record<string, ColumnChoice>>): (row: 
 }
 
 function chosen(row: Example, choice: ColumnChoice): Value {
-  if (typeof choice === 'string') return valueOf(row, choice);
+  if (typeof choice === 'string') return fieldOf(row, choice);
   if ('from' in choice) {
-    const field = valueOf(row, choice.from);
+    const field = fieldOf(row, choice.from);
     const value = isTensor(field) ? 'a tensor' : String(field);
     const index = choice.classes.findIndex((name) => String(name) === value);
     if (index >= 0) return BigInt(index);
@@ -30,17 +29,7 @@ function chosen(row: Example, choice: ColumnChoice): Value {
       `column '${choice.from}' holds ${JSON.stringify(value)}, which is none of the classes (${choice.classes.join(', ')})`,
     );
   }
-  return { data: Float32Array.from(choice, (column) => numberOf(column, valueOf(row, column))), dims: [choice.length] };
-}
-
-function valueOf(row: Example, column: string): Value {
-  if (Object.hasOwn(row, column)) return row[column];
-  const known = Object.keys(row);
-  const suggestion = closestName(column, known);
-  throw new DataError(
-    'unknown-column',
-    `there is no column '${column}'${suggestion === undefined ? '' : `, did you mean '${suggestion}'?`} (there are: ${known.join(', ')})`,
-  );
+  return { data: Float32Array.from(choice, (column) => numberOf(column, fieldOf(row, column))), dims: [choice.length] };
 }
 
 function numberOf(column: string, value: Value): number {

@@ -54,3 +54,28 @@ it.each(['__proto__', 'constructor', 'a b', ''])(
     expect(Object.entries(matched)).toEqual([[name, { data: Float32Array.of(1, 2), dims: [2] }]]);
   },
 );
+
+test.each([
+  ['float32', Int16Array.of(-3, 4), Float32Array.of(-3, 4)],
+  ['float32', Float64Array.of(0.1), Float32Array.of(0.1)],
+  ['float64', Uint32Array.of(2 ** 32 - 1), Float64Array.of(2 ** 32 - 1)],
+  ['int64', Int8Array.of(-1, 2), BigInt64Array.of(-1n, 2n)],
+  ['int32', Uint16Array.of(65535), Int32Array.of(65535)],
+  ['int32', BigInt64Array.of(-5n), Int32Array.of(-5)],
+  ['uint8', Int32Array.of(255), Uint8Array.of(255)],
+])('numbers become %s', (dtype, data, expected) => {
+  const convert = matchInputs([{ name: 'x', dtype, shape: ['batch'] }]);
+  expect(convert({ x: { data, dims: [data.length] } }).x.data).toEqual(expected);
+});
+
+test.each([
+  ['uint8', Int32Array.of(256)],
+  ['uint8', Int8Array.of(-1)],
+  ['int32', Uint32Array.of(2 ** 31)],
+  ['float32', Int32Array.of(2 ** 24 + 1)],
+  ['float64', BigInt64Array.of(2n ** 53n + 1n)],
+  ['uint64', Int8Array.of(-1)],
+])('%s does not hold what it would change: %s', (dtype, data) => {
+  const convert = matchInputs([{ name: 'x', dtype, shape: ['batch'] }]);
+  expect(() => convert({ x: { data, dims: [1] } })).toThrow(`which cannot hold ${String(data[0])} at position 0`);
+});

@@ -55,8 +55,37 @@ function matchTensor({ name, dtype, shape }: InputSpec, tensor: DataTensor): Dat
   return data === tensor.data && dims === tensor.dims ? tensor : { data, dims };
 }
 
+/** Bits of whole numbers that an element of a type holds, without a sign. */
+const wholeBits: Readonly<Record<string, number>> = {
+  Float32Array: 24,
+  Float64Array: 53,
+  Int8Array: 7,
+  Int16Array: 15,
+  Int32Array: 31,
+  BigInt64Array: 63,
+  Uint8Array: 8,
+  Uint16Array: 16,
+  Uint32Array: 32,
+  BigUint64Array: 64,
+};
+
+/** Whether every number of a type is one of the other, or rounds to it where both are floating-point. */
+function holds(target: string, source: string): boolean {
+  if (source.startsWith('Float')) return target.startsWith('Float');
+  const signed = !source.includes('Uint');
+  return wholeBits[target] >= wholeBits[source] && !(signed && target.includes('Uint'));
+}
+
 function converted(name: string, dtype: string, data: NumericArray, like: NumericArray): NumericArray {
   const result = emptyLike(like, data.length);
+  if (holds(like.constructor.name, data.constructor.name)) {
+    if (result instanceof BigInt64Array || result instanceof BigUint64Array) {
+      for (let i = 0; i < data.length; i++) result[i] = BigInt(data[i]);
+    } else {
+      result.set(data as Exclude<NumericArray, BigInt64Array | BigUint64Array>);
+    }
+    return result;
+  }
   const big = result instanceof BigInt64Array || result instanceof BigUint64Array;
   for (let i = 0; i < data.length; i++) {
     const value = data[i];
@@ -66,9 +95,7 @@ function converted(name: string, dtype: string, data: NumericArray, like: Numeri
     } else {
       result[i] = Number(value);
     }
-    const kept = dtype.startsWith('float')
-      ? typeof value !== 'bigint' || BigInt(result[i]) === value
-      : Number(result[i]) === Number(value);
+    const kept = typeof value === 'bigint' ? BigInt(result[i]) === value : Number(result[i]) === value;
     if (!kept) throw lossy(name, dtype, value, i);
   }
   return result;

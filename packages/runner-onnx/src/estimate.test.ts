@@ -1,120 +1,174 @@
-import { emitterOf, Graph, modelFromGraph, symbol, Tensor, writeModel } from '@adakit/onnx';
+import { fillRandom, nameKey, referenceDevice, Run, tensor64 } from '@adakit/core';
+import {
+  emitterOf,
+  Graph,
+  gradientsGraph,
+  l1,
+  modelFromGraph,
+  parseModel,
+  symbol,
+  Tensor,
+  writeModel,
+} from '@adakit/onnx';
 import { sophia } from '@adakit/sophia';
 import { afterEach, describe, expect, it } from 'vitest';
-import { crossEntropy, drawLabels, TrainingSession, type Batch } from './index.js';
+import { crossEntropy, TrainingSession, type Batch, type Loss } from './index.js';
 
 const sessions: TrainingSession[] = [];
 afterEach(async () => {
   for (const session of sessions.splice(0)) await session.dispose();
 });
 
+const start = [0.5, -0.25, 0.125, 1, 0.75, -0.5];
+
 /** logits = x·W with W of shape [3, 2]. */
 function model(): Uint8Array {
   const graph = new Graph('linear');
   const x = graph.addInput('x', { dtype: 'float32', shape: [symbol('batch'), 3] });
-  const w = graph.addInitializer('w', Tensor.of('float32', [3, 2], Float32Array.of(0.5, -0.25, 0.125, 1, 0.75, -0.5)));
+  const w = graph.addInitializer('w', Tensor.of('float32', [3, 2], Float32Array.from(start)));
   const logits = emitterOf(graph).matMul(x, w);
   graph.rename(logits, 'logits');
   graph.outputs.push(logits);
   return writeModel(modelFromGraph(graph));
 }
 
+interface Settings {
+  readonly loss?: Loss;
+  readonly seed?: number;
+  readonly outputs?: readonly string[];
+}
+
 async function session(
   options: Parameters<typeof sophia>[0],
-  { outputs }: { readonly outputs?: readonly string[] } = {},
+  { loss = crossEntropy(), ...settings }: Settings = {},
 ): Promise<TrainingSession> {
-  const made = await TrainingSession.create({
-    model: model(),
-    loss: crossEntropy(),
-    optimizer: sophia(options),
-    ...(outputs && { outputs }),
-  });
+  const made = await TrainingSession.create({ model: model(), loss, optimizer: sophia(options), ...settings });
   sessions.push(made);
   return made;
 }
 
-const x = { data: Float32Array.of(1, 0.5, -1, 0.25, -2, 1.5), dims: [2, 3] };
+const rows = [
+  [1, 0.5, -1],
+  [0.25, -2, 1.5],
+  [-0.5, 1, 0.75],
+];
+const x = { data: Float32Array.from(rows.flat()), dims: [3, 3] };
 const labelled = (...labels: readonly number[]): Batch => ({
   x,
-  labels: { data: BigInt64Array.from(labels, BigInt), dims: [2] },
+  labels: { data: BigInt64Array.from(labels, BigInt), dims: [3] },
 });
+const batch = labelled(0, 1, 1);
 const trained = async (run: TrainingSession) => {
   const { value, slots } = (await run.state()).parameters.w;
   return { value, slots };
 };
 
-describe('an optimizer that takes in a second gradient', () => {
-  it('gets it of the batch that is given for it, at the steps that say so', async () => {
-    const [sampled, own] = [
-      await session({ lr: 0.1, every: 2 }),
-      await session({ lr: 0.1, every: 2, estimator: 'gradient' }),
-    ];
-    for (const needed of [true, false, true]) {
-      expect(sampled.needsEstimate).toBe(needed);
-      const batch = labelled(0, 1);
-      await sampled.step(batch, { estimate: needed ? batch : labelled(1, 0) });
-      await own.step(batch);
+/** Probabilities of the two classes for each row. */
+const probabilities = (w: ArrayLike<number>): number[][] =>
+  rows.map((row) => {
+    const scores = [0, 1].map((c) => Math.exp(row.reduce((sum, each, j) => sum + each * w[2 * j + c], 0)));
+    return scores.map((score) => score / (scores[0] + scores[1]));
+  });
+
+/** The gradient of the mean cross-entropy. */
+function gradient(w: ArrayLike<number>, labels: readonly number[]): number[] {
+  const p = probabilities(w);
+  return start.map((_, at) => {
+    const [j, c] = [Math.floor(at / 2), at % 2];
+    return rows.reduce((sum, row, i) => sum + (row[j] * (p[i][c] - Number(labels[i] === c))) / rows.length, 0);
+  });
+}
+
+/** Labels as the session draws them: each class with its probability, by Gumbel noise of the seed, the step and the place. */
+function drawn(w: ArrayLike<number>, key: string, seed: number, step: number): number[] {
+  const uniform = new Float32Array(2 * rows.length);
+  fillRandom('uniform', { seed, key: nameKey(key), step, stream: 0 }, uniform);
+  return probabilities(w).map((p, i) => {
+    const scores = p.map((each, c) => Math.log(each) - Math.log(-Math.log(uniform[2 * i + c])));
+    return scores[0] >= scores[1] ? 0 : 1;
+  });
+}
+
+describe('an optimizer that estimates the curvature', () => {
+  it('gets labels drawn from the output at the steps that say so, and takes the steps of the formulas', async () => {
+    const seed = 11;
+    const { drawn: loss } = crossEntropy();
+    if (loss === undefined) throw new Error('nothing is drawn');
+    const [{ key }] = gradientsGraph(parseModel(model(), 'linear'), { loss, feedRandom: true }).random.inputs;
+    const hyperparameters = { lr: 0.05, every: 2, gamma: 2, beta1: 0.8, beta2: 0.5 };
+    const run = await session(hyperparameters, { seed });
+    const expected = Run.start(referenceDevice(), sophia(hyperparameters), { w: tensor64(start, [3, 2]) });
+    const labels = new Set<string>();
+    for (let step = 1; step <= 8; step++) {
+      const w = (await expected.weights('trained')).w.data;
+      expect(expected.needsEstimate).toBe(step % 2 === 1);
+      const own = drawn(w, key, seed, step);
+      labels.add(own.join());
+      const estimate = { w: tensor64(gradient(w, own), [3, 2]) };
+      const gradients = { w: tensor64(gradient(w, [0, 1, 1]), [3, 2]) };
+      await expected.applyGradients(gradients, { estimate, samples: rows.length });
+      await run.step(batch);
+      const found = (await trained(run)).value.data;
+      // Float32 against float64: a few roundings of values of about 1, a step.
+      (await expected.weights('trained')).w.data.forEach((value, i) => {
+        expect(Math.abs(found[i] - value)).toBeLessThan(step * 4 * 2 ** -23);
+      });
     }
-    expect(await trained(sampled)).toEqual(await trained(own));
+    expect(labels.size).toBeGreaterThan(1);
   });
 
-  it('is another where labels are others, and the loss is that of the batch', async () => {
-    const [a, b] = [await session({ lr: 0.1 }), await session({ lr: 0.1 })];
-    const losses = [
-      (await a.step(labelled(0, 1), { estimate: labelled(0, 1) })).loss,
-      (await b.step(labelled(0, 1), { estimate: labelled(1, 1) })).loss,
-    ];
-    expect(losses[0]).toBe(losses[1]);
-    expect((await trained(a)).slots.hessian).not.toEqual((await trained(b)).slots.hessian);
+  it('goes on to the last bit from a state, with its seed', async () => {
+    const whole = await session({ lr: 0.1, every: 3 }, { seed: 5 });
+    for (let i = 0; i < 4; i++) await whole.step(batch);
+    const state = await whole.state();
+    expect(state.random).toEqual({ seed: 5 });
+    const resumed = await session({ lr: 0.1, every: 3 });
+    await resumed.load(state);
+    for (let i = 0; i < 5; i++) {
+      await whole.step(batch);
+      await resumed.step(batch);
+    }
+    expect(await trained(resumed)).toEqual(await trained(whole));
   });
 
-  it('gives the outputs of the batch, not those of what it estimates from', async () => {
+  it('is another with another seed, and does not look at labels for its estimate', async () => {
+    const first = async (seed: number, given: Batch) => {
+      const run = await session({ lr: 0.1, gamma: 1 }, { seed });
+      await run.step(given);
+      return (await trained(run)).slots.hessian.data;
+    };
+    const [one, other] = [await first(1, batch), await first(1, labelled(1, 0, 0))];
+    expect(other).toEqual(one);
+    const others = await Promise.all([2, 3, 4, 5].map((seed) => first(seed, batch)));
+    expect(others.some((each) => each.join() !== one.join())).toBe(true);
+  });
+
+  it('leaves out the positions that the loss ignores', async () => {
+    const hessian = async (loss: Loss, given: Batch) => {
+      const run = await session({ lr: 0.1 }, { loss, seed: 1 });
+      await run.step(given);
+      return (await trained(run)).slots.hessian.data;
+    };
+    const ignoring = crossEntropy({ ignoreIndex: -1 });
+    expect(await hessian(ignoring, batch)).toEqual(await hessian(crossEntropy(), batch));
+    expect(await hessian(ignoring, labelled(-1, 1, -1))).not.toEqual(await hessian(ignoring, labelled(1, 1, 1)));
+  });
+
+  it('gives the outputs of the batch', async () => {
     const run = await session({ lr: 0.1 }, { outputs: ['logits'] });
-    const elsewhere = { x: { data: new Float32Array(6), dims: [2, 3] }, labels: labelled(0, 1).labels };
     const expected = (await run.predict({ x })).logits.data;
-    expect((await run.step(labelled(0, 1), { estimate: elsewhere })).outputs.logits.data).toEqual(expected);
+    expect((await run.step(batch)).outputs.logits.data).toEqual(expected);
   });
 
-  it('says what it lacks, and nothing has changed', async () => {
-    const run = await session({});
-    const before = await run.state();
-    await expect(run.step(labelled(0, 1))).rejects.toThrow('takes in a second gradient at step 1');
-    expect(await run.state()).toEqual(before);
-  });
-});
-
-describe('drawn labels', () => {
-  const probabilities = [0.7, 0.2, 0.1];
-  const count = 6000;
-  const logits = {
-    data: Float32Array.from({ length: 3 * count }, (_, i) => Math.log(probabilities[i % 3])),
-    dims: [count, 3],
-  };
-  const draw = (step: number) => [...drawLabels(logits, { seed: 3, step }).data].map(Number);
-
-  it('are as frequent as softmax says, within five standard deviations', () => {
-    const labels = draw(1);
-    probabilities.forEach((p, label) => {
-      const found = labels.filter((each) => each === label).length;
-      expect(Math.abs(found - p * count)).toBeLessThan(5 * Math.sqrt(count * p * (1 - p)));
-    });
-  });
-
-  it('are the same again, and others at another step', () => {
-    expect(draw(1)).toEqual(draw(1));
-    expect(draw(1)).not.toEqual(draw(2));
-  });
-
-  it('look along the axis of classes', () => {
-    const certain = { data: Float32Array.of(-1e9, 5, 6, -1e9, 3, -1e9, -1e9, 2), dims: [2, 2, 2] };
-    const drawn = (classAxis: number) => [...drawLabels(certain, { seed: 1, step: 1, classAxis }).data];
-    expect(drawn(-1)).toEqual([1n, 0n, 0n, 1n]);
-    expect(drawn(1)).toEqual([1n, 0n, 0n, 1n]);
-    expect(drawLabels(certain, { seed: 1, step: 1 }).dims).toEqual([2, 2]);
-  });
-
-  it('need logits with such an axis', () => {
-    const draw = () => drawLabels({ data: new Int32Array(2), dims: [2] }, { seed: 1, step: 1 });
-    expect(draw).toThrow('logits must be float32 or float64 with classes on axis 1');
+  it('says which losses it takes, and does without drawing for any', async () => {
+    await expect(session({}, { loss: l1() })).rejects.toThrow(
+      "sophia estimates the curvature from targets that are drawn from the model's output, and l1 does not say how",
+    );
+    await expect(session({}, { loss: crossEntropy({ classWeights: [1, 2] }) })).rejects.toThrow(
+      'as means without weights',
+    );
+    const run = await session({ estimator: 'gradient' }, { loss: l1() });
+    const target = { data: new Float32Array(6), dims: [3, 2] };
+    expect((await run.step({ x, target })).outcome).toBe('taken');
   });
 });

@@ -1,7 +1,6 @@
 // @tier user
 export { TrainingError, type TrainingErrorCode } from './error.js';
 
-export { drawLabels, type DrawLabelsOptions } from './draw-labels.js';
 export type { Batch, BatchArray, BatchTensor } from './feeds.js';
 export {
   gradcheck,

@@ -34,6 +34,7 @@ export interface Steps {
 export interface Beside {
   readonly statistics: Statistics;
   readonly random: RandomNumbers;
+  readonly samples: number;
   /** Is given the model's outputs that were asked for, by the model's names. */
   readonly give: (outputs: Feeds) => void;
 }
@@ -52,12 +53,14 @@ export interface RuntimeOptions {
 
 /** What a graph in training mode takes beside the parameters and statistics: the batch, random numbers, the loss scale. */
 export function trainingFeeds(
-  graph: Pick<GradientsGraph, 'lossScale' | 'random' | 'inputs'>,
+  graph: Pick<GradientsGraph, 'lossScale' | 'random' | 'inputs' | 'targets'>,
   batch: Feeds,
   { random }: Pick<Beside, 'random'>,
   { lossScale, ...moment }: Pick<GradientContext<StateBuffer>, 'lossScale' | 'step' | 'batch'>,
 ): Record<string, Tensor> {
-  const feeds: Record<string, Tensor> = { ...batch, ...random.feeds(graph, batch, moment) };
+  const feeds: Record<string, Tensor> = random.feeds(graph, batch, moment);
+  // Labels that are drawn are not fed.
+  for (const { name } of [...graph.inputs, ...graph.targets]) feeds[name] = batch[name];
   const { lossScale: scale } = graph;
   if (scale !== undefined) {
     feeds[scale.name] = ortTensor(
@@ -126,25 +129,58 @@ export class GradientSteps implements Steps {
   readonly provider: ChosenProvider;
   readonly #graph: GradientsGraph;
   readonly #session: Session;
+  readonly #estimates: GradientSteps | undefined;
 
-  private constructor(graph: GradientsGraph, session: Session, provider: ChosenProvider) {
+  private constructor(
+    graph: GradientsGraph,
+    session: Session,
+    provider: ChosenProvider,
+    estimates: GradientSteps | undefined,
+  ) {
     this.provider = provider;
     this.#graph = graph;
     this.#session = session;
+    this.#estimates = estimates;
   }
 
-  /** @param graph written for the provider's target */
-  static async create(graph: GradientsGraph, { provider, session }: RuntimeOptions): Promise<GradientSteps> {
+  /**
+   * @param graph written for the provider's target
+   * @param estimate the gradients of `Loss.drawn`, scaled, for an optimizer that takes them in
+   */
+  static async create(
+    graph: GradientsGraph,
+    { provider, session }: RuntimeOptions,
+    estimate?: GradientsGraph,
+  ): Promise<GradientSteps> {
     const made = await Session.create(graph.model, provider, stepSession(graph, session));
-    return new GradientSteps(graph, made, provider);
+    try {
+      const estimates = estimate && (await GradientSteps.create(estimate, { provider, session }));
+      return new GradientSteps(graph, made, provider, estimates);
+    } catch (error) {
+      await made.release();
+      throw error;
+    }
   }
 
   source(batch: Feeds, beside: Beside, options: CallOptions): GradientSource<StateBuffer> {
-    return { evaluate: (context) => this.#evaluate(batch, beside, context, options) };
+    const estimates = this.#estimates;
+    return {
+      evaluate: (context) => this.#evaluate(batch, beside, context, options),
+      ...(estimates && {
+        estimate: async (context) => {
+          // Rules multiply the square by the number of samples, which what they are given has in it already.
+          const scaled = { ...context, lossScale: 1 / Math.sqrt(beside.samples) };
+          // Outputs and running statistics are those of the gradient itself.
+          const { loss } = await estimates.#evaluate(batch, { ...beside, give: () => undefined }, scaled, options);
+          return { ...(loss !== undefined && { loss }) };
+        },
+      }),
+    };
   }
 
-  release(): Promise<void> {
-    return this.#session.release();
+  async release(): Promise<void> {
+    await this.#session.release();
+    await this.#estimates?.release();
   }
 
   async #evaluate(

@@ -26,6 +26,7 @@ import {
   gradientsGraph,
   inferenceForm,
   initialParameters,
+  OnnxError,
   readModel,
   withConstantWeights,
   withoutValues,
@@ -108,7 +109,7 @@ export interface TrainingSessionOptions extends TrainableOptions, RuntimeChoice 
   /** What to do with a step whose loss or gradients are not finite. Default: `refuse`, an error that names parameters. */
   readonly nonFinite?: NonFinitePolicy;
   /**
-   * Of what the model draws in training, dropout and noise: a whole number in [0, 2³²). The same seed makes the same run. It
+   * Of what is drawn in training, the model's dropout and noise and Sophia's labels: a whole number in [0, 2³²). The same seed makes the same run. It
    * is part of the state. Default: another one every time.
    */
   readonly seed?: number;
@@ -151,11 +152,6 @@ export interface BatchOptions extends AbortOptions {
    * dimension of the inputs.
    */
   readonly samples?: number;
-  /**
-   * The batch that an optimizer's second gradient is of, see {@link TrainingSession.needsEstimate}: for Sophia-G the same
-   * inputs with labels drawn from the model's output, as `drawLabels` does. Not looked at by others and at other steps.
-   */
-  readonly estimate?: Batch | undefined;
 }
 
 /** What to keep in a state beside what the session knows. */
@@ -260,7 +256,9 @@ export class TrainingSession implements Stateful {
     const scaling = { ...training, lossScale: plan.lossScale !== undefined, selection: unscaled.selection };
     const graph = scaling.lossScale ? gradientsGraph(model, { ...scaling, target }) : unscaled;
     const { inputs, targets, parameters } = graph;
-    if (options.seed !== undefined) requireSeedable(graph.random.inside);
+    const drawing = plan.estimate && { ...training, selection: unscaled.selection, ...drawnLoss(plan.estimate, loss) };
+    const estimate = drawing && gradientsGraph(model, { ...drawing, target });
+    if (options.seed !== undefined) requireSeedable([...graph.random.inside, ...(estimate?.random.inside ?? [])]);
 
     const several = stepsPerRun !== 1;
     const fused = update === 'fused' || (update === 'auto' && !several && providers.at(0)?.name === 'cpu');
@@ -297,7 +295,11 @@ export class TrainingSession implements Stateful {
             stepsPerRun,
             memory: library && (await DeviceMemory.create(library, provider, elementTypes([...inputs, ...targets]))),
           })
-        : await GradientSteps.create(gradients, runtime);
+        : await GradientSteps.create(
+            gradients,
+            runtime,
+            drawing && (lowered === target ? estimate : gradientsGraph(model, { ...drawing, target: lowered })),
+          );
       const inference = new Inference(current, loss, weights, {
         provider: withoutRecording(provider),
         session,
@@ -305,7 +307,7 @@ export class TrainingSession implements Stateful {
       });
       return [made, inference] as const;
     });
-    const draws = options.seed !== undefined || graph.random.inputs.length > 0;
+    const draws = options.seed !== undefined || (estimate ?? graph).random.inputs.length > 0;
     return new TrainingSession({
       model: base,
       inputs,
@@ -355,11 +357,6 @@ export class TrainingSession implements Stateful {
     return this.#run.skipped;
   }
 
-  /** Whether the next step takes in a second gradient, of the batch `estimate`: Sophia's every so many steps do. */
-  get needsEstimate(): boolean {
-    return this.#run.needsEstimate;
-  }
-
   /** Names of the weights that can be evaluated, predicted with and exported. */
   get views(): readonly string[] {
     return this.#run.views;
@@ -399,21 +396,15 @@ export class TrainingSession implements Stateful {
     const feeds = toFeeds(this.inputs, batch);
     const counted = sampleCount(this.#modelInputs, feeds);
     let outputs: StepResult['outputs'] | undefined;
+    const samples = options.samples ?? counted;
     const beside = {
       statistics: this.#statistics,
       random: this.#random,
+      samples,
       // Where the gradient is taken twice, a second time elsewhere, the first ones are meant.
       give: (given: StepResult['outputs']) => (outputs ??= given),
     };
     const source = this.#steps.source(feeds, beside, { signal: options.signal });
-    const estimate =
-      options.estimate &&
-      this.#steps.source(
-        toFeeds(this.inputs, options.estimate),
-        // Its outputs are not those of the batch.
-        { ...beside, give: () => undefined },
-        { signal: options.signal },
-      );
     const report = await this.#run.stepWith(
       {
         evaluate: async (context) => {
@@ -426,14 +417,9 @@ export class TrainingSession implements Stateful {
             },
           };
         },
-        ...(estimate && {
-          estimate: async (context) => {
-            const { loss } = await estimate.evaluate(context);
-            return { ...(loss !== undefined && { loss }) };
-          },
-        }),
+        ...(source.estimate && { estimate: source.estimate }),
       },
-      { samples: options.samples ?? counted },
+      { samples },
     );
     // A model's loss is always known.
     return { ...report, loss: report.loss ?? NaN, outputs: outputs ?? {} };
@@ -558,6 +544,7 @@ export class TrainingSession implements Stateful {
         beside: {
           statistics: this.#statistics,
           random: this.#random,
+          samples: sampleCount(this.#modelInputs, batch),
           give: (given) => (outputs[at] = given),
         },
       })),
@@ -681,6 +668,17 @@ function requireNotRecorded(providers: readonly ProviderChoice[]): void {
   throw new TrainingError(
     'invalid-option',
     'memoryLimit and enableCudaGraph exclude each other: leave one of them out',
+  );
+}
+
+/** What an estimate is made of. @throws OnnxError `unsupported-optimizer` for a loss that nothing can be drawn for */
+function drawnLoss({ component }: NonNullable<Plan['estimate']>, { name, drawn }: Loss) {
+  if (drawn !== undefined) return { loss: drawn, lossScale: true, outputs: [] };
+  throw new OnnxError(
+    'unsupported-optimizer',
+    `${component.name} estimates the curvature from targets that are drawn from the model's output, and ${name} does not say how: ` +
+      'crossEntropy, nll, bceWithLogits and mse do, as means without weights. Take one of them, or ' +
+      `${component.name}({ estimator: 'gradient' }), which needs no drawing`,
   );
 }
 

@@ -24,6 +24,23 @@ export function pointToHelp(program: Command, path = program.name()): Command {
   return program;
 }
 
+/**
+ * Asks for options that have to be given after the names of all others have been looked at: who writes `--dta iris` would learn
+ * that `--data` is missing, and not what was meant. Call it after commands are added.
+ */
+export function askLast(program: Command): Command {
+  for (const option of program.options.filter(({ mandatory }) => mandatory)) {
+    option.makeOptionMandatory(false);
+    program.hook('preAction', (asked) => {
+      if (asked.getOptionValue(option.attributeName()) !== undefined) return;
+      const code = 'commander.missingMandatoryOptionValue';
+      asked.error(`error: required option '${option.flags}' not specified`, { code });
+    });
+  }
+  for (const command of program.commands) askLast(command);
+  return program;
+}
+
 /** What to print for an error that is no defect of the program: mistakes of users, and files that are wrong. */
 export function errorText(error: unknown): string | undefined {
   const expected = [UsageError, TrainingFailure, InvalidArgumentError, AdakitError, OnnxError];

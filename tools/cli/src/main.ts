@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { Command } from 'commander';
 import { addCommands } from './commands.js';
-import { errorText, pointToHelp, prefixErrors } from './errors.js';
+import { askLast, errorText, pointToHelp, prefixErrors } from './errors.js';
 import { tidyHelp } from './help-command.js';
 import { printable } from './printable.js';
 import { TrainingFailure } from './train/training-failure.js';
@@ -19,7 +19,7 @@ const program = tidyHelp(prefixErrors(new Command('adakit')))
     process.exit(error.exitCode === 0 ? 0 : 2);
   });
 addCommands(program);
-pointToHelp(program);
+pointToHelp(askLast(program));
 
 try {
   await program.parseAsync();

@@ -1,6 +1,7 @@
 import { checkModel, type MemoryLimit, type Model } from '@adakit/onnx';
 import type { Command } from 'commander';
 import { byteSize, pair } from './option-values.js';
+import { UsageError } from './usage-error.js';
 
 /** Options of commands that write graphs for training. */
 export interface MemoryOptions {
@@ -24,13 +25,20 @@ export function addMemoryOptions(command: Command): Command {
     );
 }
 
-/** The limit that the options set, if they do; the first free dimension of an input is the batch, where its size is known. */
+/**
+ * The limit that the options set, if they do; the first free dimension of an input is the batch, where its size is known.
+ *
+ * @throws UsageError for sizes without a limit
+ */
 export function memoryLimitOf(
   model: Model,
   { memoryLimit, memoryFor }: MemoryOptions,
   batch?: number,
 ): { readonly memoryLimit?: MemoryLimit } {
-  if (memoryLimit === undefined) return {};
+  if (memoryLimit === undefined) {
+    if (Object.keys(memoryFor).length === 0) return {};
+    throw new UsageError('--memory-for says which sizes a limit is for; say the limit with --memory-limit SIZE');
+  }
   let dims: Readonly<Record<string, number>> = {};
   for (const { shape } of checkModel(model).inputs) {
     const first = shape.find((dim) => typeof dim === 'string');

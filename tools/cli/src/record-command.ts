@@ -1,7 +1,7 @@
 import { spawnSync } from 'node:child_process';
 import { createRequire } from 'node:module';
 import { dirname, join } from 'node:path';
-import type { Command } from 'commander';
+import { InvalidArgumentError, type Command } from 'commander';
 import { UsageError } from './usage-error.js';
 
 /** Registers `adakit record`. */
@@ -21,7 +21,7 @@ export function addRecordCommand(program: Command): void {
       '--case <name=options>',
       'a run with options as JSON, e.g. decay={"weight_decay":0.1}; a name that begins with "sparse" has sparse gradients; ' +
         'default: defaults={} lr={"lr":0.01} sparse={}',
-      (text: string, before: readonly string[]) => [...before, text],
+      (text: string, before: readonly string[]) => [...before, recordedCase(text)],
       [],
     )
     .option('--python <program>', 'which Python', 'python3')
@@ -31,6 +31,18 @@ export function addRecordCommand(program: Command): void {
       if (error) throw new UsageError(`--python: ${python} cannot be run: ${error.message}`);
       if (status !== 0) throw new UsageError(`${python} could not record ${object}; what it wrote says why`);
     });
+}
+
+/** @throws InvalidArgumentError for what is not name={…} */
+function recordedCase(text: string): string {
+  try {
+    const at = text.indexOf('=');
+    const options: unknown = JSON.parse(text.slice(at + 1));
+    if (at > 0 && typeof options === 'object' && options !== null && !Array.isArray(options)) return text;
+  } catch {
+    // Said below.
+  }
+  throw new InvalidArgumentError('name={…} is needed, with options as JSON, such as decay={"weight_decay":0.1}.');
 }
 
 interface Options {

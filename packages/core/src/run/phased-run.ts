@@ -145,7 +145,8 @@ function* takeEstimate<B>(run: Training<B>, source: GradientSource<B>, late: Lat
     throw new AdakitError(
       'invalid-plan',
       `this optimizer takes in a second gradient at step ${run.step + 1}, of labels drawn from the model's own output; ` +
-        'give it: applyGradients(gradients, { estimate }), or a source with estimate()',
+        'give it: applyGradients(gradients, { estimate }), or a source with estimate(); in TensorFlow.js, minimize() or fit() with ' +
+        'drawnLabels() of @adakit/runner-tfjs/estimate',
     );
   }
   const estimate = yield* wait(source.estimate(contextOf(run, [])));

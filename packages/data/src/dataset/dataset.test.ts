@@ -227,3 +227,70 @@ test('any preparation resumes: an interrupted pass equals a whole one', async ()
     { numRuns: 60 },
   );
 });
+
+describe('batches of arrays, which are gathered at once', () => {
+  const kinds = {
+    bytes: Uint8Array.from({ length: 40 }, (_, i) => i),
+    shorts: Int16Array.from({ length: 40 }, (_, i) => -i),
+    floats: Float32Array.from({ length: 40 }, (_, i) => i / 3),
+    doubles: Float64Array.from({ length: 40 }, (_, i) => i / 7),
+    longs: BigInt64Array.from({ length: 40 }, (_, i) => -BigInt(i) * 2n ** 40n),
+  };
+  const wide = { data: Float32Array.from({ length: 40 * 200 }, (_, i) => i), dims: [40, 10, 20] };
+  const narrow = { data: Float32Array.from({ length: 40 * 3 }, (_, i) => Math.sin(i)), dims: [40, 3] };
+  const arrays = fromArrays({ ...kinds, wide, narrow, words: Array.from({ length: 40 }, (_, i) => BigInt(i)) });
+  /** Without what puts them together at once. */
+  const oneByOne = arrays.map((example) => example);
+
+  test.each([
+    ['in order', (data: Dataset<Example>) => data],
+    ['shuffled', (data: Dataset<Example>) => data.shuffle(3)],
+    ['of a part', (data: Dataset<Example>) => data.split([0.7, 0.3])[0].shuffle(1)],
+    ['of a range', (data: Dataset<Example>) => data.shuffle(2).skip(5).take(20)],
+    ['renamed', (data: Dataset<Example>) => data.rename({ x: 'wide', y: 'bytes' }).shuffle(4)],
+  ])('are those of examples put together one by one: %s', async (_, prepare) => {
+    for (const last of ['keep', 'pad'] as const) {
+      const expected = await all(prepare(oneByOne).batch(7, { last }).read(1));
+      const batches = await all(prepare(arrays).batch(7, { last }).read(1));
+      expect(batches).toEqual(expected);
+      expect(batches.map(sampleCount)).toEqual(expected.map(sampleCount));
+    }
+  });
+
+  test('keep the bits of numbers that are none', async () => {
+    const bits = Uint32Array.of(0x7fa00001, 0xffc12345);
+    const [batch] = await all(
+      fromArrays({ x: new Float32Array(bits.buffer) })
+        .shuffle(1)
+        .batch(2),
+    );
+    expect(sorted([...new Uint32Array(batch.x.data.buffer)])).toEqual([...bits]);
+  });
+
+  test('do not need the fields that are left out, and need the others', async () => {
+    expect(Object.keys((await all(arrays.rename({ a: 'bytes' }).batch(40)))[0])).toEqual(['a']);
+    await expect(all(arrays.rename({ a: 'bites' }).batch(2))).rejects.toThrow(
+      "no column 'bites', did you mean 'bytes'?",
+    );
+  });
+});
+
+test('what is read ahead is prepared after who takes an element has begun with it', async () => {
+  const events: string[] = [];
+  const data = indexedNumbers(3)
+    .map((x) => (events.push(`prepare ${x}`), x))
+    .prefetch(1);
+  for await (const x of data) {
+    events.push(`begin ${x}`);
+    await new Promise((resolve) => setTimeout(resolve, 5));
+    events.push(`end ${x}`);
+  }
+  expect(events).toEqual(
+    [0, 1, 2].flatMap((x) => [
+      ...(x === 0 ? ['prepare 0'] : []),
+      `begin ${x}`,
+      ...(x < 2 ? [`prepare ${x + 1}`] : []),
+      `end ${x}`,
+    ]),
+  );
+});

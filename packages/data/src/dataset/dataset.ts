@@ -9,6 +9,7 @@ import {
   permuted,
   prefetched,
   range,
+  renamed,
   windowed,
   type LastBatch,
   type Place,
@@ -94,6 +95,17 @@ export class Dataset<T> implements AsyncIterable<T> {
     return new Dataset(mapped(this.#source, change, name));
   }
 
+  /**
+   * Examples with other names: `data.rename({ x: 'image', labels: 'digit' })`. Fields that are not named are left out. Batches of
+   * arrays are still put together at once, which `map` would not know how to.
+   *
+   * @param names by the new name, that of the field
+   * @throws DataError `unknown-column`, when applied
+   */
+  rename(this: Dataset<Example>, names: Readonly<Record<string, string>>): Dataset<Example> {
+    return new Dataset(renamed(this.#source, names));
+  }
+
   /** The elements that pass a test; a stream. */
   filter(test: (element: T) => boolean): Dataset<T> {
     return new Dataset(filtered(this.#source, test));
@@ -153,7 +165,7 @@ export class Dataset<T> implements AsyncIterable<T> {
     return parts(this.#source, shares, seed ?? undefined).map((part) => new Dataset(part));
   }
 
-  /** The same, prepared up to `count` elements ahead, while a step computes elsewhere. */
+  /** The same, prepared up to `count` elements ahead, while a step computes elsewhere: from when it has begun. */
   prefetch(count: number): Dataset<T> {
     requireCount('prefetch: count', count, 1);
     return new Dataset(prefetched(this.#source, count));

@@ -1,3 +1,4 @@
+import { closestName } from '@adakit/core';
 import { DataError } from '../error.js';
 
 /** Typed arrays that tensors may hold. */
@@ -32,6 +33,17 @@ export function isTensor(value: unknown): value is DataTensor {
   return typeof value === 'object' && value !== null && 'data' in value && 'dims' in value;
 }
 
+/** What a row or an example has under a name. @throws DataError `unknown-column` */
+export function fieldOf<V>(fields: Readonly<Record<string, V>>, name: string): V {
+  if (Object.hasOwn(fields, name)) return fields[name];
+  const known = Object.keys(fields);
+  const suggestion = closestName(name, known);
+  throw new DataError(
+    'unknown-column',
+    `there is no column '${name}'${suggestion === undefined ? '' : `, did you mean '${suggestion}'?`} (there are: ${known.join(', ')})`,
+  );
+}
+
 /** An array of the same type, zero. */
 export function emptyLike<A extends NumericArray>(like: A, length: number): A {
   const Constructor = like.constructor as new (length: number) => A;
@@ -56,7 +68,18 @@ export function stack(examples: readonly Example[]): Batch {
     const strange = Object.keys(example).find((name) => !Object.hasOwn(first, name));
     if (strange !== undefined) throw lacking(strange);
   }
-  return Object.fromEntries(Object.keys(first).map((name) => [name, stackField(name, examples)]));
+  return Object.fromEntries(
+    Object.keys(first).map((name) => [
+      name,
+      stackField(
+        name,
+        examples.map((example) => {
+          if (!Object.hasOwn(example, name)) throw lacking(name);
+          return example[name];
+        }),
+      ),
+    ]),
+  );
 }
 
 function lacking(name: string): DataError {
@@ -66,11 +89,8 @@ function lacking(name: string): DataError {
   );
 }
 
-function stackField(name: string, examples: readonly Example[]): DataTensor {
-  const values = examples.map((example) => {
-    if (!Object.hasOwn(example, name)) throw lacking(name);
-    return example[name];
-  });
+/** Puts the values of one field together, as {@link stack} does. @throws DataError `invalid-data` */
+export function stackField(name: string, values: readonly Value[]): DataTensor {
   const [first] = values;
   if (isTensor(first)) return stackTensors(name, first, values);
   const type = typeof first;

@@ -1,6 +1,7 @@
 import { DataError } from '../error.js';
 import { Dataset } from './dataset.js';
-import type { DataTensor, Example } from './example.js';
+import { stackField, type DataTensor, type Example } from './example.js';
+import { gatherRows } from './rows.js';
 import { dropFirst, indexed } from './source.js';
 
 /**
@@ -24,8 +25,11 @@ export function fromArrays(
   }
   const names = columns.map(({ name, row }) => `${name} [${row.join(', ')}]`).join(', ');
   return new Dataset(
-    indexed(`arrays(${first.length}: ${names})`, first.length, (index) =>
-      Object.fromEntries(columns.map(({ name, at }) => [name, at(index)])),
+    indexed(
+      `arrays(${first.length}: ${names})`,
+      first.length,
+      (index) => Object.fromEntries(columns.map(({ name, at }) => [name, at(index)])),
+      (places) => Object.fromEntries(columns.map(({ name, gather }) => [name, gather(places)])),
     ),
   );
 }
@@ -35,10 +39,14 @@ interface Column {
   /** Dimensions of one element. */
   readonly row: readonly number[];
   readonly at: (index: number) => Example[string];
+  readonly gather: (places: ArrayLike<number>) => DataTensor;
 }
 
 function column(name: string, field: Parameters<typeof fromArrays>[0][string]): Column {
-  if (Array.isArray(field)) return { length: field.length, row: [], at: (index) => field[index] as number };
+  if (Array.isArray(field)) {
+    const at = (index: number): Example[string] => field[index] as number;
+    return { length: field.length, row: [], at, gather: (places) => stackField(name, Array.from(places, at)) };
+  }
   const { data, dims } = ArrayBuffer.isView(field) ? { data: field, dims: [field.length] } : (field as DataTensor);
   const count = dims.reduce((product, size) => product * size, 1);
   if (dims.length === 0 || data.length !== count) {
@@ -54,6 +62,7 @@ function column(name: string, field: Parameters<typeof fromArrays>[0][string]): 
     row,
     // Views: stacking copies them.
     at: (index) => ({ data: data.subarray(index * size, (index + 1) * size), dims: row }),
+    gather: (places) => ({ data: gatherRows(data, size, places), dims: [places.length, ...row] }),
   };
 }
 

@@ -1,8 +1,17 @@
 import type { MaybePromise } from '@adakit/core';
 import { DataError } from '../error.js';
-import { stack, type Batch, type Example } from './example.js';
+import { fieldOf, stack, type Batch, type Example } from './example.js';
 import { Draws, permutation } from './random-order.js';
-import { after, all, dropFirst, indexed, isIndexed, type IndexedSource, type Source } from './source.js';
+import {
+  after,
+  all,
+  dropFirst,
+  gatherElsewhere,
+  indexed,
+  isIndexed,
+  type IndexedSource,
+  type Source,
+} from './source.js';
 
 /** Where an element is: in which pass, counted from 0, and where in the data that are changed. */
 export interface Place {
@@ -49,12 +58,41 @@ export function filtered<T>(source: Source<T>, test: (element: T) => boolean): S
 /** All elements in an order of their own for every pass. */
 export function permuted<T>(source: IndexedSource<T>, seed: number): IndexedSource<T> {
   let current: { readonly pass: number; readonly order: Uint32Array } | undefined;
-  return indexed(`${source.description} | shuffle(seed ${seed})`, source.length, (index, pass) => {
+  const placeOf = (index: number, pass: number): number => {
     if (current?.pass !== pass) {
       current = { pass, order: permutation(source.length, new Draws('order', seed, pass)) };
     }
-    return source.at(current.order[index], pass);
-  });
+    return current.order[index];
+  };
+  return elsewhere(source, `${source.description} | shuffle(seed ${seed})`, source.length, placeOf);
+}
+
+/** The same elements at other places. @param placeOf where the element at a place is in the source */
+function elsewhere<T>(
+  source: IndexedSource<T>,
+  description: string,
+  length: number,
+  placeOf: (index: number, pass: number) => number,
+): IndexedSource<T> {
+  return indexed(
+    description,
+    length,
+    (index, pass) => source.at(placeOf(index, pass), pass),
+    gatherElsewhere(source, placeOf),
+  );
+}
+
+/**
+ * The fields that are asked for, under other names.
+ *
+ * @param names by the new name, that of the field
+ */
+export function renamed(source: Source<Example>, names: Readonly<Record<string, string>>): Source<Example> {
+  const entries = Object.entries(names);
+  const choose = <V>(fields: Readonly<Record<string, V>>): Record<string, V> =>
+    Object.fromEntries(entries.map(([name, field]) => [name, fieldOf(fields, field)]));
+  const { gather } = source;
+  return { ...mapped(source, choose), gather: gather && ((places, pass) => choose(gather(places, pass))) };
 }
 
 /** Each next element drawn from a window that is filled up in order. */
@@ -106,7 +144,7 @@ export function sampleCount(batch: Batch): number {
   return 0;
 }
 
-/** Batches of examples. */
+/** Batches of examples: gathered at once where the source can, of single ones elsewhere. */
 export function batched(source: Source<Example>, size: number, last: LastBatch): Source<Batch> {
   const description = `${source.description} | batch(${size}, ${last})`;
   const { length: examples } = source;
@@ -120,14 +158,25 @@ export function batched(source: Source<Example>, size: number, last: LastBatch):
   }
   const complete = (list: Example[]): Batch => {
     const { length: count } = list;
-    if (last === 'pad') for (let i = 0; list.length < size; i++) list.push(list[i]);
+    fill(list);
     const batch = stack(list);
     genuine.set(batch, count);
     return batch;
   };
+  const fill = (list: unknown[]): void => {
+    if (last === 'pad') for (let i = 0; list.length < size; i++) list.push(list[i]);
+  };
   if (isIndexed(source) && length !== undefined) {
+    const { gather } = source;
     return indexed(description, length, (index, pass) => {
       const count = Math.min(size, source.length - index * size);
+      if (gather !== undefined) {
+        const places = Array.from({ length: count }, (_, i) => index * size + i);
+        fill(places);
+        const batch = gather(places, pass);
+        genuine.set(batch, count);
+        return batch;
+      }
       return after(all(Array.from({ length: count }, (_, i) => source.at(index * size + i, pass))), complete);
     });
   }
@@ -152,7 +201,7 @@ export function range<T>(source: Source<T>, first: number, end: number): Source<
   const description = `${source.description} | range(${first}, ${end})`;
   if (isIndexed(source)) {
     const count = Math.max(0, Math.min(end, source.length) - first);
-    return indexed(description, count, (index, pass) => source.at(first + index, pass));
+    return elsewhere(source, description, count, (index) => first + index);
   }
   return {
     description,
@@ -185,7 +234,7 @@ export function parts<T>(source: Source<T>, shares: readonly number[], seed: num
     const order = seed === undefined ? undefined : permutation(length, new Draws('split', seed, 0));
     return places.map((end, i) => {
       const first = i === 0 ? 0 : places[i - 1];
-      return indexed(named(i), end - first, (index, pass) => source.at(order?.[first + index] ?? first + index, pass));
+      return elsewhere(source, named(i), end - first, (index) => order?.[first + index] ?? first + index);
     });
   }
   if (seed === undefined) {
@@ -211,7 +260,10 @@ export function parts<T>(source: Source<T>, shares: readonly number[], seed: num
   }));
 }
 
-/** The same, read up to `count` elements ahead of who takes them. */
+/**
+ * The same, prepared up to `count` elements ahead: after who takes an element has begun with it, so that what is computed
+ * elsewhere need not wait for the next.
+ */
 export function prefetched<T>(source: Source<T>, count: number): Source<T> {
   return {
     ...source,
@@ -224,16 +276,30 @@ export function prefetched<T>(source: Source<T>, count: number): Source<T> {
         return promise;
       };
       const ahead: Promise<IteratorResult<T, unknown>>[] = [];
+      let [ended, planned] = [false, false];
+      const prepare = (): void => {
+        planned = false;
+        while (!ended && ahead.length < count) ahead.push(next());
+      };
       try {
         for (;;) {
-          while (ahead.length <= count) ahead.push(next());
-          const result = await ahead.shift();
-          if (result === undefined || result.done === true) return;
+          const result = await (ahead.shift() ?? next());
+          if (result.done === true) return;
+          if (!planned) soon(prepare);
+          planned = true;
           yield result.value;
         }
       } finally {
+        ended = true;
         await iterator.return?.();
       }
     },
   };
+}
+
+/** After what is under way, and what follows from it at once. */
+function soon(action: () => void): void {
+  // Browsers have no setImmediate, and wait longer with setTimeout.
+  if (typeof setImmediate === 'function') setImmediate(action);
+  else setTimeout(action);
 }

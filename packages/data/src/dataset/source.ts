@@ -1,4 +1,5 @@
 import type { MaybePromise } from '@adakit/core';
+import type { Batch } from './example.js';
 
 /** Where elements come from: what operations are made of. */
 export interface Source<T> {
@@ -8,9 +9,14 @@ export interface Source<T> {
   readonly length?: number;
   /** The element at a place, where elements can be had in any order. */
   readonly at?: (index: number, pass: number) => MaybePromise<T>;
+  /** Examples at several places put together, where that takes less than to have each of them. */
+  readonly gather?: Gather | undefined;
   /** The elements of a pass in order, from the one at `from` on. */
   readonly read: (pass: number, from: number) => AsyncIterable<T>;
 }
+
+/** Puts the examples at several places of a pass together. */
+export type Gather = (places: ArrayLike<number>, pass: number) => Batch;
 
 /** A source whose elements can be had in any order. */
 export interface IndexedSource<T> extends Source<T> {
@@ -26,14 +32,29 @@ export function indexed<T>(
   description: string,
   length: number,
   at: (index: number, pass: number) => MaybePromise<T>,
+  gather?: Gather,
 ): IndexedSource<T> {
   return {
     description,
     length,
     at,
+    gather,
     async *read(pass, from) {
       for (let i = from; i < length; i++) yield await at(i, pass);
     },
+  };
+}
+
+/** A gather of the same elements at other places. @param placeOf where the element at a place is in the source */
+export function gatherElsewhere(
+  { gather }: Source<unknown>,
+  placeOf: (index: number, pass: number) => number,
+): Gather | undefined {
+  if (gather === undefined) return undefined;
+  return (places, pass) => {
+    const elsewhere = new Float64Array(places.length);
+    for (let i = 0; i < places.length; i++) elsewhere[i] = placeOf(places[i], pass);
+    return gather(elsewhere, pass);
   };
 }
 

@@ -13,16 +13,19 @@ export type TensorBoardEvent = { readonly time: number; readonly step: number } 
 
 /** An event as TensorBoard reads it: a record with its length and masked CRC-32C checksums. */
 export function encodeEvent(event: TensorBoardEvent): Uint8Array {
-  const message = [...double(1, event.time), ...varint(2, event.step)];
-  if ('version' in event) message.push(...bytes(3, utf8(event.version)));
-  else if ('start' in event) message.push(...bytes(7, varint(1, 1)));
+  const message = new Message();
+  message.double(1, event.time);
+  message.whole(2, event.step);
+  if ('version' in event) message.bytes(3, utf8(event.version));
+  else if ('start' in event) message.bytes(7, new Message().whole(1, 1).content);
   else {
-    const values = Object.entries(event.scalars).flatMap(([tag, value]) =>
-      bytes(1, [...bytes(1, utf8(tag)), ...float(2, value)]),
-    );
-    message.push(...bytes(5, values));
+    const summary = new Message();
+    for (const [tag, scalar] of Object.entries(event.scalars)) {
+      summary.bytes(1, new Message().bytes(1, utf8(tag)).float(2, scalar).content);
+    }
+    message.bytes(5, summary.content);
   }
-  return frame(Uint8Array.from(message));
+  return frame(message.content);
 }
 
 function frame(data: Uint8Array): Uint8Array {
@@ -52,39 +55,69 @@ export function crc32c(data: Uint8Array): number {
   return ~crc >>> 0;
 }
 
-const utf8 = (text: string): Uint8Array => new TextEncoder().encode(text);
+const encoder = new TextEncoder();
+const utf8 = (text: string): Uint8Array => encoder.encode(text);
 
-function unsigned(value: number): number[] {
-  const result: number[] = [];
-  let rest = value;
-  for (; rest >= 128; rest = Math.floor(rest / 128)) result.push((rest % 128) | 128);
-  return [...result, rest];
-}
+/** A protobuf message that is written field by field. A step writes one: it is made without lists in between. */
+class Message {
+  #bytes = new Uint8Array(64);
+  #view = new DataView(this.#bytes.buffer);
+  #length = 0;
 
-const varint = (field: number, value: number): number[] => [field << 3, ...unsigned(value)];
-const bytes = (field: number, value: Iterable<number>): number[] => {
-  const content = [...value];
-  return [(field << 3) | 2, ...unsigned(content.length), ...content];
-};
-const double = (field: number, value: number): number[] => [
-  (field << 3) | 1,
-  ...new Uint8Array(
-    little(8, (view) => {
-      view.setFloat64(0, value, true);
-    }),
-  ),
-];
-const float = (field: number, value: number): number[] => [
-  (field << 3) | 5,
-  ...new Uint8Array(
-    little(4, (view) => {
-      view.setFloat32(0, value, true);
-    }),
-  ),
-];
+  get content(): Uint8Array {
+    return this.#bytes.subarray(0, this.#length);
+  }
 
-function little(size: number, write: (view: DataView) => void): ArrayBuffer {
-  const buffer = new ArrayBuffer(size);
-  write(new DataView(buffer));
-  return buffer;
+  whole(field: number, value: number): this {
+    this.#number(field << 3);
+    this.#number(value);
+    return this;
+  }
+
+  bytes(field: number, content: Uint8Array): this {
+    this.#number((field << 3) | 2);
+    this.#number(content.length);
+    const at = this.#take(content.length);
+    this.#bytes.set(content, at);
+    return this;
+  }
+
+  double(field: number, value: number): this {
+    this.#number((field << 3) | 1);
+    const at = this.#take(8);
+    this.#view.setFloat64(at, value, true);
+    return this;
+  }
+
+  float(field: number, value: number): this {
+    this.#number((field << 3) | 5);
+    const at = this.#take(4);
+    this.#view.setFloat32(at, value, true);
+    return this;
+  }
+
+  /** A varint: seven bits a byte, the lowest first. */
+  #number(value: number): void {
+    let rest = value;
+    for (; rest >= 128; rest = Math.floor(rest / 128)) this.#byte((rest % 128) | 128);
+    this.#byte(rest);
+  }
+
+  #byte(value: number): void {
+    const at = this.#take(1);
+    this.#bytes[at] = value;
+  }
+
+  /** @returns where there is room for so many bytes */
+  #take(count: number): number {
+    const at = this.#length;
+    this.#length += count;
+    if (this.#length > this.#bytes.length) {
+      const grown = new Uint8Array(2 * this.#length);
+      grown.set(this.#bytes);
+      this.#bytes = grown;
+      this.#view = new DataView(grown.buffer);
+    }
+    return at;
+  }
 }

@@ -1,7 +1,6 @@
 import { existsSync, readFileSync } from 'node:fs';
-import { mkdir } from 'node:fs/promises';
 import { dirname } from 'node:path';
-import { writeFileAtomically } from '@adakit/state/node';
+import { makeFolder, writeFileAtomically } from '@adakit/state/node';
 import type { Callback, RunStart } from '../loop/callback.js';
 import { LogFile } from './log-file.js';
 
@@ -18,9 +17,10 @@ export function jsonLines(path: string): Callback {
   return {
     name: `jsonLines('${path}')`,
     onStart: async ({ resumed }) => {
-      await mkdir(dirname(path), { recursive: true });
-      await writeFileAtomically(path, Buffer.from(resumed === undefined ? '' : linesUpTo(path, resumed)));
-      file = new LogFile(path);
+      await makeFolder(dirname(path));
+      // What was logged before must survive a crash while it is cut; a log that begins has nothing to lose.
+      if (resumed !== undefined) await writeFileAtomically(path, Buffer.from(linesUpTo(path, resumed)));
+      file = new LogFile(path, resumed === undefined ? 'w' : 'a');
     },
     onStep: ({ step, epoch, loss }) => {
       add('step', { step, epoch, loss });

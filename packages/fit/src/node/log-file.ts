@@ -9,8 +9,9 @@ export class LogFile {
   #waiting: Uint8Array[] = [];
   #last = performance.now();
 
-  constructor(path: string) {
-    this.#descriptor = openSync(path, 'a');
+  /** @param flags `w` for a new file, `a` to go on */
+  constructor(path: string, flags: 'w' | 'a') {
+    this.#descriptor = openSync(path, flags);
   }
 
   add(entry: Uint8Array): void {

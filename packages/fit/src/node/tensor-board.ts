@@ -1,6 +1,6 @@
-import { mkdir } from 'node:fs/promises';
 import { hostname } from 'node:os';
 import { join } from 'node:path';
+import { makeFolder } from '@adakit/state/node';
 import { scalarsOf, type Callback } from '../loop/callback.js';
 import { encodeEvent, type TensorBoardEvent } from '../logs/events.js';
 import { LogFile } from './log-file.js';
@@ -24,10 +24,10 @@ export function tensorBoard(directory: string, { every = 1 }: TensorBoardOptions
   return {
     name: `tensorBoard('${directory}')`,
     onStart: async ({ resumed }) => {
-      await mkdir(directory, { recursive: true });
+      await makeFolder(directory);
       // As TensorFlow names them: TensorBoard reads the files of a directory in the order of their names.
       const name = `events.out.tfevents.${String(Math.floor(now())).padStart(10, '0')}.${hostname()}.${process.pid}.${Date.now() % 1000}`;
-      file = new LogFile(join(directory, name));
+      file = new LogFile(join(directory, name), 'a');
       add({ time: now(), step: 0, version: 'brain.Event:2' });
       add({ time: now(), step: resumed === undefined ? 0 : resumed.step + 1, start: true });
     },

@@ -265,7 +265,11 @@ function requireExportable(plan: Plan): void {
   }
   if (plan.estimate !== undefined) {
     const { name } = plan.estimate.component;
-    refuse(name, 'it takes in a second gradient every so many steps, and a graph has one; take another optimizer');
+    refuse(
+      name,
+      'it takes in a second gradient every so many steps, of labels that are drawn, and the graphs have one gradient a step; ' +
+        'train with a TrainingSession (adakit train), or export another optimizer, such as adamw or lion',
+    );
   }
   if (plan.lossScale !== undefined) {
     refuse('lossScaling()', 'its factor follows from which steps were refused, which a host decides; leave it out');

@@ -2,6 +2,7 @@ import { OnnxError } from '../error.js';
 import type { Emitter } from '../graph/emitter.js';
 import type { Value } from '../graph/value.js';
 import { classWeightTensor, requireClasses } from './classification.js';
+import { canBeDrawn, overRoot, uniformLike } from './drawn.js';
 import { reducedLoss, targetInput, type Loss, type LossOptions } from './loss.js';
 import { floatOutput, type FloatOutput } from './model-output.js';
 
@@ -20,15 +21,37 @@ export function bceWithLogits(
 ): Loss {
   const name = 'bceWithLogits';
   const { positiveWeight = 1, classAxis = 1 } = options;
-  return {
-    name,
+  /** log σ(x) and log σ(−x), on a new last axis. */
+  const logProbabilitiesOf = (e: Emitter, { value, shape }: FloatOutput): Value => {
+    const axis = shape.length;
+    const pair = e.concat([e.unsqueeze(value, [axis]), e.unsqueeze(e.zerosLike(value), [axis])], axis);
+    return e.node('LogSoftmax', [pair], { axis });
+  };
+  const drawn: Loss = {
+    name: `${name} of drawn targets`,
     attach(e, graph) {
       const output = floatOutput(graph, name, options.output);
       const { value, shape, dtype } = output;
+      const isPositive = e.less(uniformLike(e, value), e.cast(e.node('Sigmoid', [value]), 'float32'));
+      const positive = e.cast(isPositive, dtype);
+      const axis = shape.length;
+      const weights = e.concat(
+        [positive, e.sub(e.scalar(1, positive), positive)].map((each) => e.unsqueeze(each, [axis])),
+        axis,
+      );
+      const losses = e.neg(e.reduceSum(e.mul(logProbabilitiesOf(e, output), weights), [axis]));
+      return { loss: overRoot(e, losses), targets: [] };
+    },
+  };
+  return {
+    name,
+    drawn: canBeDrawn(options) && positiveWeight === 1 ? drawn : undefined,
+    attach(e, graph) {
+      const output = floatOutput(graph, name, options.output);
+      const { shape, dtype } = output;
       const target = targetInput(graph, options.target, { name: 'target', dtype, shape });
       const axis = shape.length;
-      const pair = e.concat([e.unsqueeze(value, [axis]), e.unsqueeze(e.zerosLike(value), [axis])], axis);
-      const logProbabilities = e.node('LogSoftmax', [pair], { axis });
+      const logProbabilities = logProbabilitiesOf(e, output);
       const positive =
         typeof positiveWeight === 'number'
           ? e.scale(target, positiveWeight)

@@ -75,6 +75,8 @@ export interface Penalties {
 export function regularized(loss: Loss, { l1 = 0, l2 = 0, match }: Penalties): Loss {
   return {
     name: `regularized(${loss.name})`,
+    // Penalties are no part of what the model says of the data.
+    drawn: loss.drawn,
     attach(e, graph, parameters = graph.initializers) {
       const weights = parameters.filter(
         ({ name, dtype, shape }) =>

@@ -6,6 +6,7 @@ import {
   smoothed,
   type ClassificationOptions,
 } from './classification.js';
+import { canBeDrawn, drawnLabelLoss } from './drawn.js';
 import { reducedLoss, targetInput, type Loss } from './loss.js';
 import { floatOutput } from './model-output.js';
 
@@ -33,8 +34,19 @@ export function crossEntropy(options: CrossEntropyOptions = {}): Loss {
   };
   if (!(labelSmoothing >= 0 && labelSmoothing < 1)) fail(`labelSmoothing must be in [0, 1), got ${labelSmoothing}`);
   if (softTargets && options.ignoreIndex !== undefined) fail('ignoreIndex needs labels; soft targets have none');
+  // Smoothed or soft targets have the same Gauss–Newton matrix as labels: it depends on the output alone.
+  const drawn: Loss = {
+    name: `${name} of drawn labels`,
+    attach(e, graph) {
+      const logits = floatOutput(graph, name, options.output);
+      const classes = requireClasses(name, logits, options);
+      const value = e.node('LogSoftmax', [logits.value], { axis: classes.axis });
+      return drawnLabelLoss(e, graph, { ...logits, value }, classes, options);
+    },
+  };
   return {
     name,
+    drawn: canBeDrawn(options) && classWeights === undefined ? drawn : undefined,
     attach(e, graph) {
       const logits = floatOutput(graph, name, options.output);
       const classes = requireClasses(name, logits, options);

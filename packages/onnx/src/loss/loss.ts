@@ -31,6 +31,14 @@ export interface Loss {
    * @returns the loss, a single number, and the inputs it needs, which it added or found
    */
   attach(e: Emitter, graph: Graph, parameters?: readonly Value[]): AttachedLoss;
+  /**
+   * What the curvature of the loss is estimated with, for optimizers that take in such an estimate (Sophia): the same loss with
+   * targets that are drawn from the model's own output, of the distribution whose negative log-likelihood the loss is. With ℓ its
+   * terms, N of them, it is Σ ℓ / √N: the square of its gradient, element by element, is on average the diagonal of the
+   * Gauss–Newton matrix of the mean Σ ℓ / N (the Gauss–Newton–Bartlett estimator, Liu et al. 2023, §2.3). It draws with nodes such
+   * as RandomUniformLike, and is not differentiated through what it draws. Default: none, for what is no likelihood.
+   */
+  readonly drawn?: Loss | undefined;
 }
 
 /** What a {@link Loss} has added to a graph. */

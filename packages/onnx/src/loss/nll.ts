@@ -1,4 +1,5 @@
 import { labelLoss, requireClasses, type ClassificationOptions } from './classification.js';
+import { canBeDrawn, drawnLabelLoss } from './drawn.js';
 import type { Loss } from './loss.js';
 import { floatOutput } from './model-output.js';
 
@@ -9,8 +10,16 @@ import { floatOutput } from './model-output.js';
  */
 export function nll(options: ClassificationOptions = {}): Loss {
   const name = 'nll';
+  const drawn: Loss = {
+    name: `${name} of drawn labels`,
+    attach(e, graph) {
+      const output = floatOutput(graph, name, options.output);
+      return drawnLabelLoss(e, graph, output, requireClasses(name, output, options), options);
+    },
+  };
   return {
     name,
+    drawn: canBeDrawn(options) && options.classWeights === undefined ? drawn : undefined,
     attach(e, graph) {
       const output = floatOutput(graph, name, options.output);
       return labelLoss(e, graph, output, requireClasses(name, output, options), options);

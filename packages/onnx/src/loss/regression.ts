@@ -1,6 +1,7 @@
 import { OnnxError } from '../error.js';
 import type { Emitter } from '../graph/emitter.js';
 import type { Value } from '../graph/value.js';
+import { canBeDrawn, normalLike, overRoot } from './drawn.js';
 import { reducedLoss, targetInput, type Loss, type LossOptions } from './loss.js';
 import { floatOutput } from './model-output.js';
 
@@ -16,9 +17,23 @@ function errorLoss(name: string, options: LossOptions, ofError: (e: Emitter, err
   };
 }
 
-/** Squared error r², as torch.nn.MSELoss. */
+/**
+ * Squared error r², as torch.nn.MSELoss. Its likelihood is that of a normal distribution with variance ½ around the output: the
+ * gradient of r² at a target that is drawn from it is √2·n, n standard normal.
+ */
 export function mse(options: LossOptions = {}): Loss {
-  return errorLoss('mse', options, (e, error) => e.square(error));
+  const name = 'mse';
+  const drawn: Loss = {
+    name: `${name} of drawn targets`,
+    attach(e, graph) {
+      const { value } = floatOutput(graph, name, options.output);
+      return { loss: overRoot(e, e.mul(value, e.scale(normalLike(e, value), Math.SQRT2))), targets: [] };
+    },
+  };
+  return {
+    ...errorLoss(name, options, (e, error) => e.square(error)),
+    drawn: canBeDrawn(options) ? drawn : undefined,
+  };
 }
 
 /** Absolute error |r|, as torch.nn.L1Loss; the gradient at 0 is 0. */

@@ -347,8 +347,8 @@ function differentiateModel(model: Model, options: GradientsOptions): Differenti
   const running = setTrainingMode(graph, e, true, frozen);
   const inputs = graph.inputs.map(tensorSpec);
   const wanted = outputPlaces(graph, options.outputs ?? []);
-  const random = options.feedRandom === true ? feedDraws(graph) : { inputs: [], inside: drawingNodes(graph) };
   const { loss, targets } = attachLoss(graph, options.loss, candidates);
+  const random = options.feedRandom === true ? feedDraws(graph) : { inputs: [], inside: drawingNodes(graph) };
   const { precision: computing = 'float32', target = ortCpu } = options;
   if (computing !== 'float32') {
     const drawn = random.inputs.map(({ name }) => graph.requireValue(name));

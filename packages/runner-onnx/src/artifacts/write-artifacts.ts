@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
 import { createReadStream } from 'node:fs';
-import { mkdir, stat } from 'node:fs/promises';
+import { stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { StoredTensor } from '@adakit/core';
 import {
@@ -13,7 +13,7 @@ import {
   type StateTensor,
   type TensorLocation,
 } from '@adakit/onnx';
-import { openTensors, writeFileAtomically, writeTensors, writeWithData } from '@adakit/state/node';
+import { makeFolder, openTensors, writeFileAtomically, writeTensors, writeWithData } from '@adakit/state/node';
 
 /** How artifacts are written. */
 export interface WriteArtifactsOptions {
@@ -36,7 +36,7 @@ export async function writeArtifacts(
   { graphs, checkpoint, manifest }: Artifacts,
   { externalData }: WriteArtifactsOptions = {},
 ): Promise<Manifest> {
-  await mkdir(folder, { recursive: true });
+  await makeFolder(folder);
   const stored = new Map([...checkpoint].map(([name, tensor]) => [name, storedOf(tensor)]));
   const checkpointPath = join(folder, ARTIFACT_FILES.checkpoint);
   await writeTensors(checkpointPath, stored);

@@ -42,7 +42,12 @@ async function train(options: Readonly<Record<string, boolean>>, sizes: readonly
     stepsPerRun: 1,
     memory: await DeviceMemory.create(library, provider, ['float32', 'int64', 'bool']),
   });
-  const beside = { statistics: new Statistics([], {}), random: new RandomNumbers(1), give: () => undefined };
+  const beside = {
+    statistics: new Statistics([], {}),
+    random: new RandomNumbers(1),
+    samples: 1,
+    give: () => undefined,
+  };
   const losses: (number | undefined)[] = [];
   for (const size of sizes) {
     losses.push((await run.stepWith(steps.source(batch(size), beside, {}))).loss);

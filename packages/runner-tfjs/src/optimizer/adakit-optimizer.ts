@@ -3,6 +3,7 @@ import {
   requireOptimizer,
   SourceRun,
   type ChangeScope,
+  type Evaluated,
   type NonFinitePolicy,
   type Optimizer,
   type OverallState,
@@ -72,6 +73,12 @@ interface Computed {
  * Made by {@link tfjsOptimizer}.
  */
 export class AdakitOptimizer extends TfjsOptimizer implements Stateful {
+  /**
+   * Makes of a loss the one whose gradient is the optimizer's estimate at a step, for those that take one in (`sophia`). Set by
+   * `drawnLabels()` of `@adakit/runner-tfjs/estimate`.
+   */
+  estimator: ((loss: () => Scalar, step: number) => () => Scalar) | undefined;
+
   /** Part of saved models. TensorFlow.js shows it where it does not know the class, so it says what to do. */
   static get className(): string {
     return 'Adakit, by registerOptimizers() of @adakit/runner-tfjs/register';
@@ -178,7 +185,9 @@ export class AdakitOptimizer extends TfjsOptimizer implements Stateful {
       computed = this.computeGradients(f, varList);
       const { value, grads } = computed;
       const loss = this.#device.answersAtOnce ? value.dataSync()[0] : undefined;
-      ({ outcome } = this.#apply(inOrder(grads, varList), { loss, again: () => this.#computeAgain(f, varList) }));
+      const again = (estimate?: number): Computed =>
+        this.#computeAgain((estimate === undefined ? undefined : this.estimator?.(f, estimate)) ?? f, varList);
+      ({ outcome } = this.#apply(inOrder(grads, varList), { loss, again }));
       if (returnCost) cost = value;
     } finally {
       // Moving averages that the loss function has updated belong to the step.
@@ -340,10 +349,14 @@ export class AdakitOptimizer extends TfjsOptimizer implements Stateful {
     this.#disposeWeights();
   }
 
-  /** One step, with gradients that have been computed. */
+  /**
+   * One step, with gradients that have been computed.
+   *
+   * @param again evaluates a second time; the step's number for an estimate of the curvature
+   */
   #apply(
     gradients: Gradients,
-    { loss, again }: { readonly loss?: number | undefined; readonly again?: () => Computed },
+    { loss, again }: { readonly loss?: number | undefined; readonly again?: (estimate?: number) => Computed },
   ): StepReport {
     const entries = gradientEntries(gradients);
     this.#forgetDisposed();
@@ -358,8 +371,14 @@ export class AdakitOptimizer extends TfjsOptimizer implements Stateful {
         lent.add(buffers[name]);
         return name;
       });
+    const second = (buffers: Readonly<Record<string, Cell>>, estimate?: number): Evaluated => {
+      const computed = (again as (estimate?: number) => Computed)(estimate);
+      owned.push(computed);
+      return { gradients: lend(buffers, gradientEntries(computed.grads)) };
+    };
     try {
       const report = this.#run.stepNow({
+        ...(again && this.estimator && { estimate: ({ gradients: buffers, step }) => second(buffers, step) }),
         evaluate: ({ gradients: buffers, whole }) => {
           if (evaluations++ === 0) {
             if (whole.perturbs && again === undefined) {
@@ -370,9 +389,7 @@ export class AdakitOptimizer extends TfjsOptimizer implements Stateful {
             }
             return { gradients: lend(buffers, entries), ...(loss !== undefined && { loss }) };
           }
-          const computed = (again as () => Computed)();
-          owned.push(computed);
-          return { gradients: lend(buffers, gradientEntries(computed.grads)) };
+          return second(buffers);
         },
       });
       this.#disposeWeights();

@@ -1,6 +1,7 @@
 import { fdatasync, fsync } from 'node:fs';
-import { lstat, mkdir, open, readdir, readlink, rename, stat, unlink } from 'node:fs/promises';
+import { lstat, open, readdir, readlink, rename, stat, unlink } from 'node:fs/promises';
 import { promisify } from 'node:util';
+import { makeFolder } from './make-folder.js';
 import { systemProcesses, type Processes } from './processes.js';
 
 /** What is known of a file without opening it. */
@@ -68,7 +69,7 @@ export const disk: FileSystem = {
   readdir: (path) => readdir(path),
   rename,
   unlink,
-  mkdir,
+  mkdir: makeFolder,
   processes: systemProcesses,
 };
 

@@ -2,6 +2,7 @@
 export { writeFileAtomically } from './atomic-file.js';
 export { writeWithData } from './attached-data.js';
 export { Checkpoints, type Checkpoint, type CheckpointsOptions, type LoadedCheckpoint } from './checkpoints.js';
+export { makeFolder } from './make-folder.js';
 export { OpenTensors, openTensors } from './open-tensors.js';
 export { OpenState, openState, readState, type ReadStateOptions, type TensorLocation } from './state-reader.js';
 export {

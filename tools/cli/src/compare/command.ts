@@ -115,7 +115,7 @@ async function compare(
   }
   if (seed === 'none') throw new UsageError('--seed none: a comparison goes from seed to seed; leave it out');
   if (plot !== undefined) await requirePlotFile('--plot', plot);
-  requireFolder('--out', out);
+  await requireFolder('--out', out);
   await checkContenders(contenders);
   const monitor = options.monitor ?? given.monitor;
   const seeds = Array.from({ length: options.seeds ?? given.seeds ?? 3 }, (_, i) => seed + i);

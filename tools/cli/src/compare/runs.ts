@@ -1,9 +1,9 @@
 import { createHash } from 'node:crypto';
 import { existsSync } from 'node:fs';
-import { mkdir, readFile, rm } from 'node:fs/promises';
+import { readFile, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { FitResult } from '@adakit/fit';
-import { writeFileAtomically } from '@adakit/state/node';
+import { makeFolder, writeFileAtomically } from '@adakit/state/node';
 import type { Launch } from '../own-process.js';
 import { UsageError } from '../usage-error.js';
 
@@ -111,7 +111,7 @@ async function keyOf({ model, options }: Run): Promise<string> {
 
 async function take(run: Run, threads: number | undefined, launch: Launch): Promise<Outcome> {
   const { folder, model, options } = run;
-  await mkdir(folder, { recursive: true });
+  await makeFolder(folder);
   const checkpoints = join(folder, 'checkpoints');
   const { code, signal, output, errors } = await launch([
     ...['train', model, ...options],

@@ -91,7 +91,7 @@ async function exportCommand(path: string, options: Options): Promise<void> {
   const target = options.target as ArtifactTarget;
   const { plugin } = await loadOptimizer(options.optimizer, { included: factories });
   const rule = plugin.load(hyperparametersOf(plugin, options.set));
-  requireFolder('--out', options.out);
+  await requireFolder('--out', options.out);
   const model = await openModel(path, options);
   const artifacts = await exportArtifacts(model, {
     loss,

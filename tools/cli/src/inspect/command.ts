@@ -2,7 +2,7 @@ import type { Command } from 'commander';
 import { formatInspection } from './format.js';
 import { inspectFile, type Inspection } from './inspect.js';
 import { print } from '../printable.js';
-import { pluginOption } from '../state/plugin-option.js';
+import { pluginOption } from '../plugin-option.js';
 import { requireOneStandardInput, withSource } from '../standard-streams.js';
 
 /** Registers `adakit inspect`. */

@@ -1,8 +1,9 @@
-import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { basename, join } from 'node:path';
+import { adam } from '@adakit/adam';
 import { goldenFiles } from '@adakit/fixtures';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import { parseBackends } from './backends.js';
 import { replayFiles } from './command.js';
 import { formatReports } from './format.js';
@@ -93,6 +94,41 @@ it('accepts camelCase hyperparameters and any of ours', async () => {
   expect(report).toMatchObject({ ok: true });
 });
 
+describe('the rule of a package', () => {
+  /** A package with Adam under another name. */
+  async function install(): Promise<string> {
+    const directory = join(folder, 'node_modules', 'adakit-optimizer-other-adam');
+    await mkdir(directory, { recursive: true });
+    const manifest = { name: 'adakit-optimizer-other-adam', version: '1.0.0', type: 'module', exports: './index.js' };
+    await writeFile(join(directory, 'package.json'), JSON.stringify(manifest));
+    // Adam is TypeScript here, which Node does not compile for a module in a temporary folder.
+    const { hyperparameters } = adam;
+    const load = (record: Readonly<Record<string, unknown>>) => adam.load(record);
+    Object.assign(globalThis, {
+      otherAdam: Object.assign(() => adam(), { optimizerName: 'otherAdam', hyperparameters, load }),
+    });
+    await writeFile(join(directory, 'index.js'), 'export const otherAdam = globalThis.otherAdam;');
+    return directory;
+  }
+
+  it('is found by its name, on every backend, and by --plugin', async () => {
+    const directory = await install();
+    const file = await altered('adam-defaults', (t) => (t.optimizer = 'other-adam'));
+    vi.spyOn(process, 'cwd').mockReturnValue(folder);
+    try {
+      const reports = await replayFiles([file], parseBackends('all'));
+      expect(reports.map((report) => 'ok' in report && report.ok)).toEqual(new Array(7).fill(true));
+    } finally {
+      vi.restoreAllMocks();
+    }
+    const module = await altered('adam-defaults', (t) => (t.optimizer = 'otherAdam'));
+    await expect(replayFiles([module], ['js'])).rejects.toThrow("there is no optimizer 'otherAdam'");
+    const [report] = await replayFiles([module], ['js'], [join(directory, 'index.js')]);
+    expect(report).toMatchObject({ ok: true, optimizer: 'otherAdam' });
+    Reflect.deleteProperty(globalThis, 'otherAdam');
+  });
+});
+
 describe('what cannot be replayed is named, all at once', () => {
   it('files', async () => {
     const notJson = join(folder, 'not.json');
@@ -102,8 +138,13 @@ describe('what cannot be replayed is named, all at once', () => {
     const attempt = replayFiles(['/nowhere.json', notJson, unknown, option], ['js']);
     await expect(attempt).rejects.toThrow('/nowhere.json: no such file');
     await expect(attempt).rejects.toThrow(`${notJson}: not JSON`);
-    await expect(attempt).rejects.toThrow(`${unknown}: unknown optimizer "adamm", did you mean "adam"?`);
+    await expect(attempt).rejects.toThrow(`${unknown}: there is no optimizer 'adamm', did you mean 'adam'?`);
     await expect(attempt).rejects.toThrow(`${option}: adam: unknown hyperparameter "momentum"`);
+  });
+
+  it('a rule of no plain name, which a file could have anything run by', async () => {
+    const file = await altered('adam-defaults', (t) => (t.optimizer = './rule.js'));
+    await expect(replayFiles([file], ['js'])).rejects.toThrow(`${file}: "./rule.js" is no name of an optimizer`);
   });
 
   it('backends', () => {

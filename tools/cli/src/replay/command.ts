@@ -13,11 +13,12 @@ import {
   type Trajectory,
 } from '@adakit/testing';
 import type { Command } from 'commander';
-import { optimizerByName } from '../optimizers.js';
+import { pluginOption } from '../plugin-option.js';
 import { print } from '../printable.js';
 import { UsageError } from '../usage-error.js';
 import { parseBackends, withBackend, type BackendName } from './backends.js';
 import { formatReports } from './format.js';
+import { RecordedRules } from './recorded-rules.js';
 
 /** One line of the result: one recorded run on one backend. */
 export type FileReport =
@@ -45,6 +46,7 @@ export function addReplayCommand(program: Command): void {
     )
     .argument('<file...>', 'trajectory files (JSON)')
     .option('-b, --backend <names>', 'backends, separated by commas, or "all"', 'all')
+    .addOption(pluginOption('was recorded'))
     .option('--json', 'print an array of reports instead of a table')
     .addHelpText(
       'after',
@@ -55,10 +57,12 @@ Examples:
   adakit replay golden/adadiff-defaults.json
   adakit replay golden/*.json --backend reference,onnx
   adakit replay rules/muon-*.json
+  adakit replay node_modules/adakit-optimizer-mine/reference/*.json
+  adakit replay reference/*.json --plugin ./dist/index.js
   adakit replay golden/*.json --json > report.json`,
     )
-    .action(async (files: readonly string[], options: { backend: string; json?: true }) => {
-      const reports = await replayFiles(files, parseBackends(options.backend));
+    .action(async (files: readonly string[], options: { backend: string; plugin: string[]; json?: true }) => {
+      const reports = await replayFiles(files, parseBackends(options.backend), options.plugin);
       print(options.json ? `${JSON.stringify(reports, null, 2)}\n` : formatReports(reports));
       if (reports.some((report) => 'ok' in report && !report.ok)) process.exitCode = 1;
     });
@@ -67,14 +71,20 @@ Examples:
 /**
  * Replays every file on every backend.
  *
+ * @param plugins packages and modules to look for rules in first
  * @throws UsageError naming every file that cannot be used; nothing has been replayed then
  */
-export async function replayFiles(files: readonly string[], backends: readonly BackendName[]): Promise<FileReport[]> {
+export async function replayFiles(
+  files: readonly string[],
+  backends: readonly BackendName[],
+  plugins: readonly string[] = [],
+): Promise<FileReport[]> {
   const problems: string[] = [];
   const cases: Case[] = [];
+  const rules = await RecordedRules.of(plugins);
   for (const file of files) {
     try {
-      cases.push(readCase(file, await readFile(file, 'utf8')));
+      cases.push(await readCase(file, await readFile(file, 'utf8'), rules));
     } catch (error) {
       problems.push(describe(file, error));
     }
@@ -92,13 +102,14 @@ export async function replayFiles(files: readonly string[], backends: readonly B
   return reports;
 }
 
-function readCase(file: string, text: string): Case {
+async function readCase(file: string, text: string, rules: RecordedRules): Promise<Case> {
   if (!looksLikeReference(text)) {
     const trajectory = parseTrajectory(text, file);
-    return { file, trajectory, optimizer: optimizerByName(trajectory.optimizer, trajectory.hyperparameters) };
+    const optimizer = await rules.make((byName) => byName(trajectory.optimizer, trajectory.hyperparameters));
+    return { file, trajectory, optimizer };
   }
   const reference = parseReferenceRun(text, file);
-  const optimizer = referenceOptimizer(reference, optimizerByName);
+  const optimizer = await rules.make((byName) => referenceOptimizer(reference, byName));
   return typeof optimizer === 'string' ? { file, reference, skipped: optimizer } : { file, reference, optimizer };
 }
 

@@ -7,7 +7,7 @@ import { diffFiles, formatDifference } from './diff.js';
 import { fromTorch, type TorchReport } from './torch/from-torch.js';
 import { toTorch } from './torch/to-torch.js';
 import { formatVerifications, verifyFile, type Verification } from './verify.js';
-import { pluginOption } from './plugin-option.js';
+import { pluginOption } from '../plugin-option.js';
 import { requireOneStandardInput, STANDARD, withSource, withTarget } from '../standard-streams.js';
 import { oneLine, print, printable } from '../printable.js';
 

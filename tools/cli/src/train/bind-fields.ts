@@ -42,7 +42,7 @@ export async function bindFields(
     );
   });
   if (sources.length === fields.length && sources.every(([name, field]) => name === field)) return data;
-  return data.map((example) => Object.fromEntries(sources.map(([name, field]) => [name, example[field]])));
+  return data.rename(Object.fromEntries(sources));
 }
 
 async function firstOf(data: Dataset<Example>): Promise<Example> {

@@ -66,7 +66,11 @@ export function lossOf(text: string): {
   const word = parseWord('--loss', text);
   const { make, settings, classifies } = known('--loss', word.name, losses);
   const table = Object.fromEntries(settings.map((name) => [name, true]));
-  for (const setting of Object.keys(word.settings)) known(`--loss ${word.name}`, setting, table);
+  for (const [setting, value] of Object.entries(word.settings)) {
+    known(`--loss ${word.name}`, setting, table);
+    if (!['output', 'target'].includes(setting) && typeof value !== 'number')
+      throw new UsageError(`--loss ${word.name}: ${setting} must be a number, got '${String(value)}'`);
+  }
   return { loss: make(word.settings), classifies, settings: word.settings };
 }
 

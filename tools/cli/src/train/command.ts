@@ -33,7 +33,7 @@ import {
 
 interface Options extends TrainingOptions, OptimizerOptions, LoopOptions, MemoryOptions {
   readonly checkpoint?: string;
-  readonly keep: number;
+  readonly keep?: number;
   readonly resume?: true;
   readonly backend: readonly string[];
   readonly precision: ComputePrecision;
@@ -58,7 +58,7 @@ export function addTrainCommand(program: Command): void {
     )
     .argument('<model>', 'ONNX file; - for standard input')
     .option('--checkpoint <dir>', 'save the training there, to go on from')
-    .option('--keep <n>', 'checkpoints to keep', whole(1), 3)
+    .option('--keep <n>', 'checkpoints to keep (3)', whole(1))
     .option('--resume', 'go on from the newest checkpoint, or start if there is none')
     .option(
       '--precision <type>',
@@ -112,8 +112,8 @@ async function train(path: string, options: Options): Promise<void> {
   checkCombinations(options);
   if (options.plot !== undefined) await requirePlotFile('--plot', options.plot);
   if (options.out !== undefined) requireFolderOf('--out', options.out);
-  if (options.checkpoint !== undefined) requireFolder('--checkpoint', options.checkpoint);
-  if (options.log !== undefined) requireFolder('--log', options.log);
+  if (options.checkpoint !== undefined) await requireFolder('--checkpoint', options.checkpoint);
+  if (options.log !== undefined) await requireFolder('--log', options.log);
   const { loaded, settings: hyperparameters } = await optimizerOrHint(options);
   const rule = loaded.plugin.load(hyperparameters);
   const prepared = await prepare(path, options);
@@ -221,14 +221,13 @@ function goOn({ checkpoint }: Options): string {
 
 function checkCombinations({
   checkpoint,
+  keep,
   resume,
   every,
   val,
   earlyStop,
   metrics,
   monitor,
-  target,
-  data,
   schedule,
   carry,
   stepsPerRun,
@@ -239,6 +238,8 @@ function checkCombinations({
     );
   if (resume === true && checkpoint === undefined)
     throw new UsageError('--resume goes on from checkpoints; say where they are with --checkpoint DIR');
+  if (keep !== undefined && checkpoint === undefined)
+    throw new UsageError('--keep says how many checkpoints stay; say where with --checkpoint DIR');
   if (every !== undefined && checkpoint === undefined)
     throw new UsageError('--every says when to save; say where with --checkpoint DIR');
   if (val === 'none') {
@@ -248,9 +249,6 @@ function checkCombinations({
     if (needing !== undefined) throw new UsageError(`${needing[0]} needs validation data, and --val is none`);
     if (schedule?.startsWith('plateau') === true)
       throw new UsageError('--schedule plateau follows the validation, and --val is none');
-  }
-  if (target !== undefined && !/\.(csv|tsv|jsonl|ndjson|parquet)$/i.test(data)) {
-    throw new UsageError(`--target names a column of a table, and ${data} is none`);
   }
 }
 
@@ -277,7 +275,10 @@ async function openCheckpoints(
 ): Promise<Checkpoints | undefined> {
   if (checkpoint === undefined) return undefined;
   const better = metrics.find(({ name }) => name === monitor)?.better;
-  const store = await Checkpoints.open(checkpoint, { keep, best: better === 'higher' ? 'max' : 'min' });
+  const store = await Checkpoints.open(checkpoint, {
+    ...(keep !== undefined && { keep }),
+    best: better === 'higher' ? 'max' : 'min',
+  });
   if (resume !== true && (await store.list()).length > 0) {
     throw new UsageError(`${checkpoint} holds the checkpoints of a run; go on with --resume, or name another folder`);
   }

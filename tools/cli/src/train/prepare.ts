@@ -62,7 +62,7 @@ export function withGradients(rule: Optimizer, { accumulate: every, clip }: Trai
 /** A session, and the data under the names that it has for them. */
 export interface Started {
   readonly session: TrainingSession;
-  /** Augmented, shuffled unless a state is carried, in batches. */
+  /** Augmented, shuffled unless a state is carried, in batches, of which the next is prepared while a step computes. */
   readonly batches: ReturnType<Dataset<Example>['batch']>;
   readonly validation?: Dataset<Example>;
 }
@@ -108,7 +108,7 @@ export async function startSession(
           });
     return {
       session,
-      batches: (carry === undefined ? changed.shuffle(dataSeed(seed)) : changed).batch(batch),
+      batches: (carry === undefined ? changed.shuffle(dataSeed(seed)) : changed).batch(batch).prefetch(1),
       ...(validated && { validation: validated }),
     };
   } catch (error) {
@@ -147,6 +147,7 @@ async function prepareData(
     ...(vocabulary !== undefined && { vocabulary }),
     ...(carry && { streams: batch }),
   };
+  requireMeant(spec, { target, features, sequence, vocabulary });
   const { data: all, validation: own, classes, black } = await loadData(spec, context);
   const data = take === undefined ? all : all.take(take);
   const found = { ...(classes && { classes }), ...(black && { black }) };
@@ -178,6 +179,26 @@ async function prepareData(
   if (name !== undefined)
     throw new UsageError(`${name} needs validation data, and ${spec} comes without; give --val 0.1, say`);
   return { training: data, ...found };
+}
+
+/** What data must be for an option to mean something, and whether they are. */
+const meanings: Readonly<
+  Record<'target' | 'features' | 'sequence' | 'vocabulary', { readonly of: string; readonly is: RegExp }>
+> = {
+  target: { of: 'names a column of a table', is: /\.(csv|tsv|jsonl|ndjson|parquet)$/i },
+  features: { of: 'names columns of a table', is: /\.(csv|tsv|jsonl|ndjson|parquet)$/i },
+  sequence: { of: 'is for a text', is: /^(text|words|ptb):/ },
+  vocabulary: { of: 'is for a text by words', is: /^words:/ },
+};
+
+/** @throws UsageError for an option that would be passed over */
+function requireMeant(data: string, given: Readonly<Record<keyof typeof meanings, unknown>>): void {
+  for (const [name, { of, is }] of Object.entries(meanings)) {
+    if (given[name as keyof typeof meanings] !== undefined && !is.test(data))
+      throw new UsageError(`--${name} ${of}, and ${data} is none`);
+  }
+  if (given.features !== undefined && given.target === undefined)
+    throw new UsageError('--features names what is learnt from; say what is learnt with --target COLUMN');
 }
 
 /** The one input that takes pictures. @throws UsageError */

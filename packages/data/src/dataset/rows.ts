@@ -1,0 +1,42 @@
+import { copyInto, emptyLike, type NumericArray } from './example.js';
+
+/** Elements from which on one call that copies them is faster than a loop, which a call costs about as much as. */
+const LONG = 128;
+
+/**
+ * Rows of an array, one after the other: what batches of shuffled arrays are made of.
+ *
+ * @param size elements of a row
+ * @param places of the rows, counted in rows
+ */
+export function gatherRows(data: NumericArray, size: number, places: ArrayLike<number>): NumericArray {
+  const result = emptyLike(data, size * places.length);
+  const [from, to, width] = [wordsOf(data), wordsOf(result), wordsIn(data)];
+  for (let i = 0; i < places.length;) {
+    let end = i + 1;
+    while (end < places.length && places[end] === places[end - 1] + 1) end++;
+    const [first, count] = [places[i] * size, (end - i) * size];
+    if (count >= LONG) copyInto(result, data.subarray(first, first + count), i * size);
+    else copyWords(from, first * width, to, i * size * width, count * width);
+    i = end;
+  }
+  return result;
+}
+
+type Words = Uint8Array | Uint16Array | Uint32Array;
+
+/** Words of 32 bits in an element, or 1 for smaller elements. */
+function wordsIn({ BYTES_PER_ELEMENT: bytes }: NumericArray): number {
+  return Math.max(1, bytes / 4);
+}
+
+/** The same memory as one of three types: a loop that meets ten of them is slow, and bits are copied whatever they mean. */
+function wordsOf({ buffer, byteOffset, byteLength, BYTES_PER_ELEMENT: bytes }: NumericArray): Words {
+  if (bytes === 1) return new Uint8Array(buffer, byteOffset, byteLength);
+  if (bytes === 2) return new Uint16Array(buffer, byteOffset, byteLength / 2);
+  return new Uint32Array(buffer, byteOffset, byteLength / 4);
+}
+
+function copyWords(from: Words, first: number, to: Words, start: number, count: number): void {
+  for (let i = 0; i < count; i++) to[start + i] = from[first + i];
+}
