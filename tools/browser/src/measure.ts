@@ -15,9 +15,13 @@ export interface Measured {
  * Times steps of `applyGradients` on the current backend until the device is done with them: `tf.train.adam`, and rules
  * fused and op by op, in turn.
  *
- * @param variables how many, each of `size` elements
+ * @param variables how many, each of this shape
  */
-export async function measure(variables: number, size: number, rounds: number): Promise<Record<string, Measured>> {
+export async function measure(
+  variables: number,
+  shape: [number, number],
+  rounds: number,
+): Promise<Record<string, Measured>> {
   const contenders: Record<string, () => Promise<[number, number]>> = {
     'tf.train.adam': contender(tf.train.adam(1e-3)),
     adam: contender(tfjsOptimizer(rules.adam({ lr: 1e-3 }))),
@@ -43,16 +47,16 @@ export async function measure(variables: number, size: number, rounds: number): 
   return Object.fromEntries(measured);
 
   function contender(optimizer: tf.Optimizer): () => Promise<[number, number]> {
-    const trained = Array.from({ length: variables }, () => tf.variable(tf.randomNormal([size])));
+    const trained = Array.from({ length: variables }, () => tf.variable(tf.randomNormal(shape)));
     const gradients = Object.fromEntries(
       trained.map(({ name }, i) => [
         name,
-        tf.tidy<tf.Tensor>(() => tf.mul(tf.randomNormal([size], 0, 1, 'float32', i), 1)),
+        tf.tidy<tf.Tensor>(() => tf.mul(tf.randomNormal(shape, 0, 1, 'float32', i), 1)),
       ]),
     );
     // What is read last is done last: devices keep the order of their commands.
     const wait = async (): Promise<void> => {
-      const last = tf.slice(trained[variables - 1], 0, 1);
+      const last = tf.slice(trained[variables - 1], [0, 0], [1, 1]);
       // WebGL is asked again and again whether it has answered, at intervals that would be measured as well.
       if (tf.getBackend() === 'webgl') last.dataSync();
       else await last.data();

@@ -1,4 +1,6 @@
 import { OnnxError } from '../error.js';
+import type { Value } from '../graph/value.js';
+import { isDifferentiable } from '../model/dtype.js';
 import type { Loss } from './loss.js';
 import { floatOutput } from './model-output.js';
 
@@ -31,14 +33,16 @@ export function weightedSum(terms: readonly WeightedLoss[]): Loss {
 /**
  * A model output that already is the loss: a single float number.
  *
- * @param options.output default: the only output
+ * @param options.output default: the only output, or the only one that is a single float number
  */
 export function outputLoss(options: { readonly output?: string } = {}): Loss {
   const name = 'outputLoss';
   return {
     name,
     attach(e, graph) {
-      const { value, shape } = floatOutput(graph, name, options.output);
+      const numbers = graph.outputs.filter(isSingleNumber);
+      const only = numbers.length === 1 ? numbers[0].name : undefined;
+      const { value, shape } = floatOutput(graph, name, options.output ?? only);
       if (shape.some((dim) => dim !== 1)) {
         throw new OnnxError(
           'invalid-argument',
@@ -48,6 +52,10 @@ export function outputLoss(options: { readonly output?: string } = {}): Loss {
       return { loss: e.reduceSum(value), targets: [] };
     },
   };
+}
+
+function isSingleNumber({ shape, dtype }: Value): boolean {
+  return shape?.every((dim) => dim === 1) === true && dtype !== undefined && isDifferentiable(dtype);
 }
 
 /** What {@link regularized} adds to a loss. θ are the trained parameters. */

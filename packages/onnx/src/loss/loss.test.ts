@@ -368,6 +368,17 @@ describe('bad use is refused by name', () => {
     expect(attach(loss, shape)).toThrow(message);
   });
 
+  it('several outputs: the single number among them is a loss by itself, other losses ask which', () => {
+    const graph = new Graph('loss');
+    const e = emitterOf(graph);
+    const x = graph.addInput('x', { dtype: 'float32', shape: [4, 3] });
+    graph.outputs.push(e.node('Identity', [x]), e.node('ReduceSum', [x], { keepdims: 0 }));
+    expect(outputLoss().attach(e, graph).targets).toEqual([]);
+    expect(() => crossEntropy().attach(e, graph)).toThrow(
+      "crossEntropy: the model has the outputs 'Identity', 'ReduceSum'; say which one with the loss's option 'output'",
+    );
+  });
+
   it('options out of range', () => {
     expect(() => crossEntropy({ labelSmoothing: 1 })).toThrow('labelSmoothing must be in [0, 1), got 1');
     expect(() => crossEntropy({ softTargets: true, ignoreIndex: 0 })).toThrow('soft targets have none');

@@ -22,7 +22,7 @@ export function floatOutput(graph: Graph, loss: string, name: string | undefined
     throw new OnnxError('invalid-argument', `${loss}: ${problem}`);
   };
   if (name === undefined && graph.outputs.length !== 1) {
-    return fail(`the model has the outputs ${names}; say which one with { output: … }`);
+    return fail(`the model has the outputs ${names}; say which one with the loss's option 'output'`);
   }
   const value = name === undefined ? graph.outputs[0] : graph.outputs.find((output) => output.name === name);
   if (value === undefined) return fail(`the model has no output '${name ?? ''}'; it has ${names}`);

@@ -10,12 +10,12 @@ import { compare, ratioOf, timesOf, type Contender, type Times } from '../measur
 import type { Row, Suite, SuiteOptions } from '../suite.js';
 
 const VARIABLES = 20;
-const SIZE = 50_000;
+const SHAPE: [number, number] = [250, 200];
 
 export const tfjs: Suite = {
   title: 'A step in TensorFlow.js',
   method:
-    `\`applyGradients\` alone on ${String(VARIABLES)} variables of ${SIZE.toLocaleString('en')} elements, one fused loop and op ` +
+    `\`applyGradients\` alone on ${String(VARIABLES)} variables of ${SHAPE.join('×')} elements, one fused loop and op ` +
     'by op, against `tf.train.adam` on the same backend; `webgl` and `webgpu` until the device is done, in a headless ' +
     'Chromium with a software renderer. Kernels are the draws or dispatches of a step.',
   measure,
@@ -56,7 +56,7 @@ async function startBrowser(): Promise<Browser | undefined> {
 async function* measureInPage(browser: Browser, backend: string, rounds: number): AsyncIterable<Row> {
   await browser.reload();
   await browser.call('start', backend);
-  const measured = Object.entries(await browser.call('measure', VARIABLES, SIZE, rounds));
+  const measured = Object.entries(await browser.call('measure', VARIABLES, SHAPE, rounds));
   const times = Object.fromEntries(measured.map(([name, { times }]) => [name, timesOf(times)]));
   const kernels = Object.fromEntries(measured.map(([name, { kernels }]) => [name, kernels]));
   for (const row of rowsOf(backend, times)) yield { ...row, more: { 'kernels a step': kernels[row.name] } };
@@ -72,8 +72,8 @@ function rowsOf(backend: string, times: Readonly<Record<string, Times>>): Row[] 
 
 /** A step on variables of its own. */
 function step(optimizer: tf.Optimizer): Contender {
-  const names = Array.from({ length: VARIABLES }, () => tf.variable(tf.randomNormal([SIZE])).name);
-  const gradients = Object.fromEntries(names.map((name, i) => [name, tf.randomNormal([SIZE], 0, 1, 'float32', i)]));
+  const names = Array.from({ length: VARIABLES }, () => tf.variable(tf.randomNormal(SHAPE)).name);
+  const gradients = Object.fromEntries(names.map((name, i) => [name, tf.randomNormal(SHAPE, 0, 1, 'float32', i)]));
   return () => {
     const start = performance.now();
     optimizer.applyGradients(gradients);

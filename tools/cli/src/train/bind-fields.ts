@@ -10,7 +10,7 @@ export interface Wanted {
 
 /**
  * Gives the fields of examples the names that the model and the loss have for them: by `--field`, where they are called so
- * already, or where there is only one of each.
+ * already, or where one of each is left.
  *
  * @param chosen field by the model's name
  * @throws UsageError naming what is missing and what there is
@@ -26,11 +26,15 @@ export async function bindFields(
     refuseUnknown('--field: the model has no input or target', name, wanted);
     refuseUnknown('--field: the data have no field', field, fields);
   }
-  const usual = (names: readonly string[], field: string): [string, string][] =>
-    names.length === 1 && fields.includes(field) ? [[names[0], field]] : [];
+  const named = (name: string): string | undefined =>
+    Object.hasOwn(chosen, name) ? chosen[name] : fields.includes(name) ? name : undefined;
+  const usual = (names: readonly string[], field: string): [string, string][] => {
+    const left = names.filter((name) => named(name) === undefined);
+    return left.length === 1 && fields.includes(field) ? [[left[0], field]] : [];
+  };
   const roles = new Map([...usual(inputs, 'input'), ...usual(targets, 'target')]);
   const sources = wanted.map((name) => {
-    const field = Object.hasOwn(chosen, name) ? chosen[name] : fields.includes(name) ? name : roles.get(name);
+    const field = named(name) ?? roles.get(name);
     if (field !== undefined) return [name, field] as const;
     throw new UsageError(
       `nothing in the data is called '${name}', which the model or the loss takes (it takes: ${wanted.join(', ')}; ` +

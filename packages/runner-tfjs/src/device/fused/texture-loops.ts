@@ -124,13 +124,24 @@ class TextureLoops implements Loops {
     }
     const textures = inputs.map((_, i) => `input${String(i)}`);
     const together = Number(gl.getParameter(gl.MAX_DRAW_BUFFERS));
-    const passes = (lanes: Lanes): readonly { readonly pass: Pass; readonly written: readonly string[] }[] =>
+    const compile = (lanes: Lanes, ragged: boolean): readonly UpdatePass[] =>
       Array.from({ length: Math.ceil(outputs.length / together) }, (_, i) => {
         const written = outputs.slice(together * i, together * (i + 1));
-        const source = updateSource(program, signature, written, lanes);
+        const source = updateSource(program, signature, written, lanes, ragged);
         return { pass: this.#screen.compile(source, textures, ['extent', 's']), written };
       });
-    const [ofSquares, ofVectors] = [passes(4), passes(2)];
+    const compiled = new Map<string, readonly UpdatePass[]>();
+    const passesFor = (shape: readonly number[]): readonly UpdatePass[] => {
+      const lanes = shape.length < 2 ? 2 : 4;
+      const ragged = shape.length === 0 || shape.slice(-2).some((extent) => extent % 2 === 1);
+      const key = `${String(lanes)} ${String(ragged)}`;
+      const passes = compiled.get(key) ?? compile(lanes, ragged);
+      compiled.set(key, passes);
+      return passes;
+    };
+    // Here, and not in the middle of a step, it shows whether the shaders compile.
+    passesFor([1, 1]);
+    passesFor([1]);
     const numbersRead = new Float32Array(scalars.length);
 
     return (bindings, scalarsOf) => {
@@ -142,7 +153,7 @@ class TextureLoops implements Loops {
         ].map(({ texture }) => texture);
         scalars.forEach((index, at) => (numbersRead[at] = scalarsOf[i][index]));
         const made = new Map<string, Tensor>();
-        for (const { pass, written } of shape.length < 2 ? ofVectors : ofSquares) {
+        for (const { pass, written } of passesFor(shape)) {
           const targets = written.map((name) => {
             const info = this.#backend.makeTensorInfo(shape, 'float32');
             const data = this.#backend.texData.get(info.dataId);
@@ -227,6 +238,12 @@ function layout({ texShape, isPacked }: TextureData, shape: readonly number[]) {
     /** Texels that hold elements. */
     texels: batch * Math.ceil(rows / 2) * Math.ceil(cols / 2),
   };
+}
+
+/** A draw that makes some of the outputs of a rule. */
+interface UpdatePass {
+  readonly pass: Pass;
+  readonly written: readonly string[];
 }
 
 /** A compiled program, with its uniforms. */
