@@ -39,6 +39,7 @@ async function train(options: Readonly<Record<string, boolean>>, sizes: readonly
     options: { ...training, selection },
     plan: makePlan(optimizer, parameters),
     runtime: { provider, session: {} },
+    stepsPerRun: 1,
     memory: await DeviceMemory.create(library, provider, ['float32', 'int64', 'bool']),
   });
   const beside = { statistics: new Statistics([], {}), random: new RandomNumbers(1), give: () => undefined };
