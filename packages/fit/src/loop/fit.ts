@@ -199,10 +199,14 @@ class Loop {
       for (const run of together ? [batches] : batches.map((batch) => [batch])) {
         await this.#take(run);
         await breather.breathe();
-        if (this.#stopped || signal?.aborted === true) break;
+        if (this.#isEnding()) break;
       }
       if (!this.#passed && this.#place?.taken === this.#reader.taken) this.#place = undefined;
     }
+  }
+
+  #isEnding(): boolean {
+    return this.#stopped !== undefined || this.#options.signal?.aborted === true;
   }
 
   /** Has the model take the steps on some batches, and tells of them. */

@@ -1,5 +1,5 @@
 import { toBinary } from '@bufbuild/protobuf';
-import { AttributeProtoSchema } from 'onnx-buf';
+import { AttributeProtoSchema, type AttributeProto } from 'onnx-buf';
 import { OnnxError } from '../error.js';
 import { dtypeCode, type DType } from '../model/dtype.js';
 import { Tensor } from '../model/tensor.js';
@@ -78,7 +78,7 @@ export class Emitter {
       op,
       count,
       ...inputs.map((input) => (input === undefined ? '-' : this.#serial(input))),
-      ...protos.map((proto) => byteText(toBinary(AttributeProtoSchema, proto))),
+      ...protos.map(attributeText),
     ].join('\u0000');
     const known = this.draws(op) ? undefined : this.#known.get(key);
     if (known !== undefined) return known;
@@ -374,6 +374,15 @@ export class Emitter {
     if (serial === undefined) this.#serials.set(value, (serial = this.#serials.size));
     return serial;
   }
+}
+
+const attributeTexts = new WeakMap<AttributeProto, string>();
+
+/** The same text for equal attributes. An attribute is never changed; passes ask for that of a node again and again. */
+export function attributeText(proto: AttributeProto): string {
+  let text = attributeTexts.get(proto);
+  if (text === undefined) attributeTexts.set(proto, (text = byteText(toBinary(AttributeProtoSchema, proto))));
+  return text;
 }
 
 /** Bytes as a string, one character a byte, to be part of a map key. */

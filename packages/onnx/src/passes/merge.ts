@@ -1,7 +1,5 @@
-import { toBinary } from '@bufbuild/protobuf';
-import { AttributeProtoSchema } from 'onnx-buf';
 import type { OperatorTable } from '../entry/operator.js';
-import { byteText } from '../graph/emitter.js';
+import { attributeText, byteText } from '../graph/emitter.js';
 import type { Graph } from '../graph/graph.js';
 import type { Node } from '../graph/node.js';
 import type { Value } from '../graph/value.js';
@@ -68,10 +66,7 @@ function redirect(node: Node, replaced: ReadonlyMap<Value, Value>): void {
 
 /** The attributes of a node as text, equal where they are. */
 export function attributesOf({ attributes }: Node): readonly string[] {
-  return attributes
-    .protos()
-    .map((proto) => byteText(toBinary(AttributeProtoSchema, proto)))
-    .sort();
+  return attributes.protos().map(attributeText).sort();
 }
 
 /** The same text for constants of the same contents. */

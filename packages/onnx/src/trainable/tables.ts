@@ -100,20 +100,23 @@ function isWave(dims: readonly number[], data: Floats): boolean {
     const stride = dims.slice(axis + 1).reduce((product, size) => product * size, 1);
     const count = data.length / places;
     const step = Math.max(1, Math.floor(count / SAMPLE));
+    const columnAt = (column: number, most: number): readonly number[] => {
+      const start = Math.floor(column / stride) * stride * places + (column % stride);
+      return Array.from({ length: Math.min(places, most) }, (_, place) => data[start + place * stride]);
+    };
     const everyColumn = (most: number, holds: (values: readonly number[]) => boolean): boolean => {
-      for (let column = 0; column < count; column += step) {
-        const start = Math.floor(column / stride) * stride * places + (column % stride);
-        const length = Math.min(places, most);
-        if (!holds(Array.from({ length }, (_, place) => data[start + place * stride]))) return false;
-      }
+      for (let column = 0; column < count; column += step) if (!holds(columnAt(column, most))) return false;
       return true;
     };
+    const widths = gridWidths(places);
+    // Of a large table of weights every width is ruled out by its first column, which is read once.
+    const first = widths.length > 0 ? columnAt(0, places) : [];
     const gap = gapOf(data, places, stride);
     const isTable =
       everyColumn(SAMPLE, (values) => isWaveColumn(values)) ||
       (places - gap > FEWEST_PLACES && everyColumn(SAMPLE, (values) => isWaveColumn(values.slice(gap + 1)))) ||
       (places >= FEWEST_SHIFTED && everyColumn(SAMPLE, isShiftedWaveColumn)) ||
-      gridWidths(places).some((width) => everyColumn(places, (values) => isWaveGrid(values, width)));
+      widths.some((width) => isWaveGrid(first, width) && everyColumn(places, (values) => isWaveGrid(values, width)));
     return isTable && !everyColumn(SAMPLE, (values) => values.every((value) => value === values[0]));
   });
 }
