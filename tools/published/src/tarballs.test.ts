@@ -15,7 +15,7 @@ const limits: Readonly<Record<string, number | undefined>> = {
   '@adakit/runner-onnx': 180,
   '@adakit/runner-tfjs': 150,
   '@adakit/state': 250,
-  '@adakit/testing': 110,
+  '@adakit/testing': 130,
   'create-adakit-optimizer': 40,
 };
 
