@@ -16,7 +16,7 @@ describe('the session of predictions, on the CPU', () => {
   afterAll(() => rm(folder, { recursive: true }));
 
   /** Operators of what the runtime makes of a transformer. */
-  async function optimized(extra?: Record<string, unknown>): Promise<ReadonlySet<string>> {
+  async function optimized(extra?: Readonly<Record<string, unknown>>): Promise<ReadonlySet<string>> {
     const optimizedModelFilePath = join(folder, 'optimized.onnx');
     const session = await TrainingSession.create({
       model: await readModel(dataFile('exported/bert.onnx')),
