@@ -49,6 +49,8 @@ test.each(versions)('the tests of a package of one’s own pass with vitest %s',
   for (const left of ['node_modules', 'package-lock.json'])
     rmSync(join(folder, left), { recursive: true, force: true });
   await author.execute('npm', ['install', '--ignore-scripts', '--no-audit', '--no-fund'], folder);
+  // Its README imports it by name.
+  await author.execute('npm', ['run', 'build'], folder);
   const node = major === undefined ? process.execPath : await nodeProgram(major);
   expect(node, `Node ${String(major)} is in no package for this platform`).toBeDefined();
   await author.execute(node ?? '', ['node_modules/vitest/vitest.mjs', 'run'], folder);

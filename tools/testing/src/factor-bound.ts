@@ -76,9 +76,9 @@ function inverse(r: readonly (readonly number[])[]): number[][] {
 /**
  * An eigenvector turns by an angle θ with sin θ ≤ ‖ΔA‖/(gap − ‖ΔA‖) (Davis & Kahan 1970; Golub & Van Loan, §8.1), and moves by
  * no more than √2 sin θ where its sign is decided. Where the gap to the next eigenvalue is no more than 2‖ΔA‖ they may change
- * places. Assumed of a backend: Jacobi's method in rounds of disjoint rotations, or less work, which has found what it looks
- * for when it ends. Whatever its angle, a rotation is one to 5 roundings in c and s and is applied with 2 more, from both
- * sides of A and to the vectors (Higham, §19.6).
+ * places. Assumed of a backend that computes in its own precision: Jacobi's method in rounds of disjoint rotations, which has
+ * found what it looks for when it ends. Whatever its angle, a rotation is one to 5 roundings in c and s and is applied with 2
+ * more, from both sides of A and to the vectors (Higham, §19.6).
  */
 const eigenvectors: ColumnBounds = (value, { value: a, error }, [n], { unit, underflow }) => {
   if (n === 1) return [0];

@@ -162,7 +162,7 @@ describe('slots', () => {
     expect(shapeOf([5, 3], 'rank 4')).toEqual([5, 3]);
     expect(shapeOf([2, 3, 4], 'rank 4')).toEqual([2, 2]);
     expect(() => makePlan(ranked('rank 2'), [{ name: 'b', shape: [3] }])).toThrow(
-      'optimizer "demo": the slot "m" is [rows, rank 2], but a parameter of fewer than two axes has no rank; declare another',
+      'optimizer "demo": the slot "m" is [rows, rank 2], which is for matrices alone (form.matrix)',
     );
   });
 

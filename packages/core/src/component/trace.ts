@@ -162,11 +162,8 @@ export class Tracer<H extends HyperparameterDefinitions, S extends string, G ext
   }
 
   #slot({ name, shape = 'param', dtype = 'float32', start = 0, meaning }: SlotSource): Slot {
-    // One column has nothing to leave out.
     if (!this.form.matrix && /rank/.test(String(shape))) {
-      this.fail(
-        `the slot "${name}" is ${shapeText(shape)}, but a parameter of fewer than two axes has no rank; declare another`,
-      );
+      this.fail(`the slot "${name}" is ${shapeText(shape)}, which is for matrices alone (form.matrix)`);
     }
     const make = (): ExpressionNodeReference => {
       const param = deviceInput('param', 'param');

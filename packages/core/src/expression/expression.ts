@@ -343,7 +343,8 @@ export function orthonormal(x: Tensor): Tensor {
  * first where there are several, is positive. Where eigenvalues are equal, any basis of what they span. Only the lower
  * triangle is read.
  *
- * The time grows with the third power of the extent, and is that of several hundred products; do it seldom, behind
+ * The time grows with the third power of the extent: it is that of some ten products on the host, and of several hundred in a
+ * graph of ONNX Runtime. Do it seldom, behind
  * `where(step.equal(1), eigenvectors(a), slots.basis)`, and go on with {@link orthonormal}.
  *
  * @throws AdakitError `invalid-rule` for a value that is no square matrix

@@ -30,8 +30,8 @@ export interface RepeatHyperparameter {
   readonly type: 'repeat';
   readonly default: number;
   readonly range: Range;
-  /** Whether slots have it as an extent, so that it stays what it was when the optimizer was made. */
-  readonly fixed?: true;
+  /** What is wrong with another value than the optimizer was made with. Missing where nothing is. */
+  readonly changed?: (value: number, initial: unknown) => string;
 }
 
 /** One hyperparameter, as {@link learningRate}, {@link flag} and their like make it. */
@@ -167,7 +167,9 @@ export function repeats(defaultValue: number, least = 1, most = 100): RepeatHype
  * `` [`rank ${uses.rank}`] ``. It stays what it was when the optimizer was made.
  */
 export function rank(defaultValue: number): RepeatHyperparameter {
-  return { type: 'repeat', default: defaultValue, range: { atLeast: 1, integer: true }, fixed: true };
+  const changed = (value: number, initial: unknown): string =>
+    `is ${String(initial)} since the optimizer was made, got ${value} (slots have its extent)`;
+  return { type: 'repeat', default: defaultValue, range: { atLeast: 1, integer: true }, changed };
 }
 
 /** On or off. */
@@ -228,9 +230,7 @@ export function problemOf(
     case 'repeat':
       return (
         rangeProblem(definition.range, value) ??
-        (definition.fixed && value !== initial
-          ? `is ${describe(initial)} since the optimizer was made, got ${describe(value)} (slots have its extent)`
-          : undefined)
+        (value === initial ? undefined : definition.changed?.(value as number, initial))
       );
     case 'flag':
       return typeof value === 'boolean' ? undefined : `must be true or false, got ${describe(value)}`;
