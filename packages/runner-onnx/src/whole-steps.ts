@@ -100,8 +100,8 @@ export class WholeSteps implements Steps {
   }
 
   /** Other flags, other groups, or parameters that have had other numbers of updates, make another graph. */
-  async #compile({ plan, stages, kept }: WholeStep<StateBuffer>): Promise<Compiled> {
-    const emission: PlanEmission = { plan, stages, cohort: ({ index }) => kept[index].step };
+  async #compile({ plan, stages, steps }: WholeStep<StateBuffer>): Promise<Compiled> {
+    const emission: PlanEmission = { plan, stages, cohort: ({ index }) => steps[index] };
     const structure = planStructure(emission);
     let compiled = this.#compiled.get(structure);
     if (compiled === undefined) {

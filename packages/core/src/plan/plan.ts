@@ -41,15 +41,17 @@ export interface PlannedCall {
   readonly parameters: readonly PlannedParameter[];
 }
 
+/** Programs over parameters, in any order. `sums` are set to zero before, `largest` to −∞. */
+export interface ParameterStage {
+  readonly kind: 'parameters';
+  readonly calls: readonly PlannedCall[];
+  readonly sums: readonly string[];
+  readonly largest: readonly string[];
+}
+
 /** A part of a step: programs over parameters, or one over the totals that they have left. */
 export type Stage =
-  /** Programs over parameters, in any order. `sums` are set to zero before, `largest` to −∞. */
-  | {
-      readonly kind: 'parameters';
-      readonly calls: readonly PlannedCall[];
-      readonly sums: readonly string[];
-      readonly largest: readonly string[];
-    }
+  | ParameterStage
   /** A program over numbers of all parameters. */
   | { readonly kind: 'total'; readonly program: Program; readonly group: PlanGroup };
 

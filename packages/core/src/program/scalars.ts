@@ -12,7 +12,7 @@ export type ScalarInput = (name: string) => number;
 export function evaluateScalars(
   program: Program,
   input: ScalarInput,
-  values = new Float64Array(program.instructions.length).fill(NaN),
+  values: Float64Array = new Float64Array(program.instructions.length).fill(NaN),
 ): Float64Array {
   const { instructions } = program;
   for (let index = 0; index < instructions.length; index++) {

@@ -5,7 +5,7 @@ import type { Extents } from '../expression/type.js';
 import { inputNames, type Program } from '../program/program.js';
 import { evaluateScalars } from '../program/scalars.js';
 import { nameKey } from '../random/philox.js';
-import type { PlateauState } from '../schedule/schedule.js';
+import type { PlateauState, Schedule } from '../schedule/schedule.js';
 import { elementCount } from '../tensor/tensor-data.js';
 
 /** What holds for all parameters in a step. */
@@ -29,6 +29,27 @@ export interface ScalarsOf {
 /** Hyperparameters by the names that programs have for them. */
 type Settings = ReadonlyMap<string, number>;
 
+/** A hyperparameter that changes over time. */
+interface Scheduled {
+  /** Those of its group, which hold its value at the moment. */
+  readonly settings: Map<string, number>;
+  readonly piece: Piece;
+  readonly name: string;
+  readonly schedule: Schedule;
+  /** Its plateau's: `<group>:<prefix><hyperparameter>`. */
+  readonly key: string;
+}
+
+/** Scalars of one program. */
+interface Evaluations {
+  /** Whether parameters of one group and step may have different ones. */
+  readonly differ: boolean;
+  /** At this moment: by the number of the update, and the group or the parameter. */
+  readonly known: Map<string, Float64Array>;
+  /** Arrays of moments before, to be filled anew. */
+  readonly spare: Float64Array[];
+}
+
 /** Inputs that differ from parameter to parameter. */
 const OWN = ['key', 'rows', 'cols', 'size'];
 
@@ -37,30 +58,44 @@ const OWN = ['key', 'rows', 'cols', 'size'];
  * parameters of a group that have had the same number of updates.
  */
 export class HostScalars {
-  /** By `<group>:<prefix><hyperparameter>`. */
+  /** By {@link Scheduled.key}. */
   readonly plateaus: Map<string, PlateauState>;
-  readonly #plan: Plan;
   #moment: Moment = { step: 1, lossScale: 1, samples: 1, allSamples: 1 };
-  /** What no schedule changes, by group. */
-  readonly #fixed: ReadonlyMap<PlanGroup, Settings>;
   /** Hyperparameters at this moment by group. */
-  #settings: ReadonlyMap<PlanGroup, Settings>;
-  /** Scalars of programs at this moment. */
-  #known = new Map<string, Float64Array>();
-  readonly #readsOwn = new Map<Program, boolean>();
+  readonly #settings: ReadonlyMap<PlanGroup, Settings>;
+  readonly #scheduled: readonly Scheduled[];
+  readonly #evaluations = new Map<Program, Evaluations>();
 
-  constructor(plan: Plan, plateaus: Map<string, PlateauState> = new Map()) {
-    this.#plan = plan;
+  constructor({ groups }: Plan, plateaus: Map<string, PlateauState> = new Map()) {
     this.plateaus = plateaus;
-    this.#fixed = new Map(plan.groups.map((group) => [group, fixedSettings(group)]));
-    this.#settings = this.#fixed;
+    const settings = groups.map(settingsOf);
+    this.#settings = new Map(groups.map((group, i) => [group, settings[i]]));
+    this.#scheduled = groups.flatMap(({ path, pieces }, i) =>
+      pieces.flatMap((piece) =>
+        Object.entries(piece.schedules).map(([name, schedule]) => {
+          return { settings: settings[i], piece, name, schedule, key: `${path}:${piece.prefix}${name}` };
+        }),
+      ),
+    );
   }
 
   /** Begins a step. @throws AdakitError when a schedule has left the range of its hyperparameter */
   begin(moment: Moment): void {
     this.#moment = moment;
-    this.#known = new Map();
-    this.#settings = new Map([...this.#fixed].map(([group, fixed]) => [group, this.#scheduled(group, fixed)]));
+    for (const { known, spare } of this.#evaluations.values()) {
+      spare.push(...known.values());
+      known.clear();
+    }
+    for (const { settings, piece, name, schedule, key } of this.#scheduled) {
+      const { component, hyperparameters, prefix } = piece;
+      const value = Number(hyperparameters[name]) * schedule.factorAt(moment.step, this.plateaus.get(key)?.factor);
+      const problem = problemOf(component.hyperparameters[name], value, 'perStep');
+      if (problem !== undefined) {
+        const who = `${component.name} at step ${moment.step}, by its schedule`;
+        throw new AdakitError('invalid-hyperparameter', `${who}: ${name} ${problem}`);
+      }
+      settings.set(`hyper.${prefix}${name}`, value);
+    }
   }
 
   /** A hyperparameter at this moment. */
@@ -69,76 +104,61 @@ export class HostScalars {
   }
 
   /**
-   * One number for every instruction of a program.
+   * One number for every instruction of a program; they hold until the next moment.
    *
    * @param parameter none for a program over totals
    * @param step number of the update that the parameter is about to have. Default: the run's step
    */
   of(program: Program, group: PlanGroup, parameter?: ScalarsOf, step = this.#moment.step): Float64Array {
-    const { name = '', shape = [], extents }: Partial<ScalarsOf> = parameter ?? {};
-    const differs = this.differs(program);
-    const key = JSON.stringify([program.hash, group.path, step, differs && name]);
-    let scalars = this.#known.get(key);
+    const { differ, known, spare } = this.#evaluationsOf(program);
+    const own = differ ? parameter : undefined;
+    const key = `${step} ${own === undefined ? group.path : own.name}`;
+    let scalars = known.get(key);
     if (scalars === undefined) {
       const settings = this.#settings.get(group);
+      const { samples, allSamples, lossScale, estimated } = this.#moment;
       const numbers: Readonly<Record<string, number | undefined>> = {
-        ...this.#moment,
-        ...extents,
-        estimated: Number(this.#moment.estimated === true),
         step,
-        size: elementCount(shape),
-        ...(differs && { key: nameKey(name) }),
+        samples,
+        allSamples,
+        lossScale,
+        estimated: Number(estimated === true),
+        rows: own?.extents.rows,
+        cols: own?.extents.cols,
+        size: own && elementCount(own.shape),
+        key: own && nameKey(own.name),
       };
-      scalars = evaluateScalars(program, (input) => settings?.get(input) ?? numbers[input] ?? NaN);
-      this.#known.set(key, scalars);
+      scalars = evaluateScalars(program, (input) => settings?.get(input) ?? numbers[input] ?? NaN, spare.pop());
+      known.set(key, scalars);
     }
     return scalars;
   }
 
+  /** Whether parameters of one group and step may have different scalars. */
+  differ(program: Program): boolean {
+    return this.#evaluationsOf(program).differ;
+  }
+
   /** Tells the plateau schedules that look at such reports. */
   report(by: 'loss' | 'metric', metric: number): void {
-    for (const { path, pieces } of this.#plan.groups) {
-      for (const { prefix, schedules } of pieces) {
-        for (const [name, schedule] of Object.entries(schedules)) {
-          const key = `${path}:${prefix}${name}`;
-          const next = schedule.reported(by, this.plateaus.get(key), metric);
-          if (next) this.plateaus.set(key, next);
-        }
-      }
+    for (const { schedule, key } of this.#scheduled) {
+      const next = schedule.reported(by, this.plateaus.get(key), metric);
+      if (next) this.plateaus.set(key, next);
     }
   }
 
-  /** Whether parameters of one group and step may have different scalars. */
-  differs(program: Program): boolean {
-    let reads = this.#readsOwn.get(program);
-    if (reads === undefined) {
-      reads = inputNames(program).some((name) => OWN.includes(name));
-      this.#readsOwn.set(program, reads);
+  #evaluationsOf(program: Program): Evaluations {
+    let found = this.#evaluations.get(program);
+    if (found === undefined) {
+      const differ = inputNames(program).some((name) => OWN.includes(name));
+      this.#evaluations.set(program, (found = { differ, known: new Map(), spare: [] }));
     }
-    return reads;
-  }
-
-  /** @param fixed the settings of the group without its schedules */
-  #scheduled(group: PlanGroup, fixed: Settings): Settings {
-    let settings = fixed;
-    for (const { prefix, component, hyperparameters, schedules } of group.pieces) {
-      for (const [name, schedule] of Object.entries(schedules)) {
-        const plateau = this.plateaus.get(`${group.path}:${prefix}${name}`)?.factor;
-        const value = Number(hyperparameters[name]) * schedule.factorAt(this.#moment.step, plateau);
-        const problem = problemOf(component.hyperparameters[name], value, 'perStep');
-        if (problem !== undefined) {
-          const who = `${component.name} at step ${this.#moment.step}, by its schedule`;
-          throw new AdakitError('invalid-hyperparameter', `${who}: ${name} ${problem}`);
-        }
-        settings = new Map(settings).set(`hyper.${prefix}${name}`, value);
-      }
-    }
-    return settings;
+    return found;
   }
 }
 
 /** Hyperparameters as they are without their schedules, and their first values. */
-function fixedSettings({ pieces }: PlanGroup): Settings {
+function settingsOf({ pieces }: PlanGroup): Map<string, number> {
   const values = new Map<string, number>();
   for (const { prefix, hyperparameters, initial } of pieces) {
     for (const [name, value] of Object.entries(hyperparameters)) values.set(`hyper.${prefix}${name}`, Number(value));

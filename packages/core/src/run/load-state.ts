@@ -15,7 +15,7 @@ export function loadState<B>(run: Training<B>, state: TrainingState): void {
     const { value, step, slots } = state.parameters[parameter.name];
     memory.device.write(record.param, value.data);
     for (const [name, tensor] of Object.entries(slots)) memory.device.write(record.slots.get(name) as B, tensor.data);
-    record.step = step;
+    memory.steps[i] = step;
   });
   run.adopt(plan);
   for (const { name, start } of plan.globals) {

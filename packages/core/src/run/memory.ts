@@ -4,7 +4,7 @@ import { AdakitError } from '../errors.js';
 import { concreteShape } from '../expression/type.js';
 import type { ParameterSpec } from '../optimizer/match.js';
 import type { Optimizer } from '../optimizer/optimizer.js';
-import type { PlannedParameter } from '../plan/plan.js';
+import type { ParameterStage, PlannedCall, PlannedParameter, PlanGroup } from '../plan/plan.js';
 import type { Program } from '../program/program.js';
 import { evaluateScalars } from '../program/scalars.js';
 import { elementCount, type TensorData } from '../tensor/tensor-data.js';
@@ -27,13 +27,21 @@ export interface Kept<B> {
   estimate?: B;
   /** Where the parameter was before it was perturbed. */
   origin?: B;
-  step: number;
 }
 
-/** A kernel with what is kept for the parameters that it runs on. */
-export interface BoundProgram<B> {
+/** Parameters of one group that a program is bound to. */
+export interface BoundCall {
+  readonly group: PlanGroup;
+  readonly parameters: readonly PlannedParameter[];
+  /** Theirs, side by side: a step looks at nothing else of most parameters. */
+  readonly indices: readonly number[];
+}
+
+/** A program that is bound to the parameters of some calls, in this order. */
+export interface BoundProgram {
+  readonly program: Program;
+  readonly calls: readonly BoundCall[];
   readonly kernel: BoundKernel;
-  readonly records: readonly Kept<B>[];
 }
 
 /** The buffers of a run on its device, and the kernels that work on them. */
@@ -41,6 +49,8 @@ export class Memory<B> {
   readonly device: Device<B>;
   /** In the order of the plan's parameters. */
   records: readonly Kept<B>[] = [];
+  /** Updates that each parameter has had, in the same order. */
+  steps: number[] = [];
   /**
    * Numbers of all parameters together, by the names that programs have for them: those kept between steps as
    * `global.<name>`, and totals that a step makes as `sum.<name>` and `largest.<name>`.
@@ -49,8 +59,8 @@ export class Memory<B> {
   /** Start values that the device is still computing; whatever comes next waits for them. */
   starting: Promise<unknown> | undefined;
   readonly #kernels = new Map<string, Kernel<B>>();
-  /** Bound kernels of this plan, by program and parameters. */
-  #bound = new Map<string, BoundProgram<B>>();
+  /** Bound kernels of this plan's stages, by the parameters that take part. */
+  #bound = new Map<ParameterStage, Map<string, readonly BoundProgram[]>>();
   /** Of all parameters of this plan: the same list every step, which a device may prepare for. */
   #gradients: readonly B[] | undefined;
 
@@ -77,25 +87,42 @@ export class Memory<B> {
       : parameters.map(({ index }) => this.records[index]);
   }
 
-  /** A program on parameters. @param members none for a program over totals */
-  bind(program: Program, members: readonly PlannedParameter[], key: string): BoundProgram<B> {
-    const id = `${program.hash} ${key}`;
-    let bound = this.#bound.get(id);
-    if (bound === undefined) {
-      const names = bufferNames(program);
-      const records = members.map(({ index }) => this.records[index]);
-      const bindings =
-        members.length === 0
-          ? [{ buffers: this.buffersOf(names, undefined), extents: { rows: 1, cols: 1 }, shape: [] }]
-          : members.map(({ extents, shape }, i): Binding<B> => ({
-              buffers: this.buffersOf(names, records[i]),
-              extents,
-              shape,
-            }));
-      bound = { kernel: this.kernel(program).bind(bindings), records };
-      this.#bound.set(id, bound);
-    }
+  /** The programs of a stage on some parameters. Calls of one program that follow each other are one for the device. */
+  bindStage(stage: ParameterStage, members: readonly PlannedParameter[]): readonly BoundProgram[] {
+    const isAll = members.length === this.records.length;
+    const id = isAll ? '' : members.map(({ index }) => index).join();
+    const known = this.#bound.get(stage) ?? new Map<string, readonly BoundProgram[]>();
+    this.#bound.set(stage, known);
+    let bound = known.get(id);
+    if (bound === undefined) known.set(id, (bound = this.#bindCalls(stage.calls, new Set(members))));
     return bound;
+  }
+
+  #bindCalls(calls: readonly PlannedCall[], members: ReadonlySet<PlannedParameter>): readonly BoundProgram[] {
+    const runs: { readonly program: Program; readonly calls: BoundCall[] }[] = [];
+    for (const { program, group, parameters: all } of calls) {
+      const parameters = all.filter((parameter) => members.has(parameter));
+      if (parameters.length === 0) continue;
+      const call = { group, parameters, indices: parameters.map(({ index }) => index) };
+      const last = runs.at(-1);
+      if (last?.program.hash === program.hash) last.calls.push(call);
+      else runs.push({ program, calls: [call] });
+    }
+    return runs.map(({ program, calls }) => {
+      const names = bufferNames(program);
+      const bindings = calls.flatMap(({ parameters }) =>
+        parameters.map(({ extents, shape, index }): Binding<B> => {
+          return { buffers: this.buffersOf(names, this.records[index]), extents, shape };
+        }),
+      );
+      return { program, calls, kernel: this.kernel(program).bind(bindings) };
+    });
+  }
+
+  /** A program over numbers of all parameters. */
+  bindTotal(program: Program): BoundKernel {
+    const buffers = this.buffersOf(bufferNames(program), undefined);
+    return this.kernel(program).bind([{ buffers, extents: { rows: 1, cols: 1 }, shape: [] }]);
   }
 
   kernel(program: Program): Kernel<B> {
@@ -141,7 +168,7 @@ export class Memory<B> {
       const grad = list.shift() as B;
       if (own) this.device.write(param, source.value.data);
       const slots = new Map(parameter.slots.map(({ name }, k) => [name, list[k]]));
-      const record: Kept<B> = { param, own, grad, slots, step: source.kept?.step ?? 0 };
+      const record: Kept<B> = { param, own, grad, slots };
       for (const slot of parameter.slots) {
         if (source.kept === undefined) this.#startSlot(record, slot, parameter);
         else this.device.write(slots.get(slot.name) as B, source.kept.slots[slot.name].data);
@@ -149,6 +176,7 @@ export class Memory<B> {
       return record;
     });
     this.records = [...this.records, ...added];
+    this.steps.push(...given.map(({ kept }) => kept?.step ?? 0));
   }
 
   /** Parameters that one call updates stand side by side, whatever their order: devices read them as if they were one. */
@@ -207,8 +235,22 @@ export class Memory<B> {
     });
   }
 
-  /** Frees what is kept for parameters. */
-  free(records: readonly Kept<B>[]): void {
+  /** Counts an update of some parameters. @param by −1: takes it out of the count */
+  count(parameters: readonly PlannedParameter[], by: 1 | -1): void {
+    const { steps } = this;
+    if (parameters.length < steps.length) for (const { index } of parameters) steps[index] += by;
+    else for (let i = 0; i < steps.length; i++) steps[i] += by;
+  }
+
+  /** Forgets the parameters at these positions, and frees what is kept for them. */
+  remove(positions: ReadonlySet<number>): void {
+    const stays = (_: unknown, i: number): boolean => !positions.has(i);
+    this.#free(this.records.filter((_, i) => positions.has(i)));
+    this.records = this.records.filter(stays);
+    this.steps = this.steps.filter(stays);
+  }
+
+  #free(records: readonly Kept<B>[]): void {
     for (const { param, own, grad, slots, origin, estimate } of records) {
       const borrowed = [origin, estimate].filter((buffer) => buffer !== undefined);
       this.device.free([...(own ? [param] : []), grad, ...slots.values(), ...borrowed]);
@@ -216,7 +258,7 @@ export class Memory<B> {
   }
 
   dispose(): void {
-    this.free(this.records);
+    this.#free(this.records);
     this.device.free([...this.numbers.values()]);
     this.records = [];
     this.numbers.clear();

@@ -125,8 +125,7 @@ function* runStages<B>(run: Training<B>, stages: readonly Stage[], active: reado
   for (const stage of stages) {
     if (stage.kind === 'total') {
       const { program, group } = stage;
-      const { kernel } = memory.bind(program, [], 'total');
-      yield* wait(kernel.run([scalars.of(program, group)]));
+      yield* wait(memory.bindTotal(program).run([scalars.of(program, group)]));
       continue;
     }
     for (const sum of stage.sums) memory.device.write(numberOf(memory, sum), 0);
@@ -214,7 +213,7 @@ function* weights<B>(run: Training<B>, view: string): Work<NamedTensors> {
     const { shape, extents, index, group } = parameter;
     const record = memory.records[index];
     const program = plan.views[view][index];
-    if (program === undefined || record.step === 0) {
+    if (program === undefined || memory.steps[index] === 0) {
       scratch.push(record.param);
       continue;
     }
@@ -222,7 +221,7 @@ function* weights<B>(run: Training<B>, view: string): Work<NamedTensors> {
     scratch.push(buffer);
     const buffers = { ...memory.buffersOf(deviceInputs(program), record), view: buffer };
     const bound = memory.kernel(program).bind([{ buffers, extents, shape }]);
-    yield* wait(bound.run([scalars.of(program, group, parameter, record.step)]));
+    yield* wait(bound.run([scalars.of(program, group, parameter, memory.steps[index])]));
   }
   const result = yield* readTensors(run, scratch);
   memory.device.free(scratch.filter((buffer, i) => buffer !== memory.records[i].param));

@@ -39,7 +39,8 @@ export function* takeSnapshot<B>(
   const { plan, memory, optimizer } = run;
   // Counts are taken and all reads started before the first read ends: a step taken meanwhile does not show.
   const readings = plan.parameters.map((parameter) => {
-    const { step, param, slots } = memory.records[parameter.index];
+    const { param, slots } = memory.records[parameter.index];
+    const step = memory.steps[parameter.index];
     return { parameter, step, buffers: [param, ...parameter.slots.map(({ name }) => slots.get(name) as B)].map(read) };
   });
   const { step, collected, lossScale, skipped } = run;

@@ -208,12 +208,11 @@ export class SourceRun<B> implements Stateful {
     const { training } = this;
     const { memory, plan } = training;
     const gone = new Set(names);
-    const stays = (_: unknown, i: number): boolean => !gone.has(plan.parameters[i].name);
-    memory.free(memory.records.filter((_, i) => !stays(_, i)));
-    memory.records = memory.records.filter(stays);
+    const stay = plan.parameters.filter(({ name }) => !gone.has(name));
+    memory.remove(new Set(plan.parameters.flatMap(({ name }, i) => (gone.has(name) ? [i] : []))));
     // Groups may now choose nothing, which is no mistake here.
     training.openGroups = true;
-    training.adopt(training.makePlan(training.optimizer, plan.parameters.filter(stays)));
+    training.adopt(training.makePlan(training.optimizer, stay));
   }
 
   /** Frees what the device holds, after the calls made before. Doing so again is harmless. */

@@ -72,7 +72,9 @@ export interface WholeStep<B> {
   /** Whether the gradient has to be taken a second time, which a whole step cannot do. */
   readonly perturbs: boolean;
   /** What is kept for each parameter, by its index in the plan. */
-  readonly kept: readonly { readonly param: B; readonly slots: ReadonlyMap<string, B>; readonly step: number }[];
+  readonly kept: readonly { readonly param: B; readonly slots: ReadonlyMap<string, B> }[];
+  /** Updates that each parameter has had, by its index in the plan. */
+  readonly steps: readonly number[];
   /** Numbers of all parameters together, kept between steps as `global.<name>`. */
   readonly numbers: ReadonlyMap<string, B>;
   /** One number for every instruction of a program, at this step. */

@@ -1,6 +1,7 @@
 import { AdakitError } from '../errors.js';
 import type { PlannedParameter, Stage } from '../plan/plan.js';
 import { wait, type Work } from './drive.js';
+import type { BoundProgram } from './memory.js';
 import type { Training } from './training.js';
 import type { Evaluated, GradientContext, GradientSource, StepOptions, StepReport } from './step-types.js';
 
@@ -32,8 +33,10 @@ export type LateChecks = Promise<readonly number[]>[];
 /** What a source works on. @param stages that follow on its gradients */
 export function contextOf<B>(run: Training<B>, stages: readonly Stage[]): GradientContext<B> {
   const { plan, memory, scalars, step } = run;
+  const { parameters, gradients } = run.buffers;
   return {
-    ...run.buffers,
+    parameters,
+    gradients,
     lossScale: run.lossScale?.scale ?? 1,
     step: step + 1,
     batch: run.collected?.batches ?? 0,
@@ -42,9 +45,10 @@ export function contextOf<B>(run: Training<B>, stages: readonly Stage[]): Gradie
       stages,
       perturbs: plan.perturbStages.length > 0,
       kept: memory.records,
+      steps: memory.steps,
       numbers: memory.numbers,
       scalars: (program, group, parameter) =>
-        scalars.of(program, group, parameter, parameter && memory.records[parameter.index].step + 1),
+        scalars.of(program, group, parameter, parameter && memory.steps[parameter.index] + 1),
     },
   };
 }
@@ -63,19 +67,20 @@ export function* reduceGradients<B>({ options, buffers }: Training<B>): Work<voi
 /** Runs the programs of a stage on some parameters. */
 export function* runCalls<B>(run: Training<B>, stage: Stage, members: readonly PlannedParameter[]): Work<void> {
   if (stage.kind === 'total') return;
-  const chosen = members.length === run.plan.parameters.length ? undefined : new Set(members);
-  for (const { program, group, parameters } of stage.calls) {
-    const these = chosen === undefined ? parameters : parameters.filter((parameter) => chosen.has(parameter));
-    if (these.length === 0) continue;
-    const key = chosen === undefined ? '' : these.map(({ index }) => index).join();
-    const { records, kernel } = run.memory.bind(program, these, `${group.path} ${key}`);
-    const of = (i: number): Float64Array => run.scalars.of(program, group, these[i], records[i].step + 1);
+  for (const bound of run.memory.bindStage(stage, members)) yield* wait(bound.kernel.run(scalarsOf(run, bound)));
+}
+
+/** The scalars of each parameter that a program is bound to. */
+function scalarsOf<B>({ scalars, memory: { steps } }: Training<B>, { program, calls }: BoundProgram): Float64Array[] {
+  const all: Float64Array[] = [];
+  for (const { group, parameters, indices } of calls) {
+    const of = (i: number): Float64Array => scalars.of(program, group, parameters[i], steps[indices[i]] + 1);
     // They mostly share their scalars, and then this looks at nothing of a parameter but its number of updates.
-    const [{ step }] = records;
-    const shared = !run.scalars.differs(program) && records.every((record) => record.step === step);
-    const scalars = shared ? new Array<Float64Array>(these.length).fill(of(0)) : these.map((_, i) => of(i));
-    yield* wait(kernel.run(scalars));
+    const step = steps[indices[0]];
+    const shared = !scalars.differ(program) && indices.every((index) => steps[index] === step) ? of(0) : undefined;
+    for (let i = 0; i < indices.length; i++) all.push(shared ?? of(i));
   }
+  return all;
 }
 
 /** Counts a step. */
@@ -87,7 +92,7 @@ export function take<B>(
   accept?.();
   run.collected = undefined;
   run.step++;
-  for (const record of run.memory.recordsOf(members)) record.step++;
+  run.memory.count(members, 1);
   if (loss !== undefined) run.scalars.report('loss', loss);
   return report(run, 'taken', loss);
 }
@@ -95,7 +100,7 @@ export function take<B>(
 /** Takes a step out of the count. */
 export function untake<B>(run: Training<B>, members: readonly PlannedParameter[]): void {
   run.step--;
-  for (const record of run.memory.recordsOf(members)) record.step--;
+  run.memory.count(members, -1);
 }
 
 /** Passes over a step. */

@@ -103,6 +103,7 @@ async function* measureCases(
           'GB/s': bytes[name] / timesOf(name).median / 1e6,
           'of the limit': bytes[name] / timesOf(name).median / limit,
           ...(one && { 'µs more than one tensor': 1e3 * differenceOf(timesOf(name), one) }),
+          ...(name.startsWith('adam, ') && { '% more than adam': 100 * (ratioOf(timesOf(name), timesOf('adam')) - 1) }),
         },
         ratios,
       };

@@ -2,9 +2,10 @@ import type { Extents } from '../../expression/type.js';
 import type { Program } from '../../program/program.js';
 import type { Binding, Kernel } from '../device.js';
 import { aligned, size, SLACK, type WasmBuffer } from './arena.js';
-import { compileModule, type Dimensions, type KernelModule } from './compile.js';
+import { compileModule, type Dimensions } from './compile.js';
 import { webAssembly, type WasmMemory, type WasmModule } from './webassembly.js';
 
+type Buffers = Binding<WasmBuffer>['buffers'];
 type RunRecords = (base: number, count: number) => void;
 /** The functions of the library, by name. */
 export interface Library {
@@ -30,20 +31,24 @@ export interface KernelMemories {
   workspace(bytes: number): KernelMemory;
 }
 
-/** Records for a call, and the position of the binding from which each takes its scalars. */
+/** Records for a call. */
 interface Table {
+  /** The first binding of each record. */
+  readonly starts: readonly number[];
   readonly records: Int32Array;
-  readonly owners: readonly number[];
 }
 
 /** Bindings that one call takes, one after the other: their buffers are in one memory, or are copied there. */
 interface Segment {
   readonly block: KernelMemory;
+  /** The number of bindings ahead of these. */
   readonly first: number;
   /** A record for each binding. */
-  readonly each: Table;
-  /** One for all bindings that stand side by side, where there are such: right as long as those share their scalars. */
-  readonly joined: Table | undefined;
+  readonly records: Int32Array;
+  /** For each binding, whether it stands side by side with the one before: they are as good as one if they share scalars. */
+  readonly beside: readonly boolean[];
+  /** Of the last call, whose scalars were mostly shared by the same. */
+  table: Table;
   readonly bytes: number;
   /** Buffers of other memories, and where their copies stand in the scratch memory. */
   readonly guests: readonly { readonly buffer: WasmBuffer; readonly word: number; readonly at: number }[];
@@ -89,13 +94,20 @@ export function wasmKernel(
   const words = buffers.length + 3 + temporaries.length;
   const scalarsWord = buffers.length + 2;
   const stride = 4 * operands.length;
+  /** The word of a record that holds an array's address; −1 where no two bindings are as good as one. */
+  const column = buffers.findIndex((name) => flat?.get(name) === false);
+
+  const isBeside = (given: Buffers, before: Buffers): boolean =>
+    buffers.every(
+      (name) => given[name].address === before[name].address + (flat?.get(name) ? 0 : size(before[name].length)),
+    );
 
   /** @param block where the kernel runs; buffers of all others are guests, of which only one binding may have some */
   const layOut = (
     bindings: readonly Binding<WasmBuffer>[],
     first: number,
     block?: KernelMemory,
-  ): Omit<Segment, 'block' | 'first'> => {
+  ): Omit<Segment, 'block'> => {
     const records = new Int32Array(words * bindings.length);
     const afterScalars = aligned(4 * records.length + stride * bindings.length);
     let end = afterScalars;
@@ -118,28 +130,50 @@ export function wasmKernel(
       guests.push({ buffer, word, at: known?.at ?? end });
       if (known === undefined) end += aligned(4 * buffer.length + SLACK);
     });
-    const each = { records, owners: bindings.map((_, i) => first + i) };
-    return { each, joined: flat && joinedTable(each, bindings, buffers, flat), bytes: end, guests };
+    const beside = bindings.map((binding, i) => {
+      return column >= 0 && i > 0 && isBeside(binding.buffers, bindings[i - 1].buffers);
+    });
+    return { first, records, beside, table: { starts: [], records: new Int32Array() }, bytes: end, guests };
+  };
+
+  /** Records for these scalars: one for all bindings side by side that share theirs. */
+  const tableFor = (segment: Segment, scalars: readonly Float64Array[]): Table => {
+    const { records, beside, first, table } = segment;
+    const starts: number[] = [];
+    for (let i = 0; i < beside.length; i++) {
+      if (!beside[i] || scalars[first + i] !== scalars[first + i - 1]) starts.push(i);
+    }
+    if (starts.length === table.starts.length && starts.every((start, r) => start === table.starts[r])) return table;
+    const joined = new Int32Array(words * starts.length);
+    starts.forEach((start, r) => {
+      const [from, to] = [words * start, words * ((starts.at(r + 1) ?? beside.length) - 1)];
+      joined.set(records.subarray(from, from + words), words * r);
+      if (from === to) return;
+      const [rows, cols] = records.subarray(to + buffers.length);
+      const elements = ((records[to + column] - records[from + column]) >>> 2) + rows * cols;
+      joined.set([elements, 1], words * r + buffers.length);
+    });
+    return (segment.table = { starts, records: joined });
   };
 
   const segmentsIn = (block: KernelMemory, bindings: readonly Binding<WasmBuffer>[], first: number): Segment[] => {
     const segment = layOut(bindings, first, block);
-    if (block.scratch(segment.bytes) !== undefined) return [{ ...segment, block, first }];
+    if (block.scratch(segment.bytes) !== undefined) return [{ ...segment, block }];
     if (bindings.length > 1) return bindings.flatMap((binding, i) => segmentsIn(block, [binding], first + i));
     // Its memory is full: the kernel runs where there is room, on copies of all buffers.
     const elsewhere = layOut(bindings, first);
-    return [{ ...elsewhere, block: memories.workspace(elsewhere.bytes), first }];
+    return [{ ...elsewhere, block: memories.workspace(elsewhere.bytes) }];
   };
 
   const runSegment = (segment: Segment, scalars: readonly Float64Array[]): void => {
-    const { block, bytes: needed, guests } = segment;
-    const { records, owners } = tableFor(segment, scalars);
+    const { block, first, bytes: needed, guests } = segment;
+    const { records, starts } = tableFor(segment, scalars);
     const run = instanceIn(block);
     const base = block.scratch(needed);
     if (base === undefined) throw new Error('scratch memory that a kernel was bound to is gone');
     const { buffer: memory } = block.memory;
     const floats = new Float32Array(memory, base);
-    current = owners.map((owner) => scalars[owner]);
+    current = starts.map((start) => scalars[first + start]);
     let at = 4 * records.length - stride;
     let last: Float64Array | undefined;
     current.forEach((values, r) => {
@@ -155,7 +189,7 @@ export function wasmKernel(
       floats.set(buffer.view(), offset / 4);
     }
     new Int32Array(memory, base, records.length).set(records);
-    run(base, owners.length);
+    run(base, starts.length);
     for (const { buffer, at: offset } of guests) {
       buffer.view().set(floats.subarray(offset / 4, offset / 4 + buffer.length));
     }
@@ -173,46 +207,6 @@ export function wasmKernel(
       };
     },
   };
-}
-
-/** The records for these scalars. */
-function tableFor({ each, joined }: Segment, scalars: readonly Float64Array[]): Table {
-  if (joined === undefined) return each;
-  let next = 0;
-  for (const owner of each.owners) {
-    if (owner === joined.owners[next]) next++;
-    else if (scalars[owner] !== scalars[owner - 1]) return each;
-  }
-  return joined;
-}
-
-/** Joins records of bindings that stand side by side; `undefined` where there are none. */
-function joinedTable(
-  { records, owners }: Table,
-  bindings: readonly Binding<WasmBuffer>[],
-  names: readonly string[],
-  isNumber: NonNullable<KernelModule['flat']>,
-): Table | undefined {
-  const words = records.length / bindings.length;
-  const starts = bindings.flatMap(({ buffers }, i) => {
-    if (i === 0) return [0];
-    const before = bindings[i - 1].buffers;
-    const beside = (name: string): boolean =>
-      buffers[name].address === before[name].address + (isNumber.get(name) ? 0 : size(before[name].length));
-    return names.every(beside) ? [] : [i];
-  });
-  const column = names.find((name) => !isNumber.get(name));
-  if (starts.length === bindings.length || column === undefined) return undefined;
-  const joined = new Int32Array(words * starts.length);
-  starts.forEach((start, r) => {
-    const end = starts.at(r + 1) ?? bindings.length;
-    joined.set(records.subarray(words * start, words * (start + 1)), words * r);
-    const last = bindings[end - 1];
-    const apart = last.buffers[column].address - bindings[start].buffers[column].address;
-    const elements = apart / 4 + last.extents.rows * last.extents.cols;
-    joined.set([elements, 1], words * r + names.length);
-  });
-  return { records: joined, owners: starts.map((start) => owners[start]) };
 }
 
 /** Bindings that follow each other in one memory, and single ones that reach into several. */
