@@ -152,7 +152,7 @@ export {
 export { scheduleFactor, type PlateauState, type Schedule, type ScheduleData } from './schedule/schedule.js';
 // @tier user: training
 export { Run, type Exclusive } from './run/run.js';
-export { SourceRun, type Stateful } from './run/source-run.js';
+export { SourceRun, type Stateful, type StatesLoader } from './run/source-run.js';
 export type { RunParameter } from './run/memory.js';
 export type {
   Evaluated,

@@ -1,13 +1,15 @@
-import { deviceInput, type Tensor } from '../expression/expression.js';
+import { deviceInput, hostInput, type Tensor } from '../expression/expression.js';
 import type { HyperparameterDefinitions } from '../optimizer/hyperparameters.js';
 import type {
   ComponentPrograms,
   ComponentSource,
   GlobalSource,
+  Inputs,
   ParameterForm,
   Structure,
   TotalInputs,
 } from './component.js';
+import { inputNames, type Program } from '../program/program.js';
 import { checkName, Tracer, type Output } from './trace.js';
 
 /** The programs of a component with any of the phases. */
@@ -28,6 +30,18 @@ class PhaseTracer<H extends HyperparameterDefinitions, S extends string, G exten
       typeof global === 'string' ? { name: global } : global,
     );
     this.checkNames('global', this.globals);
+  }
+
+  override inputs(): Inputs<H, S, G> {
+    return { ...super.inputs(), estimate: deviceInput('estimate', 'param'), estimated: hostInput('estimated') };
+  }
+
+  override program(phase: string, outputs: () => readonly Output[]): Program {
+    const program = super.program(phase, outputs);
+    if (!Object.hasOwn(this.source.hyperparameters, 'every') && inputNames(program).includes('estimate')) {
+      this.fail(`${phase} reads the estimate, which needs the hyperparameter "every": after how many steps it is new`);
+    }
+    return program;
   }
 
   override globalInputs(): Readonly<Record<G, Tensor>> {

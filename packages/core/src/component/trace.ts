@@ -12,7 +12,7 @@ import {
 import { equalShapes, shapeText, type Shape } from '../expression/type.js';
 import type { HyperparameterDefinitions, HyperparameterValues } from '../optimizer/hyperparameters.js';
 import { contentHash } from '../program/hash.js';
-import { buildProgram, inputNames, type Program } from '../program/program.js';
+import { buildProgram, type Program } from '../program/program.js';
 import type {
   Component,
   ComponentPrograms,
@@ -125,7 +125,7 @@ export class Tracer<H extends HyperparameterDefinitions, S extends string, G ext
     return (
       run &&
       this.program(phase, () => {
-        const { [gives]: value, slots } = run(this.inputs()) as {
+        const { [gives]: value, slots } = run(this.inputs() as Inputs<H, S, G>) as {
           readonly [name in 'param' | 'grad']?: Tensor;
         } & { readonly slots?: { readonly [K in S]?: Tensor } };
         return [this.output(phase, gives, value, 'param'), ...this.slotOutputs(slots)];
@@ -179,13 +179,7 @@ export class Tracer<H extends HyperparameterDefinitions, S extends string, G ext
   program(phase: string, outputs: () => readonly (readonly [string, ExpressionNodeReference])[]): Program {
     const { name } = this.source;
     try {
-      const program = buildProgram(`${name}.${phase}`, Object.fromEntries(watchConditions(outputs)));
-      if (!Object.hasOwn(this.source.hyperparameters, 'every') && inputNames(program).includes('estimate')) {
-        this.fail(
-          `${phase} reads the estimate, which needs the hyperparameter "every": after how many steps it is new`,
-        );
-      }
-      return program;
+      return buildProgram(`${name}.${phase}`, Object.fromEntries(watchConditions(outputs)));
     } catch (error) {
       if (error instanceof AdakitError && !error.message.startsWith('optimizer "')) {
         throw new AdakitError('invalid-rule', `optimizer "${name}", ${phase}: ${error.message}`, { cause: error });
@@ -194,13 +188,12 @@ export class Tracer<H extends HyperparameterDefinitions, S extends string, G ext
     }
   }
 
-  inputs(): Inputs<H, S, G> {
+  /** What a rule reads that does nothing but update: no estimate. */
+  inputs(): Omit<Inputs<H, S, G>, 'estimate' | 'estimated'> {
     return {
       ...this.form,
       param: deviceInput('param', 'param'),
       grad: deviceInput('grad', 'param'),
-      estimate: deviceInput('estimate', 'param'),
-      estimated: hostInput('estimated'),
       slots: known(
         this.slots.map(({ name, shape }) => [name as S, deviceInput(`slot.${name}`, shape)]),
         (key) => this.fail(`reads the slot "${key}", which slots() does not declare for ${JSON.stringify(this.uses)}`),

@@ -1,3 +1,5 @@
+import { elementCount } from '../tensor/tensor-data.js';
+
 /** Where a value lives: known to the host before the step, or computed on the device during it. */
 export type Place = 'host' | 'device';
 
@@ -38,14 +40,11 @@ export interface Extents {
  * numbers have one column.
  */
 export function matrixExtents(shape: readonly number[], units: 'first' | 'last' = 'first'): Extents {
-  const size = shape.reduce((product, extent) => product * extent, 1);
-  if (shape.length < 2) return { rows: size, cols: 1 };
-  const unit = units === 'first' ? shape[0] : shape[shape.length - 1];
-  const rest = shape.reduce(
-    (product, extent, axis) => (axis === (units === 'first' ? 0 : shape.length - 1) ? product : product * extent),
-    1,
-  );
-  return units === 'first' ? { rows: unit, cols: rest } : { rows: rest, cols: unit };
+  if (shape.length < 2) return { rows: elementCount(shape), cols: 1 };
+  const [first, last] = [shape[0], shape[shape.length - 1]];
+  return units === 'first'
+    ? { rows: first, cols: elementCount(shape.slice(1)) }
+    : { rows: elementCount(shape.slice(0, -1)), cols: last };
 }
 
 /** The dimensions of a value of shape `shape` for a parameter of shape `param` whose matrix view has `extents`. */

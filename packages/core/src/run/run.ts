@@ -5,7 +5,7 @@ import type { Optimizer } from '../optimizer/optimizer.js';
 import { elementCount, sameShape, type FloatArray, type NamedTensors, type TensorData } from '../tensor/tensor-data.js';
 import { drive, driveNow, wait } from './drive.js';
 import type { RunParameter } from './memory.js';
-import { load, SourceRun, takeStep } from './source-run.js';
+import { SourceRun, takeStep } from './source-run.js';
 import { takeSnapshot } from './snapshot.js';
 import { stateOf } from './state-of.js';
 import type { Evaluated, GradientSource, RunOptions, StepOptions, StepReport } from './step-types.js';
@@ -40,7 +40,7 @@ export class Run<B> extends SourceRun<B> {
     parameters: Readonly<Record<string, RunParameter<B> | TensorData>>,
     options: RunOptions<B> = {},
   ): Run<B> {
-    return new Run(device, optimizer, parameters, options);
+    return new Run(device, optimizer, parameters, options, () => import('./states.js'));
   }
 
   /** What to evaluate, predict with and export: `averaged` where the optimizer averages weights, `trained` elsewhere. */
@@ -106,7 +106,7 @@ export class Run<B> extends SourceRun<B> {
         work({
           weights: async (view = this.defaultView) => drive(weightsOf(training, view)),
           state: async (read) => stateOf(await drive(takeSnapshot(training, read))),
-          load: async (state) => drive(load(training, state)),
+          load: async (state) => drive(this.loading(training, state)),
         }),
       ),
     );

@@ -14,6 +14,9 @@ import type { GradientContext, GradientSource, RunOptions, StepOptions, StepRepo
 import { Training } from './training.js';
 import type { TrainingState } from './training-state.js';
 
+/** Fetches what reads states; a runner has it in the file that it fetches for states of its own. */
+export type StatesLoader = () => Promise<typeof import('./states.js')>;
+
 /** Something whose training state can be taken out and put back, on any backend. */
 export interface Stateful {
   /** A copy of everything needed to go on; shares no memory with the run. */
@@ -36,6 +39,7 @@ export class SourceRun<B> implements Stateful {
   readonly device: Device<B>;
   /** Where training is; changes of hyperparameters that wait in the queue are not in it. */
   protected readonly training: Training<B>;
+  readonly #states: StatesLoader;
   readonly #queue = new Queue();
   /** Changes of hyperparameters that wait in the queue. */
   #changes: readonly { readonly values: HyperparameterValues; readonly scope: ChangeScope }[] = [];
@@ -47,8 +51,10 @@ export class SourceRun<B> implements Stateful {
     optimizer: Optimizer,
     parameters: Readonly<Record<string, RunParameter<B> | TensorData>>,
     options: RunOptions<B>,
+    states: StatesLoader,
   ) {
     this.device = device;
+    this.#states = states;
     const training = new Training(device, optimizer, options);
     this.training = training;
     if (options.nonFinite === 'scaleBack' && training.plan.lossScale === undefined) {
@@ -65,15 +71,17 @@ export class SourceRun<B> implements Stateful {
    * Starts a run.
    *
    * @param parameters by name; copied
+   * @param states `async () => (await import('@adakit/core/states')).runStates`, or by way of a file of one's own
    * @throws AdakitError `unknown-parameter` for a group that chooses none of them, `invalid-plan`, `invalid-rule`
    */
   static start<B>(
     device: Device<B>,
     optimizer: Optimizer,
     parameters: Readonly<Record<string, RunParameter<B> | TensorData>>,
-    options: RunOptions<B> = {},
+    options: RunOptions<B>,
+    states: StatesLoader,
   ): SourceRun<B> {
-    return new SourceRun(device, optimizer, parameters, options);
+    return new SourceRun(device, optimizer, parameters, options, states);
   }
 
   /** Which device, e.g. `js` or `tfjs/wasm`. */
@@ -176,6 +184,7 @@ export class SourceRun<B> implements Stateful {
    * @throws AdakitError `unknown-view`
    */
   weights(view: string): Promise<NamedTensors> {
+    const states = this.#states;
     return this.enqueue(function* (training) {
       const { weightsOf } = yield* wait(states());
       return yield* weightsOf(training, view);
@@ -184,12 +193,12 @@ export class SourceRun<B> implements Stateful {
 
   async state(): Promise<TrainingState> {
     const snapshot = await this.enqueue((training) => takeSnapshot(training));
-    const { stateOf } = await states();
+    const { stateOf } = await this.#states();
     return stateOf(snapshot);
   }
 
   load(state: TrainingState): Promise<void> {
-    return this.enqueue((training) => load(training, state));
+    return this.enqueue((training) => this.loading(training, state));
   }
 
   /**
@@ -229,6 +238,11 @@ export class SourceRun<B> implements Stateful {
     return this.#queue.add(() => started(this.training, work));
   }
 
+  protected *loading(training: Training<B>, state: TrainingState): Work<void> {
+    const { loadState } = yield* wait(this.#states());
+    loadState(training, state);
+  }
+
   /** @throws AdakitError `disposed` */
   assertAlive(): void {
     if (this.#disposed) throw this.#disposedError();
@@ -262,14 +276,6 @@ export function* takeStep<B>(training: Training<B>, source: GradientSource<B>, o
   training.failure = undefined;
   if (failure !== undefined) throw failure;
   return yield* (plan.phases?.step ?? plainStep)(training, source, options);
-}
-
-/** What reads states is fetched with the first: a page that trains from the start needs none of it. */
-const states = () => import('./states.js');
-
-export function* load<B>(training: Training<B>, state: TrainingState): Work<void> {
-  const { loadState } = yield* wait(states());
-  loadState(training, state);
 }
 
 /** @throws AdakitError for a name that is taken */

@@ -1,6 +1,6 @@
+import { scheduleProblems } from './made-schedule.js';
 import {
   scheduleFactor,
-  scheduleProblems,
   shown,
   type FieldCheck,
   type FieldsOf,

@@ -15,8 +15,8 @@ import {
   stepKind,
 } from './kinds.js';
 import { AdakitError } from '../errors.js';
-import { scheduleOf } from './made-schedule.js';
-import { scheduleProblems, shown, wrongSchedule, type Schedule, type ScheduleKind } from './schedule.js';
+import { scheduleOf, scheduleProblems } from './made-schedule.js';
+import { shown, wrongSchedule, type Schedule, type ScheduleKind } from './schedule.js';
 
 const kinds: readonly Pick<ScheduleKind, 'kind' | 'fields'>[] = [
   constantKind,

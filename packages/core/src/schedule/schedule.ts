@@ -111,7 +111,7 @@ export function wrongSchedule(hyperparameter: string, problems: readonly string[
   );
 }
 
-function isMade(schedule: unknown): schedule is Schedule {
+export function isMade(schedule: unknown): schedule is Schedule {
   return typeof (schedule as Partial<Schedule> | null | undefined)?.problems === 'function';
 }
 
@@ -122,13 +122,8 @@ const factories: Readonly<Partial<Record<string, string>>> = {
   plateau: 'reduceOnPlateau',
 };
 
-/** What is wrong with a schedule. @param path in front of its fields' names */
-export function scheduleProblems(schedule: unknown, path = ''): readonly string[] {
-  return isMade(schedule) ? schedule.problems(path) : [notMade(schedule, path.slice(0, -1) || 'it')];
-}
-
 /** What is wrong with something that no factory has made. */
-function notMade(schedule: unknown, it: string): string {
+export function notMade(schedule: unknown, it: string): string {
   const { kind } = (schedule ?? {}) as Partial<Schedule>;
   if (kind === undefined) return `${it} must be a schedule, got ${shown(schedule)}`;
   return `${it} is written by hand; call ${factories[kind] ?? kind}(…), or parseSchedule() for one from a file`;

@@ -328,6 +328,7 @@ export class AdakitOptimizer extends TfjsOptimizer implements Stateful {
       optimizer,
       {},
       { openGroups: true, ...(nonFinite && { nonFinite }), ...(resume && { resume }) },
+      async () => (await states()).runStates,
     );
   }
 
