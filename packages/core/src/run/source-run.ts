@@ -11,11 +11,12 @@ import { Queue } from './queue.js';
 import { takeSnapshot } from './snapshot.js';
 import { plainStep } from './step.js';
 import type { GradientContext, GradientSource, RunOptions, StepOptions, StepReport } from './step-types.js';
+import type * as statesModule from './states.js';
 import { Training } from './training.js';
 import type { TrainingState } from './training-state.js';
 
 /** Fetches what reads states; a runner has it in the file that it fetches for states of its own. */
-export type StatesLoader = () => Promise<typeof import('./states.js')>;
+export type StatesLoader = () => Promise<typeof statesModule>;
 
 /** Something whose training state can be taken out and put back, on any backend. */
 export interface Stateful {

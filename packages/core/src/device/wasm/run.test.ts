@@ -191,6 +191,54 @@ describe('a run on wasm', () => {
     }
   });
 
+  it('updates groups that have the same program in one call', async () => {
+    const names = [0, 1, 2, 3, 4, 5].map((i) => `w${i}`);
+    const values = (seed: number): NamedTensors =>
+      Object.fromEntries(names.map((name, i) => [name, tensor32(elements(5, seed + i, true).map(Math.tanh))]));
+    const grouped = groups([{ name: 'odd', match: /[135]$/, hyperparameters: { lr: 0.1 } }], adam());
+    const calls: number[] = [];
+    const counted = <B>(device: Device<B>): Device<B> => ({
+      ...device,
+      compile(program) {
+        const kernel = device.compile(program);
+        return {
+          bind(bindings) {
+            const bound = kernel.bind(bindings);
+            return {
+              run(scalars) {
+                calls.push(new Set(scalars).size);
+                return bound.run(scalars);
+              },
+            };
+          },
+        };
+      },
+    });
+    const train = async <B>(device: Device<B>): Promise<TrainingState> => {
+      const run = Run.start(device, grouped.withSchedules({ lr: exponential(0.5) }), values(0));
+      for (let step = 1; step <= 3; step++) await run.applyGradients(values(10 * step));
+      return { ...(await run.state()), origin: 'here' };
+    };
+    expect(await train(counted(wasmDevice()))).toEqual(await train(jsDevice()));
+    // Two groups, each with scalars of its own.
+    expect(calls).toEqual([2, 2, 2]);
+  });
+
+  it('goes through the parts of a long array, and what is left of it', async () => {
+    const length = 2 ** 17 + 4099;
+    const train = async <B>(device: Device<B>): Promise<TrainingState> => {
+      const wave = (phase: number) =>
+        tensor32(
+          Float32Array.from({ length }, (_, i) => Math.sin(i + phase)),
+          [length],
+        );
+      const run = Run.start(device, adam(), { w: wave(0) });
+      await run.applyGradients({ w: wave(1) });
+      return { ...(await run.state()), origin: 'here' };
+    };
+    expect(await train(wasmDevice())).toEqual(await train(jsDevice()));
+  });
+
   it('updates many small tensors, with and without gradients', async () => {
     const names = Array.from({ length: 300 }, (_, i) => `w${i}`);
     const many = (seed: number, some = names): NamedTensors =>
