@@ -36,7 +36,7 @@ function allOptions(command: Command, path: readonly string[] = []): (readonly [
   ];
 }
 const options = allOptions(program().command).flatMap(([path, option]) =>
-  option.long == null ? [] : [{ path, option, name: option.long }],
+  typeof option.long !== 'string' ? [] : [{ path, option, name: option.long }],
 );
 const named = options.map((each) => [`${each.path.join(' ')} ${each.name}`, each] as const);
 
