@@ -58,17 +58,20 @@ export function trainingFeeds(
   { random }: Pick<Beside, 'random'>,
   { lossScale, ...moment }: Pick<GradientContext<StateBuffer>, 'lossScale' | 'step' | 'batch'>,
 ): Record<string, Tensor> {
-  const feeds: Record<string, Tensor> = random.feeds(graph, batch, moment);
-  // Labels that are drawn are not fed.
-  for (const { name } of [...graph.inputs, ...graph.targets]) feeds[name] = batch[name];
   const { lossScale: scale } = graph;
-  if (scale !== undefined) {
-    feeds[scale.name] = ortTensor(
+  const scaled = scale && [
+    scale.name,
+    ortTensor(
       scale.dtype === 'float64' ? Float64Array.of(lossScale) : Float32Array.of(lossScale),
       scale.shape.map(Number),
-    );
-  }
-  return feeds;
+    ),
+  ];
+  return {
+    ...random.feeds(graph, batch, moment),
+    // Labels that are drawn are not fed.
+    ...Object.fromEntries([...graph.inputs, ...graph.targets].map(({ name }) => [name, batch[name]])),
+    ...(scaled && Object.fromEntries([scaled])),
+  };
 }
 
 /** Outputs of the model among those of a graph in training mode. */
