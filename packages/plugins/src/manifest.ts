@@ -19,7 +19,7 @@ export interface PluginPackage {
   readonly optimizers: Readonly<Record<string, OptimizerManifest>>;
 }
 
-const NAME = /^(?:@[^/]+\/)?adakit-optimizer-(.+)$/;
+const NAME = /^(?:@[^/\\]+\/)?adakit-optimizer-([^/\\]+)$/;
 
 /** NAME of a package `adakit-optimizer-NAME`, scoped or not; undefined for others. */
 export const nameIn = (packageName: string): string | undefined => NAME.exec(packageName)?.[1];
@@ -27,6 +27,14 @@ export const nameIn = (packageName: string): string | undefined => NAME.exec(pac
 /** Whether a package's name says that it is an optimizer: `adakit-optimizer-NAME`, `@scope/adakit-optimizer-NAME`. */
 export function isPluginName(name: string): boolean {
   return NAME.test(name);
+}
+
+/**
+ * Whether a text is the name of a rule alone, and not a path or a package, which {@link loadOptimizer} takes as well: what a
+ * file says must not decide which modules are run.
+ */
+export function isRuleName(text: string): boolean {
+  return /^[A-Za-z][\w-]*$/.test(text);
 }
 
 /**

@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { defineOptimizer, referenceDevice, Run, tensor64 } from '@adakit/core';
 import { afterEach, beforeEach, expect, it } from 'vitest';
-import { installedOptimizers, installHint, loadOptimizer, withPackage } from './index.js';
+import { installedOptimizers, installHint, isPluginName, isRuleName, loadOptimizer, withPackage } from './index.js';
 
 let folder: string;
 beforeEach(() => {
@@ -31,6 +31,20 @@ it.each(['adakit-optimizer-mine', '@someone/adakit-optimizer-mine'])('finds the 
     const { plugin, package: from } = await loadOptimizer(asked, { folder });
     expect([plugin.optimizerName, from?.name, from?.version]).toEqual(['mine', name, '1.2.0']);
   }
+});
+
+it.each([
+  'adakit-optimizer-../../x',
+  'adakit-optimizer-x/index.js',
+  'adakit-optimizer-x\\y',
+  '@a\\b/adakit-optimizer-x',
+])('%s is no name of a package, but a path', (name) => {
+  expect(isPluginName(name)).toBe(false);
+});
+
+it('tells names of rules from paths and packages', () => {
+  expect(['adam', 'myAdam', 'schedule-free'].every(isRuleName)).toBe(true);
+  expect(['./adam.js', 'adam.mjs', '/adam', '@adakit/adam', 'a#b', '', 'a b'].some(isRuleName)).toBe(false);
 });
 
 it('finds rules by what package.json declares, with paper and settings', async () => {

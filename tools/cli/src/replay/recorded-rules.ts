@@ -1,5 +1,5 @@
 import { camelCaseKeys } from '@adakit/core';
-import { loadOptimizer, type OptimizerPlugin } from '@adakit/plugins';
+import { isRuleName, loadOptimizer, type OptimizerPlugin } from '@adakit/plugins';
 import type { OptimizerByName } from '@adakit/testing';
 import * as factories from '../rules.js';
 import { UsageError } from '../usage-error.js';
@@ -52,7 +52,6 @@ export class RecordedRules {
 }
 
 async function found(rule: string): Promise<OptimizerPlugin> {
-  // A file does not decide which modules are run: the name of a rule is looked for among installed packages.
-  if (!/^\w[\w-]*$/.test(rule)) throw new UsageError(`${JSON.stringify(rule)} is no name of an optimizer`);
+  if (!isRuleName(rule)) throw new UsageError(`${JSON.stringify(rule)} is no name of an optimizer`);
   return (await loadOptimizer(rule, { included: factories })).plugin;
 }

@@ -1,6 +1,13 @@
 import type { Optimizer, OptimizerConfig, ParameterSpec, Plan, TrainingState } from '@adakit/core';
 import { checkOutline, type StateOutline } from '@adakit/core/states';
-import { installHint, isPluginName, loadOptimizer, PluginError, type OptimizerPlugin } from '@adakit/plugins';
+import {
+  installHint,
+  isPluginName,
+  isRuleName,
+  loadOptimizer,
+  PluginError,
+  type OptimizerPlugin,
+} from '@adakit/plugins';
 import { outlineOf } from '@adakit/state';
 import type { OpenState } from '@adakit/state/node';
 import { optimizerOf, ruleNames, type Rules } from '../optimizers.js';
@@ -48,7 +55,7 @@ export async function savedOptimizer(
  * installed.
  *
  * @param plugins packages and modules to look in first
- * @throws MissingRule with what to install; PluginError for a plugin that cannot be loaded
+ * @throws MissingRule with what to install; UsageError for what is no name of a rule; PluginError for a plugin that cannot be loaded
  */
 export async function savedRules(
   { optimizer, versions = {}, path }: SavedOptimizer,
@@ -61,6 +68,7 @@ export async function savedRules(
   }
   for (const rule of ruleNames(optimizer)) {
     if (Object.hasOwn(found, rule)) continue;
+    if (!isRuleName(rule)) throw new UsageError(`${path}: ${JSON.stringify(rule)} is no name of an optimizer`);
     const plugin = await foundRule(rule, Object.keys(versions).filter(isPluginName));
     if (plugin === undefined) throw new MissingRule(path, rule, adviceFor(versions));
     found[rule] = plugin;

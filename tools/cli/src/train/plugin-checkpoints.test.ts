@@ -1,4 +1,4 @@
-import { copyFileSync, mkdirSync, mkdtempSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { copyFileSync, existsSync, mkdirSync, mkdtempSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { defineOptimizer, learningRate } from '@adakit/core';
@@ -103,6 +103,26 @@ describe('a state of an optimizer of a package', () => {
     expect((await state('verify', swollen)).output).toMatch(/^swollen\.safetensors: state-mismatch: .*surplus/);
     expect((await inspect(swollen)).output).toMatch(/NOT VALID\n {2}state-mismatch: [^]*surplus/);
     expect((await state('diff', 'mine.safetensors', 'mine.safetensors')).exitCode).toBe(0);
+  });
+
+  it('is looked for by a name alone: what a file says runs no module', async () => {
+    writeFileSync('rule.mjs', "import { writeFileSync } from 'node:fs'; writeFileSync('has-run', '');");
+    const saved = await readState('mine.safetensors');
+    for (const name of ['./rule.mjs', join(folder, 'rule.mjs'), 'rule.mjs']) {
+      const optimizer = { ...saved.optimizer, name };
+      await writeState('forged.safetensors', {
+        ...saved,
+        optimizer,
+        versions: { 'adakit-optimizer-x/../../rule.mjs': '1.0.0' },
+      });
+      for (const attempt of [
+        ['verify', 'forged.safetensors'],
+        ['convert', 'forged.safetensors', 'out.safetensors', '--set', 'lr=0.2'],
+      ]) {
+        await expect(state(...attempt)).rejects.toThrow(`${JSON.stringify(name)} is no name of an optimizer`);
+      }
+    }
+    expect(existsSync('has-run')).toBe(false);
   });
 
   it('has no counterpart in PyTorch, which to-torch says whether it is installed or not', async () => {

@@ -59,6 +59,12 @@ export function withGradients(rule: Optimizer, { accumulate: every, clip }: Trai
   return clip === undefined ? collected : clipByGlobalNorm(clip, collected);
 }
 
+/** What the command calls what a session advises, by how its message begins. */
+const ADVICE = [
+  ['stepsPerRun', '--steps-per-run 1'],
+  ['a seed', '--seed none'],
+] as const;
+
 /** A session, and the data under the names that it has for them. */
 export interface Started {
   readonly session: TrainingSession;
@@ -87,8 +93,8 @@ export async function startSession(
     ...more,
   }).catch((error: unknown) => {
     if (!(error instanceof TrainingError) || error.code !== 'invalid-option') throw error;
-    const without = error.message.startsWith('stepsPerRun') ? '--steps-per-run 1' : '--seed none';
-    throw new UsageError(`${error.message}: ${without}`, { cause: error });
+    const [, option] = ADVICE.find(([begins]) => error.message.startsWith(begins)) ?? [];
+    throw new UsageError(error.message + (option === undefined ? '' : `: ${option}`), { cause: error });
   });
   try {
     const names = inputs.map(({ name }) => name);
