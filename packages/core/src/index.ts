@@ -32,7 +32,7 @@ export {
 } from './expression/expression.js';
 export { bfloat16, float16, type NarrowFormat, type NarrowName } from './tensor/narrow.js';
 export type { Extent, Extents, Place, Rank, Shape, ValueDType, ValueType } from './expression/type.js';
-export { defineOptimizer, type OptimizerFactory, type OptimizerSource } from './optimizer/define.js';
+export { defineOptimizer, type OptimizerFactory, type OptimizerSource, type RuleInputs } from './optimizer/define.js';
 export {
   definePhasedOptimizer,
   defineWrapper,

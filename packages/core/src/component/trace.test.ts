@@ -35,6 +35,16 @@ function updateOf(optimizer: Optimizer): Program {
 }
 const slotsOf = (optimizer: Optimizer): readonly Slot[] => planned(optimizer).parameters[0].slots;
 
+it('a rule that does nothing but update has no second gradient to read', () => {
+  const demo = defineOptimizer({
+    name: 'demo',
+    hyperparameters,
+    // @ts-expect-error There is none.
+    update: ({ param, estimate }) => ({ param: param.sub(estimate as Tensor) }),
+  });
+  expect(() => planned(demo())).toThrow('optimizer "demo", update: an operand must be a number or a symbolic value');
+});
+
 describe('tracing', () => {
   it('hands the rule the structure: flags, choices, repeats, and which terms are not zero', () => {
     const seen: unknown[] = [];

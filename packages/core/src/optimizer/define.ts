@@ -1,4 +1,4 @@
-import type { Component, ComponentSource } from '../component/component.js';
+import type { Component, ComponentSource, Inputs } from '../component/component.js';
 import { makeComponent, traceRule } from '../component/trace.js';
 import { AdakitError } from '../errors.js';
 import { parseHyperparameters, type HyperparameterDefinitions, type HyperparameterOptions } from './hyperparameters.js';
@@ -22,8 +22,16 @@ export interface OptimizerFactory<H extends HyperparameterDefinitions> {
 export type OptimizerSource<H extends HyperparameterDefinitions, S extends string> = Pick<
   ComponentSource<H, S, never>,
   'name' | 'hyperparameters' | 'slots'
-> &
-  Required<Pick<ComponentSource<H, S, never>, 'update'>>;
+> & {
+  /** The new parameter and slots. */
+  readonly update: (inputs: RuleInputs<H, S>) => ReturnType<Required<ComponentSource<H, S, never>>['update']>;
+};
+
+/** What such a rule reads: no second gradient, which is for `definePhasedOptimizer`. */
+export type RuleInputs<H extends HyperparameterDefinitions, S extends string> = Omit<
+  Inputs<H, S, never>,
+  'estimate' | 'estimated'
+>;
 
 /**
  * Defines an optimizer.
