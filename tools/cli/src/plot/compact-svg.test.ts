@@ -17,3 +17,12 @@ it('rounding does not add up along a path', () => {
   const end = numbers.filter((_, i) => i % 2 === 0).reduce((a, b) => a + b, 0);
   expect(Math.abs(end - 40 * 1.04)).toBeLessThan(0.06);
 });
+
+it('what a picture refers to is numbered within it', () => {
+  const drawn = (first: number): string =>
+    compactSvg(
+      `<svg><g clip-path="url(#clip${first + 1})"/><g clip-path="url(#clip${first})"/><clipPath id="clip${first}"/><clipPath id="clip${first + 1}"/></svg>`,
+    );
+  expect(drawn(7)).toBe(drawn(1));
+  expect(drawn(7)).toMatch(/#clip1\b[^]*#clip2\b[^]*id="clip2"[^]*id="clip1"/);
+});

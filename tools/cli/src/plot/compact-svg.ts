@@ -12,7 +12,7 @@ const TOLERANCE = 0.35;
  */
 export function compactSvg(svg: string): string {
   return (
-    svg
+    withOwnIds(svg)
       // Vega writes frames that nobody sees around everything, and the font at every word.
       .replace(/<path(?: class="(?:background|foreground)")[^>]*(?: d="M0,0h0v0h0Z"| display="none")[^>]*\/>/g, '')
       .replace(/ (?:aria-[a-z]+|role|pointer-events|class|font-family)="[^"]*"/g, '')
@@ -23,6 +23,16 @@ export function compactSvg(svg: string): string {
         place.replace(/-?\d+\.\d{2,}/g, (x) => String(Number(Number(x).toFixed(1)))),
       )
   );
+}
+
+/** Vega counts what it refers to over all documents of a process; here each begins at 1. */
+function withOwnIds(svg: string): string {
+  const own = new Map<string, string>();
+  return svg.replace(/(id="|url\(#)(clip|gradient_)(\d+)/g, (_, before: string, kind: string, number: string) => {
+    const id = own.get(kind + number) ?? `${kind}${own.size + 1}`;
+    own.set(kind + number, id);
+    return before + id;
+  });
 }
 
 function compactPath(path: string): string {
