@@ -58,19 +58,14 @@ export function trainingFeeds(
   { random }: Pick<Beside, 'random'>,
   { lossScale, ...moment }: Pick<GradientContext<StateBuffer>, 'lossScale' | 'step' | 'batch'>,
 ): Record<string, Tensor> {
-  const { lossScale: scale } = graph;
-  const scaled = scale && [
-    scale.name,
-    ortTensor(
-      scale.dtype === 'float64' ? Float64Array.of(lossScale) : Float32Array.of(lossScale),
-      scale.shape.map(Number),
-    ),
-  ];
+  const scales = graph.lossScale === undefined ? [] : [graph.lossScale];
+  const scaleOf = ({ dtype, shape }: (typeof scales)[number]): Tensor =>
+    ortTensor(dtype === 'float64' ? Float64Array.of(lossScale) : Float32Array.of(lossScale), shape.map(Number));
   return {
     ...random.feeds(graph, batch, moment),
     // Labels that are drawn are not fed.
     ...Object.fromEntries([...graph.inputs, ...graph.targets].map(({ name }) => [name, batch[name]])),
-    ...(scaled && Object.fromEntries([scaled])),
+    ...Object.fromEntries(scales.map((scale) => [scale.name, scaleOf(scale)])),
   };
 }
 
