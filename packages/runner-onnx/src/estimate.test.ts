@@ -10,6 +10,7 @@ import {
   Tensor,
   writeModel,
 } from '@adakit/onnx';
+import { drawn, gradient, labels, rows, start } from '@adakit/fixtures/softmax-regression';
 import { sophia } from '@adakit/sophia';
 import { afterEach, describe, expect, it } from 'vitest';
 import { crossEntropy, TrainingSession, type Batch, type Loss } from './index.js';
@@ -18,8 +19,6 @@ const sessions: TrainingSession[] = [];
 afterEach(async () => {
   for (const session of sessions.splice(0)) await session.dispose();
 });
-
-const start = [0.5, -0.25, 0.125, 1, 0.75, -0.5];
 
 /** logits = x·W with W of shape [3, 2]. */
 function model(): Uint8Array {
@@ -47,46 +46,22 @@ async function session(
   return made;
 }
 
-const rows = [
-  [1, 0.5, -1],
-  [0.25, -2, 1.5],
-  [-0.5, 1, 0.75],
-];
 const x = { data: Float32Array.from(rows.flat()), dims: [3, 3] };
-const labelled = (...labels: readonly number[]): Batch => ({
+const labelled = (...classes: readonly number[]): Batch => ({
   x,
-  labels: { data: BigInt64Array.from(labels, BigInt), dims: [3] },
+  labels: { data: BigInt64Array.from(classes, BigInt), dims: [3] },
 });
-const batch = labelled(0, 1, 1);
+const batch = labelled(...labels);
 const trained = async (run: TrainingSession) => {
   const { value, slots } = (await run.state()).parameters.w;
   return { value, slots };
 };
 
-/** Probabilities of the two classes for each row. */
-const probabilities = (w: ArrayLike<number>): number[][] =>
-  rows.map((row) => {
-    const scores = [0, 1].map((c) => Math.exp(row.reduce((sum, each, j) => sum + each * w[2 * j + c], 0)));
-    return scores.map((score) => score / (scores[0] + scores[1]));
-  });
-
-/** The gradient of the mean cross-entropy. */
-function gradient(w: ArrayLike<number>, labels: readonly number[]): number[] {
-  const p = probabilities(w);
-  return start.map((_, at) => {
-    const [j, c] = [Math.floor(at / 2), at % 2];
-    return rows.reduce((sum, row, i) => sum + (row[j] * (p[i][c] - Number(labels[i] === c))) / rows.length, 0);
-  });
-}
-
-/** Labels as the session draws them: each class with its probability, by Gumbel noise of the seed, the step and the place. */
-function drawn(w: ArrayLike<number>, key: string, seed: number, step: number): number[] {
+/** Labels as the session draws them: by noise of the seed, the step and the place. */
+function drawnAt(w: ArrayLike<number>, key: string, seed: number, step: number): number[] {
   const uniform = new Float32Array(2 * rows.length);
   fillRandom('uniform', { seed, key: nameKey(key), step, stream: 0 }, uniform);
-  return probabilities(w).map((p, i) => {
-    const scores = p.map((each, c) => Math.log(each) - Math.log(-Math.log(uniform[2 * i + c])));
-    return scores[0] >= scores[1] ? 0 : 1;
-  });
+  return drawn(w, uniform);
 }
 
 describe('an optimizer that estimates the curvature', () => {
@@ -98,23 +73,23 @@ describe('an optimizer that estimates the curvature', () => {
     const hyperparameters = { lr: 0.05, every: 2, gamma: 2, beta1: 0.8, beta2: 0.5 };
     const run = await session(hyperparameters, { seed });
     const expected = Run.start(referenceDevice(), sophia(hyperparameters), { w: tensor64(start, [3, 2]) });
-    const labels = new Set<string>();
+    const found = new Set<string>();
     for (let step = 1; step <= 8; step++) {
       const w = (await expected.weights('trained')).w.data;
       expect(expected.needsEstimate).toBe(step % 2 === 1);
-      const own = drawn(w, key, seed, step);
-      labels.add(own.join());
+      const own = drawnAt(w, key, seed, step);
+      found.add(own.join());
       const estimate = { w: tensor64(gradient(w, own), [3, 2]) };
-      const gradients = { w: tensor64(gradient(w, [0, 1, 1]), [3, 2]) };
+      const gradients = { w: tensor64(gradient(w, labels), [3, 2]) };
       await expected.applyGradients(gradients, { estimate, samples: rows.length });
       await run.step(batch);
-      const found = (await trained(run)).value.data;
+      const weights = (await trained(run)).value.data;
       // Float32 against float64: a few roundings of values of about 1, a step.
       (await expected.weights('trained')).w.data.forEach((value, i) => {
-        expect(Math.abs(found[i] - value)).toBeLessThan(step * 4 * 2 ** -23);
+        expect(Math.abs(weights[i] - value)).toBeLessThan(step * 4 * 2 ** -23);
       });
     }
-    expect(labels.size).toBeGreaterThan(1);
+    expect(found.size).toBeGreaterThan(1);
   });
 
   it('goes on to the last bit from a state, with its seed', async () => {

@@ -55,7 +55,7 @@ export function planResults(
   whole: Whole,
 ): NonNullable<Evaluated['whole']> {
   return {
-    nonFinite: nonFiniteOf(bindings, results, whole),
+    nonFinite: nonFiniteIn(results[bindings.finite], whole),
     commit() {
       for (const {
         binding: { output },
@@ -67,16 +67,7 @@ export function planResults(
   };
 }
 
-/** Names of parameters whose gradients are not finite. */
-export function nonFiniteOf(
-  { finite }: Pick<PlanBindings, 'finite'>,
-  results: Readonly<Record<string, Tensor>>,
-  whole: Whole,
-): string[] {
-  return nonFiniteIn(results[finite], whole);
-}
-
-/** As {@link nonFiniteOf}. @param finite whether the gradient of each parameter is */
+/** Names of parameters whose gradients are not finite. @param finite whether the gradient of each is */
 export function nonFiniteIn(finite: Tensor, { plan }: Whole): string[] {
   const flags = finite.data as Uint8Array;
   return plan.parameters.flatMap(({ name, index }) => (flags[index] === 0 ? [name] : []));

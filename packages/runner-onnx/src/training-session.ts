@@ -109,8 +109,8 @@ export interface TrainingSessionOptions extends TrainableOptions, RuntimeChoice 
   /** What to do with a step whose loss or gradients are not finite. Default: `refuse`, an error that names parameters. */
   readonly nonFinite?: NonFinitePolicy;
   /**
-   * Of what is drawn in training, the model's dropout and noise and Sophia's labels: a whole number in [0, 2³²). The same seed makes the same run. It
-   * is part of the state. Default: another one every time.
+   * Of what is drawn in training, the model's dropout and noise and Sophia's labels: a whole number in [0, 2³²). The same
+   * seed makes the same run. It is part of the state. Default: another one every time.
    */
   readonly seed?: number;
   /** Outputs of the model that steps give as well, as they are in training mode. Default: none. */
@@ -229,7 +229,8 @@ export class TrainingSession implements Stateful {
    * @throws OnnxError for a model that cannot be read or trained, with all reasons; AdakitError for an optimizer that
    * does not fit its parameters; TrainingError `no-execution-provider`, `refused-model` with the node that ONNX Runtime
    * refuses, `invalid-option` for a seed out of range or of a model that draws where it cannot be told what, for a memory
-   * limit with recorded CUDA graphs, and for several steps a run where that cannot be; OnnxError `too-large` for a memory limit out of reach
+   * limit with recorded CUDA graphs, and for several steps a run where that cannot be; OnnxError `too-large` for a memory
+   * limit out of reach
    */
   static async create(options: TrainingSessionOptions): Promise<TrainingSession> {
     const { model: source, loss, train, freeze } = options;

@@ -392,12 +392,8 @@ export const rankIndex = (rank: Rank): Tensor =>
  */
 export function leadingColumns(x: Tensor, rank: Rank): Tensor {
   const { shape } = x.type;
-  const index = [rowIndex(), transpose(colIndex())].find(
-    ({
-      type: {
-        shape: [extent],
-      },
-    }) => String(shape) === String([extent, extent]),
+  const index = [rowIndex(), transpose(colIndex())].find(({ type }) =>
+    equalShapes(shape, [type.shape[0], type.shape[0]] as Shape),
   );
   if (index === undefined) {
     throw typeError(`leadingColumns takes a matrix [rows, rows] or [cols, cols], got ${shapeText(shape)}`);

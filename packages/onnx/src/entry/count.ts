@@ -1,13 +1,13 @@
 import type { Value } from '../graph/value.js';
-import { divideExactly, isStatic, productOfDims } from '../shape/dim.js';
+import { divideExactly, isStatic, productOfDims, type Dim } from '../shape/dim.js';
 import type { DefinitionContext } from './operator.js';
 
 /** What a count is written with. */
 type CountContext = Pick<DefinitionContext, 'e' | 'shape'>;
 
 /** How many elements `x` has for each one of `per`, where the shapes tell. */
-export function knownCount({ shape }: Pick<CountContext, 'shape'>, x: Value, per: Value): number | undefined {
-  const count = divideExactly(productOfDims(shape(x)), productOfDims(shape(per)));
+export function knownCount(ctx: Pick<CountContext, 'shape'>, x: Value, per: Value): number | undefined {
+  const count = symbolicCount(ctx, x, per);
   return count !== undefined && isStatic(count) ? count : undefined;
 }
 
@@ -21,8 +21,13 @@ export function countAtRunTime(ctx: CountContext, x: Value, per: Value): Value {
   return e.cast(count, x.dtype ?? 'float32');
 }
 
-function countOfSize({ e, shape }: CountContext, x: Value, per: Value): Value | undefined {
-  const count = divideExactly(productOfDims(shape(x)), productOfDims(shape(per)));
+function symbolicCount({ shape }: Pick<CountContext, 'shape'>, x: Value, per: Value): Dim | undefined {
+  return divideExactly(productOfDims(shape(x)), productOfDims(shape(per)));
+}
+
+function countOfSize(ctx: CountContext, x: Value, per: Value): Value | undefined {
+  const { e } = ctx;
+  const count = symbolicCount(ctx, x, per);
   // Inside a body inputs are one step's, or are not fed.
   if (count === undefined || e.graph.outer !== undefined) return undefined;
   for (const input of e.graph.inputs) {

@@ -28,8 +28,8 @@ export function overRoot(e: Emitter, losses: Value, count?: Value): Value {
 }
 
 /**
- * −log p of labels drawn with the probabilities p: argmax(log p + g) where g is Gumbel noise −log(−log u) (Gumbel 1954). Positions
- * whose own label is the one to ignore do not count.
+ * −log p of labels drawn with the probabilities p: argmax(log p + g) where g is Gumbel noise −log(−log u) (Gumbel 1954).
+ * Positions whose own label is the one to ignore do not count.
  */
 export function drawnLabelLoss(
   e: Emitter,

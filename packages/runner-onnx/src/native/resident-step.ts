@@ -3,7 +3,7 @@ import type { Evaluated, WholeStep } from '@adakit/core';
 import type { TrainStepGraph } from '@adakit/onnx';
 import type { StateBuffer } from '../host.js';
 import type { Session } from '../execution-provider.js';
-import { keptTensors, nonFiniteOf } from '../plan-tensors.js';
+import { keptTensors, nonFiniteIn } from '../plan-tensors.js';
 import type { Statistics } from '../statistics.js';
 import type { CallOptions } from '../runtime/runtime.js';
 import type { Binding } from './binding.js';
@@ -88,7 +88,7 @@ export class ResidentStep {
     return {
       results,
       whole: {
-        nonFinite: nonFiniteOf(this.#graph.plan, results, whole),
+        nonFinite: nonFiniteIn(results[this.#graph.plan.finite], whole),
         commit: () => {
           for (const { binding, buffer } of keptTensors(this.#graph.plan, whole)) {
             if (binding.output !== undefined) asResident(buffer).swap();

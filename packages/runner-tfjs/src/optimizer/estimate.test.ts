@@ -1,4 +1,5 @@
 import { fillRandom, nameKey, referenceDevice, Run, tensor64 } from '@adakit/core';
+import { drawn, gradient, labels as own, rows, start } from '@adakit/fixtures/softmax-regression';
 import { sophia } from '@adakit/sophia';
 import * as tf from '@tensorflow/tfjs';
 import { afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
@@ -20,14 +21,6 @@ afterEach(() => {
   tf.engine().endScope();
 });
 
-const rows = [
-  [1, 0.5, -1],
-  [0.25, -2, 1.5],
-  [-0.5, 1, 0.75],
-];
-const start = [0.5, -0.25, 0.125, 1, 0.75, -0.5];
-const own = [0, 1, 1];
-
 interface Training {
   readonly optimizer: AdakitOptimizer;
   readonly w: tf.Variable;
@@ -41,46 +34,31 @@ function training(
 ): Training {
   const optimizer = tfjsOptimizer(sophia(options));
   disposables.push(optimizer);
-  const w = tf.variable(tf.tensor2d(start, [3, 2]), true, `w${disposables.length}`);
-  const x = tf.tensor2d(rows);
+  const w = tf.variable(tf.tensor2d([...start], [3, 2]), true, `w${disposables.length}`);
+  const x = tf.tensor2d(rows.map((row) => [...row]));
   const given = {
-    'one-hot': () => tf.oneHot(own, 2).cast('float32'),
-    numbers: () => tf.tensor1d(own, 'int32'),
-    column: () => tf.tensor2d(own, [3, 1]),
+    'one-hot': () => tf.oneHot([...own], 2).cast('float32'),
+    numbers: () => tf.tensor1d([...own], 'int32'),
+    column: () => tf.tensor2d([...own], [3, 1]),
   }[form]();
   const labels = drawnLabels(optimizer, { seed });
   const loss = (): tf.Scalar => {
     const logits = tf.matMul(x, w);
-    const drawn = labels(given, logits);
-    expect([drawn.shape, drawn.dtype]).toEqual([given.shape, given.dtype]);
-    const oneHot = form === 'one-hot' ? drawn : tf.oneHot(drawn.reshape([3]).toInt(), 2);
+    const found = labels(given, logits);
+    expect([found.shape, found.dtype]).toEqual([given.shape, given.dtype]);
+    const oneHot = form === 'one-hot' ? found : tf.oneHot(found.reshape([3]).toInt(), 2);
     return tf.losses.softmaxCrossEntropy(oneHot, logits);
   };
   return { optimizer, w, step: () => void optimizer.minimize(loss, false, [w]) };
 }
 
-const probabilities = (w: ArrayLike<number>): number[][] =>
-  rows.map((row) => {
-    const scores = [0, 1].map((c) => Math.exp(row.reduce((sum, each, j) => sum + each * w[2 * j + c], 0)));
-    return scores.map((score) => score / (scores[0] + scores[1]));
-  });
-
-/** The gradient of the mean cross-entropy. */
-function gradient(w: ArrayLike<number>, labels: readonly number[]): number[] {
-  const p = probabilities(w);
-  return start.map((_, at) => {
-    const [j, c] = [Math.floor(at / 2), at % 2];
-    return rows.reduce((sum, row, i) => sum + (row[j] * (p[i][c] - Number(labels[i] === c))) / rows.length, 0);
-  });
-}
-
-function drawn(w: ArrayLike<number>, seed: number, step: number): number[] {
+function drawnAt(w: ArrayLike<number>, seed: number, step: number): number[] {
   const uniform = new Float32Array(2 * rows.length);
   fillRandom('uniform', { seed, key: nameKey('labels'), step, stream: 0 }, uniform);
-  return probabilities(w).map((p, i) => {
-    const scores = p.map((each, c) => Math.log(each) - Math.log(-Math.log(uniform[2 * i + c] + 2 ** -25)));
-    return scores[0] >= scores[1] ? 0 : 1;
-  });
+  return drawn(
+    w,
+    Array.from(uniform, (u) => u + 2 ** -25),
+  );
 }
 
 describe('an optimizer that estimates the curvature', () => {
@@ -93,7 +71,7 @@ describe('an optimizer that estimates the curvature', () => {
       const found = new Set<string>();
       for (let i = 1; i <= 8; i++) {
         const before = (await expected.weights('trained')).w.data;
-        const labels = drawn(before, 11, i);
+        const labels = drawnAt(before, 11, i);
         found.add(labels.join());
         await expected.applyGradients(
           { w: tensor64(gradient(before, own), [3, 2]) },

@@ -65,7 +65,8 @@ type Flavour = 'flat' | 'matrix';
 
 /**
  * A random program over `param`, `grad`, `slot.a` and host scalars; of the flavour `matrix` with `slot.r`, `[rows, 1]`,
- * `slot.c`, `[1, cols]`, and `slot.k`, `[rows, rank 2]`, and with everything that matrices allow. Outputs may be any of these, numbers and totals.
+ * `slot.c`, `[1, cols]`, and `slot.k`, `[rows, rank 2]`, and with everything that matrices allow. Outputs may be any of
+ * these, numbers and totals.
  */
 export function randomProgram(draw: Draw, flavour: Flavour): Program {
   const tensors: Tensor[] = [
