@@ -176,13 +176,14 @@ void main() {
   int width = extent.x;
   int end = part.x + part.y;
   int rows = part.w;
+  vec2 texel = 1.0 / vec2(width, rows);
   // Where all bits of the exponent are set, one more carries into the sign. What is found so may be beyond the elements, which is
   // rare.
   ivec4 signs = ivec4(0);
   for (int y = pixel.y; y < rows; y += ${String(FINDINGS)}) {
     int last = min(width, end - y * width);
     for (int x = pixel.x; x < last; x += ${String(FINDINGS)}) {
-      ivec4 bits = floatBitsToInt(texelFetch(source, ivec2(x, y), 0));
+      ivec4 bits = floatBitsToInt(textureLod(source, (vec2(x, y) + 0.5) * texel, 0.0));
       signs |= (bits & 0x7fffffff) + 0x00800000;
     }
   }
