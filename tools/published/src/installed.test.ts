@@ -1,4 +1,4 @@
-import { mkdtempSync, readdirSync } from 'node:fs';
+import { mkdtempSync, readdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { beforeAll, describe, expect, inject, test } from 'vitest';
 import { filesOf, publishedPackages, readText } from './packages.js';
@@ -16,6 +16,23 @@ describe('with npm, everything in one project', () => {
 
   test.each(readmes)('the first example of $file runs', async ({ readme }) => {
     await project.run(firstExample(readme));
+  });
+
+  test('a worker serves data', async () => {
+    writeFileSync(
+      join(project.directory, 'batches.js'),
+      `import { parentPort, workerData } from 'node:worker_threads';
+      import { fromElements, serveDataset } from '@adakit/data';
+      serveDataset(fromElements(workerData).map((n) => ({ n })).batch(2), parentPort);`,
+    );
+    const printed = await project.run(`
+      import { Worker } from 'node:worker_threads';
+      import { fromWorker, type Batch } from '@adakit/data';
+      const worker = new Worker(new URL('./batches.js', import.meta.url), { workerData: [1, 2, 3] });
+      for await (const { n } of await fromWorker<Batch>(worker)) console.log(n.data.join(' '));
+    `);
+    // And the program has ended, though nobody has ended the worker.
+    expect(printed).toBe('1 2\n3\n');
   });
 
   test('the command runs', async () => {
