@@ -32,12 +32,3 @@ export async function readJsonFile(path: string): Promise<unknown> {
 export function isMissing({ code, message }: z.core.$ZodIssue): boolean {
   return code === 'invalid_type' && message.endsWith('received undefined');
 }
-
-/** Values by any names: `z.record` leaves `__proto__` out without a word. */
-export function recordOf<T>(value: z.ZodType<T>): z.ZodType<Readonly<Record<string, T>>> {
-  const entries = (given: unknown): unknown =>
-    typeof given === 'object' && given !== null && !Array.isArray(given) ? new Map(Object.entries(given)) : given;
-  return z
-    .preprocess(entries, z.map(z.string(), value))
-    .transform((map): Readonly<Record<string, T>> => Object.fromEntries(map));
-}
