@@ -73,10 +73,10 @@ export const dadaptation = definePhasedOptimizer({
     return { ...distanceAfter({ d }, { d: next }, found), length };
   },
 
-  update({ param, grad, slots, globals: { dBefore, length }, hyper, uses, step }) {
+  update({ param, slots, globals: { dBefore, length }, hyper, uses, step }) {
     const gamma = dBefore.mul(uses.useBiasCorrection ? correctedRate(hyper, step) : hyper.lr);
-    const decoupled = { ...uses, weightDecouple: uses.decouple };
-    const { theta } = decay({ param, grad, hyper, uses: decoupled, rate: gamma });
+    // γ is the device's, which would round 1 − γλ.
+    const theta = uses.weightDecay && uses.decouple ? param.sub(param.mul(gamma.mul(hyper.weightDecay))) : param;
     const moved = theta.sub(slots.expAvg.div(slots.expAvgSq.sqrt().add(hyper.eps)));
     return { param: where(length.equal(0), param, moved) };
   },

@@ -84,10 +84,10 @@ export const prodigy = definePhasedOptimizer({
     return { ...distanceAfter({ d, dMax }, { d: next, dMax: most }, found), denominator: sums.length };
   },
 
-  update({ param, grad, slots, globals: { d, dBefore, denominator }, hyper, uses, step }) {
+  update({ param, slots, globals: { d, dBefore, denominator }, hyper, uses, step }) {
     const gamma = dBefore.mul(uses.useBiasCorrection ? correctedRate(hyper, step) : hyper.lr);
-    const decoupled = { ...uses, weightDecouple: uses.decouple };
-    const { theta } = decay({ param, grad, hyper, uses: decoupled, rate: gamma });
+    // γ is the device's, which would round 1 − γλ.
+    const theta = uses.weightDecay && uses.decouple ? param.sub(param.mul(gamma.mul(hyper.weightDecay))) : param;
     const moved = theta.sub(slots.expAvg.mul(gamma).div(slots.expAvgSq.sqrt().add(d.mul(hyper.eps))));
     return { param: where(denominator.equal(0), param, moved) };
   },

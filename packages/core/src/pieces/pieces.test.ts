@@ -1,12 +1,11 @@
 import { describe, expect, it } from 'vitest';
 import { referenceDevice } from '../device/reference/device.js';
-import { asMatrix, asParam, matMul, norm, sum, transpose, type Tensor } from '../expression/expression.js';
+import { asMatrix, asParam, matMul, sum, transpose, type Tensor } from '../expression/expression.js';
 import { definePhasedOptimizer } from '../optimizer/define-phased.js';
 import { defineOptimizer } from '../optimizer/define.js';
-import { coefficient, nonNegative, positive } from '../optimizer/hyperparameters.js';
+import { nonNegative, positive } from '../optimizer/hyperparameters.js';
 import { Run } from '../run/run.js';
 import { tensor64 } from '../tensor/tensor-data.js';
-import { decay } from './decay.js';
 import { distance, distanceAfter } from './distance.js';
 import { inverseFourthRoot } from './inverse-root.js';
 import { descending, identity } from './sides.js';
@@ -53,18 +52,6 @@ describe('of the sides of a matrix', () => {
     // The condition of A is 6.4: roundings of 2⁻⁵³ of numbers up to 400 come through five products little enlarged.
     found.forEach((x, i) => expect(Math.abs(x - columns.flat()[i])).toBeLessThan(1e-12));
   });
-});
-
-it('a decoupled decay at a rate that the device knows is the decay at that rate', async () => {
-  const uses = { weightDecay: true, weightDecouple: true };
-  const rule = defineOptimizer({
-    name: 'rule',
-    hyperparameters: { lr: positive(1), weightDecay: coefficient(0.5) },
-    update: ({ param, grad, hyper }) => ({ param: decay({ param, grad, hyper, uses, rate: norm(grad) }).theta }),
-  });
-  const run = Run.start(referenceDevice(), rule(), { w: tensor64([2]) });
-  await run.applyGradients({ w: tensor64([0.25]) });
-  expect([...(await run.weights()).w.data]).toEqual([2 * (1 - 0.25 * 0.5)]);
 });
 
 it('an estimate of the distance waits for a gradient, and for a learning rate', async () => {
