@@ -81,6 +81,7 @@ const refused: Readonly<Record<string, readonly [value: string, why: string] | '
   '--memory-limit': ['much', 'bytes are needed, such as 512MiB or 2GiB.'],
   '--plugin': 'any',
   '--precision': ['float64', 'it is float32, float16 or bfloat16.'],
+  '--rounds': ['0', 'a whole number of at least 1 is needed.'],
   '--seed': ['-1', 'a whole number'],
   '--seeds': ['0', 'a whole number of at least 1 is needed.'],
   '--sequence': ['0', 'a whole number of at least 1 is needed.'],

@@ -6,7 +6,7 @@ import '@adakit/runner-tfjs/fused/cpu';
 import '@adakit/runner-tfjs/fused/wasm';
 import * as tf from '@tensorflow/tfjs';
 import '@tensorflow/tfjs-backend-wasm';
-import { compare, ratioOf, timesOf, type Contender, type Times } from '../measure/compare.js';
+import { compare, ratioOf, timesOf, type Contender, type Times } from '@adakit/cli/internal/measure';
 import type { Row, Suite, SuiteOptions } from '../suite.js';
 
 const VARIABLES = 20;
