@@ -1,4 +1,4 @@
-import { mkdtempSync } from 'node:fs';
+import { mkdtempSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { beforeAll, describe, expect, inject, test } from 'vitest';
 import { filesOf, publishedPackages, readText } from './packages.js';
@@ -29,6 +29,21 @@ describe('with pnpm, what each README says to install and no more', () => {
     await project.install('pnpm', documentedInstall(readme));
     await project.run(firstExample(readme));
   });
+});
+
+test('the command comes without TensorFlow.js, and says what to install where it is wanted', async () => {
+  const project = newProject();
+  await project.install('npm', ['@adakit/cli']);
+  expect(readdirSync(join(project.directory, 'node_modules')).filter((name) => name.startsWith('@tensorflow'))).toEqual(
+    [],
+  );
+  expect(await project.command('adakit', ['doctor'])).toContain(
+    '→ npm install --save-dev @adakit/runner-tfjs @tensorflow/tfjs-core @tensorflow/tfjs-backend-cpu',
+  );
+  await project.install('npm', ['@adakit/runner-tfjs', '@tensorflow/tfjs-core', '@tensorflow/tfjs-backend-cpu']);
+  expect(await project.command('adakit', ['doctor', '--need', 'cpu'])).toMatch(
+    /ok {2}cpu \(TensorFlow\.js\) +took a step/,
+  );
 });
 
 test('no example of a README or page imports what is not published', () => {
