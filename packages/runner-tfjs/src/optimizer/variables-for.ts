@@ -63,7 +63,8 @@ function matchedFor(
     const free = variables.filter((variable) => !names.has(variable));
     for (const [{ name }, variable] of matchByName(open, free, { inOrder })) names.set(variable, name);
   };
-  match(trainable, true);
+  // Where a name has told anything, an order is no evidence for the rest.
+  match(trainable, names.size === 0);
   // Weights that are frozen now may have been trained then; but only a name can tell.
   match(others, false);
   for (const variable of trainable)
