@@ -30,7 +30,8 @@ export function requireSameSettings(
     const given = piece.kind === 'rule' ? settings : piece.hyperparameters;
     for (const [name, value] of Object.entries(given)) {
       if (run.hyperparameters[name] === value) continue;
-      const option = piece.kind === 'rule' ? `--set ${name}=${String(value)}` : `${optionOf(piece.name)} ${String(value)}`;
+      const option =
+        piece.kind === 'rule' ? `--set ${name}=${String(value)}` : `${optionOf(piece.name)} ${String(value)}`;
       refuse(option, String(run.hyperparameters[name]));
     }
     const scheduled = piece.kind === 'rule' && (schedule !== undefined || warmup !== undefined);
