@@ -37,7 +37,10 @@ export function requireSameSettings(
     const scheduled = piece.kind === 'rule' && (schedule !== undefined || warmup !== undefined);
     const [then, now] = [run, piece].map(({ schedules }) => JSON.stringify(schedules.lr));
     if (scheduled && then !== now) {
-      refuse(schedule === undefined ? '--warmup' : `--schedule ${schedule}`, then ?? 'no schedule of lr');
+      refuse(
+        schedule === undefined ? '--warmup' : `--schedule ${schedule}`,
+        Object.hasOwn(run.schedules, 'lr') ? then : 'no schedule of lr',
+      );
     }
   }
 }
@@ -51,8 +54,14 @@ function refuse(option: string, has: string): never {
 
 /** The option by which the command puts a piece around the rule. */
 function optionOf(piece: string): string {
-  return { clipByGlobalNorm: '--clip', accumulate: '--accumulate', ema: '--ema' }[piece] ?? piece;
+  return OPTIONS.get(piece) ?? piece;
 }
+
+const OPTIONS: ReadonlyMap<string, string> = new Map([
+  ['clipByGlobalNorm', '--clip'],
+  ['accumulate', '--accumulate'],
+  ['ema', '--ema'],
+]);
 
 /** The rule and what is around it; groups are for parameters that are treated apart. */
 function piecesOf(config: OptimizerConfig): readonly PieceConfig[] {
