@@ -22,9 +22,16 @@ export function requireSameSettings(
   asked: Optimizer,
   { settings, schedule, warmup }: AskedSettings,
 ): void {
+  const pieces = piecesOf(asked.toConfig());
+  const [has, wants] = [piecesOf(saved), pieces].map(textOf);
+  if (has !== wants) {
+    throw new UsageError(
+      `the checkpoints are of ${has}, and the options ask for ${wants}; give the same options, make another state with ` +
+        'adakit state convert --optimizer, or begin another run',
+    );
+  }
   const before = new Map(piecesOf(saved).map((piece) => [piece.name, piece]));
-  for (const piece of piecesOf(asked.toConfig())) {
-    // Other pieces are another optimizer, which is refused anyway.
+  for (const piece of pieces) {
     const run = before.get(piece.name);
     if (run === undefined) continue;
     const given = piece.kind === 'rule' ? settings : piece.hyperparameters;
@@ -50,6 +57,12 @@ function refuse(option: string, has: string): never {
     `${option}: the run goes on with what its checkpoints have, ${has}; give the same options (a schedule follows from --epochs ` +
       'and --steps, too), change a hyperparameter with adakit state convert --set, or begin another run',
   );
+}
+
+/** `ema(adam)`. How the loss is scaled follows from the precision, and is the session's. */
+function textOf(pieces: readonly PieceConfig[]): string {
+  const names = pieces.map(({ name }) => name).filter((name) => name !== 'lossScaling');
+  return names.reduceRight((inner, name) => `${name}(${inner})`);
 }
 
 /** The option by which the command puts a piece around the rule. */
