@@ -1,3 +1,4 @@
+import { Script } from 'node:vm';
 import { filled, formulaOf, recordedRuns, template } from './templates.js';
 
 /** What a new package starts from. */
@@ -80,16 +81,16 @@ function checkName(name: string, taken: readonly string[]): void {
   const fail = (problem: string): never => {
     throw new Error(`the name "${name}" ${problem}`);
   };
-  const [, scope] = /^(@[^/]+)\//.exec(name) ?? [];
+  const scope = /^(@[^/]+)\//.exec(name)?.[1];
   if (scope !== undefined) fail(`has a scope; give it by --scope ${scope}`);
-  const [, rest] = /^adakit-optimizer-(.*)/.exec(name) ?? [];
+  const rest = /^adakit-optimizer-(.*)/.exec(name)?.[1];
   if (rest !== undefined) fail(`begins with adakit-optimizer-, which is put before it; give ${rest}`);
   if (!/^[a-z][a-z0-9]*(-[a-z0-9]+)*$/.test(name)) fail('must be in lower case, with hyphens between words');
   const rule = ruleName(name);
   if (taken.includes(rule)) fail(`makes a rule ${rule}, and the package imports something of that name`);
   try {
     // Whether a module may have a variable of that name.
-    new Function(`'use strict'; async () => { const ${rule} = 0; };`);
+    new Script(`'use strict'; async () => { const ${rule} = 0; };`);
   } catch {
     fail(`makes a rule ${rule}, which is a word of JavaScript`);
   }
