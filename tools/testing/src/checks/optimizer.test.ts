@@ -1,4 +1,4 @@
-import { defineOptimizer, learningRate } from '@adakit/core';
+import { coefficient, defineOptimizer, flag, learningRate } from '@adakit/core';
 import { expect, it } from 'vitest';
 import { optimizerChecks, type CheckedFactory } from './optimizer.js';
 
@@ -41,4 +41,28 @@ it('a rule that depends on chance or on a count outside is found', async () => {
       traced,
     ),
   ).toContain('or a counter');
+});
+
+it('a hyperparameter that is declared and forgotten is found, and one that needs another is not', async () => {
+  const nesterov = defineOptimizer({
+    name: 'nesterov',
+    hyperparameters: { lr: learningRate(0.1), momentum: coefficient(0), nesterov: flag(false) },
+    slots: ({ momentum }) => (momentum ? ['velocity'] : []),
+    update({ param, grad, slots, hyper: { lr, momentum }, uses }) {
+      if (!uses.momentum) return { param: param.sub(grad.mul(lr)) };
+      const velocity = slots.velocity.mul(momentum).add(grad);
+      return {
+        param: param.sub((uses.nesterov ? velocity.mul(momentum).add(grad) : velocity).mul(lr)),
+        slots: { velocity },
+      };
+    },
+  });
+  const depends = 'depends on each of its hyperparameters';
+  expect(await problem(nesterov, depends)).toBeUndefined();
+  const forgetful = defineOptimizer({
+    name: 'forgetful',
+    hyperparameters: { lr: learningRate(0.1), weightDecay: coefficient(0), nesterov: flag(false) },
+    update: ({ param, grad, hyper }) => ({ param: param.sub(grad.mul(hyper.lr)) }),
+  });
+  expect(await problem(forgetful, depends)).toContain('weightDecay, nesterov: declared');
 });
