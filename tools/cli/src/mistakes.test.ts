@@ -184,6 +184,10 @@ describe('options that say nothing together, or name what is not there', () => {
       "--loss cross-entropy: there is no 'classAxs', did you mean 'classAxis'?",
     ],
     [`${train} --loss cross-entropy:classAxis=x`, "--loss cross-entropy: classAxis must be a number, got 'x'"],
+    [
+      `${train} --steps 30 --schedule warmup-stable-decay:warmup=10,decay=20`,
+      '--schedule warmup-stable-decay: warmup=10 and decay=20 leave nothing of 30 steps between them',
+    ],
     [`${train} --schedule cosin`, "--schedule: there is no 'cosin', did you mean 'cosine'?"],
     [`${train} --schedule cosine:flor=1`, "--schedule cosine: there is no 'flor', did you mean 'floor'?"],
     [`${train} --schedule step`, '--schedule step: every is missing; write --schedule step:every=NUMBER'],
