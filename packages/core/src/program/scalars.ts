@@ -1,5 +1,5 @@
 import { operation } from '../expression/operations.js';
-import type { Instruction, Program } from './program.js';
+import type { Program } from './program.js';
 
 /** Gives the value of a scalar input such as `step` or `hyper.lr`. */
 export type ScalarInput = (name: string) => number;
@@ -14,36 +14,17 @@ export function evaluateScalars(
   input: ScalarInput,
   values: Float64Array = new Float64Array(program.instructions.length).fill(NaN),
 ): Float64Array {
-  for (const line of hostLines(program)) line(values, input);
-  return values;
-}
-
-/** Puts the number of one instruction in its place. */
-type Line = (values: Float64Array, input: ScalarInput) => void;
-
-/** Of programs that have been evaluated: a step does so again and again. */
-const known = new WeakMap<Program, readonly Line[]>();
-
-function hostLines(program: Program): readonly Line[] {
-  let lines = known.get(program);
-  if (lines === undefined) known.set(program, (lines = program.instructions.flatMap(hostLine)));
-  return lines;
-}
-
-function hostLine(instruction: Instruction, index: number): Line[] {
-  if (instruction.type.place === 'device') return [];
-  switch (instruction.form) {
-    case 'constant':
-      return [(values) => void (values[index] = instruction.value)];
-    case 'input':
-      return [(values, input) => void (values[index] = input(instruction.name))];
-    case 'elementwise': {
-      const { evaluate } = operation(instruction.op);
-      // An operation looks at no more operands than it has; to ask an array for none of its places takes long.
+  const { instructions } = program;
+  for (let index = 0; index < instructions.length; index++) {
+    const instruction = instructions[index];
+    if (instruction.type.place === 'device') continue;
+    if (instruction.form === 'constant') values[index] = instruction.value;
+    else if (instruction.form === 'input') values[index] = input(instruction.name);
+    else if (instruction.form === 'elementwise') {
+      // To ask an array for a place that is none takes long; no operation looks at operands that it does not have.
       const [a, b = a, c = a] = instruction.args;
-      return [(values) => void (values[index] = evaluate(values[a], values[b], values[c]))];
+      values[index] = operation(instruction.op).evaluate(values[a], values[b], values[c]);
     }
-    default:
-      return [];
   }
+  return values;
 }

@@ -42,8 +42,11 @@ export function indexed<T>(
     read(pass, from) {
       let index = from;
       // No generator: one has the queue of promises go round three times for each element.
-      const next = async (): Promise<IteratorResult<T, undefined>> =>
-        index < length ? { done: false, value: await at(index++, pass) } : { done: true, value: undefined };
+      const next = async (): Promise<IteratorResult<T, undefined>> => {
+        if (index >= length) return { done: true, value: undefined };
+        const value = at(index++, pass);
+        return { done: false, value: value instanceof Promise ? await value : value };
+      };
       return { [Symbol.asyncIterator]: () => ({ next }) };
     },
   };

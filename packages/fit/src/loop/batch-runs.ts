@@ -11,12 +11,17 @@ export interface Taken {
 /** Batches in runs of as many as a model takes at a time. Knows how far training has come, which may be less than was read. */
 export class BatchRuns {
   readonly #reader: Reader<Batch>;
-  #position: Position;
-  /** Whether the reader has ended the pass that the last run is of. */
+  /** Batches in a run. */
+  readonly #size: number;
+  /** Read, and not given yet. */
+  #ahead: Taken[] = [];
+  /** Whether the reader has ended the pass that those are of. */
   #passed = false;
+  #position: Position;
 
-  constructor(data: Dataset<Batch>) {
+  constructor(data: Dataset<Batch>, size: number) {
     this.#reader = data.reader();
+    this.#size = size;
     this.#position = this.#reader.position();
   }
 
@@ -25,19 +30,23 @@ export class BatchRuns {
     return this.#position;
   }
 
-  /** So many, or fewer at the end of a pass; none when it has ended: what follows is of the next one. */
-  async next(count: number): Promise<readonly Taken[]> {
-    const batches: Taken[] = [];
-    while (!this.#passed && batches.length < count) {
+  /**
+   * The batches of the next run; one, where there is no room for a run or not enough is left of the pass; none at its end:
+   * what follows is of the next one.
+   */
+  async next(room: number): Promise<readonly Taken[]> {
+    const wanted = Math.min(this.#size, room);
+    while (this.#ahead.length < wanted && !this.#passed) {
       const raw = await this.#reader.next();
       if (raw === undefined) this.#passed = true;
-      else batches.push({ raw, place: this.#reader.position() });
+      else this.#ahead.push({ raw, place: this.#reader.position() });
     }
-    if (batches.length === 0) {
+    const run = this.#ahead.splice(0, this.#ahead.length === this.#size ? this.#size : 1);
+    if (run.length === 0) {
       this.#passed = false;
       this.#position = this.#reader.position();
     }
-    return batches;
+    return run;
   }
 
   /** Training has done with a batch. */

@@ -41,8 +41,6 @@ class Loop {
   readonly #monitored: Monitored;
   /** Batches of an epoch, where that is known. */
   readonly #batches: number | undefined;
-  /** Batches that the model takes at a time, where there are so many. */
-  readonly #perRun: number;
   readonly #data: BatchRuns;
   readonly #match: (batch: Batch) => Batch;
   readonly #carried: Carried;
@@ -66,8 +64,8 @@ class Loop {
     this.#epochs = epochs ?? (steps === undefined ? 1 : Infinity);
     this.#batches = data.length;
     // What is carried from one batch to the next has to come out in between.
-    this.#perRun = carry === undefined && model.steps !== undefined ? (model.stepsPerRun ?? 1) : 1;
-    this.#data = new BatchRuns(data);
+    const perRun = carry === undefined && model.steps !== undefined ? (model.stepsPerRun ?? 1) : 1;
+    this.#data = new BatchRuns(data, perRun);
     this.#match = model.inputs === undefined ? (batch) => batch : matchInputs(model.inputs);
     this.#carried = new Carried(carry ?? {}, model.inputs);
     this.#callbacks = new Callbacks(callbacks, {
@@ -104,7 +102,7 @@ class Loop {
   }
 
   async #train(): Promise<void> {
-    const { epochs, steps, signal } = this.#options;
+    const { epochs, steps, signal, validateEvery, checkpoints } = this.#options;
     await this.#callbacks.call('onStart', {
       ...(epochs !== undefined || steps === undefined ? { epochs: this.#epochs } : {}),
       ...(steps !== undefined && { steps }),
@@ -112,48 +110,45 @@ class Loop {
       ...(this.#resumed && { resumed: this.#resumed }),
     });
     const breather = new Breather();
+    // Every step comes by here, some within microseconds: there is nothing to wait for but data, the model and what is due.
     for (;;) {
       if (signal?.aborted === true) this.#stopped ??= { reason: 'aborted' };
       if (this.#stopped || this.#step >= this.#steps || this.#data.position.pass >= this.#epochs) return;
       const batches = await this.#data.next(this.#room());
-      if (batches.length === 0) await this.#endEpoch();
-      // What is left over where a run is not full goes one by one.
-      const together = batches.length === this.#perRun ? this.#perRun : 1;
-      for (let i = 0; i < batches.length && !this.#isEnding(); i += together) {
-        await this.#take(batches.slice(i, i + together));
-        if (breather.isDue) await breather.breathe();
+      if (batches.length === 0) {
+        await this.#endEpoch();
+        continue;
       }
+      const feeds = batches.map(({ raw }) => this.#carried.feed(this.#match(raw)));
+      const reports =
+        feeds.length > 1 ? await (this.#model as Required<Trainable>).steps(feeds) : [await this.#model.step(feeds[0])];
+      const before = this.#step;
+      // What there is has to agree with the model before anybody is told of it.
+      reports.forEach((report, i) => {
+        this.#count(batches[i], report);
+      });
+      if (this.#callbacks.any) await this.#tell(batches, reports);
+      if (this.#step !== before) {
+        if (this.#isDue(validateEvery)) await this.#validate(batches[0].place.pass + 1);
+        else if (this.#isDue(checkpoints?.everySteps)) await this.#save();
+      }
+      if (breather.isDue) await breather.breathe();
     }
   }
 
-  #isEnding(): boolean {
-    return this.#stopped !== undefined || this.#options.signal?.aborted === true;
-  }
-
-  /** Batches that the next run of the model may have: up to where something is due or enough steps are made. */
+  /** Steps that may be taken before something is due or enough are made. */
   #room(): number {
-    const { validateEvery, checkpoints } = this.#options;
-    const until = (every = Infinity): number => every - (this.#step % every);
-    return Math.min(this.#perRun, this.#steps - this.#step, until(validateEvery), until(checkpoints?.everySteps));
+    const { validateEvery = Infinity, checkpoints: { everySteps = Infinity } = {} } = this.#options;
+    const [step, steps] = [this.#step, this.#steps];
+    return Math.min(steps - step, validateEvery - (step % validateEvery), everySteps - (step % everySteps));
   }
 
-  /** Has the model take the steps on some batches of an epoch, and tells of them. */
-  async #take(batches: readonly Taken[]): Promise<void> {
-    const feeds = batches.map(({ raw }) => this.#carried.feed(this.#match(raw)));
-    const reports =
-      feeds.length > 1 ? await (this.#model as Required<Trainable>).steps(feeds) : [await this.#model.step(feeds[0])];
-    const before = this.#step;
-    // What there is has to agree with the model before anybody is told of it.
-    reports.forEach((report, i) => {
-      this.#count(batches[i], report);
-    });
-    for (let i = 0; this.#callbacks.any && i < reports.length; i++) {
-      await this.#callbacks.call('onStep', eventOf(batches[i], reports[i]));
-    }
-    if (this.#step === before) return;
-    const { validateEvery = Infinity, checkpoints: { everySteps = Infinity } = {} } = this.#options;
-    if (this.#step % validateEvery === 0) await this.#validate(batches[0].place.pass + 1);
-    else if (this.#step % everySteps === 0) await this.#save();
+  #isDue(every = Infinity): boolean {
+    return this.#step % every === 0;
+  }
+
+  async #tell(batches: readonly Taken[], reports: readonly TrainableReport[]): Promise<void> {
+    for (const [i, report] of reports.entries()) await this.#callbacks.call('onStep', eventOf(batches[i], report));
   }
 
   #count(batch: Taken, { step, outcome, loss = NaN, outputs }: TrainableReport): void {
