@@ -49,8 +49,8 @@ export class BatchRuns {
     return run;
   }
 
-  /** Training has done with a batch. */
-  done({ place }: Taken): void {
+  /** Training has done with the batch before a place. */
+  done(place: Position): void {
     this.#position = place;
   }
 

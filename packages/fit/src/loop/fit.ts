@@ -102,13 +102,8 @@ class Loop {
   }
 
   async #train(): Promise<void> {
-    const { epochs, steps, signal, validateEvery, checkpoints } = this.#options;
-    await this.#callbacks.call('onStart', {
-      ...(epochs !== undefined || steps === undefined ? { epochs: this.#epochs } : {}),
-      ...(steps !== undefined && { steps }),
-      ...(this.#batches !== undefined && { batches: this.#batches }),
-      ...(this.#resumed && { resumed: this.#resumed }),
-    });
+    const { signal, validateEvery, checkpoints } = this.#options;
+    await this.#callbacks.call('onStart', this.#start());
     const breather = new Breather();
     // Every step comes by here, some within microseconds: there is nothing to wait for but data, the model and what is due.
     for (;;) {
@@ -120,20 +115,37 @@ class Loop {
         continue;
       }
       const feeds = batches.map(({ raw }) => this.#carried.feed(this.#match(raw)));
-      const reports =
-        feeds.length > 1 ? await (this.#model as Required<Trainable>).steps(feeds) : [await this.#model.step(feeds[0])];
       const before = this.#step;
       // What there is has to agree with the model before anybody is told of it.
-      reports.forEach((report, i) => {
-        this.#count(batches[i], report);
-      });
-      if (this.#callbacks.any) await this.#tell(batches, reports);
+      const events: StepEvent[] = [];
+      const onStep = (report: TrainableReport): void => {
+        events.push(this.#count(batches[events.length], report));
+      };
+      try {
+        if (feeds.length > 1) await this.#model.steps?.(feeds, { onStep });
+        else onStep(await this.#model.step(feeds[0]));
+      } catch (error) {
+        // Steps that were taken before one failed are told of all the same; the failure is the error to report.
+        await this.#tell(events).catch(() => undefined);
+        throw error;
+      }
+      if (this.#callbacks.any) await this.#tell(events);
       if (this.#step !== before) {
-        if (this.#isDue(validateEvery)) await this.#validate(batches[0].place.pass + 1);
+        if (this.#isDue(validateEvery)) await this.#validate(events[0].epoch);
         else if (this.#isDue(checkpoints?.everySteps)) await this.#save();
       }
       if (breather.isDue) await breather.breathe();
     }
+  }
+
+  #start(): RunStart {
+    const { epochs, steps } = this.#options;
+    return {
+      ...(epochs !== undefined || steps === undefined ? { epochs: this.#epochs } : {}),
+      ...(steps !== undefined && { steps }),
+      ...(this.#batches !== undefined && { batches: this.#batches }),
+      ...(this.#resumed && { resumed: this.#resumed }),
+    };
   }
 
   /** Steps that may be taken before something is due or enough are made. */
@@ -147,17 +159,20 @@ class Loop {
     return this.#step % every === 0;
   }
 
-  async #tell(batches: readonly Taken[], reports: readonly TrainableReport[]): Promise<void> {
-    for (const [i, report] of reports.entries()) await this.#callbacks.call('onStep', eventOf(batches[i], report));
+  async #tell(events: readonly StepEvent[]): Promise<void> {
+    for (const event of events) await this.#callbacks.call('onStep', event);
   }
 
-  #count(batch: Taken, { step, outcome, loss = NaN, outputs }: TrainableReport): void {
+  /** Takes note of the step on a batch. */
+  #count({ raw, place }: Taken, { step, outcome, loss = NaN, outputs }: TrainableReport): StepEvent {
+    const samples = sampleCount(raw);
+    this.#step = step;
+    this.#data.done(place);
     if (outcome !== 'skipped') {
       this.#carried.take(outputs);
-      this.#record.add(step, loss, sampleCount(batch.raw));
+      this.#record.add(step, loss, samples);
     }
-    this.#step = step;
-    this.#data.done(batch);
+    return { step, epoch: place.pass + 1, batch: place.taken, loss, samples, outcome };
   }
 
   async #endEpoch(): Promise<void> {
@@ -287,8 +302,4 @@ class Loop {
       curve,
     };
   }
-}
-
-function eventOf({ raw, place }: Taken, { step, outcome, loss = NaN }: TrainableReport): StepEvent {
-  return { step, epoch: place.pass + 1, batch: place.taken, loss, samples: sampleCount(raw), outcome };
 }
