@@ -44,7 +44,7 @@ import {
 } from '@adakit/onnx';
 import type { Tensor } from 'onnxruntime-node';
 import { TrainingError } from './error.js';
-import { onFirst, targetOf } from './execution-provider.js';
+import { onFirst } from './execution-provider.js';
 import { sampleCount, toFeeds, type Batch } from './feeds.js';
 import { hostDeviceFor, type StateBuffer } from './host.js';
 import { Inference, type Evaluation, type WeightsInUse } from './inference.js';
@@ -64,6 +64,7 @@ import { reportRuntime, type RuntimeReport } from './runtime/report.js';
 import type { SessionOptions } from './runtime/runtime.js';
 import { Statistics } from './statistics.js';
 import { GradientSteps, type Feeds, type Steps } from './steps.js';
+import { targetHere } from './target-here.js';
 import { WholeSteps } from './whole-steps.js';
 
 /** What a {@link TrainingSession} trains, and how. */
@@ -250,7 +251,8 @@ export class TrainingSession implements Stateful {
       ...(freeze && { freeze }),
       ...(memoryLimit && { memoryLimit }),
     };
-    const target = options.target ?? targetOf(providers.at(0)?.name ?? 'cpu');
+    const targetFor = async (name: ExecutionProviderName) => options.target ?? (await targetHere(name, model, chosen));
+    const target = await targetFor(providers.at(0)?.name ?? 'cpu');
     const unscaled = gradientsGraph(model, { ...training, target });
     const optimizer = scaledFor(precision, options.optimizer, unscaled.parameters);
     const plan = makePlan(optimizer, unscaled.parameters);
@@ -283,7 +285,7 @@ export class TrainingSession implements Stateful {
 
     const [steps, inference] = await onFirst(chosen, providers, async (provider) => {
       // Written again where a provider before this one has failed.
-      const lowered = options.target ?? targetOf(provider.name);
+      const lowered = await targetFor(provider.name);
       const own = { ...scaling, target: lowered };
       const gradients = lowered === target ? graph : gradientsGraph(model, own);
       const runtime = { provider, session };

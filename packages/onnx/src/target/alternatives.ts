@@ -1,3 +1,4 @@
+import { convolutionInBlocks, inputGradientInBlocks } from './blocked.js';
 import {
   inputGradientByConvolution,
   inputGradientByProducts,
@@ -28,6 +29,7 @@ import {
  */
 export const ALTERNATIVES: Readonly<Record<string, Readonly<Record<string, Formulation>>>> = {
   'adakit::ConvInputGradient': {
+    blocks: inputGradientInBlocks,
     convolution: inputGradientByConvolution,
     cpu: inputGradientForCpu,
     products: inputGradientByProducts,
@@ -46,7 +48,7 @@ export const ALTERNATIVES: Readonly<Record<string, Readonly<Record<string, Formu
   },
   'adakit::Mask': { bounded: maskBoundedByProduct, product: maskByProduct, selection: maskBySelection },
   'adakit::MaxPoolGradient': { scatter: scatterByIndices, unpool: unpoolOrScatter },
-  Conv: { windows: convolutionByRows },
+  Conv: { blocks: convolutionInBlocks, windows: convolutionByRows },
   MatMul: { fused: fusedProduct },
   ReduceMean: { sum: meanBySum },
   ReduceSum: { turns: sumInTurn },

@@ -1,0 +1,146 @@
+import { inputConvolutionOf } from '../entry/window/canonical.js';
+import type { InputConvolution } from '../entry/window/input-gradient.js';
+import { windowExtent } from '../entry/window/windows.js';
+import type { Emitter } from '../graph/emitter.js';
+import type { Node } from '../graph/node.js';
+import type { Value } from '../graph/value.js';
+import { turnedWeights } from './convolution.js';
+import { asFixed, count, fixedConvolutionOf, type FixedConvolution } from './fixed-convolution.js';
+import type { Formulation, Target } from './target.js';
+import { convolutionByRows, inputGradientForCpu, isRowConvolution } from './window-rows.js';
+
+/*
+ * Convolutions and the gradients of their inputs with channels in blocks, by operators of ONNX Runtime's own. Its optimizer
+ * takes them where weights are constants; training feeds them, and puts them into blocks at every step, by the operator that
+ * does so with inputs. They compute all samples and positions on all threads, and nothing is copied window by window.
+ *
+ * The gradient of the weights stays in products: as a convolution in blocks over the samples, which reads the whole cotangent
+ * for every input channel, it takes 0.9 of the time while that stays in a core's cache, and 1.5 to 3 times as long once it does not.
+ */
+
+const REORDER_INPUT = 'com.microsoft.nchwc::ReorderInput';
+const REORDER_OUTPUT = 'com.microsoft.nchwc::ReorderOutput';
+const CONVOLUTION = 'com.microsoft.nchwc::Conv';
+
+/** The operators that formulations in blocks use. */
+export const BLOCKED_OPERATORS: readonly string[] = [REORDER_INPUT, REORDER_OUTPUT, CONVOLUTION];
+
+/** Channels of the longest blocks: those of AVX-512 and NEON have 16, of AVX 8. What divides into these divides into all. */
+export const LONGEST_BLOCK = 16;
+
+/** Whether a convolution can be computed in blocks: both axes of its weights are whole blocks. */
+function fitsBlocks({ windows, channels }: FixedConvolution): boolean {
+  return windows.kernel.length === 2 && channels.inputs % LONGEST_BLOCK === 0 && channels.outputs % LONGEST_BLOCK === 0;
+}
+
+/**
+ * Whether that is the fastest form (`tools/bench/formulations.js`, with the figures in docs/onnx-pipeline.md). Windows of one
+ * element are a product of the input as it is, and few positions do not pay for many weights being put into blocks.
+ */
+function isWorthBlocks(convolution: FixedConvolution): boolean {
+  const { windows, channels } = convolution;
+  return (
+    fitsBlocks(convolution) &&
+    count(windows.kernel) > 1 &&
+    channels.outputs * channels.inputs <= MOST_WEIGHTS_A_POSITION * count(windows.output)
+  );
+}
+
+const MOST_WEIGHTS_A_POSITION = 2 ** 11;
+
+/** Whether a Conv node is fastest in blocks. Constant weights ONNX Runtime puts into blocks itself, once. */
+export function isBlockedConvolution(node: Node): boolean {
+  const convolution = node.inputs[1]?.tensor === undefined ? fixedConvolutionOf(node) : undefined;
+  return convolution !== undefined && isWorthBlocks(convolution);
+}
+
+/** Whether a Conv node can be computed in blocks. */
+export function hasBlocks(node: Node): boolean {
+  const convolution = fixedConvolutionOf(node);
+  return convolution !== undefined && fitsBlocks(convolution);
+}
+
+/** Conv in blocks, or by rows where that is not possible. */
+export const convolutionInBlocks: Formulation = (ctx) => {
+  const { e, node } = ctx;
+  const convolution = fixedConvolutionOf(node);
+  if (convolution === undefined || !fitsBlocks(convolution)) return convolutionByRows(ctx);
+  const { windows, channels } = convolution;
+  const { strides, dilations, begin, end } = windows;
+  const y = e.node(
+    CONVOLUTION,
+    [e.node(REORDER_INPUT, [ctx.input(0)]), blockedWeights(e, ctx.input(1)), ctx.has(2) ? ctx.input(2) : undefined],
+    { kernel_shape: windows.kernel, strides, dilations, pads: [...begin, ...end] },
+  );
+  return [e.node(REORDER_OUTPUT, [y], { channels: channels.outputs })];
+};
+
+/** The cotangent of the input with stride 1: a convolution, in blocks, of that of the output with the weights turned around. */
+function inputGradientOfBlocks(e: Emitter, given: InputConvolution): Value {
+  const { windows, channels, dy } = given;
+  const weights = blockedWeights(e, turnedWeights(e, given));
+  const dx = e.node(CONVOLUTION, [e.node(REORDER_INPUT, [dy]), weights], {
+    kernel_shape: windows.kernel,
+    dilations: windows.dilations,
+    pads: turnedPads(given),
+  });
+  return e.node(REORDER_OUTPUT, [dx], { channels: channels.inputs });
+}
+
+/** What the convolution that is the gradient of the input pads; negative where it would have to cut. */
+function turnedPads({ windows }: InputConvolution): readonly number[] {
+  return [windows.begin, windows.end].flatMap((pads) => pads.map((pad, i) => windowExtent(windows, i) - 1 - pad));
+}
+
+/**
+ * Weights in blocks, [outputs / block, inputs / block, …kernel, block, block] in memory: the inputs of each output into blocks,
+ * and then, everything of an output being a position, the outputs.
+ */
+function blockedWeights(e: Emitter, weights: Value): Value {
+  const [outputs, ...rest] = (weights.shape ?? []).map(Number);
+  const byInputs = e.reshape(e.node(REORDER_INPUT, [weights]), [1, outputs, count(rest), 1]);
+  return e.reshape(e.node(REORDER_INPUT, [byInputs]), [outputs, ...rest]);
+}
+
+const inputGradient =
+  (fits: (convolution: FixedConvolution) => boolean): Formulation =>
+  (ctx) => {
+    const given = inputConvolutionOf(ctx);
+    const convolution = asFixed(given);
+    const isConvolution =
+      given.windows.strides.every((stride) => stride === 1) && turnedPads(given).every((pad) => pad >= 0);
+    return convolution !== undefined && isConvolution && fits(convolution)
+      ? [inputGradientOfBlocks(ctx.e, given)]
+      : inputGradientForCpu(ctx);
+  };
+
+/** The gradient of the input in blocks wherever that is possible, */
+export const inputGradientInBlocks = inputGradient(fitsBlocks);
+/** or where it is fastest. */
+export const inputGradientInBlocksForCpu = inputGradient(isWorthBlocks);
+
+/** Conv in blocks or by rows, whichever is the faster of those that a node can have. */
+const convolutionForCpu: Formulation = (ctx) =>
+  (isBlockedConvolution(ctx.node) ? convolutionInBlocks : convolutionByRows)(ctx);
+
+/**
+ * A target of ONNX Runtime on the CPU with convolutions in blocks, for a machine where `blockProbe` has come out right. The
+ * numbers are the same whatever the length of blocks there.
+ */
+export function withBlocks(target: Target): Target {
+  return {
+    ...target,
+    own: [...target.own, ...BLOCKED_OPERATORS],
+    partly: { ...target.partly, Conv: isUnblockedConvolution },
+    formulations: {
+      ...target.formulations,
+      'adakit::ConvInputGradient': inputGradientInBlocksForCpu,
+      Conv: convolutionForCpu,
+    },
+  };
+}
+
+/** Whether a Conv node is faster as it is than in blocks and by rows. */
+export function isUnblockedConvolution(node: Node): boolean {
+  return !isBlockedConvolution(node) && !isRowConvolution(node);
+}
