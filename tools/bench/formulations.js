@@ -14,9 +14,10 @@ import {
   modelFromGraph,
   operators,
   targets,
+  withBlocks,
   writeModel,
 } from '@adakit/onnx';
-import { hasRows, withFormulations } from '@adakit/onnx/internal';
+import { hasBlocks, hasRows, withFormulations } from '@adakit/onnx/internal';
 import { InferenceSession, Tensor } from 'onnxruntime-node';
 
 const args = process.argv.slice(2);
@@ -34,15 +35,20 @@ const shapes =
         '32x128x4x256x3x2',
         '64x32x14x64x3x1',
         '32x64x16x64x3x1',
+        '32x128x8x128x3x1',
+        '32x256x4x256x3x1',
+        '32x64x14x256x1x1',
         '8x256x14x256x3x1',
         '8x128x28x128x3x1',
       ];
 
-const cpu = targets['ort-cpu'];
+const cpu = withBlocks(targets['ort-cpu']);
+/** Which convolutions are written in the formulation that is measured: all that can be. */
+const writable = { default: () => false, blocks: hasBlocks, windows: hasRows };
 const names = { dx: 'adakit::ConvInputGradient', dw: 'adakit::ConvWeightGradient' };
 const variants = {
-  y: ['default', 'windows'],
-  dx: ['convolution', 'transposed', 'windows'],
+  y: ['default', 'blocks', 'windows'],
+  dx: ['convolution', 'transposed', 'blocks', 'windows'],
   dw: ['products', 'offsets', 'rows', 'windows'],
 };
 
@@ -84,7 +90,10 @@ async function contender(shape, result, formulation) {
   }
   const target =
     result === 'y'
-      ? { ...cpu, partly: { ...cpu.partly, Conv: (node) => formulation === 'default' || !hasRows(node) } }
+      ? {
+          ...(formulation === 'default' ? cpu : withFormulations(cpu, { Conv: formulation })),
+          partly: { ...cpu.partly, Conv: (node) => !writable[formulation](node) },
+        }
       : withFormulations(cpu, { [names[result]]: formulation });
   lowerNodes(graph, operators, target);
   graph.removeDead();

@@ -18,7 +18,7 @@ export interface BlockProbe {
   readonly expected: Float32Array;
 }
 
-const [INPUTS, OUTPUTS, LENGTH, KERNEL] = [32, 32, 4, 3];
+const [INPUTS, OUTPUTS, LENGTH, KERNEL] = [32, 32, 6, 3];
 const POSITIONS = LENGTH * LENGTH;
 
 /**

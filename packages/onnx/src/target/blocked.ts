@@ -1,13 +1,13 @@
-import { inputConvolutionOf } from '../entry/window/canonical.js';
+import { inputConvolutionOf, weightConvolutionOf } from '../entry/window/canonical.js';
 import type { InputConvolution } from '../entry/window/input-gradient.js';
 import { windowExtent } from '../entry/window/windows.js';
 import type { Emitter } from '../graph/emitter.js';
 import type { Node } from '../graph/node.js';
 import type { Value } from '../graph/value.js';
-import { turnedWeights } from './convolution.js';
+import { turnedWeights, weightGradientByProducts } from './convolution.js';
 import { asFixed, count, fixedConvolutionOf, type FixedConvolution } from './fixed-convolution.js';
 import type { Formulation, Target } from './target.js';
-import { convolutionByRows, inputGradientForCpu, isRowConvolution } from './window-rows.js';
+import { convolutionByRows, inputGradientForCpu, isRowConvolution, weightGradientForCpu } from './window-rows.js';
 
 /*
  * Convolutions and the gradients of their inputs with channels in blocks, by operators of ONNX Runtime's own. Its optimizer
@@ -35,16 +35,20 @@ function fitsBlocks({ windows, channels }: FixedConvolution): boolean {
 
 /**
  * Whether that is the fastest form (`tools/bench/formulations.js`, with the figures in docs/onnx-pipeline.md). Windows of one
- * element are a product of the input as it is, and few positions do not pay for many weights being put into blocks.
+ * element are a product of the input as it is. Few positions do not pay for weights being put into blocks, and with rows the
+ * gradient of the weights shares the matrix of windows.
  */
 function isWorthBlocks(convolution: FixedConvolution): boolean {
   const { windows, channels } = convolution;
   return (
     fitsBlocks(convolution) &&
     count(windows.kernel) > 1 &&
+    count(windows.output) >= LEAST_POSITIONS &&
     channels.outputs * channels.inputs <= MOST_WEIGHTS_A_POSITION * count(windows.output)
   );
 }
+
+const LEAST_POSITIONS = 36;
 
 const MOST_WEIGHTS_A_POSITION = 2 ** 11;
 
@@ -119,6 +123,13 @@ export const inputGradientInBlocks = inputGradient(fitsBlocks);
 /** or where it is fastest. */
 export const inputGradientInBlocksForCpu = inputGradient(isWorthBlocks);
 
+/** The gradient of the weights: by rows where the convolution is, too, whose matrix of windows it shares. */
+const weightGradientBesideBlocks: Formulation = (ctx) => {
+  const convolution = asFixed(weightConvolutionOf(ctx));
+  const isBlocked = convolution !== undefined && isWorthBlocks(convolution);
+  return (isBlocked ? weightGradientByProducts : weightGradientForCpu)(ctx);
+};
+
 /** Conv in blocks or by rows, whichever is the faster of those that a node can have. */
 const convolutionForCpu: Formulation = (ctx) =>
   (isBlockedConvolution(ctx.node) ? convolutionInBlocks : convolutionByRows)(ctx);
@@ -135,6 +146,7 @@ export function withBlocks(target: Target): Target {
     formulations: {
       ...target.formulations,
       'adakit::ConvInputGradient': inputGradientInBlocksForCpu,
+      'adakit::ConvWeightGradient': weightGradientBesideBlocks,
       Conv: convolutionForCpu,
     },
   };
