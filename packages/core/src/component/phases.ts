@@ -26,14 +26,18 @@ class PhaseTracer<H extends HyperparameterDefinitions, S extends string, G exten
 
   constructor(source: ComponentSource<H, S, G>, uses: Structure<H>, form: ParameterForm) {
     super(source, uses, form);
-    this.globals = (source.globals?.(uses) ?? []).map((global): GlobalSource<G> =>
+    this.globals = (source.globals?.(this.known('uses.', uses)) ?? []).map((global): GlobalSource<G> =>
       typeof global === 'string' ? { name: global } : global,
     );
     this.checkNames('global', this.globals);
   }
 
   override inputs(): Inputs<H, S, G> {
-    return { ...super.inputs(), estimate: deviceInput('estimate', 'param'), estimated: hostInput('estimated') };
+    return this.known('', { grad: deviceInput('grad', 'param'), ...this.values() });
+  }
+
+  override values(): Omit<Inputs<H, S, G>, 'grad'> {
+    return { ...super.values(), estimate: deviceInput('estimate', 'param'), estimated: hostInput('estimated') };
   }
 
   override program(phase: string, outputs: () => readonly Output[]): Program {
@@ -51,14 +55,15 @@ class PhaseTracer<H extends HyperparameterDefinitions, S extends string, G exten
   all(): ComponentPrograms {
     const { measure, total, collect, after, views = {} } = this.source;
     const inputs = this.inputs();
+    const measured =
+      measure &&
+      this.program('measure', () => {
+        const { sums = {}, largest = {}, slots } = measure(inputs);
+        return [...this.#numbers('sum', sums), ...this.#numbers('largest', largest), ...this.slotOutputs(slots)];
+      });
     const phases = {
-      measure:
-        measure &&
-        this.program('measure', () => {
-          const { sums = {}, largest = {}, slots } = measure(inputs);
-          return [...this.#numbers('sum', sums), ...this.#numbers('largest', largest), ...this.slotOutputs(slots)];
-        }),
-      total: total && this.program('total', () => this.#globalOutputs(total(this.#totalInputs()))),
+      measure: measured,
+      total: total && this.program('total', () => this.#globalOutputs(total(this.#totalInputs(measured)))),
       collect: collect && this.program('collect', () => this.slotOutputs(collect(inputs).slots)),
       perturb: this.phase('perturb', 'param'),
       gradient: this.phase('gradient', 'grad'),
@@ -66,7 +71,7 @@ class PhaseTracer<H extends HyperparameterDefinitions, S extends string, G exten
       after:
         after &&
         this.program('after', () => {
-          const { param, slots } = after({ ...inputs, before: deviceInput('before', 'param') });
+          const { param, slots } = after(this.known('', { before: deviceInput('before', 'param'), ...this.values() }));
           return [
             ...(param === undefined ? [] : [this.output('after', 'param', param, 'param')]),
             ...this.slotOutputs(slots),
@@ -76,7 +81,9 @@ class PhaseTracer<H extends HyperparameterDefinitions, S extends string, G exten
     const viewPrograms = Object.fromEntries(
       Object.entries(views).map(([view, give]) => [
         view,
-        this.program(`view ${view}`, () => [this.output(`the view ${view}`, 'view', give(inputs), 'param')]),
+        this.program(`view ${view}`, () => [
+          this.output(`the view ${view}`, 'view', give(this.known('', this.values())), 'param'),
+        ]),
       ]),
     );
     return this.programs(
@@ -86,15 +93,20 @@ class PhaseTracer<H extends HyperparameterDefinitions, S extends string, G exten
     );
   }
 
-  #totalInputs(): TotalInputs<H, G> {
-    const numbers = (kind: 'sum' | 'largest'): Readonly<Record<string, Tensor>> =>
-      new Proxy({}, { get: (_, key) => deviceInput(`${kind}.${String(key)}`, 'number') });
-    return {
-      sums: numbers('sum'),
-      largest: numbers('largest'),
+  #totalInputs(measured: Program | undefined): TotalInputs<H, G> {
+    const given = Object.keys(measured?.outputs ?? {});
+    const numbers = (of: string, prefix: string): Readonly<Record<string, Tensor>> => {
+      const inputs = given
+        .filter((name) => name.startsWith(prefix))
+        .map((name) => [name.slice(prefix.length), deviceInput(name, 'number')] as const);
+      return this.known(of, Object.fromEntries(inputs));
+    };
+    return this.known('', {
+      sums: numbers('sums.', 'sum.'),
+      largest: numbers('largest.', 'largest.'),
       globals: this.globalInputs(),
       ...this.hostInputs(),
-    };
+    });
   }
 
   #numbers(kind: string, values: Readonly<Record<string, Tensor>>): Output[] {

@@ -101,10 +101,23 @@ export class Tracer<H extends HyperparameterDefinitions, S extends string, G ext
     this.source = source;
     this.uses = uses;
     this.form = form;
-    this.slots = (source.slots?.(uses, form) ?? []).map((slot) =>
+    this.slots = (source.slots?.(this.known('uses.', uses), this.known('', form)) ?? []).map((slot) =>
       this.#slot(typeof slot === 'string' ? { name: slot } : slot),
     );
     this.checkNames('slot', this.slots);
+  }
+
+  /** What an author reads: unknown keys are an error rather than `undefined`. */
+  known<T extends object>(of: string, record: T, hint = ''): T {
+    return new Proxy(record, {
+      get: (_, key) => {
+        if (typeof key === 'string' && !Object.hasOwn(record, key)) {
+          const names = Object.keys(record).join(', ') || 'nothing';
+          this.fail(`reads ${of}${key}, which does not exist; there is ${names}${hint}`);
+        }
+        return record[key as keyof T];
+      },
+    });
   }
 
   /** @throws AdakitError for names that are no identifiers, or given twice */
@@ -167,7 +180,7 @@ export class Tracer<H extends HyperparameterDefinitions, S extends string, G ext
     }
     const make = (): ExpressionNodeReference => {
       const param = deviceInput('param', 'param');
-      const value = typeof start === 'function' ? start({ param }) : param;
+      const value = typeof start === 'function' ? start(this.known('', { param })) : param;
       return narrowed(this.output('the start of a slot', `slot ${name}`, value, shape)[1], dtype);
     };
     if (typeof start !== 'number') {
@@ -193,14 +206,16 @@ export class Tracer<H extends HyperparameterDefinitions, S extends string, G ext
 
   /** What a rule reads that does nothing but update: no estimate. */
   inputs(): Omit<Inputs<H, S, G>, 'estimate' | 'estimated'> {
+    const grad = deviceInput('grad', 'param');
+    return this.known('', { grad, ...this.values() }, '; definePhasedOptimizer() has more');
+  }
+
+  /** The same without the gradient. */
+  values(): Omit<Inputs<H, S, G>, 'grad' | 'estimate' | 'estimated'> {
+    const slots = this.slots.map(({ name, shape }) => [name, deviceInput(`slot.${name}`, shape)]);
     return {
-      ...this.form,
       param: deviceInput('param', 'param'),
-      grad: deviceInput('grad', 'param'),
-      slots: known(
-        this.slots.map(({ name, shape }) => [name as S, deviceInput(`slot.${name}`, shape)]),
-        (key) => this.fail(`reads the slot "${key}", which slots() does not declare for ${JSON.stringify(this.uses)}`),
-      ),
+      slots: this.known('slots.', Object.fromEntries(slots) as Record<S, Tensor>, ` for ${JSON.stringify(this.uses)}`),
       globals: this.globalInputs(),
       ...this.hostInputs(),
       rows: hostInput('rows'),
@@ -210,25 +225,24 @@ export class Tracer<H extends HyperparameterDefinitions, S extends string, G ext
       samples: hostInput('samples'),
       allSamples: hostInput('allSamples'),
       lossScale: hostInput('lossScale'),
+      ...this.form,
     };
   }
 
   globalInputs(names: readonly G[] = []): Readonly<Record<G, Tensor>> {
-    return known(
-      names.map((name) => [name, deviceInput(`global.${name}`, 'number')]),
-      (key) => this.fail(`reads the global "${key}", which globals() does not declare`),
-    );
+    const inputs = names.map((name) => [name, deviceInput(`global.${name}`, 'number')]);
+    return this.known('globals.', Object.fromEntries(inputs) as Record<G, Tensor>);
   }
 
   hostInputs(): Pick<Inputs<H, S, G>, 'hyper' | 'initial' | 'uses' | 'step'> {
     const { hyperparameters } = this.source;
     const numeric = Object.keys(hyperparameters).filter((key) => hyperparameters[key].type === 'number');
-    const scalars = (kind: 'hyper' | 'initial'): Inputs<H, S, G>['hyper'] =>
-      known(
-        numeric.map((key) => [key, hostInput(`${kind}.${key}`)]),
-        (key) => this.fail(`reads ${kind}.${key}, which is not a numeric hyperparameter`),
-      );
-    return { hyper: scalars('hyper'), initial: scalars('initial'), uses: this.uses, step: hostInput('step') };
+    const scalars = (kind: 'hyper' | 'initial'): Inputs<H, S, G>['hyper'] => {
+      const inputs = Object.fromEntries(numeric.map((key) => [key, hostInput(`${kind}.${key}`)]));
+      return this.known(`${kind}.`, inputs as Inputs<H, S, G>['hyper']);
+    };
+    const uses = this.known('uses.', this.uses);
+    return { hyper: scalars('hyper'), initial: scalars('initial'), uses, step: hostInput('step') };
   }
 
   output(phase: string, name: string, value: unknown, shape: Shape): readonly [name: string, value: Tensor] {
@@ -254,14 +268,4 @@ export class Tracer<H extends HyperparameterDefinitions, S extends string, G ext
 
 function narrowed(value: Tensor, dtype: SlotDType): Tensor {
   return dtype === 'float32' ? value : cast(value, dtype);
-}
-
-/** A record whose unknown keys are an error rather than `undefined`. */
-function known<Key extends string, Value>(
-  entries: readonly (readonly [string, Value])[],
-  onUnknown: (key: string) => never,
-): Readonly<Record<Key, Value>> {
-  return new Proxy(Object.fromEntries(entries) as Record<Key, Value>, {
-    get: (record, key) => (typeof key === 'symbol' || Object.hasOwn(record, key) ? record[key as Key] : onUnknown(key)),
-  });
 }
