@@ -42,7 +42,7 @@ const shapes =
         '8x128x28x128x3x1',
       ];
 
-const cpu = withBlocks(targets['ort-cpu']);
+const cpu = targets['ort-cpu'];
 /** Which convolutions are written in the formulation that is measured: all that can be. */
 const writable = { default: () => false, blocks: hasBlocks, windows: hasRows };
 const names = { dx: 'adakit::ConvInputGradient', dw: 'adakit::ConvWeightGradient' };
@@ -88,14 +88,7 @@ async function contender(shape, result, formulation) {
     const variable = result === 'dx' ? x : w;
     graph.outputs.push(differentiate(graph, loss, [variable], operators).get(variable));
   }
-  const target =
-    result === 'y'
-      ? {
-          ...(formulation === 'default' ? cpu : withFormulations(cpu, { Conv: formulation })),
-          partly: { ...cpu.partly, Conv: (node) => !writable[formulation](node) },
-        }
-      : withFormulations(cpu, { [names[result]]: formulation });
-  lowerNodes(graph, operators, target);
+  lowerNodes(graph, operators, targetOf(result, formulation));
   graph.removeDead();
   const feeds = graph.inputs.map((input) => {
     const size = input.shape.reduce((a, b) => a * b, 1);
@@ -113,6 +106,18 @@ async function contender(shape, result, formulation) {
     graphOptimizationLevel: 'basic',
   });
   return { session, feeds: Object.fromEntries(feeds) };
+}
+
+/** A target that computes a result in a formulation wherever that is possible, and writes no convolutions otherwise. */
+function targetOf(result, formulation) {
+  if (result === 'dw') return withFormulations(cpu, { [names.dw]: formulation });
+  // With stride 1 a gradient in blocks is a convolution that is.
+  const isBlocked = formulation === 'blocks';
+  const changes = result === 'dx' ? { [names.dx]: isBlocked ? 'convolution' : formulation } : {};
+  const convolution = isBlocked || result === 'y' ? formulation : 'default';
+  const named = convolution === 'default' ? changes : { ...changes, Conv: convolution };
+  const target = withFormulations(isBlocked ? withBlocks(cpu) : cpu, named);
+  return { ...target, partly: { ...target.partly, Conv: (node) => !writable[convolution](node) } };
 }
 
 function median(times) {

@@ -166,7 +166,7 @@ const VARIANTS: readonly Target[] = [
   {
     ...withFormulations(withBlocks(targets['ort-cpu']), {
       Conv: 'blocks',
-      'adakit::ConvInputGradient': 'blocks',
+      'adakit::ConvInputGradient': 'convolution',
       'adakit::ConvWeightGradient': 'products',
     }),
     partly: { ...targets['ort-cpu'].partly, Conv: (node) => !hasBlocks(node) },

@@ -1,4 +1,4 @@
-import { convolutionInBlocks, inputGradientInBlocks } from './blocked.js';
+import { convolutionInBlocks } from './blocked.js';
 import {
   inputGradientByConvolution,
   inputGradientByProducts,
@@ -29,7 +29,6 @@ import {
  */
 export const ALTERNATIVES: Readonly<Record<string, Readonly<Record<string, Formulation>>>> = {
   'adakit::ConvInputGradient': {
-    blocks: inputGradientInBlocks,
     convolution: inputGradientByConvolution,
     cpu: inputGradientForCpu,
     products: inputGradientByProducts,

@@ -16,7 +16,7 @@ import { targets, withConstantWeights } from './targets.js';
 const BLOCKED = withBlocks(targets['ort-cpu']);
 /** Wherever it is possible, not only where that is the faster form. */
 const ALL_BLOCKED: Target = {
-  ...withFormulations(BLOCKED, { Conv: 'blocks', 'adakit::ConvInputGradient': 'blocks' }),
+  ...withFormulations(BLOCKED, { Conv: 'blocks', 'adakit::ConvInputGradient': 'convolution' }),
   partly: { ...BLOCKED.partly, Conv: (node) => !hasBlocks(node) },
 };
 const isInBlocks = ({ domain }: { readonly domain: string }) => domain === 'com.microsoft.nchwc';

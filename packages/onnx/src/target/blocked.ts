@@ -1,17 +1,15 @@
 import { inputConvolutionOf, weightConvolutionOf } from '../entry/window/canonical.js';
-import type { InputConvolution } from '../entry/window/input-gradient.js';
-import { windowExtent } from '../entry/window/windows.js';
 import type { Emitter } from '../graph/emitter.js';
 import type { Node } from '../graph/node.js';
 import type { Value } from '../graph/value.js';
-import { turnedWeights, weightGradientByProducts } from './convolution.js';
+import { inputGradientByConvolution, weightGradientByProducts } from './convolution.js';
 import { asFixed, count, fixedConvolutionOf, type FixedConvolution } from './fixed-convolution.js';
 import type { Formulation, Target } from './target.js';
 import { convolutionByRows, inputGradientForCpu, isRowConvolution, weightGradientForCpu } from './window-rows.js';
 
 /*
- * Convolutions and the gradients of their inputs with channels in blocks, by operators of ONNX Runtime's own. Its optimizer
- * takes them where weights are constants; training feeds them, and puts them into blocks at every step, by the operator that
+ * Convolutions with channels in blocks, by operators of ONNX Runtime's own; with stride 1 the gradient of the input is one, too. Its
+ * optimizer takes them where weights are constants; training feeds them, and puts them into blocks at every step, by the operator that
  * does so with inputs. They compute all samples and positions on all threads, and nothing is copied window by window.
  *
  * The gradient of the weights stays in products: as a convolution in blocks over the samples, which reads the whole cotangent
@@ -79,23 +77,6 @@ export const convolutionInBlocks: Formulation = (ctx) => {
   return [e.node(REORDER_OUTPUT, [y], { channels: channels.outputs })];
 };
 
-/** The cotangent of the input with stride 1: a convolution, in blocks, of that of the output with the weights turned around. */
-function inputGradientOfBlocks(e: Emitter, given: InputConvolution): Value {
-  const { windows, channels, dy } = given;
-  const weights = blockedWeights(e, turnedWeights(e, given));
-  const dx = e.node(CONVOLUTION, [e.node(REORDER_INPUT, [dy]), weights], {
-    kernel_shape: windows.kernel,
-    dilations: windows.dilations,
-    pads: turnedPads(given),
-  });
-  return e.node(REORDER_OUTPUT, [dx], { channels: channels.inputs });
-}
-
-/** What the convolution that is the gradient of the input pads; negative where it would have to cut. */
-function turnedPads({ windows }: InputConvolution): readonly number[] {
-  return [windows.begin, windows.end].flatMap((pads) => pads.map((pad, i) => windowExtent(windows, i) - 1 - pad));
-}
-
 /**
  * Weights in blocks, [outputs / block, inputs / block, …kernel, block, block] in memory: the inputs of each output into blocks,
  * and then, everything of an output being a position, the outputs.
@@ -106,22 +87,14 @@ function blockedWeights(e: Emitter, weights: Value): Value {
   return e.reshape(e.node(REORDER_INPUT, [byInputs]), [outputs, ...rest]);
 }
 
-const inputGradient =
-  (fits: (convolution: FixedConvolution) => boolean): Formulation =>
-  (ctx) => {
-    const given = inputConvolutionOf(ctx);
-    const convolution = asFixed(given);
-    const isConvolution =
-      given.windows.strides.every((stride) => stride === 1) && turnedPads(given).every((pad) => pad >= 0);
-    return convolution !== undefined && isConvolution && fits(convolution)
-      ? [inputGradientOfBlocks(ctx.e, given)]
-      : inputGradientForCpu(ctx);
-  };
-
-/** The gradient of the input in blocks wherever that is possible, */
-export const inputGradientInBlocks = inputGradient(fitsBlocks);
-/** or where it is fastest. */
-export const inputGradientInBlocksForCpu = inputGradient(isWorthBlocks);
+/** The gradient of the input: with stride 1 a convolution again, which is in blocks then. */
+const inputGradientBesideBlocks: Formulation = (ctx) => {
+  const given = inputConvolutionOf(ctx);
+  const convolution = asFixed(given);
+  const isConvolution = given.windows.strides.every((stride) => stride === 1);
+  const isBlocked = isConvolution && convolution !== undefined && isWorthBlocks(convolution);
+  return (isBlocked ? inputGradientByConvolution : inputGradientForCpu)(ctx);
+};
 
 /** The gradient of the weights: by rows where the convolution is, too, whose matrix of windows it shares. */
 const weightGradientBesideBlocks: Formulation = (ctx) => {
@@ -145,7 +118,7 @@ export function withBlocks(target: Target): Target {
     partly: { ...target.partly, Conv: isUnblockedConvolution },
     formulations: {
       ...target.formulations,
-      'adakit::ConvInputGradient': inputGradientInBlocksForCpu,
+      'adakit::ConvInputGradient': inputGradientBesideBlocks,
       'adakit::ConvWeightGradient': weightGradientBesideBlocks,
       Conv: convolutionForCpu,
     },

@@ -276,14 +276,11 @@ function isFasterTransposed({ channels, windows }: InputConvolution): boolean {
 /** Elements of a sample of the input up to which a transposed convolution is the faster form. */
 const MOST_IN_CACHE = 2 ** 16;
 
-function convolveTurned(e: Emitter, convolution: InputConvolution, pads: readonly number[]): Value {
-  const { channels, windows, dy } = convolution;
-  const { dilations } = windows;
-  return e.node('Conv', [dy, turnedWeights(e, convolution)], { dilations, group: channels.groups, pads });
-}
-
-/** The weights of the convolution that is the gradient of the input: turned around along every axis, their channels exchanged. */
-export function turnedWeights(e: Emitter, { weights, channels, windows }: InputConvolution): Value {
+function convolveTurned(
+  e: Emitter,
+  { weights, channels, windows, dy }: InputConvolution,
+  pads: readonly number[],
+): Value {
   const turned = spatialAxes(windows).filter((_, i) => windows.kernel[i] > 1);
   const flipped =
     turned.length === 0
@@ -294,7 +291,12 @@ export function turnedWeights(e: Emitter, { weights, channels, windows }: InputC
           axes: turned,
           steps: turned.map(() => -1),
         });
-  return swapChannels(e, flipped, channels, windows);
+  const { dilations } = windows;
+  return e.node('Conv', [dy, swapChannels(e, flipped, channels, windows)], {
+    dilations,
+    group: channels.groups,
+    pads,
+  });
 }
 
 /** [groups·outputs, inputs, …] to [groups·inputs, outputs, …]: the two change places within each group. */
