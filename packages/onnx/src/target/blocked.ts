@@ -13,7 +13,7 @@ import { convolutionByRows, inputGradientForCpu, isRowConvolution, weightGradien
  * does so with inputs. They compute all samples and positions on all threads, and nothing is copied window by window.
  *
  * The gradient of the weights stays in products: as a convolution in blocks over the samples, which reads the whole cotangent
- * for every input channel, it takes 0.9 of the time while that stays in a core's cache, and 1.5 to 3 times as long once it does not.
+ * for every input channel, it takes 0.8 of the time while that stays in a core's cache, and 1.3 to 3 times as long once it does not.
  */
 
 const REORDER_INPUT = 'com.microsoft.nchwc::ReorderInput';
