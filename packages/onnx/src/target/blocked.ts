@@ -21,7 +21,7 @@ const REORDER_OUTPUT = 'com.microsoft.nchwc::ReorderOutput';
 const CONVOLUTION = 'com.microsoft.nchwc::Conv';
 
 /** The operators that formulations in blocks use. */
-export const BLOCKED_OPERATORS: readonly string[] = [REORDER_INPUT, REORDER_OUTPUT, CONVOLUTION];
+const BLOCKED_OPERATORS: readonly string[] = [REORDER_INPUT, REORDER_OUTPUT, CONVOLUTION];
 
 /** Channels of the longest blocks: those of AVX-512 and NEON have 16, of AVX 8. What divides into these divides into all. */
 export const LONGEST_BLOCK = 16;
