@@ -74,6 +74,13 @@ type Join<A extends Side, B> = A extends 'tensor' ? 'tensor' : B extends Express
 
 const hostNumber: ValueType = { place: 'host', shape: 'number', dtype: 'float64' };
 
+/** An operation on one value. */
+type Change<K extends Side> = () => Expression<K>;
+/** An operation on two values. */
+type Combination<K extends Side> = <O extends Operand>(other: O) => Expression<Join<K, O>>;
+/** A question about two values. */
+type Comparison<K extends Side> = <O extends Operand>(other: O) => Condition<Join<K, O>>;
+
 /**
  * A value in an update rule. Writing `m.mul(beta1).add(g)` computes nothing: it records the operations, in the order
  * written, which is also the order in which every backend rounds.
@@ -94,93 +101,52 @@ export class Expression<K extends Side = Side> implements ExpressionNodeReferenc
   }
 
   /** This value plus `other`. */
-  add<O extends Operand>(other: O): Expression<Join<K, O>> {
-    return elementwise('add', this, other);
-  }
+  declare add: Combination<K>;
   /** This value minus `other`. */
-  sub<O extends Operand>(other: O): Expression<Join<K, O>> {
-    return elementwise('sub', this, other);
-  }
+  declare sub: Combination<K>;
   /** This value times `other`. */
-  mul<O extends Operand>(other: O): Expression<Join<K, O>> {
-    return elementwise('mul', this, other);
-  }
+  declare mul: Combination<K>;
   /** This value divided by `other`; x/0 is ±∞, 0/0 NaN. */
-  div<O extends Operand>(other: O): Expression<Join<K, O>> {
-    return elementwise('div', this, other);
-  }
-  /** This value to the power `exponent`. */
-  pow<O extends Operand>(exponent: O): Expression<Join<K, O>> {
-    return elementwise('pow', this, exponent);
-  }
+  declare div: Combination<K>;
+  /** This value to the power of the other. */
+  declare pow: Combination<K>;
   /** The smaller of the two; NaN if either is. */
-  min<O extends Operand>(other: O): Expression<Join<K, O>> {
-    return elementwise('min', this, other);
-  }
+  declare min: Combination<K>;
   /** The larger of the two; NaN if either is. */
-  max<O extends Operand>(other: O): Expression<Join<K, O>> {
-    return elementwise('max', this, other);
-  }
+  declare max: Combination<K>;
+  /** −x. */
+  declare neg: Change<K>;
+  /** |x|. */
+  declare abs: Change<K>;
+  /** −1, 0 or 1. */
+  declare sign: Change<K>;
+  /** x². */
+  declare square: Change<K>;
+  /** √x; NaN below zero. */
+  declare sqrt: Change<K>;
+  /** eˣ. */
+  declare exp: Change<K>;
+  /** Natural logarithm. */
+  declare log: Change<K>;
+  /** The largest integer not above; scalars only. */
+  declare floor: Change<K>;
+  /** The remainder of the division by the other, with the sign of the other; scalars only. */
+  declare mod: Combination<K>;
+
+  /** Whether the two are equal; NaN equals nothing. */
+  declare equal: Comparison<K>;
+  /** Whether this is less than `other`; not with NaN. */
+  declare less: Comparison<K>;
+  /** Whether this is at most `other`; not with NaN. */
+  declare lessOrEqual: Comparison<K>;
+  /** Whether this is greater than `other`; not with NaN. */
+  declare greater: Comparison<K>;
+  /** Whether this is at least `other`; not with NaN. */
+  declare greaterOrEqual: Comparison<K>;
+
   /** Limits the value to [low, high]: `min(max(x, low), high)`. */
   clip<L extends Operand, H extends Operand>(low: L, high: H): Expression<Join<Join<K, L>, H>> {
     return this.max(low).min(high);
-  }
-  /** −x. */
-  neg(): Expression<K> {
-    return elementwise('neg', this);
-  }
-  /** |x|. */
-  abs(): Expression<K> {
-    return elementwise('abs', this);
-  }
-  /** −1, 0 or 1. */
-  sign(): Expression<K> {
-    return elementwise('sign', this);
-  }
-  /** x². */
-  square(): Expression<K> {
-    return elementwise('square', this);
-  }
-  /** √x; NaN below zero. */
-  sqrt(): Expression<K> {
-    return elementwise('sqrt', this);
-  }
-  /** eˣ. */
-  exp(): Expression<K> {
-    return elementwise('exp', this);
-  }
-  /** Natural logarithm. */
-  log(): Expression<K> {
-    return elementwise('log', this);
-  }
-  /** The largest integer not above; scalars only. */
-  floor(): Expression<K> {
-    return elementwise('floor', this);
-  }
-  /** The remainder of the division by `divisor`, with the sign of the divisor; scalars only. */
-  mod<O extends Operand>(divisor: O): Expression<Join<K, O>> {
-    return elementwise('mod', this, divisor);
-  }
-
-  /** Whether the two are equal; NaN equals nothing. */
-  equal<O extends Operand>(other: O): Condition<Join<K, O>> {
-    return comparison('equal', this, other);
-  }
-  /** Whether this is less than `other`; not with NaN. */
-  less<O extends Operand>(other: O): Condition<Join<K, O>> {
-    return comparison('less', this, other);
-  }
-  /** Whether this is at most `other`; not with NaN. */
-  lessOrEqual<O extends Operand>(other: O): Condition<Join<K, O>> {
-    return comparison('lessOrEqual', this, other);
-  }
-  /** Whether this is greater than `other`; not with NaN. */
-  greater<O extends Operand>(other: O): Condition<Join<K, O>> {
-    return comparison('greater', this, other);
-  }
-  /** Whether this is at least `other`; not with NaN. */
-  greaterOrEqual<O extends Operand>(other: O): Condition<Join<K, O>> {
-    return comparison('greaterOrEqual', this, other);
   }
 
   /** JavaScript asks for this in `a * b`, `a + b`, `a > b`, `-a`, `Math.sqrt(a)` and `${a}`. */
@@ -207,6 +173,17 @@ export class Condition<K extends Side = Side> implements ExpressionNodeReference
   [Symbol.toPrimitive](): never {
     throw noOperator();
   }
+}
+
+// Every operation of the table is a method of values, but for the choice, which is one of conditions.
+for (const op of Object.keys(operations) as OperationName[]) {
+  if (op === 'where') continue;
+  const Outcome = isComparison(op) ? Condition : Expression;
+  Object.defineProperty(Expression.prototype, op, {
+    value(this: Expression, ...others: readonly Operand[]) {
+      return new Outcome(simplified(op, [this.node, ...others.map(nodeOf)]));
+    },
+  });
 }
 
 function noOperator(): AdakitError {
@@ -442,14 +419,6 @@ function reduce(op: ReductionName, x: Tensor, over: ReducedAxis): Tensor {
   return new Expression({ form: 'reduce', type: deviceType(result), op, over, args: [x] });
 }
 
-function elementwise<R extends Side>(op: OperationName, self: Expression, ...others: Operand[]): Expression<R> {
-  return new Expression<R>(simplified(op, [self.node, ...others.map(nodeOf)]));
-}
-
-function comparison<R extends Side>(op: OperationName, self: Expression, other: Operand): Condition<R> {
-  return new Condition<R>(simplified(op, [self.node, nodeOf(other)]));
-}
-
 function nodeOf(operand: unknown): ExpressionNode {
   if (typeof operand === 'number') return constant(operand);
   if (operand instanceof Expression) return operand.node;
@@ -466,7 +435,9 @@ function constant(value: number): ExpressionNode {
   return { form: 'constant', type: hostNumber, value };
 }
 
-const isComparison = (op: OperationName): boolean => operation(op).comparison === true;
+function isComparison(op: OperationName): boolean {
+  return operation(op).comparison === true;
+}
 
 /**
  * The node for `op(args)`, simplified only where the result is the same to the last bit on every backend: constants

@@ -1,4 +1,4 @@
-import { AdakitError, didYouMean } from '../errors.js';
+import { AdakitError, didYouMean, shown } from '../errors.js';
 
 /** A numeric hyperparameter: an input of the program, so it may change every step. */
 export interface NumberHyperparameter<Default extends number | undefined = number | undefined> {
@@ -77,7 +77,7 @@ export interface Range {
 /** What is wrong with a value, or `undefined`. */
 function rangeProblem(range: Range, value: unknown): string | undefined {
   if (value === undefined) return 'is required: it has no default that suits every problem';
-  if (typeof value !== 'number' || !Number.isFinite(value)) return `must be a finite number, got ${describe(value)}`;
+  if (typeof value !== 'number' || !Number.isFinite(value)) return `must be a finite number, got ${shown(value)}`;
   const { above, atLeast, below, atMost, integer, because } = range;
   const inside =
     (!integer || Number.isSafeInteger(value)) &&
@@ -88,7 +88,7 @@ function rangeProblem(range: Range, value: unknown): string | undefined {
   if (inside) return undefined;
   const bounds = Object.entries({ '>': above, '>=': atLeast, '<': below, '<=': atMost });
   const wanted = bounds.flatMap(([sign, bound]) => (bound === undefined ? [] : [`${sign} ${bound}`]));
-  return `must be ${[...(integer ? ['a whole number'] : []), ...wanted].join(' and ')}, got ${describe(value)}${because === undefined ? '' : ` (${because})`}`;
+  return `must be ${[...(integer ? ['a whole number'] : []), ...wanted].join(' and ')}, got ${shown(value)}${because === undefined ? '' : ` (${because})`}`;
 }
 
 function numeric<D extends number | undefined>(
@@ -192,7 +192,7 @@ export function parseHyperparameters(
 ): HyperparameterValues {
   if (Object(given) !== given) {
     // As in `adam(0.001)`, which would otherwise train with the default.
-    const problem = `hyperparameters are an object such as { lr: 0.1 }, got ${describe(given)}`;
+    const problem = `hyperparameters are an object such as { lr: 0.1 }, got ${shown(given)}`;
     throw new AdakitError('invalid-hyperparameter', `${optimizer}: ${problem}`);
   }
   const known = Object.keys(definitions);
@@ -233,14 +233,10 @@ export function problemOf(
         (value === initial ? undefined : definition.changed?.(value as number, initial))
       );
     case 'flag':
-      return typeof value === 'boolean' ? undefined : `must be true or false, got ${describe(value)}`;
+      return typeof value === 'boolean' ? undefined : `must be true or false, got ${shown(value)}`;
     case 'choice':
       return definition.words.includes(value as string)
         ? undefined
-        : `must be one of ${definition.words.join(', ')}, got ${describe(value)}`;
+        : `must be one of ${definition.words.join(', ')}, got ${shown(value)}`;
   }
-}
-
-function describe(value: unknown): string {
-  return typeof value === 'string' ? JSON.stringify(value) : String(value);
 }

@@ -42,10 +42,9 @@ export interface TreeNode {
   checkGroups(parameters: readonly ParameterSpec[]): void;
   /** The same with a change to the main rule. */
   mapRule(change: (rule: Configured) => Configured): OptimizerNode;
-  /** The same with other hyperparameters of a wrapper. */
-  changeWrapper(name: string, changes: HyperparameterValues): OptimizerNode;
   /**
-   * The same with other hyperparameters of the main rule, or of a group (`all`: of all).
+   * The same with other hyperparameters of the main rule, or of a group (`all`: of all), and of the wrappers around the main
+   * rule, whose names have theirs in front: `ema.decay`.
    *
    * @throws AdakitError for an unknown group or hyperparameter
    */
@@ -98,10 +97,6 @@ export class RuleNode implements TreeNode, Configured {
 
   mapRule(change: (rule: Configured) => Configured): OptimizerNode {
     return new RuleNode(change(this));
-  }
-
-  changeWrapper(): OptimizerNode {
-    return this;
   }
 
   change(changes: HyperparameterValues, group: string | undefined): OptimizerNode {

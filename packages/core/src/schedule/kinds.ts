@@ -1,7 +1,7 @@
+import { shown } from '../errors.js';
 import { scheduleProblems } from './made-schedule.js';
 import {
   scheduleFactor,
-  shown,
   type FieldCheck,
   type FieldsOf,
   type PlateauState,
