@@ -44,6 +44,7 @@ export {
   type ComponentSource,
   type GlobalSource,
   type Inputs,
+  type LossScaling,
   type Measures,
   type ParameterForm,
   type Slot,
@@ -200,6 +201,7 @@ export {
 // @tier device: writing devices and runners
 export type { Component, ComponentPrograms, PhasePrograms } from './component/component.js';
 export { RuleNode } from './optimizer/node.js';
+export { secondGradient, type SecondGradient } from './run/second-gradient.js';
 export { severalStepsProblem, type SeveralEvaluated, type SeveralStepsSource } from './run/several-steps.js';
 export type { WholeStep } from './run/step-types.js';
 export type { KeptState } from './run/kept-state.js';

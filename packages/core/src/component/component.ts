@@ -10,6 +10,8 @@ import type {
 import type { ParameterRole } from '../optimizer/match.js';
 import type { Phases } from '../plan/plan.js';
 import type { Program } from '../program/program.js';
+import type { SecondGradient } from '../run/second-gradient.js';
+import type { LossScaleState } from '../run/training-state.js';
 import type { NarrowFormat } from '../tensor/narrow.js';
 
 /**
@@ -97,8 +99,8 @@ export interface Inputs<H extends HyperparameterDefinitions, S extends string, G
   readonly grad: Tensor;
   /**
    * A second gradient that a rule takes in every so many steps, of another loss at the same θ: for Sophia-G that of labels
-   * drawn from the model's own output. A component that reads it needs the hyperparameter `every`; the run asks for it at
-   * steps 1, 1 + `every`, … At others it holds what it held before.
+   * drawn from the model's own output. A component that reads it needs the hyperparameter `every` and {@link secondGradient}; the run asks
+   * for it at steps 1, 1 + `every`, … At others it holds what it held before.
    */
   readonly estimate: Tensor;
   /** 1 at steps whose {@link estimate} is new, 0 at others. */
@@ -149,6 +151,15 @@ export interface TotalInputs<H extends HyperparameterDefinitions, G extends stri
   readonly step: Scalar;
 }
 
+/** How what the loss is multiplied by changes. */
+export interface LossScaling {
+  /** Before the first step. @param values hyperparameters as they were when the optimizer was made */
+  readonly start: (values: HyperparameterValues) => LossScaleState;
+  /** After a step, and after one that was passed over, as something was not finite. */
+  readonly taken: (state: LossScaleState, values: HyperparameterValues) => LossScaleState;
+  readonly skipped: (state: LossScaleState, values: HyperparameterValues) => LossScaleState;
+}
+
 /**
  * One piece of an optimizer as its author writes it: data and pure functions. A rule has `update`; what is put around a
  * rule changes its gradient before or its parameter after.
@@ -184,8 +195,10 @@ export interface ComponentSource<H extends HyperparameterDefinitions, S extends 
     readonly param?: Tensor;
     readonly slots?: SlotResults<S>;
   };
-  /** Set by a component that has the loss multiplied; needs `initialScale`, `growth`, `backoff` and `interval`. */
-  readonly scalesLoss?: boolean;
+  /** Of a component that has the loss multiplied before it is differentiated. */
+  readonly lossScaling?: LossScaling;
+  /** Of a component that reads {@link Inputs.estimate}: `secondGradient` of this package, which asks for it. */
+  readonly secondGradient?: SecondGradient;
   /** Other weights than those being trained, e.g. `averaged`. */
   readonly views?: Readonly<Record<string, (inputs: Omit<Inputs<H, S, G>, 'grad'>) => Tensor>>;
 }
@@ -200,6 +213,8 @@ export interface ComponentPrograms extends Partial<PhasePrograms> {
 
 /** Those of components that do more than to update, which come with {@link Phases}. */
 export interface PhasePrograms {
+  /** Whether any of them reads the estimate. */
+  readonly readsEstimate: boolean;
   readonly globals: readonly GlobalSource[];
   readonly measure: Program | undefined;
   readonly total: Program | undefined;
@@ -216,7 +231,8 @@ export interface Component {
   readonly hyperparameters: HyperparameterDefinitions;
   /** Whether it is a rule, or goes around one. */
   readonly isRule: boolean;
-  readonly scalesLoss: boolean;
+  readonly lossScaling?: LossScaling | undefined;
+  readonly secondGradient?: SecondGradient | undefined;
   /** What plans and runs its phases. Missing for a rule that has no phase but `update`, which needs nothing of it. */
   readonly phases?: Phases;
   /** The programs for the structure that these values imply; made once per structure and form. */

@@ -9,7 +9,7 @@ import type {
   Structure,
   TotalInputs,
 } from './component.js';
-import { inputNames, type Program } from '../program/program.js';
+import { inputNames } from '../program/program.js';
 import { checkName, Tracer, type Output } from './trace.js';
 
 /** The programs of a component with any of the phases. */
@@ -34,14 +34,6 @@ class PhaseTracer<H extends HyperparameterDefinitions, S extends string, G exten
 
   override inputs(): Inputs<H, S, G> {
     return { ...super.inputs(), estimate: deviceInput('estimate', 'param'), estimated: hostInput('estimated') };
-  }
-
-  override program(phase: string, outputs: () => readonly Output[]): Program {
-    const program = super.program(phase, outputs);
-    if (!Object.hasOwn(this.source.hyperparameters, 'every') && inputNames(program).includes('estimate')) {
-      this.fail(`${phase} reads the estimate, which needs the hyperparameter "every": after how many steps it is new`);
-    }
-    return program;
   }
 
   override globalInputs(): Readonly<Record<G, Tensor>> {
@@ -79,8 +71,12 @@ class PhaseTracer<H extends HyperparameterDefinitions, S extends string, G exten
         this.program(`view ${view}`, () => [this.output(`the view ${view}`, 'view', give(inputs), 'param')]),
       ]),
     );
+    const readsEstimate = Object.values(phases).some((program) => program && inputNames(program).includes('estimate'));
+    if (readsEstimate && !(this.source.secondGradient && 'every' in this.source.hyperparameters)) {
+      this.fail('reads the estimate, which needs secondGradient, and the hyperparameter "every": after how many steps it is new');
+    }
     return this.programs(
-      { ...phases, globals: this.globals, views: viewPrograms },
+      { ...phases, readsEstimate, globals: this.globals, views: viewPrograms },
       [...Object.values(phases), ...Object.values(viewPrograms)],
       this.globals.map(({ name, start = 0 }) => `${name} ${start}`),
     );

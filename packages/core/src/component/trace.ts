@@ -51,7 +51,6 @@ export function makeComponent<H extends HyperparameterDefinitions, S extends str
     name,
     hyperparameters,
     isRule: source.update !== undefined,
-    scalesLoss: source.scalesLoss === true,
     programs(values, form) {
       const uses = structureOf(hyperparameters, values);
       const key = JSON.stringify([uses, form]);

@@ -152,7 +152,12 @@ const scaling = /* @__PURE__ */ defineWrapper({
     backoff: positive(0.5),
     interval: count(2000),
   },
-  scalesLoss: true,
+  lossScaling: {
+    start: ({ initialScale }) => ({ scale: Number(initialScale), good: 0 }),
+    taken: ({ scale, good }, { growth, interval }) =>
+      good + 1 < Number(interval) ? { scale, good: good + 1 } : { scale: scale * Number(growth), good: 0 },
+    skipped: ({ scale }, { backoff }) => ({ scale: scale * Number(backoff), good: 0 }),
+  },
   gradient: ({ grad, lossScale }) => ({ grad: grad.div(lossScale) }),
 });
 

@@ -79,8 +79,8 @@ export interface Plan {
   readonly stages: readonly Stage[];
   /** Who takes in a second gradient, of another loss, every so many steps. */
   readonly estimate: Piece | undefined;
-  /** Programs that give other weights than those being trained, by view and parameter index. */
-  readonly views: Readonly<Record<string, readonly (Program | undefined)[]>>;
+  /** Names of other weights than those being trained, which {@link phases} give. */
+  readonly views: readonly string[];
   /** Who has the loss multiplied, if anyone; known without parameters, too. */
   readonly lossScale: Configured | undefined;
   /** What runs it, where there is more than an update of each parameter. */
@@ -155,7 +155,7 @@ function plainPlan(parameters: readonly PlannedParameter[]): PhasedPlan {
     perturbStages: [],
     estimate: undefined,
     stages: calls.length === 0 ? [] : [{ kind: 'parameters', calls, sums: [], largest: [] }],
-    views: {},
+    views: [],
     lossScale: undefined,
   };
 }

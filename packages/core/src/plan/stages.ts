@@ -1,7 +1,9 @@
 import { AdakitError } from '../errors.js';
+import type { Configured } from '../optimizer/node.js';
 import type { Optimizer } from '../optimizer/optimizer.js';
 import { linkPrograms, type Linked } from '../program/link.js';
 import { inputNames, type Program } from '../program/program.js';
+import { globalPrefix, renamed, renaming } from './names.js';
 import {
   callsOf,
   programsOf,
@@ -15,17 +17,15 @@ import {
   type Stage,
 } from './plan.js';
 
-/** The phases of a component that run for each parameter. */
-type Phase = 'collect' | 'measure' | 'perturb' | 'gradient' | 'update' | 'after';
+/** The phases of a component in a step. */
+type Phase = 'collect' | 'measure' | 'total' | 'perturb' | 'gradient' | 'update' | 'after';
 
-interface Part {
+/** A phase of a piece on its parameters; `total` is for all of them together. */
+interface Task {
   readonly piece: Piece;
   readonly phase: Phase;
   readonly parameters: readonly PlannedParameter[];
 }
-type Task =
-  | ({ readonly task: 'parameters' } & Part)
-  | { readonly task: 'total'; readonly piece: Piece; readonly group: PlanGroup; readonly program: Program };
 
 const paramType = { place: 'device', shape: 'param', dtype: 'float32' } as const;
 
@@ -68,80 +68,32 @@ class Planner {
     const tasks: Task[] = [];
     const perturb: Task[] = [];
     this.#emit(this.#parameters, 0, tasks, perturb);
-    const collecting = tasks.findLastIndex((task) => task.task === 'parameters' && task.phase === 'collect');
-    const [batchTasks, stepTasks] = [tasks.slice(0, collecting + 1), tasks.slice(collecting + 1)];
-    const collectors = new Set(
-      batchTasks.flatMap((t) => (t.task === 'parameters' && t.phase === 'collect' ? [t.piece] : [])),
+    const collecting = tasks.filter(({ phase }) => phase === 'collect');
+    const [collector, other]: readonly (Piece | undefined)[] = [...new Set(collecting.map(({ piece }) => piece))];
+    const isPartial = collecting.flatMap(({ parameters }) => parameters).length < this.#parameters.length;
+    refuse(other, 'gradients are collected in two places; put one accumulate() around everything');
+    refuse(
+      collector && isPartial,
+      'accumulate() is inside a group, but a step is one for all parameters; put it around groups()',
     );
-    if (collectors.size > 1) {
-      throw new AdakitError(
-        'invalid-plan',
-        'gradients are collected in two places; put one accumulate() around everything',
-      );
-    }
-    const collector = [...collectors].at(0);
-    if (collecting >= 0) {
-      const collected = batchTasks.flatMap((t) =>
-        t.task === 'parameters' && t.phase === 'collect' ? [t.parameters.length] : [],
-      );
-      if (collected.reduce((a, b) => a + b, 0) < this.#parameters.length) {
-        throw new AdakitError(
-          'invalid-plan',
-          'accumulate() is inside a group, but a step is one for all parameters; put it around groups()',
-        );
-      }
-      if (perturb.length > 0) {
-        throw new AdakitError(
-          'invalid-plan',
-          'accumulate() and sam() cannot be combined: the second gradient would need all batches again; use larger batches',
-        );
-      }
-    }
-    const scaler = this.#groups.flatMap(({ pieces }) => pieces).find(({ component }) => component.scalesLoss);
-    const group = this.#groups[0] as PlanGroup | undefined;
-    const estimate = this.#estimate(stepTasks);
-    if (scaler !== undefined && estimate !== undefined) {
-      throw new AdakitError(
-        'invalid-plan',
-        `${estimate.component.name} and lossScaling() cannot be combined: its second gradient would arrive scaled as well; train in float32 or bfloat16`,
-      );
-    }
+    refuse(
+      collector && perturb.length > 0,
+      'accumulate() and sam() cannot be combined: the second gradient would need all batches again; use larger batches',
+    );
+    const ofBatch = tasks.findLastIndex(({ phase }) => phase === 'collect') + 1;
+    const pieces = [...new Set(this.#groups.flatMap((group) => group.pieces))];
+    // Whatever the parameters are, where they are not known yet.
+    const scaler = (pieces.length === 0 ? this.#optimizer.node : { pieces }).pieces.find(isScaler);
     return {
-      batchStages: this.#stages(batchTasks),
-      batches: collector === undefined || group === undefined ? undefined : { group, piece: collector },
+      batchStages: this.#stages(tasks.slice(0, ofBatch)),
+      batches: collector && { group: this.#groups[0], piece: collector },
       perturbStages: this.#stages(perturb),
-      stages: this.#stages(stepTasks),
-      estimate,
+      stages: this.#stages(tasks.slice(ofBatch)),
+      estimate: pieces.map(({ component }) => component.secondGradient).find(Boolean)?.reader(this.#parameters),
       globals: [...this.#globals.values()],
-      views: this.#views(),
-      // Whatever the parameters are, where they are not known yet.
-      lossScale:
-        this.#parameters.length === 0
-          ? this.#optimizer.node.pieces.find(({ component }) => component.scalesLoss)
-          : scaler,
+      views: [...new Set(this.#parameters.flatMap(viewNames))],
+      lossScale: scaler,
     };
-  }
-
-  /** @throws AdakitError `invalid-plan` for two that may want it at other steps */
-  #estimate(tasks: readonly Task[]): Piece | undefined {
-    const readers = tasks.flatMap((task) => {
-      if (task.task === 'total') return [];
-      const { piece, phase, parameters } = task;
-      const reads = parameters.some((parameter) => {
-        const program = programsOf(piece, parameter)[phase];
-        return program !== undefined && inputNames(program).includes('estimate');
-      });
-      return reads ? [piece] : [];
-    });
-    const [first, ...others] = new Set(readers);
-    const every = ({ hyperparameters }: Piece): unknown => hyperparameters.every;
-    if (others.some((piece) => every(piece) !== every(first))) {
-      throw new AdakitError(
-        'invalid-plan',
-        'two groups take in an estimate at different steps, but a step has one; give both the same "every"',
-      );
-    }
-    return readers.at(0);
   }
 
   /** Tasks in order: pieces from outside in, then back out. Pieces that several groups share see all their parameters. */
@@ -157,18 +109,17 @@ class Planner {
     for (const [piece, members] of byPiece) {
       const has = (phase: Phase): boolean => members.some((parameter) => programsOf(piece, parameter)[phase]);
       const add = (phase: Phase, to = tasks): void => {
-        if (has(phase)) to.push({ task: 'parameters', piece, phase, parameters: members });
+        if (has(phase)) to.push({ piece, phase, parameters: members });
       };
       const prefix = globalPrefix(piece);
       const measured = has('perturb') ? perturb : tasks;
       add('collect');
       add('measure', measured);
-      const { total, globals = [] } = programsOf(piece, members[0]);
-      for (const { name, start = 0 } of globals) {
+      for (const { name, start = 0 } of programsOf(piece, members[0]).globals ?? []) {
         const value = typeof start === 'number' ? start : Number(piece.initial[start.slice('initial.'.length)]);
         this.#globals.set(prefix + name, { name: prefix + name, start: value });
       }
-      if (total !== undefined) measured.push({ task: 'total', piece, group: members[0].group, program: total });
+      add('total', measured);
       add('perturb', perturb);
       add('gradient');
       if (piece.kind === 'rule') add('update');
@@ -179,68 +130,39 @@ class Planner {
 
   /** Fuses what happens to a parameter between totals into one program. */
   #stages(tasks: readonly Task[]): Stage[] {
-    const stages: Stage[] = [];
-    const pending = new Map<PlannedParameter, Part[]>();
-    /** Segments of each parameter in order; whether a later one reads the gradient decides whether it is written. */
-    const open: { parameter: PlannedParameter; parts: Part[]; stage: number }[][] = [];
-    const flush = (): void => {
-      const segment = [...pending].map(([parameter, parts]) => ({ parameter, parts, stage: stages.length }));
-      pending.clear();
-      if (segment.length === 0) return;
-      open.push(segment);
-      stages.push({ kind: 'parameters', calls: [], sums: [], largest: [] });
-    };
+    const steps: (Task | Map<PlannedParameter, Task[]>)[] = [];
     for (const task of tasks) {
-      if (task.task === 'total') {
-        flush();
-        stages.push({ kind: 'total', program: this.#renamed(task.program, task.piece), group: task.group });
+      if (task.phase === 'total') {
+        steps.push(task);
         continue;
       }
-      for (const parameter of task.parameters) {
-        const parts = pending.get(parameter) ?? [];
-        pending.set(parameter, parts);
-        parts.push(task);
-      }
+      let last = steps.at(-1);
+      if (!(last instanceof Map)) steps.push((last = new Map<PlannedParameter, Task[]>()));
+      for (const parameter of task.parameters) last.set(parameter, [...(last.get(parameter) ?? []), task]);
     }
-    flush();
+    // From the last: whether a later one reads the gradient decides whether it is written.
     const readsGradientLater = new Set<PlannedParameter>();
-    for (const segment of open.toReversed()) {
-      const programs = segment.map((entry) => {
-        const program = this.#link(entry.parts, entry.parameter, readsGradientLater.has(entry.parameter));
-        return { ...entry, program };
-      });
-      for (const { parameter, program } of programs) {
+    const stages = steps.toReversed().map((step) => {
+      if (!(step instanceof Map)) return totalStage(step);
+      const programs = [...step].map(([parameter, parts]) => {
+        const program = this.#link(parts, parameter, readsGradientLater.has(parameter));
         if (inputNames(program).includes('grad')) readsGradientLater.add(parameter);
         else readsGradientLater.delete(parameter);
-      }
-      stages[segment[0].stage] = parameterStage(programs);
-    }
-    return stages;
-  }
-
-  #renamed(program: Program, piece: Piece): Program {
-    return linkPrograms(program.name, [{ program, rename: this.#rename(piece) }]);
-  }
-
-  #rename(piece: Piece): (name: string) => string {
-    const { prefix } = piece;
-    const globals = globalPrefix(piece);
-    return (name) => {
-      const dot = name.indexOf('.');
-      if (dot < 0) return name;
-      const [space, own] = [name.slice(0, dot), name.slice(dot + 1)];
-      return `${space}.${space === 'global' || space === 'sum' || space === 'largest' ? globals : prefix}${own}`;
-    };
+        return { parameter, program };
+      });
+      return parameterStage(programs);
+    });
+    return stages.toReversed();
   }
 
   /** One program for several phases of one parameter; parameters of one form share it. */
-  #link(parts: readonly Part[], parameter: PlannedParameter, keepGradient: boolean): Program {
+  #link(parts: readonly Task[], parameter: PlannedParameter, keepGradient: boolean): Program {
     const linked = parts.flatMap(({ piece, phase }): (Linked & { key: string })[] => {
       const program = programsOf(piece, parameter)[phase];
       if (program === undefined) return [];
       const remember = phase === 'update' ? { of: 'param', as: 'before', type: paramType } : undefined;
       const key = `${program.hash} ${piece.prefix} ${globalPrefix(piece)} ${phase}`;
-      return [{ program, rename: this.#rename(piece), key, ...(remember && { remember }) }];
+      return [{ program, rename: renaming(piece), key, ...(remember && { remember }) }];
     });
     const key = JSON.stringify([linked.map((part) => part.key), keepGradient]);
     let program = this.#linked.get(key);
@@ -251,23 +173,21 @@ class Planner {
     }
     return program;
   }
+}
 
-  #views(): Record<string, (Program | undefined)[]> {
-    const views: Record<string, (Program | undefined)[]> = {};
-    for (const parameter of this.#parameters) {
-      // From the rule outwards: the outermost view of a name is the one that counts.
-      for (const piece of parameter.group.pieces.toReversed()) {
-        for (const [name, program] of Object.entries(programsOf(piece, parameter).views ?? {})) {
-          const list = Object.hasOwn(views, name)
-            ? views[name]
-            : new Array<undefined>(this.#parameters.length).fill(undefined);
-          views[name] = list;
-          list[parameter.index] = this.#renamed(program, piece);
-        }
-      }
-    }
-    return views;
-  }
+/** @throws AdakitError `invalid-plan` where `found` holds */
+function refuse(found: unknown, problem: string): void {
+  if (found) throw new AdakitError('invalid-plan', problem);
+}
+
+const isScaler = ({ component }: Configured): boolean => component.lossScaling !== undefined;
+
+function viewNames(parameter: PlannedParameter): string[] {
+  return parameter.group.pieces.flatMap((piece) => Object.keys(programsOf(piece, parameter).views ?? {}));
+}
+
+function totalStage({ piece, parameters: [first] }: Task): Stage {
+  return { kind: 'total', program: renamed(programsOf(piece, first).total as Program, piece), group: first.group };
 }
 
 function parameterStage(entries: readonly { parameter: PlannedParameter; program: Program }[]): Stage {
@@ -275,9 +195,4 @@ function parameterStage(entries: readonly { parameter: PlannedParameter; program
   const outputs = new Set(used.flatMap(({ program }) => Object.keys(program.outputs)));
   const named = (start: string): string[] => [...outputs].filter((output) => output.startsWith(start));
   return { kind: 'parameters', calls: callsOf(used), sums: named('sum.'), largest: named('largest.') };
-}
-
-/** Pieces of several groups keep their numbers apart. */
-function globalPrefix({ owner, prefix }: Piece): string {
-  return owner + prefix;
 }

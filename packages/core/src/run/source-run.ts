@@ -6,13 +6,12 @@ import type { ChangeScope, Optimizer } from '../optimizer/optimizer.js';
 import { elementCount, type NamedTensors, type TensorData } from '../tensor/tensor-data.js';
 import { driveNow, wait, type Work } from './drive.js';
 import type { RunParameter } from './memory.js';
-import { needsEstimate } from './needs-estimate.js';
 import { Queue } from './queue.js';
 import { takeSnapshot } from './snapshot.js';
-import { plainStep } from './step.js';
+import { plainStep, Steps } from './step.js';
 import type { GradientContext, GradientSource, RunOptions, StepOptions, StepReport } from './step-types.js';
 import type * as statesModule from './states.js';
-import { Training } from './training.js';
+import type { Training } from './training.js';
 import type { TrainingState } from './training-state.js';
 
 /** Fetches what reads states; a runner has it in the file that it fetches for states of its own. */
@@ -39,7 +38,7 @@ export interface Stateful {
 export class SourceRun<B> implements Stateful {
   readonly device: Device<B>;
   /** Where training is; changes of hyperparameters that wait in the queue are not in it. */
-  protected readonly training: Training<B>;
+  protected readonly training: Steps<B>;
   readonly #states: StatesLoader;
   readonly #queue = new Queue();
   /** Changes of hyperparameters that wait in the queue. */
@@ -56,7 +55,7 @@ export class SourceRun<B> implements Stateful {
   ) {
     this.device = device;
     this.#states = states;
-    const training = new Training(device, optimizer, options);
+    const training = new Steps(device, optimizer, options);
     this.training = training;
     if (options.nonFinite === 'scaleBack' && training.plan.lossScale === undefined) {
       throw new AdakitError(
@@ -110,7 +109,7 @@ export class SourceRun<B> implements Stateful {
 
   /** Whether the next step takes in a second gradient, e.g. Sophia's: see {@link GradientSource.estimate}. */
   get needsEstimate(): boolean {
-    return needsEstimate(this.training);
+    return this.training.needsEstimate;
   }
 
   get parameters(): readonly ParameterSpec[] {
@@ -123,7 +122,7 @@ export class SourceRun<B> implements Stateful {
 
   /** Names of the weights that can be asked for: `trained`, and what pieces of the optimizer keep beside. */
   get views(): readonly string[] {
-    return ['trained', ...Object.keys(this.training.plan.views)];
+    return ['trained', ...this.training.plan.views];
   }
 
   /** The buffers of parameters and gradients, for whoever computes gradients on the same device. */
@@ -234,7 +233,7 @@ export class SourceRun<B> implements Stateful {
   }
 
   /** Does work in its place among the calls. @throws AdakitError `disposed` */
-  protected enqueue<T>(work: (training: Training<B>) => Work<T>): Promise<T> {
+  protected enqueue<T>(work: (training: Steps<B>) => Work<T>): Promise<T> {
     if (this.#disposed) return Promise.reject(this.#disposedError());
     return this.#queue.add(() => started(this.training, work));
   }
@@ -264,7 +263,7 @@ export class SourceRun<B> implements Stateful {
 }
 
 /** The work, once all start values are there. */
-function* started<B, T>(training: Training<B>, work: (training: Training<B>) => Work<T>): Work<T> {
+function* started<B, T>(training: Steps<B>, work: (training: Steps<B>) => Work<T>): Work<T> {
   const { starting } = training.memory;
   training.memory.starting = undefined;
   if (starting !== undefined) yield* wait(starting);
@@ -272,7 +271,7 @@ function* started<B, T>(training: Training<B>, work: (training: Training<B>) => 
 }
 
 /** Takes one step, unless there is something to report of the one before. */
-export function* takeStep<B>(training: Training<B>, source: GradientSource<B>, options: StepOptions): Work<StepReport> {
+export function* takeStep<B>(training: Steps<B>, source: GradientSource<B>, options: StepOptions): Work<StepReport> {
   const { failure, plan } = training;
   training.failure = undefined;
   if (failure !== undefined) throw failure;
