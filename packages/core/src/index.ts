@@ -241,6 +241,7 @@ export {
   type Reduction,
   type ReductionName,
 } from './expression/operations.js';
-export { concreteShape, extentSize, joinShapes, matrixExtents } from './expression/type.js';
+export { concreteShape, extentSize, matrixExtents } from './expression/extents.js';
+export { joinShapes } from './expression/type.js';
 export { fillDropout, fillRandom, nameKey, philox, type Distribution, type RandomKey } from './random/philox.js';
 export type { RoundingArithmetic } from './tensor/narrow.js';

@@ -32,7 +32,7 @@ import {
   type Tensor,
 } from './expression.js';
 import { operation, type OperationName } from './operations.js';
-import { matrixExtents } from './type.js';
+import { matrixExtents } from './extents.js';
 import { bfloat16 } from '../tensor/narrow.js';
 
 const x = deviceInput('param', 'param');

@@ -1,7 +1,8 @@
 import type { Component, ComponentSource, Inputs } from '../component/component.js';
 import { makeComponent, traceRule } from '../component/trace.js';
 import { AdakitError } from '../errors.js';
-import { parseHyperparameters, type HyperparameterDefinitions, type HyperparameterOptions } from './hyperparameters.js';
+import { parseHyperparameters } from './hyperparameter-values.js';
+import type { HyperparameterDefinitions, HyperparameterOptions } from './hyperparameters.js';
 import { RuleNode, type Configured } from './node.js';
 import { Optimizer } from './optimizer.js';
 

@@ -1,5 +1,6 @@
 import { AdakitError } from '../errors.js';
-import { problemOf, type HyperparameterDefinitions, type HyperparameterValues } from './hyperparameters.js';
+import { problemOf } from './hyperparameter-values.js';
+import type { HyperparameterDefinitions, HyperparameterValues } from './hyperparameters.js';
 import { matchData, matches, requireMatches } from './matching.js';
 import type { ParameterMatch, ParameterSpec } from './match.js';
 import {

@@ -1,7 +1,8 @@
 import type { Component } from '../component/component.js';
 import { AdakitError } from '../errors.js';
 import { requireSchedule, type Schedule, type ScheduleData } from '../schedule/schedule.js';
-import { parseHyperparameters, type HyperparameterValues } from './hyperparameters.js';
+import { parseHyperparameters } from './hyperparameter-values.js';
+import type { HyperparameterValues } from './hyperparameters.js';
 import type { GroupsNode } from './groups-node.js';
 import type { MatchData, ParameterSpec } from './match.js';
 import type { WrapperNode } from './wrapper.js';

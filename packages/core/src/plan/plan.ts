@@ -1,5 +1,6 @@
 import type { ComponentPrograms, ParameterForm, Slot } from '../component/component.js';
-import { matrixExtents, type Extents } from '../expression/type.js';
+import { matrixExtents } from '../expression/extents.js';
+import type { Extents } from '../expression/type.js';
 import type { ParameterSpec } from '../optimizer/match.js';
 import type { Configured, ResolvedChain } from '../optimizer/node.js';
 import { requireOptimizer, type Optimizer } from '../optimizer/optimizer.js';

@@ -1,5 +1,5 @@
 import { AdakitError } from '../errors.js';
-import { problemOf } from '../optimizer/hyperparameters.js';
+import { problemOf } from '../optimizer/hyperparameter-values.js';
 import type { Piece, Plan, PlanGroup } from '../plan/plan.js';
 import type { Extents } from '../expression/type.js';
 import { inputNames, type Program } from '../program/program.js';

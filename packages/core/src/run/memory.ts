@@ -1,7 +1,7 @@
 import { bufferNames, type Binding, type BoundKernel, type Device, type Kernel } from '../device/device.js';
 import type { Slot } from '../component/component.js';
 import { AdakitError } from '../errors.js';
-import { concreteShape } from '../expression/type.js';
+import { concreteShape } from '../expression/extents.js';
 import type { ParameterSpec } from '../optimizer/match.js';
 import type { Optimizer } from '../optimizer/optimizer.js';
 import type { ParameterStage, PlannedCall, PlannedParameter, PlanGroup } from '../plan/plan.js';
@@ -112,32 +112,45 @@ export class Memory<B> {
       const names = bufferNames(program);
       const bindings = calls.flatMap(({ parameters }) =>
         parameters.map(({ extents, shape, index }): Binding<B> => {
-          return { buffers: this.buffersOf(names, this.records[index]), extents, shape };
+          return { buffers: this.#buffersOf(names, this.records[index]), extents, shape };
         }),
       );
-      return { program, calls, kernel: this.kernel(program).bind(bindings) };
+      return { program, calls, kernel: this.#kernel(program).bind(bindings) };
     });
   }
 
-  /** A program over numbers of all parameters. */
-  bindTotal(program: Program): BoundKernel {
-    const buffers = this.buffersOf(bufferNames(program), undefined);
-    return this.kernel(program).bind([{ buffers, extents: { rows: 1, cols: 1 }, shape: [] }]);
+  /**
+   * A program over what is kept for one parameter, or over numbers of all parameters.
+   *
+   * @param others buffers for what is not kept
+   */
+  bind(
+    program: Program,
+    { shape, extents }: Omit<Binding<B>, 'buffers'> = { shape: [], extents: { rows: 1, cols: 1 } },
+    record?: Kept<B>,
+    others: Readonly<Record<string, B>> = {},
+  ): BoundKernel {
+    const buffers = this.#buffersOf(bufferNames(program), record, others);
+    return this.#kernel(program).bind([{ buffers, extents, shape }]);
   }
 
-  kernel(program: Program): Kernel<B> {
+  #kernel(program: Program): Kernel<B> {
     let kernel = this.#kernels.get(program.hash);
     if (kernel === undefined) this.#kernels.set(program.hash, (kernel = this.device.compile(program)));
     return kernel;
   }
 
   /** Buffers by the names that programs have for them. */
-  buffersOf(names: readonly string[], record: Kept<B> | undefined): Record<string, B> {
+  #buffersOf(
+    names: readonly string[],
+    record?: Kept<B>,
+    others: Readonly<Record<string, B | undefined>> = {},
+  ): Record<string, B> {
     return Object.fromEntries(
       names.map((name) => {
         const own = name === 'param' || name === 'grad' || name === 'estimate';
         const kept = own ? record?.[name] : record?.slots.get(name.slice('slot.'.length));
-        const buffer = this.numbers.get(name) ?? kept;
+        const buffer = others[name] ?? this.numbers.get(name) ?? kept;
         if (buffer === undefined) throw new Error(`nothing is kept under the name "${name}"`);
         return [name, buffer];
       }),
@@ -198,15 +211,14 @@ export class Memory<B> {
   #startSlot(
     record: Kept<B>,
     { name, start }: Slot,
-    { extents, shape }: ParameterSpec & Pick<PlannedParameter, 'extents'>,
+    parameter: ParameterSpec & Pick<PlannedParameter, 'extents'>,
   ): void {
     const buffer = record.slots.get(name) as B;
     if (typeof start === 'number') {
       if (start !== 0) this.device.write(buffer, start);
       return;
     }
-    const kernel = this.kernel(start);
-    const bound = kernel.bind([{ buffers: { param: record.param, start: buffer }, extents, shape }]);
+    const bound = this.bind(start, parameter, record, { start: buffer });
     const started = bound.run([evaluateScalars(start, () => NaN)]);
     if (!(started instanceof Promise)) return;
     this.starting = Promise.all([this.starting, started]);

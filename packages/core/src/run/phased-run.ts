@@ -2,7 +2,7 @@ import type { PlannedParameter, Stage } from '../plan/plan.js';
 import { viewProgram } from '../plan/views.js';
 import type { Program } from '../program/program.js';
 import { elementCount } from '../tensor/tensor-data.js';
-import { wait, type Work } from './drive.js';
+import { wait, type Work } from './work.js';
 import type { LateChecks, Steps } from './step.js';
 import type { GradientSource, StepOptions, StepReport } from './step-types.js';
 import type { Memory } from './memory.js';
@@ -113,7 +113,7 @@ function* runStages<B>(run: Steps<B>, stages: readonly Stage[], active: readonly
   for (const stage of stages) {
     if (stage.kind === 'total') {
       const { program, group } = stage;
-      yield* wait(memory.bindTotal(program).run([scalars.of(program, group)]));
+      yield* wait(memory.bind(program).run([scalars.of(program, group)]));
       continue;
     }
     for (const sum of stage.sums) memory.device.write(numberOf(memory, sum), 0);

@@ -3,7 +3,8 @@ import { AdakitError } from '../errors.js';
 import type { ParameterSpec } from '../optimizer/match.js';
 import type { Optimizer } from '../optimizer/optimizer.js';
 import { elementCount, sameShape, type FloatArray, type NamedTensors, type TensorData } from '../tensor/tensor-data.js';
-import { drive, driveNow, wait } from './drive.js';
+import { drive, driveNow } from './drive.js';
+import { wait } from './work.js';
 import type { RunParameter } from './memory.js';
 import { SourceRun, takeStep } from './source-run.js';
 import { takeSeveral, type SeveralStepsSource } from './several-steps.js';
@@ -41,7 +42,7 @@ export class Run<B> extends SourceRun<B> {
     parameters: Readonly<Record<string, RunParameter<B> | TensorData>>,
     options: RunOptions<B> = {},
   ): Run<B> {
-    return new Run(device, optimizer, parameters, options, () => import('./states.js'));
+    return new Run(device, optimizer, parameters, options, async () => (await import('./states.js')).runStates);
   }
 
   /** What to evaluate, predict with and export: `averaged` where the optimizer averages weights, `trained` elsewhere. */

@@ -1,7 +1,7 @@
 import { AdakitError } from '../errors.js';
 import { programsOf, type Piece, type PlannedParameter } from '../plan/plan.js';
 import { elementCount } from '../tensor/tensor-data.js';
-import { wait, type Work } from './drive.js';
+import { wait, type Work } from './work.js';
 import type { LateChecks, Steps } from './step.js';
 import type { GradientSource } from './step-types.js';
 

@@ -1,7 +1,7 @@
 import type { MaybePromise } from '../device/device.js';
 import { AdakitError } from '../errors.js';
 import type { Plan, Stage } from '../plan/plan.js';
-import { wait, type Work } from './drive.js';
+import { wait, type Work } from './work.js';
 import { HostScalars } from './host-scalars.js';
 import { nonFiniteError, type Steps } from './step.js';
 import type { GradientContext, StepReport } from './step-types.js';

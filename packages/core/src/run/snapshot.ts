@@ -3,7 +3,7 @@ import type { Optimizer } from '../optimizer/optimizer.js';
 import type { PlannedParameter } from '../plan/plan.js';
 import type { PlateauState } from '../schedule/schedule.js';
 import type { FloatArray } from '../tensor/tensor-data.js';
-import { wait, type Work } from './drive.js';
+import { wait, type Work } from './work.js';
 import type { Training } from './training.js';
 import type { CollectedBatches, LossScaleState } from './training-state.js';
 

@@ -4,18 +4,19 @@ import type { HyperparameterValues } from '../optimizer/hyperparameters.js';
 import type { ParameterSpec } from '../optimizer/match.js';
 import type { ChangeScope, Optimizer } from '../optimizer/optimizer.js';
 import { elementCount, type NamedTensors, type TensorData } from '../tensor/tensor-data.js';
-import { driveNow, wait, type Work } from './drive.js';
+import { driveNow } from './drive.js';
+import { wait, type Work } from './work.js';
 import type { RunParameter } from './memory.js';
 import { Queue } from './queue.js';
 import { takeSnapshot } from './snapshot.js';
 import { plainStep, Steps } from './step.js';
 import type { GradientContext, GradientSource, RunOptions, StepOptions, StepReport } from './step-types.js';
-import type * as statesModule from './states.js';
+import type { runStates } from './states.js';
 import type { Training } from './training.js';
 import type { TrainingState } from './training-state.js';
 
 /** Fetches what reads states; a runner has it in the file that it fetches for states of its own. */
-export type StatesLoader = () => Promise<typeof statesModule>;
+export type StatesLoader = () => Promise<typeof runStates>;
 
 /** Something whose training state can be taken out and put back, on any backend. */
 export interface Stateful {

@@ -1,6 +1,6 @@
 import { AdakitError } from '../errors.js';
 import type { PlannedParameter, Stage } from '../plan/plan.js';
-import { wait, type Work } from './drive.js';
+import { wait, type Work } from './work.js';
 import type { BoundProgram } from './memory.js';
 import { Training } from './training.js';
 import type { Evaluated, GradientContext, GradientSource, StepOptions, StepReport } from './step-types.js';

@@ -1,7 +1,6 @@
-import { deviceInputs } from '../device/device.js';
 import { AdakitError } from '../errors.js';
 import { elementCount, tensorOf, type NamedTensors, type TensorData } from '../tensor/tensor-data.js';
-import { wait, type Work } from './drive.js';
+import { wait, type Work } from './work.js';
 import type { Training } from './training.js';
 
 /** The parameters' values, or those of a view. @throws AdakitError `unknown-view` */
@@ -18,7 +17,7 @@ function* viewed<B>(run: Training<B>, view: string): Work<NamedTensors> {
   const scratch: B[] = [];
   scalars.begin({ step: run.step, lossScale: 1, samples: 1, allSamples: 1 });
   for (const parameter of plan.parameters) {
-    const { shape, extents, index, group } = parameter;
+    const { shape, index, group } = parameter;
     const record = memory.records[index];
     const program = plan.phases?.view(parameter, view);
     if (program === undefined || memory.steps[index] === 0) {
@@ -27,8 +26,7 @@ function* viewed<B>(run: Training<B>, view: string): Work<NamedTensors> {
     }
     const [[buffer]] = memory.device.allocate([[elementCount(shape)]]);
     scratch.push(buffer);
-    const buffers = { ...memory.buffersOf(deviceInputs(program), record), view: buffer };
-    const bound = memory.kernel(program).bind([{ buffers, extents, shape }]);
+    const bound = memory.bind(program, parameter, record, { view: buffer });
     yield* wait(bound.run([scalars.of(program, group, parameter, memory.steps[index])]));
   }
   const result = yield* readTensors(run, scratch);

@@ -30,15 +30,12 @@ import { TfjsDevice, type TfjsDeviceOptions } from '../device/device.js';
 import type { NamedTensor, SavedSlots } from './saved-weights.js';
 import { toConfig } from './to-config.js';
 import { Statistics, takeSnapshot } from './statistics.js';
+import { gradientEntries, type GradientEntry, type Gradients } from './gradients.js';
 import {
-  assertDistinct,
-  gradientEntries,
   isAlive,
   parameterOf,
   registeredVariables,
   runParameters,
-  type GradientEntry,
-  type Gradients,
   type Variables,
 } from './variables.js';
 
@@ -432,7 +429,6 @@ export class AdakitOptimizer extends TfjsOptimizer implements Stateful {
     if (fresh.length === 0) return [];
     const records = this.#saved?.of(fresh, this.optimizer);
     const names = new Map(fresh.map((variable) => [variable, records?.get(variable)?.name ?? variable.name]));
-    assertDistinct([...this.#names.values(), ...names.values()]);
     this.#checkGroups(names);
     this.#run.add(runParameters(names, records));
     for (const [variable, name] of names) this.#names.set(variable, name);

@@ -1,12 +1,7 @@
 import type { KeptState, ParameterRole, ParameterSpec, RunParameter } from '@adakit/core';
-import { AdakitError, sameShape } from '@adakit/core/runner';
+import { AdakitError } from '@adakit/core/runner';
 import { engine, type Tensor, type Variable } from '@tensorflow/tfjs-core';
 import { Cell } from '../device/cell.js';
-
-/** Gradients by variable name. A variable without a gradient is left alone. */
-export type Gradients =
-  | Readonly<Record<string, Tensor | null | undefined>>
-  | readonly { readonly name: string; readonly tensor?: Tensor | null | undefined }[];
 
 /** Variables, or a layers model, whose weights are meant. */
 export type Variables = Iterable<Variable> | LayersModelLike;
@@ -15,11 +10,6 @@ export type Variables = Iterable<Variable> | LayersModelLike;
 export interface LayersModelLike {
   readonly weights: readonly { read(): Tensor }[];
   readonly trainableWeights: readonly { read(): Tensor }[];
-}
-
-export interface GradientEntry {
-  readonly variable: Variable;
-  readonly tensor: Tensor;
 }
 
 /** What the layers of TensorFlow.js call their weights, by which it shows what they are. */
@@ -74,57 +64,8 @@ export function isAlive(variable: Variable): boolean {
   return Object.hasOwn(registered, variable.name) && registered[variable.name] === variable;
 }
 
-/**
- * Gradients with their variables, of those that have one.
- *
- * @throws AdakitError for a gradient without a variable, of another shape or dtype, or given twice
- */
-export function gradientEntries(gradients: Gradients): GradientEntry[] {
-  const list = isList(gradients) ? gradients : Object.entries(gradients).map(([name, tensor]) => ({ name, tensor }));
-  const registered = registeredVariables();
-  const seen = new Set<string>();
-  return list.flatMap(({ name, tensor }) => {
-    if (!Object.hasOwn(registered, name)) {
-      throw new AdakitError(
-        'unknown-parameter',
-        `gradient for "${name}", but TensorFlow.js has no variable of that name (disposed, or not made by tf.variable)`,
-      );
-    }
-    if (seen.has(name)) throw new AdakitError('invalid-gradient', `there are two gradients for "${name}"; add them up`);
-    seen.add(name);
-    const variable = registered[name];
-    if (!tensor) return [];
-    assertFits(name, tensor, variable);
-    return { variable, tensor };
-  });
-}
-
 /** @throws AdakitError for a variable that is not float32 */
 export function assertTrainable(name: string, { dtype }: Variable): void {
   if (dtype === 'float32') return;
   throw new AdakitError('invalid-gradient', `the variable "${name}" has dtype ${dtype}; only float32 is trained`);
-}
-
-function assertFits(name: string, gradient: Tensor, variable: Variable): void {
-  const fail = (problem: string): never => {
-    throw new AdakitError('invalid-gradient', problem);
-  };
-  assertTrainable(name, variable);
-  if (gradient.dtype !== 'float32') fail(`the gradient of "${name}" has dtype ${gradient.dtype}, float32 is needed`);
-  if (!sameShape(gradient.shape, variable.shape)) {
-    const [actual, expected] = [gradient, variable].map(({ shape }) => shape.join(', '));
-    fail(`the gradient of "${name}" has shape [${actual}], the variable has [${expected}]`);
-  }
-}
-
-/** Array.isArray does not narrow readonly arrays. */
-function isList(gradients: Gradients): gradients is Extract<Gradients, readonly unknown[]> {
-  return Array.isArray(gradients);
-}
-
-/** @throws AdakitError for two variables of one name */
-export function assertDistinct(names: readonly string[]): void {
-  const twice = names.find((name, i) => names.indexOf(name) !== i);
-  if (twice === undefined) return;
-  throw new AdakitError('invalid-state', `two variables have the name "${twice}", which would mix up their slots`);
 }
