@@ -41,6 +41,7 @@ export {
 } from './optimizer/define-phased.js';
 export * as meanings from './component/meanings.js';
 export {
+  type Brought,
   type ComponentSource,
   type GlobalSource,
   type Inputs,
@@ -201,6 +202,8 @@ export {
 // @tier device: writing devices and runners
 export type { Component, ComponentPrograms, PhasePrograms } from './component/component.js';
 export { RuleNode } from './optimizer/node.js';
+export { collecting, type Collecting } from './run/collecting.js';
+export { perturbing, type Perturbing } from './run/perturbing.js';
 export { secondGradient, type SecondGradient } from './run/second-gradient.js';
 export { severalStepsProblem, type SeveralEvaluated, type SeveralStepsSource } from './run/several-steps.js';
 export type { WholeStep } from './run/step-types.js';

@@ -10,6 +10,8 @@ import type {
 import type { ParameterRole } from '../optimizer/match.js';
 import type { Phases } from '../plan/plan.js';
 import type { Program } from '../program/program.js';
+import type { Collecting } from '../run/collecting.js';
+import type { Perturbing } from '../run/perturbing.js';
 import type { SecondGradient } from '../run/second-gradient.js';
 import type { LossScaleState } from '../run/training-state.js';
 import type { NarrowFormat } from '../tensor/narrow.js';
@@ -129,6 +131,9 @@ export interface Inputs<H extends HyperparameterDefinitions, S extends string, G
   readonly lossScale: Scalar;
 }
 
+/** What is there for phases alone: a rule that does nothing but update reads none of it. */
+export type PhaseInput = 'estimate' | 'estimated' | 'globals';
+
 /** New values of slots by name; those that are left out stay as they are. */
 export type SlotResults<S extends string> = { readonly [K in S]?: Tensor };
 
@@ -149,6 +154,18 @@ export interface TotalInputs<H extends HyperparameterDefinitions, G extends stri
   readonly uses: Structure<H>;
   /** Number of this step of the run, counted from 1. */
   readonly step: Scalar;
+}
+
+/** What few components need of a run: they bring it, so that a page with others does not load it. */
+export interface Brought {
+  /** Of a component that reads {@link Inputs.estimate}: `secondGradient` of this package, which asks for it. */
+  readonly secondGradient?: SecondGradient | undefined;
+  /** Of a component with the phase `collect`: `collecting` of this package. */
+  readonly collecting?: Collecting | undefined;
+  /** Of a component with the phase `perturb`: `perturbing` of this package. */
+  readonly perturbing?: Perturbing | undefined;
+  /** Of a component that has the loss multiplied before it is differentiated. */
+  readonly lossScaling?: LossScaling | undefined;
 }
 
 /** How what the loss is multiplied by changes. */
@@ -172,7 +189,8 @@ export interface LossScaling {
  * 4. `gradient`: the gradient that goes on to the inner pieces, or `update`: the parameter after the step.
  * 5. `after`: the parameter, once the inner pieces are done with it.
  */
-export interface ComponentSource<H extends HyperparameterDefinitions, S extends string, G extends string> {
+export interface ComponentSource<H extends HyperparameterDefinitions, S extends string, G extends string>
+  extends Brought {
   /** Identifier, e.g. `adabelief`; saved with the state. */
   readonly name: string;
   readonly hyperparameters: H;
@@ -195,10 +213,6 @@ export interface ComponentSource<H extends HyperparameterDefinitions, S extends 
     readonly param?: Tensor;
     readonly slots?: SlotResults<S>;
   };
-  /** Of a component that has the loss multiplied before it is differentiated. */
-  readonly lossScaling?: LossScaling;
-  /** Of a component that reads {@link Inputs.estimate}: `secondGradient` of this package, which asks for it. */
-  readonly secondGradient?: SecondGradient;
   /** Other weights than those being trained, e.g. `averaged`. */
   readonly views?: Readonly<Record<string, (inputs: Omit<Inputs<H, S, G>, 'grad'>) => Tensor>>;
 }
@@ -226,13 +240,11 @@ export interface PhasePrograms {
 }
 
 /** A component as the machinery sees it. */
-export interface Component {
+export interface Component extends Brought {
   readonly name: string;
   readonly hyperparameters: HyperparameterDefinitions;
   /** Whether it is a rule, or goes around one. */
   readonly isRule: boolean;
-  readonly lossScaling?: LossScaling | undefined;
-  readonly secondGradient?: SecondGradient | undefined;
   /** What plans and runs its phases. Missing for a rule that has no phase but `update`, which needs nothing of it. */
   readonly phases?: Phases;
   /** The programs for the structure that these values imply; made once per structure and form. */

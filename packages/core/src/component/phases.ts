@@ -10,7 +10,7 @@ import type {
   TotalInputs,
 } from './component.js';
 import { inputNames } from '../program/program.js';
-import { checkName, Tracer, type Output } from './trace.js';
+import { checkName, known, Tracer, type Output } from './trace.js';
 
 /** The programs of a component with any of the phases. */
 export function tracePhases<H extends HyperparameterDefinitions, S extends string, G extends string>(
@@ -33,11 +33,19 @@ class PhaseTracer<H extends HyperparameterDefinitions, S extends string, G exten
   }
 
   override inputs(): Inputs<H, S, G> {
-    return { ...super.inputs(), estimate: deviceInput('estimate', 'param'), estimated: hostInput('estimated') };
+    return {
+      ...super.inputs(),
+      globals: this.#globalInputs(),
+      estimate: deviceInput('estimate', 'param'),
+      estimated: hostInput('estimated'),
+    };
   }
 
-  override globalInputs(): Readonly<Record<G, Tensor>> {
-    return super.globalInputs(this.globals.map(({ name }) => name));
+  #globalInputs(): Readonly<Record<G, Tensor>> {
+    return known(
+      this.globals.map(({ name }) => [name, deviceInput(`global.${name}`, 'number')]),
+      (key) => this.fail(`reads the global "${key}", which globals() does not declare`),
+    );
   }
 
   all(): ComponentPrograms {
@@ -71,8 +79,11 @@ class PhaseTracer<H extends HyperparameterDefinitions, S extends string, G exten
         this.program(`view ${view}`, () => [this.output(`the view ${view}`, 'view', give(inputs), 'param')]),
       ]),
     );
+    const { collecting, perturbing, secondGradient, hyperparameters } = this.source;
+    if (collect && !collecting) this.fail('collects gradients, which needs collecting');
+    if (phases.perturb && !perturbing) this.fail('perturbs, which needs perturbing');
     const readsEstimate = Object.values(phases).some((program) => program && inputNames(program).includes('estimate'));
-    if (readsEstimate && !(this.source.secondGradient && 'every' in this.source.hyperparameters)) {
+    if (readsEstimate && !(secondGradient && 'every' in hyperparameters)) {
       this.fail('reads the estimate, which needs secondGradient, and the hyperparameter "every": after how many steps it is new');
     }
     return this.programs(
@@ -88,7 +99,7 @@ class PhaseTracer<H extends HyperparameterDefinitions, S extends string, G exten
     return {
       sums: numbers('sum'),
       largest: numbers('largest'),
-      globals: this.globalInputs(),
+      globals: this.#globalInputs(),
       ...this.hostInputs(),
     };
   }

@@ -7,6 +7,7 @@ import {
   hostInput,
   watchConditions,
   type ExpressionNodeReference,
+  type Scalar,
   type Tensor,
 } from '../expression/expression.js';
 import { equalShapes, shapeText, type Shape } from '../expression/type.js';
@@ -19,6 +20,7 @@ import type {
   ComponentSource,
   Inputs,
   ParameterForm,
+  PhaseInput,
   Slot,
   SlotDType,
   SlotSource,
@@ -164,18 +166,16 @@ export class Tracer<H extends HyperparameterDefinitions, S extends string, G ext
     if (!this.form.matrix && /rank/.test(String(shape))) {
       this.fail(`the slot "${name}" is ${shapeText(shape)}, which is for matrices alone (form.matrix)`);
     }
-    const make = (): ExpressionNodeReference => {
-      const param = deviceInput('param', 'param');
-      const value = typeof start === 'function' ? start({ param }) : param;
-      return narrowed(this.output('the start of a slot', `slot ${name}`, value, shape)[1], dtype);
-    };
-    if (typeof start !== 'number') {
-      const program = buildProgram(`${this.source.name} start of ${name}`, { start: make() });
-      return { name, shape, dtype, start: program, meaning };
+    if (typeof start === 'number') {
+      const number = dtype === 'float32' ? start : dtype.round(start);
+      if (!Number.isFinite(number)) this.fail(`the slot "${name}" starts at ${number}`);
+      return { name, shape, dtype, start: number, meaning };
     }
-    const number = dtype === 'float32' ? start : dtype.round(start);
-    if (!Number.isFinite(number)) this.fail(`the slot "${name}" starts at ${number}`);
-    return { name, shape, dtype, start: number, meaning };
+    const param = deviceInput('param', 'param');
+    const value = start === 'param' ? param : start({ param });
+    const [, given] = this.output('the start of a slot', `slot ${name}`, value, shape);
+    const program = buildProgram(`${this.source.name} start of ${name}`, { start: narrowed(given, dtype) });
+    return { name, shape, dtype, start: program, meaning };
   }
 
   program(phase: string, outputs: () => readonly (readonly [string, ExpressionNodeReference])[]): Program {
@@ -190,8 +190,8 @@ export class Tracer<H extends HyperparameterDefinitions, S extends string, G ext
     }
   }
 
-  /** What a rule reads that does nothing but update: no estimate. */
-  inputs(): Omit<Inputs<H, S, G>, 'estimate' | 'estimated'> {
+  /** What a rule reads that does nothing but update. */
+  inputs(): Omit<Inputs<H, S, G>, PhaseInput> {
     return {
       ...this.form,
       param: deviceInput('param', 'param'),
@@ -200,23 +200,9 @@ export class Tracer<H extends HyperparameterDefinitions, S extends string, G ext
         this.slots.map(({ name, shape }) => [name as S, deviceInput(`slot.${name}`, shape)]),
         (key) => this.fail(`reads the slot "${key}", which slots() does not declare for ${JSON.stringify(this.uses)}`),
       ),
-      globals: this.globalInputs(),
       ...this.hostInputs(),
-      rows: hostInput('rows'),
-      cols: hostInput('cols'),
-      size: hostInput('size'),
-      key: hostInput('key'),
-      samples: hostInput('samples'),
-      allSamples: hostInput('allSamples'),
-      lossScale: hostInput('lossScale'),
+      ...hostInputs('rows', 'cols', 'size', 'key', 'samples', 'allSamples', 'lossScale'),
     };
-  }
-
-  globalInputs(names: readonly G[] = []): Readonly<Record<G, Tensor>> {
-    return known(
-      names.map((name) => [name, deviceInput(`global.${name}`, 'number')]),
-      (key) => this.fail(`reads the global "${key}", which globals() does not declare`),
-    );
   }
 
   hostInputs(): Pick<Inputs<H, S, G>, 'hyper' | 'initial' | 'uses' | 'step'> {
@@ -227,7 +213,7 @@ export class Tracer<H extends HyperparameterDefinitions, S extends string, G ext
         numeric.map((key) => [key, hostInput(`${kind}.${key}`)]),
         (key) => this.fail(`reads ${kind}.${key}, which is not a numeric hyperparameter`),
       );
-    return { hyper: scalars('hyper'), initial: scalars('initial'), uses: this.uses, step: hostInput('step') };
+    return { hyper: scalars('hyper'), initial: scalars('initial'), uses: this.uses, ...hostInputs('step') };
   }
 
   output(phase: string, name: string, value: unknown, shape: Shape): readonly [name: string, value: Tensor] {
@@ -255,8 +241,13 @@ function narrowed(value: Tensor, dtype: SlotDType): Tensor {
   return dtype === 'float32' ? value : cast(value, dtype);
 }
 
+/** Inputs by their own names. */
+function hostInputs<Name extends string>(...names: readonly Name[]): Readonly<Record<Name, Scalar>> {
+  return Object.fromEntries(names.map((name) => [name, hostInput(name)])) as Record<Name, Scalar>;
+}
+
 /** A record whose unknown keys are an error rather than `undefined`. */
-function known<Key extends string, Value>(
+export function known<Key extends string, Value>(
   entries: readonly (readonly [string, Value])[],
   onUnknown: (key: string) => never,
 ): Readonly<Record<Key, Value>> {

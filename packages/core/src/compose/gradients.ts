@@ -2,6 +2,8 @@ import { defineWrapper } from '../optimizer/define-phased.js';
 import { count, decayRate, epsilon, flag, nonNegative, positive } from '../optimizer/hyperparameters.js';
 import type { ParameterRole } from '../optimizer/match.js';
 import type { Optimizer } from '../optimizer/optimizer.js';
+import { collecting } from '../run/collecting.js';
+import { perturbing } from '../run/perturbing.js';
 import * as meanings from '../component/meanings.js';
 import {
   asMatrix,
@@ -131,6 +133,7 @@ const accumulation = /* @__PURE__ */ defineWrapper({
   name: 'accumulate',
   hyperparameters: { every: count(1) },
   slots: () => [{ name: 'gradientSum', meaning: { of: meanings.collectedGradients, joinsLate: true } }],
+  collecting,
   collect: ({ grad, slots, samples }) => ({ slots: { gradientSum: slots.gradientSum.add(grad.mul(samples)) } }),
   gradient: ({ slots, allSamples }) => ({
     grad: slots.gradientSum.div(allSamples),
@@ -185,6 +188,7 @@ const sharpnessAware = /* @__PURE__ */ defineWrapper({
     return { sums: { squares: sum(scaled.square()) } };
   },
   total: ({ sums }) => ({ norm: sums.squares.sqrt() }),
+  perturbing,
   perturb({ param, grad, globals, uses, role, hyper: { rho, eta, eps } }) {
     const scale = rho.div(globals.norm.add(eps));
     const direction = uses.adaptive && adapts(role) ? grad.mul(param.abs().add(eta).square()) : grad;

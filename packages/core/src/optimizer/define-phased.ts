@@ -39,9 +39,9 @@ export function definePhasedOptimizer<
 function phased<H extends HyperparameterDefinitions, S extends string, G extends string>(
   source: ComponentSource<H, S, G>,
 ): Component {
-  const { lossScaling, secondGradient } = source;
+  const { secondGradient, collecting, perturbing, lossScaling } = source;
   const phases = { pieces: namedPieces, plan: planPhases, run: phasedRun };
-  return { ...makeComponent(source, tracePhases), phases, lossScaling, secondGradient };
+  return { ...makeComponent(source, tracePhases), phases, secondGradient, collecting, perturbing, lossScaling };
 }
 
 /**

@@ -1,4 +1,4 @@
-import type { Component, ComponentSource, Inputs } from '../component/component.js';
+import type { Component, ComponentSource, Inputs, PhaseInput } from '../component/component.js';
 import { makeComponent, traceRule } from '../component/trace.js';
 import { AdakitError } from '../errors.js';
 import { parseHyperparameters } from './hyperparameter-values.js';
@@ -28,11 +28,8 @@ export type OptimizerSource<H extends HyperparameterDefinitions, S extends strin
   readonly update: (inputs: RuleInputs<H, S>) => ReturnType<Required<ComponentSource<H, S, never>>['update']>;
 };
 
-/** What such a rule reads: no second gradient, which is for `definePhasedOptimizer`. */
-export type RuleInputs<H extends HyperparameterDefinitions, S extends string> = Omit<
-  Inputs<H, S, never>,
-  'estimate' | 'estimated'
->;
+/** What such a rule reads: no numbers of all parameters and no second gradient, which `definePhasedOptimizer` has. */
+export type RuleInputs<H extends HyperparameterDefinitions, S extends string> = Omit<Inputs<H, S, never>, PhaseInput>;
 
 /**
  * Defines an optimizer.

@@ -65,19 +65,18 @@ export function problemOf(
   }
 }
 
-/** What is wrong with a value, or `undefined`. */
-function rangeProblem(range: Range, value: unknown): string | undefined {
+/** What is wrong with a number, or `undefined`. */
+function rangeProblem(
+  { above = -Infinity, atLeast = -Infinity, below = Infinity, atMost = Infinity, integer, because }: Range,
+  value: unknown,
+): string | undefined {
   if (value === undefined) return 'is required: it has no default that suits every problem';
   if (typeof value !== 'number' || !Number.isFinite(value)) return `must be a finite number, got ${shown(value)}`;
-  const { above, atLeast, below, atMost, integer, because } = range;
-  const inside =
-    (!integer || Number.isSafeInteger(value)) &&
-    value > (above ?? -Infinity) &&
-    value >= (atLeast ?? -Infinity) &&
-    value < (below ?? Infinity) &&
-    value <= (atMost ?? Infinity);
-  if (inside) return undefined;
-  const bounds = Object.entries({ '>': above, '>=': atLeast, '<': below, '<=': atMost });
-  const wanted = bounds.flatMap(([sign, bound]) => (bound === undefined ? [] : [`${sign} ${bound}`]));
-  return `must be ${[...(integer ? ['a whole number'] : []), ...wanted].join(' and ')}, got ${shown(value)}${because === undefined ? '' : ` (${because})`}`;
+  const isOfKind = !integer || Number.isSafeInteger(value);
+  if (isOfKind && value > above && value >= atLeast && value < below && value <= atMost) return undefined;
+  const bounds = Object.entries({ '>': above, '>=': atLeast, '<': below, '<=': atMost })
+    .filter(([, bound]) => Number.isFinite(bound))
+    .map(([sign, bound]) => `${sign} ${bound}`);
+  const wanted = [...(integer ? ['a whole number'] : []), ...bounds].join(' and ');
+  return `must be ${wanted}, got ${value}${because ? ` (${because})` : ''}`;
 }

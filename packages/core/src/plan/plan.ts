@@ -6,6 +6,7 @@ import type { Configured, ResolvedChain } from '../optimizer/node.js';
 import { requireOptimizer, type Optimizer } from '../optimizer/optimizer.js';
 import { contentHash } from '../program/hash.js';
 import type { Program } from '../program/program.js';
+import type { Perturbing } from '../run/perturbing.js';
 import type { PhasedRun } from '../run/phased-run.js';
 
 /** Parameters with the same pieces and the same settings: they share programs and scalars. */
@@ -77,6 +78,8 @@ export interface Plan {
   readonly batches: { readonly group: PlanGroup; readonly piece: Piece } | undefined;
   /** Before the gradient is taken a second time; empty where once is enough. */
   readonly perturbStages: readonly Stage[];
+  /** What takes it. */
+  readonly perturbs?: Perturbing | undefined;
   readonly stages: readonly Stage[];
   /** Who takes in a second gradient, of another loss, every so many steps. */
   readonly estimate: Piece | undefined;
@@ -91,7 +94,7 @@ export interface Plan {
 /** The parts of a plan that phases decide on; a plain rule has but one stage. */
 export type PhasedPlan = Pick<
   Plan,
-  'globals' | 'batchStages' | 'batches' | 'perturbStages' | 'stages' | 'estimate' | 'views' | 'lossScale'
+  'globals' | 'batchStages' | 'batches' | 'perturbStages' | 'perturbs' | 'stages' | 'estimate' | 'views' | 'lossScale'
 >;
 
 /** What a component brings that has more phases than `update`: who uses none loads none of it. */

@@ -1,4 +1,3 @@
-import { AdakitError } from '../errors.js';
 import type { Configured } from '../optimizer/node.js';
 import type { Optimizer } from '../optimizer/optimizer.js';
 import { linkPrograms, type Linked } from '../program/link.js';
@@ -68,18 +67,9 @@ class Planner {
     const tasks: Task[] = [];
     const perturb: Task[] = [];
     this.#emit(this.#parameters, 0, tasks, perturb);
-    const collecting = tasks.filter(({ phase }) => phase === 'collect');
-    const [collector, other]: readonly (Piece | undefined)[] = [...new Set(collecting.map(({ piece }) => piece))];
-    const isPartial = collecting.flatMap(({ parameters }) => parameters).length < this.#parameters.length;
-    refuse(other, 'gradients are collected in two places; put one accumulate() around everything');
-    refuse(
-      collector && isPartial,
-      'accumulate() is inside a group, but a step is one for all parameters; put it around groups()',
-    );
-    refuse(
-      collector && perturb.length > 0,
-      'accumulate() and sam() cannot be combined: the second gradient would need all batches again; use larger batches',
-    );
+    const collectors = tasks.filter(({ phase }) => phase === 'collect');
+    const collector = collectors.at(0)?.piece;
+    collector?.component.collecting?.check(collectors, this.#parameters, perturb.length > 0);
     const ofBatch = tasks.findLastIndex(({ phase }) => phase === 'collect') + 1;
     const pieces = [...new Set(this.#groups.flatMap((group) => group.pieces))];
     // Whatever the parameters are, where they are not known yet.
@@ -88,6 +78,7 @@ class Planner {
       batchStages: this.#stages(tasks.slice(0, ofBatch)),
       batches: collector && { group: this.#groups[0], piece: collector },
       perturbStages: this.#stages(perturb),
+      perturbs: perturb.at(-1)?.piece.component.perturbing,
       stages: this.#stages(tasks.slice(ofBatch)),
       estimate: pieces.map(({ component }) => component.secondGradient).find(Boolean)?.reader(this.#parameters),
       globals: [...this.#globals.values()],
@@ -173,11 +164,6 @@ class Planner {
     }
     return program;
   }
-}
-
-/** @throws AdakitError `invalid-plan` where `found` holds */
-function refuse(found: unknown, problem: string): void {
-  if (found) throw new AdakitError('invalid-plan', problem);
 }
 
 const isScaler = ({ component }: Configured): boolean => component.lossScaling !== undefined;

@@ -254,10 +254,10 @@ export class Memory<B> {
     else for (let i = 0; i < steps.length; i++) steps[i] += by;
   }
 
-  /** Forgets the parameters at these positions, and frees what is kept for them. */
-  remove(positions: ReadonlySet<number>): void {
-    const stays = (_: unknown, i: number): boolean => !positions.has(i);
-    this.#free(this.records.filter((_, i) => positions.has(i)));
+  /** Forgets parameters, and frees what is kept for them. @param goes by position */
+  remove(goes: readonly boolean[]): void {
+    const stays = (_: unknown, i: number): boolean => !goes[i];
+    this.#free(this.records.filter((_, i) => goes[i]));
     this.records = this.records.filter(stays);
     this.steps = this.steps.filter(stays);
   }

@@ -1,17 +1,16 @@
 import type { PlannedParameter, Stage } from '../plan/plan.js';
 import { viewProgram } from '../plan/views.js';
 import type { Program } from '../program/program.js';
-import { elementCount } from '../tensor/tensor-data.js';
 import { wait, type Work } from './work.js';
 import type { LateChecks, Steps } from './step.js';
 import type { GradientSource, StepOptions, StepReport } from './step-types.js';
 import type { Memory } from './memory.js';
 import type { Training } from './training.js';
-import type { CollectedBatches, OverallState } from './training-state.js';
+import type { OverallState } from './training-state.js';
 
 /**
- * What a run needs for components with more phases than `update`: totals over parameters, batches that are collected, a
- * gradient that is taken twice, a loss that is scaled. Such components bring it.
+ * What a run needs for components with more phases than `update`: totals over parameters and what belongs to all of
+ * them. Such components bring it, and {@link Brought} beside where they have such phases.
  */
 export interface PhasedRun {
   /** Starts the numbers of all parameters and the loss scale, as far as they have not been started. */
@@ -50,65 +49,52 @@ function numberOf<B>({ device, numbers }: Memory<B>, name: string): B {
   return buffer;
 }
 
-function* step<B>(run: Steps<B>, source: GradientSource<B>, { samples = 1 }: StepOptions): Work<StepReport> {
-  const { plan, collected: before } = run;
-  const batches = (before?.batches ?? 0) + 1;
-  const allSamples = (before?.samples ?? 0) + samples;
-  const { needsEstimate: estimated } = run;
-  run.scalars.begin({ step: run.step + 1, lossScale: run.lossScale?.scale ?? 1, samples, allSamples, estimated });
-  const complete =
-    plan.batches === undefined || batches >= run.scalars.value(plan.batches.group, plan.batches.piece, 'every');
-  const stages = complete ? [...plan.batchStages, ...plan.stages] : plan.batchStages;
+function step<B>(run: Steps<B>, source: GradientSource<B>, { samples = 1 }: StepOptions): Work<StepReport> {
+  const collecting = run.plan.batches?.piece.component.collecting;
+  return collecting ? collecting.step(run, source, samples, completeStep) : completeStep(run, source, samples);
+}
 
+/**
+ * Takes a step with its last or only batch.
+ *
+ * @param allSamples in all of its batches
+ * @param join those that take part, of those that do with this batch
+ */
+export type CompleteStep = typeof completeStep;
+
+function* completeStep<B>(
+  run: Steps<B>,
+  source: GradientSource<B>,
+  samples: number,
+  allSamples = samples,
+  join = (active: readonly PlannedParameter[]): readonly PlannedParameter[] => active,
+): Work<StepReport> {
+  const { plan, collected: before } = run;
+  run.begin(samples, allSamples);
   const late: LateChecks = [];
   const second = plan.estimate?.component.secondGradient;
-  if (complete && second && !(yield* second.take(run, source, late))) return run.skip({});
-  const evaluated = yield* wait(source.evaluate(run.context(stages)));
+  if (second && !(yield* second.take(run, source, late))) return run.skip({});
+  const evaluated = yield* wait(source.evaluate(run.context([...plan.batchStages, ...plan.stages])));
   const active = run.members(evaluated);
   if (yield* run.refuses(active, evaluated, late)) return run.skip(evaluated);
-  // A step of several batches is one for every parameter that had a gradient in any of them.
-  const members = before === undefined ? active : withCollected(run, active, before);
-  if (evaluated.whole !== undefined) evaluated.whole.commit();
-  else {
+  const members = join(active);
+  if (evaluated.whole === undefined) {
     yield* run.reduceGradients();
-    if (complete && plan.perturbStages.length > 0 && !(yield* takeAgain(run, source, active, late))) {
-      return run.skip(evaluated);
-    }
+    const { perturbs } = plan;
+    if (perturbs && !(yield* perturbs.takeAgain(run, source, active, late))) return run.skip(evaluated);
     yield* runStages(run, plan.batchStages, active);
-    if (complete) yield* runStages(run, plan.stages, members);
-  }
+    yield* runStages(run, plan.stages, members);
+  } else evaluated.whole.commit();
   run.watch(late, active, () => {
-    if (complete) {
-      run.untake(members);
-      run.collected ??= before;
-    } else if (run.collected !== undefined) {
-      const { batches, samples: all, without } = run.collected;
-      const others = { batches: batches - 1, samples: all - samples, ...(without && { without }) };
-      run.collected = batches > 1 ? others : undefined;
-    }
+    run.untake(members);
+    run.collected ??= before;
   });
-  if (complete) {
-    rescale(run, 'taken');
-    return run.take(members, evaluated);
-  }
-  evaluated.accept?.();
-  const collecting = new Set(members);
-  const without = plan.parameters.flatMap((parameter) => (collecting.has(parameter) ? [] : [parameter.name]));
-  run.collected = { batches, samples: allSamples, ...(without.length > 0 && { without }) };
-  return run.report('collected', evaluated.loss);
+  rescale(run, 'taken');
+  return run.take(members, evaluated);
 }
 
-/** The parameters that take part, or did in a batch before. */
-function withCollected<B>(
-  { plan: { parameters } }: Training<B>,
-  active: readonly PlannedParameter[],
-  { without = [] }: CollectedBatches,
-): readonly PlannedParameter[] {
-  if (without.length === 0) return parameters;
-  return parameters.filter((parameter) => active.includes(parameter) || !without.includes(parameter.name));
-}
-
-function* runStages<B>(run: Steps<B>, stages: readonly Stage[], active: readonly PlannedParameter[]): Work<void> {
+/** Runs stages on the parameters that take part. */
+export function* runStages<B>(run: Steps<B>, stages: readonly Stage[], active: readonly PlannedParameter[]): Work<void> {
   const { memory, scalars } = run;
   for (const stage of stages) {
     if (stage.kind === 'total') {
@@ -119,34 +105,6 @@ function* runStages<B>(run: Steps<B>, stages: readonly Stage[], active: readonly
     for (const sum of stage.sums) memory.device.write(numberOf(memory, sum), 0);
     for (const largest of stage.largest) memory.device.write(numberOf(memory, largest), -Infinity);
     yield* run.call(stage, active);
-  }
-}
-
-/**
- * Gradients at the perturbed point; the parameters are back where they were in any case.
- *
- * @returns whether they are good
- */
-function* takeAgain<B>(
-  run: Steps<B>,
-  source: GradientSource<B>,
-  active: readonly PlannedParameter[],
-  late: LateChecks,
-): Work<boolean> {
-  const { device } = run.memory;
-  const records = run.memory.recordsOf(active);
-  active.forEach(({ shape }, i) => {
-    records[i].origin ??= device.allocate([[elementCount(shape)]])[0][0];
-    device.copy(records[i].param, records[i].origin);
-  });
-  try {
-    yield* runStages(run, run.plan.perturbStages, active);
-    const again = yield* wait(source.evaluate(run.context([])));
-    if (yield* run.refuses(active, again, late)) return false;
-    yield* run.reduceGradients();
-    return true;
-  } finally {
-    for (const { origin, param } of records) if (origin !== undefined) device.copy(origin, param);
   }
 }
 

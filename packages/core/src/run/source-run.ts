@@ -61,7 +61,7 @@ export class SourceRun<B> implements Stateful {
     if (options.nonFinite === 'scaleBack' && training.plan.lossScale === undefined) {
       throw new AdakitError(
         'invalid-plan',
-        "nonFinite: 'scaleBack' lowers the loss scale, but nothing scales the loss; put lossScaling() around the optimizer",
+        "nonFinite: 'scaleBack' lowers the loss scale; put lossScaling() around the optimizer",
       );
     }
     addParameters(training, parameters);
@@ -218,11 +218,11 @@ export class SourceRun<B> implements Stateful {
     const { training } = this;
     const { memory, plan } = training;
     const gone = new Set(names);
-    const stay = plan.parameters.filter(({ name }) => !gone.has(name));
-    memory.remove(new Set(plan.parameters.flatMap(({ name }, i) => (gone.has(name) ? [i] : []))));
+    const goes = plan.parameters.map(({ name }) => gone.has(name));
+    memory.remove(goes);
     // Groups may now choose nothing, which is no mistake here.
     training.openGroups = true;
-    training.adopt(training.makePlan(training.optimizer, stay));
+    training.adopt(training.makePlan(training.optimizer, plan.parameters.filter((_, i) => !goes[i]))); // prettier-ignore
   }
 
   /** Frees what the device holds, after the calls made before. Doing so again is harmless. */
@@ -299,11 +299,11 @@ function givenParameter<B>([name, given]: [string, RunParameter<B> | TensorData]
 } {
   const parameter: RunParameter<B> = 'data' in given ? { value: given } : given;
   const { role, units } = parameter;
-  const { shape, data } = 'value' in parameter ? parameter.value : { ...parameter, data: undefined };
-  if (data !== undefined && data.length !== elementCount(shape)) {
+  const { shape } = 'value' in parameter ? parameter.value : parameter;
+  if ('value' in parameter && parameter.value.data.length !== elementCount(shape)) {
     throw new AdakitError(
       'invalid-state',
-      `the parameter "${name}" has shape [${shape.join(', ')}] but ${data.length} elements`,
+      `the parameter "${name}" has shape [${shape.join(', ')}] but ${parameter.value.data.length} elements`,
     );
   }
   return { spec: { name, shape, ...(role && { role }), ...(units && { units }) }, parameter };

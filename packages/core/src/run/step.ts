@@ -11,7 +11,7 @@ export type LateChecks = Promise<readonly number[]>[];
 /** A step of an optimizer that has nothing but updates: gradients, whether they are finite, and one program a parameter. */
 export function* plainStep<B>(run: Steps<B>, source: GradientSource<B>, { samples = 1 }: StepOptions): Work<StepReport> {
   const { stages } = run.plan;
-  run.scalars.begin({ step: run.step + 1, lossScale: 1, samples, allSamples: samples });
+  run.begin(samples);
   const evaluated = yield* wait(source.evaluate(run.context(stages)));
   const members = run.members(evaluated);
   const late: LateChecks = [];
@@ -32,6 +32,12 @@ export class Steps<B> extends Training<B> {
   get needsEstimate(): boolean {
     const { estimate } = this.plan;
     return estimate !== undefined && this.step % Number(estimate.hyperparameters.every) === 0;
+  }
+
+  /** Begins a step of so many samples, or a batch of one. */
+  begin(samples: number, allSamples = samples): void {
+    const { needsEstimate: estimated, lossScale } = this;
+    this.scalars.begin({ step: this.step + 1, lossScale: lossScale?.scale ?? 1, samples, allSamples, estimated });
   }
 
   /** What a source works on. @param stages that follow on its gradients */
