@@ -78,8 +78,7 @@ export function checkName(what: string, name: string, of: string, form = IDENTIF
   if (form.test(name)) return;
   throw new AdakitError(
     'invalid-rule',
-    `optimizer ${JSON.stringify(of)}: the ${what} name ${JSON.stringify(name)} is no identifier (letters, digits and _, a letter first); ` +
-      'states name their tensors by it',
+    `optimizer "${of}": the ${what} name ${JSON.stringify(name)} is no identifier (letters, digits and _, a letter first)`,
   );
 }
 

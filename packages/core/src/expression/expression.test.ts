@@ -186,7 +186,7 @@ describe('shapes', () => {
     [
       'rounding down on the device',
       () => x.floor(),
-      'floor is for scalars (hyperparameters and the step), not for tensors',
+      'floor is for scalars, not for tensors',
     ],
     ['remainders on the device', () => step.mod(number), 'mod is for scalars'],
   ];
@@ -237,7 +237,7 @@ describe('what JavaScript would get wrong without a word', () => {
   it('a comparison that only an if has seen is found when the rule is traced', () => {
     const trace = (): Tensor => watchConditions(() => ((x.greater(0) as unknown as boolean) ? x : y));
     expect(trace).toThrow(
-      'the comparison .greater(…) is never used. `if`, `?:`, `!` and `&&` cannot look at symbolic values',
+      'the comparison .greater(…) is never used: `if`, `?:`, `!` and `&&` cannot look at symbolic values',
     );
     expect(() => watchConditions(() => where(x.greater(0), x, y))).not.toThrow();
   });

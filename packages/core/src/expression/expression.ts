@@ -189,8 +189,8 @@ for (const op of Object.keys(operations) as OperationName[]) {
 function noOperator(): AdakitError {
   return new AdakitError(
     'invalid-rule',
-    "JavaScript's operators do not work on symbolic values: write grad.mul(lr) for grad * lr, step.greater(1) for " +
-      'step > 1, x.neg() for -x, x.sqrt() for Math.sqrt(x), and where(condition, a, b) for a choice',
+    "JavaScript's operators do not work on symbolic values: write grad.mul(lr) for grad * lr, x.sqrt() for Math.sqrt(x), " +
+      'where(step.greater(1), a, b) for step > 1 ? a : b',
   );
 }
 
@@ -213,8 +213,8 @@ export function watchConditions<T>(trace: () => T): T {
       if (node.form !== 'elementwise') continue;
       throw new AdakitError(
         'invalid-rule',
-        `the comparison .${node.op}(…) is never used. \`if\`, \`?:\`, \`!\` and \`&&\` cannot look at symbolic values; ` +
-          'write where(condition, a, b), or take the comparison out',
+        `the comparison .${node.op}(…) is never used: \`if\`, \`?:\`, \`!\` and \`&&\` cannot look at symbolic values; ` +
+          'write where(condition, a, b), or take it out',
       );
     }
     return result;
@@ -467,7 +467,7 @@ function simplified(op: OperationName, args: readonly ExpressionNode[]): Express
 function typeOfResult(op: OperationName, args: readonly ExpressionNode[]): ValueType {
   const place = args.some(({ type }) => type.place === 'device') ? 'device' : 'host';
   if (place === 'device' && operation(op).hostOnly) {
-    throw typeError(`${op} is for scalars (hyperparameters and the step), not for tensors`);
+    throw typeError(`${op} is for scalars, not for tensors`);
   }
   const shape = args.reduce<Shape>((joined, { type }) => {
     const next = joinShapes(joined, type.shape);

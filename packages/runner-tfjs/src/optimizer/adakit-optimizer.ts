@@ -12,19 +12,8 @@ import {
   type TensorData,
   type TrainingState,
 } from '@adakit/core';
-import {
-  dispose as disposeTensors,
-  Optimizer as TfjsOptimizer,
-  div,
-  memory,
-  mul,
-  ready,
-  type serialization,
-  tidy,
-  type NamedTensorMap,
-  type Scalar,
-  type Variable,
-} from '@tensorflow/tfjs-core';
+import * as tf from '@tensorflow/tfjs-core';
+import type { serialization, NamedTensorMap, Scalar, Variable } from '@tensorflow/tfjs-core';
 import { Cell } from '../device/cell.js';
 import { TfjsDevice, type TfjsDeviceOptions } from '../device/device.js';
 import type { NamedTensor, SavedSlots } from './saved-weights.js';
@@ -69,7 +58,7 @@ interface Computed {
  *
  * Made by {@link tfjsOptimizer}.
  */
-export class AdakitOptimizer extends TfjsOptimizer implements Stateful {
+export class AdakitOptimizer extends tf.Optimizer implements Stateful {
   /**
    * Makes of a loss the one whose gradient is the optimizer's estimate at a step, for those that take one in (`sophia`). Set by
    * `drawnLabels()` of `@adakit/runner-tfjs/estimate`.
@@ -160,11 +149,12 @@ export class AdakitOptimizer extends TfjsOptimizer implements Stateful {
   override computeGradients(f: () => Scalar, varList?: Variable[]): Computed {
     this.#run.assertAlive();
     const scale = this.lossScale;
-    if (scale === 1) return this.#statistics.observe(() => super.computeGradients(f, varList));
-    const scaled = this.#statistics.observe(() => super.computeGradients(() => mul(f(), scale), varList));
-    const value = tidy(() => div<Scalar>(scaled.value, scale));
-    scaled.value.dispose();
-    return { value, grads: scaled.grads };
+    const loss = scale === 1 ? f : (): Scalar => tf.mul(f(), scale);
+    const computed = this.#statistics.observe(() => super.computeGradients(loss, varList));
+    if (scale === 1) return computed;
+    const value = tf.tidy(() => tf.div<Scalar>(computed.value, scale));
+    computed.value.dispose();
+    return { value, grads: computed.grads };
   }
 
   /**
@@ -190,7 +180,7 @@ export class AdakitOptimizer extends TfjsOptimizer implements Stateful {
       // Moving averages that the loss function has updated belong to the step.
       if (outcome === 'skipped') before.restore();
       before.dispose();
-      if (computed !== undefined) disposeTensors(computed.grads);
+      if (computed !== undefined) tf.dispose(computed.grads);
       if (cost === null) computed?.value.dispose();
     }
     return cost;
@@ -261,7 +251,7 @@ export class AdakitOptimizer extends TfjsOptimizer implements Stateful {
 
   async #load(state: TrainingState, variables: Variables | undefined): Promise<void> {
     const { loadState } = await states();
-    await ready();
+    await tf.ready();
     this.#run.assertAlive();
     this.#forgetDisposed();
     const next = this.#start(this.optimizer);
@@ -363,7 +353,7 @@ export class AdakitOptimizer extends TfjsOptimizer implements Stateful {
     let evaluations = 0;
     const lend = (buffers: Readonly<Record<string, Cell>>, list: readonly GradientEntry[]): string[] =>
       list.map(({ variable, tensor }) => {
-        const name = this.#nameOf(variable);
+        const name = this.#names.get(variable) ?? variable.name;
         buffers[name].lend(tensor);
         lent.add(buffers[name]);
         return name;
@@ -381,7 +371,7 @@ export class AdakitOptimizer extends TfjsOptimizer implements Stateful {
             if (whole.perturbs && again === undefined) {
               throw new AdakitError(
                 'invalid-plan',
-                'this optimizer takes the gradient twice a step; use minimize() or fit(), which can evaluate the loss again',
+                'this optimizer takes the gradient twice a step; use minimize() or fit()',
               );
             }
             return { gradients: lend(buffers, entries), ...(loss !== undefined && { loss }) };
@@ -397,7 +387,7 @@ export class AdakitOptimizer extends TfjsOptimizer implements Stateful {
       throw error;
     } finally {
       for (const cell of lent) cell.dispose();
-      for (const { value, grads } of owned) disposeTensors([value, ...Object.values(grads)]);
+      for (const { value, grads } of owned) tf.dispose([value, ...Object.values(grads)]);
     }
   }
 
@@ -405,15 +395,15 @@ export class AdakitOptimizer extends TfjsOptimizer implements Stateful {
   #computeAgain(f: () => Scalar, varList: Variable[] | undefined): Computed {
     const before = takeSnapshot();
     try {
-      const { numTensors } = memory();
+      const { numTensors } = tf.memory();
       const computed = this.computeGradients(f, varList);
       const expected = 1 + Object.values(computed.grads).filter(Boolean).length;
-      if (memory().numTensors - numTensors > expected) {
-        disposeTensors([computed.value, ...Object.values(computed.grads)]);
+      if (tf.memory().numTensors - numTensors > expected) {
+        tf.dispose([computed.value, ...Object.values(computed.grads)]);
         throw new AdakitError(
           'invalid-plan',
-          'this optimizer evaluates the loss twice a step, but the loss function keeps tensors, as it does for the metrics ' +
-            'of a compiled model; compile the model without metrics',
+          'this optimizer evaluates the loss twice a step, but the loss keeps tensors, as metrics of a compiled model do; ' +
+            'compile it without them',
         );
       }
       return computed;
@@ -454,10 +444,6 @@ export class AdakitOptimizer extends TfjsOptimizer implements Stateful {
 
   #forgetDisposed(): void {
     this.#removeParameters([...this.#names].flatMap(([variable, name]) => (isAlive(variable) ? [] : [name])));
-  }
-
-  #nameOf(variable: Variable): string {
-    return this.#names.get(variable) ?? variable.name;
   }
 
   #disposeWeights(): void {

@@ -25,7 +25,7 @@ export function gradientEntries(gradients: Gradients): GradientEntry[] {
     if (!Object.hasOwn(registered, name)) {
       throw new AdakitError(
         'unknown-parameter',
-        `gradient for "${name}", but TensorFlow.js has no variable of that name (disposed, or not made by tf.variable)`,
+        `gradient for "${name}", but there is no such variable (disposed, or not made by tf.variable)`,
       );
     }
     if (seen.has(name)) throw new AdakitError('invalid-gradient', `there are two gradients for "${name}"; add them up`);

@@ -1,6 +1,7 @@
 import type { KeptState, ParameterRole, ParameterSpec, RunParameter } from '@adakit/core';
 import { AdakitError } from '@adakit/core/runner';
-import { engine, type Tensor, type Variable } from '@tensorflow/tfjs-core';
+import * as tf from '@tensorflow/tfjs-core';
+import type { Tensor, Variable } from '@tensorflow/tfjs-core';
 import { Cell } from '../device/cell.js';
 
 /** Variables, or a layers model, whose weights are meant. */
@@ -55,7 +56,7 @@ export function baseName(name: string): string {
 
 /** The variables that TensorFlow.js knows now, by name. */
 export function registeredVariables(): Readonly<Record<string, Variable>> {
-  return engine().registeredVariables;
+  return tf.engine().registeredVariables;
 }
 
 /** Whether it has not been disposed. */
