@@ -84,7 +84,7 @@ class PhaseTracer<H extends HyperparameterDefinitions, S extends string, G exten
     if (phases.perturb && !perturbing) this.fail('perturbs, which needs perturbing');
     const readsEstimate = Object.values(phases).some((program) => program && inputNames(program).includes('estimate'));
     if (readsEstimate && !(secondGradient && 'every' in hyperparameters)) {
-      this.fail('reads the estimate, which needs secondGradient, and the hyperparameter "every": after how many steps it is new');
+      this.fail('reads the estimate, which needs secondGradient and the hyperparameter "every"');
     }
     return this.programs(
       { ...phases, readsEstimate, globals: this.globals, views: viewPrograms },

@@ -27,7 +27,7 @@ import type {
   Structure,
 } from './component.js';
 
-const IDENTIFIER = /^[A-Za-z][A-Za-z0-9_]*$/;
+const IDENTIFIER = /^[A-Za-z]\w*$/;
 
 /** An output of a phase. */
 export type Output = readonly [name: string, value: Tensor];
@@ -46,7 +46,7 @@ export function makeComponent<H extends HyperparameterDefinitions, S extends str
   trace: (source: ComponentSource<H, S, G>, uses: Structure<H>, form: ParameterForm) => ComponentPrograms,
 ): Component {
   const { name, hyperparameters } = source;
-  checkName('optimizer', name, name, /^[A-Za-z][A-Za-z0-9_-]*$/);
+  checkName('optimizer', name, name, /^[A-Za-z][\w-]*$/);
   for (const key of Object.keys(hyperparameters)) checkName('hyperparameter', key, name);
   const known = new Map<string, ComponentPrograms>();
   return {

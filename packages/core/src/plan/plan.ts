@@ -102,7 +102,7 @@ export interface Phases {
   /** Pieces of a chain: those that go around rules have names to be told apart by, and those of several groups are one. */
   readonly pieces: (chain: ResolvedChain, known: readonly Piece[]) => readonly Piece[];
   readonly plan: (parts: Pick<Plan, 'optimizer' | 'parameters' | 'groups'>) => PhasedPlan;
-  readonly run: PhasedRun;
+  readonly run: PhasedRun | undefined;
 }
 
 /**
@@ -118,7 +118,7 @@ export function makePlan(
 ): Plan {
   const { node } = requireOptimizer('a run', optimizer);
   if (!allowEmptyGroups) node.checkGroups(specs);
-  const phases = node.pieces.map(({ component }) => component.phases).find(Boolean);
+  const phases = node.pieces.map(({ component }) => component.phases).find(Boolean) ?? plain;
   const byPath = new Map<string, PlanGroup>();
   const parameters = specs.map((spec, index): PlannedParameter => {
     const resolved = node.resolve(spec);
@@ -126,7 +126,7 @@ export function makePlan(
     let group = byPath.get(path);
     if (group === undefined) {
       const known = [...byPath.values()].flatMap(({ pieces }) => pieces);
-      byPath.set(path, (group = { path, pieces: phases ? phases.pieces(resolved, known) : plainPieces(resolved) }));
+      byPath.set(path, (group = { path, pieces: phases.pieces(resolved, known) }));
     }
     const programs = group.pieces.map((piece) => programsOf(piece, spec));
     const slots = group.pieces.flatMap(({ prefix }, i) =>
@@ -136,33 +136,31 @@ export function makePlan(
     return { ...spec, index, extents: matrixExtents(spec.shape, spec.units), group, slots, hash };
   });
   const parts = { optimizer, parameters, groups: [...byPath.values()] };
-  return { ...parts, phases: phases?.run, ...(phases ? phases.plan(parts) : plainPlan(parameters)) };
+  return { ...parts, phases: phases.run, ...phases.plan(parts) };
 }
 
-/** Nothing but a rule. */
-function plainPieces({ chain, owners }: ResolvedChain): readonly Piece[] {
-  return chain.map((link, i) => ({ ...link, prefix: '', owner: owners[i] }));
-}
-
-/** Nothing but an update of each parameter. */
-function plainPlan(parameters: readonly PlannedParameter[]): PhasedPlan {
-  const calls = callsOf(
-    parameters.map((parameter) => ({
-      parameter,
-      program: programsOf(parameter.group.pieces[0], parameter).update as Program,
-    })),
-  );
-  return {
-    globals: [],
-    batchStages: [],
-    batches: undefined,
-    perturbStages: [],
-    estimate: undefined,
-    stages: calls.length === 0 ? [] : [{ kind: 'parameters', calls, sums: [], largest: [] }],
-    views: [],
-    lossScale: undefined,
-  };
-}
+/** Nothing but a rule, and an update of each parameter. */
+const plain: Phases = {
+  pieces: ({ chain, owners }) => chain.map((link, i) => ({ ...link, prefix: '', owner: owners[i] })),
+  run: undefined,
+  plan({ parameters }) {
+    const updates = parameters.map((parameter) => {
+      const { update } = programsOf(parameter.group.pieces[0], parameter);
+      return { parameter, program: update as Program };
+    });
+    const calls = callsOf(updates);
+    return {
+      globals: [],
+      batchStages: [],
+      batches: undefined,
+      perturbStages: [],
+      estimate: undefined,
+      stages: calls.length === 0 ? [] : [{ kind: 'parameters', calls, sums: [], largest: [] }],
+      views: [],
+      lossScale: undefined,
+    };
+  },
+};
 
 /** A call for all parameters of a group that have the same program. */
 export function callsOf(entries: readonly { readonly parameter: PlannedParameter; readonly program: Program }[]) {

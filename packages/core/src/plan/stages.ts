@@ -1,16 +1,12 @@
 import type { Configured } from '../optimizer/node.js';
-import type { Optimizer } from '../optimizer/optimizer.js';
 import { linkPrograms, type Linked } from '../program/link.js';
 import { inputNames, type Program } from '../program/program.js';
 import { globalPrefix, renamed, renaming } from './names.js';
 import {
   callsOf,
   programsOf,
-  type PhasedPlan,
   type Phases,
   type Piece,
-  type Plan,
-  type PlanGroup,
   type PlannedGlobal,
   type PlannedParameter,
   type Stage,
@@ -33,7 +29,28 @@ const paramType = { place: 'device', shape: 'param', dtype: 'float32' } as const
  *
  * @throws AdakitError `invalid-plan` for pieces that cannot be combined
  */
-export const planPhases: Phases['plan'] = (parts) => new Planner(parts).plan();
+export const planPhases: Phases['plan'] = ({ optimizer, parameters, groups }) => {
+  const { tasks, perturb, globals } = inOrder(parameters);
+  const collectors = tasks.filter(({ phase }) => phase === 'collect');
+  const collector = collectors.at(0)?.piece;
+  collector?.component.collecting?.check(collectors, parameters, perturb.length > 0);
+  const ofBatch = tasks.findLastIndex(({ phase }) => phase === 'collect') + 1;
+  const pieces = groups.flatMap((group) => group.pieces);
+  // Whatever the parameters are, where they are not known yet.
+  const scalers: readonly Configured[] = pieces.length === 0 ? optimizer.node.pieces : pieces;
+  const second = pieces.map(({ component }) => component.secondGradient).find(Boolean);
+  return {
+    batchStages: stagesOf(tasks.slice(0, ofBatch)),
+    batches: collector && { group: groups[0], piece: collector },
+    perturbStages: stagesOf(perturb),
+    perturbs: perturb.at(-1)?.piece.component.perturbing,
+    stages: stagesOf(tasks.slice(ofBatch)),
+    estimate: second?.reader(parameters),
+    globals,
+    views: [...new Set(parameters.flatMap(viewNames))],
+    lossScale: scalers.find(({ component }) => component.lossScaling),
+  };
+};
 
 /** A wrapper around several groups is one piece of all of them. */
 export const namedPieces: Phases['pieces'] = ({ chain, owners }, known) => {
@@ -50,123 +67,112 @@ export const namedPieces: Phases['pieces'] = ({ chain, owners }, known) => {
   });
 };
 
-class Planner {
-  readonly #optimizer: Optimizer;
-  readonly #parameters: readonly PlannedParameter[];
-  readonly #groups: readonly PlanGroup[];
-  readonly #globals = new Map<string, PlannedGlobal>();
-  readonly #linked = new Map<string, Program>();
+/** What happens to some parameters, and the numbers that belong to all of them. */
+interface Course {
+  readonly tasks: readonly Task[];
+  /** Those before the gradient is taken a second time. */
+  readonly perturb: readonly Task[];
+  readonly globals: readonly PlannedGlobal[];
+}
 
-  constructor({ optimizer, parameters, groups }: Pick<Plan, 'optimizer' | 'parameters' | 'groups'>) {
-    this.#optimizer = optimizer;
-    this.#parameters = parameters;
-    this.#groups = groups;
-  }
-
-  plan(): PhasedPlan {
-    const tasks: Task[] = [];
-    const perturb: Task[] = [];
-    this.#emit(this.#parameters, 0, tasks, perturb);
-    const collectors = tasks.filter(({ phase }) => phase === 'collect');
-    const collector = collectors.at(0)?.piece;
-    collector?.component.collecting?.check(collectors, this.#parameters, perturb.length > 0);
-    const ofBatch = tasks.findLastIndex(({ phase }) => phase === 'collect') + 1;
-    const pieces = [...new Set(this.#groups.flatMap((group) => group.pieces))];
-    // Whatever the parameters are, where they are not known yet.
-    const scaler = (pieces.length === 0 ? this.#optimizer.node : { pieces }).pieces.find(isScaler);
-    return {
-      batchStages: this.#stages(tasks.slice(0, ofBatch)),
-      batches: collector && { group: this.#groups[0], piece: collector },
-      perturbStages: this.#stages(perturb),
-      perturbs: perturb.at(-1)?.piece.component.perturbing,
-      stages: this.#stages(tasks.slice(ofBatch)),
-      estimate: pieces.map(({ component }) => component.secondGradient).find(Boolean)?.reader(this.#parameters),
-      globals: [...this.#globals.values()],
-      views: [...new Set(this.#parameters.flatMap(viewNames))],
-      lossScale: scaler,
-    };
-  }
-
-  /** Tasks in order: pieces from outside in, then back out. Pieces that several groups share see all their parameters. */
-  #emit(parameters: readonly PlannedParameter[], depth: number, tasks: Task[], perturb: Task[]): void {
-    const byPiece = new Map<Piece, PlannedParameter[]>();
-    for (const parameter of parameters) {
-      const piece = parameter.group.pieces.at(depth);
-      if (piece === undefined) continue;
-      const members = byPiece.get(piece) ?? [];
-      byPiece.set(piece, members);
-      members.push(parameter);
-    }
-    for (const [piece, members] of byPiece) {
+/** Tasks in order: pieces from outside in, then back out. Pieces that several groups share see all their parameters. */
+function inOrder(all: readonly PlannedParameter[]): Course {
+  const tasks: Task[] = [];
+  const perturb: Task[] = [];
+  const globals = new Map<string, PlannedGlobal>();
+  const visit = (parameters: readonly PlannedParameter[], depth: number): void => {
+    for (const [piece, members] of byPiece(parameters, depth)) {
       const has = (phase: Phase): boolean => members.some((parameter) => programsOf(piece, parameter)[phase]);
       const add = (phase: Phase, to = tasks): void => {
         if (has(phase)) to.push({ piece, phase, parameters: members });
       };
-      const prefix = globalPrefix(piece);
       const measured = has('perturb') ? perturb : tasks;
       add('collect');
       add('measure', measured);
-      for (const { name, start = 0 } of programsOf(piece, members[0]).globals ?? []) {
+      for (const { name: own, start = 0 } of programsOf(piece, members[0]).globals ?? []) {
+        const name = globalPrefix(piece) + own;
         const value = typeof start === 'number' ? start : Number(piece.initial[start.slice('initial.'.length)]);
-        this.#globals.set(prefix + name, { name: prefix + name, start: value });
+        globals.set(name, { name, start: value });
       }
       add('total', measured);
       add('perturb', perturb);
       add('gradient');
       if (piece.kind === 'rule') add('update');
-      else this.#emit(members, depth + 1, tasks, perturb);
+      else visit(members, depth + 1);
       add('after');
     }
-  }
-
-  /** Fuses what happens to a parameter between totals into one program. */
-  #stages(tasks: readonly Task[]): Stage[] {
-    const steps: (Task | Map<PlannedParameter, Task[]>)[] = [];
-    for (const task of tasks) {
-      if (task.phase === 'total') {
-        steps.push(task);
-        continue;
-      }
-      let last = steps.at(-1);
-      if (!(last instanceof Map)) steps.push((last = new Map<PlannedParameter, Task[]>()));
-      for (const parameter of task.parameters) last.set(parameter, [...(last.get(parameter) ?? []), task]);
-    }
-    // From the last: whether a later one reads the gradient decides whether it is written.
-    const readsGradientLater = new Set<PlannedParameter>();
-    const stages = steps.toReversed().map((step) => {
-      if (!(step instanceof Map)) return totalStage(step);
-      const programs = [...step].map(([parameter, parts]) => {
-        const program = this.#link(parts, parameter, readsGradientLater.has(parameter));
-        if (inputNames(program).includes('grad')) readsGradientLater.add(parameter);
-        else readsGradientLater.delete(parameter);
-        return { parameter, program };
-      });
-      return parameterStage(programs);
-    });
-    return stages.toReversed();
-  }
-
-  /** One program for several phases of one parameter; parameters of one form share it. */
-  #link(parts: readonly Task[], parameter: PlannedParameter, keepGradient: boolean): Program {
-    const linked = parts.flatMap(({ piece, phase }): (Linked & { key: string })[] => {
-      const program = programsOf(piece, parameter)[phase];
-      if (program === undefined) return [];
-      const remember = phase === 'update' ? { of: 'param', as: 'before', type: paramType } : undefined;
-      const key = `${program.hash} ${piece.prefix} ${globalPrefix(piece)} ${phase}`;
-      return [{ program, rename: renaming(piece), key, ...(remember && { remember }) }];
-    });
-    const key = JSON.stringify([linked.map((part) => part.key), keepGradient]);
-    let program = this.#linked.get(key);
-    if (program === undefined) {
-      const name = parts.map(({ piece, phase }) => `${piece.component.name}.${phase}`).join(' + ');
-      program = linkPrograms(name, linked, (output) => output !== 'before' && (output !== 'grad' || keepGradient));
-      this.#linked.set(key, program);
-    }
-    return program;
-  }
+  };
+  visit(all, 0);
+  return { tasks, perturb, globals: [...globals.values()] };
 }
 
-const isScaler = ({ component }: Configured): boolean => component.lossScaling !== undefined;
+/** Parameters by their piece at a depth. */
+function byPiece(parameters: readonly PlannedParameter[], depth: number): ReadonlyMap<Piece, PlannedParameter[]> {
+  const members = new Map<Piece, PlannedParameter[]>();
+  for (const parameter of parameters) {
+    const piece = parameter.group.pieces[depth];
+    const known = members.get(piece);
+    if (known === undefined) members.set(piece, [parameter]);
+    else known.push(parameter);
+  }
+  return members;
+}
+
+/** Fuses what happens to a parameter between totals into one program. */
+function stagesOf(tasks: readonly Task[]): Stage[] {
+  const steps: (Task | Map<PlannedParameter, Task[]>)[] = [];
+  for (const task of tasks) {
+    if (task.phase === 'total') {
+      steps.push(task);
+      continue;
+    }
+    let last = steps.at(-1);
+    if (!(last instanceof Map)) steps.push((last = new Map<PlannedParameter, Task[]>()));
+    for (const parameter of task.parameters) last.set(parameter, [...(last.get(parameter) ?? []), task]);
+  }
+  const linked = new Map<string, Program>();
+  // From the last: whether a later one reads the gradient decides whether it is written.
+  const readsGradientLater = new Set<PlannedParameter>();
+  const stages = steps.toReversed().map((step) => {
+    if (!(step instanceof Map)) return totalStage(step);
+    const programs = [...step].map(([parameter, parts]) => {
+      const program = link(parts, parameter, readsGradientLater.has(parameter), linked);
+      if (inputNames(program).includes('grad')) readsGradientLater.add(parameter);
+      else readsGradientLater.delete(parameter);
+      return { parameter, program };
+    });
+    return parameterStage(programs);
+  });
+  return stages.toReversed();
+}
+
+/**
+ * One program for several phases of one parameter.
+ *
+ * @param known those that have been linked: parameters of one form share them
+ */
+function link(
+  parts: readonly Task[],
+  parameter: PlannedParameter,
+  keepGradient: boolean,
+  known: Map<string, Program>,
+): Program {
+  const linked = parts.flatMap(({ piece, phase }): (Linked & { key: string })[] => {
+    const program = programsOf(piece, parameter)[phase];
+    if (program === undefined) return [];
+    const remember = phase === 'update' ? { of: 'param', as: 'before', type: paramType } : undefined;
+    const key = `${program.hash} ${piece.prefix} ${globalPrefix(piece)} ${phase}`;
+    return [{ program, rename: renaming(piece), key, ...(remember && { remember }) }];
+  });
+  const key = JSON.stringify([linked.map((part) => part.key), keepGradient]);
+  let program = known.get(key);
+  if (program === undefined) {
+    const name = parts.map(({ piece, phase }) => `${piece.component.name}.${phase}`).join(' + ');
+    program = linkPrograms(name, linked, (output) => output !== 'before' && (output !== 'grad' || keepGradient));
+    known.set(key, program);
+  }
+  return program;
+}
 
 function viewNames(parameter: PlannedParameter): string[] {
   return parameter.group.pieces.flatMap((piece) => Object.keys(programsOf(piece, parameter).views ?? {}));

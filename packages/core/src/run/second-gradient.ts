@@ -56,9 +56,8 @@ function* take<B>(run: Steps<B>, source: GradientSource<B>, late: LateChecks): W
   if (source.estimate === undefined) {
     throw new AdakitError(
       'invalid-plan',
-      `this optimizer takes in a second gradient at step ${run.step + 1}, of labels drawn from the model's own output; ` +
-        'give it: applyGradients(gradients, { estimate }), or a source with estimate(); in TensorFlow.js, minimize() or fit() with ' +
-        'drawnLabels() of @adakit/runner-tfjs/estimate',
+      `this optimizer takes in a second gradient at step ${run.step + 1}, of labels drawn from the model's own output: give ` +
+        'applyGradients(gradients, { estimate }), a source with estimate(), or in TensorFlow.js minimize() or fit() with drawnLabels()',
     );
   }
   const estimate = yield* wait(source.estimate(run.context([])));

@@ -1,11 +1,5 @@
 import { shown } from '../errors.js';
-import { scheduleProblems } from './made-schedule.js';
-import {
-  type FieldCheck,
-  type FieldsOf,
-  type PlateauState,
-  type ScheduleKind,
-} from './schedule.js';
+import { scheduleProblems, type FieldCheck, type FieldsOf, type PlateauState, type ScheduleKind } from './schedule.js';
 
 const field =
   (wanted: string, holds: (value: unknown) => boolean): FieldCheck =>

@@ -1,7 +1,5 @@
 import { AdakitError } from '../errors.js';
 import {
-  isMade,
-  notMade,
   wrongSchedule,
   type FieldsOf,
   type PlateauState,
@@ -9,6 +7,30 @@ import {
   type ScheduleFields,
   type ScheduleKind,
 } from './schedule.js';
+
+/** A hyperparameter that follows a schedule, in a run. */
+export interface Followed {
+  /** What it is called, for errors. */
+  readonly owner: string;
+  readonly name: string;
+  /** Its value without the schedule. */
+  readonly base: number;
+  /** What is wrong with a value. */
+  readonly problem: (value: number) => string | undefined;
+  /** Where its value at the moment is, and under which name. */
+  readonly values: Map<string, number>;
+  readonly input: string;
+  /** Where its plateau is, if it has one, and under which name. */
+  readonly plateaus: Map<string, PlateauState>;
+  readonly plateau: string;
+}
+
+/** What a run tells a schedule that a hyperparameter follows. */
+export interface Scheduled {
+  /** A step begins, counted from 1. @throws AdakitError when the value has left its range */
+  begin(step: number): void;
+  report(by: FieldsOf<'plateau'>['by'], metric: number): void;
+}
 
 /** A schedule with the formula of its kind, which every schedule carries: nobody loads those of others. */
 export class MadeSchedule {
@@ -54,6 +76,25 @@ export class MadeSchedule {
     return this;
   }
 
+  /** Has a hyperparameter follow it. */
+  follow(this: Schedule, { owner, name, base, problem, values, input, plateaus, plateau }: Followed): Scheduled {
+    const fail = (message: string): never => {
+      throw new AdakitError('invalid-hyperparameter', message);
+    };
+    return {
+      begin: (step) => {
+        const value = base * this.factorAt(step, plateaus.get(plateau)?.factor);
+        const found = problem(value);
+        if (found === undefined) values.set(input, value);
+        else fail(`${owner} at step ${step}, by its schedule: ${name} ${found}`);
+      },
+      report: (by, metric) => {
+        const next = this.reported(by, plateaus.get(plateau), metric);
+        if (next) plateaus.set(plateau, next);
+      },
+    };
+  }
+
   /** The plateau schedule in it, if there is one; the first where there are several. */
   plateau(this: Schedule): (MadeSchedule & FieldsOf<'plateau'>) | undefined {
     if (this.kind === 'plateau') return this;
@@ -78,9 +119,4 @@ export class MadeSchedule {
 /** A schedule of a kind. Its fields are checked where it is put to use. */
 export function scheduleOf<S extends ScheduleFields>(kind: ScheduleKind<S>, fields: object): MadeSchedule & S {
   return new MadeSchedule(kind, fields) as MadeSchedule & S;
-}
-
-/** What is wrong with a schedule. @param path in front of its fields' names */
-export function scheduleProblems(schedule: unknown, path = ''): readonly string[] {
-  return isMade(schedule) ? schedule.problems(path) : [notMade(schedule, path.slice(0, -1) || 'it')];
 }

@@ -13,7 +13,7 @@ import {
   type TrainingState,
 } from '@adakit/core';
 import * as tf from '@tensorflow/tfjs-core';
-import type { serialization, NamedTensorMap, Scalar, Variable } from '@tensorflow/tfjs-core';
+import type { serialization, NamedTensorMap, Scalar, TensorContainer, Variable } from '@tensorflow/tfjs-core';
 import { Cell } from '../device/cell.js';
 import { TfjsDevice, type TfjsDeviceOptions } from '../device/device.js';
 import type { NamedTensor, SavedSlots } from './saved-weights.js';
@@ -349,7 +349,7 @@ export class AdakitOptimizer extends tf.Optimizer implements Stateful {
     this.#forgetDisposed();
     const added = this.#addVariables(entries.map(({ variable }) => variable));
     const lent = new Set<Cell>();
-    const owned: Computed[] = [];
+    const owned: TensorContainer[] = [];
     let evaluations = 0;
     const lend = (buffers: Readonly<Record<string, Cell>>, list: readonly GradientEntry[]): string[] =>
       list.map(({ variable, tensor }) => {
@@ -360,7 +360,7 @@ export class AdakitOptimizer extends tf.Optimizer implements Stateful {
       });
     const second = (buffers: Readonly<Record<string, Cell>>, estimate?: number): Evaluated => {
       const computed = (again as (estimate?: number) => Computed)(estimate);
-      owned.push(computed);
+      owned.push([computed.value, computed.grads]);
       return { gradients: lend(buffers, gradientEntries(computed.grads)) };
     };
     try {
@@ -387,7 +387,7 @@ export class AdakitOptimizer extends tf.Optimizer implements Stateful {
       throw error;
     } finally {
       for (const cell of lent) cell.dispose();
-      for (const { value, grads } of owned) tf.dispose([value, ...Object.values(grads)]);
+      tf.dispose(owned);
     }
   }
 
@@ -399,7 +399,7 @@ export class AdakitOptimizer extends tf.Optimizer implements Stateful {
       const computed = this.computeGradients(f, varList);
       const expected = 1 + Object.values(computed.grads).filter(Boolean).length;
       if (tf.memory().numTensors - numTensors > expected) {
-        tf.dispose([computed.value, ...Object.values(computed.grads)]);
+        tf.dispose([computed.value, computed.grads]);
         throw new AdakitError(
           'invalid-plan',
           'this optimizer evaluates the loss twice a step, but the loss keeps tensors, as metrics of a compiled model do; ' +
