@@ -6,7 +6,7 @@ import {
   definePhasedOptimizer,
   flag,
   learningRate,
-  meanings,
+  meanOfGradient,
   meanOfSquare,
   movingAverage,
   oneMinus,
@@ -48,7 +48,7 @@ export const dadaptation = definePhasedOptimizer({
     useBiasCorrection: flag(false),
   },
   slots: () => [
-    { name: 'expAvg', meaning: { of: `${meanings.meanOfGradient} in units of d`, decay: 'beta1' } },
+    { name: 'expAvg', meaning: { of: `${meanOfGradient().meaning.of} in units of d`, decay: 'beta1' } },
     meanOfSquare(),
     { name: 's', meaning: { of: "D-Adaptation's s" } },
   ],
