@@ -80,8 +80,9 @@ class PhaseTracer<H extends HyperparameterDefinitions, S extends string, G exten
       ]),
     );
     const { collecting, perturbing, secondGradient, hyperparameters } = this.source;
-    if (collect && !collecting) this.fail('collects gradients, which needs collecting');
-    if (phases.perturb && !perturbing) this.fail('perturbs, which needs perturbing');
+    if ((collect && !collecting) || (phases.perturb && !perturbing)) {
+      this.fail('needs collecting to collect, perturbing to perturb');
+    }
     const readsEstimate = Object.values(phases).some((program) => program && inputNames(program).includes('estimate'));
     if (readsEstimate && !(secondGradient && 'every' in hyperparameters)) {
       this.fail('reads the estimate, which needs secondGradient and the hyperparameter "every"');

@@ -320,7 +320,7 @@ describe('a rule with a mistake', () => {
             param: param.mul(hyper.lr.value * 2),
           }),
         }),
-      "update: NaN as a constant: most likely JavaScript's arithmetic on a missing value",
+      "update: NaN as a constant, most likely of a missing value",
     ],
   ];
   it.each(mistakes)('that %s is refused when it is made, naming the optimizer', (_, make, message) => {

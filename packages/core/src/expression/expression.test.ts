@@ -211,7 +211,7 @@ describe('what JavaScript would get wrong without a word', () => {
     ['Math.sqrt(x)', () => Math.sqrt(loose), 'x.sqrt() for Math.sqrt(x)'],
     ['`${x}`', () => `${loose}`, "JavaScript's operators do not work"],
     ['a comparison in arithmetic', () => (x.less(0) as unknown as number) + 1, "JavaScript's operators do not work"],
-    ['NaN', () => x.mul(NaN), "NaN as a constant: most likely JavaScript's arithmetic on a missing value"],
+    ['NaN', () => x.mul(NaN), "NaN as a constant, most likely of a missing value"],
     [
       'undefined',
       () => x.add(undefined as unknown as number),

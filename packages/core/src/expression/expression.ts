@@ -430,7 +430,7 @@ function nodeOf(operand: unknown): ExpressionNode {
 
 function constant(value: number): ExpressionNode {
   if (Number.isNaN(value)) {
-    throw new AdakitError('invalid-rule', "NaN as a constant: most likely JavaScript's arithmetic on a missing value");
+    throw new AdakitError('invalid-rule', "NaN as a constant, most likely of a missing value");
   }
   return { form: 'constant', type: hostNumber, value };
 }

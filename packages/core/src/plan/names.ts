@@ -7,15 +7,10 @@ export function renamed(program: Program, piece: Piece): Program {
   return linkPrograms(program.name, [{ program, rename: renaming(piece) }]);
 }
 
-/** The names that values of a piece have in a plan. */
+/** The names that values of a piece have in a plan: `slot.m` of a wrapper becomes `slot.ema.m`. */
 export function renaming(piece: Piece): (name: string) => string {
-  const globals = globalPrefix(piece);
-  return (name) => {
-    const dot = name.indexOf('.');
-    if (dot < 0) return name;
-    const [space, own] = [name.slice(0, dot), name.slice(dot + 1)];
-    return `${space}.${space === 'global' || space === 'sum' || space === 'largest' ? globals : piece.prefix}${own}`;
-  };
+  const [own, shared] = [piece.prefix, globalPrefix(piece)];
+  return (name) => name.replace(/^\w+\./, (space) => space + (/^(global|sum|largest)/.test(space) ? shared : own));
 }
 
 /** Pieces of several groups keep their numbers apart. */

@@ -75,18 +75,18 @@ export interface Plan {
   /** Of every batch. Where gradients are collected, {@link stages} run only with the last batch. */
   readonly batchStages: readonly Stage[];
   /** How many batches make a step. */
-  readonly batches: { readonly group: PlanGroup; readonly piece: Piece } | undefined;
+  readonly batches?: { readonly group: PlanGroup; readonly piece: Piece } | undefined;
   /** Before the gradient is taken a second time; empty where once is enough. */
   readonly perturbStages: readonly Stage[];
   /** What takes it. */
   readonly perturbs?: Perturbing | undefined;
   readonly stages: readonly Stage[];
   /** Who takes in a second gradient, of another loss, every so many steps. */
-  readonly estimate: Piece | undefined;
+  readonly estimate?: Piece | undefined;
   /** Names of other weights than those being trained, which {@link phases} give. */
   readonly views: readonly string[];
   /** Who has the loss multiplied, if anyone; known without parameters, too. */
-  readonly lossScale: Configured | undefined;
+  readonly lossScale?: Configured | undefined;
   /** What runs it, where there is more than an update of each parameter. */
   readonly phases: PhasedRun | undefined;
 }
@@ -152,12 +152,9 @@ const plain: Phases = {
     return {
       globals: [],
       batchStages: [],
-      batches: undefined,
       perturbStages: [],
-      estimate: undefined,
       stages: calls.length === 0 ? [] : [{ kind: 'parameters', calls, sums: [], largest: [] }],
       views: [],
-      lossScale: undefined,
     };
   },
 };

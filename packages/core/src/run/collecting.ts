@@ -1,5 +1,5 @@
 import { AdakitError } from '../errors.js';
-import type { Piece, PlannedParameter } from '../plan/plan.js';
+import type { Piece, Plan, PlannedParameter } from '../plan/plan.js';
 import { runStages, type CompleteStep } from './phased-run.js';
 import type { LateChecks, Steps } from './step.js';
 import type { GradientSource, StepReport } from './step-types.js';
@@ -59,7 +59,8 @@ function* step<B>(
   // A step of several batches is one for every parameter that had a gradient in any of them.
   const join = (active: readonly PlannedParameter[]): readonly PlannedParameter[] =>
     before === undefined ? active : withCollected(run, active, before);
-  if (plan.batches === undefined || batches >= run.scalars.value(plan.batches.group, plan.batches.piece, 'every')) {
+  const { group, piece } = plan.batches as NonNullable<Plan['batches']>;
+  if (batches >= Number(run.scalars.settings(group)?.get(`hyper.${piece.prefix}every`))) {
     return yield* complete(run, source, samples, allSamples, join);
   }
   const evaluated = yield* wait(source.evaluate(run.context(plan.batchStages)));

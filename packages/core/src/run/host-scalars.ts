@@ -1,5 +1,5 @@
 import { problemOf } from '../optimizer/hyperparameter-values.js';
-import type { Piece, Plan, PlanGroup } from '../plan/plan.js';
+import type { Plan, PlanGroup } from '../plan/plan.js';
 import type { Extents } from '../expression/type.js';
 import { inputNames, type Program } from '../program/program.js';
 import { evaluateScalars } from '../program/scalars.js';
@@ -88,9 +88,9 @@ export class HostScalars {
     for (const scheduled of this.#scheduled) scheduled.begin(moment.step);
   }
 
-  /** A hyperparameter at this moment. */
-  value(group: PlanGroup, piece: Piece, name: string): number {
-    return this.#settings.get(group)?.get(`hyper.${piece.prefix}${name}`) ?? NaN;
+  /** Hyperparameters of a group at this moment, by the names that programs have for them. */
+  settings(group: PlanGroup): Settings | undefined {
+    return this.#settings.get(group);
   }
 
   /**
@@ -105,7 +105,7 @@ export class HostScalars {
     const key = `${step} ${own === undefined ? group.path : own.name}`;
     let scalars = known.get(key);
     if (scalars === undefined) {
-      const settings = this.#settings.get(group);
+      const settings = this.settings(group);
       const { samples, allSamples, lossScale, estimated } = this.#moment;
       const numbers: Readonly<Record<string, number | undefined>> = {
         step,

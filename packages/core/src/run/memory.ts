@@ -1,6 +1,5 @@
 import { bufferNames, type Binding, type BoundKernel, type Device, type Kernel } from '../device/device.js';
 import type { Slot } from '../component/component.js';
-import { AdakitError } from '../errors.js';
 import { concreteShape } from '../expression/extents.js';
 import type { ParameterSpec } from '../optimizer/match.js';
 import type { Optimizer } from '../optimizer/optimizer.js';
@@ -163,10 +162,8 @@ export class Memory<B> {
    * @throws AdakitError `state-mismatch` for what was kept for another optimizer; nothing has changed then
    */
   add(planned: readonly PlannedParameter[], given: readonly RunParameter<B>[], optimizer: Optimizer): void {
-    const problems = planned.flatMap((parameter, i) => given[i].kept?.problems(parameter, optimizer) ?? []);
-    if (problems.length > 0) {
-      throw new AdakitError('state-mismatch', `what was kept does not fit this run:\n  ${problems.join('\n  ')}`);
-    }
+    const kept = given.map((source) => source.kept);
+    kept.find(Boolean)?.check(planned, kept, optimizer);
     const lists = planned.map((parameter, i) => {
       const size = elementCount(parameter.shape);
       const own = 'value' in given[i] ? [size] : [];
@@ -189,7 +186,7 @@ export class Memory<B> {
       return record;
     });
     this.records = [...this.records, ...added];
-    this.steps.push(...given.map(({ kept }) => kept?.step ?? 0));
+    this.steps.push(...kept.map((own) => own?.step ?? 0));
   }
 
   /** Parameters that one call updates stand side by side, whatever their order: devices read them as if they were one. */

@@ -30,15 +30,14 @@ function reader(parameters: readonly PlannedParameter[]): Piece | undefined {
     parameter.group.pieces.filter((piece) => programsOf(piece, parameter).readsEstimate),
   );
   const first = readers.at(0);
-  const every = ({ hyperparameters }: Piece): unknown => hyperparameters.every;
-  if (first !== undefined && readers.some((piece) => every(piece) !== every(first))) {
+  if (first === undefined) return undefined;
+  if (readers.some(({ hyperparameters }) => hyperparameters.every !== first.hyperparameters.every)) {
     throw new AdakitError(
       'invalid-plan',
-      'two groups take in an estimate at different steps, but a step has one; give both the same "every"',
+      'two groups take in an estimate at different steps; give both the same "every"',
     );
   }
-  const isScaled = parameters.some(({ group }) => group.pieces.some(({ component }) => component.lossScaling));
-  if (first !== undefined && isScaled) {
+  if (parameters.some(({ group }) => group.pieces.some(({ component }) => component.lossScaling))) {
     throw new AdakitError(
       'invalid-plan',
       `${first.component.name} and lossScaling() cannot be combined: its second gradient would arrive scaled as well; train in float32 or bfloat16`,

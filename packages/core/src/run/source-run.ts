@@ -10,7 +10,7 @@ import type { RunParameter } from './memory.js';
 import { Queue } from './queue.js';
 import { takeSnapshot } from './snapshot.js';
 import { plainStep, Steps } from './step.js';
-import type { GradientContext, GradientSource, RunOptions, StepOptions, StepReport } from './step-types.js';
+import type { GradientSource, RunOptions, StepOptions, StepReport } from './step-types.js';
 import type { runStates } from './states.js';
 import type { Training } from './training.js';
 import type { TrainingState } from './training-state.js';
@@ -85,11 +85,6 @@ export class SourceRun<B> implements Stateful {
     return new SourceRun(device, optimizer, parameters, options, states);
   }
 
-  /** Which device, e.g. `js` or `tfjs/wasm`. */
-  get backend(): string {
-    return this.device.name;
-  }
-
   /** The optimizer with its current hyperparameters, changes that wait in the queue included. */
   get optimizer(): Optimizer {
     return this.#changes.reduce(
@@ -108,11 +103,6 @@ export class SourceRun<B> implements Stateful {
     return this.training.skipped;
   }
 
-  /** Whether the next step takes in a second gradient, e.g. Sophia's: see {@link GradientSource.estimate}. */
-  get needsEstimate(): boolean {
-    return this.training.needsEstimate;
-  }
-
   get parameters(): readonly ParameterSpec[] {
     return this.training.plan.parameters;
   }
@@ -124,11 +114,6 @@ export class SourceRun<B> implements Stateful {
   /** Names of the weights that can be asked for: `trained`, and what pieces of the optimizer keep beside. */
   get views(): readonly string[] {
     return ['trained', ...this.training.plan.views];
-  }
-
-  /** The buffers of parameters and gradients, for whoever computes gradients on the same device. */
-  get buffers(): Pick<GradientContext<B>, 'parameters' | 'gradients'> {
-    return this.training.buffers;
   }
 
   /**

@@ -1,5 +1,6 @@
 import { shown } from '../errors.js';
-import { scheduleProblems, type FieldCheck, type FieldsOf, type PlateauState, type ScheduleKind } from './schedule.js';
+import { scheduleProblems } from './made-schedule.js';
+import type { FieldCheck, FieldsOf, PlateauState, ScheduleKind } from './schedule.js';
 
 const field =
   (wanted: string, holds: (value: unknown) => boolean): FieldCheck =>

@@ -1,5 +1,7 @@
 import { AdakitError } from '../errors.js';
 import {
+  isMade,
+  notMade,
   wrongSchedule,
   type FieldsOf,
   type PlateauState,
@@ -119,4 +121,9 @@ export class MadeSchedule {
 /** A schedule of a kind. Its fields are checked where it is put to use. */
 export function scheduleOf<S extends ScheduleFields>(kind: ScheduleKind<S>, fields: object): MadeSchedule & S {
   return new MadeSchedule(kind, fields) as MadeSchedule & S;
+}
+
+/** What is wrong with a schedule. @param path in front of its fields' names */
+export function scheduleProblems(schedule: unknown, path = ''): readonly string[] {
+  return isMade(schedule) ? schedule.problems(path) : [notMade(schedule, path.slice(0, -1) || 'it')];
 }

@@ -15,8 +15,8 @@ import {
   stepKind,
 } from './kinds.js';
 import { AdakitError, shown } from '../errors.js';
-import { scheduleOf } from './made-schedule.js';
-import { scheduleProblems, wrongSchedule, type Schedule, type ScheduleKind } from './schedule.js';
+import { scheduleOf, scheduleProblems } from './made-schedule.js';
+import { wrongSchedule, type Schedule, type ScheduleKind } from './schedule.js';
 
 const kinds: readonly Pick<ScheduleKind, 'kind' | 'fields'>[] = [
   constantKind,

@@ -101,7 +101,7 @@ export interface ScheduleKind<S extends ScheduleFields = ScheduleFields> {
 /** @throws AdakitError for what is no schedule; its fields it can check itself */
 export function requireSchedule(hyperparameter: string, schedule: unknown): Schedule {
   if (isMade(schedule)) return schedule;
-  throw wrongSchedule(hyperparameter, scheduleProblems(schedule));
+  throw wrongSchedule(hyperparameter, [notMade(schedule, 'it')]);
 }
 
 export function wrongSchedule(hyperparameter: string, problems: readonly string[]): AdakitError {
@@ -111,18 +111,15 @@ export function wrongSchedule(hyperparameter: string, problems: readonly string[
   );
 }
 
-/** What is wrong with a schedule. @param path in front of its fields' names */
-export function scheduleProblems(schedule: unknown, path = ''): readonly string[] {
-  if (isMade(schedule)) return schedule.problems(path);
-  const { kind } = (schedule ?? {}) as Partial<Schedule>;
-  const given = kind === undefined ? shown(schedule) : `the fields of "${kind}"`;
-  return [
-    `${path.slice(0, -1) || 'it'} must be a schedule, got ${given}; call cosine(…) or its like, or parseSchedule() for one from a file`,
-  ];
+export function isMade(schedule: unknown): schedule is Schedule {
+  return typeof (schedule as Partial<Schedule> | null | undefined)?.problems === 'function';
 }
 
-function isMade(schedule: unknown): schedule is Schedule {
-  return typeof (schedule as Partial<Schedule> | null | undefined)?.problems === 'function';
+/** What is wrong with something that no factory has made. */
+export function notMade(schedule: unknown, it: string): string {
+  const { kind } = (schedule ?? {}) as Partial<Schedule>;
+  const given = kind === undefined ? shown(schedule) : `the fields of "${kind}"`;
+  return `${it} must be a schedule, got ${given}; call cosine(…) or its like, or parseSchedule() for one from a file`;
 }
 
 /**

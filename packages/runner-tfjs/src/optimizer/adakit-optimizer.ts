@@ -225,15 +225,13 @@ export class AdakitOptimizer extends tf.Optimizer implements Stateful {
     this.#saved?.assertMet();
     this.#forgetDisposed();
     const taking = this.#run.state();
-    const reading = this.#statistics.variables.map(
-      ([variable, name]) => [name, variable.shape, this.#device.read(new Cell(variable))] as const,
-    );
-    const statistics: [string, TensorData][] = [];
-    for (const [name, shape, elements] of reading) {
-      statistics.push([name, { dtype: 'float32', shape: [...shape], data: await elements }]);
-    }
+    const reading = this.#statistics.variables.map(async ([variable, name]): Promise<[string, TensorData]> => {
+      const data = await this.#device.read(new Cell(variable));
+      return [name, { dtype: 'float32', shape: [...variable.shape], data }];
+    });
     const state = await taking;
-    return reading.length === 0 ? state : { ...state, statistics: Object.fromEntries(statistics) };
+    const statistics = Object.fromEntries(await Promise.all(reading));
+    return reading.length === 0 ? state : { ...state, statistics };
   }
 
   /**
@@ -246,19 +244,17 @@ export class AdakitOptimizer extends tf.Optimizer implements Stateful {
    * @throws AdakitError listing all that does not fit; nothing has changed then
    */
   load(state: TrainingState, variables?: Variables): Promise<void> {
-    return this.#withoutTraining('load()', () => this.#load(state, variables));
-  }
-
-  async #load(state: TrainingState, variables: Variables | undefined): Promise<void> {
-    const { loadState } = await states();
-    await tf.ready();
-    this.#run.assertAlive();
-    this.#forgetDisposed();
-    const next = this.#start(this.optimizer);
-    const known = { names: this.#names, statistics: this.#statistics.variables };
-    const { names, statistics } = await loadState(next, state, variables, known);
-    for (const [name, variable] of statistics) this.#statistics.add(variable, name);
-    this.#replaceRun(next, names);
+    return this.#withoutTraining('load()', async () => {
+      const { loadState } = await states();
+      await tf.ready();
+      this.#run.assertAlive();
+      this.#forgetDisposed();
+      const next = this.#start(this.optimizer);
+      const known = { names: this.#names, statistics: this.#statistics.variables };
+      const { names, statistics } = await loadState(next, state, variables, known);
+      for (const [name, variable] of statistics) this.#statistics.add(variable, name);
+      this.#replaceRun(next, names);
+    });
   }
 
   /**
@@ -319,13 +315,8 @@ export class AdakitOptimizer extends tf.Optimizer implements Stateful {
 
   #start(optimizer: Optimizer, resume?: OverallState): SourceRun<Cell> {
     const { nonFinite } = this.#options;
-    return SourceRun.start(
-      this.#device,
-      optimizer,
-      {},
-      { openGroups: true, ...(nonFinite && { nonFinite }), ...(resume && { resume }) },
-      async () => (await states()).runStates,
-    );
+    const options = { openGroups: true, nonFinite, resume };
+    return SourceRun.start(this.#device, optimizer, {}, options, async () => (await states()).runStates);
   }
 
   #replaceRun(next: SourceRun<Cell>, names: Map<Variable, string>): void {

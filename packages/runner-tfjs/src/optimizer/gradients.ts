@@ -38,15 +38,14 @@ export function gradientEntries(gradients: Gradients): GradientEntry[] {
 }
 
 function assertFits(name: string, gradient: Tensor, variable: Variable): void {
-  const fail = (problem: string): never => {
-    throw new AdakitError('invalid-gradient', problem);
-  };
-  assertTrainable(name, variable);
-  if (gradient.dtype !== 'float32') fail(`the gradient of "${name}" has dtype ${gradient.dtype}, float32 is needed`);
-  if (!sameShape(gradient.shape, variable.shape)) {
-    const [actual, expected] = [gradient, variable].map(({ shape }) => shape.join(', '));
-    fail(`the gradient of "${name}" has shape [${actual}], the variable has [${expected}]`);
-  }
+  assertTrainable(`variable "${name}"`, variable);
+  assertTrainable(`gradient of "${name}"`, gradient);
+  if (sameShape(gradient.shape, variable.shape)) return;
+  const [actual, expected] = [gradient, variable].map(({ shape }) => shape.join(', '));
+  throw new AdakitError(
+    'invalid-gradient',
+    `the gradient of "${name}" has shape [${actual}], the variable has [${expected}]`,
+  );
 }
 
 /** Array.isArray does not narrow readonly arrays. */

@@ -65,8 +65,8 @@ export function isAlive(variable: Variable): boolean {
   return Object.hasOwn(registered, variable.name) && registered[variable.name] === variable;
 }
 
-/** @throws AdakitError for a variable that is not float32 */
-export function assertTrainable(name: string, { dtype }: Variable): void {
+/** @throws AdakitError for a tensor that is not float32. @param what names it */
+export function assertTrainable(what: string, { dtype }: Tensor): void {
   if (dtype === 'float32') return;
-  throw new AdakitError('invalid-gradient', `the variable "${name}" has dtype ${dtype}; only float32 is trained`);
+  throw new AdakitError('invalid-gradient', `the ${what} has dtype ${dtype}; only float32 is trained`);
 }
