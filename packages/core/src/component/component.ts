@@ -240,13 +240,15 @@ export interface PhasePrograms {
 }
 
 /** A component as the machinery sees it. */
-export interface Component extends Brought {
+export interface Component {
   readonly name: string;
   readonly hyperparameters: HyperparameterDefinitions;
   /** Whether it is a rule, or goes around one. */
   readonly isRule: boolean;
   /** What plans and runs its phases. Missing for a rule that has no phase but `update`, which needs nothing of it. */
   readonly phases?: Phases;
+  /** What else it has brought. */
+  readonly brings?: Brought;
   /** The programs for the structure that these values imply; made once per structure and form. */
   programs(values: HyperparameterValues, form: ParameterForm): ComponentPrograms;
 }

@@ -81,13 +81,8 @@ type Combination<K extends Side> = <O extends Operand>(other: O) => Expression<J
 /** A question about two values. */
 type Comparison<K extends Side> = <O extends Operand>(other: O) => Condition<Join<K, O>>;
 
-/**
- * A value in an update rule. Writing `m.mul(beta1).add(g)` computes nothing: it records the operations, in the order
- * written, which is also the order in which every backend rounds.
- *
- * JavaScript's own operators (`g * lr`, `step > 1`) cannot be recorded; they throw and say what to write.
- */
-export class Expression<K extends Side = Side> implements ExpressionNodeReference {
+/** What JavaScript's operators cannot work on. */
+class Symbolic<K extends Side> implements ExpressionNodeReference {
   declare protected readonly side: K;
   readonly node: ExpressionNode;
 
@@ -95,6 +90,23 @@ export class Expression<K extends Side = Side> implements ExpressionNodeReferenc
     this.node = node;
   }
 
+  /** JavaScript asks for this in `a * b`, `a + b`, `a > b`, `-a`, `Math.sqrt(a)` and `${a}`. */
+  [Symbol.toPrimitive](): never {
+    throw new AdakitError(
+      'invalid-rule',
+      "JavaScript's operators do not work on symbolic values: write grad.mul(lr) for grad * lr, step.greater(1) for " +
+        'step > 1, x.neg() for -x, x.sqrt() for Math.sqrt(x); choose with where(condition, a, b)',
+    );
+  }
+}
+
+/**
+ * A value in an update rule. Writing `m.mul(beta1).add(g)` computes nothing: it records the operations, in the order
+ * written, which is also the order in which every backend rounds.
+ *
+ * JavaScript's own operators (`g * lr`, `step > 1`) cannot be recorded; they throw and say what to write.
+ */
+export class Expression<K extends Side = Side> extends Symbolic<K> {
   /** Place, shape and dtype. */
   get type(): ValueType {
     return this.node.type;
@@ -148,11 +160,6 @@ export class Expression<K extends Side = Side> implements ExpressionNodeReferenc
   clip<L extends Operand, H extends Operand>(low: L, high: H): Expression<Join<Join<K, L>, H>> {
     return this.max(low).min(high);
   }
-
-  /** JavaScript asks for this in `a * b`, `a + b`, `a > b`, `-a`, `Math.sqrt(a)` and `${a}`. */
-  [Symbol.toPrimitive](): never {
-    throw noOperator();
-  }
 }
 
 /** A float64 number known before the step. */
@@ -161,17 +168,10 @@ export type Scalar = Expression<'scalar'>;
 export type Tensor = Expression<'tensor'>;
 
 /** The outcome of a comparison, for {@link where}. */
-export class Condition<K extends Side = Side> implements ExpressionNodeReference {
-  declare protected readonly side: K;
-  readonly node: ExpressionNode;
-
+export class Condition<K extends Side = Side> extends Symbolic<K> {
   constructor(node: ExpressionNode) {
-    this.node = node;
+    super(node);
     pending?.add(this);
-  }
-
-  [Symbol.toPrimitive](): never {
-    throw noOperator();
   }
 }
 
@@ -184,14 +184,6 @@ for (const op of Object.keys(operations) as OperationName[]) {
       return new Outcome(simplified(op, [this.node, ...others.map(nodeOf)]));
     },
   });
-}
-
-function noOperator(): AdakitError {
-  return new AdakitError(
-    'invalid-rule',
-    "JavaScript's operators do not work on symbolic values: write grad.mul(lr) for grad * lr, x.sqrt() for Math.sqrt(x), " +
-      'where(step.greater(1), a, b) for step > 1 ? a : b',
-  );
 }
 
 /** Conditions made since {@link watchConditions} began that no `where` has read. */

@@ -47,7 +47,7 @@ export function joinShapes(a: Shape, b: Shape): Shape | undefined {
     return b[axis] === 1 || a[axis] === b[axis] ? a[axis] : undefined;
   });
   const [rows, cols] = joined;
-  return rows === undefined || cols === undefined ? undefined : [rows, cols];
+  return rows && cols && [rows, cols];
 }
 
 /** A shape as people write it: `[]`, `the parameter's`, `[rows, 1]`. */

@@ -39,9 +39,8 @@ export function definePhasedOptimizer<
 function phased<H extends HyperparameterDefinitions, S extends string, G extends string>(
   source: ComponentSource<H, S, G>,
 ): Component {
-  const { secondGradient, collecting, perturbing, lossScaling } = source;
   const phases = { pieces: namedPieces, plan: planPhases, run: phasedRun };
-  return { ...makeComponent(source, tracePhases), phases, secondGradient, collecting, perturbing, lossScaling };
+  return { ...makeComponent(source, tracePhases), phases, brings: source };
 }
 
 /**

@@ -1,9 +1,8 @@
 import type { Component, ComponentSource, Inputs, PhaseInput } from '../component/component.js';
 import { makeComponent, traceRule } from '../component/trace.js';
 import { AdakitError } from '../errors.js';
-import { parseHyperparameters } from './hyperparameter-values.js';
 import type { HyperparameterDefinitions, HyperparameterOptions } from './hyperparameters.js';
-import { RuleNode, type Configured } from './node.js';
+import { parse, RuleNode, type Configured } from './node.js';
 import { Optimizer } from './optimizer.js';
 
 type Options<H extends HyperparameterDefinitions> =
@@ -80,8 +79,7 @@ export function factoryOf<H extends HyperparameterDefinitions>(
 
 /** A component as it is made. @throws AdakitError for unknown or bad hyperparameters, and slips in the component */
 export function configured(component: Component, given: Readonly<Record<string, unknown>>): Configured {
-  const { name, hyperparameters: definitions } = component;
-  const hyperparameters = Object.freeze(parseHyperparameters(name, definitions, given, 'atConstruction'));
+  const hyperparameters = parse({ component, initial: {} }, given, 'atConstruction');
   // Slips show now, not at the first step.
   component.programs(hyperparameters, { matrix: true, units: 'rows', wide: true, tall: true, role: 'weight' });
   return { component, hyperparameters, initial: hyperparameters, schedules: {} };

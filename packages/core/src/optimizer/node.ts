@@ -173,8 +173,8 @@ export interface ResolvedChain {
 }
 
 export function parse(
-  { component, initial }: Configured,
-  values: HyperparameterValues,
+  { component, initial }: Pick<Configured, 'component' | 'initial'>,
+  values: Readonly<Record<string, unknown>>,
   when: 'atConstruction' | 'perStep',
 ): HyperparameterValues {
   const kept = when === 'perStep' ? initial : {};

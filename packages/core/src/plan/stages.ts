@@ -33,29 +33,30 @@ export const planPhases: Phases['plan'] = ({ optimizer, parameters, groups }) =>
   const { tasks, perturb, globals } = inOrder(parameters);
   const collectors = tasks.filter(({ phase }) => phase === 'collect');
   const collector = collectors.at(0)?.piece;
-  collector?.component.collecting?.check(collectors, parameters, perturb.length > 0);
+  collector?.component.brings?.collecting?.check(collectors, parameters, perturb.length > 0);
   const ofBatch = tasks.findLastIndex(({ phase }) => phase === 'collect') + 1;
   const pieces = groups.flatMap((group) => group.pieces);
   // Whatever the parameters are, where they are not known yet.
   const scalers: readonly Configured[] = pieces.length === 0 ? optimizer.node.pieces : pieces;
-  const second = pieces.map(({ component }) => component.secondGradient).find(Boolean);
+  const second = pieces.map(({ component }) => component.brings?.secondGradient).find(Boolean);
   return {
     batchStages: stagesOf(tasks.slice(0, ofBatch)),
     batches: collector && { group: groups[0], piece: collector },
     perturbStages: stagesOf(perturb),
-    perturbs: perturb.at(-1)?.piece.component.perturbing,
+    perturbs: perturb.at(-1)?.piece.component.brings?.perturbing,
     stages: stagesOf(tasks.slice(ofBatch)),
     estimate: second?.reader(parameters),
     globals,
     views: [...new Set(parameters.flatMap(viewNames))],
-    lossScale: scalers.find(({ component }) => component.lossScaling),
+    lossScale: scalers.find(({ component }) => component.brings?.lossScaling),
   };
 };
 
 /** A wrapper around several groups is one piece of all of them. */
 export const namedPieces: Phases['pieces'] = ({ chain, owners }, known) => {
   const used = new Map<string, number>();
-  return chain.map(({ kind, component, hyperparameters, initial, schedules }, i) => {
+  return chain.map((link, i) => {
+    const { kind, component, initial } = link;
     // Every wrapper that somebody wrote has an object of initial values of its own, and keeps it.
     const shared = known.find(
       (piece) => kind === 'wrapper' && piece.component === component && piece.initial === initial,
@@ -63,7 +64,7 @@ export const namedPieces: Phases['pieces'] = ({ chain, owners }, known) => {
     const again = (used.get(component.name) ?? 0) + 1;
     used.set(component.name, again);
     const prefix = kind === 'rule' ? '' : `${component.name}${again > 1 ? String(again) : ''}.`;
-    return shared ?? { kind, component, hyperparameters, initial, schedules, prefix, owner: owners[i] };
+    return shared ?? { ...link, prefix, owner: owners[i] };
   });
 };
 

@@ -16,8 +16,8 @@ export interface PhasedRun {
   /** Starts the numbers of all parameters and the loss scale, as far as they have not been started. */
   start<B>(run: Training<B>, from?: OverallState): void;
   step<B>(run: Steps<B>, source: GradientSource<B>, options: StepOptions): Work<StepReport>;
-  /** A step has been passed over. */
-  skipped<B>(run: Training<B>): void;
+  /** Changes the loss scale after a step, or one that was passed over. */
+  rescale<B>(run: Training<B>, outcome: 'taken' | 'skipped'): void;
   /**
    * The program that gives other weights of a parameter than those being trained, as its output `view`.
    *
@@ -29,7 +29,7 @@ export interface PhasedRun {
   globals<B>(run: Training<B>): Work<Readonly<Record<string, number>>>;
 }
 
-export const phasedRun: PhasedRun = { start, step, skipped, view: viewProgram, globals };
+export const phasedRun: PhasedRun = { start, step, rescale, view: viewProgram, globals };
 
 function start<B>(run: Training<B>, from: OverallState | undefined = run.options.resume): void {
   const { plan, memory } = run;
@@ -39,7 +39,7 @@ function start<B>(run: Training<B>, from: OverallState | undefined = run.options
   }
   const { lossScale } = plan;
   run.lossScale =
-    lossScale && (run.lossScale ?? from?.lossScale ?? lossScale.component.lossScaling?.start(lossScale.initial));
+    lossScale && (run.lossScale ?? from?.lossScale ?? lossScale.component.brings?.lossScaling?.start(lossScale.initial));
 }
 
 /** The buffer of a number of all parameters, made where it is missing. */
@@ -50,7 +50,7 @@ function numberOf<B>({ device, numbers }: Memory<B>, name: string): B {
 }
 
 function step<B>(run: Steps<B>, source: GradientSource<B>, { samples = 1 }: StepOptions): Work<StepReport> {
-  const collecting = run.plan.batches?.piece.component.collecting;
+  const collecting = run.plan.batches?.piece.component.brings?.collecting;
   return collecting ? collecting.step(run, source, samples, completeStep) : completeStep(run, source, samples);
 }
 
@@ -72,7 +72,7 @@ function* completeStep<B>(
   const { plan, collected: before } = run;
   run.begin(samples, allSamples);
   const late: LateChecks = [];
-  const second = plan.estimate?.component.secondGradient;
+  const second = plan.estimate?.component.brings?.secondGradient;
   if (second && !(yield* second.take(run, source, late))) return run.skip({});
   const evaluated = yield* wait(source.evaluate(run.context([...plan.batchStages, ...plan.stages])));
   const active = run.members(evaluated);
@@ -108,15 +108,10 @@ export function* runStages<B>(run: Steps<B>, stages: readonly Stage[], active: r
   }
 }
 
-function skipped<B>(run: Training<B>): void {
-  rescale(run, 'skipped');
-}
-
-/** Changes the loss scale after a step. */
 function rescale<B>(run: Training<B>, outcome: 'taken' | 'skipped'): void {
   const { lossScale: piece } = run.plan;
   if (run.lossScale === undefined || piece === undefined) return;
-  run.lossScale = piece.component.lossScaling?.[outcome](run.lossScale, piece.hyperparameters);
+  run.lossScale = piece.component.brings?.lossScaling?.[outcome](run.lossScale, piece.hyperparameters);
 }
 
 function* globals<B>({ plan, memory }: Training<B>): Work<Readonly<Record<string, number>>> {

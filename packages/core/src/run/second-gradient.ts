@@ -37,7 +37,7 @@ function reader(parameters: readonly PlannedParameter[]): Piece | undefined {
       'two groups take in an estimate at different steps; give both the same "every"',
     );
   }
-  if (parameters.some(({ group }) => group.pieces.some(({ component }) => component.lossScaling))) {
+  if (parameters.some(({ group }) => group.pieces.some(({ component }) => component.brings?.lossScaling))) {
     throw new AdakitError(
       'invalid-plan',
       `${first.component.name} and lossScaling() cannot be combined: its second gradient would arrive scaled as well; train in float32 or bfloat16`,
@@ -55,8 +55,9 @@ function* take<B>(run: Steps<B>, source: GradientSource<B>, late: LateChecks): W
   if (source.estimate === undefined) {
     throw new AdakitError(
       'invalid-plan',
-      `this optimizer takes in a second gradient at step ${run.step + 1}, of labels drawn from the model's own output: give ` +
-        'applyGradients(gradients, { estimate }), a source with estimate(), or in TensorFlow.js minimize() or fit() with drawnLabels()',
+      `this optimizer takes in a second gradient at step ${run.step + 1}, of labels drawn from the model's own output; give ` +
+        'applyGradients(gradients, { estimate }), a source with estimate(), or in TensorFlow.js ' +
+        'minimize() or fit() with drawnLabels() of @adakit/runner-tfjs/estimate',
     );
   }
   const estimate = yield* wait(source.estimate(run.context([])));

@@ -113,7 +113,7 @@ export class Steps<B> extends Training<B> {
   /** Passes over a step. */
   skip({ loss }: Evaluated): StepReport {
     this.skipped++;
-    this.plan.phases?.skipped(this);
+    this.plan.phases?.rescale(this, 'skipped');
     return this.report('skipped', loss);
   }
 
