@@ -26,7 +26,7 @@ export function entryPoints() {
     const { name, private: isPrivate, exports: list = {} } = JSON.parse(readFileSync(manifest, 'utf8'));
     if (isPrivate) continue;
     for (const [path, { '@adakit/source': source } = {}] of Object.entries(list)) {
-      if (source !== undefined && path !== './internal') found.set(join(name, path), resolve(folder, source));
+      if (source !== undefined && !path.startsWith('./internal')) found.set(join(name, path), resolve(folder, source));
     }
   }
   return found;

@@ -6,8 +6,9 @@
 // source: packages/<name>/src, README.md. The steps are in docs/contributing/optimizer.md.
 
 import { execFileSync } from 'node:child_process';
-import { copyFileSync, existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { copyFileSync, existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
+import { makeFolder } from '@adakit/state/node';
 import {
   packageFiles,
   ruleName,
@@ -38,7 +39,7 @@ async function write(path, text) {
 const changed = (path, change) => write(path, JSON.stringify(change(JSON.parse(read(path)))));
 const referenced = (path) => (config) => ({ ...config, references: [...config.references, { path }] });
 
-mkdirSync(`${folder}/src`, { recursive: true });
+await makeFolder(`${folder}/src`);
 copyFileSync(`${root}LICENSE`, `${folder}/LICENSE`);
 const { version } = JSON.parse(read('packages/core/package.json'));
 const files = packageFiles({ name, title, start: 'adam', license: 'MIT', author: '', repository: '', adakit: version });

@@ -1,6 +1,6 @@
 import {
-  biasCorrection,
   coefficient,
+  correctedRate,
   decay,
   decayRate,
   defineOptimizer,
@@ -37,11 +37,11 @@ export const adamod = defineOptimizer({
   slots: () => [meanOfGradient(), meanOfSquare(), { name: 'expAvgLr', meaning: { of: 'mean(rate)', decay: 'beta3' } }],
 
   update({ param, grad, slots, hyper, uses, step }) {
-    const { lr, beta1, beta2, beta3, eps } = hyper;
+    const { beta1, beta2, beta3, eps } = hyper;
     const { theta } = decay({ param, grad, hyper, uses: { weightDecay: uses.weightDecay, weightDecouple: true } });
     const expAvg = movingAverage(slots.expAvg, grad, beta1);
     const expAvgSq = movingAverage(slots.expAvgSq, grad.square(), beta2);
-    const corrected = lr.mul(biasCorrection(beta2, step).sqrt()).div(biasCorrection(beta1, step));
+    const corrected = correctedRate(hyper, step);
     const rate = corrected.div(expAvgSq.sqrt().add(eps));
     const expAvgLr = movingAverage(slots.expAvgLr, rate, beta3);
     return { param: theta.sub(rate.min(expAvgLr).mul(expAvg)), slots: { expAvg, expAvgSq, expAvgLr } };

@@ -82,9 +82,11 @@ export {
   type RangeReason,
   type RepeatHyperparameter,
 } from './optimizer/hyperparameters.js';
+export { biasCorrection, correctedRate } from './pieces/bias-correction.js';
+export { decay } from './pieces/decay.js';
+export { distance, distanceAfter } from './pieces/distance.js';
+export { inverseFourthRoot } from './pieces/inverse-root.js';
 export {
-  biasCorrection,
-  decay,
   largestMeanOfDeviation,
   largestMeanOfSquare,
   meanOfDeviation,
@@ -94,6 +96,7 @@ export {
   rectification,
   trustRatio,
 } from './pieces/pieces.js';
+export { bothSides, descending, identity, sideStatistics } from './pieces/sides.js';
 // @tier user: composing optimizers
 export { Optimizer, requireOptimizer, type ChangeScope } from './optimizer/optimizer.js';
 export { groups, type ParameterGroup } from './optimizer/groups.js';

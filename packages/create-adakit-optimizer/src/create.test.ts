@@ -1,4 +1,4 @@
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { optimizerChecks, ruleHash, type CheckedFactory } from '@adakit/testing';
@@ -78,4 +78,14 @@ it.each([
   [['a', '--yes', '--folder', '.'], 'is there already'],
 ])('refuses %j', async (args, message) => {
   await expect(create(args)).rejects.toThrow(message);
+});
+
+it('a folder that cannot be made is an error of the system', async () => {
+  const file = join(folder, 'a-file');
+  writeFileSync(file, '');
+  await expect(create(['my-adam', '--yes', '--folder', join(file, 'below', 'it')])).rejects.toThrow('ENOTDIR');
+});
+
+it.runIf(process.platform === 'linux')('so is one where the system has no folders to make', async () => {
+  await expect(create(['my-adam', '--yes', '--folder', '/proc/x/y'])).rejects.toThrow('ENOENT');
 });

@@ -1,7 +1,8 @@
-import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { dirname, join, resolve } from 'node:path';
 import { createInterface } from 'node:readline/promises';
 import { parseArgs } from 'node:util';
+import { makeFolder } from '@adakit/state/node';
 import { packageFiles, packageName, ruleName, starts, type Choices, type Start } from './package-files.js';
 
 const usage = `npm create adakit-optimizer NAME -- [options]
@@ -22,7 +23,7 @@ const usage = `npm create adakit-optimizer NAME -- [options]
  *
  * @param args of the command line
  * @returns what to print
- * @throws Error for options that are wrong, or a folder that is there
+ * @throws Error for options that are wrong, or a folder that is there or cannot be made
  */
 export async function create(args: readonly string[]): Promise<string> {
   const { values, positionals } = parseArgs({
@@ -70,7 +71,7 @@ export async function create(args: readonly string[]): Promise<string> {
     const folder = resolve(values.folder ?? packageName(choices).replace(/^@.*\//, ''));
     if (existsSync(folder)) throw new Error(`${folder} is there already`);
     for (const [path, text] of Object.entries(files)) {
-      mkdirSync(dirname(join(folder, path)), { recursive: true });
+      await makeFolder(dirname(join(folder, path)));
       writeFileSync(join(folder, path), text);
     }
     return `${folder} is there. What is next:

@@ -11,7 +11,7 @@ describeOptimizer(dadaptation, {
     [
       {},
       {
-        expAvg: { of: 'mean(grad) in units of d', decay: 'beta1' },
+        expAvg: { of: 'mean(grad) in units of dη', decay: 'beta1' },
         expAvgSq: { of: 'mean(grad^2)', decay: 'beta2' },
         s: { of: "D-Adaptation's s" },
       },

@@ -1,9 +1,11 @@
 import {
-  biasCorrection,
   coefficient,
+  correctedRate,
   decay,
   decayRate,
   definePhasedOptimizer,
+  distance,
+  distanceAfter,
   flag,
   learningRate,
   meanOfGradient,
@@ -13,8 +15,6 @@ import {
   positive,
   sum,
   where,
-  type Scalar,
-  type Tensor,
 } from '@adakit/core';
 
 /**
@@ -48,58 +48,36 @@ export const dadaptation = definePhasedOptimizer({
     useBiasCorrection: flag(false),
   },
   slots: () => [
-    { name: 'expAvg', meaning: { of: `${meanOfGradient().meaning.of} in units of d`, decay: 'beta1' } },
+    { name: 'expAvg', meaning: { of: `${meanOfGradient().meaning.of} in units of dη`, decay: 'beta1' } },
     meanOfSquare(),
     { name: 's', meaning: { of: "D-Adaptation's s" } },
   ],
-  globals: () => [{ name: 'd', start: 'initial.d0' }, { name: 'dBefore', start: 'initial.d0' }, 'numerator', 'length'],
+  globals: () => [...distance, 'numerator', 'length'],
 
   measure({ param, grad, slots, globals: { d }, hyper, uses, step }) {
-    const { beta1, beta2, eps } = hyper;
-    const { g } = decay({ param, grad, hyper, uses: { weightDecay: uses.weightDecay && !uses.decouple } });
-    const gamma = d.mul(rate(hyper, uses, step));
+    const { lr, beta1, beta2, eps } = hyper;
+    const { g } = decay({ param, grad, hyper, uses: { ...uses, weightDecouple: uses.decouple } });
+    const gamma = d.mul(uses.useBiasCorrection ? correctedRate(hyper, step) : lr);
     const progress = sum(g.mul(slots.s.div(slots.expAvgSq.sqrt().add(eps)))).mul(gamma);
     const s = movingAverage(slots.s, g.mul(gamma), beta2.sqrt());
-    return {
-      sums: { progress, length: sum(s.abs()) },
-      slots: {
-        s,
-        expAvg: movingAverage(slots.expAvg, g.mul(gamma), beta1),
-        expAvgSq: movingAverage(slots.expAvgSq, g.square(), beta2),
-      },
-    };
+    const expAvg = movingAverage(slots.expAvg, g.mul(gamma), beta1);
+    const expAvgSq = movingAverage(slots.expAvgSq, g.square(), beta2);
+    return { sums: { progress, length: sum(s.abs()) }, slots: { s, expAvg, expAvgSq } };
   },
 
-  total({ sums, globals: { d, numerator }, hyper: { lr, beta2, growthRate }, uses }) {
-    const rest = oneMinus(beta2.sqrt());
-    const found = movingAverage(numerator, sums.progress, beta2.sqrt());
-    const estimate = found.div(sums.length.mul(rest));
+  total({ sums: { progress, length }, globals: { d, numerator }, hyper: { lr, beta2, growthRate }, uses }) {
+    const n = movingAverage(numerator, progress, beta2.sqrt());
+    const estimate = n.div(length.mul(oneMinus(beta2.sqrt())));
     const next = d.max(uses.growthRate ? estimate.min(d.mul(growthRate)) : estimate);
-    const still = sums.length.equal(0);
-    const keep = (kept: Tensor, moved: Tensor): Tensor => where(still, kept, moved);
-    return {
-      d: keep(d, where(lr.equal(0), d, next)),
-      dBefore: d,
-      numerator: keep(numerator, found),
-      length: sums.length,
-    };
+    const found = { lr, numerator: { before: numerator, found: n }, denominator: length };
+    return { ...distanceAfter({ d }, { d: next }, found), length };
   },
 
   update({ param, slots, globals: { dBefore, length }, hyper, uses, step }) {
-    const gamma = dBefore.mul(rate(hyper, uses, step));
-    const decayed = uses.weightDecay && uses.decouple ? param.sub(param.mul(gamma.mul(hyper.weightDecay))) : param;
-    const moved = decayed.sub(slots.expAvg.div(slots.expAvgSq.sqrt().add(hyper.eps)));
+    const gamma = dBefore.mul(uses.useBiasCorrection ? correctedRate(hyper, step) : hyper.lr);
+    // γ is the device's, which would round 1 − γλ.
+    const theta = uses.weightDecay && uses.decouple ? param.sub(param.mul(gamma.mul(hyper.weightDecay))) : param;
+    const moved = theta.sub(slots.expAvg.div(slots.expAvgSq.sqrt().add(hyper.eps)));
     return { param: where(length.equal(0), param, moved) };
   },
 });
-
-interface Rates {
-  readonly lr: Scalar;
-  readonly beta1: Scalar;
-  readonly beta2: Scalar;
-}
-
-/** γ/d. */
-function rate({ lr, beta1, beta2 }: Rates, uses: { readonly useBiasCorrection: boolean }, step: Scalar): Scalar {
-  return uses.useBiasCorrection ? lr.mul(biasCorrection(beta2, step).sqrt()).div(biasCorrection(beta1, step)) : lr;
-}

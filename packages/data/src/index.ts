@@ -26,3 +26,6 @@ export {
   type WindowOptions,
 } from './formats/tokens.js';
 export { matchInputs, type InputSpec } from './match-inputs.js';
+export { fromWorker, type FromWorkerOptions } from './worker/from-worker.js';
+export type { Port, PortEvent, PortOfBrowser, PortOfNode } from './worker/protocol.js';
+export { serveDataset } from './worker/serve-dataset.js';

@@ -1,6 +1,6 @@
 import {
-  biasCorrection,
   coefficient,
+  correctedRate,
   decay,
   decayRate,
   defineOptimizer,
@@ -38,12 +38,12 @@ export const diffgrad = defineOptimizer({
   slots: () => [meanOfGradient(), meanOfSquare(), { name: 'prevGrad', meaning: { of: meanings.previousGradient } }],
 
   update({ param, grad, slots, hyper, uses, step }) {
-    const { lr, beta1, beta2, eps } = hyper;
+    const { beta1, beta2, eps } = hyper;
     const { g } = decay({ param, grad, hyper, uses });
     const expAvg = movingAverage(slots.expAvg, g, beta1);
     const expAvgSq = movingAverage(slots.expAvgSq, g.square(), beta2);
     const friction = scalar(1).div(slots.prevGrad.sub(g).abs().neg().exp().add(1));
-    const rate = lr.mul(biasCorrection(beta2, step).sqrt()).div(biasCorrection(beta1, step));
+    const rate = correctedRate(hyper, step);
     const update = expAvg.mul(friction).div(expAvgSq.sqrt().add(eps));
     return { param: param.sub(update.mul(rate)), slots: { expAvg, expAvgSq, prevGrad: g } };
   },

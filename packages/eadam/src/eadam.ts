@@ -1,6 +1,6 @@
 import {
-  biasCorrection,
   coefficient,
+  correctedRate,
   decay,
   decayRate,
   defineOptimizer,
@@ -35,11 +35,11 @@ export const eadam = defineOptimizer({
   slots: () => [meanOfGradient(), { name: 'expAvgSq', meaning: { of: `${meanings.meanOfSquare} + eps` } }],
 
   update({ param, grad, slots, hyper, uses, step }) {
-    const { lr, beta1, beta2, eps } = hyper;
+    const { beta1, beta2, eps } = hyper;
     const { g } = decay({ param, grad, hyper, uses });
     const expAvg = movingAverage(slots.expAvg, g, beta1);
     const expAvgSq = movingAverage(slots.expAvgSq, g.square(), beta2).add(eps);
-    const rate = lr.mul(biasCorrection(beta2, step).sqrt()).div(biasCorrection(beta1, step));
+    const rate = correctedRate(hyper, step);
     return { param: param.sub(expAvg.div(expAvgSq.sqrt()).mul(rate)), slots: { expAvg, expAvgSq } };
   },
 });

@@ -8,8 +8,11 @@ import type { Batch, DataTensor, InputSpec } from '@adakit/data';
 export interface Trainable {
   /** One training step, or one of several batches that make a step. Outputs are needed where state is carried. */
   step(batch: Batch): Promise<TrainableReport>;
-  /** As many steps as there are batches, in one go; all of them or none where it throws. */
-  steps?(batches: readonly Batch[]): Promise<readonly TrainableReport[]>;
+  /**
+   * As many steps as there are batches, in one go where it can. `onStep` is told of each, in order, once it is taken: where this
+   * throws, those that it was told of have been taken, and no others.
+   */
+  steps?(batches: readonly Batch[], options: { readonly onStep: (report: TrainableReport) => void }): Promise<unknown>;
   /** How many batches {@link steps} takes at a time. Default: 1. */
   readonly stepsPerRun?: number;
   /** Loss, averaged over the batch, and outputs in inference mode; nothing is updated. */

@@ -1,8 +1,8 @@
 import {
   asMatrix,
   asParam,
-  biasCorrection,
   coefficient,
+  correctedRate,
   count,
   decayRate,
   defineOptimizer,
@@ -68,8 +68,7 @@ export const galore = defineOptimizer({
 
   update({ param, grad, slots, hyper, uses, step, ...form }) {
     const { lr, every, scale, beta1, beta2, eps, weightDecay } = hyper;
-    const [c1, c2] = [beta1, beta2].map((beta) => biasCorrection(beta, step));
-    const rate = lr.mul(c2.sqrt()).div(c1);
+    const rate = correctedRate(hyper, step);
     const adam = (g: typeof grad) => {
       const expAvg = movingAverage(slots.expAvg, g, beta1);
       const expAvgSq = movingAverage(slots.expAvgSq, g.square(), beta2);

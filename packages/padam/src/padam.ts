@@ -1,6 +1,6 @@
 import {
-  biasCorrection,
   coefficient,
+  correctedRate,
   decay,
   decayRate,
   defineOptimizer,
@@ -37,11 +37,11 @@ export const padam = defineOptimizer({
   slots: () => [meanOfGradient(), meanOfSquare()],
 
   update({ param, grad, slots, hyper, uses, step }) {
-    const { lr, beta1, beta2, partial, eps } = hyper;
+    const { beta1, beta2, partial, eps } = hyper;
     const { theta } = decay({ param, grad, hyper, uses: { weightDecay: uses.weightDecay, weightDecouple: true } });
     const expAvg = movingAverage(slots.expAvg, grad, beta1);
     const expAvgSq = movingAverage(slots.expAvgSq, grad.square(), beta2);
-    const rate = lr.mul(biasCorrection(beta2, step).sqrt()).div(biasCorrection(beta1, step));
+    const rate = correctedRate(hyper, step);
     const root = expAvgSq.sqrt().add(eps).pow(partial.mul(2));
     return { param: theta.sub(expAvg.div(root).mul(rate)), slots: { expAvg, expAvgSq } };
   },

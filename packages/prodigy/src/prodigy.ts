@@ -1,19 +1,20 @@
 import {
-  biasCorrection,
   coefficient,
+  correctedRate,
+  decay,
   decayRate,
   definePhasedOptimizer,
+  distance,
+  distanceAfter,
   epsilon,
   flag,
   learningRate,
   meanOfGradient,
   meanOfSquare,
+  oneMinus,
   positive,
-  scalar,
   sum,
   where,
-  type Scalar,
-  type Tensor,
 } from '@adakit/core';
 
 /**
@@ -57,69 +58,38 @@ export const prodigy = definePhasedOptimizer({
     { name: 's', meaning: { of: "Prodigy's s" } },
     { name: 'p0', start: 'param', meaning: { of: 'param at the start' } },
   ],
-  globals: () => [
-    { name: 'd', start: 'initial.d0' },
-    { name: 'dBefore', start: 'initial.d0' },
-    { name: 'dMax', start: 'initial.d0' },
-    'numerator',
-    'denominator',
-  ],
+  globals: () => [...distance, { name: 'dMax', start: 'initial.d0' }, 'numerator', 'denominator'],
 
   measure({ param, grad, slots, globals: { d }, hyper, uses, step }) {
-    const { beta1, beta2, d0, weightDecay } = hyper;
-    const g = uses.weightDecay && !uses.decouple ? grad.add(param.mul(weightDecay)) : grad;
-    const gamma = d.mul(rate(hyper, uses, step));
+    const { lr, beta1, beta2, d0 } = hyper;
+    const beta3 = uses.beta3 ? hyper.beta3 : beta2.sqrt();
+    const { g } = decay({ param, grad, hyper, uses: { ...uses, weightDecouple: uses.decouple } });
+    const gamma = d.mul(uses.useBiasCorrection ? correctedRate(hyper, step) : lr);
     const relative = d.div(d0);
-    const s = slots.s.mul(beta3(hyper, uses)).add(g.mul(relative.mul(uses.safeguardWarmup ? d : gamma)));
-    return {
-      sums: { progress: sum(g.mul(slots.p0.sub(param))).mul(relative.mul(gamma)), length: sum(s.abs()) },
-      slots: {
-        s,
-        p0: slots.p0,
-        expAvg: slots.expAvg.mul(beta1).add(g.mul(d.mul(scalar(1).sub(beta1)))),
-        expAvgSq: slots.expAvgSq.mul(beta2).add(g.square().mul(d.square().mul(scalar(1).sub(beta2)))),
-      },
-    };
+    const expAvg = slots.expAvg.mul(beta1).add(g.mul(d.mul(oneMinus(beta1))));
+    const expAvgSq = slots.expAvgSq.mul(beta2).add(g.square().mul(d.square().mul(oneMinus(beta2))));
+    const s = slots.s.mul(beta3).add(g.mul(relative.mul(uses.safeguardWarmup ? d : gamma)));
+    const progress = sum(g.mul(slots.p0.sub(param))).mul(relative.mul(gamma));
+    return { sums: { progress, length: sum(s.abs()) }, slots: { s, p0: slots.p0, expAvg, expAvgSq } };
   },
 
   total({ sums, globals: { d, dMax, numerator }, hyper, uses }) {
-    const { dCoef, d0, growthRate } = hyper;
-    const found = numerator.mul(beta3(hyper, uses)).add(sums.progress);
-    const estimate = found.mul(dCoef).div(sums.length);
+    const { lr, beta2, dCoef, d0, growthRate } = hyper;
+    const beta3 = uses.beta3 ? hyper.beta3 : beta2.sqrt();
+    const n = numerator.mul(beta3).add(sums.progress);
+    const estimate = n.mul(dCoef).div(sums.length);
     const started = where(d.equal(d0), d.max(estimate), d);
     const most = dMax.max(estimate);
     const next = uses.growthRate ? most.min(started.mul(growthRate)) : most;
-    const keep = (kept: Tensor, moved: Tensor): Tensor =>
-      where(sums.length.equal(0), kept, where(hyper.lr.equal(0), kept, moved));
-    return {
-      d: keep(d, next),
-      dBefore: d,
-      dMax: keep(dMax, most),
-      numerator: where(sums.length.equal(0), numerator, found),
-      denominator: sums.length,
-    };
+    const found = { lr, numerator: { before: numerator, found: n }, denominator: sums.length };
+    return { ...distanceAfter({ d, dMax }, { d: next, dMax: most }, found), denominator: sums.length };
   },
 
   update({ param, slots, globals: { d, dBefore, denominator }, hyper, uses, step }) {
-    const gamma = dBefore.mul(rate(hyper, uses, step));
-    const decayed = uses.weightDecay && uses.decouple ? param.sub(param.mul(gamma.mul(hyper.weightDecay))) : param;
-    const moved = decayed.sub(slots.expAvg.mul(gamma).div(slots.expAvgSq.sqrt().add(d.mul(hyper.eps))));
+    const gamma = dBefore.mul(uses.useBiasCorrection ? correctedRate(hyper, step) : hyper.lr);
+    // γ is the device's, which would round 1 − γλ.
+    const theta = uses.weightDecay && uses.decouple ? param.sub(param.mul(gamma.mul(hyper.weightDecay))) : param;
+    const moved = theta.sub(slots.expAvg.mul(gamma).div(slots.expAvgSq.sqrt().add(d.mul(hyper.eps))));
     return { param: where(denominator.equal(0), param, moved) };
   },
 });
-
-interface Rates {
-  readonly lr: Scalar;
-  readonly beta1: Scalar;
-  readonly beta2: Scalar;
-  readonly beta3: Scalar;
-}
-
-/** γ/d. */
-function rate({ lr, beta1, beta2 }: Rates, uses: { readonly useBiasCorrection: boolean }, step: Scalar): Scalar {
-  if (!uses.useBiasCorrection) return lr;
-  return lr.mul(biasCorrection(beta2, step).sqrt().div(biasCorrection(beta1, step)));
-}
-
-const beta3 = ({ beta2, beta3: given }: Rates, uses: { readonly beta3: boolean }): Scalar =>
-  uses.beta3 ? given : beta2.sqrt();

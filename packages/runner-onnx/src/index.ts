@@ -30,6 +30,7 @@ export {
   type StateOptions,
   type ExportOptions,
   type StepResult,
+  type StepsOptions,
   type TrainingSessionOptions,
   type WeightsOptions,
 } from './training-session.js';

@@ -133,6 +133,21 @@ describe('the steps of one run', () => {
     expect(await session.state()).toEqual(await one.state());
   });
 
+  it('are told of as they are taken: those before one that fails have been', async () => {
+    const model = { model: regularized(), loss: mse(), optimizer: adam({ lr: 0.01 }), seed: 3 };
+    const session = await create({ ...model, stepsPerRun: 2 });
+    const told: StepResult[] = [];
+    const onStep = (result: StepResult): void => void told.push(result);
+    const infinite = { ...regression(3, 2), target: { data: new Float32Array(6).fill(Infinity), dims: [2, 3] } };
+    const batches = [regression(1), regression(2), regression(4), infinite];
+    await expect(session.steps(batches, { onStep })).rejects.toMatchObject({ code: 'non-finite' });
+    // Two in one run, one alone, as its neighbour is of another shape.
+    expect(told.map(({ step }) => step)).toEqual([1, 2, 3]);
+    expect(session.stepCount).toBe(3);
+    const more = await session.steps([regression(5)], { onStep });
+    expect(told.slice(3)).toEqual(more);
+  });
+
   it('take part in changes of hyperparameters and go on from states of single steps', async () => {
     const [session, one] = [await create({ ...options, stepsPerRun: 3 }), await create(options)];
     await one.step(point(3, 1));

@@ -125,6 +125,12 @@ export interface AbortOptions {
   readonly signal?: AbortSignal;
 }
 
+/** What belongs to several steps. */
+export interface StepsOptions extends AbortOptions {
+  /** Told of each step once it is taken, in order. Default: nobody. */
+  readonly onStep?: (result: StepResult) => void;
+}
+
 /** Which of the weights that an optimizer keeps are meant. */
 export interface WeightsOptions extends AbortOptions {
   /**
@@ -432,18 +438,23 @@ export class TrainingSession implements Stateful {
    *
    * @returns what each step reports, in the order of the batches
    * @throws as {@link step}. The steps of one run are all taken or none: for one that is not finite nothing of them has
-   * changed, or, where such steps are skipped, they are taken again one by one. Those of the runs before stay
+   * changed, or, where such steps are skipped, they are taken again one by one. Those before stay; `onStep` has been told of
+   * them
    */
-  async steps(batches: readonly Batch[], options: AbortOptions = {}): Promise<readonly StepResult[]> {
+  async steps(batches: readonly Batch[], { onStep, ...options }: StepsOptions = {}): Promise<readonly StepResult[]> {
     const feeds = batches.map((batch) => this.#checkedFeeds(batch));
     const results: StepResult[] = [];
+    const take = (result: StepResult): void => {
+      results.push(result);
+      onStep?.(result);
+    };
     while (results.length < batches.length) {
       const start = results.length;
       const next = feeds.slice(start, start + this.stepsPerRun);
       const taken = next.length > 1 && next.length === this.stepsPerRun && areOfOneShape(next);
       const together = taken ? await this.#takeTogether(next, options) : undefined;
-      if (together !== undefined) results.push(...together);
-      else for (const batch of batches.slice(start, start + next.length)) results.push(await this.step(batch, options));
+      if (together !== undefined) together.forEach(take);
+      else for (const batch of batches.slice(start, start + next.length)) take(await this.step(batch, options));
     }
     return results;
   }

@@ -64,24 +64,15 @@ function nextWeights(inputs: Averaging & { readonly globals: { readonly weightSu
   return { lrMax, weightSum, weight: where(weightSum.equal(0), 0, weight.div(weightSum)) };
 }
 
-function move({
-  param,
-  z,
-  update,
-  beta,
-  ...inputs
-}: Averaging & {
-  readonly param: Tensor;
-  readonly z: Tensor;
-  readonly update: Tensor;
-  readonly beta: Scalar;
-  readonly weight: Tensor;
-}): { readonly param: Tensor; readonly z: Tensor } {
-  const lr = rate(inputs);
-  const { weight } = inputs;
-  const interpolated = param.add(z.sub(param).mul(weight));
-  const y = interpolated.add(update.mul(oneMinus(weight).mul(beta).sub(1).mul(lr)));
-  return { param: y, z: z.sub(update.mul(lr)) };
+/** y and z after a step along u. */
+function move(
+  y: Tensor,
+  z: Tensor,
+  u: Tensor,
+  { lr, weight, beta }: { readonly lr: Scalar; readonly weight: Tensor; readonly beta: Scalar },
+) {
+  const interpolated = y.add(z.sub(y).mul(weight));
+  return { y: interpolated.add(u.mul(oneMinus(weight).mul(beta).sub(1).mul(lr))), z: z.sub(u.mul(lr)) };
 }
 
 /** x = y + (1 − 1/β)(z − y). */
@@ -113,8 +104,8 @@ export const scheduleFreeAdamW = definePhasedOptimizer({
     const v = movingAverage(slots.expAvgSq, grad.square(), beta2);
     const adaptive = grad.div(v.div(biasCorrection(beta2, step)).sqrt().add(eps));
     const update = uses.weightDecay ? adaptive.add(param.mul(weightDecay)) : adaptive;
-    const moved = move({ param, z: slots.z, update, beta: beta1, weight: globals.weight, hyper, step });
-    return { param: moved.param, slots: { z: moved.z, expAvgSq: v } };
+    const { y, z } = move(param, slots.z, update, { lr: rate({ hyper, step }), weight: globals.weight, beta: beta1 });
+    return { param: y, slots: { z, expAvgSq: v } };
   },
   views: { averaged: ({ param, slots, hyper }) => averaged(param, slots.z, hyper.beta1) },
 });
@@ -133,8 +124,9 @@ export const scheduleFreeSgd = definePhasedOptimizer({
 
   update({ param, grad, slots, hyper, globals, uses, step }) {
     const update = uses.weightDecay ? grad.add(param.mul(hyper.weightDecay)) : grad;
-    const moved = move({ param, z: slots.z, update, beta: hyper.momentum, weight: globals.weight, hyper, step });
-    return { param: moved.param, slots: { z: moved.z } };
+    const { momentum: beta } = hyper;
+    const { y, z } = move(param, slots.z, update, { lr: rate({ hyper, step }), weight: globals.weight, beta });
+    return { param: y, slots: { z } };
   },
   views: { averaged: ({ param, slots, hyper }) => averaged(param, slots.z, hyper.momentum) },
 });

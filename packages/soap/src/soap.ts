@@ -1,12 +1,13 @@
 import {
   asMatrix,
   asParam,
-  biasCorrection,
+  bothSides,
   coefficient,
-  colIndex,
+  correctedRate,
   count,
   decayRate,
   defineOptimizer,
+  descending,
   eigenvectors,
   epsilon,
   learningRate,
@@ -14,7 +15,7 @@ import {
   movingAverage,
   oneMinus,
   orthonormal,
-  rowIndex,
+  sideStatistics,
   sum,
   transpose,
   where,
@@ -57,38 +58,34 @@ export const soap = defineOptimizer({
   },
   slots: (_, { matrix }) => [
     // They begin with the second step, which the step counts of other optimizers' moments do not allow for.
-    { name: 'expAvg' },
+    'expAvg',
     { name: 'expAvgSq', shape: matrix ? ['rows', 'cols'] : 'param' },
     ...(matrix ? sides : []),
   ],
 
   update({ param, grad, slots, hyper, uses, step, matrix }) {
     const { lr, beta1, beta2, eps, every, weightDecay } = hyper;
-    const updates = step.sub(1);
     const first = step.equal(1);
+    const updates = step.sub(1);
     const begun = (before: Tensor, after: Tensor): Tensor => where(first, before, after);
     const g = matrix ? asMatrix(grad) : grad;
-    const project = (x: Tensor): Tensor =>
-      matrix ? matMul(matMul(transpose(slots.leftBasis), x), slots.rightBasis) : x;
-    const back = (x: Tensor): Tensor =>
-      matrix ? asParam(matMul(matMul(slots.leftBasis, x), transpose(slots.rightBasis))) : x;
+    const project = (x: Tensor): Tensor => (matrix ? matMul(transpose(slots.leftBasis), x, slots.rightBasis) : x);
+    const back = (x: Tensor): Tensor => (matrix ? asParam(matMul(slots.leftBasis, x, transpose(slots.rightBasis))) : x);
 
     const m = begun(slots.expAvg, movingAverage(slots.expAvg, grad, beta1));
     const v = begun(slots.expAvgSq, movingAverage(slots.expAvgSq, project(g).square(), beta2));
     const direction = back(project(matrix ? asMatrix(m) : m).div(v.sqrt().add(eps)));
-    // Before there is an update, the corrections are not looked at but must be numbers.
-    const [c1, c2] = [beta1, beta2].map((beta) => biasCorrection(beta, updates.max(1)));
-    const moved = param.sub(direction.mul(lr.mul(c2.sqrt()).div(c1)));
+    // Before there is an update, the rate is not looked at but must be a number.
+    const moved = param.sub(direction.mul(correctedRate(hyper, updates.max(1))));
     const theta = begun(param, uses.weightDecay ? moved.mul(oneMinus(lr.mul(weightDecay))) : moved);
     if (!matrix) return { param: theta, slots: { expAvg: m, expAvgSq: v } };
 
     const beta = uses.shampooBeta ? hyper.shampooBeta : beta2;
-    const left = movingAverage(slots.left, matMul(g, transpose(g)), beta);
-    const right = movingAverage(slots.right, matMul(transpose(g), g), beta);
+    const { left, right } = sideStatistics(g, slots, (before, product) => movingAverage(before, product, beta));
     const due = where(first, 1, updates.mod(every)).equal(0);
-    const rows = refreshed(left, slots.leftBasis, transpose(rowIndex()), { first, due });
-    const cols = refreshed(right, slots.rightBasis, colIndex(), { first, due });
-    const expAvgSq = where(due, matMul(matMul(transpose(rows.order), v), cols.order), v);
+    const rows = refreshed(left, slots.leftBasis, { first, due });
+    const cols = refreshed(right, slots.rightBasis, { first, due });
+    const expAvgSq = where(due, matMul(transpose(rows.order), v, cols.order), v);
     return {
       param: theta,
       slots: { expAvg: m, expAvgSq, left, right, leftBasis: rows.basis, rightBasis: cols.basis },
@@ -96,30 +93,15 @@ export const soap = defineOptimizer({
   },
 });
 
-/** Counterparts: they change places where another layout exchanges rows and columns. */
 const sides = [
-  { name: 'left', shape: ['rows', 'rows'], meaning: { of: 'mean(inner products of grad)' } },
-  { name: 'right', shape: ['cols', 'cols'], meaning: { of: 'mean(inner products of grad)' } },
-  { name: 'leftBasis', shape: ['rows', 'rows'], meaning: { of: 'eigenbasis of inner products of grad' } },
-  { name: 'rightBasis', shape: ['cols', 'cols'], meaning: { of: 'eigenbasis of inner products of grad' } },
+  ...bothSides('left', 'right', 'mean(inner products of grad)'),
+  ...bothSides('leftBasis', 'rightBasis', 'eigenbasis of inner products of grad'),
 ] as const;
 
-/**
- * The basis after a step, and the permutation of its columns, as a matrix, by which their eigenvalues descend.
- *
- * @param index of each column, in a row
- */
-function refreshed(
-  a: Tensor,
-  basis: Tensor,
-  index: Tensor,
-  { first, due }: Readonly<Record<'first' | 'due', Condition<'scalar'>>>,
-): { readonly basis: Tensor; readonly order: Tensor } {
+/** The basis after a step, and the permutation of its columns by which their eigenvalues descend. */
+function refreshed(a: Tensor, basis: Tensor, { first, due }: Readonly<Record<'first' | 'due', Condition<'scalar'>>>) {
   const product = matMul(a, basis);
-  const values = sum(basis.mul(product), 'rows');
-  const [own, number] = [transpose(values), transpose(index)];
-  const precedes = where(values.greater(own), 1, where(values.equal(own), where(index.less(number), 1, 0), 0));
-  const order = where(sum(precedes, 'cols').equal(index), 1, 0);
+  const order = descending(sum(basis.mul(product), 'rows'));
   const next = where(due, orthonormal(matMul(product, order)), basis);
   return { basis: where(first, eigenvectors(a), next), order };
 }

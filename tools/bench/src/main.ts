@@ -1,7 +1,7 @@
 import { readFileSync, writeFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
-import { machine } from './measure/machine.js';
+import { machine } from '@adakit/cli/internal/measure';
 import { page, regressions, table, type Report } from './report.js';
 import { compile } from './suites/compile.js';
 import { fit } from './suites/fit.js';

@@ -62,11 +62,11 @@ export class Browser {
   /** @throws Error where there is no Chromium; it says how to install one */
   static async start(): Promise<Browser> {
     const executablePath = chromiumPath();
-    const script = await bundle();
+    const scripts = await bundle();
     const server = createServer((request, response) => {
-      const isScript = request.url === '/page.js';
-      response.setHeader('content-type', isScript ? 'text/javascript' : 'text/html; charset=utf-8');
-      response.end(isScript ? script : '<!doctype html><title>adakit</title><script src="/page.js"></script>');
+      const script = scripts.get(request.url ?? '');
+      response.setHeader('content-type', script === undefined ? 'text/html; charset=utf-8' : 'text/javascript');
+      response.end(script ?? '<!doctype html><title>adakit</title><script src="/page.js"></script>');
     });
     await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
     const profile = await mkdtemp(join(tmpdir(), 'adakit-chromium-'));
@@ -106,15 +106,18 @@ export class Browser {
   }
 }
 
-async function bundle(): Promise<string> {
+/** The scripts of the page and of its worker, by address. */
+async function bundle(): Promise<ReadonlyMap<string, string>> {
+  const source = fileURLToPath(new URL('../src/', import.meta.url));
   const { outputFiles } = await build({
-    entryPoints: [fileURLToPath(new URL('../src/page.ts', import.meta.url))],
+    entryPoints: [join(source, 'page.ts'), join(source, 'batches.ts')],
     bundle: true,
     format: 'iife',
     platform: 'browser',
     conditions: ['@adakit/source', 'module'],
+    outdir: '/',
     write: false,
     logLevel: 'error',
   });
-  return outputFiles[0].text;
+  return new Map(outputFiles.map(({ path, text }) => [path, text]));
 }

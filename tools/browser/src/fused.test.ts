@@ -131,6 +131,21 @@ describe.each(backends)('on %s', (backend) => {
     expect(ours.boundedPart).toBe(1);
   });
 
+  it('takes each element from its own place, also in the widest textures', async () => {
+    // Each number, and what becomes of it, is one of float32.
+    const shape = [2, 16_000];
+    const data = Array.from({ length: elementCount(shape) }, (_, i) => i);
+    const gradients: Arrays = { wide: { shape, data: data.map((i) => 2 * (i % 7)) } };
+    const { states } = await browser.call('train', {
+      rule: 'sgd',
+      options: { lr: 0.5 },
+      fused: true,
+      start: { wide: { shape, data } },
+      steps: [gradients],
+    });
+    expect(states[0]['wide'].value).toEqual(data.map((i) => i - (i % 7)));
+  });
+
   it.each(['adam', 'sgd'] as const)('%s goes on from a saved state bit for bit', async (rule) => {
     const training = { rule, options: options[rule] ?? {}, start, steps, fused: true };
     const whole = await browser.call('train', training);

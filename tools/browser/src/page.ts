@@ -1,5 +1,6 @@
 // Runs in the browser.
 import type { TrainingState } from '@adakit/core';
+import { fromWorker, type Batch, type PortOfBrowser } from '@adakit/data';
 import { fusion, startBackend, tfjsOptimizer, type AdakitOptimizer, type Fusion } from '@adakit/runner-tfjs';
 import '@adakit/runner-tfjs/fused/webgl';
 import '@adakit/runner-tfjs/fused/webgpu';
@@ -50,6 +51,8 @@ const page = {
   aliases,
   measure,
   breakBackend,
+  readWorker,
+  missingWorker,
 };
 
 export type InPage = typeof page;
@@ -219,4 +222,29 @@ async function aliases() {
   optimizer.dispose();
   tf.dispose([initial, w, u, empty, ones, copy, pending]);
   return found;
+}
+
+// Types here are Node's.
+declare const Worker: new (address: string) => PortOfBrowser & { terminate(): void };
+
+/** Features and labels of the batches of two passes, read from a worker. */
+async function readWorker(): Promise<readonly (readonly number[])[]> {
+  const worker = new Worker('/batches.js');
+  const batches = await fromWorker<Batch>(worker);
+  const read: number[][] = [];
+  for (const pass of [0, 1]) {
+    for await (const { x, labels } of batches.read(pass)) read.push([...x.data, ...labels.data].map(Number));
+  }
+  worker.terminate();
+  return read;
+}
+
+/** What is said where there is no worker. */
+async function missingWorker(): Promise<string> {
+  try {
+    await fromWorker(new Worker('/page'));
+    return 'nothing';
+  } catch (error) {
+    return String(error);
+  }
 }

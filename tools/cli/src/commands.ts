@@ -1,4 +1,5 @@
 import type { Command } from 'commander';
+import { addBenchCommand } from './bench/command.js';
 import { addCheckCommand } from './check/command.js';
 import { addCompareCommand } from './compare/command.js';
 import { addCompletionCommand } from './completion-command.js';
@@ -21,6 +22,7 @@ export function addCommands(program: Command): void {
   addTrainCommand(program);
   addLrFindCommand(program);
   addCompareCommand(program);
+  addBenchCommand(program);
   addExportCommand(program);
   addOptimizersCommand(program);
   addLandscapeCommand(program);

@@ -1,5 +1,5 @@
 import { readFile } from 'node:fs/promises';
-import { z } from 'zod';
+import type { z } from 'zod';
 import { UsageError } from './usage-error.js';
 
 /** Reads a file of text. @throws UsageError */
@@ -31,13 +31,4 @@ export async function readJsonFile(path: string): Promise<unknown> {
 /** Whether what is wrong with a document is that something is not there. */
 export function isMissing({ code, message }: z.core.$ZodIssue): boolean {
   return code === 'invalid_type' && message.endsWith('received undefined');
-}
-
-/** Values by any names: `z.record` leaves `__proto__` out without a word. */
-export function recordOf<T>(value: z.ZodType<T>): z.ZodType<Readonly<Record<string, T>>> {
-  const entries = (given: unknown): unknown =>
-    typeof given === 'object' && given !== null && !Array.isArray(given) ? new Map(Object.entries(given)) : given;
-  return z
-    .preprocess(entries, z.map(z.string(), value))
-    .transform((map): Readonly<Record<string, T>> => Object.fromEntries(map));
 }

@@ -81,6 +81,7 @@ const refused: Readonly<Record<string, readonly [value: string, why: string] | '
   '--memory-limit': ['much', 'bytes are needed, such as 512MiB or 2GiB.'],
   '--plugin': 'any',
   '--precision': ['float64', 'it is float32, float16 or bfloat16.'],
+  '--rounds': ['0', 'a whole number of at least 1 is needed.'],
   '--seed': ['-1', 'a whole number'],
   '--seeds': ['0', 'a whole number of at least 1 is needed.'],
   '--sequence': ['0', 'a whole number of at least 1 is needed.'],
@@ -183,6 +184,10 @@ describe('options that say nothing together, or name what is not there', () => {
       "--loss cross-entropy: there is no 'classAxs', did you mean 'classAxis'?",
     ],
     [`${train} --loss cross-entropy:classAxis=x`, "--loss cross-entropy: classAxis must be a number, got 'x'"],
+    [
+      `${train} --steps 30 --schedule warmup-stable-decay:warmup=10,decay=20`,
+      '--schedule warmup-stable-decay: warmup=10 and decay=20 leave nothing of 30 steps between them',
+    ],
     [`${train} --schedule cosin`, "--schedule: there is no 'cosin', did you mean 'cosine'?"],
     [`${train} --schedule cosine:flor=1`, "--schedule cosine: there is no 'flor', did you mean 'floor'?"],
     [`${train} --schedule step`, '--schedule step: every is missing; write --schedule step:every=NUMBER'],

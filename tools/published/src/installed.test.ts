@@ -1,4 +1,4 @@
-import { mkdtempSync } from 'node:fs';
+import { mkdtempSync, readdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { beforeAll, describe, expect, inject, test } from 'vitest';
 import { filesOf, publishedPackages, readText } from './packages.js';
@@ -18,6 +18,23 @@ describe('with npm, everything in one project', () => {
     await project.run(firstExample(readme));
   });
 
+  test('a worker serves data', async () => {
+    writeFileSync(
+      join(project.directory, 'batches.js'),
+      `import { parentPort, workerData } from 'node:worker_threads';
+      import { fromElements, serveDataset } from '@adakit/data';
+      serveDataset(fromElements(workerData).map((n) => ({ n })).batch(2), parentPort);`,
+    );
+    const printed = await project.run(`
+      import { Worker } from 'node:worker_threads';
+      import { fromWorker, type Batch } from '@adakit/data';
+      const worker = new Worker(new URL('./batches.js', import.meta.url), { workerData: [1, 2, 3] });
+      for await (const { n } of await fromWorker<Batch>(worker)) console.log(n.data.join(' '));
+    `);
+    // And the program has ended, though nobody has ended the worker.
+    expect(printed).toBe('1 2\n3\n');
+  });
+
   test('the command runs', async () => {
     expect(await project.command('adakit', ['--help'])).toContain('Usage: adakit');
   });
@@ -29,6 +46,21 @@ describe('with pnpm, what each README says to install and no more', () => {
     await project.install('pnpm', documentedInstall(readme));
     await project.run(firstExample(readme));
   });
+});
+
+test('the command comes without TensorFlow.js, and says what to install where it is wanted', async () => {
+  const project = newProject();
+  await project.install('npm', ['@adakit/cli']);
+  expect(readdirSync(join(project.directory, 'node_modules')).filter((name) => name.startsWith('@tensorflow'))).toEqual(
+    [],
+  );
+  expect(await project.command('adakit', ['doctor'])).toContain(
+    '→ npm install --save-dev @adakit/runner-tfjs @tensorflow/tfjs-core @tensorflow/tfjs-backend-cpu',
+  );
+  await project.install('npm', ['@adakit/runner-tfjs', '@tensorflow/tfjs-core', '@tensorflow/tfjs-backend-cpu']);
+  expect(await project.command('adakit', ['doctor', '--need', 'cpu'])).toMatch(
+    /ok {2}cpu \(TensorFlow\.js\) +took a step/,
+  );
 });
 
 test('no example of a README or page imports what is not published', () => {

@@ -29,6 +29,7 @@ export {
 export { ExpectedTraining, type Agreement } from './expected-training.js';
 export { inventedOptimizer } from './invented-rule.js';
 export { objectives, type Objective, type ObjectiveName } from './objectives.js';
+export { recordOf } from './record-of.js';
 export { codeBlocks, runReadme, type CodeBlock } from './readme.js';
 export { replay, type ReplayReport } from './replay.js';
 export { lossyInterruptions } from './resume.js';

@@ -42,7 +42,9 @@ function programsOf(optimizer: Optimizer, shape: readonly number[]): Program[] {
   const starts = plan.parameters.flatMap(({ slots }) =>
     slots.flatMap(({ start }) => (typeof start === 'number' ? [] : [start])),
   );
-  const views = plan.parameters.flatMap((parameter) => plan.views.flatMap((view) => plan.phases?.view(parameter, view) ?? []));
+  const views = plan.parameters.flatMap((parameter) =>
+    plan.views.flatMap((view) => plan.phases?.view(parameter, view) ?? []),
+  );
   return [...stages, ...starts, ...views];
 }
 

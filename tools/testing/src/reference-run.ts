@@ -14,11 +14,12 @@ import {
   type TrainingState,
 } from '@adakit/core';
 import { z } from 'zod';
+import { recordOf } from './record-of.js';
 import { sameBits } from './resume.js';
 
 const number = z.union([z.number(), z.literal('Infinity').transform(() => Infinity)]);
-const numbers = z.record(z.string(), z.array(number));
-const hyperparameters = z.record(z.string(), z.unknown());
+const numbers = recordOf(z.array(number));
+const hyperparameters = recordOf(z.unknown());
 const optimizer = z.object({ optimizer: z.string(), hyperparameters });
 const trajectory = z.object({
   params: z.array(numbers.nullable()),
@@ -33,8 +34,7 @@ const schema = z.object({
   lrPerStep: z.array(z.number()).optional(),
   weights: z.array(z.number()).optional(),
   steps: z.int().positive(),
-  parameters: z.record(
-    z.string(),
+  parameters: recordOf(
     z.object({
       shape: z.array(z.int().nonnegative()),
       role: z.enum(['weight', 'bias', 'norm', 'embedding']),

@@ -1,14 +1,15 @@
 import { AdakitError, camelCaseKeys, type TensorData } from '@adakit/core';
 import { z } from 'zod';
+import { recordOf } from './record-of.js';
 
 const vector = z.array(z.number());
-const run = z.object({ params: z.array(vector), slots: z.record(z.string(), vector) });
+const run = z.object({ params: z.array(vector), slots: recordOf(vector) });
 
 const trajectorySchema = z
   .object({
     name: z.string().optional(),
     optimizer: z.string(),
-    hyperparameters: z.record(z.string(), z.union([z.number(), z.boolean()])),
+    hyperparameters: recordOf(z.union([z.number(), z.boolean()])),
     steps: z.int().positive(),
     size: z.int().nonnegative(),
     lrPerStep: z.array(z.number()).nullish(),

@@ -189,8 +189,11 @@ export interface LossScaling {
  * 4. `gradient`: the gradient that goes on to the inner pieces, or `update`: the parameter after the step.
  * 5. `after`: the parameter, once the inner pieces are done with it.
  */
-export interface ComponentSource<H extends HyperparameterDefinitions, S extends string, G extends string>
-  extends Brought {
+export interface ComponentSource<
+  H extends HyperparameterDefinitions,
+  S extends string,
+  G extends string,
+> extends Brought {
   /** Identifier, e.g. `adabelief`; saved with the state. */
   readonly name: string;
   readonly hyperparameters: H;

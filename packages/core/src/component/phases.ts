@@ -9,8 +9,8 @@ import type {
   Structure,
   TotalInputs,
 } from './component.js';
-import { inputNames } from '../program/program.js';
-import { checkName, known, Tracer, type Output } from './trace.js';
+import { inputNames, type Program } from '../program/program.js';
+import { checkName, Tracer, type Output } from './trace.js';
 
 /** The programs of a component with any of the phases. */
 export function tracePhases<H extends HyperparameterDefinitions, S extends string, G extends string>(
@@ -26,15 +26,19 @@ class PhaseTracer<H extends HyperparameterDefinitions, S extends string, G exten
 
   constructor(source: ComponentSource<H, S, G>, uses: Structure<H>, form: ParameterForm) {
     super(source, uses, form);
-    this.globals = (source.globals?.(uses) ?? []).map((global): GlobalSource<G> =>
+    this.globals = (source.globals?.(this.known('uses.', uses)) ?? []).map((global): GlobalSource<G> =>
       typeof global === 'string' ? { name: global } : global,
     );
     this.checkNames('global', this.globals);
   }
 
   override inputs(): Inputs<H, S, G> {
+    return this.known('', { grad: deviceInput('grad', 'param'), ...this.values() });
+  }
+
+  override values(): Omit<Inputs<H, S, G>, 'grad'> {
     return {
-      ...super.inputs(),
+      ...super.values(),
       globals: this.#globalInputs(),
       estimate: deviceInput('estimate', 'param'),
       estimated: hostInput('estimated'),
@@ -42,23 +46,22 @@ class PhaseTracer<H extends HyperparameterDefinitions, S extends string, G exten
   }
 
   #globalInputs(): Readonly<Record<G, Tensor>> {
-    return known(
-      this.globals.map(({ name }) => [name, deviceInput(`global.${name}`, 'number')]),
-      (key) => this.fail(`reads the global "${key}", which globals() does not declare`),
-    );
+    const inputs = this.globals.map(({ name }) => [name, deviceInput(`global.${name}`, 'number')]);
+    return this.known('globals.', Object.fromEntries(inputs) as Record<G, Tensor>);
   }
 
   all(): ComponentPrograms {
     const { measure, total, collect, after, views = {} } = this.source;
     const inputs = this.inputs();
+    const measured =
+      measure &&
+      this.program('measure', () => {
+        const { sums = {}, largest = {}, slots } = measure(inputs);
+        return [...this.#numbers('sum', sums), ...this.#numbers('largest', largest), ...this.slotOutputs(slots)];
+      });
     const phases = {
-      measure:
-        measure &&
-        this.program('measure', () => {
-          const { sums = {}, largest = {}, slots } = measure(inputs);
-          return [...this.#numbers('sum', sums), ...this.#numbers('largest', largest), ...this.slotOutputs(slots)];
-        }),
-      total: total && this.program('total', () => this.#globalOutputs(total(this.#totalInputs()))),
+      measure: measured,
+      total: total && this.program('total', () => this.#globalOutputs(total(this.#totalInputs(measured)))),
       collect: collect && this.program('collect', () => this.slotOutputs(collect(inputs).slots)),
       perturb: this.phase('perturb', 'param'),
       gradient: this.phase('gradient', 'grad'),
@@ -66,7 +69,7 @@ class PhaseTracer<H extends HyperparameterDefinitions, S extends string, G exten
       after:
         after &&
         this.program('after', () => {
-          const { param, slots } = after({ ...inputs, before: deviceInput('before', 'param') });
+          const { param, slots } = after(this.known('', { before: deviceInput('before', 'param'), ...this.values() }));
           return [
             ...(param === undefined ? [] : [this.output('after', 'param', param, 'param')]),
             ...this.slotOutputs(slots),
@@ -76,7 +79,9 @@ class PhaseTracer<H extends HyperparameterDefinitions, S extends string, G exten
     const viewPrograms = Object.fromEntries(
       Object.entries(views).map(([view, give]) => [
         view,
-        this.program(`view ${view}`, () => [this.output(`the view ${view}`, 'view', give(inputs), 'param')]),
+        this.program(`view ${view}`, () => [
+          this.output(`the view ${view}`, 'view', give(this.known('', this.values())), 'param'),
+        ]),
       ]),
     );
     const { collecting, perturbing, secondGradient, hyperparameters } = this.source;
@@ -94,15 +99,20 @@ class PhaseTracer<H extends HyperparameterDefinitions, S extends string, G exten
     );
   }
 
-  #totalInputs(): TotalInputs<H, G> {
-    const numbers = (kind: 'sum' | 'largest'): Readonly<Record<string, Tensor>> =>
-      new Proxy({}, { get: (_, key) => deviceInput(`${kind}.${String(key)}`, 'number') });
-    return {
-      sums: numbers('sum'),
-      largest: numbers('largest'),
+  #totalInputs(measured: Program | undefined): TotalInputs<H, G> {
+    const given = Object.keys(measured?.outputs ?? {});
+    const numbers = (of: string, prefix: string): Readonly<Record<string, Tensor>> => {
+      const inputs = given
+        .filter((name) => name.startsWith(prefix))
+        .map((name) => [name.slice(prefix.length), deviceInput(name, 'number')] as const);
+      return this.known(of, Object.fromEntries(inputs));
+    };
+    return this.known('', {
+      sums: numbers('sums.', 'sum.'),
+      largest: numbers('largest.', 'largest.'),
       globals: this.#globalInputs(),
       ...this.hostInputs(),
-    };
+    });
   }
 
   #numbers(kind: string, values: Readonly<Record<string, Tensor>>): Output[] {

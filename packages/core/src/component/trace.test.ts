@@ -43,7 +43,10 @@ it('a rule that does nothing but update has no second gradient to read', () => {
     // @ts-expect-error There is none.
     update: ({ param, estimate }) => ({ param: param.sub(estimate as Tensor) }),
   });
-  expect(() => planned(demo())).toThrow('optimizer "demo", update: an operand must be a number or a symbolic value');
+  expect(() => demo()).toThrow(
+    'optimizer "demo": reads estimate, which does not exist; there is grad, param, slots, hyper, initial, uses, step, ' +
+      'rows, cols, size, key, samples, allSamples, lossScale, matrix, units, wide, tall, role; definePhasedOptimizer() has more',
+  );
 });
 
 describe('tracing', () => {
@@ -207,12 +210,12 @@ describe('a rule with a mistake', () => {
     [
       'reads an undeclared slot',
       () => define({ update: ({ param, slots }) => ({ param: param.add(slots.m) }) })(),
-      'reads the slot "m", which slots() does not declare for {"lr":true,"momentum":false,"nesterov":false}',
+      'reads slots.m, which does not exist; there is nothing for {"lr":true,"momentum":false,"nesterov":false}',
     ],
     [
       'reads an undeclared global',
       () => define({ update: ({ param, globals }) => ({ param: param.add(globals.g) }) })(),
-      'reads the global "g", which globals() does not declare',
+      'reads globals.g, which does not exist; there is nothing',
     ],
     [
       'reads an unknown hyperparameter',
@@ -222,7 +225,65 @@ describe('a rule with a mistake', () => {
             param: param.mul(hyper.rate),
           }),
         }),
-      'reads hyper.rate, which is not a numeric hyperparameter',
+      'reads hyper.rate, which does not exist; there is lr, momentum',
+    ],
+    [
+      'reads an input that there is not',
+      () =>
+        loose({
+          update: ({ param, gradient }: { param: Tensor; gradient: Tensor }) => ({ param: param.sub(gradient.mul(2)) }),
+        }),
+      'reads gradient, which does not exist; there is grad, param, slots, ',
+    ],
+    [
+      'asks for an unknown hyperparameter',
+      () =>
+        loose({
+          update: ({ param, uses }: { param: Tensor; uses: Record<string, boolean> }) => ({
+            param: uses.nestrov ? param.neg() : param,
+          }),
+        }),
+      'reads uses.nestrov, which does not exist; there is lr, momentum, nesterov',
+    ],
+    [
+      'declares slots by an unknown hyperparameter',
+      () => loose({ slots: (uses: Record<string, boolean>) => (uses.nestrov ? ['m'] : []) }),
+      'reads uses.nestrov, which does not exist; there is lr, momentum, nesterov',
+    ],
+    [
+      'declares slots by an unknown form',
+      () => loose({ slots: (_: unknown, form: Record<string, boolean>) => (form.vector ? ['m'] : []) }),
+      'reads vector, which does not exist; there is matrix, units, wide, tall, role',
+    ],
+    [
+      'declares globals by an unknown hyperparameter',
+      () => loose({ globals: (uses: Record<string, boolean>) => (uses.nestrov ? ['g'] : []) }),
+      'reads uses.nestrov, which does not exist; there is lr, momentum, nesterov',
+    ],
+    [
+      'starts a slot at the gradient',
+      () => loose({ slots: () => [{ name: 'm', start: ({ grad }: { grad: Tensor }) => grad.neg() }] }),
+      'reads grad, which does not exist; there is param',
+    ],
+    [
+      'reads a sum that is not measured',
+      () =>
+        define({
+          globals: () => ['g'],
+          measure: ({ grad }) => ({ sums: { s: sum(grad) } }),
+          total: ({ sums }) => ({ g: sums.t }),
+        })(),
+      'reads sums.t, which does not exist; there is s',
+    ],
+    [
+      'reads the parameter where there is none',
+      () => loose({ globals: () => ['g'], total: ({ param }: { param: Tensor }) => ({ g: norm(param) }) }),
+      'reads param, which does not exist; there is sums, largest, globals, hyper, initial, uses, step',
+    ],
+    [
+      'looks at the weights by the gradient',
+      () => loose({ views: { other: ({ grad }: { grad: Tensor }) => grad.neg() } }),
+      'reads grad, which does not exist; there is param, slots, ',
     ],
     [
       'reads a flag as a number',
@@ -232,7 +293,7 @@ describe('a rule with a mistake', () => {
             param: param.mul(initial.nesterov),
           }),
         }),
-      'reads initial.nesterov, which is not a numeric hyperparameter',
+      'reads initial.nesterov, which does not exist; there is lr, momentum',
     ],
     [
       'forgets the new value of a slot',
@@ -320,7 +381,7 @@ describe('a rule with a mistake', () => {
             param: param.mul(hyper.lr.value * 2),
           }),
         }),
-      "update: NaN as a constant, most likely of a missing value",
+      'update: NaN as a constant, most likely of a missing value',
     ],
   ];
   it.each(mistakes)('that %s is refused when it is made, naming the optimizer', (_, make, message) => {

@@ -101,10 +101,23 @@ export class Tracer<H extends HyperparameterDefinitions, S extends string, G ext
     this.source = source;
     this.uses = uses;
     this.form = form;
-    this.slots = (source.slots?.(uses, form) ?? []).map((slot) =>
+    this.slots = (source.slots?.(this.known('uses.', uses), this.known('', form)) ?? []).map((slot) =>
       this.#slot(typeof slot === 'string' ? { name: slot } : slot),
     );
     this.checkNames('slot', this.slots);
+  }
+
+  /** What an author reads: unknown keys are an error rather than `undefined`. */
+  known<T extends object>(of: string, record: T, hint = ''): T {
+    return new Proxy(record, {
+      get: (_, key) => {
+        if (typeof key === 'string' && !Object.hasOwn(record, key)) {
+          const names = Object.keys(record).join(', ') || 'nothing';
+          this.fail(`reads ${of}${key}, which does not exist; there is ${names}${hint}`);
+        }
+        return record[key as keyof T];
+      },
+    });
   }
 
   /** @throws AdakitError for names that are no identifiers, or given twice */
@@ -171,7 +184,7 @@ export class Tracer<H extends HyperparameterDefinitions, S extends string, G ext
       return { name, shape, dtype, start: number, meaning };
     }
     const param = deviceInput('param', 'param');
-    const value = start === 'param' ? param : start({ param });
+    const value = start === 'param' ? param : start(this.known('', { param }));
     const [, given] = this.output('the start of a slot', `slot ${name}`, value, shape);
     const program = buildProgram(`${this.source.name} start of ${name}`, { start: narrowed(given, dtype) });
     return { name, shape, dtype, start: program, meaning };
@@ -191,28 +204,31 @@ export class Tracer<H extends HyperparameterDefinitions, S extends string, G ext
 
   /** What a rule reads that does nothing but update. */
   inputs(): Omit<Inputs<H, S, G>, PhaseInput> {
+    const grad = deviceInput('grad', 'param');
+    return this.known('', { grad, ...this.values() }, '; definePhasedOptimizer() has more');
+  }
+
+  /** The same without the gradient. */
+  values(): Omit<Inputs<H, S, G>, 'grad' | PhaseInput> {
+    const slots = this.slots.map(({ name, shape }) => [name, deviceInput(`slot.${name}`, shape)]);
     return {
-      ...this.form,
       param: deviceInput('param', 'param'),
-      grad: deviceInput('grad', 'param'),
-      slots: known(
-        this.slots.map(({ name, shape }) => [name as S, deviceInput(`slot.${name}`, shape)]),
-        (key) => this.fail(`reads the slot "${key}", which slots() does not declare for ${JSON.stringify(this.uses)}`),
-      ),
+      slots: this.known('slots.', Object.fromEntries(slots) as Record<S, Tensor>, ` for ${JSON.stringify(this.uses)}`),
       ...this.hostInputs(),
       ...hostInputs('rows', 'cols', 'size', 'key', 'samples', 'allSamples', 'lossScale'),
+      ...this.form,
     };
   }
 
   hostInputs(): Pick<Inputs<H, S, G>, 'hyper' | 'initial' | 'uses' | 'step'> {
     const { hyperparameters } = this.source;
     const numeric = Object.keys(hyperparameters).filter((key) => hyperparameters[key].type === 'number');
-    const scalars = (kind: 'hyper' | 'initial'): Inputs<H, S, G>['hyper'] =>
-      known(
-        numeric.map((key) => [key, hostInput(`${kind}.${key}`)]),
-        (key) => this.fail(`reads ${kind}.${key}, which is not a numeric hyperparameter`),
-      );
-    return { hyper: scalars('hyper'), initial: scalars('initial'), uses: this.uses, ...hostInputs('step') };
+    const scalars = (kind: 'hyper' | 'initial'): Inputs<H, S, G>['hyper'] => {
+      const inputs = Object.fromEntries(numeric.map((key) => [key, hostInput(`${kind}.${key}`)]));
+      return this.known(`${kind}.`, inputs as Inputs<H, S, G>['hyper']);
+    };
+    const uses = this.known('uses.', this.uses);
+    return { hyper: scalars('hyper'), initial: scalars('initial'), uses, ...hostInputs('step') };
   }
 
   output(phase: string, name: string, value: unknown, shape: Shape): readonly [name: string, value: Tensor] {
@@ -243,14 +259,4 @@ function narrowed(value: Tensor, dtype: SlotDType): Tensor {
 /** Inputs by their own names. */
 function hostInputs<Name extends string>(...names: readonly Name[]): Readonly<Record<Name, Scalar>> {
   return Object.fromEntries(names.map((name) => [name, hostInput(name)])) as Record<Name, Scalar>;
-}
-
-/** A record whose unknown keys are an error rather than `undefined`. */
-export function known<Key extends string, Value>(
-  entries: readonly (readonly [string, Value])[],
-  onUnknown: (key: string) => never,
-): Readonly<Record<Key, Value>> {
-  return new Proxy(Object.fromEntries(entries) as Record<Key, Value>, {
-    get: (record, key) => (typeof key === 'symbol' || Object.hasOwn(record, key) ? record[key as Key] : onUnknown(key)),
-  });
 }

@@ -44,7 +44,7 @@ const globalNormClip = /* @__PURE__ */ defineWrapper({
   globals: () => ['norm'],
   measure: ({ grad, uses }) =>
     uses.infinity ? { largest: { norm: largest(grad.abs()) } } : { sums: { squares: sum(grad.square()) } },
-  total: ({ sums, largest: { norm: most }, uses }) => ({ norm: uses.infinity ? most : sums.squares.sqrt() }),
+  total: ({ sums, largest: most, uses }) => ({ norm: uses.infinity ? most.norm : sums.squares.sqrt() }),
   gradient: ({ grad, globals, hyper: { maxNorm } }) => ({
     grad: grad.mul(maxNorm.div(globals.norm.add(1e-6)).min(1)),
   }),

@@ -183,11 +183,7 @@ describe('shapes', () => {
       () => broadcast(matrix, 'param'),
       "cannot broadcast [rows, cols] to the parameter's",
     ],
-    [
-      'rounding down on the device',
-      () => x.floor(),
-      'floor is for scalars, not for tensors',
-    ],
+    ['rounding down on the device', () => x.floor(), 'floor is for scalars, not for tensors'],
     ['remainders on the device', () => step.mod(number), 'mod is for scalars'],
   ];
   it.each(refused)('refuse %s', (_, build, message) => {
@@ -211,7 +207,7 @@ describe('what JavaScript would get wrong without a word', () => {
     ['Math.sqrt(x)', () => Math.sqrt(loose), 'x.sqrt() for Math.sqrt(x)'],
     ['`${x}`', () => `${loose}`, "JavaScript's operators do not work"],
     ['a comparison in arithmetic', () => (x.less(0) as unknown as number) + 1, "JavaScript's operators do not work"],
-    ['NaN', () => x.mul(NaN), "NaN as a constant, most likely of a missing value"],
+    ['NaN', () => x.mul(NaN), 'NaN as a constant, most likely of a missing value'],
     [
       'undefined',
       () => x.add(undefined as unknown as number),

@@ -285,8 +285,17 @@ export function transpose(x: Tensor): Tensor {
   return new Expression({ form: 'transpose', type: deviceType([shape[1], shape[0]]), args: [x] });
 }
 
-/** The matrix product. On float32 devices each element is summed in float32, in order of the inner index. */
-export function matMul(a: Tensor, b: Tensor): Tensor {
+/**
+ * The matrix product, of several matrices from left to right. On float32 devices each element is summed in float32, in order
+ * of the inner index.
+ *
+ * @throws AdakitError `invalid-rule` for values that are no matrices, or whose extents do not fit
+ */
+export function matMul(a: Tensor, b: Tensor, ...more: readonly Tensor[]): Tensor {
+  return [b, ...more].reduce((product, next) => productOf(product, next), a);
+}
+
+function productOf(a: Tensor, b: Tensor): Tensor {
   const [left, right] = [a.type.shape, b.type.shape];
   if (typeof left === 'string' || typeof right === 'string' || left[1] !== right[0]) {
     throw typeError(`matMul takes matrices [m, k] and [k, n], got ${shapeText(left)} and ${shapeText(right)}`);
@@ -422,7 +431,7 @@ function nodeOf(operand: unknown): ExpressionNode {
 
 function constant(value: number): ExpressionNode {
   if (Number.isNaN(value)) {
-    throw new AdakitError('invalid-rule', "NaN as a constant, most likely of a missing value");
+    throw new AdakitError('invalid-rule', 'NaN as a constant, most likely of a missing value');
   }
   return { form: 'constant', type: hostNumber, value };
 }

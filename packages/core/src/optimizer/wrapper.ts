@@ -78,7 +78,9 @@ export class WrapperNode implements TreeNode, Configured {
       if (name !== undefined && first === component.name) own.set(name, value);
       else others.set(key, value);
     }
-    const changed = own.size === 0 ? this : { ...this, hyperparameters: changedValues(this, Object.fromEntries(own)) };
+    const { initial, schedules } = this;
+    const hyperparameters = changedValues(this, Object.fromEntries(own));
+    const changed = { component, hyperparameters, initial, schedules };
     return new WrapperNode(changed, others.size === 0 ? inner : inner.change(Object.fromEntries(others), group));
   }
 

@@ -1,9 +1,6 @@
 import type { SlotSource } from '../component/component.js';
 import * as meanings from '../component/meanings.js';
 import {
-  asMatrix,
-  asParam,
-  broadcast,
   matMul,
   norm,
   oneMinus,
@@ -14,6 +11,7 @@ import {
   type Scalar,
   type Tensor,
 } from '../expression/expression.js';
+import { biasCorrection } from './bias-correction.js';
 
 /** Slots that many rules keep. The β is the name of the hyperparameter by which the average forgets. */
 
@@ -39,29 +37,6 @@ export const largestMeanOfDeviation = (beta = 'beta2') =>
     name: 'maxExpAvgVar',
     meaning: { of: meanings.largestMeanOfDeviation, decay: beta, joinsLate: true },
   }) as const satisfies SlotSource;
-
-/** c = 1 − βᵗ: what the weights of a moving average add up to after t steps (Kingma & Ba 2015, §3). */
-export const biasCorrection = (beta: Scalar, step: Scalar): Scalar => oneMinus(beta.pow(step));
-
-/**
- * Weight decay λ in either form: coupled, g ← g + λθ (L2 regularization), or decoupled, θ ← θ(1 − ηλ) before the step
- * (Loshchilov & Hutter 2019). Costs nothing when `weightDecay` is off.
- */
-export function decay({
-  param,
-  grad,
-  hyper,
-  uses,
-}: {
-  readonly param: Tensor;
-  readonly grad: Tensor;
-  readonly hyper: { readonly lr: Scalar; readonly weightDecay: Scalar };
-  readonly uses: { readonly weightDecay: boolean; readonly weightDecouple?: boolean };
-}): { readonly theta: Tensor; readonly g: Tensor } {
-  if (!uses.weightDecay) return { theta: param, g: grad };
-  if (uses.weightDecouple) return { theta: param.mul(oneMinus(hyper.lr.mul(hyper.weightDecay))), g: grad };
-  return { theta: param, g: grad.add(param.mul(hyper.weightDecay)) };
-}
 
 /**
  * RAdam's rectification term R (Liu et al. 2020, algorithm 2) and whether the variance is tractable, ρ ≥ 5:
@@ -116,5 +91,3 @@ export function orthogonalized(
   }
   return wide ? x : transpose(x);
 }
-
-export { asMatrix, asParam, broadcast };

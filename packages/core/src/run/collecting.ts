@@ -46,12 +46,7 @@ function check(
   }
 }
 
-function* step<B>(
-  run: Steps<B>,
-  source: GradientSource<B>,
-  samples: number,
-  complete: CompleteStep,
-): Work<StepReport> {
+function* step<B>(run: Steps<B>, source: GradientSource<B>, samples: number, complete: CompleteStep): Work<StepReport> {
   const { plan, collected: before } = run;
   const batches = (before?.batches ?? 0) + 1;
   const allSamples = (before?.samples ?? 0) + samples;

@@ -149,9 +149,8 @@ export class Memory<B> {
       names.map((name) => {
         const own = name === 'param' || name === 'grad' || name === 'estimate';
         const kept = own ? record?.[name] : record?.slots.get(name.slice('slot.'.length));
-        const buffer = others[name] ?? this.numbers.get(name) ?? kept;
-        if (buffer === undefined) throw new Error(`nothing is kept under the name "${name}"`);
-        return [name, buffer];
+        // A plan's programs name nothing else.
+        return [name, (others[name] ?? this.numbers.get(name) ?? kept) as B];
       }),
     );
   }

@@ -39,7 +39,8 @@ function start<B>(run: Training<B>, from: OverallState | undefined = run.options
   }
   const { lossScale } = plan;
   run.lossScale =
-    lossScale && (run.lossScale ?? from?.lossScale ?? lossScale.component.brings?.lossScaling?.start(lossScale.initial));
+    lossScale &&
+    (run.lossScale ?? from?.lossScale ?? lossScale.component.brings?.lossScaling?.start(lossScale.initial));
 }
 
 /** The buffer of a number of all parameters, made where it is missing. */
@@ -94,7 +95,11 @@ function* completeStep<B>(
 }
 
 /** Runs stages on the parameters that take part. */
-export function* runStages<B>(run: Steps<B>, stages: readonly Stage[], active: readonly PlannedParameter[]): Work<void> {
+export function* runStages<B>(
+  run: Steps<B>,
+  stages: readonly Stage[],
+  active: readonly PlannedParameter[],
+): Work<void> {
   const { memory, scalars } = run;
   for (const stage of stages) {
     if (stage.kind === 'total') {

@@ -61,7 +61,7 @@ export class SourceRun<B> implements Stateful {
     if (options.nonFinite === 'scaleBack' && training.plan.lossScale === undefined) {
       throw new AdakitError(
         'invalid-plan',
-        "nonFinite: 'scaleBack' lowers the loss scale; put lossScaling() around the optimizer",
+        "nonFinite: 'scaleBack' needs lossScaling() around the optimizer",
       );
     }
     addParameters(training, parameters);

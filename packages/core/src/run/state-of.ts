@@ -4,7 +4,8 @@ import type { ParameterState, TrainingState } from './training-state.js';
 
 /** What was taken, by names. */
 export function stateOf(snapshot: Snapshot): TrainingState {
-  const { optimizer, step, collected, lossScale, skipped, plateaus, globals, parameters, steps, elements, origin } = snapshot;
+  const { optimizer, step, collected, lossScale, skipped, plateaus, globals, parameters, steps, elements, origin } =
+    snapshot;
   const states = parameters.map((parameter, i): [string, ParameterState] => {
     const [value, ...slots] = elements[i];
     const named = new Map(parameter.slots.map(({ name }, k) => [name, slots[k]]));

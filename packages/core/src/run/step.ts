@@ -9,7 +9,11 @@ import type { Evaluated, GradientContext, GradientSource, StepOptions, StepRepor
 export type LateChecks = Promise<readonly number[]>[];
 
 /** A step of an optimizer that has nothing but updates: gradients, whether they are finite, and one program a parameter. */
-export function* plainStep<B>(run: Steps<B>, source: GradientSource<B>, { samples = 1 }: StepOptions): Work<StepReport> {
+export function* plainStep<B>(
+  run: Steps<B>,
+  source: GradientSource<B>,
+  { samples = 1 }: StepOptions,
+): Work<StepReport> {
   const { stages } = run.plan;
   run.begin(samples);
   const evaluated = yield* wait(source.evaluate(run.context(stages)));

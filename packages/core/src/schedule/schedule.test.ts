@@ -162,7 +162,9 @@ describe('a schedule is refused', () => {
       'the schedule of lr is wrong: it must be a schedule, got the fields of "step"; call cosine(…) or its like, or parseSchedule()',
     );
     const inside = scaled(0.5, byHand(Object.assign({}, cosine(3))));
-    expect(() => sgd({ lr: 1 }).withSchedules({ lr: inside })).toThrow('schedule must be a schedule, got the fields of "cosine"');
+    expect(() => sgd({ lr: 1 }).withSchedules({ lr: inside })).toThrow(
+      'schedule must be a schedule, got the fields of "cosine"',
+    );
   });
 
   it('for a hyperparameter that is not there, or is no number', () => {

@@ -8,7 +8,7 @@ import { Checkpoints } from '@adakit/state/node';
 import { afterAll, beforeAll, describe, expect, it, test } from 'vitest';
 import { mae } from '../metrics/regression.js';
 import { Line, points } from '../testing/line.js';
-import type { Trainable } from '../trainable.js';
+import type { Trainable, TrainableReport } from '../trainable.js';
 import type { Callback, EpochEvent, StepEvent } from './callback.js';
 import { mortal } from '../testing/mortal-store.js';
 import { fit, type CheckpointStore, type FitOptions } from './fit.js';
@@ -81,11 +81,9 @@ describe('fit', () => {
       readonly stepsPerRun = 3;
       readonly runs: number[] = [];
 
-      async steps(batches: readonly Batch[]) {
+      async steps(batches: readonly Batch[], { onStep }: { readonly onStep: (report: TrainableReport) => void }) {
         this.runs.push(batches.length);
-        const reports = [];
-        for (const batch of batches) reports.push(await this.step(batch));
-        return reports;
+        for (const batch of batches) onStep(await this.step(batch));
       }
     }
     /** What a loop tells of itself. */
@@ -221,6 +219,72 @@ describe('an interrupted run', () => {
 });
 
 describe('a fault', () => {
+  /** Refuses the step on a batch of the data, by how many were tried before, a single time. */
+  class Refusing extends Line {
+    readonly #at: number;
+    #tried = 0;
+
+    constructor(at: number) {
+      super();
+      this.#at = at;
+    }
+
+    override step(batch: Batch) {
+      if (this.#tried++ === this.#at) throw new Error('the gradients are not finite');
+      return super.step(batch);
+    }
+  }
+  /** All steps of a run or none. */
+  class AllOrNone extends Refusing {
+    readonly stepsPerRun = 3;
+
+    async steps(batches: readonly Batch[], { onStep }: { readonly onStep: (report: TrainableReport) => void }) {
+      const before = await this.state();
+      const reports = [];
+      try {
+        for (const batch of batches) reports.push(await this.step(batch));
+      } catch (error) {
+        await this.load(before);
+        throw error;
+      }
+      reports.forEach(onStep);
+    }
+  }
+  /** One by one, such as on batches of different shapes. */
+  class OneByOne extends Refusing {
+    readonly stepsPerRun = 3;
+
+    async steps(batches: readonly Batch[], { onStep }: { readonly onStep: (report: TrainableReport) => void }) {
+      for (const batch of batches) onStep(await this.step(batch));
+    }
+  }
+
+  it.each([
+    ['of a step', Refusing, (at: number) => at],
+    ['of a run of three', AllOrNone, (at: number) => (at % 7 === 6 ? at : at - ((at % 7) % 3))],
+    ['of a run that is taken one by one', OneByOne, (at: number) => at],
+  ])('%s loses no batch: training that is resumed takes it again', async (_, Model, takenBefore) => {
+    const whole = new Line();
+    const expected = await fit(whole, train(), { epochs: 2 });
+    // The first batch, within runs of an epoch of seven, its last, and the first of the next.
+    for (const at of [0, 1, 4, 6, 7, 9]) {
+      const store = await Checkpoints.open(newDirectory());
+      const told: number[] = [];
+      const first = fit(new Model(at), train(), {
+        epochs: 2,
+        checkpoints: { store },
+        callbacks: [{ onStep: ({ step }) => void told.push(step) }],
+      });
+      await expect(first).rejects.toThrow('not finite');
+      const steps = Array.from({ length: takenBefore(at) }, (_, i) => i + 1);
+      expect(told, `at ${at}`).toEqual(steps);
+      expect((await store.latest())?.state.step ?? 0, `at ${at}`).toBe(steps.length);
+      const resumed = new Line();
+      expect(await fit(resumed, train(), { epochs: 2, checkpoints: { store, resume: true } })).toEqual(expected);
+      expect(await resumed.weights()).toEqual(await whole.weights());
+    }
+  });
+
   it('in a callback names it, and the state is saved', async () => {
     const store = await Checkpoints.open(newDirectory());
     const line = new Line();

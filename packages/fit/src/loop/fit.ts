@@ -2,9 +2,9 @@ import { closestName, type JsonObject, type TrainingState } from '@adakit/core';
 import { matchInputs, sampleCount, type Batch, type Dataset, type Position, type Reader } from '@adakit/data';
 import { FitError } from '../error.js';
 import { type Metric } from '../metrics/metric.js';
-import type { Trainable } from '../trainable.js';
+import type { Trainable, TrainableReport } from '../trainable.js';
 import { Breather } from './breather.js';
-import type { Callback, Control, EndReason, EpochEvent, FitResult } from './callback.js';
+import type { Callback, Control, EndReason, EpochEvent, FitResult, StepEvent } from './callback.js';
 import { Carried, type Carry } from './carried.js';
 import { allMetrics, evaluate, type MetricValues } from './evaluate.js';
 import { LossCurve } from './loss-curve.js';
@@ -117,8 +117,8 @@ class Loop {
 
   /** Batches that the model takes at a time, where there are so many. */
   readonly #perRun: number;
-  /** Behind the last batch trained on, while the reader is ahead of it. */
-  #place: Position | undefined;
+  /** Behind the last batch trained on. The reader may be ahead: of batches whose steps are under way or have failed. */
+  #place: Position;
   /** Whether the reader has ended the pass that the last batches are of. */
   #passed = false;
 
@@ -146,6 +146,7 @@ class Loop {
     this.#epochs = epochs ?? (steps === undefined ? 1 : Infinity);
     this.#batches = data.length;
     this.#reader = data.reader();
+    this.#place = this.#reader.position();
     this.#match = model.inputs === undefined ? (batch) => batch : matchInputs(model.inputs);
     this.#carried = new Carried(options.carry ?? {}, model.inputs);
     this.#callbacks = options.callbacks ?? [];
@@ -189,7 +190,7 @@ class Loop {
     const breather = new Breather();
     for (;;) {
       if (signal?.aborted === true) this.#stopped ??= { reason: 'aborted' };
-      if (this.#stopped || this.#step >= this.#steps || this.#pass >= this.#epochs) return;
+      if (this.#stopped || this.#step >= this.#steps || this.#place.pass >= this.#epochs) return;
       const batches = await this.#nextBatches();
       if (batches.length === 0) {
         await this.#endEpoch();
@@ -201,7 +202,6 @@ class Loop {
         await breather.breathe();
         if (this.#isEnding()) break;
       }
-      if (!this.#passed && this.#place?.taken === this.#reader.taken) this.#place = undefined;
     }
   }
 
@@ -213,38 +213,42 @@ class Loop {
   async #take(batches: readonly Taken[]): Promise<void> {
     const { validateEvery, checkpoints } = this.#options;
     const feeds = batches.map(({ raw }) => this.#carried.feed(this.#match(raw)));
-    const several = batches.length > 1 ? await this.#model.steps?.(feeds) : undefined;
-    const reports = several ?? [await this.#model.step(feeds[0])];
     const before = this.#step;
     // What there is has to agree with the model before anybody is told of it.
-    const events = reports.map(({ step, outcome, loss = NaN, outputs }, i) => {
-      const { raw, place } = batches[i];
-      const samples = sampleCount(raw);
-      if (outcome !== 'skipped') {
-        this.#carried.take(outputs);
-        this.#sum += loss * samples;
-        this.#samples += samples;
-        this.#curve.add(step, loss);
-      }
-      this.#step = step;
-      if (this.#perRun > 1) this.#place = place;
-      return { step, epoch: place.pass + 1, batch: place.taken, loss, samples, outcome };
-    });
-    if (this.#callbacks.length > 0) for (const event of events) await this.#call('onStep', event);
+    const events: StepEvent[] = [];
+    const onStep = (report: TrainableReport): void => {
+      events.push(this.#count(batches[events.length], report));
+    };
+    try {
+      if (batches.length > 1) await this.#model.steps?.(feeds, { onStep });
+      else onStep(await this.#model.step(feeds[0]));
+    } catch (error) {
+      // Steps that were taken before one failed are told of all the same; the failure is the error to report.
+      await this.#tell(events).catch(() => undefined);
+      throw error;
+    }
+    await this.#tell(events);
     if (this.#step === before) return;
     const [{ epoch }] = events;
     if (validateEvery !== undefined && this.#step % validateEvery === 0) await this.#validate(epoch);
     else if (checkpoints?.everySteps !== undefined && this.#step % checkpoints.everySteps === 0) await this.#save();
   }
 
-  /** Passes over the data that are done. */
-  get #pass(): number {
-    return this.#place?.pass ?? this.#reader.pass;
+  /** Takes note of the step on a batch. */
+  #count({ raw, place }: Taken, { step, outcome, loss = NaN, outputs }: TrainableReport): StepEvent {
+    const samples = sampleCount(raw);
+    [this.#step, this.#place] = [step, place];
+    if (outcome !== 'skipped') {
+      this.#carried.take(outputs);
+      this.#sum += loss * samples;
+      this.#samples += samples;
+      this.#curve.add(step, loss);
+    }
+    return { step, epoch: place.pass + 1, batch: place.taken, loss, samples, outcome };
   }
 
-  /** Where training is in the data. */
-  get #position(): Position {
-    return this.#place ?? this.#reader.position();
+  async #tell(events: readonly StepEvent[]): Promise<void> {
+    if (this.#callbacks.length > 0) for (const event of events) await this.#call('onStep', event);
   }
 
   /**
@@ -254,7 +258,7 @@ class Loop {
   async #nextBatches(): Promise<readonly Taken[]> {
     if (this.#passed) {
       this.#passed = false;
-      this.#place = undefined;
+      this.#place = this.#reader.position();
       return [];
     }
     const { validateEvery, checkpoints } = this.#options;
@@ -267,6 +271,7 @@ class Loop {
       const raw = await this.#reader.next();
       if (raw === undefined) {
         this.#passed = batches.length > 0;
+        if (!this.#passed) this.#place = this.#reader.position();
         return batches;
       }
       batches.push({ raw, place: this.#reader.position() });
@@ -352,7 +357,7 @@ class Loop {
 
   /** What differs between two checkpoints. */
   #moment(): string {
-    const { pass, taken } = this.#position;
+    const { pass, taken } = this.#place;
     return `${this.#step} ${pass} ${taken}`;
   }
 
@@ -372,7 +377,7 @@ class Loop {
       history: this.#history as unknown as JsonObject[],
       curve: this.#curve.toJson(),
     };
-    return { ...state, data: { ...state.data, position: this.#position, loop } };
+    return { ...state, data: { ...state.data, position: this.#place, loop } };
   }
 
   async #resume(): Promise<void> {
@@ -389,6 +394,7 @@ class Loop {
       );
     }
     await this.#reader.resume(data.position);
+    this.#place = this.#reader.position();
     await (this.#model as Required<Trainable>).load(found.state);
     this.#carried.load(found.state);
     this.#step = step;
@@ -427,7 +433,7 @@ class Loop {
       reason,
       ...(detail !== undefined && { detail }),
       step: this.#step,
-      epochs: this.#pass,
+      epochs: this.#place.pass,
       history: this.#history,
       ...(this.#best && { best: this.#best }),
       curve: this.#curve.points,

@@ -20,13 +20,7 @@ import type { NamedTensor, SavedSlots } from './saved-weights.js';
 import { toConfig } from './to-config.js';
 import { Statistics, takeSnapshot } from './statistics.js';
 import { gradientEntries, type GradientEntry, type Gradients } from './gradients.js';
-import {
-  isAlive,
-  parameterOf,
-  registeredVariables,
-  runParameters,
-  type Variables,
-} from './variables.js';
+import { isAlive, parameterOf, registeredVariables, runParameters, type Variables } from './variables.js';
 
 /** What states, saved weights and other views need: fetched with the first. */
 const states = () => import('./states.js');

@@ -1,7 +1,7 @@
 import { spawn, type ChildProcess } from 'node:child_process';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
-import type { Contender } from './compare.js';
+import type { Contender } from '@adakit/cli/internal/measure';
 
 /** A Python process that measures itself: it answers every line of JSON with one. */
 export class Peer {

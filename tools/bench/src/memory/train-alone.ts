@@ -6,7 +6,7 @@
 import { adamw } from '@adakit/adam';
 import { crossEntropy } from '@adakit/onnx';
 import { TrainingSession } from '@adakit/runner-onnx';
-import { median } from '../measure/compare.js';
+import { median } from '@adakit/cli/internal/measure';
 import { batchOf, networks } from '../networks.js';
 import { processBytes, slopeOf, type Footprint } from './process-memory.js';
 

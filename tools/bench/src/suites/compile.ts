@@ -11,7 +11,7 @@ import {
   writeModel,
   type Value,
 } from '@adakit/onnx';
-import { compare, timed } from '../measure/compare.js';
+import { compare, timed } from '@adakit/cli/internal/measure';
 import type { Row, Suite, SuiteOptions } from '../suite.js';
 
 export const compile: Suite = {

@@ -7,7 +7,7 @@ import { fit as train, progress } from '@adakit/fit';
 import { jsonLines, tensorBoard } from '@adakit/fit/node';
 import { dataFile } from '@adakit/fixtures';
 import { crossEntropy, TrainingSession } from '@adakit/runner-onnx';
-import { compare, ratioOf, timed } from '../measure/compare.js';
+import { compare, ratioOf, timed } from '@adakit/cli/internal/measure';
 import type { Row, Suite, SuiteOptions } from '../suite.js';
 
 /** Networks of tools/fixtures: their input and how many classes they tell apart; steps of a pass, which take half a second. */

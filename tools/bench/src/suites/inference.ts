@@ -3,7 +3,7 @@ import { findHead, mse, readModel, type TensorSpec } from '@adakit/onnx';
 import { TrainingSession } from '@adakit/runner-onnx';
 import { sgd } from '@adakit/sgd';
 import { InferenceSession, Tensor } from 'onnxruntime-node';
-import { compare, ratioOf, timed } from '../measure/compare.js';
+import { compare, ratioOf, timed } from '@adakit/cli/internal/measure';
 import type { Row, Suite, SuiteOptions } from '../suite.js';
 
 const BATCH = 64;

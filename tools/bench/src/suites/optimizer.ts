@@ -3,23 +3,16 @@ import { adabound } from '@adakit/adabound';
 import { adadiff } from '@adakit/adadiff';
 import { adam } from '@adakit/adam';
 import {
-  buildProgram,
-  cosine,
-  deviceInputs,
-  elementCount,
-  evaluateScalars,
-  groups,
-  jsDevice,
-  makePlan,
-  Run,
-  scalar,
-  tensor32,
-  wasmDevice,
-  type Device,
-  type HostBuffer,
-  type Optimizer,
-} from '@adakit/core';
-import { compare, differenceOf, ratioOf, type Contender } from '../measure/compare.js';
+  bytesMoved,
+  compare,
+  differenceOf,
+  precisely,
+  ratioOf,
+  triad,
+  update,
+  type Contender,
+} from '@adakit/cli/internal/measure';
+import { cosine, elementCount, groups, jsDevice, wasmDevice, type Optimizer } from '@adakit/core';
 import { Peer } from '../measure/peer.js';
 import type { Row, Suite, SuiteOptions } from '../suite.js';
 
@@ -112,23 +105,24 @@ async function* measureCases(
 }
 
 async function contendersOf(size: string, shapes: Shapes, torch: Peer | undefined): Promise<Measured[]> {
+  const parameters = shapes.map((shape, i) => ({ name: `w${String(i)}`, shape }));
   const all: Measured[] = [];
   const add = (name: string, contender: Contender, bytes: number) => {
     all.push({ size, name, bytes, contender });
   };
-  add('triad', precise(triadOf(countOf(shapes))), 12 * countOf(shapes));
+  add('triad', precisely(triad(countOf(shapes))), 12 * countOf(shapes));
   for (const [name, rule] of Object.entries(rules)) {
     const configured = rule();
-    add(name, precise(stepOf(wasmDevice(), configured, shapes)), bytesOf(configured, shapes));
+    add(name, precisely(update(wasmDevice(), configured, parameters)), bytesMoved(configured, parameters));
   }
   const scheduled = shapes.length > 1 ? composed() : adam().withSchedules({ lr: cosine(1_000_000) });
   const what = shapes.length > 1 ? 'adam, schedule and groups' : 'adam, schedule';
-  add(what, precise(stepOf(wasmDevice(), scheduled, shapes)), bytesOf(scheduled, shapes));
-  add('adam on js', precise(stepOf(jsDevice(), adam(), shapes)), bytesOf(adam(), shapes));
+  add(what, precisely(update(wasmDevice(), scheduled, parameters)), bytesMoved(scheduled, parameters));
+  add('adam on js', precisely(update(jsDevice(), adam(), parameters)), bytesMoved(adam(), parameters));
   for (const kind of torch === undefined ? [] : ['fused', 'foreach']) {
     const setup = `${size} ${kind}`;
     await torch?.ask({ setup, kind, shapes });
-    if (torch !== undefined) add(`torch ${kind}`, torch.contender({ step: setup }), bytesOf(adam(), shapes));
+    if (torch !== undefined) add(`torch ${kind}`, torch.contender({ step: setup }), bytesMoved(adam(), parameters));
   }
   return all;
 }
@@ -143,71 +137,4 @@ function composed(): Optimizer {
   return groups([group('first', /0$/, 1e-4), group('second', /1$/, 1e-5)], adam()).withSchedules({
     lr: cosine(1_000_000),
   });
-}
-
-function wave(length: number, phase: number): Float32Array<ArrayBuffer> {
-  return Float32Array.from({ length }, (_, i) => Math.sin(i + phase));
-}
-
-/** What a program is built from. */
-type Node = Parameters<typeof buildProgram>[1][string];
-
-/** A run whose gradients are there already; gives one step. */
-function stepOf<B extends HostBuffer>(device: Device<B>, configured: Optimizer, shapes: Shapes): () => void {
-  const parameters = shapes.map(
-    (shape, i) => [`w${String(i)}`, tensor32(wave(elementCount(shape), i), shape)] as const,
-  );
-  const run = Run.start(device, configured, Object.fromEntries(parameters));
-  Object.values(run.buffers.gradients).forEach((gradient, i) => {
-    device.write(gradient, wave(elementCount(shapes[i]), i + 0.5));
-  });
-  return () => {
-    run.stepNow({ evaluate: () => ({}) });
-  };
-}
-
-/** Bytes that a step moves. */
-function bytesOf(configured: Optimizer, shapes: Shapes): number {
-  const plan = makePlan(
-    configured,
-    shapes.map((shape, i) => ({ name: `w${String(i)}`, shape })),
-    { allowEmptyGroups: true },
-  );
-  let bytes = 0;
-  for (const stage of plan.stages) {
-    for (const { program, parameters } of stage.kind === 'parameters' ? stage.calls : []) {
-      const arrays = deviceInputs(program).length + Object.keys(program.outputs).length;
-      for (const { shape } of parameters) bytes += 4 * (arrays + 1) * elementCount(shape);
-    }
-  }
-  return bytes;
-}
-
-/** a ← b + s·c over so many elements. */
-function triadOf(length: number): () => void {
-  const device = wasmDevice();
-  const type = { place: 'device', shape: 'param', dtype: 'float32' } as const;
-  const input = (name: string): Node => ({ node: { form: 'input', name, type } });
-  const apply = (op: 'add' | 'mul', a: Node, b: Node): Node => ({
-    node: { form: 'elementwise', op, type, args: [a, b] },
-  });
-  const program = buildProgram('triad', { a: apply('add', input('b'), apply('mul', input('c'), scalar(1.5))) });
-  const [[a, b, c]] = device.allocate([[length, length, length]]);
-  device.write(b, wave(length, 0));
-  device.write(c, wave(length, 1));
-  const shape = [length];
-  const bound = device.compile(program).bind([{ buffers: { a, b, c }, shape, extents: { rows: length, cols: 1 } }]);
-  const scalars = [evaluateScalars(program, () => NaN)];
-  return () => {
-    void bound.run(scalars);
-  };
-}
-
-/** Steps that take microseconds, by the clock that has nanoseconds. */
-function precise(step: () => void): Contender {
-  return () => {
-    const start = process.hrtime.bigint();
-    step();
-    return Number(process.hrtime.bigint() - start) / 1e6;
-  };
 }

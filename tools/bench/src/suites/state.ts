@@ -7,7 +7,7 @@ import { setTimeout } from 'node:timers/promises';
 import { crc32 } from 'node:zlib';
 import type { TrainingState } from '@adakit/core';
 import { openState, readState, writeState } from '@adakit/state/node';
-import { compare, ratioOf, timed, type Contender } from '../measure/compare.js';
+import { compare, ratioOf, timed, type Contender } from '@adakit/cli/internal/measure';
 import type { Row, Suite, SuiteOptions } from '../suite.js';
 
 /** A layer is 16 MiB with two slots as large. */

@@ -6,7 +6,7 @@ import '@adakit/runner-tfjs/fused/cpu';
 import '@adakit/runner-tfjs/fused/wasm';
 import * as tf from '@tensorflow/tfjs';
 import '@tensorflow/tfjs-backend-wasm';
-import { compare, ratioOf, timesOf, type Contender, type Times } from '../measure/compare.js';
+import { compare, ratioOf, timesOf, type Contender, type Times } from '@adakit/cli/internal/measure';
 import type { Row, Suite, SuiteOptions } from '../suite.js';
 
 const VARIABLES = 20;
@@ -17,7 +17,9 @@ export const tfjs: Suite = {
   method:
     `\`applyGradients\` alone on ${String(VARIABLES)} variables of ${SHAPE.join('×')} elements, one fused loop and op ` +
     'by op, against `tf.train.adam` on the same backend; `webgl` and `webgpu` until the device is done, in a headless ' +
-    'Chromium with a software renderer. Kernels are the draws or dispatches of a step.',
+    'Chromium with a software renderer. Kernels are the draws or dispatches of a step. `limit`: one kernel for each ' +
+    'variable that reads the four arrays of Adam and writes its three, through the same shaders and textures or buffers, ' +
+    'but neither computes nor checks; an Adam in single kernels takes at least as long.',
   measure,
 };
 
@@ -63,10 +65,10 @@ async function* measureInPage(browser: Browser, backend: string, rounds: number)
 }
 
 function rowsOf(backend: string, times: Readonly<Record<string, Times>>): Row[] {
-  const base = times['tf.train.adam'];
+  const bases = Object.entries(times).filter(([name]) => name === 'tf.train.adam' || name === 'limit');
   return Object.entries(times).map(([name, each]) => {
-    const ratios = each === base ? {} : { 'tf.train.adam': ratioOf(each, base) };
-    return { case: backend, name, ms: each.median, ratios };
+    const ratios = bases.filter(([base]) => base !== name).map(([base, of]) => [base, ratioOf(each, of)] as const);
+    return { case: backend, name, ms: each.median, ratios: Object.fromEntries(ratios) };
   });
 }
 

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { adamw } from '@adakit/adam';
 import { crossEntropy } from '@adakit/onnx';
 import { TrainingSession } from '@adakit/runner-onnx';
-import { compare, ratioOf, timed, type Contender } from '../measure/compare.js';
+import { compare, ratioOf, timed, type Contender } from '@adakit/cli/internal/measure';
 import { Peer } from '../measure/peer.js';
 import { batchOf, networks } from '../networks.js';
 import type { Row, Suite, SuiteOptions } from '../suite.js';

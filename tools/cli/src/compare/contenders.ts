@@ -1,7 +1,8 @@
 import { camelCaseKeys, closestName } from '@adakit/core';
 import { loadOptimizer } from '@adakit/plugins';
+import { recordOf } from '@adakit/testing';
 import { z } from 'zod';
-import { isMissing, readJsonFile, recordOf } from '../json-file.js';
+import { isMissing, readJsonFile } from '../json-file.js';
 import * as factories from '../rules.js';
 import { UsageError } from '../usage-error.js';
 

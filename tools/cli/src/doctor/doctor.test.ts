@@ -19,7 +19,7 @@ const answers: Readonly<Record<string, object | string>> = {
   'train:node:tensorrt': { reason: 'no TensorRT' },
   'tfjs:cpu': { found: { version: '4.22.0' } },
   'tfjs:wasm': { found: { version: '4.22.0' } },
-  'tfjs:tensorflow': { reason: "Cannot find module '@tensorflow/tfjs-node/package.json'" },
+  'tfjs:tensorflow': { reason: 'not installed: npm install --save-dev @adakit/runner-tfjs @tensorflow/tfjs-node' },
   cuda: {
     found: {
       ok: false,
@@ -59,7 +59,7 @@ describe('adakit doctor', () => {
       '  ok  cuda (C API)                 took a step; parameters stay on the device; TensorFloat-32 off\n',
       '  --  webgpu (onnxruntime-node)    the process crashed (SIGSEGV)\n',
       '  --  webgpu (C API)               did not end within 60 s\n',
-      '→ npm install @tensorflow/tfjs-node\n',
+      '→ npm install --save-dev @adakit/runner-tfjs @tensorflow/tfjs-node\n',
       '  --  libonnxruntime_providers_cuda.so  not there\n',
       '→ pip download it\n',
       '  ok  GPU 0                             A GPU, 16.0 GiB\n',

@@ -63,15 +63,8 @@ export async function examine(launch: Launch): Promise<Examination> {
   const backends: Examination['backends'][number][] = [];
   for (const [backend, name] of Object.entries(tfjsBackends)) {
     const tried = await attempt(launch, `tfjs:${backend}`);
-    backends.push({
-      ...check(
-        `${backend} (TensorFlow.js)`,
-        tried,
-        ({ version }) => `took a step; ${name} ${String(version)}`,
-        `npm install ${name}`,
-      ),
-      backend,
-    });
+    const words = ({ version }: Finding) => `took a step; ${name} ${String(version)}`;
+    backends.push({ ...check(`${backend} (TensorFlow.js)`, tried, words), backend });
   }
   const cuda = names.includes('cuda') ? await attempt(launch, 'cuda') : undefined;
   return {
@@ -106,6 +99,9 @@ async function attempt(launch: Launch, what: string): Promise<Attempt> {
 
 function check(name: string, { found, reason }: Attempt, words: (found: Finding) => string, advice?: string): Check {
   if (found !== undefined) return { name, works: true, detail: words(found) };
+  // What the kit says of devices that are not installed ends with how to install them.
+  const [, install] = /^not installed: (.+)$/.exec(reason) ?? [];
+  if (install !== undefined) return { name, works: false, detail: 'not installed', advice: install };
   // To install what is installed helps nobody.
   const helps =
     advice !== undefined && (!advice.startsWith('npm install') || /Cannot find|cannot be loaded/.test(reason));

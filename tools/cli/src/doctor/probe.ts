@@ -1,7 +1,10 @@
 import { readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
+import { join } from 'node:path';
 import { adam } from '@adakit/adam';
+import { Run, tensor32 } from '@adakit/core';
 import { emitterOf, Graph, modelFromGraph, mse, symbol, Tensor, writeModel } from '@adakit/onnx';
+import { DeviceUnavailable, installedDevices } from '@adakit/testing';
 import { UsageError } from '../usage-error.js';
 
 /** What one look at the machine finds; anything JSON holds. */
@@ -76,23 +79,29 @@ export const tfjsBackends = {
 async function tfjsStep(name: string): Promise<Finding> {
   const packageName = Object.hasOwn(tfjsBackends, name) ? tfjsBackends[name as keyof typeof tfjsBackends] : undefined;
   if (packageName === undefined) throw new UsageError(`there is no TensorFlow.js backend '${name}' for Node`);
-  const version = versionOf(packageName);
-  await import(packageName);
-  const tf = await import('@tensorflow/tfjs-core');
-  const { startBackend, tfjsOptimizer } = await import('@adakit/runner-tfjs');
-  await startBackend(name);
-  const weight = tf.variable(tf.tensor1d([3]));
-  const optimizer = tfjsOptimizer(adam({ lr: 0.1 }));
-  // d(x²)/dx: gradients of TensorFlow.js have to be registered first.
-  optimizer.applyGradients({ [weight.name]: tf.tensor1d([6]) });
-  const [value] = await weight.data();
-  // Adam's first step is the learning rate.
-  if (!(Math.abs(value - 2.9) < 1e-4)) throw new Error(`a step from 3 with a rate of 0.1 led to ${value}`);
-  return { version, core: tf.version_core };
+  const [offer] = installedDevices({ names: [`tfjs/${name}`] });
+  const { device, release } = await offer.start().catch((error: unknown) => {
+    // The reason alone: what is installed is asked here, nothing is required.
+    const { cause } = error as Error;
+    throw cause instanceof DeviceUnavailable ? cause : error;
+  });
+  try {
+    const run = Run.start(device, adam({ lr: 0.1 }), { x: tensor32([3]) });
+    await run.applyGradients({ x: tensor32([6]) });
+    const { x } = await run.weights();
+    // Adam's first step is the learning rate.
+    if (!(Math.abs(x.data[0] - 2.9) < 1e-4)) throw new Error(`a step from 3 with a rate of 0.1 led to ${x.data[0]}`);
+  } finally {
+    await release?.();
+  }
+  return { version: versionOf(packageName), core: versionOf('@tensorflow/tfjs-core') };
 }
 
-/** @throws Error where the package is not installed */
+/** Of a package that is installed beside the command or in the current folder. */
 function versionOf(name: string): string {
-  const path = createRequire(import.meta.url).resolve(`${name}/package.json`);
+  const places = [import.meta.url, join(process.cwd(), 'package.json')].flatMap(
+    (from) => createRequire(from).resolve.paths(name) ?? [],
+  );
+  const path = createRequire(import.meta.url).resolve(`${name}/package.json`, { paths: places });
   return (JSON.parse(readFileSync(path, 'utf8')) as { readonly version: string }).version;
 }

@@ -1,41 +1,36 @@
 import { closestName, jsDevice, referenceDevice, wasmDevice, type Device } from '@adakit/core';
+import { deviceNames, DeviceUnavailable, installedDevices, type StartedDevice } from '@adakit/testing';
 import { UsageError } from '../usage-error.js';
 
 /** Does something with a device, whatever its buffers are. */
 export type DeviceUser<T> = <B>(device: Device<B>) => Promise<T>;
 
+type Start = () => StartedDevice | Promise<StartedDevice>;
+
+/** A device of the kit as options call it: without what a shell divides words at, or paths. */
+const optionName = (name: string): string => name.replaceAll(/[ /]/g, '-');
+
 /** How each backend is started; runtimes are loaded only when asked for. */
-const backends = {
-  reference: (use) => use(referenceDevice('float64')),
-  'reference-f32': (use) => use(referenceDevice('float32')),
-  js: (use) => use(jsDevice()),
-  wasm: (use) => use(wasmDevice()),
-  onnx: async (use) => use((await import('@adakit/runner-onnx')).onnxDevice()),
-  'tfjs-cpu': async (use) => {
-    await Promise.all([import('@tensorflow/tfjs-backend-cpu'), import('@adakit/runner-tfjs/fused/cpu')]);
-    return use(await startedTfjs('cpu'));
-  },
-  'tfjs-wasm': async (use) => {
-    await Promise.all([import('@tensorflow/tfjs-backend-wasm'), import('@adakit/runner-tfjs/fused/wasm')]);
-    return use(await startedTfjs('wasm'));
-  },
-} as const satisfies Record<string, <T>(use: DeviceUser<T>) => Promise<T>>;
+const backends: ReadonlyMap<string, Start> = new Map<string, Start>([
+  ['reference', () => ({ device: referenceDevice('float64') })],
+  ['reference-f32', () => ({ device: referenceDevice('float32') })],
+  ['js', () => ({ device: jsDevice() })],
+  ['wasm', () => ({ device: wasmDevice() })],
+  ...installedDevices({ names: deviceNames }).map(({ name, start }) => [optionName(name), start] as const),
+]);
 
-async function startedTfjs(name: string) {
-  const { startBackend, tfjsDevice } = await import('@adakit/runner-tfjs');
-  await startBackend(name);
-  return tfjsDevice(name);
-}
+export const backendNames = [...backends.keys()];
 
-export type BackendName = keyof typeof backends;
-export const backendNames = Object.keys(backends) as readonly BackendName[];
-
-/** The backends meant by an option such as `js,onnx` or `all`. */
-export function parseBackends(option: string): BackendName[] {
-  if (option === 'all') return [...backendNames];
+/**
+ * The backends meant by an option such as `js,onnx`, or all that are installed.
+ *
+ * @throws UsageError for a name that is none
+ */
+export function parseBackends(option: string): 'all' | readonly string[] {
+  if (option === 'all') return option;
   return option.split(',').map((part) => {
-    const name = backendNames.find((known) => known === part.trim());
-    if (name !== undefined) return name;
+    const name = part.trim();
+    if (backends.has(name)) return name;
     const suggestion = closestName(part, backendNames);
     throw new UsageError(
       `unknown backend "${part}"${suggestion === undefined ? '' : `, did you mean "${suggestion}"?`} (known: all, ${backendNames.join(', ')})`,
@@ -43,8 +38,30 @@ export function parseBackends(option: string): BackendName[] {
   });
 }
 
+/** Why a backend cannot be had here: `not installed: npm install …`; undefined where it can. */
+export async function missingBackend(name: string): Promise<string | undefined> {
+  try {
+    await withBackend(name, () => Promise.resolve());
+    return undefined;
+  } catch (error) {
+    const { cause } = error as Error;
+    if (cause instanceof DeviceUnavailable) return cause.message;
+    throw error;
+  }
+}
+
 /** Gives `use` a new device of the backend. */
-export function withBackend<T>(name: BackendName, use: DeviceUser<T>): Promise<T> {
-  const backend: (use: DeviceUser<T>) => Promise<T> = backends[name];
-  return backend(use);
+export async function withBackend<T>(name: string, use: DeviceUser<T>): Promise<T> {
+  const { device, release } = await startOf(name)();
+  try {
+    return await use(device);
+  } finally {
+    await release?.();
+  }
+}
+
+function startOf(name: string): Start {
+  const start = backends.get(name);
+  if (start === undefined) throw new UsageError(`there is no backend "${name}" (known: ${backendNames.join(', ')})`);
+  return start;
 }

@@ -16,7 +16,7 @@ import type { Command } from 'commander';
 import { pluginOption } from '../plugin-option.js';
 import { print } from '../printable.js';
 import { UsageError } from '../usage-error.js';
-import { parseBackends, withBackend, type BackendName } from './backends.js';
+import { backendNames, missingBackend, parseBackends, withBackend } from './backends.js';
 import { formatReports } from './format.js';
 import { RecordedRules } from './recorded-rules.js';
 
@@ -25,7 +25,9 @@ export type FileReport =
   | (ReplayReport & { readonly file: string })
   | (Omit<ReferenceReport, 'device'> & { readonly file: string; readonly optimizer: string; readonly backend: string })
   /** A run of something that adakit does not have. */
-  | { readonly file: string; readonly optimizer: string; readonly skipped: string };
+  | { readonly file: string; readonly optimizer: string; readonly skipped: string }
+  /** A backend that is not installed, or does not start here. */
+  | { readonly backend: string; readonly missing: string };
 
 type Case = { readonly file: string } & (
   | { readonly trajectory: Trajectory; readonly optimizer: Optimizer }
@@ -45,13 +47,13 @@ export function addReplayCommand(program: Command): void {
         'sensitivity to rounding. Exit code: 0 all ok, 1 some not ok, 2 a file or option is wrong.',
     )
     .argument('<file...>', 'trajectory files (JSON)')
-    .option('-b, --backend <names>', 'backends, separated by commas, or "all"', 'all')
+    .option('-b, --backend <names>', 'backends, separated by commas, or all that are installed', 'all')
     .addOption(pluginOption('was recorded'))
     .option('--json', 'print an array of reports instead of a table')
     .addHelpText(
       'after',
       `
-Backends: reference (float64), reference-f32, js, wasm, onnx, tfjs-cpu, tfjs-wasm
+Backends: reference (float64), ${backendNames.slice(1).join(', ')}
 
 Examples:
   adakit replay golden/adadiff-defaults.json
@@ -71,12 +73,13 @@ Examples:
 /**
  * Replays every file on every backend.
  *
+ * @param backends by name, which must be there; `all`: as far as they are
  * @param plugins packages and modules to look for rules in first
- * @throws UsageError naming every file that cannot be used; nothing has been replayed then
+ * @throws UsageError naming every file that cannot be used, or a backend that is not there; nothing has been replayed then
  */
 export async function replayFiles(
   files: readonly string[],
-  backends: readonly BackendName[],
+  backends: 'all' | readonly string[],
   plugins: readonly string[] = [],
 ): Promise<FileReport[]> {
   const problems: string[] = [];
@@ -92,12 +95,19 @@ export async function replayFiles(
   if (problems.length > 0) throw new UsageError(problems.join('\n'));
 
   const reports: FileReport[] = [];
+  const available: string[] = [];
+  for (const backend of backends === 'all' ? backendNames : backends) {
+    const missing = await missingBackend(backend);
+    if (missing === undefined) available.push(backend);
+    else if (backends === 'all') reports.push({ backend, missing });
+    else throw new UsageError(`--backend ${backend}: ${missing}`);
+  }
   for (const one of cases) {
     if ('skipped' in one) {
       reports.push({ file: one.file, optimizer: one.reference.optimizer, skipped: one.skipped });
       continue;
     }
-    for (const backend of backends) reports.push(await replayCase(one, backend));
+    for (const backend of available) reports.push(await replayCase(one, backend));
   }
   return reports;
 }
@@ -121,7 +131,7 @@ function looksLikeReference(text: string): boolean {
   }
 }
 
-function replayCase(one: Exclude<Case, { readonly skipped: string }>, backend: BackendName): Promise<FileReport> {
+function replayCase(one: Exclude<Case, { readonly skipped: string }>, backend: string): Promise<FileReport> {
   const { file, optimizer } = one;
   return withBackend(backend, async (device): Promise<FileReport> => {
     if ('trajectory' in one) return { file, ...(await replay(one.trajectory, optimizer, device)), backend };

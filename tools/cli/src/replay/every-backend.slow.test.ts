@@ -1,14 +1,17 @@
 import { basename } from 'node:path';
 import { goldenFiles, referenceRunFiles } from '@adakit/fixtures';
 import { expect, it } from 'vitest';
-import { parseBackends } from './backends.js';
+import { backendNames } from './backends.js';
 import { replayFiles } from './command.js';
+
+/** All but TensorFlow's, which is a build of its own. */
+const installed = backendNames.filter((name) => name !== 'tfjs-tensorflow');
 
 it('finds every golden trajectory ok on every backend', async () => {
   const files = goldenFiles();
   expect(files).toHaveLength(37);
-  const reports = await replayFiles(files, parseBackends('all'));
-  expect(reports).toHaveLength(37 * 7);
+  const reports = await replayFiles(files, installed);
+  expect(reports).toHaveLength(37 * installed.length);
   expect(reports.filter((report) => !('ok' in report && report.ok))).toEqual([]);
   for (const report of reports) {
     if (!('maxUlp' in report)) throw new Error('a trajectory is expected');
@@ -47,7 +50,9 @@ it.each([
 ])('finds the reference run %s ok on every backend', async (name) => {
   const reports = await replayFiles(
     referenceRunFiles().filter((file) => basename(file) === `${name}.json`),
-    parseBackends('all'),
+    installed,
   );
-  expect(reports.map((report) => ('ok' in report ? report.ok : report))).toEqual(new Array(7).fill(true));
+  expect(reports.map((report) => ('ok' in report ? report.ok : report))).toEqual(
+    new Array(installed.length).fill(true),
+  );
 });

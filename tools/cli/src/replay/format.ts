@@ -5,16 +5,23 @@ import type { FileReport } from './command.js';
 export function formatReports(reports: readonly FileReport[]): string {
   const header = ['file', 'backend', 'steps', 'max abs', 'max rel', 'max ulp', 'tolerance', ''];
   const failed = reports.filter((report) => 'ok' in report && !report.ok).length;
+  const missing = reports.flatMap((report) => ('missing' in report ? [report] : []));
   const skipped = reports.filter((report) => 'skipped' in report).length;
   const summary = [
-    `${reports.length - failed - skipped} ok`,
+    `${reports.length - failed - skipped - missing.length} ok`,
     `${failed} not ok`,
     ...(skipped > 0 ? [`${skipped} without a counterpart`] : []),
   ];
-  return `${formatTable(header, reports.map(row), 2).join('\n')}\n${summary.join(', ')}\n`;
+  const rows = reports.flatMap((report) => ('missing' in report ? [] : [row(report)]));
+  const lines = [
+    ...formatTable(header, rows, 2),
+    summary.join(', '),
+    ...missing.map(({ backend, missing: why }) => `not run on ${backend}: ${why}`),
+  ];
+  return `${lines.join('\n')}\n`;
 }
 
-function row(report: FileReport): string[] {
+function row(report: Exclude<FileReport, { readonly missing: string }>): string[] {
   if ('skipped' in report) return [report.file, '', '', '', '', '', '', `no counterpart: ${report.skipped}`];
   const { file, backend, steps, ok } = report;
   const verdict = ok ? 'ok' : 'NOT OK';

@@ -10,6 +10,7 @@ import {
   reduceOnPlateau,
   stepDecay,
   warmup,
+  warmupStableDecay,
   type Schedule,
 } from '@adakit/core';
 import { accuracy, confusionMatrix, f1, mae, perplexity, r2, topK, type Metric } from '@adakit/fit';
@@ -100,6 +101,24 @@ const schedules: Readonly<Record<string, (word: Word, steps: number | undefined)
   'one-cycle': (word, steps) => {
     const { steps: length, warm } = numbers('--schedule', word, { steps, warm: 0.3 });
     return oneCycle(length, { warm });
+  },
+  'warmup-stable-decay': (word, steps) => {
+    const {
+      steps: length,
+      floor,
+      ...rise
+    } = numbers('--schedule', word, {
+      steps,
+      warmup: undefined,
+      decay: undefined,
+      floor: 0,
+    });
+    const stable = length - rise.warmup - rise.decay;
+    if (!(stable >= 1))
+      throw new UsageError(
+        `--schedule ${word.name}: warmup=${rise.warmup} and decay=${rise.decay} leave nothing of ${length} steps between them`,
+      );
+    return warmupStableDecay({ ...rise, stable }, floor);
   },
   'inverse-sqrt': (word) => inverseSqrt(numbers('--schedule', word, { warmup: undefined }).warmup),
   plateau: (word) => reduceOnPlateau(numbers('--schedule', word, { factor: 0.1, patience: 3, cooldown: 0, floor: 0 })),

@@ -54,7 +54,10 @@ export function hyperparametersOf(
 }
 
 /** A rule inside accumulation inside clipping, as the options want it. */
-export function withGradients(rule: Optimizer, { accumulate: every, clip }: TrainingOptions): Optimizer {
+export function withGradients(
+  rule: Optimizer,
+  { accumulate: every, clip }: Pick<TrainingOptions, 'accumulate' | 'clip'>,
+): Optimizer {
   const collected = every === undefined ? rule : accumulate(every, rule);
   return clip === undefined ? collected : clipByGlobalNorm(clip, collected);
 }

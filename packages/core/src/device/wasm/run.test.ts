@@ -14,7 +14,9 @@ import { coefficient, decayRate, epsilon, flag, learningRate } from '../../optim
 import type { Optimizer } from '../../optimizer/optimizer.js';
 import { matrices } from '../../optimizer/match.js';
 import { groups } from '../../optimizer/groups.js';
-import { biasCorrection, decay, orthogonalized, trustRatio } from '../../pieces/pieces.js';
+import { biasCorrection } from '../../pieces/bias-correction.js';
+import { decay } from '../../pieces/decay.js';
+import { orthogonalized, trustRatio } from '../../pieces/pieces.js';
 import { Run } from '../../run/run.js';
 import type { TrainingState } from '../../run/training-state.js';
 import { exponential } from '../../schedule/factories.js';

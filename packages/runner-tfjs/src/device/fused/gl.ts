@@ -2,6 +2,7 @@
 export interface Gl {
   readonly MAX_DRAW_BUFFERS: number;
   readonly MAX_TEXTURE_IMAGE_UNITS: number;
+  readonly MAX_VARYING_VECTORS: number;
   readonly VERTEX_SHADER: number;
   readonly FRAGMENT_SHADER: number;
   readonly LINK_STATUS: number;
@@ -29,7 +30,7 @@ export interface Gl {
   getUniformLocation(program: object | null, name: string): object | null;
   uniform1i(location: object | null, value: number): void;
   uniform4i(location: object | null, x: number, y: number, z: number, w: number): void;
-  uniform1fv(location: object | null, values: Float32Array): void;
+  uniform4fv(location: object | null, values: Float32Array): void;
   createFramebuffer(): object | null;
   bindFramebuffer(target: number, framebuffer: object | null): void;
   framebufferTexture2D(target: number, attachment: number, kind: number, texture: object | null, level: number): void;

@@ -1,17 +1,38 @@
 import type { Program } from '@adakit/core';
 import { arithmetic, writeShader, type Dialect, type Signature } from './elementwise.js';
 
-/** A triangle that covers the viewport, without any buffer. */
-export const vertexSource = `#version 300 es
-void main() {
-  gl_Position = vec4(gl_VertexID == 1 ? 3.0 : -1.0, gl_VertexID == 2 ? 3.0 : -1.0, 0.0, 1.0);
-}`;
-
 const head = `#version 300 es
 precision highp float;
 precision highp int;
 precision highp sampler2D;
 `;
+
+const NUMBERS_IN_VECTOR = 4;
+
+/** How many vectors hold these numbers. */
+export function vectorsOf(numbers: number): number {
+  return Math.ceil(numbers / NUMBERS_IN_VECTOR);
+}
+
+/**
+ * A triangle that covers the viewport, without any buffer. `place`: where a pixel is in textures of the target's size, 0 to 1 on
+ * either axis.
+ *
+ * @param vectors of numbers that each pixel is given as they are, `s`. A pixel gets them faster so than it would read uniforms.
+ */
+export function vertexSource(vectors: number): string {
+  return [
+    head,
+    'out vec2 place;',
+    vectors > 0 ? `uniform vec4 numbers[${String(vectors)}]; flat out vec4 s[${String(vectors)}];` : '',
+    'void main() {',
+    'vec2 corner = vec2(gl_VertexID == 1 ? 3.0 : -1.0, gl_VertexID == 2 ? 3.0 : -1.0);',
+    'gl_Position = vec4(corner, 0.0, 1.0);',
+    'place = 0.5 * corner + 0.5;',
+    ...Array.from({ length: vectors }, (_, i) => `s[${String(i)}] = numbers[${String(i)}];`),
+    '}',
+  ].join('\n');
+}
 
 /**
  * Which lanes of the texel at a position hold elements. A texel is a square of two rows and two columns of the last two
@@ -109,23 +130,24 @@ export function updateSource(
       const texture = `input${String(inputs.indexOf(name))}`;
       return numbers.includes(name)
         ? `T(texelFetch(${texture}, ivec2(0), 0).x)`
-        : `lanes(texelFetch(${texture}, at, 0))`;
+        : // With a sampler that takes the nearest texel, this is as exact as texelFetch, which takes longer.
+          `lanes(texture(${texture}, place))`;
     },
-    (position) => `s[${String(position)}]`,
+    (position) => `s[${String(Math.floor(position / NUMBERS_IN_VECTOR))}][${String(position % NUMBERS_IN_VECTOR)}]`,
   );
   return [
     head,
     ...inputs.map((_, i) => `uniform sampler2D input${String(i)};`),
-    scalars.length > 0 ? `uniform float s[${String(scalars.length)}];` : '',
+    'in vec2 place;',
+    scalars.length > 0 ? `flat in vec4 s[${String(vectorsOf(scalars.length))}];` : '',
     ...outputs.map((_, i) => `layout(location = ${String(i)}) out vec4 output${String(i)};`),
     ragged ? inside : '',
     types[lanes],
     helpers,
     'void main() {',
-    'ivec2 at = ivec2(gl_FragCoord.xy);',
     ...lines,
     // What reads whole texels relies on zeros beyond the elements.
-    ragged ? 'B elements = lanes(inside(at.y * extent.x + at.x));' : '',
+    ragged ? 'B elements = lanes(inside(int(gl_FragCoord.y) * extent.x + int(gl_FragCoord.x)));' : '',
     ...outputs.map((name, i) => {
       const result = ragged ? `mix(T(0.0), ${results[name]}, elements)` : results[name];
       return `output${String(i)} = texel(${result});`;
@@ -148,25 +170,31 @@ uniform ivec4 part;
 out vec4 found;
 ${inside}
 ${types[4]}
-const uvec4 notFinite = uvec4(0x7f800000u);
+const int notFinite = 0x7f800000;
 void main() {
   ivec2 pixel = ivec2(gl_FragCoord.xy) % ${String(FINDINGS)};
+  int width = extent.x;
   int end = part.x + part.y;
-  // What is found here may be beyond the elements, which is rare.
-  uvec4 most = uvec4(0u);
-  for (int y = pixel.y; y < part.w; y += ${String(FINDINGS)}) {
-    int last = min(extent.x, end - y * extent.x);
+  int rows = part.w;
+  vec2 texel = 1.0 / vec2(width, rows);
+  // Where all bits of the exponent are set, one more carries into the sign. What is found so may be beyond the elements, which is
+  // rare.
+  ivec4 signs = ivec4(0);
+  for (int y = pixel.y; y < rows; y += ${String(FINDINGS)}) {
+    int last = min(width, end - y * width);
     for (int x = pixel.x; x < last; x += ${String(FINDINGS)}) {
-      most = max(most, floatBitsToUint(texelFetch(source, ivec2(x, y), 0)) & notFinite);
+      ivec4 bits = floatBitsToInt(textureLod(source, (vec2(x, y) + 0.5) * texel, 0.0));
+      signs |= (bits & 0x7fffffff) + 0x00800000;
     }
   }
   found = vec4(0.0);
-  if (!any(equal(most, notFinite))) return;
-  for (int y = pixel.y; y < part.w; y += ${String(FINDINGS)}) {
-    for (int x = pixel.x; x < extent.x; x += ${String(FINDINGS)}) {
-      int position = y * extent.x + x - part.y;
+  if (!any(lessThan(signs, ivec4(0)))) return;
+  for (int y = pixel.y; y < rows; y += ${String(FINDINGS)}) {
+    for (int x = pixel.x; x < width; x += ${String(FINDINGS)}) {
+      int position = y * width + x - part.y;
       if (position < 0 || position >= part.x) continue;
-      bvec4 bad = equal(floatBitsToUint(texelFetch(source, ivec2(x, y), 0)) & notFinite, notFinite);
+      ivec4 bits = floatBitsToInt(texelFetch(source, ivec2(x, y), 0));
+      bvec4 bad = equal(bits & notFinite, ivec4(notFinite));
       bvec4 elements = part.z == 1 ? inside(position) : bvec4(true, false, false, false);
       if (any(bad) && any(both(bad, elements))) found = vec4(1.0);
     }

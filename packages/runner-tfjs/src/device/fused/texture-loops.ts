@@ -4,7 +4,7 @@ import type { Cell } from '../cell.js';
 import type { Loop, Loops } from '../loops.js';
 import { elementwiseSignature, type Signature } from './elementwise.js';
 import type { Gl } from './gl.js';
-import { checkSource, FINDINGS, updateSource, vertexSource, type Lanes } from './glsl.js';
+import { checkSource, FINDINGS, updateSource, vectorsOf, vertexSource, type Lanes } from './glsl.js';
 
 /** A tensor's data on the webgl backend. */
 interface TextureData {
@@ -61,7 +61,7 @@ class TextureLoops implements Loops {
   constructor(backend: WebglBackend) {
     this.#backend = backend;
     this.#screen = new Screen(backend.gpgpu.gl);
-    this.#check = this.#screen.compile(checkSource, ['source'], ['extent', 'part']);
+    this.#check = this.#screen.compile(vertexSource(0), checkSource, ['source'], ['extent', 'part']);
   }
 
   nonFinite(cells: readonly Cell[]): number[] {
@@ -122,13 +122,19 @@ class TextureLoops implements Loops {
     if (inputs.length > Number(gl.getParameter(gl.MAX_TEXTURE_IMAGE_UNITS))) {
       throw new Error(`it reads ${String(inputs.length)} tensors, more than there can be textures`);
     }
+    const vectors = vectorsOf(scalars.length);
+    // One more tells a pixel its place.
+    if (vectors + 1 > Number(gl.getParameter(gl.MAX_VARYING_VECTORS))) {
+      throw new Error(`it takes ${String(scalars.length)} numbers, more than shaders can hand over`);
+    }
+    const vertices = vertexSource(vectors);
     const textures = inputs.map((_, i) => `input${String(i)}`);
     const together = Number(gl.getParameter(gl.MAX_DRAW_BUFFERS));
     const compile = (lanes: Lanes, ragged: boolean): readonly UpdatePass[] =>
       Array.from({ length: Math.ceil(outputs.length / together) }, (_, i) => {
         const written = outputs.slice(together * i, together * (i + 1));
         const source = updateSource(program, signature, written, lanes, ragged);
-        return { pass: this.#screen.compile(source, textures, ['extent', 's']), written };
+        return { pass: this.#screen.compile(vertices, source, textures, ['extent', 'numbers']), written };
       });
     const compiled = new Map<string, readonly UpdatePass[]>();
     const passesFor = (shape: readonly number[]): readonly UpdatePass[] => {
@@ -142,7 +148,7 @@ class TextureLoops implements Loops {
     // Here, and not in the middle of a step, it shows whether the shaders compile.
     passesFor([1, 1]);
     passesFor([1]);
-    const numbersRead = new Float32Array(scalars.length);
+    const numbersRead = new Float32Array(4 * vectors);
 
     return (bindings, scalarsOf) => {
       bindings.forEach(({ buffers, shape }, i) => {
@@ -166,7 +172,7 @@ class TextureLoops implements Loops {
           this.#screen.begin(targets.map(({ texture }) => texture?.texture ?? null));
           this.#screen.draw(pass, read, { y: 0, width: extent[0], height }, (at) => {
             gl.uniform4i(at('extent'), ...extent);
-            if (scalars.length > 0) gl.uniform1fv(at('s'), numbersRead);
+            if (vectors > 0) gl.uniform4fv(at('numbers'), numbersRead);
           });
           this.#screen.end();
         }
@@ -258,29 +264,26 @@ class Screen {
   readonly #gl: Gl;
   readonly #framebuffer: object | null;
   readonly #noVertices: object | null;
-  readonly #vertexShader: object | null;
   #attached = 0;
 
   constructor(gl: Gl) {
     this.#gl = gl;
     this.#framebuffer = gl.createFramebuffer();
     this.#noVertices = gl.createVertexArray();
-    this.#vertexShader = this.#shader(gl.VERTEX_SHADER, vertexSource);
   }
 
   /** @throws Error with the compiler's message */
-  compile(source: string, textures: readonly string[], uniforms: readonly string[]): Pass {
+  compile(vertices: string, fragments: string, textures: readonly string[], uniforms: readonly string[]): Pass {
     const gl = this.#gl;
     const program = gl.createProgram();
-    const fragmentShader = this.#shader(gl.FRAGMENT_SHADER, source);
-    gl.attachShader(program, this.#vertexShader);
-    gl.attachShader(program, fragmentShader);
+    const shaders = [this.#shader(gl.VERTEX_SHADER, vertices), this.#shader(gl.FRAGMENT_SHADER, fragments)];
+    for (const shader of shaders) gl.attachShader(program, shader);
     gl.linkProgram(program);
     if (program === null || gl.getProgramParameter(program, gl.LINK_STATUS) !== true) {
-      const messages = [gl.getShaderInfoLog(fragmentShader), gl.getProgramInfoLog(program)];
+      const messages = [...shaders.map((shader) => gl.getShaderInfoLog(shader)), gl.getProgramInfoLog(program)];
       throw new Error(`its shader does not compile: ${messages.filter(Boolean).join(' ')}`);
     }
-    gl.deleteShader(fragmentShader);
+    for (const shader of shaders) gl.deleteShader(shader);
     gl.useProgram(program);
     textures.forEach((name, i) => {
       gl.uniform1i(gl.getUniformLocation(program, name), i);

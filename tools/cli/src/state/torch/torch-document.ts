@@ -1,5 +1,5 @@
+import { recordOf } from '@adakit/testing';
 import { z } from 'zod';
-import { recordOf } from '../../json-file.js';
 import { UsageError } from '../../usage-error.js';
 
 /** Key of the document in the metadata of an exchange file. */
@@ -31,7 +31,7 @@ const schema: z.ZodType<TorchDocument> = z.strictObject({
   class: z.string(),
   param_groups: z.array(z.looseObject({ params: z.array(z.string()) })).min(1),
   steps: recordOf(count),
-  attributes: z.record(z.string(), z.boolean()),
+  attributes: recordOf(z.boolean()),
   step: count.optional(),
 });
 

@@ -1,5 +1,3 @@
-import { setTimeout as sleep } from 'node:timers/promises';
-
 /** Something that can be measured again and again: gives the milliseconds that it took, by its own clock. */
 export type Contender = () => number | Promise<number>;
 
@@ -24,6 +22,8 @@ export interface Turns {
   readonly rest?: number;
   /** Calls ahead of the one that counts, which fill caches and wake threads as a loop would. Default: 0. */
   readonly runUp?: number;
+  /** Told ahead of each round, warm-ups included, which it is of how many. */
+  readonly onRound?: (round: number, rounds: number) => void;
 }
 
 /**
@@ -32,14 +32,15 @@ export interface Turns {
  */
 export async function compare<Name extends string>(
   contenders: Readonly<Record<Name, Contender>>,
-  { rounds, warmUps = 3, rest = 0, runUp = 0 }: Turns,
+  { rounds, warmUps = 3, rest = 0, runUp = 0, onRound }: Turns,
 ): Promise<Readonly<Record<Name, Times>>> {
   const entries = Object.entries(contenders) as [Name, Contender][];
   const times = new Map<Name, number[]>(entries.map(([name]) => [name, []]));
   for (let round = 0; round < warmUps + rounds; round++) {
+    onRound?.(round + 1, warmUps + rounds);
     for (let i = 0; i < entries.length; i++) {
       const [name, contender] = entries[(i + round) % entries.length];
-      if (rest > 0) await sleep(rest);
+      if (rest > 0) await new Promise((resolve) => setTimeout(resolve, rest));
       for (let call = 0; call < runUp; call++) await contender();
       const time = await contender();
       if (round >= warmUps) times.get(name)?.push(time);
