@@ -16,8 +16,10 @@ export function parseHyperparameters(
 ): HyperparameterValues {
   if (Object(given) !== given) {
     // As in `adam(0.001)`, which would otherwise train with the default.
-    const problem = `hyperparameters are an object such as { lr: 0.1 }, got ${shown(given)}`;
-    throw new AdakitError('invalid-hyperparameter', `${optimizer}: ${problem}`);
+    throw new AdakitError(
+      'invalid-hyperparameter',
+      `${optimizer}: hyperparameters are an object such as { lr: 0.1 }, got ${shown(given)}`,
+    );
   }
   const known = Object.keys(definitions);
   const unknown = Object.keys(given).filter((key) => !Object.hasOwn(definitions, key));

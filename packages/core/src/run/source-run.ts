@@ -59,10 +59,7 @@ export class SourceRun<B> implements Stateful {
     const training = new Steps(device, optimizer, options);
     this.training = training;
     if (options.nonFinite === 'scaleBack' && training.plan.lossScale === undefined) {
-      throw new AdakitError(
-        'invalid-plan',
-        "nonFinite: 'scaleBack' needs lossScaling() around the optimizer",
-      );
+      throw new AdakitError('invalid-plan', "nonFinite: 'scaleBack' needs lossScaling() around the optimizer");
     }
     addParameters(training, parameters);
     if (options.resume) training.resume(options.resume);

@@ -387,8 +387,7 @@ export class AdakitOptimizer extends tf.Optimizer implements Stateful {
         tf.dispose([computed.value, computed.grads]);
         throw new AdakitError(
           'invalid-plan',
-          'this optimizer evaluates the loss twice a step, but the loss keeps tensors, as metrics of a compiled model do; ' +
-            'compile it without them',
+          'this optimizer evaluates the loss twice a step, but the loss keeps tensors; compile the model without metrics',
         );
       }
       return computed;
