@@ -239,6 +239,7 @@ export class TrainingSession implements Stateful {
    * limit out of reach
    */
   static async create(options: TrainingSessionOptions): Promise<TrainingSession> {
+    requireChoices(options);
     const { model: source, loss, train, freeze } = options;
     const { executionProviders = ['cpu'], update = 'auto', session = {}, nonFinite, precision = 'float32' } = options;
     const { memoryLimit, stepsPerRun = 1 } = options;
@@ -617,6 +618,20 @@ export class TrainingSession implements Stateful {
 function currentModel(base: Model, run: Run<StateBuffer>, statistics: Statistics): () => Model {
   return () => withParameters(base, { ...trainedWeights(run), ...statistics.values });
 }
+
+/** For callers without types: a choice that is misspelt would be the other one without a word. */
+function requireChoices(options: TrainingSessionOptions): void {
+  for (const [name, known] of CHOICES) {
+    const given = options[name];
+    if (given === undefined || known.includes(given)) continue;
+    throw new TrainingError('invalid-option', `${name} is one of ${known.join(', ')}, got ${JSON.stringify(given)}`);
+  }
+}
+
+const CHOICES: readonly (readonly [name: 'update' | 'nonFinite', known: readonly string[]])[] = [
+  ['update', ['auto', 'fused', 'graph']],
+  ['nonFinite', ['refuse', 'skip', 'scaleBack']],
+];
 
 /** Gradients of the size that they have in float32 would vanish below the range of float16. */
 function scaledFor(precision: ComputePrecision, optimizer: Optimizer, parameters: readonly ParameterSpec[]): Optimizer {

@@ -460,6 +460,7 @@ function attachLoss(
   objective: Loss,
   parameters: readonly Value[],
 ): { loss: Value; targets: TargetSpec[] } {
+  requireLoss(objective);
   const own = new Set(graph.inputs);
   const { loss, targets } = attached(graph, () => objective.attach(emitterOf(graph), graph, parameters));
   if (loss.producer !== undefined) graph.rename(loss, graph.uniqueName('loss'));
@@ -475,6 +476,13 @@ function attachLoss(
       ...(countsUpTo !== undefined && { countsUpTo: isStatic(countsUpTo) ? countsUpTo : String(countsUpTo) }),
     })),
   };
+}
+
+/** For callers without types. */
+function requireLoss(given: unknown): void {
+  if (typeof given === 'object' && given !== null && 'attach' in given) return;
+  const what = typeof given === 'function' ? `the function ${given.name}; call it: ${given.name}()` : String(given);
+  throw new OnnxError('invalid-argument', `a loss is needed, such as crossEntropy(), not ${what}`);
 }
 
 /** An output of unknown rank is the fault of what computes it. */

@@ -20,7 +20,7 @@ import type { NamedTensor, SavedSlots } from './saved-weights.js';
 import { toConfig } from './to-config.js';
 import { Statistics, takeSnapshot } from './statistics.js';
 import { gradientEntries, type GradientEntry, type Gradients } from './gradients.js';
-import { isAlive, parameterOf, registeredVariables, runParameters, type Variables } from './variables.js';
+import { baseName, isAlive, parameterOf, registeredVariables, runParameters, type Variables } from './variables.js';
 
 /** What states, saved weights and other views need: fetched with the first. */
 const states = () => import('./states.js');
@@ -33,6 +33,9 @@ export interface TfjsOptimizerOptions extends TfjsDeviceOptions {
    */
   readonly nonFinite?: NonFinitePolicy;
 }
+
+/** What JavaScript may give. */
+const OPTIONS = /^(nonFinite (refuse|skip|scaleBack|undefined)|fused (true|false|undefined))$/;
 
 /** A loss with its gradients, which the caller disposes. */
 interface Computed {
@@ -81,6 +84,10 @@ export class AdakitOptimizer extends tf.Optimizer implements Stateful {
 
   constructor(optimizer: Optimizer, options: TfjsOptimizerOptions = {}) {
     super();
+    for (const [key, value] of Object.entries(options)) {
+      if (OPTIONS.test(`${key} ${String(value)}`)) continue;
+      throw new AdakitError('invalid-plan', `tfjsOptimizer() takes no option ${key}: ${String(value)}`);
+    }
     this.#options = options;
     this.#device = new TfjsDevice(options);
     this.#run = this.#start(requireOptimizer('tfjsOptimizer()', optimizer));
@@ -201,7 +208,9 @@ export class AdakitOptimizer extends tf.Optimizer implements Stateful {
    */
   async withWeights<T>(view: string, work: () => T | Promise<T>): Promise<T> {
     this.#assertTraining();
-    if (view === 'trained') return work();
+    this.#saved?.assertMet();
+    // Nothing has been trained: all weights are what the variables hold.
+    if (view === 'trained' || this.#names.size === 0) return work();
     return this.#withoutTraining(`withWeights('${view}')`, async () => {
       const weights = this.#run.weights(view);
       const { whileHolding } = await states();
@@ -412,8 +421,10 @@ export class AdakitOptimizer extends tf.Optimizer implements Stateful {
   /** Once: groups that choose none of all variables there are to train are a slip. */
   #checkGroups(names: ReadonlyMap<Variable, string>): void {
     if (this.#groupsChecked) return;
+    const bases = new Set([...names.values()].map(baseName));
     const others = Object.values(registeredVariables()).filter(
-      (variable) => variable.trainable && !names.has(variable),
+      // Not the namesakes in another model of what is trained: TensorFlow.js numbers the names of the second.
+      (variable) => variable.trainable && !names.has(variable) && !bases.has(baseName(variable.name)),
     );
     const specs = [...names].map(([variable, name]) => parameterOf(variable, name));
     this.optimizer.node.checkGroups([...specs, ...others.map((variable) => parameterOf(variable, variable.name))]);
@@ -451,7 +462,8 @@ export class AdakitOptimizer extends tf.Optimizer implements Stateful {
  * ```ts
  * model.compile({ optimizer: tfjsOptimizer(adam({ lr: 1e-3 })), loss: 'meanSquaredError' });
  * ```
- * @throws AdakitError `invalid-plan` for `adam` in the place of `adam()`, or a policy that the optimizer does not allow
+ * @throws AdakitError `invalid-plan` for `adam` in the place of `adam()`, an option that there is not, or a policy that the
+ * optimizer does not allow
  */
 export function tfjsOptimizer(optimizer: Optimizer, options: TfjsOptimizerOptions = {}): AdakitOptimizer {
   return new AdakitOptimizer(optimizer, options);

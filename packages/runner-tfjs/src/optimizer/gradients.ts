@@ -18,7 +18,10 @@ export interface GradientEntry {
  * @throws AdakitError for a gradient without a variable, of another shape or dtype, or given twice
  */
 export function gradientEntries(gradients: Gradients): GradientEntry[] {
-  const list = isList(gradients) ? gradients : Object.entries(gradients).map(([name, tensor]) => ({ name, tensor }));
+  // Any list: the entries of a Map have no name, which is an error.
+  const list = isList(gradients)
+    ? [...gradients]
+    : Object.entries(gradients).map(([name, tensor]) => ({ name, tensor }));
   const registered = registeredVariables();
   const seen = new Set<string>();
   return list.flatMap(({ name, tensor }) => {
@@ -39,6 +42,7 @@ export function gradientEntries(gradients: Gradients): GradientEntry[] {
 
 function assertFits(name: string, gradient: Tensor, variable: Variable): void {
   assertTrainable(`variable "${name}"`, variable);
+  if (gradient.isDisposed) throw new AdakitError('invalid-gradient', `the gradient of "${name}" has been disposed`);
   assertTrainable(`gradient of "${name}"`, gradient);
   if (sameShape(gradient.shape, variable.shape)) return;
   const [actual, expected] = [gradient, variable].map(({ shape }) => shape.join(', '));
@@ -48,7 +52,6 @@ function assertFits(name: string, gradient: Tensor, variable: Variable): void {
   );
 }
 
-/** Array.isArray does not narrow readonly arrays. */
 function isList(gradients: Gradients): gradients is Extract<Gradients, readonly unknown[]> {
-  return Array.isArray(gradients);
+  return Symbol.iterator in gradients;
 }

@@ -3,7 +3,7 @@ import { AdakitError } from '@adakit/core/runner';
 import type { Tensor, Variable } from '@tensorflow/tfjs-core';
 import { matchByName } from './match-by-name.js';
 import { assertDistinct } from './distinct.js';
-import { registeredVariables, type LayersModelLike, type Variables } from './variables.js';
+import { registeredVariables, type LayerVariableLike, type Variables } from './variables.js';
 
 /** The variables that an optimizer knows already, with the names by which states know them. */
 export interface KnownVariables {
@@ -30,7 +30,10 @@ export function variablesFor(
   known: KnownVariables,
 ): FoundVariables {
   const given = variables && sortVariables(variables);
-  const names = given === undefined ? registeredFor(state, known) : matchedFor(state, given, known);
+  const found = given === undefined ? registeredFor(state, known) : matchedFor(state, given, known);
+  // In the order of the state, in which numbers of all parameters are added up.
+  const order = Object.keys(state.parameters);
+  const names = new Map([...found].sort(([, a], [, b]) => order.indexOf(a) - order.indexOf(b)));
   assertDistinct([...names.values()]);
   const others = given?.others.filter((variable) => !names.has(variable));
   return { names, statistics: statisticsFor(state, others, known) };
@@ -64,7 +67,8 @@ function matchedFor(
     const free = variables.filter((variable) => !names.has(variable));
     for (const [{ name }, variable] of matchByName(open, free, { inOrder })) names.set(variable, name);
   };
-  match(trainable, true);
+  // Where a name has told anything, an order is no evidence for the rest.
+  match(trainable, names.size === 0);
   // Weights that are frozen now may have been trained then; but only a name can tell.
   match(others, false);
   for (const variable of trainable)
@@ -112,13 +116,13 @@ function sortVariables(variables: Variables): {
   readonly trainable: readonly Variable[];
   readonly others: readonly Variable[];
 } {
+  const read = (weights: Iterable<Variable | LayerVariableLike>): Variable[] =>
+    [...weights].map((weight) => ('read' in weight ? weight.read() : weight)).filter(isVariable);
   if (!('trainableWeights' in variables)) {
-    const list = [...variables];
+    const list = read(variables);
     return { trainable: list.filter((each) => each.trainable), others: list.filter((each) => !each.trainable) };
   }
   // A model knows which layers are frozen; building it marks their variables as trainable again.
-  const read = (weights: LayersModelLike['weights']): Variable[] =>
-    weights.map((weight) => weight.read()).filter(isVariable);
   const trainable = read(variables.trainableWeights);
   return { trainable, others: read(variables.weights).filter((variable) => !trainable.includes(variable)) };
 }

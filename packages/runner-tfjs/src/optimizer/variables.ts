@@ -4,13 +4,18 @@ import * as tf from '@tensorflow/tfjs-core';
 import type { Tensor, Variable } from '@tensorflow/tfjs-core';
 import { Cell } from '../device/cell.js';
 
-/** Variables, or a layers model, whose weights are meant. */
-export type Variables = Iterable<Variable> | LayersModelLike;
+/** Variables, as TensorFlow.js makes them or its layers hold them, or a layers model, whose weights are meant. */
+export type Variables = Iterable<Variable | LayerVariableLike> | LayersModelLike;
+
+/** What is needed of a weight of a layer. */
+export interface LayerVariableLike {
+  read(): Tensor;
+}
 
 /** What is needed of a model of @tensorflow/tfjs-layers. */
 export interface LayersModelLike {
-  readonly weights: readonly { read(): Tensor }[];
-  readonly trainableWeights: readonly { read(): Tensor }[];
+  readonly weights: readonly LayerVariableLike[];
+  readonly trainableWeights: readonly LayerVariableLike[];
 }
 
 /** What the layers of TensorFlow.js call their weights, by which it shows what they are. */
