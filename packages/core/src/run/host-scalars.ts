@@ -33,8 +33,8 @@ type Settings = ReadonlyMap<string, number>;
 interface Evaluations {
   /** Whether parameters of one group and step may have different ones. */
   readonly differ: boolean;
-  /** At this moment: by the number of the update, and the group or the parameter. */
-  readonly known: Map<string, Float64Array>;
+  /** At this moment: by the group or the parameter, and the number of the update. */
+  readonly known: Map<PlanGroup | string, Map<number, Float64Array>>;
   /** Arrays of moments before, to be filled anew. */
   readonly spare: Float64Array[];
 }
@@ -82,8 +82,10 @@ export class HostScalars {
   begin(moment: Moment): void {
     this.#moment = moment;
     for (const { known, spare } of this.#evaluations.values()) {
-      spare.push(...known.values());
-      known.clear();
+      for (const bySteps of known.values()) {
+        spare.push(...bySteps.values());
+        bySteps.clear();
+      }
     }
     for (const scheduled of this.#scheduled) scheduled.begin(moment.step);
   }
@@ -102,8 +104,10 @@ export class HostScalars {
   of(program: Program, group: PlanGroup, parameter?: ScalarsOf, step = this.#moment.step): Float64Array {
     const { differ, known, spare } = this.#evaluationsOf(program);
     const own = differ ? parameter : undefined;
-    const key = `${step} ${own === undefined ? group.path : own.name}`;
-    let scalars = known.get(key);
+    const who = own?.name ?? group;
+    const bySteps = known.get(who) ?? new Map<number, Float64Array>();
+    known.set(who, bySteps);
+    let scalars = bySteps.get(step);
     if (scalars === undefined) {
       const settings = this.settings(group);
       const { samples, allSamples, lossScale, estimated } = this.#moment;
@@ -119,7 +123,7 @@ export class HostScalars {
         key: own && nameKey(own.name),
       };
       scalars = evaluateScalars(program, (input) => settings?.get(input) ?? numbers[input] ?? NaN, spare.pop());
-      known.set(key, scalars);
+      bySteps.set(step, scalars);
     }
     return scalars;
   }

@@ -21,6 +21,7 @@ import { foldShapes } from '../passes/fold-shapes.js';
 import { joinNodes } from '../passes/join.js';
 import { lowerNodes } from '../passes/lower.js';
 import { mergeDuplicates } from '../passes/merge.js';
+import { moveStatistics } from '../passes/move-statistics.js';
 import { operators } from '../operators/index.js';
 import { requireNoObstacles, requireRunnable } from '../inference/infer.js';
 import { isStatic } from '../shape/dim.js';
@@ -507,7 +508,7 @@ function finishTraining(
   { target, precision, memoryLimit }: TrainingOptions,
 ): TrainingGraph {
   const { graph, inputs, parameters, targets, loss, outputs, statistics, lossScale, random } = training;
-  lower(graph, target, precision);
+  lower(graph, target, precision, statistics);
   const memory = memoryLimit && limitMemory(graph, loss, memoryLimit);
   return {
     model: toModel(graph),
@@ -536,13 +537,20 @@ function finish(
 }
 
 /** Brings a complete graph to what a target executes. */
-function lower(graph: Graph, target: Target = ortCpu, precision: ComputePrecision = 'float32'): void {
+function lower(
+  graph: Graph,
+  target: Target = ortCpu,
+  precision: ComputePrecision = 'float32',
+  statistics: readonly StatisticSpec[] = [],
+): void {
   // Losses and gradients may be written in operators that only this package has.
   lowerNodes(graph, operators, target);
   if (precision !== 'float32') fitKernels(graph, target, operators);
   foldShapes(graph);
   joinNodes(graph, operators);
   mergeDuplicates(graph, operators);
+  // Elsewhere it has not been measured, and WebGPU bounds the inputs of a kernel.
+  if (target.provider === 'cpu') moveStatistics(graph, statistics, operators);
   graph.removeDead();
   afterPass('prune', graph, operators);
   arrangeNodes(graph, operators);
