@@ -48,6 +48,11 @@ export function didYouMean(given: string, known: Iterable<string>): string {
   return suggestion === undefined ? '' : `, did you mean "${suggestion}"?`;
 }
 
+/** A value in a message: words in quotes, so that "" and "1" show. */
+export function shown(value: unknown): string {
+  return typeof value === 'string' ? JSON.stringify(value) : String(value);
+}
+
 /** Levenshtein distance by the two-row dynamic program. */
 export function editDistance(a: string, b: string): number {
   let row = Array.from({ length: b.length + 1 }, (_, j) => j);

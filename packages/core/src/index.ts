@@ -41,9 +41,11 @@ export {
 } from './optimizer/define-phased.js';
 export * as meanings from './component/meanings.js';
 export {
+  type Brought,
   type ComponentSource,
   type GlobalSource,
   type Inputs,
+  type LossScaling,
   type Measures,
   type ParameterForm,
   type Slot,
@@ -203,6 +205,9 @@ export {
 // @tier device: writing devices and runners
 export type { Component, ComponentPrograms, PhasePrograms } from './component/component.js';
 export { RuleNode } from './optimizer/node.js';
+export { collecting, type Collecting } from './run/collecting.js';
+export { perturbing, type Perturbing } from './run/perturbing.js';
+export { secondGradient, type SecondGradient } from './run/second-gradient.js';
 export { severalStepsProblem, type SeveralEvaluated, type SeveralStepsSource } from './run/several-steps.js';
 export type { WholeStep } from './run/step-types.js';
 export type { KeptState } from './run/kept-state.js';
@@ -242,6 +247,7 @@ export {
   type Reduction,
   type ReductionName,
 } from './expression/operations.js';
-export { concreteShape, extentSize, joinShapes, matrixExtents } from './expression/type.js';
+export { concreteShape, extentSize, matrixExtents } from './expression/extents.js';
+export { joinShapes } from './expression/type.js';
 export { fillDropout, fillRandom, nameKey, philox, type Distribution, type RandomKey } from './random/philox.js';
 export type { RoundingArithmetic } from './tensor/narrow.js';

@@ -2,6 +2,6 @@
 // import it from here: a bundler that splits whole files would move all that index.ts names out of the page's own file.
 // @tier device
 export { AdakitError } from './errors.js';
-export { concreteShape } from './expression/type.js';
+export { concreteShape } from './expression/extents.js';
 export { makePlan } from './plan/plan.js';
 export { elementCount, sameShape } from './tensor/tensor-data.js';

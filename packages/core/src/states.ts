@@ -10,5 +10,5 @@ export { GroupsNode } from './optimizer/groups-node.js';
 export { matchData, matches, matchFromData } from './optimizer/matching.js';
 export { WrapperNode } from './optimizer/wrapper.js';
 export { keptState } from './run/kept-state.js';
-export * as runStates from './run/states.js';
+export { runStates } from './run/states.js';
 export { parameterState } from './run/parameter-state.js';

@@ -9,7 +9,8 @@ import {
   epsilon,
   flag,
   learningRate,
-  meanings,
+  meanOfGradient,
+  meanOfSquare,
   oneMinus,
   positive,
   sum,
@@ -52,8 +53,8 @@ export const prodigy = definePhasedOptimizer({
   },
   slots: () => [
     // In units of d, so that they are no other optimizer's moments.
-    { name: 'expAvg', meaning: { of: `${meanings.meanOfGradient} in units of d`, decay: 'beta1' } },
-    { name: 'expAvgSq', meaning: { of: `${meanings.meanOfSquare} in units of d`, decay: 'beta2' } },
+    { name: 'expAvg', meaning: { of: `${meanOfGradient().meaning.of} in units of d`, decay: 'beta1' } },
+    { name: 'expAvgSq', meaning: { of: `${meanOfSquare().meaning.of} in units of d`, decay: 'beta2' } },
     { name: 's', meaning: { of: "Prodigy's s" } },
     { name: 'p0', start: 'param', meaning: { of: 'param at the start' } },
   ],

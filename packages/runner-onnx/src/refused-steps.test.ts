@@ -146,7 +146,5 @@ describe.each([
 
 it('needs a scaled loss to scale back', async () => {
   const options = { model: norms(), loss: outputLoss(), optimizer: sgd({ lr: 0.1 }), nonFinite: 'scaleBack' } as const;
-  await expect(create(options)).rejects.toThrow(
-    "nonFinite: 'scaleBack' lowers the loss scale, but nothing scales the loss",
-  );
+  await expect(create(options)).rejects.toThrow("nonFinite: 'scaleBack' needs lossScaling() around the optimizer");
 });

@@ -9,6 +9,7 @@ import {
   meanOfGradient,
   movingAverage,
   positive,
+  secondGradient,
   where,
 } from '@adakit/core';
 
@@ -42,6 +43,7 @@ export const sophia = definePhasedOptimizer({
     every: count(10),
     estimator: choice('sampled', 'gradient'),
   },
+  secondGradient,
   slots: () => [
     meanOfGradient(),
     { name: 'hessian', meaning: { of: 'mean(squared gradient of drawn labels)', decay: 'beta2', joinsLate: true } },

@@ -42,7 +42,10 @@ function programsOf(optimizer: Optimizer, shape: readonly number[]): Program[] {
   const starts = plan.parameters.flatMap(({ slots }) =>
     slots.flatMap(({ start }) => (typeof start === 'number' ? [] : [start])),
   );
-  return [...stages, ...starts, ...Object.values(plan.views).flatMap((list) => list.filter((p) => p !== undefined))];
+  const views = plan.parameters.flatMap((parameter) =>
+    plan.views.flatMap((view) => plan.phases?.view(parameter, view) ?? []),
+  );
+  return [...stages, ...starts, ...views];
 }
 
 describe('an invented optimizer', () => {

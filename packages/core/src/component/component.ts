@@ -10,6 +10,10 @@ import type {
 import type { ParameterRole } from '../optimizer/match.js';
 import type { Phases } from '../plan/plan.js';
 import type { Program } from '../program/program.js';
+import type { Collecting } from '../run/collecting.js';
+import type { Perturbing } from '../run/perturbing.js';
+import type { SecondGradient } from '../run/second-gradient.js';
+import type { LossScaleState } from '../run/training-state.js';
 import type { NarrowFormat } from '../tensor/narrow.js';
 
 /**
@@ -97,8 +101,8 @@ export interface Inputs<H extends HyperparameterDefinitions, S extends string, G
   readonly grad: Tensor;
   /**
    * A second gradient that a rule takes in every so many steps, of another loss at the same θ: for Sophia-G that of labels
-   * drawn from the model's own output. A component that reads it needs the hyperparameter `every`; the run asks for it at
-   * steps 1, 1 + `every`, … At others it holds what it held before.
+   * drawn from the model's own output. A component that reads it needs the hyperparameter `every` and {@link secondGradient}; the run asks
+   * for it at steps 1, 1 + `every`, … At others it holds what it held before.
    */
   readonly estimate: Tensor;
   /** 1 at steps whose {@link estimate} is new, 0 at others. */
@@ -127,6 +131,9 @@ export interface Inputs<H extends HyperparameterDefinitions, S extends string, G
   readonly lossScale: Scalar;
 }
 
+/** What is there for phases alone: a rule that does nothing but update reads none of it. */
+export type PhaseInput = 'estimate' | 'estimated' | 'globals';
+
 /** New values of slots by name; those that are left out stay as they are. */
 export type SlotResults<S extends string> = { readonly [K in S]?: Tensor };
 
@@ -149,6 +156,27 @@ export interface TotalInputs<H extends HyperparameterDefinitions, G extends stri
   readonly step: Scalar;
 }
 
+/** What few components need of a run: they bring it, so that a page with others does not load it. */
+export interface Brought {
+  /** Of a component that reads {@link Inputs.estimate}: `secondGradient` of this package, which asks for it. */
+  readonly secondGradient?: SecondGradient | undefined;
+  /** Of a component with the phase `collect`: `collecting` of this package. */
+  readonly collecting?: Collecting | undefined;
+  /** Of a component with the phase `perturb`: `perturbing` of this package. */
+  readonly perturbing?: Perturbing | undefined;
+  /** Of a component that has the loss multiplied before it is differentiated. */
+  readonly lossScaling?: LossScaling | undefined;
+}
+
+/** How what the loss is multiplied by changes. */
+export interface LossScaling {
+  /** Before the first step. @param values hyperparameters as they were when the optimizer was made */
+  readonly start: (values: HyperparameterValues) => LossScaleState;
+  /** After a step, and after one that was passed over, as something was not finite. */
+  readonly taken: (state: LossScaleState, values: HyperparameterValues) => LossScaleState;
+  readonly skipped: (state: LossScaleState, values: HyperparameterValues) => LossScaleState;
+}
+
 /**
  * One piece of an optimizer as its author writes it: data and pure functions. A rule has `update`; what is put around a
  * rule changes its gradient before or its parameter after.
@@ -161,7 +189,11 @@ export interface TotalInputs<H extends HyperparameterDefinitions, G extends stri
  * 4. `gradient`: the gradient that goes on to the inner pieces, or `update`: the parameter after the step.
  * 5. `after`: the parameter, once the inner pieces are done with it.
  */
-export interface ComponentSource<H extends HyperparameterDefinitions, S extends string, G extends string> {
+export interface ComponentSource<
+  H extends HyperparameterDefinitions,
+  S extends string,
+  G extends string,
+> extends Brought {
   /** Identifier, e.g. `adabelief`; saved with the state. */
   readonly name: string;
   readonly hyperparameters: H;
@@ -184,8 +216,6 @@ export interface ComponentSource<H extends HyperparameterDefinitions, S extends 
     readonly param?: Tensor;
     readonly slots?: SlotResults<S>;
   };
-  /** Set by a component that has the loss multiplied; needs `initialScale`, `growth`, `backoff` and `interval`. */
-  readonly scalesLoss?: boolean;
   /** Other weights than those being trained, e.g. `averaged`. */
   readonly views?: Readonly<Record<string, (inputs: Omit<Inputs<H, S, G>, 'grad'>) => Tensor>>;
 }
@@ -200,6 +230,8 @@ export interface ComponentPrograms extends Partial<PhasePrograms> {
 
 /** Those of components that do more than to update, which come with {@link Phases}. */
 export interface PhasePrograms {
+  /** Whether any of them reads the estimate. */
+  readonly readsEstimate: boolean;
   readonly globals: readonly GlobalSource[];
   readonly measure: Program | undefined;
   readonly total: Program | undefined;
@@ -216,9 +248,10 @@ export interface Component {
   readonly hyperparameters: HyperparameterDefinitions;
   /** Whether it is a rule, or goes around one. */
   readonly isRule: boolean;
-  readonly scalesLoss: boolean;
   /** What plans and runs its phases. Missing for a rule that has no phase but `update`, which needs nothing of it. */
   readonly phases?: Phases;
+  /** What else it has brought. */
+  readonly brings?: Brought;
   /** The programs for the structure that these values imply; made once per structure and form. */
   programs(values: HyperparameterValues, form: ParameterForm): ComponentPrograms;
 }

@@ -37,19 +37,17 @@ class PhaseTracer<H extends HyperparameterDefinitions, S extends string, G exten
   }
 
   override values(): Omit<Inputs<H, S, G>, 'grad'> {
-    return { ...super.values(), estimate: deviceInput('estimate', 'param'), estimated: hostInput('estimated') };
+    return {
+      ...super.values(),
+      globals: this.#globalInputs(),
+      estimate: deviceInput('estimate', 'param'),
+      estimated: hostInput('estimated'),
+    };
   }
 
-  override program(phase: string, outputs: () => readonly Output[]): Program {
-    const program = super.program(phase, outputs);
-    if (!Object.hasOwn(this.source.hyperparameters, 'every') && inputNames(program).includes('estimate')) {
-      this.fail(`${phase} reads the estimate, which needs the hyperparameter "every": after how many steps it is new`);
-    }
-    return program;
-  }
-
-  override globalInputs(): Readonly<Record<G, Tensor>> {
-    return super.globalInputs(this.globals.map(({ name }) => name));
+  #globalInputs(): Readonly<Record<G, Tensor>> {
+    const inputs = this.globals.map(({ name }) => [name, deviceInput(`global.${name}`, 'number')]);
+    return this.known('globals.', Object.fromEntries(inputs) as Record<G, Tensor>);
   }
 
   all(): ComponentPrograms {
@@ -86,8 +84,16 @@ class PhaseTracer<H extends HyperparameterDefinitions, S extends string, G exten
         ]),
       ]),
     );
+    const { collecting, perturbing, secondGradient, hyperparameters } = this.source;
+    if ((collect && !collecting) || (phases.perturb && !perturbing)) {
+      this.fail('needs collecting to collect, perturbing to perturb');
+    }
+    const readsEstimate = Object.values(phases).some((program) => program && inputNames(program).includes('estimate'));
+    if (readsEstimate && !(secondGradient && 'every' in hyperparameters)) {
+      this.fail('reads the estimate, which needs secondGradient and the hyperparameter "every"');
+    }
     return this.programs(
-      { ...phases, globals: this.globals, views: viewPrograms },
+      { ...phases, readsEstimate, globals: this.globals, views: viewPrograms },
       [...Object.values(phases), ...Object.values(viewPrograms)],
       this.globals.map(({ name, start = 0 }) => `${name} ${start}`),
     );
@@ -104,7 +110,7 @@ class PhaseTracer<H extends HyperparameterDefinitions, S extends string, G exten
     return this.known('', {
       sums: numbers('sums.', 'sum.'),
       largest: numbers('largest.', 'largest.'),
-      globals: this.globalInputs(),
+      globals: this.#globalInputs(),
       ...this.hostInputs(),
     });
   }

@@ -5,7 +5,8 @@ import { defineOptimizer } from '../optimizer/define.js';
 import { definePhasedOptimizer, defineWrapper, type PhasedOptimizerSource } from '../optimizer/define-phased.js';
 import { choice, coefficient, flag, learningRate, repeats } from '../optimizer/hyperparameters.js';
 import type { Optimizer } from '../optimizer/optimizer.js';
-import { concreteShape, type Rank } from '../expression/type.js';
+import { concreteShape } from '../expression/extents.js';
+import type { Rank } from '../expression/type.js';
 import { makePlan } from '../plan/plan.js';
 import { printProgram } from '../program/print.js';
 import { inputNames, type Program } from '../program/program.js';
@@ -43,7 +44,7 @@ it('a rule that does nothing but update has no second gradient to read', () => {
     update: ({ param, estimate }) => ({ param: param.sub(estimate as Tensor) }),
   });
   expect(() => demo()).toThrow(
-    'optimizer "demo": reads estimate, which does not exist; there is grad, param, slots, globals, hyper, initial, uses, step, ' +
+    'optimizer "demo": reads estimate, which does not exist; there is grad, param, slots, hyper, initial, uses, step, ' +
       'rows, cols, size, key, samples, allSamples, lossScale, matrix, units, wide, tall, role; definePhasedOptimizer() has more',
   );
 });
@@ -405,7 +406,7 @@ describe('a rule with a mistake', () => {
             param: param.mul(hyper.lr.value * 2),
           }),
         }),
-      "update: NaN as a constant: most likely JavaScript's arithmetic on a missing value",
+      'update: NaN as a constant, most likely of a missing value',
     ],
   ];
   it.each(mistakes)('that %s is refused when it is made, naming the optimizer', (_, make, message) => {

@@ -7,6 +7,7 @@ import {
   hostInput,
   watchConditions,
   type ExpressionNodeReference,
+  type Scalar,
   type Tensor,
 } from '../expression/expression.js';
 import { equalShapes, shapeText, type Shape } from '../expression/type.js';
@@ -19,13 +20,14 @@ import type {
   ComponentSource,
   Inputs,
   ParameterForm,
+  PhaseInput,
   Slot,
   SlotDType,
   SlotSource,
   Structure,
 } from './component.js';
 
-const IDENTIFIER = /^[A-Za-z][A-Za-z0-9_]*$/;
+const IDENTIFIER = /^[A-Za-z]\w*$/;
 
 /** An output of a phase. */
 export type Output = readonly [name: string, value: Tensor];
@@ -44,14 +46,13 @@ export function makeComponent<H extends HyperparameterDefinitions, S extends str
   trace: (source: ComponentSource<H, S, G>, uses: Structure<H>, form: ParameterForm) => ComponentPrograms,
 ): Component {
   const { name, hyperparameters } = source;
-  checkName('optimizer', name, name, /^[A-Za-z][A-Za-z0-9_-]*$/);
+  checkName('optimizer', name, name, /^[A-Za-z][\w-]*$/);
   for (const key of Object.keys(hyperparameters)) checkName('hyperparameter', key, name);
   const known = new Map<string, ComponentPrograms>();
   return {
     name,
     hyperparameters,
     isRule: source.update !== undefined,
-    scalesLoss: source.scalesLoss === true,
     programs(values, form) {
       const uses = structureOf(hyperparameters, values);
       const key = JSON.stringify([uses, form]);
@@ -77,8 +78,7 @@ export function checkName(what: string, name: string, of: string, form = IDENTIF
   if (form.test(name)) return;
   throw new AdakitError(
     'invalid-rule',
-    `optimizer ${JSON.stringify(of)}: the ${what} name ${JSON.stringify(name)} is no identifier (letters, digits and _, a letter first); ` +
-      'states name their tensors by it',
+    `optimizer "${of}": the ${what} name ${JSON.stringify(name)} is no identifier (letters, digits and _, a letter first)`,
   );
 }
 
@@ -183,18 +183,16 @@ export class Tracer<H extends HyperparameterDefinitions, S extends string, G ext
     if (!/^(number|param|(1|rows|cols|rank \d+),(1|rows|cols|rank \d+))$/.test(String(shape))) {
       this.fail(`the slot "${name}" has the shape ${String(shape)}`);
     }
-    const make = (): ExpressionNodeReference => {
-      const param = deviceInput('param', 'param');
-      const value = typeof start === 'function' ? start(this.known('', { param })) : param;
-      return narrowed(this.output('the start of a slot', `slot ${name}`, value, shape)[1], dtype);
-    };
-    if (typeof start !== 'number') {
-      const program = buildProgram(`${this.source.name} start of ${name}`, { start: make() });
-      return { name, shape, dtype, start: program, meaning };
+    if (typeof start === 'number') {
+      const number = dtype === 'float32' ? start : dtype.round(start);
+      if (!Number.isFinite(number)) this.fail(`the slot "${name}" starts at ${number}`);
+      return { name, shape, dtype, start: number, meaning };
     }
-    const number = dtype === 'float32' ? start : dtype.round(start);
-    if (!Number.isFinite(number)) this.fail(`the slot "${name}" starts at ${number}`);
-    return { name, shape, dtype, start: number, meaning };
+    const param = deviceInput('param', 'param');
+    const value = start === 'param' ? param : start(this.known('', { param }));
+    const [, given] = this.output('the start of a slot', `slot ${name}`, value, shape);
+    const program = buildProgram(`${this.source.name} start of ${name}`, { start: narrowed(given, dtype) });
+    return { name, shape, dtype, start: program, meaning };
   }
 
   program(phase: string, outputs: () => readonly (readonly [string, ExpressionNodeReference])[]): Program {
@@ -209,34 +207,22 @@ export class Tracer<H extends HyperparameterDefinitions, S extends string, G ext
     }
   }
 
-  /** What a rule reads that does nothing but update: no estimate. */
-  inputs(): Omit<Inputs<H, S, G>, 'estimate' | 'estimated'> {
+  /** What a rule reads that does nothing but update. */
+  inputs(): Omit<Inputs<H, S, G>, PhaseInput> {
     const grad = deviceInput('grad', 'param');
     return this.known('', { grad, ...this.values() }, '; definePhasedOptimizer() has more');
   }
 
   /** The same without the gradient. */
-  values(): Omit<Inputs<H, S, G>, 'grad' | 'estimate' | 'estimated'> {
+  values(): Omit<Inputs<H, S, G>, 'grad' | PhaseInput> {
     const slots = this.slots.map(({ name, shape }) => [name, deviceInput(`slot.${name}`, shape)]);
     return {
       param: deviceInput('param', 'param'),
       slots: this.known('slots.', Object.fromEntries(slots) as Record<S, Tensor>, ` for ${JSON.stringify(this.uses)}`),
-      globals: this.globalInputs(),
       ...this.hostInputs(),
-      rows: hostInput('rows'),
-      cols: hostInput('cols'),
-      size: hostInput('size'),
-      key: hostInput('key'),
-      samples: hostInput('samples'),
-      allSamples: hostInput('allSamples'),
-      lossScale: hostInput('lossScale'),
+      ...hostInputs('rows', 'cols', 'size', 'key', 'samples', 'allSamples', 'lossScale'),
       ...this.form,
     };
-  }
-
-  globalInputs(names: readonly G[] = []): Readonly<Record<G, Tensor>> {
-    const inputs = names.map((name) => [name, deviceInput(`global.${name}`, 'number')]);
-    return this.known('globals.', Object.fromEntries(inputs) as Record<G, Tensor>);
   }
 
   hostInputs(): Pick<Inputs<H, S, G>, 'hyper' | 'initial' | 'uses' | 'step'> {
@@ -247,7 +233,7 @@ export class Tracer<H extends HyperparameterDefinitions, S extends string, G ext
       return this.known(`${kind}.`, inputs as Inputs<H, S, G>['hyper']);
     };
     const uses = this.known('uses.', this.uses);
-    return { hyper: scalars('hyper'), initial: scalars('initial'), uses, step: hostInput('step') };
+    return { hyper: scalars('hyper'), initial: scalars('initial'), uses, ...hostInputs('step') };
   }
 
   output(phase: string, name: string, value: unknown, shape: Shape): readonly [name: string, value: Tensor] {
@@ -273,4 +259,9 @@ export class Tracer<H extends HyperparameterDefinitions, S extends string, G ext
 
 function narrowed(value: Tensor, dtype: SlotDType): Tensor {
   return dtype === 'float32' ? value : cast(value, dtype);
+}
+
+/** Inputs by their own names. */
+function hostInputs<Name extends string>(...names: readonly Name[]): Readonly<Record<Name, Scalar>> {
+  return Object.fromEntries(names.map((name) => [name, hostInput(name)])) as Record<Name, Scalar>;
 }

@@ -2,6 +2,8 @@ import { defineWrapper } from '../optimizer/define-phased.js';
 import { count, decayRate, epsilon, flag, nonNegative, positive } from '../optimizer/hyperparameters.js';
 import type { ParameterRole } from '../optimizer/match.js';
 import type { Optimizer } from '../optimizer/optimizer.js';
+import { collecting } from '../run/collecting.js';
+import { perturbing } from '../run/perturbing.js';
 import * as meanings from '../component/meanings.js';
 import {
   asMatrix,
@@ -131,6 +133,7 @@ const accumulation = /* @__PURE__ */ defineWrapper({
   name: 'accumulate',
   hyperparameters: { every: count(1) },
   slots: () => [{ name: 'gradientSum', meaning: { of: meanings.collectedGradients, joinsLate: true } }],
+  collecting,
   collect: ({ grad, slots, samples }) => ({ slots: { gradientSum: slots.gradientSum.add(grad.mul(samples)) } }),
   gradient: ({ slots, allSamples }) => ({
     grad: slots.gradientSum.div(allSamples),
@@ -152,7 +155,12 @@ const scaling = /* @__PURE__ */ defineWrapper({
     backoff: positive(0.5),
     interval: count(2000),
   },
-  scalesLoss: true,
+  lossScaling: {
+    start: ({ initialScale }) => ({ scale: Number(initialScale), good: 0 }),
+    taken: ({ scale, good }, { growth, interval }) =>
+      good + 1 < Number(interval) ? { scale, good: good + 1 } : { scale: scale * Number(growth), good: 0 },
+    skipped: ({ scale }, { backoff }) => ({ scale: scale * Number(backoff), good: 0 }),
+  },
   gradient: ({ grad, lossScale }) => ({ grad: grad.div(lossScale) }),
 });
 
@@ -180,6 +188,7 @@ const sharpnessAware = /* @__PURE__ */ defineWrapper({
     return { sums: { squares: sum(scaled.square()) } };
   },
   total: ({ sums }) => ({ norm: sums.squares.sqrt() }),
+  perturbing,
   perturb({ param, grad, globals, uses, role, hyper: { rho, eta, eps } }) {
     const scale = rho.div(globals.norm.add(eps));
     const direction = uses.adaptive && adapts(role) ? grad.mul(param.abs().add(eta).square()) : grad;

@@ -32,7 +32,7 @@ import {
   type Tensor,
 } from './expression.js';
 import { operation, type OperationName } from './operations.js';
-import { matrixExtents } from './type.js';
+import { matrixExtents } from './extents.js';
 import { bfloat16 } from '../tensor/narrow.js';
 
 const x = deviceInput('param', 'param');
@@ -183,11 +183,7 @@ describe('shapes', () => {
       () => broadcast(matrix, 'param'),
       "cannot broadcast [rows, cols] to the parameter's",
     ],
-    [
-      'rounding down on the device',
-      () => x.floor(),
-      'floor is for scalars (hyperparameters and the step), not for tensors',
-    ],
+    ['rounding down on the device', () => x.floor(), 'floor is for scalars, not for tensors'],
     ['remainders on the device', () => step.mod(number), 'mod is for scalars'],
   ];
   it.each(refused)('refuse %s', (_, build, message) => {
@@ -211,7 +207,7 @@ describe('what JavaScript would get wrong without a word', () => {
     ['Math.sqrt(x)', () => Math.sqrt(loose), 'x.sqrt() for Math.sqrt(x)'],
     ['`${x}`', () => `${loose}`, "JavaScript's operators do not work"],
     ['a comparison in arithmetic', () => (x.less(0) as unknown as number) + 1, "JavaScript's operators do not work"],
-    ['NaN', () => x.mul(NaN), "NaN as a constant: most likely JavaScript's arithmetic on a missing value"],
+    ['NaN', () => x.mul(NaN), 'NaN as a constant, most likely of a missing value'],
     [
       'undefined',
       () => x.add(undefined as unknown as number),
@@ -237,7 +233,7 @@ describe('what JavaScript would get wrong without a word', () => {
   it('a comparison that only an if has seen is found when the rule is traced', () => {
     const trace = (): Tensor => watchConditions(() => ((x.greater(0) as unknown as boolean) ? x : y));
     expect(trace).toThrow(
-      'the comparison .greater(…) is never used. `if`, `?:`, `!` and `&&` cannot look at symbolic values',
+      'the comparison .greater(…) is never used: `if`, `?:`, `!` and `&&` cannot look at symbolic values',
     );
     expect(() => watchConditions(() => where(x.greater(0), x, y))).not.toThrow();
   });

@@ -74,13 +74,15 @@ type Join<A extends Side, B> = A extends 'tensor' ? 'tensor' : B extends Express
 
 const hostNumber: ValueType = { place: 'host', shape: 'number', dtype: 'float64' };
 
-/**
- * A value in an update rule. Writing `m.mul(beta1).add(g)` computes nothing: it records the operations, in the order
- * written, which is also the order in which every backend rounds.
- *
- * JavaScript's own operators (`g * lr`, `step > 1`) cannot be recorded; they throw and say what to write.
- */
-export class Expression<K extends Side = Side> implements ExpressionNodeReference {
+/** An operation on one value. */
+type Change<K extends Side> = () => Expression<K>;
+/** An operation on two values. */
+type Combination<K extends Side> = <O extends Operand>(other: O) => Expression<Join<K, O>>;
+/** A question about two values. */
+type Comparison<K extends Side> = <O extends Operand>(other: O) => Condition<Join<K, O>>;
+
+/** What JavaScript's operators cannot work on. */
+class Symbolic<K extends Side> implements ExpressionNodeReference {
   declare protected readonly side: K;
   readonly node: ExpressionNode;
 
@@ -88,104 +90,75 @@ export class Expression<K extends Side = Side> implements ExpressionNodeReferenc
     this.node = node;
   }
 
+  /** JavaScript asks for this in `a * b`, `a + b`, `a > b`, `-a`, `Math.sqrt(a)` and `${a}`. */
+  [Symbol.toPrimitive](): never {
+    throw new AdakitError(
+      'invalid-rule',
+      "JavaScript's operators do not work on symbolic values: write grad.mul(lr) for grad * lr, step.greater(1) for " +
+        'step > 1, x.neg() for -x, x.sqrt() for Math.sqrt(x); choose with where(condition, a, b)',
+    );
+  }
+}
+
+/**
+ * A value in an update rule. Writing `m.mul(beta1).add(g)` computes nothing: it records the operations, in the order
+ * written, which is also the order in which every backend rounds.
+ *
+ * JavaScript's own operators (`g * lr`, `step > 1`) cannot be recorded; they throw and say what to write.
+ */
+export class Expression<K extends Side = Side> extends Symbolic<K> {
   /** Place, shape and dtype. */
   get type(): ValueType {
     return this.node.type;
   }
 
   /** This value plus `other`. */
-  add<O extends Operand>(other: O): Expression<Join<K, O>> {
-    return elementwise('add', this, other);
-  }
+  declare add: Combination<K>;
   /** This value minus `other`. */
-  sub<O extends Operand>(other: O): Expression<Join<K, O>> {
-    return elementwise('sub', this, other);
-  }
+  declare sub: Combination<K>;
   /** This value times `other`. */
-  mul<O extends Operand>(other: O): Expression<Join<K, O>> {
-    return elementwise('mul', this, other);
-  }
+  declare mul: Combination<K>;
   /** This value divided by `other`; x/0 is ±∞, 0/0 NaN. */
-  div<O extends Operand>(other: O): Expression<Join<K, O>> {
-    return elementwise('div', this, other);
-  }
-  /** This value to the power `exponent`. */
-  pow<O extends Operand>(exponent: O): Expression<Join<K, O>> {
-    return elementwise('pow', this, exponent);
-  }
+  declare div: Combination<K>;
+  /** This value to the power of the other. */
+  declare pow: Combination<K>;
   /** The smaller of the two; NaN if either is. */
-  min<O extends Operand>(other: O): Expression<Join<K, O>> {
-    return elementwise('min', this, other);
-  }
+  declare min: Combination<K>;
   /** The larger of the two; NaN if either is. */
-  max<O extends Operand>(other: O): Expression<Join<K, O>> {
-    return elementwise('max', this, other);
-  }
+  declare max: Combination<K>;
+  /** −x. */
+  declare neg: Change<K>;
+  /** |x|. */
+  declare abs: Change<K>;
+  /** −1, 0 or 1. */
+  declare sign: Change<K>;
+  /** x². */
+  declare square: Change<K>;
+  /** √x; NaN below zero. */
+  declare sqrt: Change<K>;
+  /** eˣ. */
+  declare exp: Change<K>;
+  /** Natural logarithm. */
+  declare log: Change<K>;
+  /** The largest integer not above; scalars only. */
+  declare floor: Change<K>;
+  /** The remainder of the division by the other, with the sign of the other; scalars only. */
+  declare mod: Combination<K>;
+
+  /** Whether the two are equal; NaN equals nothing. */
+  declare equal: Comparison<K>;
+  /** Whether this is less than `other`; not with NaN. */
+  declare less: Comparison<K>;
+  /** Whether this is at most `other`; not with NaN. */
+  declare lessOrEqual: Comparison<K>;
+  /** Whether this is greater than `other`; not with NaN. */
+  declare greater: Comparison<K>;
+  /** Whether this is at least `other`; not with NaN. */
+  declare greaterOrEqual: Comparison<K>;
+
   /** Limits the value to [low, high]: `min(max(x, low), high)`. */
   clip<L extends Operand, H extends Operand>(low: L, high: H): Expression<Join<Join<K, L>, H>> {
     return this.max(low).min(high);
-  }
-  /** −x. */
-  neg(): Expression<K> {
-    return elementwise('neg', this);
-  }
-  /** |x|. */
-  abs(): Expression<K> {
-    return elementwise('abs', this);
-  }
-  /** −1, 0 or 1. */
-  sign(): Expression<K> {
-    return elementwise('sign', this);
-  }
-  /** x². */
-  square(): Expression<K> {
-    return elementwise('square', this);
-  }
-  /** √x; NaN below zero. */
-  sqrt(): Expression<K> {
-    return elementwise('sqrt', this);
-  }
-  /** eˣ. */
-  exp(): Expression<K> {
-    return elementwise('exp', this);
-  }
-  /** Natural logarithm. */
-  log(): Expression<K> {
-    return elementwise('log', this);
-  }
-  /** The largest integer not above; scalars only. */
-  floor(): Expression<K> {
-    return elementwise('floor', this);
-  }
-  /** The remainder of the division by `divisor`, with the sign of the divisor; scalars only. */
-  mod<O extends Operand>(divisor: O): Expression<Join<K, O>> {
-    return elementwise('mod', this, divisor);
-  }
-
-  /** Whether the two are equal; NaN equals nothing. */
-  equal<O extends Operand>(other: O): Condition<Join<K, O>> {
-    return comparison('equal', this, other);
-  }
-  /** Whether this is less than `other`; not with NaN. */
-  less<O extends Operand>(other: O): Condition<Join<K, O>> {
-    return comparison('less', this, other);
-  }
-  /** Whether this is at most `other`; not with NaN. */
-  lessOrEqual<O extends Operand>(other: O): Condition<Join<K, O>> {
-    return comparison('lessOrEqual', this, other);
-  }
-  /** Whether this is greater than `other`; not with NaN. */
-  greater<O extends Operand>(other: O): Condition<Join<K, O>> {
-    return comparison('greater', this, other);
-  }
-  /** Whether this is at least `other`; not with NaN. */
-  greaterOrEqual<O extends Operand>(other: O): Condition<Join<K, O>> {
-    return comparison('greaterOrEqual', this, other);
-  }
-
-  /** JavaScript asks for this in `a * b`, `a + b`, `a > b`, `-a`, `Math.sqrt(a)` and `${a}`. */
-  [Symbol.toPrimitive](): never {
-    throw noOperator();
   }
 }
 
@@ -195,26 +168,22 @@ export type Scalar = Expression<'scalar'>;
 export type Tensor = Expression<'tensor'>;
 
 /** The outcome of a comparison, for {@link where}. */
-export class Condition<K extends Side = Side> implements ExpressionNodeReference {
-  declare protected readonly side: K;
-  readonly node: ExpressionNode;
-
+export class Condition<K extends Side = Side> extends Symbolic<K> {
   constructor(node: ExpressionNode) {
-    this.node = node;
+    super(node);
     pending?.add(this);
-  }
-
-  [Symbol.toPrimitive](): never {
-    throw noOperator();
   }
 }
 
-function noOperator(): AdakitError {
-  return new AdakitError(
-    'invalid-rule',
-    "JavaScript's operators do not work on symbolic values: write grad.mul(lr) for grad * lr, step.greater(1) for " +
-      'step > 1, x.neg() for -x, x.sqrt() for Math.sqrt(x), and where(condition, a, b) for a choice',
-  );
+// Every operation of the table is a method of values, but for the choice, which is one of conditions.
+for (const op of Object.keys(operations) as OperationName[]) {
+  if (op === 'where') continue;
+  const Outcome = isComparison(op) ? Condition : Expression;
+  Object.defineProperty(Expression.prototype, op, {
+    value(this: Expression, ...others: readonly Operand[]) {
+      return new Outcome(simplified(op, [this.node, ...others.map(nodeOf)]));
+    },
+  });
 }
 
 /** Conditions made since {@link watchConditions} began that no `where` has read. */
@@ -236,8 +205,8 @@ export function watchConditions<T>(trace: () => T): T {
       if (node.form !== 'elementwise') continue;
       throw new AdakitError(
         'invalid-rule',
-        `the comparison .${node.op}(…) is never used. \`if\`, \`?:\`, \`!\` and \`&&\` cannot look at symbolic values; ` +
-          'write where(condition, a, b), or take the comparison out',
+        `the comparison .${node.op}(…) is never used: \`if\`, \`?:\`, \`!\` and \`&&\` cannot look at symbolic values; ` +
+          'write where(condition, a, b), or take it out',
       );
     }
     return result;
@@ -451,14 +420,6 @@ function reduce(op: ReductionName, x: Tensor, over: ReducedAxis): Tensor {
   return new Expression({ form: 'reduce', type: deviceType(result), op, over, args: [x] });
 }
 
-function elementwise<R extends Side>(op: OperationName, self: Expression, ...others: Operand[]): Expression<R> {
-  return new Expression<R>(simplified(op, [self.node, ...others.map(nodeOf)]));
-}
-
-function comparison<R extends Side>(op: OperationName, self: Expression, other: Operand): Condition<R> {
-  return new Condition<R>(simplified(op, [self.node, nodeOf(other)]));
-}
-
 function nodeOf(operand: unknown): ExpressionNode {
   if (typeof operand === 'number') return constant(operand);
   if (operand instanceof Expression) return operand.node;
@@ -470,12 +431,14 @@ function nodeOf(operand: unknown): ExpressionNode {
 
 function constant(value: number): ExpressionNode {
   if (Number.isNaN(value)) {
-    throw new AdakitError('invalid-rule', "NaN as a constant: most likely JavaScript's arithmetic on a missing value");
+    throw new AdakitError('invalid-rule', 'NaN as a constant, most likely of a missing value');
   }
   return { form: 'constant', type: hostNumber, value };
 }
 
-const isComparison = (op: OperationName): boolean => operation(op).comparison === true;
+function isComparison(op: OperationName): boolean {
+  return operation(op).comparison === true;
+}
 
 /**
  * The node for `op(args)`, simplified only where the result is the same to the last bit on every backend: constants
@@ -505,7 +468,7 @@ function simplified(op: OperationName, args: readonly ExpressionNode[]): Express
 function typeOfResult(op: OperationName, args: readonly ExpressionNode[]): ValueType {
   const place = args.some(({ type }) => type.place === 'device') ? 'device' : 'host';
   if (place === 'device' && operation(op).hostOnly) {
-    throw typeError(`${op} is for scalars (hyperparameters and the step), not for tensors`);
+    throw typeError(`${op} is for scalars, not for tensors`);
   }
   const shape = args.reduce<Shape>((joined, { type }) => {
     const next = joinShapes(joined, type.shape);

@@ -1,5 +1,3 @@
-import { elementCount } from '../tensor/tensor-data.js';
-
 /** Where a value lives: known to the host before the step, or computed on the device during it. */
 export type Place = 'host' | 'device';
 
@@ -35,40 +33,6 @@ export interface Extents {
   readonly cols: number;
 }
 
-/**
- * Rows and columns of the matrix view of a parameter, a reinterpretation of its elements in row-major order.
- *
- * @param units the axis that a row or a column stands for: `first` gives `[shape[0], rest]`, as PyTorch and ONNX lay out
- * the weights of dense and convolution layers; `last` gives `[rest, shape[last]]`, as TensorFlow.js does. Vectors and
- * numbers have one column.
- */
-export function matrixExtents(shape: readonly number[], units: 'first' | 'last' = 'first'): Extents {
-  if (shape.length < 2) return { rows: elementCount(shape), cols: 1 };
-  const [first, last] = [shape[0], shape[shape.length - 1]];
-  return units === 'first'
-    ? { rows: first, cols: elementCount(shape.slice(1)) }
-    : { rows: elementCount(shape.slice(0, -1)), cols: last };
-}
-
-/** The dimensions of a value of shape `shape` for a parameter of shape `param` whose matrix view has `extents`. */
-export function concreteShape(shape: Shape, param: readonly number[], extents: Extents): readonly number[] {
-  if (shape === 'number') return [];
-  if (shape === 'param') return param;
-  return shape.map((extent) => extentSize(extent, extents));
-}
-
-/** N of `rank N`. */
-export function rankOf(extent: string | 1): number | undefined {
-  return String(extent).startsWith('rank ') ? Number(String(extent).slice(5)) : undefined;
-}
-
-/** How much an extent, or a number as text, is for a parameter whose matrix view has `extents`. */
-export function extentSize(extent: string | 1, extents: Extents): number {
-  if (extent === 'rows' || extent === 'cols') return extents[extent];
-  const rank = rankOf(extent);
-  return rank === undefined ? Number(extent) : Math.min(rank, extents.rows, extents.cols);
-}
-
 export function equalShapes(a: Shape, b: Shape): boolean {
   return a === b || (typeof a !== 'string' && typeof b !== 'string' && a[0] === b[0] && a[1] === b[1]);
 }
@@ -83,7 +47,7 @@ export function joinShapes(a: Shape, b: Shape): Shape | undefined {
     return b[axis] === 1 || a[axis] === b[axis] ? a[axis] : undefined;
   });
   const [rows, cols] = joined;
-  return rows === undefined || cols === undefined ? undefined : [rows, cols];
+  return rows && cols && [rows, cols];
 }
 
 /** A shape as people write it: `[]`, `the parameter's`, `[rows, 1]`. */

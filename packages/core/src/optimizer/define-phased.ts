@@ -39,7 +39,8 @@ export function definePhasedOptimizer<
 function phased<H extends HyperparameterDefinitions, S extends string, G extends string>(
   source: ComponentSource<H, S, G>,
 ): Component {
-  return { ...makeComponent(source, tracePhases), phases: { pieces: namedPieces, plan: planPhases, run: phasedRun } };
+  const phases = { pieces: namedPieces, plan: planPhases, run: phasedRun };
+  return { ...makeComponent(source, tracePhases), phases, brings: source };
 }
 
 /**

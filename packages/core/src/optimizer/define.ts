@@ -1,8 +1,8 @@
-import type { Component, ComponentSource, Inputs } from '../component/component.js';
+import type { Component, ComponentSource, Inputs, PhaseInput } from '../component/component.js';
 import { makeComponent, traceRule } from '../component/trace.js';
 import { AdakitError } from '../errors.js';
-import { parseHyperparameters, type HyperparameterDefinitions, type HyperparameterOptions } from './hyperparameters.js';
-import { RuleNode, type Configured } from './node.js';
+import type { HyperparameterDefinitions, HyperparameterOptions } from './hyperparameters.js';
+import { parse, RuleNode, type Configured } from './node.js';
 import { Optimizer } from './optimizer.js';
 
 type Options<H extends HyperparameterDefinitions> =
@@ -27,11 +27,8 @@ export type OptimizerSource<H extends HyperparameterDefinitions, S extends strin
   readonly update: (inputs: RuleInputs<H, S>) => ReturnType<Required<ComponentSource<H, S, never>>['update']>;
 };
 
-/** What such a rule reads: no second gradient, which is for `definePhasedOptimizer`. */
-export type RuleInputs<H extends HyperparameterDefinitions, S extends string> = Omit<
-  Inputs<H, S, never>,
-  'estimate' | 'estimated'
->;
+/** What such a rule reads: no numbers of all parameters and no second gradient, which `definePhasedOptimizer` has. */
+export type RuleInputs<H extends HyperparameterDefinitions, S extends string> = Omit<Inputs<H, S, never>, PhaseInput>;
 
 /**
  * Defines an optimizer.
@@ -83,8 +80,7 @@ export function factoryOf<H extends HyperparameterDefinitions>(
 
 /** A component as it is made. @throws AdakitError for unknown or bad hyperparameters, and slips in the component */
 export function configured(component: Component, given: Readonly<Record<string, unknown>>): Configured {
-  const { name, hyperparameters: definitions } = component;
-  const hyperparameters = Object.freeze(parseHyperparameters(name, definitions, given, 'atConstruction'));
+  const hyperparameters = parse({ component, initial: {} }, given, 'atConstruction');
   // Slips show now, not at the first step.
   component.programs(hyperparameters, { matrix: true, units: 'rows', wide: true, tall: true, role: 'weight' });
   return { component, hyperparameters, initial: hyperparameters, schedules: {} };

@@ -1,5 +1,6 @@
 import { AdakitError } from '../errors.js';
-import { problemOf, type HyperparameterDefinitions, type HyperparameterValues } from './hyperparameters.js';
+import { problemOf } from './hyperparameter-values.js';
+import type { HyperparameterDefinitions, HyperparameterValues } from './hyperparameters.js';
 import { matchData, matches, requireMatches } from './matching.js';
 import type { ParameterMatch, ParameterSpec } from './match.js';
 import {
@@ -94,12 +95,13 @@ export class GroupsNode implements TreeNode {
     return new GroupsNode(this.groups, this.rest.mapRule(change));
   }
 
-  changeWrapper(name: string, changes: HyperparameterValues): OptimizerNode {
-    return new GroupsNode(this.groups, this.rest.changeWrapper(name, changes));
-  }
-
-  change(changes: HyperparameterValues, group: string | undefined): OptimizerNode {
-    const { groups, rest, groupNames } = this;
+  change(values: HyperparameterValues, group: string | undefined): OptimizerNode {
+    const { groups, groupNames } = this;
+    // Wrappers around the main rule are there once, whatever the group.
+    const ofWrappers = (key: string): boolean => key.includes('.');
+    const around = pick(values, ofWrappers);
+    const rest = Object.keys(around).length === 0 ? this.rest : this.rest.change(around, undefined);
+    const changes = pick(values, (key) => !ofWrappers(key));
     if (group === undefined) return new GroupsNode(groups, rest.change(changes, group));
     if (group !== 'all' && !groupNames.includes(group)) {
       throw unknownGroup(group, `the groups are ${groupNames.join(', ')}`);
@@ -112,8 +114,8 @@ export class GroupsNode implements TreeNode {
       }
       // What is meant for all need not be known to every rule.
       const { hyperparameters } = member.optimizer.rule;
-      const known = Object.entries(changes).filter(([key]) => group !== 'all' || Object.hasOwn(hyperparameters, key));
-      return { ...member, optimizer: member.optimizer.change(Object.fromEntries(known), undefined) };
+      const known = pick(changes, (key) => group !== 'all' || Object.hasOwn(hyperparameters, key));
+      return { ...member, optimizer: member.optimizer.change(known, undefined) };
     });
     const reaches = group === 'all' || rest.groupNames.includes(group);
     return new GroupsNode(list, reaches ? rest.change(changes, group) : rest);
@@ -136,6 +138,10 @@ export class GroupsNode implements TreeNode {
       rest: this.rest.config(parameters),
     };
   }
+}
+
+function pick(values: HyperparameterValues, isWanted: (key: string) => boolean): HyperparameterValues {
+  return Object.fromEntries(Object.entries(values).filter(([key]) => isWanted(key)));
 }
 
 /** Groups at one depth in a path, in which a slash goes deeper. */

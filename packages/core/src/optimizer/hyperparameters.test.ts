@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { AdakitError } from '../errors.js';
+import { parseHyperparameters, problemOf } from './hyperparameter-values.js';
 import {
   anyNumber,
   choice,
@@ -11,11 +12,9 @@ import {
   fraction,
   learningRate,
   nonNegative,
-  parseHyperparameters,
   positive,
   rank,
   repeats,
-  problemOf,
   type Hyperparameter,
   type NumberHyperparameter,
 } from './hyperparameters.js';
@@ -107,7 +106,7 @@ describe('parseHyperparameters', () => {
 
   it('requires what has no default', () => {
     expect(messageOf(() => parseHyperparameters('sgd', { lr: learningRate() }, {}, 'atConstruction'))).toBe(
-      'sgd: lr is required: it has no default that suits every problem',
+      'sgd: lr is required: no default suits every problem',
     );
   });
 });

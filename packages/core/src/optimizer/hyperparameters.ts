@@ -1,5 +1,3 @@
-import { AdakitError, didYouMean } from '../errors.js';
-
 /** A numeric hyperparameter: an input of the program, so it may change every step. */
 export interface NumberHyperparameter<Default extends number | undefined = number | undefined> {
   readonly type: 'number';
@@ -72,23 +70,6 @@ export interface Range {
   readonly integer?: true;
   /** Why the range is what it is; appended to the error message. */
   readonly because?: string;
-}
-
-/** What is wrong with a value, or `undefined`. */
-function rangeProblem(range: Range, value: unknown): string | undefined {
-  if (value === undefined) return 'is required: it has no default that suits every problem';
-  if (typeof value !== 'number' || !Number.isFinite(value)) return `must be a finite number, got ${describe(value)}`;
-  const { above, atLeast, below, atMost, integer, because } = range;
-  const inside =
-    (!integer || Number.isSafeInteger(value)) &&
-    value > (above ?? -Infinity) &&
-    value >= (atLeast ?? -Infinity) &&
-    value < (below ?? Infinity) &&
-    value <= (atMost ?? Infinity);
-  if (inside) return undefined;
-  const bounds = Object.entries({ '>': above, '>=': atLeast, '<': below, '<=': atMost });
-  const wanted = bounds.flatMap(([sign, bound]) => (bound === undefined ? [] : [`${sign} ${bound}`]));
-  return `must be ${[...(integer ? ['a whole number'] : []), ...wanted].join(' and ')}, got ${describe(value)}${because === undefined ? '' : ` (${because})`}`;
 }
 
 function numeric<D extends number | undefined>(
@@ -175,72 +156,4 @@ export function rank(defaultValue: number): RepeatHyperparameter {
 /** On or off. */
 export function flag(defaultValue: boolean): FlagHyperparameter {
   return { type: 'flag', default: defaultValue };
-}
-
-/**
- * Completes and validates hyperparameters.
- *
- * @param initial what the optimizer was made with, of which some must stay. Default: it is being made
- * @throws AdakitError naming every offending hyperparameter, e.g. `adam: lr must be > 0, got -1`
- */
-export function parseHyperparameters(
-  optimizer: string,
-  definitions: HyperparameterDefinitions,
-  given: Readonly<Record<string, unknown>>,
-  when: 'atConstruction' | 'perStep',
-  initial: HyperparameterValues = {},
-): HyperparameterValues {
-  if (Object(given) !== given) {
-    // As in `adam(0.001)`, which would otherwise train with the default.
-    const problem = `hyperparameters are an object such as { lr: 0.1 }, got ${describe(given)}`;
-    throw new AdakitError('invalid-hyperparameter', `${optimizer}: ${problem}`);
-  }
-  const known = Object.keys(definitions);
-  const unknown = Object.keys(given).filter((key) => !Object.hasOwn(definitions, key));
-  if (unknown.length > 0) {
-    const complaints = unknown.map((key) => `unknown hyperparameter "${key}"${didYouMean(key, known)}`);
-    throw new AdakitError(
-      'unknown-hyperparameter',
-      `${optimizer}: ${complaints.join('; ')} (known: ${known.join(', ')})`,
-    );
-  }
-  const values: Record<string, number | boolean | string> = {};
-  const complaints: string[] = [];
-  for (const [name, definition] of Object.entries(definitions)) {
-    const own = Object.hasOwn(given, name) ? given[name] : undefined;
-    const value = own === undefined ? definition.default : own;
-    const problem = problemOf(definition, value, when, initial[name]);
-    if (problem === undefined) values[name] = value as number | boolean | string;
-    else complaints.push(`${name} ${problem}`);
-  }
-  if (complaints.length === 0) return values;
-  throw new AdakitError('invalid-hyperparameter', `${optimizer}: ${complaints.join('; ')}`);
-}
-
-/** What is wrong with a value, or `undefined`. */
-export function problemOf(
-  definition: Hyperparameter,
-  value: unknown,
-  when: 'atConstruction' | 'perStep',
-  initial = value,
-): string | undefined {
-  switch (definition.type) {
-    case 'number':
-      return rangeProblem(definition[when], value);
-    case 'repeat':
-      return (
-        rangeProblem(definition.range, value) ??
-        (value === initial ? undefined : definition.changed?.(value as number, initial))
-      );
-    case 'flag':
-      return typeof value === 'boolean' ? undefined : `must be true or false, got ${describe(value)}`;
-    case 'choice':
-      return definition.words.includes(value as string)
-        ? undefined
-        : `must be one of ${definition.words.join(', ')}, got ${describe(value)}`;
-  }
-}
-
-function describe(value: unknown): string {
-  return typeof value === 'string' ? JSON.stringify(value) : String(value);
 }

@@ -1,7 +1,8 @@
 import type { Component } from '../component/component.js';
 import { AdakitError } from '../errors.js';
 import { requireSchedule, type Schedule, type ScheduleData } from '../schedule/schedule.js';
-import { parseHyperparameters, type HyperparameterValues } from './hyperparameters.js';
+import { parseHyperparameters } from './hyperparameter-values.js';
+import type { HyperparameterValues } from './hyperparameters.js';
 import type { GroupsNode } from './groups-node.js';
 import type { MatchData, ParameterSpec } from './match.js';
 import type { WrapperNode } from './wrapper.js';
@@ -42,10 +43,9 @@ export interface TreeNode {
   checkGroups(parameters: readonly ParameterSpec[]): void;
   /** The same with a change to the main rule. */
   mapRule(change: (rule: Configured) => Configured): OptimizerNode;
-  /** The same with other hyperparameters of a wrapper. */
-  changeWrapper(name: string, changes: HyperparameterValues): OptimizerNode;
   /**
-   * The same with other hyperparameters of the main rule, or of a group (`all`: of all).
+   * The same with other hyperparameters of the main rule, or of a group (`all`: of all), and of the wrappers around the main
+   * rule, whose names have theirs in front: `ema.decay`.
    *
    * @throws AdakitError for an unknown group or hyperparameter
    */
@@ -98,10 +98,6 @@ export class RuleNode implements TreeNode, Configured {
 
   mapRule(change: (rule: Configured) => Configured): OptimizerNode {
     return new RuleNode(change(this));
-  }
-
-  changeWrapper(): OptimizerNode {
-    return this;
   }
 
   change(changes: HyperparameterValues, group: string | undefined): OptimizerNode {
@@ -177,8 +173,8 @@ export interface ResolvedChain {
 }
 
 export function parse(
-  { component, initial }: Configured,
-  values: HyperparameterValues,
+  { component, initial }: Pick<Configured, 'component' | 'initial'>,
+  values: Readonly<Record<string, unknown>>,
   when: 'atConstruction' | 'perStep',
 ): HyperparameterValues {
   const kept = when === 'perStep' ? initial : {};

@@ -1,4 +1,4 @@
-import { AdakitError, didYouMean } from '../errors.js';
+import { AdakitError } from '../errors.js';
 import type { HyperparameterValues } from './hyperparameters.js';
 import type { ParameterSpec } from './match.js';
 import { parseSchedules, type OptimizerConfig, type OptimizerNode, type Schedules } from './node.js';
@@ -54,20 +54,7 @@ export class Optimizer {
    * @throws AdakitError naming the hyperparameter that is unknown or out of range, or the group that does not exist
    */
   with(changes: HyperparameterValues, scope: ChangeScope = {}): Optimizer {
-    let { node } = this;
-    const own = new Map<string, number | boolean | string>();
-    for (const [key, value] of Object.entries(changes)) {
-      const [first, name] = key.split('.', 2) as [string, string?];
-      if (name === undefined) own.set(key, value);
-      else if (node.wrappers.includes(first)) node = node.changeWrapper(first, { [name]: value });
-      else {
-        throw new AdakitError(
-          'unknown-hyperparameter',
-          `unknown hyperparameter "${key}": nothing named "${first}" is around this optimizer${didYouMean(first, node.wrappers)}`,
-        );
-      }
-    }
-    return new Optimizer(own.size === 0 ? node : node.change(Object.fromEntries(own), scope.group));
+    return new Optimizer(this.node.change(changes, scope.group));
   }
 
   /**

@@ -1,4 +1,5 @@
 import type { Component } from '../component/component.js';
+import { AdakitError, didYouMean } from '../errors.js';
 import type { HyperparameterValues } from './hyperparameters.js';
 import type { ParameterSpec } from './match.js';
 import {
@@ -62,14 +63,25 @@ export class WrapperNode implements TreeNode, Configured {
     return this.#around(this.inner.mapRule(change));
   }
 
-  changeWrapper(name: string, changes: HyperparameterValues): OptimizerNode {
-    if (this.component.name !== name) return this.#around(this.inner.changeWrapper(name, changes));
-    const { component, initial, schedules, inner } = this;
-    return new WrapperNode({ component, hyperparameters: changedValues(this, changes), initial, schedules }, inner);
-  }
-
   change(changes: HyperparameterValues, group: string | undefined): OptimizerNode {
-    return this.#around(this.inner.change(changes, group));
+    const { component, inner, wrappers } = this;
+    const own = new Map<string, HyperparameterValues[string]>();
+    const others = new Map<string, HyperparameterValues[string]>();
+    for (const [key, value] of Object.entries(changes)) {
+      const [first, name] = key.split('.', 2) as [string, string?];
+      if (name !== undefined && !wrappers.includes(first)) {
+        throw new AdakitError(
+          'unknown-hyperparameter',
+          `unknown hyperparameter "${key}": nothing named "${first}" is around this optimizer${didYouMean(first, wrappers)}`,
+        );
+      }
+      if (name !== undefined && first === component.name) own.set(name, value);
+      else others.set(key, value);
+    }
+    const { initial, schedules } = this;
+    const hyperparameters = changedValues(this, Object.fromEntries(own));
+    const changed = { component, hyperparameters, initial, schedules };
+    return new WrapperNode(changed, others.size === 0 ? inner : inner.change(Object.fromEntries(others), group));
   }
 
   config(parameters: readonly ParameterSpec[]): OptimizerConfig {

@@ -180,10 +180,12 @@ describe('a plan', () => {
   });
 
   it('keeps the slots of two wrappers of one kind apart', () => {
-    const { parameters: planned, views } = plan(ema(0.9, ema(0.5, momentum())));
+    const { parameters: planned, phases } = plan(ema(0.9, ema(0.5, momentum())));
     expect(planned[0].slots.map(({ name }) => name)).toEqual(['ema.average', 'ema2.average', 'm']);
     // The outermost is what is meant.
-    expect(views.averaged[0]?.instructions).toEqual([expect.objectContaining({ name: 'slot.ema.average' })]);
+    expect(phases?.view(planned[0], 'averaged')?.instructions).toEqual([
+      expect.objectContaining({ name: 'slot.ema.average' }),
+    ]);
   });
 
   it('collects batches before everything else', () => {

@@ -1,10 +1,12 @@
 import type { ComponentPrograms, ParameterForm, Slot } from '../component/component.js';
-import { matrixExtents, type Extents } from '../expression/type.js';
+import { matrixExtents } from '../expression/extents.js';
+import type { Extents } from '../expression/type.js';
 import type { ParameterSpec } from '../optimizer/match.js';
 import type { Configured, ResolvedChain } from '../optimizer/node.js';
 import { requireOptimizer, type Optimizer } from '../optimizer/optimizer.js';
 import { contentHash } from '../program/hash.js';
 import type { Program } from '../program/program.js';
+import type { Perturbing } from '../run/perturbing.js';
 import type { PhasedRun } from '../run/phased-run.js';
 
 /** Parameters with the same pieces and the same settings: they share programs and scalars. */
@@ -73,16 +75,18 @@ export interface Plan {
   /** Of every batch. Where gradients are collected, {@link stages} run only with the last batch. */
   readonly batchStages: readonly Stage[];
   /** How many batches make a step. */
-  readonly batches: { readonly group: PlanGroup; readonly piece: Piece } | undefined;
+  readonly batches?: { readonly group: PlanGroup; readonly piece: Piece } | undefined;
   /** Before the gradient is taken a second time; empty where once is enough. */
   readonly perturbStages: readonly Stage[];
+  /** What takes it. */
+  readonly perturbs?: Perturbing | undefined;
   readonly stages: readonly Stage[];
   /** Who takes in a second gradient, of another loss, every so many steps. */
-  readonly estimate: Piece | undefined;
-  /** Programs that give other weights than those being trained, by view and parameter index. */
-  readonly views: Readonly<Record<string, readonly (Program | undefined)[]>>;
+  readonly estimate?: Piece | undefined;
+  /** Names of other weights than those being trained, which {@link phases} give. */
+  readonly views: readonly string[];
   /** Who has the loss multiplied, if anyone; known without parameters, too. */
-  readonly lossScale: Configured | undefined;
+  readonly lossScale?: Configured | undefined;
   /** What runs it, where there is more than an update of each parameter. */
   readonly phases: PhasedRun | undefined;
 }
@@ -90,7 +94,7 @@ export interface Plan {
 /** The parts of a plan that phases decide on; a plain rule has but one stage. */
 export type PhasedPlan = Pick<
   Plan,
-  'globals' | 'batchStages' | 'batches' | 'perturbStages' | 'stages' | 'estimate' | 'views' | 'lossScale'
+  'globals' | 'batchStages' | 'batches' | 'perturbStages' | 'perturbs' | 'stages' | 'estimate' | 'views' | 'lossScale'
 >;
 
 /** What a component brings that has more phases than `update`: who uses none loads none of it. */
@@ -98,7 +102,7 @@ export interface Phases {
   /** Pieces of a chain: those that go around rules have names to be told apart by, and those of several groups are one. */
   readonly pieces: (chain: ResolvedChain, known: readonly Piece[]) => readonly Piece[];
   readonly plan: (parts: Pick<Plan, 'optimizer' | 'parameters' | 'groups'>) => PhasedPlan;
-  readonly run: PhasedRun;
+  readonly run: PhasedRun | undefined;
 }
 
 /**
@@ -114,7 +118,7 @@ export function makePlan(
 ): Plan {
   const { node } = requireOptimizer('a run', optimizer);
   if (!allowEmptyGroups) node.checkGroups(specs);
-  const phases = node.pieces.map(({ component }) => component.phases).find(Boolean);
+  const phases = node.pieces.map(({ component }) => component.phases).find(Boolean) ?? plain;
   const byPath = new Map<string, PlanGroup>();
   const parameters = specs.map((spec, index): PlannedParameter => {
     const resolved = node.resolve(spec);
@@ -122,7 +126,7 @@ export function makePlan(
     let group = byPath.get(path);
     if (group === undefined) {
       const known = [...byPath.values()].flatMap(({ pieces }) => pieces);
-      byPath.set(path, (group = { path, pieces: phases ? phases.pieces(resolved, known) : plainPieces(resolved) }));
+      byPath.set(path, (group = { path, pieces: phases.pieces(resolved, known) }));
     }
     const programs = group.pieces.map((piece) => programsOf(piece, spec));
     const slots = group.pieces.flatMap(({ prefix }, i) =>
@@ -132,33 +136,28 @@ export function makePlan(
     return { ...spec, index, extents: matrixExtents(spec.shape, spec.units), group, slots, hash };
   });
   const parts = { optimizer, parameters, groups: [...byPath.values()] };
-  return { ...parts, phases: phases?.run, ...(phases ? phases.plan(parts) : plainPlan(parameters)) };
+  return { ...parts, phases: phases.run, ...phases.plan(parts) };
 }
 
-/** Nothing but a rule. */
-function plainPieces({ chain, owners }: ResolvedChain): readonly Piece[] {
-  return chain.map((link, i) => ({ ...link, prefix: '', owner: owners[i] }));
-}
-
-/** Nothing but an update of each parameter. */
-function plainPlan(parameters: readonly PlannedParameter[]): PhasedPlan {
-  const calls = callsOf(
-    parameters.map((parameter) => ({
-      parameter,
-      program: programsOf(parameter.group.pieces[0], parameter).update as Program,
-    })),
-  );
-  return {
-    globals: [],
-    batchStages: [],
-    batches: undefined,
-    perturbStages: [],
-    estimate: undefined,
-    stages: calls.length === 0 ? [] : [{ kind: 'parameters', calls, sums: [], largest: [] }],
-    views: {},
-    lossScale: undefined,
-  };
-}
+/** Nothing but a rule, and an update of each parameter. */
+const plain: Phases = {
+  pieces: ({ chain, owners }) => chain.map((link, i) => ({ ...link, prefix: '', owner: owners[i] })),
+  run: undefined,
+  plan({ parameters }) {
+    const updates = parameters.map((parameter) => {
+      const { update } = programsOf(parameter.group.pieces[0], parameter);
+      return { parameter, program: update as Program };
+    });
+    const calls = callsOf(updates);
+    return {
+      globals: [],
+      batchStages: [],
+      perturbStages: [],
+      stages: calls.length === 0 ? [] : [{ kind: 'parameters', calls, sums: [], largest: [] }],
+      views: [],
+    };
+  },
+};
 
 /** A call for all parameters of a group that have the same program. */
 export function callsOf(entries: readonly { readonly parameter: PlannedParameter; readonly program: Program }[]) {

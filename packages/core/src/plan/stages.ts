@@ -1,31 +1,26 @@
-import { AdakitError } from '../errors.js';
-import type { Optimizer } from '../optimizer/optimizer.js';
+import type { Configured } from '../optimizer/node.js';
 import { linkPrograms, type Linked } from '../program/link.js';
 import { inputNames, type Program } from '../program/program.js';
+import { globalPrefix, renamed, renaming } from './names.js';
 import {
   callsOf,
   programsOf,
-  type PhasedPlan,
   type Phases,
   type Piece,
-  type Plan,
-  type PlanGroup,
   type PlannedGlobal,
   type PlannedParameter,
   type Stage,
 } from './plan.js';
 
-/** The phases of a component that run for each parameter. */
-type Phase = 'collect' | 'measure' | 'perturb' | 'gradient' | 'update' | 'after';
+/** The phases of a component in a step. */
+type Phase = 'collect' | 'measure' | 'total' | 'perturb' | 'gradient' | 'update' | 'after';
 
-interface Part {
+/** A phase of a piece on its parameters; `total` is for all of them together. */
+interface Task {
   readonly piece: Piece;
   readonly phase: Phase;
   readonly parameters: readonly PlannedParameter[];
 }
-type Task =
-  | ({ readonly task: 'parameters' } & Part)
-  | { readonly task: 'total'; readonly piece: Piece; readonly group: PlanGroup; readonly program: Program };
 
 const paramType = { place: 'device', shape: 'param', dtype: 'float32' } as const;
 
@@ -34,12 +29,34 @@ const paramType = { place: 'device', shape: 'param', dtype: 'float32' } as const
  *
  * @throws AdakitError `invalid-plan` for pieces that cannot be combined
  */
-export const planPhases: Phases['plan'] = (parts) => new Planner(parts).plan();
+export const planPhases: Phases['plan'] = ({ optimizer, parameters, groups }) => {
+  const { tasks, perturb, globals } = inOrder(parameters);
+  const collectors = tasks.filter(({ phase }) => phase === 'collect');
+  const collector = collectors.at(0)?.piece;
+  collector?.component.brings?.collecting?.check(collectors, parameters, perturb.length > 0);
+  const ofBatch = tasks.findLastIndex(({ phase }) => phase === 'collect') + 1;
+  const pieces = groups.flatMap((group) => group.pieces);
+  // Whatever the parameters are, where they are not known yet.
+  const scalers: readonly Configured[] = pieces.length === 0 ? optimizer.node.pieces : pieces;
+  const second = pieces.map(({ component }) => component.brings?.secondGradient).find(Boolean);
+  return {
+    batchStages: stagesOf(tasks.slice(0, ofBatch)),
+    batches: collector && { group: groups[0], piece: collector },
+    perturbStages: stagesOf(perturb),
+    perturbs: perturb.at(-1)?.piece.component.brings?.perturbing,
+    stages: stagesOf(tasks.slice(ofBatch)),
+    estimate: second?.reader(parameters),
+    globals,
+    views: [...new Set(parameters.flatMap(viewNames))],
+    lossScale: scalers.find(({ component }) => component.brings?.lossScaling),
+  };
+};
 
 /** A wrapper around several groups is one piece of all of them. */
 export const namedPieces: Phases['pieces'] = ({ chain, owners }, known) => {
   const used = new Map<string, number>();
-  return chain.map(({ kind, component, hyperparameters, initial, schedules }, i) => {
+  return chain.map((link, i) => {
+    const { kind, component, initial } = link;
     // Every wrapper that somebody wrote has an object of initial values of its own, and keeps it.
     const shared = known.find(
       (piece) => kind === 'wrapper' && piece.component === component && piece.initial === initial,
@@ -47,227 +64,123 @@ export const namedPieces: Phases['pieces'] = ({ chain, owners }, known) => {
     const again = (used.get(component.name) ?? 0) + 1;
     used.set(component.name, again);
     const prefix = kind === 'rule' ? '' : `${component.name}${again > 1 ? String(again) : ''}.`;
-    return shared ?? { kind, component, hyperparameters, initial, schedules, prefix, owner: owners[i] };
+    return shared ?? { ...link, prefix, owner: owners[i] };
   });
 };
 
-class Planner {
-  readonly #optimizer: Optimizer;
-  readonly #parameters: readonly PlannedParameter[];
-  readonly #groups: readonly PlanGroup[];
-  readonly #globals = new Map<string, PlannedGlobal>();
-  readonly #linked = new Map<string, Program>();
+/** What happens to some parameters, and the numbers that belong to all of them. */
+interface Course {
+  readonly tasks: readonly Task[];
+  /** Those before the gradient is taken a second time. */
+  readonly perturb: readonly Task[];
+  readonly globals: readonly PlannedGlobal[];
+}
 
-  constructor({ optimizer, parameters, groups }: Pick<Plan, 'optimizer' | 'parameters' | 'groups'>) {
-    this.#optimizer = optimizer;
-    this.#parameters = parameters;
-    this.#groups = groups;
-  }
-
-  plan(): PhasedPlan {
-    const tasks: Task[] = [];
-    const perturb: Task[] = [];
-    this.#emit(this.#parameters, 0, tasks, perturb);
-    const collecting = tasks.findLastIndex((task) => task.task === 'parameters' && task.phase === 'collect');
-    const [batchTasks, stepTasks] = [tasks.slice(0, collecting + 1), tasks.slice(collecting + 1)];
-    const collectors = new Set(
-      batchTasks.flatMap((t) => (t.task === 'parameters' && t.phase === 'collect' ? [t.piece] : [])),
-    );
-    if (collectors.size > 1) {
-      throw new AdakitError(
-        'invalid-plan',
-        'gradients are collected in two places; put one accumulate() around everything',
-      );
-    }
-    const collector = [...collectors].at(0);
-    if (collecting >= 0) {
-      const collected = batchTasks.flatMap((t) =>
-        t.task === 'parameters' && t.phase === 'collect' ? [t.parameters.length] : [],
-      );
-      if (collected.reduce((a, b) => a + b, 0) < this.#parameters.length) {
-        throw new AdakitError(
-          'invalid-plan',
-          'accumulate() is inside a group, but a step is one for all parameters; put it around groups()',
-        );
-      }
-      if (perturb.length > 0) {
-        throw new AdakitError(
-          'invalid-plan',
-          'accumulate() and sam() cannot be combined: the second gradient would need all batches again; use larger batches',
-        );
-      }
-    }
-    const scaler = this.#groups.flatMap(({ pieces }) => pieces).find(({ component }) => component.scalesLoss);
-    const group = this.#groups[0] as PlanGroup | undefined;
-    const estimate = this.#estimate(stepTasks);
-    if (scaler !== undefined && estimate !== undefined) {
-      throw new AdakitError(
-        'invalid-plan',
-        `${estimate.component.name} and lossScaling() cannot be combined: its second gradient would arrive scaled as well; train in float32 or bfloat16`,
-      );
-    }
-    return {
-      batchStages: this.#stages(batchTasks),
-      batches: collector === undefined || group === undefined ? undefined : { group, piece: collector },
-      perturbStages: this.#stages(perturb),
-      stages: this.#stages(stepTasks),
-      estimate,
-      globals: [...this.#globals.values()],
-      views: this.#views(),
-      // Whatever the parameters are, where they are not known yet.
-      lossScale:
-        this.#parameters.length === 0
-          ? this.#optimizer.node.pieces.find(({ component }) => component.scalesLoss)
-          : scaler,
-    };
-  }
-
-  /** @throws AdakitError `invalid-plan` for two that may want it at other steps */
-  #estimate(tasks: readonly Task[]): Piece | undefined {
-    const readers = tasks.flatMap((task) => {
-      if (task.task === 'total') return [];
-      const { piece, phase, parameters } = task;
-      const reads = parameters.some((parameter) => {
-        const program = programsOf(piece, parameter)[phase];
-        return program !== undefined && inputNames(program).includes('estimate');
-      });
-      return reads ? [piece] : [];
-    });
-    const [first, ...others] = new Set(readers);
-    const every = ({ hyperparameters }: Piece): unknown => hyperparameters.every;
-    if (others.some((piece) => every(piece) !== every(first))) {
-      throw new AdakitError(
-        'invalid-plan',
-        'two groups take in an estimate at different steps, but a step has one; give both the same "every"',
-      );
-    }
-    return readers.at(0);
-  }
-
-  /** Tasks in order: pieces from outside in, then back out. Pieces that several groups share see all their parameters. */
-  #emit(parameters: readonly PlannedParameter[], depth: number, tasks: Task[], perturb: Task[]): void {
-    const byPiece = new Map<Piece, PlannedParameter[]>();
-    for (const parameter of parameters) {
-      const piece = parameter.group.pieces.at(depth);
-      if (piece === undefined) continue;
-      const members = byPiece.get(piece) ?? [];
-      byPiece.set(piece, members);
-      members.push(parameter);
-    }
-    for (const [piece, members] of byPiece) {
+/** Tasks in order: pieces from outside in, then back out. Pieces that several groups share see all their parameters. */
+function inOrder(all: readonly PlannedParameter[]): Course {
+  const tasks: Task[] = [];
+  const perturb: Task[] = [];
+  const globals = new Map<string, PlannedGlobal>();
+  const visit = (parameters: readonly PlannedParameter[], depth: number): void => {
+    for (const [piece, members] of byPiece(parameters, depth)) {
       const has = (phase: Phase): boolean => members.some((parameter) => programsOf(piece, parameter)[phase]);
       const add = (phase: Phase, to = tasks): void => {
-        if (has(phase)) to.push({ task: 'parameters', piece, phase, parameters: members });
+        if (has(phase)) to.push({ piece, phase, parameters: members });
       };
-      const prefix = globalPrefix(piece);
       const measured = has('perturb') ? perturb : tasks;
       add('collect');
       add('measure', measured);
-      const { total, globals = [] } = programsOf(piece, members[0]);
-      for (const { name, start = 0 } of globals) {
+      for (const { name: own, start = 0 } of programsOf(piece, members[0]).globals ?? []) {
+        const name = globalPrefix(piece) + own;
         const value = typeof start === 'number' ? start : Number(piece.initial[start.slice('initial.'.length)]);
-        this.#globals.set(prefix + name, { name: prefix + name, start: value });
+        globals.set(name, { name, start: value });
       }
-      if (total !== undefined) measured.push({ task: 'total', piece, group: members[0].group, program: total });
+      add('total', measured);
       add('perturb', perturb);
       add('gradient');
       if (piece.kind === 'rule') add('update');
-      else this.#emit(members, depth + 1, tasks, perturb);
+      else visit(members, depth + 1);
       add('after');
     }
-  }
+  };
+  visit(all, 0);
+  return { tasks, perturb, globals: [...globals.values()] };
+}
 
-  /** Fuses what happens to a parameter between totals into one program. */
-  #stages(tasks: readonly Task[]): Stage[] {
-    const stages: Stage[] = [];
-    const pending = new Map<PlannedParameter, Part[]>();
-    /** Segments of each parameter in order; whether a later one reads the gradient decides whether it is written. */
-    const open: { parameter: PlannedParameter; parts: Part[]; stage: number }[][] = [];
-    const flush = (): void => {
-      const segment = [...pending].map(([parameter, parts]) => ({ parameter, parts, stage: stages.length }));
-      pending.clear();
-      if (segment.length === 0) return;
-      open.push(segment);
-      stages.push({ kind: 'parameters', calls: [], sums: [], largest: [] });
-    };
-    for (const task of tasks) {
-      if (task.task === 'total') {
-        flush();
-        stages.push({ kind: 'total', program: this.#renamed(task.program, task.piece), group: task.group });
-        continue;
-      }
-      for (const parameter of task.parameters) {
-        const parts = pending.get(parameter) ?? [];
-        pending.set(parameter, parts);
-        parts.push(task);
-      }
+/** Parameters by their piece at a depth. */
+function byPiece(parameters: readonly PlannedParameter[], depth: number): ReadonlyMap<Piece, PlannedParameter[]> {
+  const members = new Map<Piece, PlannedParameter[]>();
+  for (const parameter of parameters) {
+    const piece = parameter.group.pieces[depth];
+    const known = members.get(piece);
+    if (known === undefined) members.set(piece, [parameter]);
+    else known.push(parameter);
+  }
+  return members;
+}
+
+/** Fuses what happens to a parameter between totals into one program. */
+function stagesOf(tasks: readonly Task[]): Stage[] {
+  const steps: (Task | Map<PlannedParameter, Task[]>)[] = [];
+  for (const task of tasks) {
+    if (task.phase === 'total') {
+      steps.push(task);
+      continue;
     }
-    flush();
-    const readsGradientLater = new Set<PlannedParameter>();
-    for (const segment of open.toReversed()) {
-      const programs = segment.map((entry) => {
-        const program = this.#link(entry.parts, entry.parameter, readsGradientLater.has(entry.parameter));
-        return { ...entry, program };
-      });
-      for (const { parameter, program } of programs) {
-        if (inputNames(program).includes('grad')) readsGradientLater.add(parameter);
-        else readsGradientLater.delete(parameter);
-      }
-      stages[segment[0].stage] = parameterStage(programs);
-    }
-    return stages;
+    let last = steps.at(-1);
+    if (!(last instanceof Map)) steps.push((last = new Map<PlannedParameter, Task[]>()));
+    for (const parameter of task.parameters) last.set(parameter, [...(last.get(parameter) ?? []), task]);
   }
-
-  #renamed(program: Program, piece: Piece): Program {
-    return linkPrograms(program.name, [{ program, rename: this.#rename(piece) }]);
-  }
-
-  #rename(piece: Piece): (name: string) => string {
-    const { prefix } = piece;
-    const globals = globalPrefix(piece);
-    return (name) => {
-      const dot = name.indexOf('.');
-      if (dot < 0) return name;
-      const [space, own] = [name.slice(0, dot), name.slice(dot + 1)];
-      return `${space}.${space === 'global' || space === 'sum' || space === 'largest' ? globals : prefix}${own}`;
-    };
-  }
-
-  /** One program for several phases of one parameter; parameters of one form share it. */
-  #link(parts: readonly Part[], parameter: PlannedParameter, keepGradient: boolean): Program {
-    const linked = parts.flatMap(({ piece, phase }): (Linked & { key: string })[] => {
-      const program = programsOf(piece, parameter)[phase];
-      if (program === undefined) return [];
-      const remember = phase === 'update' ? { of: 'param', as: 'before', type: paramType } : undefined;
-      const key = `${program.hash} ${piece.prefix} ${globalPrefix(piece)} ${phase}`;
-      return [{ program, rename: this.#rename(piece), key, ...(remember && { remember }) }];
+  const linked = new Map<string, Program>();
+  // From the last: whether a later one reads the gradient decides whether it is written.
+  const readsGradientLater = new Set<PlannedParameter>();
+  const stages = steps.toReversed().map((step) => {
+    if (!(step instanceof Map)) return totalStage(step);
+    const programs = [...step].map(([parameter, parts]) => {
+      const program = link(parts, parameter, readsGradientLater.has(parameter), linked);
+      if (inputNames(program).includes('grad')) readsGradientLater.add(parameter);
+      else readsGradientLater.delete(parameter);
+      return { parameter, program };
     });
-    const key = JSON.stringify([linked.map((part) => part.key), keepGradient]);
-    let program = this.#linked.get(key);
-    if (program === undefined) {
-      const name = parts.map(({ piece, phase }) => `${piece.component.name}.${phase}`).join(' + ');
-      program = linkPrograms(name, linked, (output) => output !== 'before' && (output !== 'grad' || keepGradient));
-      this.#linked.set(key, program);
-    }
-    return program;
-  }
+    return parameterStage(programs);
+  });
+  return stages.toReversed();
+}
 
-  #views(): Record<string, (Program | undefined)[]> {
-    const views: Record<string, (Program | undefined)[]> = {};
-    for (const parameter of this.#parameters) {
-      // From the rule outwards: the outermost view of a name is the one that counts.
-      for (const piece of parameter.group.pieces.toReversed()) {
-        for (const [name, program] of Object.entries(programsOf(piece, parameter).views ?? {})) {
-          const list = Object.hasOwn(views, name)
-            ? views[name]
-            : new Array<undefined>(this.#parameters.length).fill(undefined);
-          views[name] = list;
-          list[parameter.index] = this.#renamed(program, piece);
-        }
-      }
-    }
-    return views;
+/**
+ * One program for several phases of one parameter.
+ *
+ * @param known those that have been linked: parameters of one form share them
+ */
+function link(
+  parts: readonly Task[],
+  parameter: PlannedParameter,
+  keepGradient: boolean,
+  known: Map<string, Program>,
+): Program {
+  const linked = parts.flatMap(({ piece, phase }): (Linked & { key: string })[] => {
+    const program = programsOf(piece, parameter)[phase];
+    if (program === undefined) return [];
+    const remember = phase === 'update' ? { of: 'param', as: 'before', type: paramType } : undefined;
+    const key = `${program.hash} ${piece.prefix} ${globalPrefix(piece)} ${phase}`;
+    return [{ program, rename: renaming(piece), key, ...(remember && { remember }) }];
+  });
+  const key = JSON.stringify([linked.map((part) => part.key), keepGradient]);
+  let program = known.get(key);
+  if (program === undefined) {
+    const name = parts.map(({ piece, phase }) => `${piece.component.name}.${phase}`).join(' + ');
+    program = linkPrograms(name, linked, (output) => output !== 'before' && (output !== 'grad' || keepGradient));
+    known.set(key, program);
   }
+  return program;
+}
+
+function viewNames(parameter: PlannedParameter): string[] {
+  return parameter.group.pieces.flatMap((piece) => Object.keys(programsOf(piece, parameter).views ?? {}));
+}
+
+function totalStage({ piece, parameters: [first] }: Task): Stage {
+  return { kind: 'total', program: renamed(programsOf(piece, first).total as Program, piece), group: first.group };
 }
 
 function parameterStage(entries: readonly { parameter: PlannedParameter; program: Program }[]): Stage {
@@ -275,9 +188,4 @@ function parameterStage(entries: readonly { parameter: PlannedParameter; program
   const outputs = new Set(used.flatMap(({ program }) => Object.keys(program.outputs)));
   const named = (start: string): string[] => [...outputs].filter((output) => output.startsWith(start));
   return { kind: 'parameters', calls: callsOf(used), sums: named('sum.'), largest: named('largest.') };
-}
-
-/** Pieces of several groups keep their numbers apart. */
-function globalPrefix({ owner, prefix }: Piece): string {
-  return owner + prefix;
 }

@@ -1,5 +1,5 @@
 const OFFSET = 0x6c62272e07bb014262b821756295c58dn;
-const PRIME = 0x0000000001000000000000000000013bn;
+const PRIME = (1n << 88n) + 0x13bn;
 
 /**
  * FNV-1a of 128 bits in hexadecimal. It tells contents apart; it protects against nothing, and need not: whoever can

@@ -1,4 +1,4 @@
-import { buildProgram, type Instruction, type Program } from './program.js';
+import { buildProgram, type Program } from './program.js';
 import type { ValueType } from '../expression/type.js';
 import type { ExpressionNode, ExpressionNodeReference } from '../expression/expression.js';
 
@@ -36,7 +36,8 @@ export function linkPrograms(
         const input: ExpressionNodeReference = { node: { ...instruction, name } };
         nodes.push(current.get(name) ?? input);
       } else {
-        nodes.push({ node: withArgs(instruction, nodes) });
+        const args = 'args' in instruction ? { args: instruction.args.map((arg) => nodes[arg]) } : {};
+        nodes.push({ node: { ...instruction, ...args } as ExpressionNode });
       }
     }
     for (const [output, index] of Object.entries(program.outputs)) {
@@ -45,9 +46,4 @@ export function linkPrograms(
     }
   }
   return buildProgram(name, Object.fromEntries([...outputs].filter(([output]) => keep(output))));
-}
-
-function withArgs(instruction: Instruction, nodes: readonly ExpressionNodeReference[]): ExpressionNode {
-  if (!('args' in instruction)) return instruction;
-  return { ...instruction, args: instruction.args.map((arg) => nodes[arg]) } as ExpressionNode;
 }

@@ -1,4 +1,4 @@
-import { concreteShape } from '../expression/type.js';
+import { concreteShape } from '../expression/extents.js';
 import type { Optimizer } from '../optimizer/optimizer.js';
 import type { PlannedParameter } from '../plan/plan.js';
 import { elementCount, sameShape, type TensorData } from '../tensor/tensor-data.js';

@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
-import { drive, driveNow, wait, type Work } from './drive.js';
+import { drive, driveNow } from './drive.js';
+import { wait, type Work } from './work.js';
 
 function* twice(value: number | Promise<number>): Work<number> {
   return 2 * (yield* wait(value));

@@ -1,15 +1,5 @@
 import type { MaybePromise } from '../device/device.js';
-
-/**
- * Work that waits where it must: a generator that yields promises, and the values that devices give at once. One text
- * serves backends that answer at once, as `tf.Optimizer.applyGradients` has to, and those that do not.
- */
-export type Work<T> = Generator<unknown, T, unknown>;
-
-/** Waits inside {@link Work}. */
-export function* wait<T>(value: T | Promise<T>): Generator<unknown, T, unknown> {
-  return (value instanceof Promise ? yield value : value) as T;
-}
+import type { Work } from './work.js';
 
 /** Does the work, waiting where it must; work that never has to is done when this returns. */
 export function drive<T>(work: Work<T>): MaybePromise<T> {

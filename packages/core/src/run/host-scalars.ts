@@ -1,11 +1,11 @@
-import { AdakitError } from '../errors.js';
-import { problemOf } from '../optimizer/hyperparameters.js';
-import type { Piece, Plan, PlanGroup } from '../plan/plan.js';
+import { problemOf } from '../optimizer/hyperparameter-values.js';
+import type { Plan, PlanGroup } from '../plan/plan.js';
 import type { Extents } from '../expression/type.js';
 import { inputNames, type Program } from '../program/program.js';
 import { evaluateScalars } from '../program/scalars.js';
 import { nameKey } from '../random/philox.js';
-import type { PlateauState, Schedule } from '../schedule/schedule.js';
+import type { Scheduled } from '../schedule/made-schedule.js';
+import type { PlateauState } from '../schedule/schedule.js';
 import { elementCount } from '../tensor/tensor-data.js';
 
 /** What holds for all parameters in a step. */
@@ -29,21 +29,6 @@ export interface ScalarsOf {
 /** Hyperparameters by the names that programs have for them. */
 type Settings = ReadonlyMap<string, number>;
 
-/** A hyperparameter that changes over time. */
-interface Scheduled {
-  /** Those of its group, which hold its value at the moment. */
-  readonly settings: Map<string, number>;
-  /** Its name among them. */
-  readonly input: string;
-  readonly component: Piece['component'];
-  readonly name: string;
-  /** What the schedule's factor is on. */
-  readonly base: number;
-  readonly schedule: Schedule;
-  /** Its plateau's: `<group>:<prefix><hyperparameter>`. */
-  readonly key: string;
-}
-
 /** Scalars of one program. */
 interface Evaluations {
   /** Whether parameters of one group and step may have different ones. */
@@ -62,11 +47,12 @@ const OWN = ['key', 'rows', 'cols', 'size'];
  * parameters of a group that have had the same number of updates.
  */
 export class HostScalars {
-  /** By {@link Scheduled.key}. */
+  /** Of plateau schedules: by `<group>:<prefix><hyperparameter>`. */
   readonly plateaus: Map<string, PlateauState>;
   #moment: Moment = { step: 1, lossScale: 1, samples: 1, allSamples: 1 };
   /** Hyperparameters at this moment by group. */
   readonly #settings: ReadonlyMap<PlanGroup, Settings>;
+  /** Hyperparameters that change over time. */
   readonly #scheduled: readonly Scheduled[];
   readonly #evaluations = new Map<Program, Evaluations>();
 
@@ -75,12 +61,19 @@ export class HostScalars {
     const settings = groups.map(settingsOf);
     this.#settings = new Map(groups.map((group, i) => [group, settings[i]]));
     this.#scheduled = groups.flatMap(({ path, pieces }, i) =>
-      pieces.flatMap(({ component, hyperparameters, schedules, prefix }) =>
-        Object.entries(schedules).map(([name, schedule]) => {
-          const base = Number(hyperparameters[name]);
-          const [input, key] = [`hyper.${prefix}${name}`, `${path}:${prefix}${name}`];
-          return { settings: settings[i], input, component, name, base, schedule, key };
-        }),
+      pieces.flatMap(({ component, prefix, hyperparameters, schedules }) =>
+        Object.entries(schedules).map(([name, schedule]) =>
+          schedule.follow({
+            owner: component.name,
+            name,
+            base: Number(hyperparameters[name]),
+            problem: (value) => problemOf(component.hyperparameters[name], value, 'perStep'),
+            values: settings[i],
+            input: `hyper.${prefix}${name}`,
+            plateaus,
+            plateau: `${path}:${prefix}${name}`,
+          }),
+        ),
       ),
     );
   }
@@ -94,20 +87,12 @@ export class HostScalars {
         bySteps.clear();
       }
     }
-    for (const { settings, input, component, name, base, schedule, key } of this.#scheduled) {
-      const value = base * schedule.factorAt(moment.step, this.plateaus.get(key)?.factor);
-      const problem = problemOf(component.hyperparameters[name], value, 'perStep');
-      if (problem !== undefined) {
-        const who = `${component.name} at step ${moment.step}, by its schedule`;
-        throw new AdakitError('invalid-hyperparameter', `${who}: ${name} ${problem}`);
-      }
-      settings.set(input, value);
-    }
+    for (const scheduled of this.#scheduled) scheduled.begin(moment.step);
   }
 
-  /** A hyperparameter at this moment. */
-  value(group: PlanGroup, piece: Piece, name: string): number {
-    return this.#settings.get(group)?.get(`hyper.${piece.prefix}${name}`) ?? NaN;
+  /** Hyperparameters of a group at this moment, by the names that programs have for them. */
+  settings(group: PlanGroup): Settings | undefined {
+    return this.#settings.get(group);
   }
 
   /**
@@ -124,7 +109,7 @@ export class HostScalars {
     known.set(who, bySteps);
     let scalars = bySteps.get(step);
     if (scalars === undefined) {
-      const settings = this.#settings.get(group);
+      const settings = this.settings(group);
       const { samples, allSamples, lossScale, estimated } = this.#moment;
       const numbers: Readonly<Record<string, number | undefined>> = {
         step,
@@ -150,10 +135,7 @@ export class HostScalars {
 
   /** Tells the plateau schedules that look at such reports. */
   report(by: 'loss' | 'metric', metric: number): void {
-    for (const { schedule, key } of this.#scheduled) {
-      const next = schedule.reported(by, this.plateaus.get(key), metric);
-      if (next) this.plateaus.set(key, next);
-    }
+    for (const scheduled of this.#scheduled) scheduled.report(by, metric);
   }
 
   #evaluationsOf(program: Program): Evaluations {

@@ -1,7 +1,6 @@
 import { bufferNames, type Binding, type BoundKernel, type Device, type Kernel } from '../device/device.js';
 import type { Slot } from '../component/component.js';
-import { AdakitError } from '../errors.js';
-import { concreteShape } from '../expression/type.js';
+import { concreteShape } from '../expression/extents.js';
 import type { ParameterSpec } from '../optimizer/match.js';
 import type { Optimizer } from '../optimizer/optimizer.js';
 import type { ParameterStage, PlannedCall, PlannedParameter, PlanGroup } from '../plan/plan.js';
@@ -112,34 +111,46 @@ export class Memory<B> {
       const names = bufferNames(program);
       const bindings = calls.flatMap(({ parameters }) =>
         parameters.map(({ extents, shape, index }): Binding<B> => {
-          return { buffers: this.buffersOf(names, this.records[index]), extents, shape };
+          return { buffers: this.#buffersOf(names, this.records[index]), extents, shape };
         }),
       );
-      return { program, calls, kernel: this.kernel(program).bind(bindings) };
+      return { program, calls, kernel: this.#kernel(program).bind(bindings) };
     });
   }
 
-  /** A program over numbers of all parameters. */
-  bindTotal(program: Program): BoundKernel {
-    const buffers = this.buffersOf(bufferNames(program), undefined);
-    return this.kernel(program).bind([{ buffers, extents: { rows: 1, cols: 1 }, shape: [] }]);
+  /**
+   * A program over what is kept for one parameter, or over numbers of all parameters.
+   *
+   * @param others buffers for what is not kept
+   */
+  bind(
+    program: Program,
+    { shape, extents }: Omit<Binding<B>, 'buffers'> = { shape: [], extents: { rows: 1, cols: 1 } },
+    record?: Kept<B>,
+    others: Readonly<Record<string, B>> = {},
+  ): BoundKernel {
+    const buffers = this.#buffersOf(bufferNames(program), record, others);
+    return this.#kernel(program).bind([{ buffers, extents, shape }]);
   }
 
-  kernel(program: Program): Kernel<B> {
+  #kernel(program: Program): Kernel<B> {
     let kernel = this.#kernels.get(program.hash);
     if (kernel === undefined) this.#kernels.set(program.hash, (kernel = this.device.compile(program)));
     return kernel;
   }
 
   /** Buffers by the names that programs have for them. */
-  buffersOf(names: readonly string[], record: Kept<B> | undefined): Record<string, B> {
+  #buffersOf(
+    names: readonly string[],
+    record?: Kept<B>,
+    others: Readonly<Record<string, B | undefined>> = {},
+  ): Record<string, B> {
     return Object.fromEntries(
       names.map((name) => {
         const own = name === 'param' || name === 'grad' || name === 'estimate';
         const kept = own ? record?.[name] : record?.slots.get(name.slice('slot.'.length));
-        const buffer = this.numbers.get(name) ?? kept;
-        if (buffer === undefined) throw new Error(`nothing is kept under the name "${name}"`);
-        return [name, buffer];
+        // A plan's programs name nothing else.
+        return [name, (others[name] ?? this.numbers.get(name) ?? kept) as B];
       }),
     );
   }
@@ -150,10 +161,8 @@ export class Memory<B> {
    * @throws AdakitError `state-mismatch` for what was kept for another optimizer; nothing has changed then
    */
   add(planned: readonly PlannedParameter[], given: readonly RunParameter<B>[], optimizer: Optimizer): void {
-    const problems = planned.flatMap((parameter, i) => given[i].kept?.problems(parameter, optimizer) ?? []);
-    if (problems.length > 0) {
-      throw new AdakitError('state-mismatch', `what was kept does not fit this run:\n  ${problems.join('\n  ')}`);
-    }
+    const kept = given.map((source) => source.kept);
+    kept.find(Boolean)?.check(planned, kept, optimizer);
     const lists = planned.map((parameter, i) => {
       const size = elementCount(parameter.shape);
       const own = 'value' in given[i] ? [size] : [];
@@ -176,7 +185,7 @@ export class Memory<B> {
       return record;
     });
     this.records = [...this.records, ...added];
-    this.steps.push(...given.map(({ kept }) => kept?.step ?? 0));
+    this.steps.push(...kept.map((own) => own?.step ?? 0));
   }
 
   /** Parameters that one call updates stand side by side, whatever their order: devices read them as if they were one. */
@@ -198,15 +207,14 @@ export class Memory<B> {
   #startSlot(
     record: Kept<B>,
     { name, start }: Slot,
-    { extents, shape }: ParameterSpec & Pick<PlannedParameter, 'extents'>,
+    parameter: ParameterSpec & Pick<PlannedParameter, 'extents'>,
   ): void {
     const buffer = record.slots.get(name) as B;
     if (typeof start === 'number') {
       if (start !== 0) this.device.write(buffer, start);
       return;
     }
-    const kernel = this.kernel(start);
-    const bound = kernel.bind([{ buffers: { param: record.param, start: buffer }, extents, shape }]);
+    const bound = this.bind(start, parameter, record, { start: buffer });
     const started = bound.run([evaluateScalars(start, () => NaN)]);
     if (!(started instanceof Promise)) return;
     this.starting = Promise.all([this.starting, started]);
@@ -242,10 +250,10 @@ export class Memory<B> {
     else for (let i = 0; i < steps.length; i++) steps[i] += by;
   }
 
-  /** Forgets the parameters at these positions, and frees what is kept for them. */
-  remove(positions: ReadonlySet<number>): void {
-    const stays = (_: unknown, i: number): boolean => !positions.has(i);
-    this.#free(this.records.filter((_, i) => positions.has(i)));
+  /** Forgets parameters, and frees what is kept for them. @param goes by position */
+  remove(goes: readonly boolean[]): void {
+    const stays = (_: unknown, i: number): boolean => !goes[i];
+    this.#free(this.records.filter((_, i) => goes[i]));
     this.records = this.records.filter(stays);
     this.steps = this.steps.filter(stays);
   }

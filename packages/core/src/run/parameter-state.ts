@@ -1,5 +1,5 @@
 import type { PlannedParameter } from '../plan/plan.js';
-import { concreteShape } from '../expression/type.js';
+import { concreteShape } from '../expression/extents.js';
 import { tensorOf, type FloatArray } from '../tensor/tensor-data.js';
 import type { ParameterState, SlotState } from './training-state.js';
 

@@ -1,4 +1,5 @@
-import { drive, type Work } from './drive.js';
+import { drive } from './drive.js';
+import type { Work } from './work.js';
 
 /** Does one thing after the other, in the order in which they were asked for. */
 export class Queue {

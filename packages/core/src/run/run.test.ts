@@ -419,7 +419,7 @@ describe.each(devices)('a run on $name', (device) => {
 
     it('scaleBack needs something that scales', () => {
       expect(() => start(demo(), parameters, { nonFinite: 'scaleBack' })).toThrow(
-        "nonFinite: 'scaleBack' lowers the loss scale, but nothing scales the loss; put lossScaling() around the optimizer",
+        "nonFinite: 'scaleBack' needs lossScaling() around the optimizer",
       );
       expect(() => start(lossScaling(demo()), parameters, { nonFinite: 'scaleBack' })).not.toThrow();
     });

@@ -3,13 +3,14 @@ import { AdakitError } from '../errors.js';
 import type { ParameterSpec } from '../optimizer/match.js';
 import type { Optimizer } from '../optimizer/optimizer.js';
 import { elementCount, sameShape, type FloatArray, type NamedTensors, type TensorData } from '../tensor/tensor-data.js';
-import { drive, driveNow, wait } from './drive.js';
+import { drive, driveNow } from './drive.js';
+import { wait } from './work.js';
 import type { RunParameter } from './memory.js';
 import { SourceRun, takeStep } from './source-run.js';
 import { takeSeveral, type SeveralStepsSource } from './several-steps.js';
 import { takeSnapshot } from './snapshot.js';
 import { stateOf } from './state-of.js';
-import type { Evaluated, GradientSource, RunOptions, StepOptions, StepReport } from './step-types.js';
+import type { Evaluated, GradientContext, GradientSource, RunOptions, StepOptions, StepReport } from './step-types.js';
 import type { TrainingState } from './training-state.js';
 import { weightsOf } from './weights.js';
 
@@ -41,7 +42,22 @@ export class Run<B> extends SourceRun<B> {
     parameters: Readonly<Record<string, RunParameter<B> | TensorData>>,
     options: RunOptions<B> = {},
   ): Run<B> {
-    return new Run(device, optimizer, parameters, options, () => import('./states.js'));
+    return new Run(device, optimizer, parameters, options, async () => (await import('./states.js')).runStates);
+  }
+
+  /** Which device, e.g. `js` or `tfjs/wasm`. */
+  get backend(): string {
+    return this.device.name;
+  }
+
+  /** Whether the next step takes in a second gradient, e.g. Sophia's: see {@link GradientSource.estimate}. */
+  get needsEstimate(): boolean {
+    return this.training.needsEstimate;
+  }
+
+  /** The buffers of parameters and gradients, for whoever computes gradients on the same device. */
+  get buffers(): Pick<GradientContext<B>, 'parameters' | 'gradients'> {
+    return this.training.buffers;
   }
 
   /** What to evaluate, predict with and export: `averaged` where the optimizer averages weights, `trained` elsewhere. */

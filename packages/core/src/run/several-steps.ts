@@ -1,11 +1,10 @@
 import type { MaybePromise } from '../device/device.js';
 import { AdakitError } from '../errors.js';
 import type { Plan, Stage } from '../plan/plan.js';
-import { wait, type Work } from './drive.js';
+import { wait, type Work } from './work.js';
 import { HostScalars } from './host-scalars.js';
-import { nonFiniteError, take } from './step.js';
+import { nonFiniteError, type Steps } from './step.js';
 import type { GradientContext, StepReport } from './step-types.js';
-import type { Training } from './training.js';
 
 /** Where several steps come from that a source takes in one go. */
 export interface SeveralStepsSource<B> {
@@ -54,7 +53,7 @@ export function severalStepsProblem(plan: Plan): string | undefined {
  * @throws AdakitError `non-finite`, naming the step; `invalid-plan` where {@link severalStepsProblem} has one
  */
 export function* takeSeveral<B>(
-  run: Training<B>,
+  run: Steps<B>,
   source: SeveralStepsSource<B>,
   count: number,
 ): Work<readonly StepReport[] | undefined> {
@@ -75,11 +74,11 @@ export function* takeSeveral<B>(
   }
   commit();
   accept?.();
-  return losses.map((loss) => take(run, plan.parameters, { loss }));
+  return losses.map((loss) => run.take(plan.parameters, { loss }));
 }
 
 /** What the step works on that comes after `ahead` others. */
-function contextAhead<B>(run: Training<B>, stages: readonly Stage[], ahead: number): GradientContext<B> {
+function contextAhead<B>(run: Steps<B>, stages: readonly Stage[], ahead: number): GradientContext<B> {
   const { plan, memory } = run;
   const step = run.step + 1 + ahead;
   // Scalars of their own: those of the run are of one step at a time.

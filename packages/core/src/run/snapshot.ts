@@ -3,7 +3,7 @@ import type { Optimizer } from '../optimizer/optimizer.js';
 import type { PlannedParameter } from '../plan/plan.js';
 import type { PlateauState } from '../schedule/schedule.js';
 import type { FloatArray } from '../tensor/tensor-data.js';
-import { wait, type Work } from './drive.js';
+import { wait, type Work } from './work.js';
 import type { Training } from './training.js';
 import type { CollectedBatches, LossScaleState } from './training-state.js';
 
@@ -16,13 +16,11 @@ export interface Snapshot {
   readonly skipped: number;
   readonly plateaus: ReadonlyMap<string, PlateauState>;
   readonly globals: Readonly<Record<string, number>> | undefined;
-  /** Elements of slots in the order of the parameter's. */
-  readonly kept: readonly {
-    readonly parameter: PlannedParameter;
-    readonly step: number;
-    readonly value: FloatArray;
-    readonly slots: readonly FloatArray[];
-  }[];
+  readonly parameters: readonly PlannedParameter[];
+  /** Updates that each has had. */
+  readonly steps: readonly number[];
+  /** Of each, its elements and those of its slots in their order. */
+  readonly elements: readonly (readonly FloatArray[])[];
   readonly origin: string;
 }
 
@@ -36,22 +34,22 @@ export function* takeSnapshot<B>(
   read = (buffer: B): MaybePromise<FloatArray> => run.memory.device.read(buffer),
 ): Work<Snapshot> {
   while (run.checks.size > 0) yield* wait(Promise.all(run.checks));
-  const { plan, memory, optimizer } = run;
+  const { plan, memory, optimizer, step, collected, lossScale, skipped } = run;
+  const { parameters } = plan;
   // Counts are taken and all reads started before the first read ends: a step taken meanwhile does not show.
-  const readings = plan.parameters.map((parameter) => {
-    const { param, slots } = memory.records[parameter.index];
-    const step = memory.steps[parameter.index];
-    return { parameter, step, buffers: [param, ...parameter.slots.map(({ name }) => slots.get(name) as B)].map(read) };
+  const readings = parameters.map(({ slots }, i) => {
+    const { param, slots: kept } = memory.records[i];
+    return [param, ...slots.map(({ name }) => kept.get(name) as B)].map(read);
   });
-  const { step, collected, lossScale, skipped } = run;
+  const steps = [...memory.steps];
   const plateaus = new Map(run.scalars.plateaus);
   const globals = plan.globals.length > 0 && plan.phases ? yield* plan.phases.globals(run) : undefined;
-  const kept: Snapshot['kept'][number][] = [];
-  for (const { parameter, step, buffers } of readings) {
-    const elements: FloatArray[] = [];
-    for (const reading of buffers) elements.push(yield* wait(reading));
-    const [value, ...slots] = elements;
-    kept.push({ parameter, step, value, slots });
+  const elements: FloatArray[][] = [];
+  for (const reading of readings) {
+    const own: FloatArray[] = [];
+    for (const list of reading) own.push(yield* wait(list));
+    elements.push(own);
   }
-  return { optimizer, step, collected, lossScale, skipped, plateaus, globals, kept, origin: memory.device.name };
+  const origin = memory.device.name;
+  return { optimizer, step, collected, lossScale, skipped, plateaus, globals, parameters, steps, elements, origin };
 }

@@ -4,19 +4,19 @@ import type { HyperparameterValues } from '../optimizer/hyperparameters.js';
 import type { ParameterSpec } from '../optimizer/match.js';
 import type { ChangeScope, Optimizer } from '../optimizer/optimizer.js';
 import { elementCount, type NamedTensors, type TensorData } from '../tensor/tensor-data.js';
-import { driveNow, wait, type Work } from './drive.js';
+import { driveNow } from './drive.js';
+import { wait, type Work } from './work.js';
 import type { RunParameter } from './memory.js';
-import { needsEstimate } from './needs-estimate.js';
 import { Queue } from './queue.js';
 import { takeSnapshot } from './snapshot.js';
-import { plainStep } from './step.js';
-import type { GradientContext, GradientSource, RunOptions, StepOptions, StepReport } from './step-types.js';
-import type * as statesModule from './states.js';
-import { Training } from './training.js';
+import { plainStep, Steps } from './step.js';
+import type { GradientSource, RunOptions, StepOptions, StepReport } from './step-types.js';
+import type { runStates } from './states.js';
+import type { Training } from './training.js';
 import type { TrainingState } from './training-state.js';
 
 /** Fetches what reads states; a runner has it in the file that it fetches for states of its own. */
-export type StatesLoader = () => Promise<typeof statesModule>;
+export type StatesLoader = () => Promise<typeof runStates>;
 
 /** Something whose training state can be taken out and put back, on any backend. */
 export interface Stateful {
@@ -39,7 +39,7 @@ export interface Stateful {
 export class SourceRun<B> implements Stateful {
   readonly device: Device<B>;
   /** Where training is; changes of hyperparameters that wait in the queue are not in it. */
-  protected readonly training: Training<B>;
+  protected readonly training: Steps<B>;
   readonly #states: StatesLoader;
   readonly #queue = new Queue();
   /** Changes of hyperparameters that wait in the queue. */
@@ -56,13 +56,10 @@ export class SourceRun<B> implements Stateful {
   ) {
     this.device = device;
     this.#states = states;
-    const training = new Training(device, optimizer, options);
+    const training = new Steps(device, optimizer, options);
     this.training = training;
     if (options.nonFinite === 'scaleBack' && training.plan.lossScale === undefined) {
-      throw new AdakitError(
-        'invalid-plan',
-        "nonFinite: 'scaleBack' lowers the loss scale, but nothing scales the loss; put lossScaling() around the optimizer",
-      );
+      throw new AdakitError('invalid-plan', "nonFinite: 'scaleBack' needs lossScaling() around the optimizer");
     }
     addParameters(training, parameters);
     if (options.resume) training.resume(options.resume);
@@ -85,11 +82,6 @@ export class SourceRun<B> implements Stateful {
     return new SourceRun(device, optimizer, parameters, options, states);
   }
 
-  /** Which device, e.g. `js` or `tfjs/wasm`. */
-  get backend(): string {
-    return this.device.name;
-  }
-
   /** The optimizer with its current hyperparameters, changes that wait in the queue included. */
   get optimizer(): Optimizer {
     return this.#changes.reduce(
@@ -108,11 +100,6 @@ export class SourceRun<B> implements Stateful {
     return this.training.skipped;
   }
 
-  /** Whether the next step takes in a second gradient, e.g. Sophia's: see {@link GradientSource.estimate}. */
-  get needsEstimate(): boolean {
-    return needsEstimate(this.training);
-  }
-
   get parameters(): readonly ParameterSpec[] {
     return this.training.plan.parameters;
   }
@@ -123,12 +110,7 @@ export class SourceRun<B> implements Stateful {
 
   /** Names of the weights that can be asked for: `trained`, and what pieces of the optimizer keep beside. */
   get views(): readonly string[] {
-    return ['trained', ...Object.keys(this.training.plan.views)];
-  }
-
-  /** The buffers of parameters and gradients, for whoever computes gradients on the same device. */
-  get buffers(): Pick<GradientContext<B>, 'parameters' | 'gradients'> {
-    return this.training.buffers;
+    return ['trained', ...this.training.plan.views];
   }
 
   /**
@@ -218,11 +200,11 @@ export class SourceRun<B> implements Stateful {
     const { training } = this;
     const { memory, plan } = training;
     const gone = new Set(names);
-    const stay = plan.parameters.filter(({ name }) => !gone.has(name));
-    memory.remove(new Set(plan.parameters.flatMap(({ name }, i) => (gone.has(name) ? [i] : []))));
+    const goes = plan.parameters.map(({ name }) => gone.has(name));
+    memory.remove(goes);
     // Groups may now choose nothing, which is no mistake here.
     training.openGroups = true;
-    training.adopt(training.makePlan(training.optimizer, stay));
+    training.adopt(training.makePlan(training.optimizer, plan.parameters.filter((_, i) => !goes[i]))); // prettier-ignore
   }
 
   /** Frees what the device holds, after the calls made before. Doing so again is harmless. */
@@ -234,7 +216,7 @@ export class SourceRun<B> implements Stateful {
   }
 
   /** Does work in its place among the calls. @throws AdakitError `disposed` */
-  protected enqueue<T>(work: (training: Training<B>) => Work<T>): Promise<T> {
+  protected enqueue<T>(work: (training: Steps<B>) => Work<T>): Promise<T> {
     if (this.#disposed) return Promise.reject(this.#disposedError());
     return this.#queue.add(() => started(this.training, work));
   }
@@ -264,7 +246,7 @@ export class SourceRun<B> implements Stateful {
 }
 
 /** The work, once all start values are there. */
-function* started<B, T>(training: Training<B>, work: (training: Training<B>) => Work<T>): Work<T> {
+function* started<B, T>(training: Steps<B>, work: (training: Steps<B>) => Work<T>): Work<T> {
   const { starting } = training.memory;
   training.memory.starting = undefined;
   if (starting !== undefined) yield* wait(starting);
@@ -272,7 +254,7 @@ function* started<B, T>(training: Training<B>, work: (training: Training<B>) => 
 }
 
 /** Takes one step, unless there is something to report of the one before. */
-export function* takeStep<B>(training: Training<B>, source: GradientSource<B>, options: StepOptions): Work<StepReport> {
+export function* takeStep<B>(training: Steps<B>, source: GradientSource<B>, options: StepOptions): Work<StepReport> {
   const { failure, plan } = training;
   training.failure = undefined;
   if (failure !== undefined) throw failure;
@@ -299,11 +281,11 @@ function givenParameter<B>([name, given]: [string, RunParameter<B> | TensorData]
 } {
   const parameter: RunParameter<B> = 'data' in given ? { value: given } : given;
   const { role, units } = parameter;
-  const { shape, data } = 'value' in parameter ? parameter.value : { ...parameter, data: undefined };
-  if (data !== undefined && data.length !== elementCount(shape)) {
+  const { shape } = 'value' in parameter ? parameter.value : parameter;
+  if ('value' in parameter && parameter.value.data.length !== elementCount(shape)) {
     throw new AdakitError(
       'invalid-state',
-      `the parameter "${name}" has shape [${shape.join(', ')}] but ${data.length} elements`,
+      `the parameter "${name}" has shape [${shape.join(', ')}] but ${parameter.value.data.length} elements`,
     );
   }
   return { spec: { name, shape, ...(role && { role }), ...(units && { units }) }, parameter };

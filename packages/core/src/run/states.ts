@@ -1,4 +1,6 @@
-// What only states and weights that are asked for need: a run is told where to fetch it, with the first.
-export { loadState } from './load-state.js';
-export { stateOf } from './state-of.js';
-export { weightsOf } from './weights.js';
+import { loadState } from './load-state.js';
+import { stateOf } from './state-of.js';
+import { weightsOf } from './weights.js';
+
+/** What only states and weights that are asked for need: a run is told where to fetch it, with the first. */
+export const runStates = { loadState, stateOf, weightsOf };

@@ -18,13 +18,13 @@ export type NonFinitePolicy = 'refuse' | 'skip' | 'scaleBack';
  * @typeParam B a buffer of the device
  */
 export interface RunOptions<B> {
-  readonly nonFinite?: NonFinitePolicy;
+  readonly nonFinite?: NonFinitePolicy | undefined;
   /** Reduces gradients over several processes, before anything else looks at them. Default: nothing. */
   readonly reduceGradients?: (gradients: Readonly<Record<string, B>>) => MaybePromise<void>;
   /** Whether groups may choose no parameter for now, where parameters come and go. Default: false. */
   readonly openGroups?: boolean;
   /** Where to go on from: step, loss scale, numbers of all parameters together. Default: the start. */
-  readonly resume?: OverallState;
+  readonly resume?: OverallState | undefined;
 }
 
 /** Where a step's gradients come from. */

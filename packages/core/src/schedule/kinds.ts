@@ -1,12 +1,6 @@
+import { shown } from '../errors.js';
 import { scheduleProblems } from './made-schedule.js';
-import {
-  scheduleFactor,
-  shown,
-  type FieldCheck,
-  type FieldsOf,
-  type PlateauState,
-  type ScheduleKind,
-} from './schedule.js';
+import type { FieldCheck, FieldsOf, PlateauState, ScheduleKind } from './schedule.js';
 
 const field =
   (wanted: string, holds: (value: unknown) => boolean): FieldCheck =>
@@ -179,14 +173,14 @@ export const plateauKind: ScheduleKind<FieldsOf<'plateau'>> = {
 export const scaledKind: ScheduleKind<FieldsOf<'scaled'>> = {
   kind: 'scaled',
   fields: { by: nonNegative, schedule: nested },
-  factor: ({ by, schedule }, t, plateau) => by * scheduleFactor(schedule, t, plateau),
+  factor: ({ by, schedule }, t, plateau) => by * schedule.factorAt(t, plateau),
   inner: ({ schedule }) => [schedule],
 };
 
 export const productKind: ScheduleKind<FieldsOf<'product'>> = {
   kind: 'product',
   fields: { of: /* @__PURE__ */ listOf(nested) },
-  factor: ({ of }, t, plateau) => of.reduce((product, part) => product * scheduleFactor(part, t, plateau), 1),
+  factor: ({ of }, t, plateau) => of.reduce((product, part) => product * part.factorAt(t, plateau), 1),
   inner: ({ of }) => of,
 };
 const part: FieldCheck = (value, path) => {
@@ -203,10 +197,10 @@ export const sequenceKind: ScheduleKind<FieldsOf<'sequence'>> = {
   factor({ parts }, t, plateau) {
     let start = 0;
     for (const { schedule, steps } of parts.slice(0, -1)) {
-      if (t <= start + steps) return scheduleFactor(schedule, t - start, plateau);
+      if (t <= start + steps) return schedule.factorAt(t - start, plateau);
       start += steps;
     }
-    return scheduleFactor(parts[parts.length - 1].schedule, t - start, plateau);
+    return parts[parts.length - 1].schedule.factorAt(t - start, plateau);
   },
   inner: ({ parts }) => parts.map(({ schedule }) => schedule),
 };

@@ -10,6 +10,30 @@ import {
   type ScheduleKind,
 } from './schedule.js';
 
+/** A hyperparameter that follows a schedule, in a run. */
+export interface Followed {
+  /** What it is called, for errors. */
+  readonly owner: string;
+  readonly name: string;
+  /** Its value without the schedule. */
+  readonly base: number;
+  /** What is wrong with a value. */
+  readonly problem: (value: number) => string | undefined;
+  /** Where its value at the moment is, and under which name. */
+  readonly values: Map<string, number>;
+  readonly input: string;
+  /** Where its plateau is, if it has one, and under which name. */
+  readonly plateaus: Map<string, PlateauState>;
+  readonly plateau: string;
+}
+
+/** What a run tells a schedule that a hyperparameter follows. */
+export interface Scheduled {
+  /** A step begins, counted from 1. @throws AdakitError when the value has left its range */
+  begin(step: number): void;
+  report(by: FieldsOf<'plateau'>['by'], metric: number): void;
+}
+
 /** A schedule with the formula of its kind, which every schedule carries: nobody loads those of others. */
 export class MadeSchedule {
   readonly #kind: ScheduleKind;
@@ -52,6 +76,25 @@ export class MadeSchedule {
     const problems = this.problems();
     if (problems.length > 0) throw wrongSchedule(hyperparameter, problems);
     return this;
+  }
+
+  /** Has a hyperparameter follow it. */
+  follow(this: Schedule, { owner, name, base, problem, values, input, plateaus, plateau }: Followed): Scheduled {
+    const fail = (message: string): never => {
+      throw new AdakitError('invalid-hyperparameter', message);
+    };
+    return {
+      begin: (step) => {
+        const value = base * this.factorAt(step, plateaus.get(plateau)?.factor);
+        const found = problem(value);
+        if (found === undefined) values.set(input, value);
+        else fail(`${owner} at step ${step}, by its schedule: ${name} ${found}`);
+      },
+      report: (by, metric) => {
+        const next = this.reported(by, plateaus.get(plateau), metric);
+        if (next) plateaus.set(plateau, next);
+      },
+    };
   }
 
   /** The plateau schedule in it, if there is one; the first where there are several. */

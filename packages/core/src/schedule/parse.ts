@@ -14,9 +14,9 @@ import {
   sequenceKind,
   stepKind,
 } from './kinds.js';
-import { AdakitError } from '../errors.js';
+import { AdakitError, shown } from '../errors.js';
 import { scheduleOf, scheduleProblems } from './made-schedule.js';
-import { shown, wrongSchedule, type Schedule, type ScheduleKind } from './schedule.js';
+import { wrongSchedule, type Schedule, type ScheduleKind } from './schedule.js';
 
 const kinds: readonly Pick<ScheduleKind, 'kind' | 'fields'>[] = [
   constantKind,

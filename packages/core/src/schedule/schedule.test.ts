@@ -156,13 +156,15 @@ describe('a schedule is refused', () => {
     expect(() => parseSchedule('lr', { kind: 'linear', from: -1, to: -1, steps: 0 })).toThrow(/from .*; to .*; steps /);
   });
 
-  it('where it is written by hand, naming the function that makes one', () => {
+  it('where it is written by hand, naming what makes one', () => {
     const byHand = (schedule: object): Schedule => schedule as Schedule;
     expect(() => sgd({ lr: 1 }).withSchedules({ lr: byHand({ kind: 'step', every: 1, factor: 0.5 }) })).toThrow(
-      'the schedule of lr is wrong: it is written by hand; call stepDecay(…), or parseSchedule() for one from a file',
+      'the schedule of lr is wrong: it must be a schedule, got the fields of "step"; call cosine(…) or its like, or parseSchedule()',
     );
     const inside = scaled(0.5, byHand(Object.assign({}, cosine(3))));
-    expect(() => sgd({ lr: 1 }).withSchedules({ lr: inside })).toThrow('schedule is written by hand; call cosine(…)');
+    expect(() => sgd({ lr: 1 }).withSchedules({ lr: inside })).toThrow(
+      'schedule must be a schedule, got the fields of "cosine"',
+    );
   });
 
   it('for a hyperparameter that is not there, or is no number', () => {

@@ -1,4 +1,4 @@
-import { AdakitError } from '../errors.js';
+import { AdakitError, shown } from '../errors.js';
 import type { JsonObject } from '../run/training-state.js';
 import type { MadeSchedule } from './made-schedule.js';
 
@@ -115,23 +115,11 @@ export function isMade(schedule: unknown): schedule is Schedule {
   return typeof (schedule as Partial<Schedule> | null | undefined)?.problems === 'function';
 }
 
-/** Factories that have another name than their kind. */
-const factories: Readonly<Partial<Record<string, string>>> = {
-  constant: 'constantFactor',
-  step: 'stepDecay',
-  plateau: 'reduceOnPlateau',
-};
-
 /** What is wrong with something that no factory has made. */
 export function notMade(schedule: unknown, it: string): string {
   const { kind } = (schedule ?? {}) as Partial<Schedule>;
-  if (kind === undefined) return `${it} must be a schedule, got ${shown(schedule)}`;
-  return `${it} is written by hand; call ${factories[kind] ?? kind}(…), or parseSchedule() for one from a file`;
-}
-
-/** A value in a message. */
-export function shown(value: unknown): string {
-  return typeof value === 'string' ? JSON.stringify(value) : String(value);
+  const given = kind === undefined ? shown(schedule) : `the fields of "${kind}"`;
+  return `${it} must be a schedule, got ${given}; call cosine(…) or its like, or parseSchedule() for one from a file`;
 }
 
 /**

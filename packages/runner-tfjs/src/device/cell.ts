@@ -1,6 +1,7 @@
 import type { FloatArray } from '@adakit/core';
 import { elementCount, sameShape } from '@adakit/core/runner';
-import { fill, keep, reshape, tensor, type Tensor, type Variable } from '@tensorflow/tfjs-core';
+import * as tf from '@tensorflow/tfjs-core';
+import type { Tensor, Variable } from '@tensorflow/tfjs-core';
 
 /** Memory of another device, which a cell's elements can be in. */
 export interface Elsewhere {
@@ -64,7 +65,7 @@ export class Cell {
     const content = this.#content;
     if (content.kind === 'variable') {
       const { shape } = content.tensor;
-      this.set(typeof values === 'number' ? fill(shape, values) : tensor(Float32Array.from(values), shape));
+      this.set(typeof values === 'number' ? tf.fill(shape, values) : tf.tensor(Float32Array.from(values), shape));
     } else if (content.kind === 'elsewhere') {
       content.place.write(values);
     } else {
@@ -88,11 +89,11 @@ export class Cell {
       case 'lent':
         return shaped(content.tensor, shape);
       case 'number':
-        return this.#keep(fill(dimensions, content.value));
+        return this.#keep(tf.fill(dimensions, content.value));
       case 'elements':
-        return this.#keep(tensor(content.elements, dimensions));
+        return this.#keep(tf.tensor(content.elements, dimensions));
       case 'elsewhere':
-        return this.#keep(tensor(Float32Array.from(content.place.view()), dimensions));
+        return this.#keep(tf.tensor(Float32Array.from(content.place.view()), dimensions));
       case 'tensor':
         // Whoever gets it may go on using its memory.
         return this.#keep(shaped(content.tensor, shape));
@@ -156,7 +157,7 @@ export class Cell {
   }
 
   #keep(value: Tensor, owner?: object): Tensor {
-    this.#replace({ kind: 'tensor', tensor: keep(value), owner });
+    this.#replace({ kind: 'tensor', tensor: tf.keep(value), owner });
     return value;
   }
 
@@ -170,5 +171,5 @@ export class Cell {
 
 /** A tensor of these elements in another shape. */
 function shaped(tensor: Tensor, shape: readonly number[]): Tensor {
-  return sameShape(tensor.shape, shape) ? tensor : reshape(tensor, [...shape]);
+  return sameShape(tensor.shape, shape) ? tensor : tf.reshape(tensor, [...shape]);
 }

@@ -7,16 +7,8 @@ import {
   type MaybePromise,
   type Program,
 } from '@adakit/core';
-import {
-  all,
-  clone,
-  getBackend,
-  isFinite as isFiniteTensor,
-  keep,
-  stack,
-  tidy,
-  type Tensor,
-} from '@tensorflow/tfjs-core';
+import * as tf from '@tensorflow/tfjs-core';
+import type { Tensor } from '@tensorflow/tfjs-core';
 import { switchBackend } from '../backend.js';
 import { Cell } from './cell.js';
 import { currentLoops, type DeviceCheck, type Loop, type Loops } from './loops.js';
@@ -62,7 +54,7 @@ export class TfjsDevice implements Device<Cell> {
 
   /** The backend it works on: whichever is current. */
   get backend(): string {
-    return getBackend();
+    return tf.getBackend();
   }
 
   get name(): string {
@@ -88,7 +80,7 @@ export class TfjsDevice implements Device<Cell> {
 
   copy(from: Cell, to: Cell): void {
     this.#work(() => {
-      to.set(clone(from.tensor([from.length])));
+      to.set(tf.clone(from.tensor([from.length])));
     });
   }
 
@@ -99,7 +91,7 @@ export class TfjsDevice implements Device<Cell> {
       const source = buffer.glance([buffer.length]);
       if (this.answersAtOnce) return Float32Array.from(source.dataSync<'float32'>());
       // A tensor of its own: the buffer's may be gone before the elements have arrived.
-      const copy = keep(clone(source));
+      const copy = tf.keep(tf.clone(source));
       return copy
         .data<'float32'>()
         .then((elements) => Float32Array.from(elements))
@@ -131,8 +123,8 @@ export class TfjsDevice implements Device<Cell> {
         const found = loops.nonFinite(filled.map(({ buffer }) => buffer));
         return 'each' in found ? this.#later(found, positions) : found.map((k) => filled[k].i);
       }
-      const each = stack(filled.map(({ buffer }) => all(isFiniteTensor(buffer.tensor([buffer.length])))));
-      return this.answersAtOnce ? positions(each.dataSync()) : this.#later({ each, whole: all(each) }, positions);
+      const each = tf.stack(filled.map(({ buffer }) => tf.all(tf.isFinite(buffer.tensor([buffer.length])))));
+      return this.answersAtOnce ? positions(each.dataSync()) : this.#later({ each, whole: tf.all(each) }, positions);
     });
   }
 
@@ -150,7 +142,7 @@ export class TfjsDevice implements Device<Cell> {
             if (loop === undefined) {
               const context = { scalarTensor: this.#scalars.get, mask: this.#mask };
               bindings.forEach((binding, i) => {
-                tidy(() => {
+                tf.tidy(() => {
                   runOpByOp(program, binding, scalars[i], context);
                 });
               });
@@ -166,7 +158,7 @@ export class TfjsDevice implements Device<Cell> {
   /** What is known on the device masks what is written; the host learns of it later. */
   #later({ each, whole }: DeviceCheck, positions: (flags: ArrayLike<number>) => number[]): MaskedCheck {
     this.#setMask(whole);
-    keep(each);
+    tf.keep(each);
     const later = each
       .data()
       .then(positions)
@@ -178,7 +170,7 @@ export class TfjsDevice implements Device<Cell> {
 
   #setMask(mask: Tensor | undefined): void {
     this.#mask?.dispose();
-    this.#mask = mask && keep(mask);
+    this.#mask = mask && tf.keep(mask);
   }
 
   /** Makes its backend the current one. */
@@ -189,7 +181,7 @@ export class TfjsDevice implements Device<Cell> {
   #work<T>(work: (loops: Loops | undefined) => T): T {
     this.switchBackend();
     let result: T | undefined;
-    tidy(() => {
+    tf.tidy(() => {
       const loops = this.#fused ? currentLoops() : undefined;
       result = work(loops?.masks === !this.answersAtOnce ? loops : undefined);
     });

@@ -12,45 +12,8 @@ import {
   type ReductionName,
   type Shape,
 } from '@adakit/core';
-import {
-  abs,
-  add,
-  any,
-  broadcastTo,
-  clone,
-  div,
-  equal,
-  exp,
-  fill,
-  greater,
-  greaterEqual,
-  isInf,
-  isNaN as isNaNTensor,
-  less,
-  lessEqual,
-  log,
-  logicalAnd,
-  logicalOr,
-  matMul,
-  max,
-  maximum,
-  minimum,
-  mul,
-  neg,
-  pow,
-  range,
-  reshape,
-  sqrt,
-  square,
-  sub,
-  sum,
-  tensor,
-  transpose,
-  where,
-  zeros,
-  type Tensor,
-  type Tensor2D,
-} from '@tensorflow/tfjs-core';
+import * as tf from '@tensorflow/tfjs-core';
+import type { Tensor, Tensor2D } from '@tensorflow/tfjs-core';
 import type { Cell } from './cell.js';
 
 /** A value of a program: on the device, or a number that the host knows. */
@@ -60,37 +23,37 @@ type DeviceOperation = Exclude<OperationName, 'floor' | 'mod'>;
 
 /** The operations of the rule language in TensorFlow.js; operands broadcast, comparisons give booleans. */
 const tensorOperations: Record<DeviceOperation, (...operands: Tensor[]) => Tensor> = {
-  add,
-  sub,
-  mul,
-  div,
-  pow,
-  min: minimum,
-  max: maximum,
-  neg,
-  abs,
+  add: tf.add,
+  sub: tf.sub,
+  mul: tf.mul,
+  div: tf.div,
+  pow: tf.pow,
+  min: tf.minimum,
+  max: tf.maximum,
+  neg: tf.neg,
+  abs: tf.abs,
   // tf.sign makes 0 of NaN, and on wasm of anything below 1e-7.
-  sign: (a) => where(greater(a, 0), 1, where(less(a, 0), -1, a)),
-  square,
-  sqrt,
-  exp,
-  log,
-  equal,
-  less,
-  lessOrEqual: lessEqual,
-  greater,
-  greaterOrEqual: greaterEqual,
-  where,
+  sign: (a) => tf.where(tf.greater(a, 0), 1, tf.where(tf.less(a, 0), -1, a)),
+  square: tf.square,
+  sqrt: tf.sqrt,
+  exp: tf.exp,
+  log: tf.log,
+  equal: tf.equal,
+  less: tf.less,
+  lessOrEqual: tf.lessEqual,
+  greater: tf.greater,
+  greaterOrEqual: tf.greaterEqual,
+  where: tf.where,
 };
 
-/** Over all elements, or along an axis, which then has extent 1. */
-const tensorReductions: Record<ReductionName, (x: Tensor, axis: number | undefined) => Tensor> = {
-  sum: (x, axis) => sum(x, axis, axis !== undefined),
+/** Over all elements, or along an axis, which then is kept with extent 1. */
+const tensorReductions: Record<ReductionName, (x: Tensor, axis: number | undefined, keep: boolean) => Tensor> = {
+  sum: tf.sum,
   // tf.mean divides every element before it sums, which rounds more often.
-  mean: (x, axis) => div(sum(x, axis, axis !== undefined), axis === undefined ? x.size : x.shape[axis]),
-  norm: (x, axis) => sqrt(sum(square(x), axis, axis !== undefined)),
+  mean: (x, axis, keep) => tf.div(tf.sum(x, axis, keep), axis === undefined ? x.size : x.shape[axis]),
+  norm: (x, axis, keep) => tf.sqrt(tf.sum(tf.square(x), axis, keep)),
   // Whether tf.max knows NaN differs from backend to backend.
-  largest: (x, axis) => where(any(isNaNTensor(x), axis, axis !== undefined), NaN, max(x, axis, axis !== undefined)),
+  largest: (x, axis, keep) => tf.where(tf.any(tf.isNaN(x), axis, keep), NaN, tf.max(x, axis, keep)),
 };
 
 /** What reductions give for no elements, about which backends disagree. */
@@ -121,15 +84,13 @@ export function runOpByOp(
   /** `value` with every element of `of` spelled out. */
   const filled = (value: Value, of: Shape): Tensor => {
     const [made, wanted] = [onDevice(value), dims(of)];
-    return sameShape(made.shape, wanted) ? made : broadcastTo(made, wanted);
+    return sameShape(made.shape, wanted) ? made : tf.broadcastTo(made, wanted);
   };
 
   const algebra: Algebra<Value> = {
     constant: (_, __, index) => scalars[index],
-    input: ({ name, type }, _, index) =>
-      type.place === 'host' ? scalars[index] : buffers[name].tensor(dims(type.shape)),
-    elementwise({ op, type }, args, index) {
-      if (type.place === 'host') return scalars[index];
+    input: ({ name, type }) => buffers[name].tensor(dims(type.shape)),
+    elementwise({ op, type }, args) {
       const [first, second, third] = args;
       if (op === 'where' && typeof first === 'number') return filled(first !== 0 ? second : third, type.shape);
       if (op === 'min' || op === 'max') return extremum(tensorOperations[op], first, second, onDevice);
@@ -138,35 +99,36 @@ export function runOpByOp(
     },
     reduce({ op, over, type }, [x]) {
       const operand = onDevice(x);
-      if (operand.size === 0) return fill(dims(type.shape), ofNothing[op]);
-      return tensorReductions[op](operand, over === 'all' ? undefined : over === 'rows' ? 0 : 1);
+      if (operand.size === 0) return tf.fill(dims(type.shape), ofNothing[op]);
+      return tensorReductions[op](operand, over === 'all' ? undefined : over === 'rows' ? 0 : 1, over !== 'all');
     },
     matMul({ type }, [a, b]) {
       const [left, right] = [onDevice(a) as Tensor2D, onDevice(b) as Tensor2D];
-      return left.size === 0 ? zeros(dims(type.shape)) : matMul(left, right);
+      return left.size === 0 ? tf.zeros(dims(type.shape)) : tf.matMul(left, right);
     },
-    transpose: (_, [x]) => transpose(onDevice(x)),
+    transpose: (_, [x]) => tf.transpose(onDevice(x)),
     // Column after column, rotation after rotation: a GPU would wait for the next command most of the time.
     factor({ type, compute }, [x]) {
       const [rows, cols] = dims(type.shape);
-      return tensor(Float32Array.from(compute(onDevice(x).dataSync<'float32'>(), rows, cols)), [rows, cols]);
+      return tf.tensor(Float32Array.from(compute(onDevice(x).dataSync<'float32'>(), rows, cols)), [rows, cols]);
     },
-    view: ({ type }, [x]) => reshape(onDevice(x), dims(type.shape)),
+    view: ({ type }, [x]) => tf.reshape(onDevice(x), dims(type.shape)),
     broadcast: ({ type }, [x]) => filled(x, type.shape),
     cast: ({ to }, [x]) => to.rounded(tensorOperations, onDevice(x), scalarTensor),
     random({ distribution, stream, draw, type }, [seed, key, step]) {
       const numbers = new Float32Array(elementCount(dims(type.shape)));
       draw(distribution, { seed: Number(seed), key: Number(key), step: Number(step), stream }, numbers);
-      return tensor(numbers, dims(type.shape));
+      return tf.tensor(numbers, dims(type.shape));
     },
-    index: ({ type }) => reshape(range(0, elementCount(dims(type.shape))), dims(type.shape)),
+    index: ({ type }) => tf.reshape(tf.range(0, elementCount(dims(type.shape))), dims(type.shape)),
   };
 
   const needed = neededWith(program, scalars);
   const values = foldProgram(program, algebra, ({ type }, index) => {
+    if (type.place === 'host') return scalars[index];
     if (!needed.has(index)) return NaN;
     // Backends disagree about values without elements, of which there is nothing to compute.
-    return type.place === 'device' && elementCount(dims(type.shape)) === 0 ? zeros(dims(type.shape)) : undefined;
+    return elementCount(dims(type.shape)) === 0 ? tf.zeros(dims(type.shape)) : undefined;
   });
   // All outputs are computed before the first is written: buffers are inputs and outputs at once.
   const results = Object.entries(program.outputs).map(([name, index]): [Cell, Tensor] => {
@@ -175,13 +137,13 @@ export function runOpByOp(
     const value = filled(values[index], of);
     const result = isTotal(name) ? combined(name, cell.tensor([]), value) : value;
     // A tensor of its own (without a copy of its data), as it may be an input, or the value of two outputs.
-    return [cell, mask === undefined ? clone(result) : where(mask, result, cell.tensor(dims(of)))];
+    return [cell, mask === undefined ? tf.clone(result) : tf.where(mask, result, cell.tensor(dims(of)))];
   });
   for (const [cell, result] of results) cell.set(result);
 }
 
 function combined(output: string, total: Tensor, value: Tensor): Tensor {
-  return output.startsWith('sum.') ? add(total, value) : keepNaN(total, maximum(value, total));
+  return output.startsWith('sum.') ? tf.add(total, value) : keepNaN(total, tf.maximum(value, total));
 }
 
 /** Some backends (wasm) lose a NaN in the second operand. Scalars are no NaN, so they go second. */
@@ -198,12 +160,12 @@ function extremum(
 
 /** JavaScript has NaN for 1 to the power NaN and ±1 to the power ±∞, where C, and so most backends, have 1. */
 function strictPower(base: Tensor, exponent: Tensor): Tensor {
-  const power = pow(base, exponent);
-  const unclear = logicalOr(isNaNTensor(exponent), logicalAnd(isInf(exponent), equal(abs(base), 1)));
-  return where(unclear, NaN, power);
+  const power = tf.pow(base, exponent);
+  const unclear = tf.logicalOr(tf.isNaN(exponent), tf.logicalAnd(tf.isInf(exponent), tf.equal(tf.abs(base), 1)));
+  return tf.where(unclear, NaN, power);
 }
 
 /** `result`, but NaN where `x` is NaN. */
 function keepNaN(x: Tensor, result: Tensor): Tensor {
-  return where(isNaNTensor(x), x, result);
+  return tf.where(tf.isNaN(x), x, result);
 }

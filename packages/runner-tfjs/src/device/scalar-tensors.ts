@@ -1,4 +1,5 @@
-import { keep, scalar, type Tensor } from '@tensorflow/tfjs-core';
+import * as tf from '@tensorflow/tfjs-core';
+import type { Tensor } from '@tensorflow/tfjs-core';
 
 /**
  * Numbers as rank-0 tensors on the device. A number costs an upload when it is new; one that the last step used as well
@@ -14,7 +15,7 @@ export class ScalarTensors {
     const key = Object.is(rounded, -0) ? '-0' : String(rounded);
     let tensor = this.#current.get(key);
     if (tensor === undefined) {
-      tensor = this.#previous.get(key) ?? keep(scalar(rounded));
+      tensor = this.#previous.get(key) ?? tf.keep(tf.scalar(rounded));
       this.#previous.delete(key);
       this.#current.set(key, tensor);
     }

@@ -12,36 +12,15 @@ import {
   type TensorData,
   type TrainingState,
 } from '@adakit/core';
-import {
-  dispose as disposeTensors,
-  Optimizer as TfjsOptimizer,
-  div,
-  memory,
-  mul,
-  ready,
-  type serialization,
-  tidy,
-  type NamedTensorMap,
-  type Scalar,
-  type Variable,
-} from '@tensorflow/tfjs-core';
+import * as tf from '@tensorflow/tfjs-core';
+import type { serialization, NamedTensorMap, Scalar, TensorContainer, Variable } from '@tensorflow/tfjs-core';
 import { Cell } from '../device/cell.js';
 import { TfjsDevice, type TfjsDeviceOptions } from '../device/device.js';
 import type { NamedTensor, SavedSlots } from './saved-weights.js';
 import { toConfig } from './to-config.js';
 import { Statistics, takeSnapshot } from './statistics.js';
-import {
-  assertDistinct,
-  baseName,
-  gradientEntries,
-  isAlive,
-  parameterOf,
-  registeredVariables,
-  runParameters,
-  type GradientEntry,
-  type Gradients,
-  type Variables,
-} from './variables.js';
+import { gradientEntries, type GradientEntry, type Gradients } from './gradients.js';
+import { baseName, isAlive, parameterOf, registeredVariables, runParameters, type Variables } from './variables.js';
 
 /** What states, saved weights and other views need: fetched with the first. */
 const states = () => import('./states.js');
@@ -76,7 +55,7 @@ interface Computed {
  *
  * Made by {@link tfjsOptimizer}.
  */
-export class AdakitOptimizer extends TfjsOptimizer implements Stateful {
+export class AdakitOptimizer extends tf.Optimizer implements Stateful {
   /**
    * Makes of a loss the one whose gradient is the optimizer's estimate at a step, for those that take one in (`sophia`). Set by
    * `drawnLabels()` of `@adakit/runner-tfjs/estimate`.
@@ -171,11 +150,12 @@ export class AdakitOptimizer extends TfjsOptimizer implements Stateful {
   override computeGradients(f: () => Scalar, varList?: Variable[]): Computed {
     this.#run.assertAlive();
     const scale = this.lossScale;
-    if (scale === 1) return this.#statistics.observe(() => super.computeGradients(f, varList));
-    const scaled = this.#statistics.observe(() => super.computeGradients(() => mul(f(), scale), varList));
-    const value = tidy(() => div<Scalar>(scaled.value, scale));
-    scaled.value.dispose();
-    return { value, grads: scaled.grads };
+    const loss = scale === 1 ? f : (): Scalar => tf.mul(f(), scale);
+    const computed = this.#statistics.observe(() => super.computeGradients(loss, varList));
+    if (scale === 1) return computed;
+    const value = tf.tidy(() => tf.div<Scalar>(computed.value, scale));
+    computed.value.dispose();
+    return { value, grads: computed.grads };
   }
 
   /**
@@ -201,7 +181,7 @@ export class AdakitOptimizer extends TfjsOptimizer implements Stateful {
       // Moving averages that the loss function has updated belong to the step.
       if (outcome === 'skipped') before.restore();
       before.dispose();
-      if (computed !== undefined) disposeTensors(computed.grads);
+      if (computed !== undefined) tf.dispose(computed.grads);
       if (cost === null) computed?.value.dispose();
     }
     return cost;
@@ -248,15 +228,13 @@ export class AdakitOptimizer extends TfjsOptimizer implements Stateful {
     this.#saved?.assertMet();
     this.#forgetDisposed();
     const taking = this.#run.state();
-    const reading = this.#statistics.variables.map(
-      ([variable, name]) => [name, variable.shape, this.#device.read(new Cell(variable))] as const,
-    );
-    const statistics: [string, TensorData][] = [];
-    for (const [name, shape, elements] of reading) {
-      statistics.push([name, { dtype: 'float32', shape: [...shape], data: await elements }]);
-    }
+    const reading = this.#statistics.variables.map(async ([variable, name]): Promise<[string, TensorData]> => {
+      const data = await this.#device.read(new Cell(variable));
+      return [name, { dtype: 'float32', shape: [...variable.shape], data }];
+    });
     const state = await taking;
-    return reading.length === 0 ? state : { ...state, statistics: Object.fromEntries(statistics) };
+    const statistics = Object.fromEntries(await Promise.all(reading));
+    return reading.length === 0 ? state : { ...state, statistics };
   }
 
   /**
@@ -269,19 +247,17 @@ export class AdakitOptimizer extends TfjsOptimizer implements Stateful {
    * @throws AdakitError listing all that does not fit; nothing has changed then
    */
   load(state: TrainingState, variables?: Variables): Promise<void> {
-    return this.#withoutTraining('load()', () => this.#load(state, variables));
-  }
-
-  async #load(state: TrainingState, variables: Variables | undefined): Promise<void> {
-    const { loadState } = await states();
-    await ready();
-    this.#run.assertAlive();
-    this.#forgetDisposed();
-    const next = this.#start(this.optimizer);
-    const known = { names: this.#names, statistics: this.#statistics.variables };
-    const { names, statistics } = await loadState(next, state, variables, known);
-    for (const [name, variable] of statistics) this.#statistics.add(variable, name);
-    this.#replaceRun(next, names);
+    return this.#withoutTraining('load()', async () => {
+      const { loadState } = await states();
+      await tf.ready();
+      this.#run.assertAlive();
+      this.#forgetDisposed();
+      const next = this.#start(this.optimizer);
+      const known = { names: this.#names, statistics: this.#statistics.variables };
+      const { names, statistics } = await loadState(next, state, variables, known);
+      for (const [name, variable] of statistics) this.#statistics.add(variable, name);
+      this.#replaceRun(next, names);
+    });
   }
 
   /**
@@ -342,13 +318,8 @@ export class AdakitOptimizer extends TfjsOptimizer implements Stateful {
 
   #start(optimizer: Optimizer, resume?: OverallState): SourceRun<Cell> {
     const { nonFinite } = this.#options;
-    return SourceRun.start(
-      this.#device,
-      optimizer,
-      {},
-      { openGroups: true, ...(nonFinite && { nonFinite }), ...(resume && { resume }) },
-      async () => (await states()).runStates,
-    );
+    const options = { openGroups: true, nonFinite, resume };
+    return SourceRun.start(this.#device, optimizer, {}, options, async () => (await states()).runStates);
   }
 
   #replaceRun(next: SourceRun<Cell>, names: Map<Variable, string>): void {
@@ -372,18 +343,18 @@ export class AdakitOptimizer extends TfjsOptimizer implements Stateful {
     this.#forgetDisposed();
     const added = this.#addVariables(entries.map(({ variable }) => variable));
     const lent = new Set<Cell>();
-    const owned: Computed[] = [];
+    const owned: TensorContainer[] = [];
     let evaluations = 0;
     const lend = (buffers: Readonly<Record<string, Cell>>, list: readonly GradientEntry[]): string[] =>
       list.map(({ variable, tensor }) => {
-        const name = this.#nameOf(variable);
+        const name = this.#names.get(variable) ?? variable.name;
         buffers[name].lend(tensor);
         lent.add(buffers[name]);
         return name;
       });
     const second = (buffers: Readonly<Record<string, Cell>>, estimate?: number): Evaluated => {
       const computed = (again as (estimate?: number) => Computed)(estimate);
-      owned.push(computed);
+      owned.push([computed.value, computed.grads]);
       return { gradients: lend(buffers, gradientEntries(computed.grads)) };
     };
     try {
@@ -394,7 +365,7 @@ export class AdakitOptimizer extends TfjsOptimizer implements Stateful {
             if (whole.perturbs && again === undefined) {
               throw new AdakitError(
                 'invalid-plan',
-                'this optimizer takes the gradient twice a step; use minimize() or fit(), which can evaluate the loss again',
+                'this optimizer takes the gradient twice a step; use minimize() or fit()',
               );
             }
             return { gradients: lend(buffers, entries), ...(loss !== undefined && { loss }) };
@@ -410,7 +381,7 @@ export class AdakitOptimizer extends TfjsOptimizer implements Stateful {
       throw error;
     } finally {
       for (const cell of lent) cell.dispose();
-      for (const { value, grads } of owned) disposeTensors([value, ...Object.values(grads)]);
+      tf.dispose(owned);
     }
   }
 
@@ -418,15 +389,14 @@ export class AdakitOptimizer extends TfjsOptimizer implements Stateful {
   #computeAgain(f: () => Scalar, varList: Variable[] | undefined): Computed {
     const before = takeSnapshot();
     try {
-      const { numTensors } = memory();
+      const { numTensors } = tf.memory();
       const computed = this.computeGradients(f, varList);
       const expected = 1 + Object.values(computed.grads).filter(Boolean).length;
-      if (memory().numTensors - numTensors > expected) {
-        disposeTensors([computed.value, ...Object.values(computed.grads)]);
+      if (tf.memory().numTensors - numTensors > expected) {
+        tf.dispose([computed.value, computed.grads]);
         throw new AdakitError(
           'invalid-plan',
-          'this optimizer evaluates the loss twice a step, but the loss function keeps tensors, as it does for the metrics ' +
-            'of a compiled model; compile the model without metrics',
+          'this optimizer evaluates the loss twice a step, but the loss keeps tensors; compile the model without metrics',
         );
       }
       return computed;
@@ -442,7 +412,6 @@ export class AdakitOptimizer extends TfjsOptimizer implements Stateful {
     if (fresh.length === 0) return [];
     const records = this.#saved?.of(fresh, this.optimizer);
     const names = new Map(fresh.map((variable) => [variable, records?.get(variable)?.name ?? variable.name]));
-    assertDistinct([...this.#names.values(), ...names.values()]);
     this.#checkGroups(names);
     this.#run.add(runParameters(names, records));
     for (const [variable, name] of names) this.#names.set(variable, name);
@@ -470,10 +439,6 @@ export class AdakitOptimizer extends TfjsOptimizer implements Stateful {
 
   #forgetDisposed(): void {
     this.#removeParameters([...this.#names].flatMap(([variable, name]) => (isAlive(variable) ? [] : [name])));
-  }
-
-  #nameOf(variable: Variable): string {
-    return this.#names.get(variable) ?? variable.name;
   }
 
   #disposeWeights(): void {

@@ -21,7 +21,7 @@ export async function loadState(
   try {
     requireState(state);
     const found = variablesFor(state, variables, known);
-    for (const [variable, name] of found.names) assertTrainable(name, variable);
+    for (const [variable, name] of found.names) assertTrainable(`variable "${name}"`, variable);
     next.add(runParameters(found.names));
     await next.load(state);
     for (const [, variable, value] of found.statistics) assign(variable, value);

@@ -62,7 +62,7 @@ it.each(['__proto__', 'constructor', 'toString', 'hasOwnProperty'])(
     const optimizer = tfjsOptimizer(adam());
     expect(() => {
       optimizer.applyGradients(Object.fromEntries([[name, tf.tensor1d([1])]]));
-    }).toThrow(`gradient for "${name}", but TensorFlow.js has no variable of that name`);
+    }).toThrow(`gradient for "${name}", but there is no such variable`);
   },
 );
 

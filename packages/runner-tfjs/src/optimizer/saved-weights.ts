@@ -2,6 +2,7 @@ import type { KeptState, Optimizer, OverallState, SlotState, TrainingState } fro
 import { AdakitError, concreteShape, makePlan, sameShape } from '@adakit/core/runner';
 import { keptState } from '@adakit/core/states';
 import { keep, scalar, tensor, type Tensor, type Variable } from '@tensorflow/tfjs-core';
+import { assertDistinct } from './distinct.js';
 import { matchByName } from './match-by-name.js';
 import { parameterOf } from './variables.js';
 
@@ -111,7 +112,8 @@ export class SavedSlots {
    * What was kept for variables; see {@link matchByName}. Records may be left over (their variables get no gradients now),
    * and so may variables (they start afresh), but not both: they might belong together.
    *
-   * @throws AdakitError `state-mismatch` when both records and variables are left over
+   * @throws AdakitError `state-mismatch` when both records and variables are left over, `invalid-state` when two variables would
+   * have one name
    */
   of(variables: readonly Variable[], optimizer: Optimizer): ReadonlyMap<Variable, SavedRecord> {
     const matches = matchByName(this.records, variables, {
@@ -127,6 +129,7 @@ export class SavedSlots {
           'leave them out, or train the variables they were saved for',
       );
     }
+    assertDistinct(variables.map((variable) => found.get(variable)?.name ?? variable.name));
     return found;
   }
 

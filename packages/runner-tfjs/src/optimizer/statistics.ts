@@ -1,4 +1,5 @@
-import { clone, tidy, type Tensor, type Variable } from '@tensorflow/tfjs-core';
+import * as tf from '@tensorflow/tfjs-core';
+import type { Tensor, Variable } from '@tensorflow/tfjs-core';
 import { isAlive, registeredVariables } from './variables.js';
 
 /** Variables as they were at a moment. */
@@ -39,11 +40,11 @@ export class Statistics {
 
 /** Remembers all variables that are not trainable: tensors that share their data, so no copies. */
 export function takeSnapshot(): Snapshot {
-  const before = frozenVariables().map((variable): [Variable, Tensor] => [variable, clone(variable)]);
+  const before = frozenVariables().map((variable): [Variable, Tensor] => [variable, tf.clone(variable)]);
   return {
     restore() {
       for (const [variable, value] of before) {
-        if (isAlive(variable) && variable.dataId !== value.dataId) tidy(() => { variable.assign(clone(value)); }); // prettier-ignore
+        if (isAlive(variable) && variable.dataId !== value.dataId) tf.tidy(() => { variable.assign(tf.clone(value)); }); // prettier-ignore
       }
     },
     dispose() {

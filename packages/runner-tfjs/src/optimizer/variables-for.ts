@@ -2,7 +2,8 @@ import type { StoredTensor, TensorData, TrainingState } from '@adakit/core';
 import { AdakitError } from '@adakit/core/runner';
 import type { Tensor, Variable } from '@tensorflow/tfjs-core';
 import { matchByName } from './match-by-name.js';
-import { assertDistinct, registeredVariables, type LayerVariableLike, type Variables } from './variables.js';
+import { assertDistinct } from './distinct.js';
+import { registeredVariables, type LayerVariableLike, type Variables } from './variables.js';
 
 /** The variables that an optimizer knows already, with the names by which states know them. */
 export interface KnownVariables {

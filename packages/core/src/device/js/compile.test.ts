@@ -16,7 +16,7 @@ import {
   type Tensor,
 } from '../../expression/expression.js';
 import { REDUCTION_BLOCK } from '../../expression/operations.js';
-import { matrixExtents } from '../../expression/type.js';
+import { matrixExtents } from '../../expression/extents.js';
 import { buildProgram } from '../../program/program.js';
 import { evaluateScalars } from '../../program/scalars.js';
 import type { FloatArray } from '../../tensor/tensor-data.js';

@@ -1,5 +1,6 @@
 import { REDUCTION_BLOCK, type OperationName, type ReductionName } from '../../expression/operations.js';
-import { rankOf, type Extent, type Shape } from '../../expression/type.js';
+import { rankOf } from '../../expression/extents.js';
+import type { Extent, Shape } from '../../expression/type.js';
 import type { InstructionOf } from '../../program/fold.js';
 import { needsOf, type Need } from '../../program/needs.js';
 import type { Instruction, Program } from '../../program/program.js';

@@ -19,7 +19,7 @@ import {
   where,
   type Tensor,
 } from '../../expression/expression.js';
-import { matrixExtents } from '../../expression/type.js';
+import { matrixExtents } from '../../expression/extents.js';
 import { buildProgram } from '../../program/program.js';
 import { evaluateScalars } from '../../program/scalars.js';
 import { fillRandom } from '../../random/philox.js';

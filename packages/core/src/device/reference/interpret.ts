@@ -1,5 +1,6 @@
 import { operation, reduceInOrder } from '../../expression/operations.js';
-import { concreteShape, type Extents, type Shape } from '../../expression/type.js';
+import { concreteShape } from '../../expression/extents.js';
+import type { Extents, Shape } from '../../expression/type.js';
 import { foldProgram, type Algebra } from '../../program/fold.js';
 import { neededWith } from '../../program/needs.js';
 import type { Program } from '../../program/program.js';

@@ -1,4 +1,5 @@
-import { concreteShape, matrixExtents, type Extents, type Shape } from '../../expression/type.js';
+import { concreteShape, matrixExtents } from '../../expression/extents.js';
+import type { Extents, Shape } from '../../expression/type.js';
 import { evaluateScalars } from '../../program/scalars.js';
 import type { Program } from '../../program/program.js';
 import { elementCount, type FloatArray } from '../../tensor/tensor-data.js';

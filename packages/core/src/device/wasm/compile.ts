@@ -1,5 +1,6 @@
 import { REDUCTION_BLOCK, type OperationName, type ReductionName } from '../../expression/operations.js';
-import { rankOf, type Shape } from '../../expression/type.js';
+import { rankOf } from '../../expression/extents.js';
+import type { Shape } from '../../expression/type.js';
 import type { InstructionOf } from '../../program/fold.js';
 import { needsOf, type Need } from '../../program/needs.js';
 import { scalarOperands, type Instruction, type Program } from '../../program/program.js';

@@ -1,4 +1,5 @@
-import { extentSize, type Extents } from '../../expression/type.js';
+import { extentSize } from '../../expression/extents.js';
+import type { Extents } from '../../expression/type.js';
 import type { Program } from '../../program/program.js';
 import type { Binding, Kernel } from '../device.js';
 import { aligned, size, SLACK, type WasmBuffer } from './arena.js';

@@ -165,7 +165,7 @@ function valuesNow(group: PlanGroup, scalars: HostScalars): HyperparameterValues
   return Object.fromEntries(
     Object.entries(rule.hyperparameters).map(([name, value]) => [
       name,
-      typeof value === 'number' ? scalars.value(group, rule, name) : value,
+      typeof value === 'number' ? Number(scalars.settings(group)?.get(`hyper.${rule.prefix}${name}`)) : value,
     ]),
   );
 }
