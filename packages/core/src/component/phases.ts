@@ -26,14 +26,14 @@ class PhaseTracer<H extends HyperparameterDefinitions, S extends string, G exten
 
   constructor(source: ComponentSource<H, S, G>, uses: Structure<H>, form: ParameterForm) {
     super(source, uses, form);
-    this.globals = (source.globals?.(this.known('uses.', uses)) ?? []).map((global): GlobalSource<G> =>
+    this.globals = (source.globals?.(this.known(uses, 'uses.')) ?? []).map((global): GlobalSource<G> =>
       typeof global === 'string' ? { name: global } : global,
     );
     this.checkNames('global', this.globals);
   }
 
   override inputs(): Inputs<H, S, G> {
-    return this.known('', { grad: deviceInput('grad', 'param'), ...this.values() });
+    return this.known({ grad: deviceInput('grad', 'param'), ...this.values() });
   }
 
   override values(): Omit<Inputs<H, S, G>, 'grad'> {
@@ -47,7 +47,7 @@ class PhaseTracer<H extends HyperparameterDefinitions, S extends string, G exten
 
   #globalInputs(): Readonly<Record<G, Tensor>> {
     const inputs = this.globals.map(({ name }) => [name, deviceInput(`global.${name}`, 'number')]);
-    return this.known('globals.', Object.fromEntries(inputs) as Record<G, Tensor>);
+    return Object.fromEntries(inputs) as Record<G, Tensor>;
   }
 
   all(): ComponentPrograms {
@@ -69,7 +69,7 @@ class PhaseTracer<H extends HyperparameterDefinitions, S extends string, G exten
       after:
         after &&
         this.program('after', () => {
-          const { param, slots } = after(this.known('', { before: deviceInput('before', 'param'), ...this.values() }));
+          const { param, slots } = after(this.known({ before: deviceInput('before', 'param'), ...this.values() }));
           return [
             ...(param === undefined ? [] : [this.output('after', 'param', param, 'param')]),
             ...this.slotOutputs(slots),
@@ -80,7 +80,7 @@ class PhaseTracer<H extends HyperparameterDefinitions, S extends string, G exten
       Object.entries(views).map(([view, give]) => [
         view,
         this.program(`view ${view}`, () => [
-          this.output(`the view ${view}`, 'view', give(this.known('', this.values())), 'param'),
+          this.output(`the view ${view}`, 'view', give(this.known(this.values())), 'param'),
         ]),
       ]),
     );
@@ -101,15 +101,15 @@ class PhaseTracer<H extends HyperparameterDefinitions, S extends string, G exten
 
   #totalInputs(measured: Program | undefined): TotalInputs<H, G> {
     const given = Object.keys(measured?.outputs ?? {});
-    const numbers = (of: string, prefix: string): Readonly<Record<string, Tensor>> => {
-      const inputs = given
-        .filter((name) => name.startsWith(prefix))
-        .map((name) => [name.slice(prefix.length), deviceInput(name, 'number')] as const);
-      return this.known(of, Object.fromEntries(inputs));
-    };
-    return this.known('', {
-      sums: numbers('sums.', 'sum.'),
-      largest: numbers('largest.', 'largest.'),
+    const numbers = (prefix: string): Readonly<Record<string, Tensor>> =>
+      Object.fromEntries(
+        given
+          .filter((name) => name.startsWith(prefix))
+          .map((name) => [name.slice(prefix.length), deviceInput(name, 'number')]),
+      );
+    return this.known({
+      sums: numbers('sum.'),
+      largest: numbers('largest.'),
       globals: this.#globalInputs(),
       ...this.hostInputs(),
     });

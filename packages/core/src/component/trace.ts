@@ -101,21 +101,23 @@ export class Tracer<H extends HyperparameterDefinitions, S extends string, G ext
     this.source = source;
     this.uses = uses;
     this.form = form;
-    this.slots = (source.slots?.(this.known('uses.', uses), this.known('', form)) ?? []).map((slot) =>
+    this.slots = (source.slots?.(this.known(uses, 'uses.'), this.known(form)) ?? []).map((slot) =>
       this.#slot(typeof slot === 'string' ? { name: slot } : slot),
     );
     this.checkNames('slot', this.slots);
   }
 
-  /** What an author reads: unknown keys are an error rather than `undefined`. */
-  known<T extends object>(of: string, record: T, hint = ''): T {
+  /** What an author reads: unknown keys, in the records in it too, are an error rather than `undefined`. */
+  known<T extends object>(record: T, of = '', hint = ` for ${JSON.stringify(this.uses)}`): T {
     return new Proxy(record, {
       get: (_, key) => {
-        if (typeof key === 'string' && !Object.hasOwn(record, key)) {
+        const value: unknown = record[key as keyof T];
+        if (typeof key !== 'string') return value;
+        if (!Object.hasOwn(record, key)) {
           const names = Object.keys(record).join(', ') || 'nothing';
           this.fail(`reads ${of}${key}, which does not exist; there is ${names}${hint}`);
         }
-        return record[key as keyof T];
+        return value?.constructor === Object ? this.known(value, `${key}.`) : value;
       },
     });
   }
@@ -189,7 +191,7 @@ export class Tracer<H extends HyperparameterDefinitions, S extends string, G ext
       return { name, shape, dtype, start: number, meaning };
     }
     const param = deviceInput('param', 'param');
-    const value = start === 'param' ? param : start(this.known('', { param }));
+    const value = start === 'param' ? param : start(this.known({ param }));
     const [, given] = this.output('the start of a slot', `slot ${name}`, value, shape);
     const program = buildProgram(`${this.source.name} start of ${name}`, { start: narrowed(given, dtype) });
     return { name, shape, dtype, start: program, meaning };
@@ -210,7 +212,7 @@ export class Tracer<H extends HyperparameterDefinitions, S extends string, G ext
   /** What a rule reads that does nothing but update. */
   inputs(): Omit<Inputs<H, S, G>, PhaseInput> {
     const grad = deviceInput('grad', 'param');
-    return this.known('', { grad, ...this.values() }, '; definePhasedOptimizer() has more');
+    return this.known({ grad, ...this.values() }, '', '; definePhasedOptimizer() has more');
   }
 
   /** The same without the gradient. */
@@ -218,7 +220,7 @@ export class Tracer<H extends HyperparameterDefinitions, S extends string, G ext
     const slots = this.slots.map(({ name, shape }) => [name, deviceInput(`slot.${name}`, shape)]);
     return {
       param: deviceInput('param', 'param'),
-      slots: this.known('slots.', Object.fromEntries(slots) as Record<S, Tensor>, ` for ${JSON.stringify(this.uses)}`),
+      slots: Object.fromEntries(slots) as Record<S, Tensor>,
       ...this.hostInputs(),
       ...hostInputs('rows', 'cols', 'size', 'key', 'samples', 'allSamples', 'lossScale'),
       ...this.form,
@@ -228,12 +230,9 @@ export class Tracer<H extends HyperparameterDefinitions, S extends string, G ext
   hostInputs(): Pick<Inputs<H, S, G>, 'hyper' | 'initial' | 'uses' | 'step'> {
     const { hyperparameters } = this.source;
     const numeric = Object.keys(hyperparameters).filter((key) => hyperparameters[key].type === 'number');
-    const scalars = (kind: 'hyper' | 'initial'): Inputs<H, S, G>['hyper'] => {
-      const inputs = Object.fromEntries(numeric.map((key) => [key, hostInput(`${kind}.${key}`)]));
-      return this.known(`${kind}.`, inputs as Inputs<H, S, G>['hyper']);
-    };
-    const uses = this.known('uses.', this.uses);
-    return { hyper: scalars('hyper'), initial: scalars('initial'), uses, ...hostInputs('step') };
+    const scalars = (kind: 'hyper' | 'initial'): Inputs<H, S, G>['hyper'] =>
+      Object.fromEntries(numeric.map((key) => [key, hostInput(`${kind}.${key}`)])) as Inputs<H, S, G>['hyper'];
+    return { hyper: scalars('hyper'), initial: scalars('initial'), uses: this.uses, ...hostInputs('step') };
   }
 
   output(phase: string, name: string, value: unknown, shape: Shape): readonly [name: string, value: Tensor] {

@@ -10,6 +10,7 @@ import { SourceRun, takeStep } from './source-run.js';
 import { takeSeveral, type SeveralStepsSource } from './several-steps.js';
 import { takeSnapshot } from './snapshot.js';
 import { stateOf } from './state-of.js';
+import { runStates } from './states.js';
 import type { Evaluated, GradientContext, GradientSource, RunOptions, StepOptions, StepReport } from './step-types.js';
 import type { TrainingState } from './training-state.js';
 import { weightsOf } from './weights.js';
@@ -42,7 +43,7 @@ export class Run<B> extends SourceRun<B> {
     parameters: Readonly<Record<string, RunParameter<B> | TensorData>>,
     options: RunOptions<B> = {},
   ): Run<B> {
-    return new Run(device, optimizer, parameters, options, async () => (await import('./states.js')).runStates);
+    return new Run(device, optimizer, parameters, options, () => Promise.resolve(runStates));
   }
 
   /** Which device, e.g. `js` or `tfjs/wasm`. */
