@@ -21,7 +21,7 @@ describeOptimizer(adabelief, {
   refuses: [
     [
       { beta1: 0 },
-      'adabelief: beta1 must be > 0 and < 1, got 0 (with beta1 = 0 the mean equals the gradient, their difference is 0 and the step explodes)',
+      'adabelief: beta1 must be > 0 and < 1, got 0 (at 0 the mean equals the gradient and the step explodes)',
     ],
     [{ degenerated_to_sdg: true }, 'did you mean "degeneratedToSgd"?'],
   ],

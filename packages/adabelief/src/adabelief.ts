@@ -38,9 +38,7 @@ export const adabelief = defineOptimizer({
   name: 'adabelief',
   hyperparameters: {
     lr: learningRate(1e-3),
-    beta1: decayRate(0.9, {
-      because: 'with beta1 = 0 the mean equals the gradient, their difference is 0 and the step explodes',
-    }),
+    beta1: decayRate(0.9, { because: 'at 0 the mean equals the gradient and the step explodes' }),
     beta2: decayRate(0.999),
     eps: epsilon(1e-16),
     weightDecay: coefficient(0),

@@ -8,7 +8,6 @@ import {
   distanceAfter,
   flag,
   learningRate,
-  meanOfGradient,
   meanOfSquare,
   movingAverage,
   oneMinus,
@@ -48,7 +47,7 @@ export const dadaptation = definePhasedOptimizer({
     useBiasCorrection: flag(false),
   },
   slots: () => [
-    { name: 'expAvg', meaning: { of: `${meanOfGradient().meaning.of} in units of dη`, decay: 'beta1' } },
+    { name: 'expAvg', meaning: { of: 'mean(grad) in units of dη', decay: 'beta1' } },
     meanOfSquare(),
     { name: 's', meaning: { of: "D-Adaptation's s" } },
   ],

@@ -9,8 +9,6 @@ import {
   epsilon,
   flag,
   learningRate,
-  meanOfGradient,
-  meanOfSquare,
   oneMinus,
   positive,
   sum,
@@ -53,8 +51,8 @@ export const prodigy = definePhasedOptimizer({
   },
   slots: () => [
     // In units of d, so that they are no other optimizer's moments.
-    { name: 'expAvg', meaning: { of: `${meanOfGradient().meaning.of} in units of d`, decay: 'beta1' } },
-    { name: 'expAvgSq', meaning: { of: `${meanOfSquare().meaning.of} in units of d`, decay: 'beta2' } },
+    { name: 'expAvg', meaning: { of: 'mean(grad) in units of d', decay: 'beta1' } },
+    { name: 'expAvgSq', meaning: { of: 'mean(grad^2) in units of d', decay: 'beta2' } },
     { name: 's', meaning: { of: "Prodigy's s" } },
     { name: 'p0', start: 'param', meaning: { of: 'param at the start' } },
   ],

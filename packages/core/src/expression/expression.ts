@@ -95,7 +95,7 @@ class Symbolic<K extends Side> implements ExpressionNodeReference {
     throw new AdakitError(
       'invalid-rule',
       "JavaScript's operators do not work on symbolic values: write grad.mul(lr) for grad * lr, step.greater(1) for " +
-        'step > 1, x.neg() for -x, x.sqrt() for Math.sqrt(x); choose with where(condition, a, b)',
+        'step > 1, x.neg() for -x, x.sqrt() for Math.sqrt(x)',
     );
   }
 }
@@ -206,7 +206,7 @@ export function watchConditions<T>(trace: () => T): T {
       throw new AdakitError(
         'invalid-rule',
         `the comparison .${node.op}(…) is never used: \`if\`, \`?:\`, \`!\` and \`&&\` cannot look at symbolic values; ` +
-          'write where(condition, a, b), or take it out',
+          'write where(condition, a, b)',
       );
     }
     return result;

@@ -180,6 +180,6 @@ export function nonFiniteError(bad: readonly string[], loss: number | undefined,
   return new AdakitError(
     'non-finite',
     `${what.join(', and ')} at step ${step}; nothing has been updated. ` +
-      'Look at the inputs, lower the learning rate, clip gradients, or go back to an earlier state',
+      'Look at the inputs, lower the learning rate or clip gradients',
   );
 }

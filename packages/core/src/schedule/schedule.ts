@@ -119,7 +119,7 @@ export function isMade(schedule: unknown): schedule is Schedule {
 export function notMade(schedule: unknown, it: string): string {
   const { kind } = (schedule ?? {}) as Partial<Schedule>;
   const given = kind === undefined ? shown(schedule) : `the fields of "${kind}"`;
-  return `${it} must be a schedule, got ${given}; call cosine(…) or its like, or parseSchedule() for one from a file`;
+  return `${it} must be a schedule, got ${given}; call cosine(…) or its like, or parseSchedule()`;
 }
 
 /**

@@ -11,7 +11,8 @@ export interface Elsewhere {
   free(): void;
 }
 
-type Content =
+/** What a cell's elements are in. */
+export type Content =
   /** One number everywhere. */
   | { readonly kind: 'number'; readonly value: number }
   /** Elements that no backend has been given yet. */
@@ -41,8 +42,9 @@ export class Cell {
     }
   }
 
-  get variable(): Variable | undefined {
-    return this.#content.kind === 'variable' ? this.#content.tensor : undefined;
+  /** @internal For loops over memory. */
+  get content(): Content {
+    return this.#content;
   }
 
   /** A copy of what it is known to hold without a look at any backend. */
@@ -69,7 +71,7 @@ export class Cell {
     } else if (content.kind === 'elsewhere') {
       content.place.write(values);
     } else {
-      this.#replace(
+      this.replace(
         typeof values === 'number'
           ? { kind: 'number', value: values }
           : { kind: 'elements', elements: Float32Array.from(values) },
@@ -106,17 +108,6 @@ export class Cell {
     return content.kind === 'tensor' ? shaped(content.tensor, shape) : this.tensor(shape);
   }
 
-  /** As {@link glance}, in the shape that the tensor has. */
-  look(): Tensor {
-    return 'tensor' in this.#content ? this.#content.tensor : this.tensor([this.length]);
-  }
-
-  /** The tensor whose memory `owner` may write, if it has one. */
-  ownedBy(owner: object): Tensor | undefined {
-    const content = this.#content;
-    return content.kind === 'tensor' && content.owner === owner ? content.tensor : undefined;
-  }
-
   /**
    * Replaces the tensor by `value`, which becomes this object's unless it is a variable's.
    *
@@ -131,41 +122,27 @@ export class Cell {
     this.#keep(value, owner);
   }
 
-  /** Where its elements are, if that is the memory of another device. */
-  get elsewhere(): Elsewhere | undefined {
-    return this.#content.kind === 'elsewhere' ? this.#content.place : undefined;
-  }
-
-  /** Whether it refers to somebody else's tensor. */
-  get lent(): boolean {
-    return this.#content.kind === 'lent';
-  }
-
-  /** Goes on in the memory of another device, which has the elements already. */
-  moveTo(place: Elsewhere): void {
-    this.#replace({ kind: 'elsewhere', place });
-  }
-
   /** Refers to somebody else's tensor, until {@link dispose} or the next value. */
   lend(value: Tensor): void {
-    this.#replace({ kind: 'lent', tensor: value });
+    this.replace({ kind: 'lent', tensor: value });
   }
 
   /** Frees what is this object's; its elements are zero then, and a variable keeps its own. */
   dispose(): void {
-    if (this.#content.kind !== 'variable') this.#replace({ kind: 'number', value: 0 });
+    if (this.#content.kind !== 'variable') this.replace({ kind: 'number', value: 0 });
   }
 
-  #keep(value: Tensor, owner?: object): Tensor {
-    this.#replace({ kind: 'tensor', tensor: tf.keep(value), owner });
-    return value;
-  }
-
-  #replace(next: Content): void {
+  /** @internal For loops over memory, which have the elements there already. */
+  replace(next: Content): void {
     const before = this.#content;
     this.#content = next;
     if (before.kind === 'elsewhere') before.place.free();
     if (before.kind === 'tensor' && !(next.kind === 'tensor' && next.tensor === before.tensor)) before.tensor.dispose();
+  }
+
+  #keep(value: Tensor, owner?: object): Tensor {
+    this.replace({ kind: 'tensor', tensor: tf.keep(value), owner });
+    return value;
   }
 }
 

@@ -365,7 +365,7 @@ export class AdakitOptimizer extends tf.Optimizer implements Stateful {
             if (whole.perturbs && again === undefined) {
               throw new AdakitError(
                 'invalid-plan',
-                'this optimizer takes the gradient twice a step; use minimize() or fit()',
+                'this optimizer evaluates the loss twice a step; use minimize() or fit()',
               );
             }
             return { gradients: lend(buffers, entries), ...(loss !== undefined && { loss }) };

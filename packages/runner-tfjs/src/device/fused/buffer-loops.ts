@@ -10,6 +10,7 @@ import {
   type TensorInfo,
 } from '@tensorflow/tfjs-core';
 import type { Cell } from '../cell.js';
+import { look, ownedBy, variableOf } from './contents.js';
 import type { DeviceCheck, Loop, Loops } from '../loops.js';
 import { elementwiseSignature, type Signature } from './elementwise.js';
 import { checkSource, UNIFORM_HEAD, updateBuffers, updateSource, WORKGROUP, type Width } from './wgsl.js';
@@ -106,7 +107,7 @@ class BufferLoops implements Loops {
         uniforms: (view) => {
           view.setUint32(4, position, true);
         },
-        buffers: [this.#read(cell.look()), eachBuffer, wholeBuffer],
+        buffers: [this.#read(look(cell)), eachBuffer, wholeBuffer],
       })),
     );
     return { each, whole };
@@ -176,7 +177,7 @@ class BufferLoops implements Loops {
         bindings.forEach(({ buffers, shape }, i) => {
           if (shape.includes(0)) return;
           const inputs = new Map(
-            used.filter(({ access }) => access !== 'read_write').map(({ name }) => [name, buffers[name].look()]),
+            used.filter(({ access }) => access !== 'read_write').map(({ name }) => [name, look(buffers[name])]),
           );
           const read = new Set([...inputs.values()].map(({ dataId }) => dataId));
           const found = new Map([...inputs].map(([name, tensor]) => [name, this.#read(tensor)]));
@@ -223,11 +224,11 @@ class BufferLoops implements Loops {
    */
   #writable(cell: Cell, shape: readonly number[], read: ReadonlySet<object>): Tensor {
     const { tensorMap, commandQueueOwnedIds } = this.#backend;
-    const source = cell.look();
+    const source = look(cell);
     const old = this.#read(source);
     const info = this.#backend.makeTensorInfo(shape, 'float32');
     const made = engine().makeTensorFromTensorInfo(info);
-    const alone = cell.variable !== undefined || cell.ownedBy(this.#owner) !== undefined;
+    const alone = (variableOf(cell) ?? ownedBy(this.#owner, cell)) !== undefined;
     const from = tensorMap.get(source.dataId);
     if (alone && from.external !== true && this.#backend.refCount(source.dataId) === 1 && !read.has(source.dataId)) {
       tensorMap.get(info.dataId).resource = old;

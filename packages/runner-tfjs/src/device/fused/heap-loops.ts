@@ -1,6 +1,7 @@
 import { wasmKernelsIn, type Binding, type KernelMemory, type WasmBuffer, type WasmMemory } from '@adakit/core';
 import { engine, type KernelBackend, type Tensor, type TensorInfo, type Variable } from '@tensorflow/tfjs-core';
 import type { Cell } from '../cell.js';
+import { ownedBy, variableOf } from './contents.js';
 import type { Loops } from '../loops.js';
 
 /** What the wasm backend of TensorFlow.js has beyond the interface of all backends. */
@@ -82,10 +83,11 @@ export function heapLoops(backend: KernelBackend): Loops {
         // A cell that several parameters share (a total) is made once.
         const made = new Map<Cell, Tensor>();
         const tensorFor = (cell: Cell, writes: boolean): Tensor => {
-          const known = cell.ownedBy(owner) ?? made.get(cell);
+          const known = ownedBy(owner, cell) ?? made.get(cell);
           if (known !== undefined) return known;
           if (!writes) return cell.glance([cell.length]);
-          const target = (cell.variable && takeOver(cell.variable)) ?? copyOf(cell.glance([cell.length]));
+          const variable = variableOf(cell);
+          const target = (variable && takeOver(variable)) ?? copyOf(cell.glance([cell.length]));
           made.set(cell, target);
           written.push([cell, target]);
           return target;

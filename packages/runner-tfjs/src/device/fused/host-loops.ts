@@ -11,6 +11,7 @@ import {
 } from '@adakit/core';
 import { tensor } from '@tensorflow/tfjs-core';
 import type { Cell, Elsewhere } from '../cell.js';
+import { look } from './contents.js';
 import type { Loops } from '../loops.js';
 
 /** Elements of variables and gradients that are copied at a time. */
@@ -150,10 +151,11 @@ class HostPlace implements Elsewhere {
  * that need not be written.
  */
 function bufferIn(device: Device<HostBuffer>, cell: Cell, writes: boolean): HostBuffer | undefined {
-  if (cell.elsewhere instanceof HostPlace) return cell.elsewhere.buffer;
-  if (cell.variable !== undefined || (cell.lent && !writes)) return undefined;
+  const { content } = cell;
+  if (content.kind === 'elsewhere' && content.place instanceof HostPlace) return content.place.buffer;
+  if (content.kind === 'variable' || (content.kind === 'lent' && !writes)) return undefined;
   const [[buffer]] = device.allocate([[cell.length]]);
-  device.write(buffer, cell.knownElements ?? cell.look().dataSync<'float32'>());
-  cell.moveTo(new HostPlace(device, buffer));
+  device.write(buffer, cell.knownElements ?? look(cell).dataSync<'float32'>());
+  cell.replace({ kind: 'elsewhere', place: new HostPlace(device, buffer) });
   return buffer;
 }

@@ -1,6 +1,7 @@
 import { sameShape, type Program } from '@adakit/core';
 import { engine, env, version_core, type KernelBackend, type Tensor, type TensorInfo } from '@tensorflow/tfjs-core';
 import type { Cell } from '../cell.js';
+import { look } from './contents.js';
 import type { Loop, Loops } from '../loops.js';
 import { elementwiseSignature, type Signature } from './elementwise.js';
 import type { Gl } from './gl.js';
@@ -208,7 +209,7 @@ class TextureLoops implements Loops {
 
   /** The texture to look at; or, where the elements are still on the host, whether one of them is not finite. */
   #inspected(cell: Cell) {
-    const data = this.#backend.texData.get(cell.look().dataId);
+    const data = this.#backend.texData.get(look(cell).dataId);
     if (!data.texture && data.values) return !Array.from(data.values).every(Number.isFinite);
     return { data, elements: cell.length, shape: data.shape };
   }
