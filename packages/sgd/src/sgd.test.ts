@@ -13,7 +13,7 @@ describeOptimizer(sgd, {
     [{ momentum: 0.9 }, { momentumBuffer: { of: 'sum(grad)' } }],
   ],
   refuses: [
-    [{ lr: undefined }, 'sgd: lr is required: no default suits every problem'],
+    [{ lr: undefined }, 'sgd: lr is required'],
     [{ lr: -1 }, 'sgd: lr must be > 0, got -1'],
     [{ momentun: 0.9 }, 'unknown hyperparameter "momentun", did you mean "momentum"?'],
   ],

@@ -420,28 +420,28 @@ describe('a rule with a mistake', () => {
     [
       'of a slot with a slash',
       () => define({ slots: () => [{ name: 'a/b' as 'm' }] })(),
-      'the slot name "a/b" is no identifier',
+      'the slot name "a/b" must be letters',
     ],
-    ['of a slot that is empty', () => define({ slots: () => ['' as 'm'] })(), 'the slot name "" is no identifier'],
-    ['of a slot with a dot', () => define({ slots: () => ['a.b' as 'm'] })(), 'the slot name "a.b" is no identifier'],
+    ['of a slot that is empty', () => define({ slots: () => ['' as 'm'] })(), 'the slot name "" must be letters'],
+    ['of a slot with a dot', () => define({ slots: () => ['a.b' as 'm'] })(), 'the slot name "a.b" must be letters'],
     [
       'of a slot that begins with a digit',
       () => define({ slots: () => ['1m' as 'm'] })(),
-      'the slot name "1m" is no identifier',
+      'the slot name "1m" must be letters',
     ],
-    ['of a global', () => define({ globals: () => ['g g' as 'g'] })(), 'the global name "g g" is no identifier'],
+    ['of a global', () => define({ globals: () => ['g g' as 'g'] })(), 'the global name "g g" must be letters'],
     [
       'of a sum',
       () => define({ measure: ({ grad }) => ({ sums: { 'a/b': sum(grad) } }) })(),
-      'the sum name "a/b" is no identifier',
+      'the sum name "a/b" must be letters',
     ],
-    ['of an optimizer', () => define({ name: 'my optimizer' }), 'the optimizer name "my optimizer" is no identifier'],
-    ['of an optimizer that is empty', () => define({ name: '' }), 'the optimizer name "" is no identifier'],
+    ['of an optimizer', () => define({ name: 'my optimizer' }), 'the optimizer name "my optimizer" must be letters'],
+    ['of an optimizer that is empty', () => define({ name: '' }), 'the optimizer name "" must be letters'],
     [
       'of a hyperparameter',
       () =>
         defineOptimizer({ name: 'demo', hyperparameters: { 'a.b': flag(true) }, update: ({ param }) => ({ param }) }),
-      'the hyperparameter name "a.b" is no identifier',
+      'the hyperparameter name "a.b" must be letters',
     ],
   ];
   it.each(names)('so is a name %s', (_, make, message) => {

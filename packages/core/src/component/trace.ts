@@ -1,10 +1,10 @@
 import { AdakitError } from '../errors.js';
 import {
-  broadcast,
   cast,
   deviceInput,
   Expression,
   hostInput,
+  repeated,
   watchConditions,
   type ExpressionNodeReference,
   type Scalar,
@@ -78,7 +78,7 @@ export function checkName(what: string, name: string, of: string, form = IDENTIF
   if (form.test(name)) return;
   throw new AdakitError(
     'invalid-rule',
-    `optimizer "${of}": the ${what} name ${JSON.stringify(name)} is no identifier (letters, digits and _, a letter first)`,
+    `optimizer "${of}": the ${what} name ${JSON.stringify(name)} must be letters, digits and _, a letter first`,
   );
 }
 
@@ -238,11 +238,12 @@ export class Tracer<H extends HyperparameterDefinitions, S extends string, G ext
   output(phase: string, name: string, value: unknown, shape: Shape): readonly [name: string, value: Tensor] {
     if (!(value instanceof Expression)) this.fail(`${phase} must return an expression for ${name}`);
     const { type } = value as Tensor;
-    if (type.dtype === 'bool') this.fail(`${phase} returns a comparison for ${name}`);
-    const fills = type.shape === 'number' || equalShapes(type.shape, shape);
-    if (!fills) this.fail(`${phase} returns ${shapeText(type.shape)} for ${name}, which is ${shapeText(shape)}`);
+    const fits = equalShapes(type.shape, shape);
+    if (!fits && type.shape !== 'number') {
+      this.fail(`${phase} returns ${shapeText(type.shape)} for ${name}, which is ${shapeText(shape)}`);
+    }
     // Devices need not know what an output is to find out how often a single number is meant.
-    return [name, broadcast(value as Tensor, shape)];
+    return [name, fits && type.place === 'device' ? (value as Tensor) : repeated(value as Tensor, shape)];
   }
 
   slotOutputs(slots: { readonly [K in S]?: Tensor } = {}) {

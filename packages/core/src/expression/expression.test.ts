@@ -217,7 +217,7 @@ describe('what JavaScript would get wrong without a word', () => {
     [
       'a comparison as an operand',
       () => x.mul(x.less(0) as unknown as Tensor),
-      'got a comparison; choose with where(condition, a, b)',
+      'got a comparison; write where(condition, a, b)',
     ],
     [
       'a value as a condition',

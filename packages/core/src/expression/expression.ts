@@ -346,6 +346,11 @@ export function broadcast(x: Tensor | Scalar, shape: Shape): Tensor {
   if (joined === undefined || !equalShapes(joined, shape)) {
     throw typeError(`cannot broadcast ${shapeText(x.type.shape)} to ${shapeText(shape)}`);
   }
+  return repeated(x, shape);
+}
+
+/** As {@link broadcast}, of a value that is known to fit. */
+export function repeated(x: Tensor | Scalar, shape: Shape): Tensor {
   return new Expression({ form: 'broadcast', type: deviceType(shape), args: [x] });
 }
 
@@ -425,7 +430,7 @@ function nodeOf(operand: unknown): ExpressionNode {
   if (operand instanceof Expression) return operand.node;
   throw new AdakitError(
     'invalid-rule',
-    `an operand must be a number or a symbolic value, got ${operand instanceof Condition ? 'a comparison; choose with where(condition, a, b)' : String(operand)}`,
+    `an operand must be a number or a symbolic value, got ${operand instanceof Condition ? 'a comparison; write where(condition, a, b)' : String(operand)}`,
   );
 }
 

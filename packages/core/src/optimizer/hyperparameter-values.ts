@@ -72,7 +72,7 @@ function rangeProblem(
   { above = -Infinity, atLeast = -Infinity, below = Infinity, atMost = Infinity, integer, because }: Range,
   value: unknown,
 ): string | undefined {
-  if (value === undefined) return 'is required: no default suits every problem';
+  if (value === undefined) return 'is required';
   if (typeof value !== 'number' || !Number.isFinite(value)) return `must be a finite number, got ${shown(value)}`;
   const isOfKind = !integer || Number.isSafeInteger(value);
   if (isOfKind && value > above && value >= atLeast && value < below && value <= atMost) return undefined;

@@ -106,7 +106,7 @@ describe('parseHyperparameters', () => {
 
   it('requires what has no default', () => {
     expect(messageOf(() => parseHyperparameters('sgd', { lr: learningRate() }, {}, 'atConstruction'))).toBe(
-      'sgd: lr is required: no default suits every problem',
+      'sgd: lr is required',
     );
   });
 });

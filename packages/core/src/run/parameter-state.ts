@@ -1,6 +1,7 @@
 import type { PlannedParameter } from '../plan/plan.js';
 import { concreteShape } from '../expression/extents.js';
-import { tensorOf, type FloatArray } from '../tensor/tensor-data.js';
+import type { FloatArray } from '../tensor/tensor-data.js';
+import { tensorOf } from '../tensor/tensor-of.js';
 import type { ParameterState, SlotState } from './training-state.js';
 
 /**

@@ -1,5 +1,6 @@
 import { AdakitError } from '../errors.js';
-import { elementCount, tensorOf, type NamedTensors, type TensorData } from '../tensor/tensor-data.js';
+import { elementCount, type NamedTensors, type TensorData } from '../tensor/tensor-data.js';
+import { tensorOf } from '../tensor/tensor-of.js';
 import { wait, type Work } from './work.js';
 import type { Training } from './training.js';
 

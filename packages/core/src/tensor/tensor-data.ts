@@ -52,11 +52,6 @@ export function tensor64(data: Float64Array | readonly number[], shape?: readonl
   });
 }
 
-/** A tensor over elements, which tell their type. */
-export function tensorOf(data: FloatArray, shape: readonly number[]): TensorData {
-  return data instanceof Float32Array ? { dtype: 'float32', shape, data } : { dtype: 'float64', shape, data };
-}
-
 /** A tensor of `shape` filled with one value. */
 export function filled(dtype: DType, shape: readonly number[], value: number): TensorData {
   const length = elementCount(shape);
