@@ -23,7 +23,7 @@ export interface Choices {
 }
 
 /** Rules of the starts, by which saved states know them. */
-const hashes: Readonly<Record<Exclude<Start, 'wrapper'>, string>> = {
+export const hashes: Readonly<Record<Exclude<Start, 'wrapper'>, string>> = {
   adam: 'dc93655701da4b7058b9282d3b79f24b',
   sign: '35e9ffb726c8ea139efe79c3c5aa75dc',
   matrix: 'f0a92a21e6588ef37f556d2667bb264d',
@@ -37,6 +37,11 @@ export const ruleName = (name: string): string =>
 export const packageName = ({ name, scope }: Pick<Choices, 'name' | 'scope'>): string =>
   `${scope === undefined ? '' : `${scope}/`}adakit-optimizer-${name}`;
 
+/** @throws Error for a name that is no name of a package */
+export function checkName(name: string): void {
+  if (!/^[a-z][a-z0-9-]*$/.test(name)) throw new Error(`the name "${name}" must be in lower case, with hyphens`);
+}
+
 /**
  * The files of a package of one's own, by path.
  *
@@ -44,7 +49,7 @@ export const packageName = ({ name, scope }: Pick<Choices, 'name' | 'scope'>): s
  */
 export function packageFiles(choices: Choices): Readonly<Record<string, string>> {
   const { name, title, start, license, author } = choices;
-  if (!/^[a-z][a-z0-9-]*$/.test(name)) throw new Error(`the name "${name}" must be in lower case, with hyphens`);
+  checkName(name);
   const rule = ruleName(name);
   const source = template(`${start}/rule.ts`);
   const words = { name, title, rule, package: packageName(choices), author, formula: formulaOf(source) };
