@@ -4,9 +4,9 @@
  *     npm run profile -- MODEL [--steps=5] [--threads=1] [--provider=cpu] [--dim=NAME=SIZE] [--update=auto|fused|graph] [--json]
  *
  * MODEL is an ONNX file, whose free dimensions are fixed, at 4 unless said otherwise, and whose batch is drawn; or one of the
- * networks of the benchmarks, mlp, cnn, resnet18, lstm or gpt. These PyTorch exports, trains and profiles as well, the Python of
- * ADAKIT_PYTHON, and both stand beside each other by what the work is for. Times are of a process that profiles, which is slower
- * than one that does not: shares and ratios are what to read.
+ * networks of the benchmarks, mlp, cnn, resnet18, densenet121, lstm or gpt. These PyTorch exports, trains and profiles as well, the
+ * Python of ADAKIT_PYTHON, and both stand beside each other by what the work is for. Times are of a process that profiles, which is
+ * slower than one that does not: shares and ratios are what to read.
  */
 import { adamw } from '@adakit/adam';
 import { crossEntropy, readModel, specialize } from '@adakit/onnx';

@@ -42,7 +42,7 @@ it.each(starts)('nothing is left of the words in templates with %s', (start) => 
     start,
     license: 'MIT',
     author: 'Someone',
-    repository: 'https://example.org/a',
+    repository: 'https://example.org/a.git',
     adakit: '1.0.0',
   });
   // Python has names of its own with underscores.
@@ -52,7 +52,15 @@ it.each(starts)('nothing is left of the words in templates with %s', (start) => 
 
 it('names the runtimes that a rule is tried on among what it is developed with, and nothing that it needs', () => {
   const files = (start: 'matrix' | 'wrapper') =>
-    packageFiles({ name: 'a', title: 'A', start, license: 'MIT', author: '', repository: '', adakit: '1.0.0' });
+    packageFiles({
+      name: 'a',
+      title: 'A',
+      start,
+      license: 'MIT',
+      author: '',
+      repository: 'https://example.org/a',
+      adakit: '1.0.0',
+    });
   const [rule, wrapper] = [files('matrix'), files('wrapper')].map(({ 'package.json': text }) => {
     const { dependencies, devDependencies } = JSON.parse(text) as Record<string, Record<string, string>>;
     return { needs: Object.keys(dependencies), develops: Object.keys(devDependencies) };
@@ -66,6 +74,23 @@ it('names the runtimes that a rule is tried on among what it is developed with, 
   expect(files('wrapper')['README.md']).not.toContain('## Devices');
 });
 
+it('names its source once, however it was given', () => {
+  const given = ['https://example.org/a', 'https://example.org/a/', 'https://example.org/a.git'];
+  for (const repository of given) {
+    const choices = { name: 'a', title: 'A', start: 'adam', license: 'MIT', author: '', adakit: '1.0.0' } as const;
+    const text = packageFiles({ ...choices, repository })['package.json'];
+    expect(JSON.parse(text)).toMatchObject({
+      bugs: 'https://example.org/a/issues',
+      repository: { url: 'git+https://example.org/a.git' },
+    });
+  }
+});
+
+it('says that the text of a license is missing', async () => {
+  const next = await create(['my-adam', '--yes', '--license', 'ISC', '--folder', join(folder, 'isc')]);
+  expect(next).toMatch(/LICENSE +the text of ISC/);
+});
+
 it('has the name by which the command finds it', () => {
   expect(packageName({ name: 'my-adam' })).toBe('adakit-optimizer-my-adam');
   expect(packageName({ name: 'my-adam', scope: '@someone' })).toBe('@someone/adakit-optimizer-my-adam');
@@ -76,6 +101,19 @@ it.each([
   [['a', '--yes', '--start', 'adm'], "--start: there is no 'adm' (adam, sign, matrix, wrapper)"],
   [['a', '--yes', '--scope', 'someone'], '--scope: "someone" is no scope'],
   [['a', '--yes', '--folder', '.'], 'is there already'],
+  [['a', 'b', '--yes'], 'one name is taken, not 2: a b'],
+  [['@me/a', '--yes'], 'has a scope; give it by --scope @me'],
+  [['adakit-optimizer-a', '--yes'], 'give a'],
+  [['a-', '--yes'], 'with hyphens between words'],
+  [['a--b', '--yes'], 'with hyphens between words'],
+  [['class', '--yes'], 'a rule class, which is a word of JavaScript'],
+  [['await', '--yes'], 'a rule await, which is a word of JavaScript'],
+  [['moving-average', '--yes'], 'a rule movingAverage, and the package imports something of that name'],
+  [['reference', '--yes'], 'a rule reference, and the package imports'],
+  [['a', '--yes', '--title', 'ends */ here'], 'the title must be one line, without */'],
+  [['a', '--yes', '--repository', 'git@github.com:me/a'], 'is no URL'],
+  [['a', '--start', 'adm'], "--start: there is no 'adm'"],
+  [['a'], '--yes takes defaults instead'],
 ])('refuses %j', async (args, message) => {
   await expect(create(args)).rejects.toThrow(message);
 });

@@ -43,6 +43,11 @@ export async function create(args: readonly string[]): Promise<string> {
     },
   });
   if (values.help) return usage;
+  if (positionals.length > 1) throw new Error(`one name is taken, not ${positionals.length}: ${positionals.join(' ')}`);
+  if (values.start !== undefined) startOf(values.start);
+  if (!values.yes && !process.stdin.isTTY) {
+    throw new Error('what is not given is asked for on a terminal, and this is none; --yes takes defaults instead');
+  }
   const questions = values.yes ? undefined : createInterface({ input: process.stdin, output: process.stdout });
   const ask = async (given: string | undefined, question: string, standard: string): Promise<string> => {
     if (given !== undefined || questions === undefined) return given ?? standard;
@@ -67,6 +72,9 @@ export async function create(args: readonly string[]): Promise<string> {
     if (choices.scope !== undefined && !/^@[a-z0-9][a-z0-9._-]*$/.test(choices.scope)) {
       throw new Error(`--scope: "${choices.scope}" is no scope, such as @someone`);
     }
+    if (!URL.canParse(choices.repository)) {
+      throw new Error(`--repository: "${choices.repository}" is no URL, such as https://github.com/someone/my-adam`);
+    }
     const files = packageFiles(choices);
     const folder = resolve(values.folder ?? packageName(choices).replace(/^@.*\//, ''));
     if (existsSync(folder)) throw new Error(`${folder} is there already`);
@@ -74,12 +82,23 @@ export async function create(args: readonly string[]): Promise<string> {
       await makeFolder(dirname(join(folder, path)));
       writeFileSync(join(folder, path), text);
     }
+    const next = [
+      [`src/${name}.ts`, 'the rule and its formula; then reference/, README.md, "adakit" in package.json'],
+      ...(choices.start === 'wrapper'
+        ? []
+        : [
+            ['npm run record', 'records what reference/reference.py does (Python with torch)'],
+            ['npm run verify', 'all checks, and a badge for README.md'],
+          ]),
+      ...(choices.license === 'MIT'
+        ? []
+        : [['LICENSE', `the text of ${choices.license}, which is yours to put there`]]),
+    ];
     return `${folder} is there. What is next:
 
   cd ${folder} && npm install
   npm run build && npm test      # the rule ${ruleName(name)} passes as it is
-  src/${name}.ts                 the rule and its formula; then reference/, README.md, "adakit" in package.json
-${choices.start === 'wrapper' ? '' : '  npm run record                 records what reference/reference.py does (Python with torch)\n  npm run verify                 all checks, and a badge for README.md\n'}`;
+${next.map(([what, why]) => `  ${what.padEnd(30)} ${why}\n`).join('')}`;
   } finally {
     questions?.close();
   }

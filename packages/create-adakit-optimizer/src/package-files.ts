@@ -1,3 +1,4 @@
+import { Script } from 'node:vm';
 import { filled, formulaOf, recordedRuns, template } from './templates.js';
 
 /** What a new package starts from. */
@@ -37,21 +38,17 @@ export const ruleName = (name: string): string =>
 export const packageName = ({ name, scope }: Pick<Choices, 'name' | 'scope'>): string =>
   `${scope === undefined ? '' : `${scope}/`}adakit-optimizer-${name}`;
 
-/** @throws Error for a name that is no name of a package */
-export function checkName(name: string): void {
-  if (!/^[a-z][a-z0-9-]*$/.test(name)) throw new Error(`the name "${name}" must be in lower case, with hyphens`);
-}
-
 /**
  * The files of a package of one's own, by path.
  *
- * @throws Error for a name that is no name of a package
+ * @throws Error for a name that is no name of a package or of a variable in it, a title of several lines
  */
 export function packageFiles(choices: Choices): Readonly<Record<string, string>> {
   const { name, title, start, license, author } = choices;
-  checkName(name);
-  const rule = ruleName(name);
   const source = template(`${start}/rule.ts`);
+  const test = template(start === 'wrapper' ? 'wrapper/test.ts' : 'test.ts');
+  checkWords(choices, [source, test, template('README.md')]);
+  const rule = ruleName(name);
   const words = { name, title, rule, package: packageName(choices), author, formula: formulaOf(source) };
   const fill = (text: string): string => filled(text, words);
   const common = {
@@ -68,14 +65,50 @@ export function packageFiles(choices: Choices): Readonly<Record<string, string>>
     'src/index.ts': `export { ${rule} } from './${name}.js';\n`,
     [`src/${name}.ts`]: fill(source),
   };
-  if (start === 'wrapper') return { ...common, [`src/${name}.test.ts`]: fill(template('wrapper/test.ts')) };
+  if (start === 'wrapper') return { ...common, [`src/${name}.test.ts`]: fill(test) };
   const runs = Object.entries(recordedRuns(start)).map(([file, text]) => [`reference/${file}`, fill(text)] as const);
   return {
     ...common,
-    [`src/${name}.test.ts`]: filled(template('test.ts'), { ...words, hash: hashes[start] }),
+    [`src/${name}.test.ts`]: filled(test, { ...words, hash: hashes[start] }),
     'reference/reference.py': template(`${start}/reference.py`),
     ...Object.fromEntries(runs),
   };
+}
+
+/**
+ * @param modules that the words are put into
+ * @throws Error naming what is wrong with the name or the title
+ */
+export function checkWords({ name, title }: Pick<Choices, 'name' | 'title'>, modules: readonly string[]): void {
+  checkName(name, modules.flatMap(boundNames));
+  if (/[\r\n]|\*\//.test(title)) throw new Error('the title must be one line, without */: it stands in a comment');
+}
+
+/** @throws Error naming what is wrong with a name @param taken names that the files use for something else */
+function checkName(name: string, taken: readonly string[]): void {
+  const fail = (problem: string): never => {
+    throw new Error(`the name "${name}" ${problem}`);
+  };
+  const scope = /^(@[^/]+)\//.exec(name)?.[1];
+  if (scope !== undefined) fail(`has a scope; give it by --scope ${scope}`);
+  const rest = /^adakit-optimizer-(.*)/.exec(name)?.[1];
+  if (rest !== undefined) fail(`begins with adakit-optimizer-, which is put before it; give ${rest}`);
+  if (!/^[a-z][a-z0-9]*(-[a-z0-9]+)*$/.test(name)) fail('must be in lower case, with hyphens between words');
+  const rule = ruleName(name);
+  if (taken.includes(rule)) fail(`makes a rule ${rule}, and the package imports something of that name`);
+  try {
+    // Whether a module may have a variable of that name.
+    new Script(`'use strict'; async () => { const ${rule} = 0; };`);
+  } catch {
+    fail(`makes a rule ${rule}, which is a word of JavaScript`);
+  }
+}
+
+/** What a module's imports and constants are called. */
+function boundNames(text: string): string[] {
+  const imported = [...text.matchAll(/import \{([^}]*)\}/g)].flatMap(([, list]) => list.split(','));
+  const constants = [...text.matchAll(/const (\w+)/g)].map(([, constant]) => constant);
+  return [...imported, ...constants].map((each) => each.trim());
 }
 
 const readme = (start: Start, fill: (text: string) => string): string => {
@@ -103,6 +136,7 @@ const json = (value: unknown): string => `${JSON.stringify(value, null, 2)}\n`;
 function manifest(choices: Choices): unknown {
   const { name, title, start, license, author, repository, adakit } = choices;
   const runs = start === 'wrapper' ? [] : Object.keys(recordedRuns(start)).map((file) => `reference/${file}`);
+  const source = repository.replace(/\/$|\.git$/, '');
   return {
     name: packageName(choices),
     version: '0.0.0',
@@ -110,9 +144,9 @@ function manifest(choices: Choices): unknown {
     keywords: ['adakit-optimizer', 'adakit', 'optimizer', name, 'gradient descent', 'machine learning'],
     license,
     author,
-    homepage: `${repository}#readme`,
-    bugs: `${repository}/issues`,
-    repository: { type: 'git', url: `git+${repository}.git` },
+    homepage: `${source}#readme`,
+    bugs: `${source}/issues`,
+    repository: { type: 'git', url: `git+${source}.git` },
     type: 'module',
     sideEffects: false,
     exports: { '.': { types: './dist/index.d.ts', default: './dist/index.js' }, './package.json': './package.json' },

@@ -1,4 +1,4 @@
-import { checkName, hashes, ruleName } from './package-files.js';
+import { checkWords, hashes, ruleName } from './package-files.js';
 import { filled, formulaOf, recordedRuns, template } from './templates.js';
 
 /** What is asked before a rule is made in adakit's repository. */
@@ -15,12 +15,14 @@ export interface WorkspaceChoices {
  * The files of a new rule in adakit's repository, by their paths there. It starts as Adam, with recorded runs of Adam, and
  * passes its tests as it is. The license is the repository's.
  *
- * @throws Error for a name that is no name of a package
+ * @throws Error for a name that is no name of a package or of a variable in it, a title of several lines
  */
 export function workspaceFiles({ name, title, version }: WorkspaceChoices): Readonly<Record<string, string>> {
-  checkName(name);
-  const rule = ruleName(name);
   const source = template('adam/rule.ts');
+  const test = template('workspace/test.ts');
+  const readme = template('README.md');
+  checkWords({ name, title }, [source, test, readme]);
+  const rule = ruleName(name);
   const words = { name, title, rule, package: `@adakit/${name}`, formula: formulaOf(source), hash: hashes.adam };
   const fill = (text: string): string => filled(text, words);
   const keywords = workspaceKeywords(name);
@@ -31,11 +33,11 @@ export function workspaceFiles({ name, title, version }: WorkspaceChoices): Read
     [`${folder}/package.json`]: JSON.stringify(
       workspaceManifest({ name, version, description: title, keywords, adakit }),
     ),
-    [`${folder}/README.md`]: fill(template('README.md')),
+    [`${folder}/README.md`]: fill(readme),
     [`${folder}/tsconfig.json`]: JSON.stringify(workspaceTsconfig),
     [`${folder}/src/index.ts`]: `// @tier user\nexport { ${rule} } from './${name}.js';\n`,
     [`${folder}/src/${name}.ts`]: fill(source),
-    [`${folder}/src/${name}.test.ts`]: fill(template('workspace/test.ts')),
+    [`${folder}/src/${name}.test.ts`]: fill(test),
     ...Object.fromEntries(runs.map(([file, text]) => [`tools/fixtures/rules/${name}-${file}`, fill(text)])),
   };
 }

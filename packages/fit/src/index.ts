@@ -1,6 +1,6 @@
 // @tier user
 export { FitError, type FitErrorCode } from './error.js';
-export { encodeEvent, type TensorBoardEvent } from './logs/events.js';
+export { encodeEvents, type TensorBoardEvent } from './logs/events.js';
 export { metricText, progress, shortNumber, type ProgressOptions, type ProgressStream } from './logs/progress.js';
 export type {
   Callback,
@@ -14,8 +14,9 @@ export type {
 } from './loop/callback.js';
 export type { Carry } from './loop/carried.js';
 export { evaluate, type EvaluateOptions, type MetricValues } from './loop/evaluate.js';
-export { fit, type CheckpointOptions, type CheckpointStore, type FitOptions } from './loop/fit.js';
+export { fit } from './loop/fit.js';
 export type { CurvePoint } from './loop/loss-curve.js';
+export type { CheckpointOptions, CheckpointStore, FitOptions } from './loop/options.js';
 export {
   accuracy,
   confusionMatrix,

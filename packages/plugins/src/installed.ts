@@ -1,32 +1,44 @@
-import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import { existsSync, readdirSync } from 'node:fs';
 import { dirname, join, resolve } from 'node:path';
-import { isPluginName, pluginPackage, type PluginPackage } from './manifest.js';
+import { PluginError } from './error.js';
+import { isPluginName, manifestIn, pluginPackage, type PluginPackage } from './manifest.js';
 
 /**
  * Optimizers that Node finds from a folder, by their packages' names: `adakit-optimizer-…`, scoped or not, and those of
  * `@adakit` that say in package.json which optimizers they have. Nothing is loaded.
  *
  * @param folder default: the current one
- * @throws PluginError for a package whose field `adakit` is not as it should be
+ * @param onInvalid is told of packages whose package.json is not as it should be. They are left out, and stand in nobody's
+ * way. Default: nothing is said
  */
-export function installedOptimizers(folder: string = process.cwd()): PluginPackage[] {
-  const found = new Map<string, PluginPackage>();
+export function installedOptimizers(
+  folder: string = process.cwd(),
+  onInvalid: (name: string, error: PluginError) => void = () => undefined,
+): PluginPackage[] {
+  const found = new Map<string, PluginPackage | undefined>();
   for (const modules of modulesFolders(folder)) {
     for (const name of packageNames(modules)) {
       // What is nearer hides what is farther, as with import.
       if (found.has(name)) continue;
-      const plugin = packageIn(join(modules, name));
-      if (plugin !== undefined) found.set(name, plugin);
+      try {
+        const plugin = packageIn(join(modules, name));
+        if (plugin !== undefined) found.set(name, plugin);
+      } catch (error) {
+        if (!(error instanceof PluginError)) throw error;
+        found.set(name, undefined);
+        onInvalid(name, error);
+      }
     }
   }
-  return [...found.values()].sort((a, b) => (a.name < b.name ? -1 : 1));
+  const sound = [...found.values()].filter((each) => each !== undefined);
+  return sound.sort((a, b) => (a.name < b.name ? -1 : 1));
 }
 
-/** A package by its name, as Node finds it from a folder. */
+/** A package by its name, as Node finds it from a folder. @throws PluginError for a package.json that is not as it should be */
 export function installedPackage(name: string, folder: string): PluginPackage | undefined {
   for (const modules of modulesFolders(folder)) {
-    const file = join(modules, name, 'package.json');
-    if (existsSync(file)) return pluginPackage(JSON.parse(readFileSync(file, 'utf8')), join(modules, name));
+    const json = manifestIn(join(modules, name));
+    if (json !== undefined) return pluginPackage(json, join(modules, name));
   }
   return undefined;
 }
@@ -49,8 +61,10 @@ function packageNames(modules: string): string[] {
 }
 
 function packageIn(folder: string): PluginPackage | undefined {
-  const file = join(folder, 'package.json');
-  if (!existsSync(file)) return undefined;
-  const json = JSON.parse(readFileSync(file, 'utf8')) as { readonly name?: string; readonly adakit?: unknown };
-  return json.adakit !== undefined || isPluginName(json.name ?? '') ? pluginPackage(json, folder) : undefined;
+  const json = manifestIn(folder);
+  if (json === undefined) return undefined;
+  const { name, adakit } = json;
+  return adakit !== undefined || typeof name !== 'string' || isPluginName(name)
+    ? pluginPackage(json, folder)
+    : undefined;
 }

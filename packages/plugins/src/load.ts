@@ -1,10 +1,17 @@
-import { existsSync, readFileSync } from 'node:fs';
+import { existsSync, statSync } from 'node:fs';
 import { isAbsolute, join, resolve } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { closestName, type HyperparameterDefinitions, type Optimizer, type TrainingState } from '@adakit/core';
 import { PluginError } from './error.js';
 import { installedOptimizers, installedPackage } from './installed.js';
-import { isPluginName, nameIn, pluginPackage, type OptimizerManifest, type PluginPackage } from './manifest.js';
+import {
+  isPluginName,
+  manifestIn,
+  nameIn,
+  pluginPackage,
+  type OptimizerManifest,
+  type PluginPackage,
+} from './manifest.js';
 
 /** What an optimizer's package exports, whatever its hyperparameters are. */
 export interface OptimizerPlugin {
@@ -35,9 +42,9 @@ export interface LoadOptions {
  *
  * @param name a rule that an installed package has: `@adakit/NAME`, `adakit-optimizer-NAME`,
  * `@scope/adakit-optimizer-NAME`, or what their package.json declares; the name of a package; `PACKAGE#RULE` where it has
- * several; or the path of a module
+ * several; or the path of a module or of a package's folder
  * @throws PluginError `unknown-optimizer` with what is installed; `ambiguous-optimizer` naming both packages that have the
- * rule; `invalid-plugin` for a module that cannot be loaded or has none
+ * rule; `invalid-plugin` for a module that cannot be loaded or has none, and a package.json that is not as it should be
  */
 export async function loadOptimizer(
   name: string,
@@ -46,16 +53,23 @@ export async function loadOptimizer(
   if (/^\.{0,2}\//.test(name) || isAbsolute(name) || /\.m?js$/.test(name)) {
     const path = resolve(folder, name);
     if (!existsSync(path)) throw new PluginError('unknown-optimizer', `there is no file ${path}`);
+    if (statSync(path).isDirectory()) return loadPlugin(pluginIn(path));
     return { plugin: chosen(await pluginsIn(path, name), name), package: undefined, manifest: {} };
   }
   const [packageName, rule] = name.split('#') as [string, string?];
   if (name.startsWith('@') || isPluginName(packageName) || rule !== undefined) {
     const found = installedPackage(packageName, folder);
-    if (found !== undefined) return loadPlugin(found, rule);
+    if (found !== undefined) {
+      const loaded = await loadPlugin(found, rule);
+      const { optimizerName } = loaded.plugin;
+      if (rule === undefined || rule === optimizerName) return loaded;
+      throw new PluginError('unknown-optimizer', `${packageName} has no optimizer '${rule}', but ${optimizerName}`);
+    }
     throw new PluginError('unknown-optimizer', `there is no package ${packageName}; npm install ${packageName}`);
   }
   const own = Object.hasOwn(included, name) ? included[name] : undefined;
-  const installed = installedOptimizers(folder);
+  const invalid = new Map<string, PluginError>();
+  const installed = installedOptimizers(folder, (broken, error) => invalid.set(broken, error));
   // A package my-adam has a rule called myAdam: both names lead to it.
   const having = installed.filter(
     (each) =>
@@ -71,8 +85,10 @@ export async function loadOptimizer(
   }
   if (own) return { plugin: own, package: undefined, manifest: {} };
   if (having.length === 1) return loadPlugin(having[0], Object.hasOwn(having[0].optimizers, name) ? name : undefined);
+  // Who asks for a package that is broken learns why it is not there.
+  for (const [broken, error] of invalid) if (nameIn(broken) === name) throw error;
   const known = [...Object.keys(included), ...installed.flatMap((each) => Object.keys(each.optimizers))];
-  throw unknown(name, [...new Set(known)]);
+  throw unknown(name, [...new Set(known)], [...invalid.values()]);
 }
 
 /**
@@ -88,11 +104,16 @@ export async function loadPlugin(found: PluginPackage, rule?: string): Promise<L
   return { plugin, package: found, manifest: declared ?? {} };
 }
 
-/** The package in a folder that is no installed one, such as one that is being written. */
+/**
+ * The package in a folder that is no installed one, such as one that is being written.
+ *
+ * @throws PluginError `unknown-optimizer` for a folder without package.json, `invalid-plugin` for one that is not as it should
+ * be
+ */
 export function pluginIn(folder: string): PluginPackage {
-  const file = join(folder, 'package.json');
-  if (!existsSync(file)) throw new PluginError('unknown-optimizer', `there is no ${file}`);
-  return pluginPackage(JSON.parse(readFileSync(file, 'utf8')), folder);
+  const json = manifestIn(folder);
+  if (json !== undefined) return pluginPackage(json, folder);
+  throw new PluginError('unknown-optimizer', `there is no ${join(folder, 'package.json')}`);
 }
 
 /** A state that names the package and version of the optimizer that wrote it, so that who lacks it knows what to install. */
@@ -111,12 +132,13 @@ export function installHint(versions: TrainingState['versions'] = {}): string | 
   return `npm install ${plugins.map(([name, version]) => `${name}@${version}`).join(' ')}`;
 }
 
-function unknown(name: string, known: readonly string[]): PluginError {
+function unknown(name: string, known: readonly string[], invalid: readonly PluginError[]): PluginError {
   const suggestion = closestName(name, known);
   return new PluginError(
     'unknown-optimizer',
     `there is no optimizer '${name}'${suggestion === undefined ? '' : `, did you mean '${suggestion}'?`} (installed: ${known.join(', ') || 'none'}; ` +
-      `others are packages adakit-optimizer-NAME, or the path of a module)`,
+      `others are packages adakit-optimizer-NAME, or the path of a module or a package)` +
+      invalid.map(({ message }) => `; left out: ${message}`).join(''),
   );
 }
 
@@ -124,10 +146,7 @@ type Exports = string | { readonly [condition: string]: Exports } | undefined;
 
 /** The module that `import` would load: optimizers are modules, which `require.resolve` may not find. */
 function entryOf(folder: string): string {
-  const { exports, main } = JSON.parse(readFileSync(join(folder, 'package.json'), 'utf8')) as {
-    exports?: Exports;
-    main?: string;
-  };
+  const { exports, main } = manifestIn(folder) as { exports?: Exports; main?: string };
   const target = (value: Exports): string | undefined =>
     typeof value === 'object' ? target(value['.'] ?? value.node ?? value.import ?? value.default) : value;
   return join(folder, target(exports) ?? main ?? 'index.js');

@@ -1,3 +1,5 @@
+import { existsSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { PluginError } from './error.js';
 
 /** What the field `adakit` of a plugin's package.json says of an optimizer. */
@@ -38,13 +40,35 @@ export function isRuleName(text: string): boolean {
 }
 
 /**
+ * The package.json of a folder; undefined where there is none.
+ *
+ * @throws PluginError `invalid-plugin` for one that is no JSON object
+ */
+export function manifestIn(folder: string): Readonly<Record<string, unknown>> | undefined {
+  const file = join(folder, 'package.json');
+  if (!existsSync(file)) return undefined;
+  let json: unknown;
+  try {
+    json = JSON.parse(readFileSync(file, 'utf8'));
+  } catch (error) {
+    const message = error instanceof Error ? error.message : String(error);
+    throw new PluginError('invalid-plugin', `${file} cannot be read: ${message}`, { cause: error });
+  }
+  if (!isRecord(json)) throw new PluginError('invalid-plugin', `${file} holds no object`);
+  return json;
+}
+
+/**
  * Reads what a package.json says of its optimizers.
  *
  * @param json its content
- * @throws PluginError `invalid-plugin` for a field `adakit` that is not as it should be
+ * @throws PluginError `invalid-plugin` for fields that are not as they should be
  */
-export function pluginPackage(json: unknown, folder: string): PluginPackage {
-  const { name = folder, version = '0.0.0', adakit } = json as { name?: string; version?: string; adakit?: unknown };
+export function pluginPackage(json: Readonly<Record<string, unknown>>, folder: string): PluginPackage {
+  const { name = folder, version = '0.0.0', adakit } = json;
+  if (typeof name !== 'string' || typeof version !== 'string') {
+    throw new PluginError('invalid-plugin', `${join(folder, 'package.json')}: name and version must be texts`);
+  }
   const fail = (problem: string): never => {
     throw new PluginError('invalid-plugin', `${name}: in package.json, ${problem}`);
   };

@@ -101,6 +101,41 @@ it('says what is wrong with a plugin', async () => {
   await expect(loadOptimizer('odd', { folder })).rejects.toThrow('adakit.optimizers.odd.paper must be a URL');
 });
 
+it.each([
+  ['no JSON', '{ nonsense', 'package.json cannot be read'],
+  ['no object', 'null', 'package.json holds no object'],
+  ['an odd name', '{ "name": 7 }', 'name and version must be texts'],
+  ['an odd field', '{ "adakit": [] }', 'adakit must be { "optimizers"'],
+])('a package.json with %s stands in the way of nobody but its package', async (_, text, problem) => {
+  install('adakit-optimizer-mine', rule('mine'));
+  install('adakit-optimizer-broken', rule('broken'));
+  writeFileSync(join(folder, 'node_modules/adakit-optimizer-broken/package.json'), text);
+  expect((await loadOptimizer('mine', { folder })).plugin.optimizerName).toBe('mine');
+  const told: string[] = [];
+  const found = installedOptimizers(folder, (name, { message }) => told.push(`${name}: ${message}`));
+  expect(found.map(({ name }) => name)).toContain('adakit-optimizer-mine');
+  expect(told).toEqual([expect.stringMatching(/^adakit-optimizer-broken: /)]);
+  for (const asked of ['broken', 'adakit-optimizer-broken', './node_modules/adakit-optimizer-broken', 'other']) {
+    await expect(loadOptimizer(asked, { folder })).rejects.toThrow(problem);
+  }
+});
+
+it('refuses a rule that the only one of a package is not', async () => {
+  install('adakit-optimizer-mine', rule('mine'));
+  await expect(loadOptimizer('adakit-optimizer-mine#other', { folder })).rejects.toThrow(
+    "adakit-optimizer-mine has no optimizer 'other', but mine",
+  );
+});
+
+it('loads the package of a folder that is not installed', async () => {
+  install('adakit-optimizer-mine', rule('mine'), { adakit: { optimizers: { mine: { settings: {} } } } });
+  const { plugin, package: from, manifest } = await loadOptimizer('./node_modules/adakit-optimizer-mine', { folder });
+  expect([plugin.optimizerName, from?.version, manifest]).toEqual(['mine', '1.2.0', { settings: {} }]);
+  await expect(loadOptimizer('./node_modules', { folder })).rejects.toThrow(
+    `there is no ${join(folder, 'node_modules/package.json')}`,
+  );
+});
+
 const still = defineOptimizer({ name: 'mine', hyperparameters: {}, update: ({ param }) => ({ param }) });
 
 it('a state names the package and version of its optimizer, and what to install follows', async () => {

@@ -6,6 +6,7 @@ export type TrainingErrorCode =
   | 'invalid-provider'
   | 'no-runtime'
   | 'refused-model'
+  | 'failed-run'
   | 'invalid-feed'
   | 'empty-batch'
   | 'label-out-of-range'

@@ -10,6 +10,7 @@ import {
 } from '@adakit/onnx';
 import { Tensor } from 'onnxruntime-node';
 import { TrainingError } from './error.js';
+import { failedRun } from './failed-run.js';
 import { NativeSession } from './native/native-session.js';
 import type { ExecutionProviderName, ProviderChoice } from './provider-options.js';
 import { refusedModel } from './refused-model.js';
@@ -93,13 +94,21 @@ export class Session {
     return this.#session.inputNames.filter((name) => !Object.hasOwn(this.#constants, name));
   }
 
-  /** As {@link RuntimeSession.run}. */
-  run(
+  /**
+   * As {@link RuntimeSession.run}.
+   *
+   * @throws TrainingError `failed-run`
+   */
+  async run(
     feeds: Readonly<Record<string, Tensor>>,
     fetches?: Readonly<Record<string, Tensor | null>>,
     options?: CallOptions,
   ): Promise<Readonly<Record<string, Tensor>>> {
-    return this.#session.run({ ...this.#constants, ...feeds }, fetches, options);
+    try {
+      return await this.#session.run({ ...this.#constants, ...feeds }, fetches, options);
+    } catch (error) {
+      throw failedRun(error, options?.signal);
+    }
   }
 
   release(): Promise<void> {

@@ -49,6 +49,7 @@ export function toFeeds(specs: readonly (TensorSpec | TargetSpec)[], batch: Batc
   const fail = (problem: string): never => {
     throw new TrainingError('invalid-feed', problem);
   };
+  requireTensors(batch, fail);
   const names = specs.map(({ name }) => name);
   for (const name of Object.keys(batch)) {
     if (names.includes(name)) continue;
@@ -68,6 +69,7 @@ export function toFeeds(specs: readonly (TensorSpec | TargetSpec)[], batch: Batc
       const { dims } = batch[name];
       const { data, type: actual } = elementsFor(dtype, batch[name] as BatchTensor);
       if (actual !== dtype) fail(`'${name}' must be ${dtype}, got ${actual}${conversionHint(dtype, actual, name)}`);
+      if (dtype === 'bool') requireTruths(name, data, fail);
       const wanted = `'${name}' must have shape [${shape.join(', ')}], got [${dims.join(', ')}]`;
       if (dims.length !== shape.length) fail(wanted);
       shape.forEach((dim, axis) => {
@@ -99,7 +101,9 @@ export function toFeeds(specs: readonly (TensorSpec | TargetSpec)[], batch: Batc
  * has half precision: these are the same numbers.
  */
 function elementsFor(wanted: string, { data, type }: BatchTensor): { data: BatchArray; type: string } {
-  const actual = type ?? typeOfArray.find(([array]) => data instanceof array)?.[1] ?? 'of an unknown type';
+  const own = typeOfArray.find(([array]) => data instanceof array)?.[1] ?? `an array of kind ${kindOf(data)}`;
+  // What is written in bits of whole numbers says so itself.
+  const actual = type === undefined || !isHeldBy(type, data) ? own : type;
   if (wanted !== 'float32' || (actual !== 'float16' && actual !== 'bfloat16')) return { data, type: actual };
   // Newer runtimes have a Float16Array, whose elements are numbers already.
   if (!(data instanceof Uint16Array)) return { data: Float32Array.from(data as ArrayLike<number>), type: wanted };
@@ -119,16 +123,52 @@ export function sampleCount(specs: readonly TensorSpec[], feeds: Readonly<Record
     if (dims[axis] > 0) return dims[axis];
     throw new TrainingError(
       'empty-batch',
-      `the batch is empty: '${name}' has shape [${dims.join(', ')}]; a step on no samples would move weights by momentum alone`,
+      `the batch is empty: '${name}' has shape [${dims.join(', ')}]; no samples have no loss, and a step on them would move weights by momentum alone`,
     );
   }
   return 1;
 }
 
+/** Whether elements of a type come in such an array. Half precision has two forms, and newer types are the runtime's to know. */
+function isHeldBy(type: string, data: BatchArray): boolean {
+  if (type === 'bool') return data instanceof Uint8Array;
+  const array = typeOfArray.find(([, name]) => name === type)?.[0];
+  return array === undefined || data instanceof array;
+}
+
+/** For callers without types: everything in a batch is a tensor. */
+function requireTensors(batch: unknown, fail: (problem: string) => never): void {
+  if (typeof batch !== 'object' || batch === null)
+    fail(`a batch is an object of tensors by name, got ${kindOf(batch)}`);
+  for (const [name, tensor] of Object.entries(batch)) {
+    if (tensor instanceof Tensor) continue;
+    const { data, dims } = (tensor ?? {}) as Partial<BatchTensor>;
+    if (data !== undefined && Array.isArray(dims)) continue;
+    fail(`'${name}' must be a tensor, { data, dims } with a typed array and a list of sizes, got ${kindOf(tensor)}`);
+  }
+}
+
+/** The runtime would compute with other bytes, a mask of 255, as if they were numbers. */
+function requireTruths(name: string, data: BatchArray, fail: (problem: string) => never): void {
+  const at = data.findIndex((byte) => byte > 1);
+  if (at >= 0) fail(`'${name}' holds ${data[at]} at position ${at}; a bool is 0 or 1`);
+}
+
+function kindOf(value: unknown): string {
+  if (typeof value !== 'object' || value === null) return String(value);
+  return Object.prototype.toString.call(value).slice('[object '.length, -1);
+}
+
 function conversionHint(dtype: string, actual: string, name: string): string {
   if (dtype === 'float32' && actual === 'uint16')
     return "; say type: 'float16' or 'bfloat16' if these are the bits of one";
-  return dtype === 'int64' ? `; convert with BigInt64Array.from(${/^\w+$/.test(name) ? name : 'values'}, BigInt)` : '';
+  if (dtype === 'bool' && actual === 'uint8') return "; say type: 'bool' beside data and dims";
+  const values = /^\w+$/.test(name) ? name : 'values';
+  if (dtype === 'int64') return `; convert with BigInt64Array.from(${values}, BigInt)`;
+  const array = typeOfArray.find(([, type]) => type === dtype)?.[0];
+  return array === undefined || actual === 'int64' || actual === 'uint64'
+    ? ''
+    : `; convert with ${array.name}.from(${values})`;
 }
 
 /** A count beyond what it counts makes the runtime fail, where the size of that is known when it runs only. */

@@ -13,7 +13,7 @@ import {
 } from '@adakit/onnx';
 import type { Tensor } from 'onnxruntime-node';
 import { Session, type ChosenProvider } from './execution-provider.js';
-import { toFeeds, type Batch } from './feeds.js';
+import { sampleCount, toFeeds, type Batch } from './feeds.js';
 import { numberOf } from './ort-tensor.js';
 import type { CallOptions, SessionOptions } from './runtime/runtime.js';
 
@@ -71,7 +71,10 @@ export class Inference {
     );
     const { graph } = this.#evaluation;
     const specs: readonly (TensorSpec | TargetSpec)[] = [...graph.inputs, ...graph.targets];
-    const { [graph.loss]: loss, ...outputs } = await this.#evaluation.run(toFeeds(specs, batch), weights, options);
+    const feeds = toFeeds(specs, batch);
+    // The mean of nothing is no loss.
+    sampleCount(graph.inputs, feeds);
+    const { [graph.loss]: loss, ...outputs } = await this.#evaluation.run(feeds, weights, options);
     return { loss: numberOf(loss), outputs };
   }
 

@@ -46,6 +46,17 @@ test.each(['node', 'native'] as const)('a model that ONNX Runtime refuses names 
   });
 });
 
+test('a node without a kernel for its element types is no mistake of the file', async () => {
+  const graph = new Graph('double');
+  const x = graph.addInput('x', { dtype: 'float64', shape: [symbol('n'), 2] });
+  const e = emitterOf(graph);
+  const w = graph.addInitializer('w', Tensor.of('float64', [2], Float64Array.of(1, 2)));
+  graph.outputs.push(e.node('Erf', [e.mul(x, w)]));
+  await expect(create(writeModel(modelFromGraph(graph)), { train: 'w' })).rejects.toThrow(
+    /its Erf node [^]*\nIts provider cpu does not compute Erf in the element types of this node\. [^]*float32/,
+  );
+});
+
 test('after another provider it is one of the reasons', async () => {
   const refused = create(await twoValues(), { runtime: 'node', executionProviders: ['dml', 'cpu'] });
   await expect(refused).rejects.toMatchObject({ code: 'no-execution-provider' });

@@ -53,7 +53,20 @@ export async function refusedModel(
   }
   const { name, opType, domain } = nodes[accepted];
   const key = domain === '' ? opType : `${domain}::${opType}`;
-  return new TrainingError('refused-model', `${HEADLINE} for its ${key} node '${name}': ${reason}\n${NODE}`, { cause });
+  const advice = reason.includes(NO_KERNEL) ? noKernel(key, provider) : NODE;
+  return new TrainingError('refused-model', `${HEADLINE} for its ${key} node '${name}': ${reason}\n${advice}`, {
+    cause,
+  });
+}
+
+/** How the runtime says that it knows the operator, and not the element types of the node. */
+const NO_KERNEL = 'Could not find an implementation';
+
+function noKernel(key: string, { name }: ChosenProvider): string {
+  return (
+    `Its provider ${name} does not compute ${key} in the element types of this node. Of float64 it has few kernels: export the ` +
+    'model in float32 (model.float() in PyTorch)'
+  );
 }
 
 const HEADLINE = 'ONNX Runtime refuses the model';

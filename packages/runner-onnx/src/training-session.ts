@@ -44,7 +44,7 @@ import {
 } from '@adakit/onnx';
 import type { Tensor } from 'onnxruntime-node';
 import { TrainingError } from './error.js';
-import { onFirst, targetOf } from './execution-provider.js';
+import { onFirst, targetOf, type ChosenProvider } from './execution-provider.js';
 import { sampleCount, toFeeds, type Batch } from './feeds.js';
 import { hostDeviceFor, type StateBuffer } from './host.js';
 import { Inference, type Evaluation, type WeightsInUse } from './inference.js';
@@ -239,6 +239,7 @@ export class TrainingSession implements Stateful {
    * limit out of reach
    */
   static async create(options: TrainingSessionOptions): Promise<TrainingSession> {
+    requireChoices(options);
     const { model: source, loss, train, freeze } = options;
     const { executionProviders = ['cpu'], update = 'auto', session = {}, nonFinite, precision = 'float32' } = options;
     const { memoryLimit, stepsPerRun = 1 } = options;
@@ -274,45 +275,54 @@ export class TrainingSession implements Stateful {
     const staysOnDevice = whole && providers.every(hasDeviceMemory) && !(several && providers.every(isCpu));
     const library = staysOnDevice ? chosen.library : undefined;
     if (several) requireSeveral(stepsPerRun, plan, { fused, resident: library !== undefined });
-    const values = initialParameters(model, parameters);
-    const run = Run.start(
-      library === undefined ? hostDeviceFor(plan, parameters[0].dtype) : residentDevice(parameters[0].dtype),
-      optimizer,
-      Object.fromEntries(parameters.map(({ name, role }) => [name, { value: values[name], ...(role && { role }) }])),
-      { ...(nonFinite && { nonFinite }) },
-    );
-    const statistics = new Statistics(graph.statistics, initialParameters(model, graph.statistics));
+    /** Of a graph that was written for the first provider: anew where that has failed. */
+    const loweredFor = <T>(provider: ChosenProvider, written: T, write: (target: Target) => T): T => {
+      const lowered = targetFor(options, provider);
+      return lowered === target ? written : write(lowered);
+    };
+    // The native runtime makes a session on another thread, which takes as long as what follows here or longer.
+    const early = whole
+      ? undefined
+      : onFirst(chosen, providers, (provider) =>
+          GradientSteps.create(
+            loweredFor(provider, graph, (lowered) => gradientsGraph(model, { ...scaling, target: lowered })),
+            { provider, session },
+            drawing &&
+              loweredFor(provider, estimate, (lowered) => gradientsGraph(model, { ...drawing, target: lowered })),
+          ),
+        );
     const weights = [...parameters, ...graph.statistics].map(({ name }) => name);
-    // Bytes and models are the caller's. What was read here need not be kept beside the weights of the run.
-    const base = typeof source === 'string' ? withoutValues(model, weights) : model;
+    const begin = () => {
+      const values = initialParameters(model, parameters);
+      const run = Run.start(
+        library === undefined ? hostDeviceFor(plan, parameters[0].dtype) : residentDevice(parameters[0].dtype),
+        optimizer,
+        Object.fromEntries(parameters.map(({ name, role }) => [name, { value: values[name], ...(role && { role }) }])),
+        { ...(nonFinite && { nonFinite }) },
+      );
+      const statistics = new Statistics(graph.statistics, initialParameters(model, graph.statistics));
+      // Bytes and models are the caller's. What was read here need not be kept beside the weights of the run.
+      const base = typeof source === 'string' ? withoutValues(model, weights) : model;
+      return { run, statistics, base };
+    };
+    const { run, statistics, base } = await orRelease(early, begin);
     const current = currentModel(base, run, statistics);
-
-    const [steps, inference] = await onFirst(chosen, providers, async (provider) => {
-      // Written again where a provider before this one has failed.
-      const lowered = options.target ?? targetOf(provider.name);
-      const own = { ...scaling, target: lowered };
-      const gradients = lowered === target ? graph : gradientsGraph(model, own);
-      const runtime = { provider, session };
-      const made = whole
-        ? await WholeSteps.create({
-            model: current,
-            options: own,
-            plan,
-            runtime,
-            stepsPerRun,
-            memory: library && (await DeviceMemory.create(library, provider, elementTypes([...inputs, ...targets]))),
-          })
-        : await GradientSteps.create(
-            gradients,
-            runtime,
-            drawing && (lowered === target ? estimate : gradientsGraph(model, { ...drawing, target: lowered })),
-          );
-      const inference = new Inference(current, loss, weights, {
-        provider: withoutRecording(provider),
-        session,
-        target: withConstantWeights(lowered),
-      });
-      return [made, inference] as const;
+    const steps =
+      (await early) ??
+      (await onFirst(chosen, providers, async (provider) =>
+        WholeSteps.create({
+          model: current,
+          options: { ...scaling, target: targetFor(options, provider) },
+          plan,
+          runtime: { provider, session },
+          stepsPerRun,
+          memory: library && (await DeviceMemory.create(library, provider, elementTypes([...inputs, ...targets]))),
+        }),
+      ));
+    const inference = new Inference(current, loss, weights, {
+      provider: withoutRecording(steps.provider),
+      session,
+      target: withConstantWeights(targetFor(options, steps.provider)),
     });
     const draws = options.seed !== undefined || (estimate ?? graph).random.inputs.length > 0;
     return new TrainingSession({
@@ -616,6 +626,37 @@ export class TrainingSession implements Stateful {
 /** The model with the weights of a moment. Made apart: a function made where the file's bytes are known would keep them. */
 function currentModel(base: Model, run: Run<StateBuffer>, statistics: Statistics): () => Model {
   return () => withParameters(base, { ...trainedWeights(run), ...statistics.values });
+}
+
+/** For callers without types: a choice that is misspelt would be the other one without a word. */
+function requireChoices(options: TrainingSessionOptions): void {
+  for (const [name, known] of CHOICES) {
+    const given = options[name];
+    if (given === undefined || known.includes(given)) continue;
+    throw new TrainingError('invalid-option', `${name} is one of ${known.join(', ')}, got ${JSON.stringify(given)}`);
+  }
+}
+
+const CHOICES: readonly (readonly [name: 'update' | 'nonFinite', known: readonly string[]])[] = [
+  ['update', ['auto', 'fused', 'graph']],
+  ['nonFinite', ['refuse', 'skip', 'scaleBack']],
+];
+
+function targetFor({ target }: Pick<TrainingSessionOptions, 'target'>, provider: ChosenProvider): Target {
+  return target ?? targetOf(provider.name);
+}
+
+/** What `make` makes; where it fails, steps that are being made are released, as nobody else has them. */
+async function orRelease<T>(steps: Promise<Steps> | undefined, make: () => T): Promise<T> {
+  try {
+    return make();
+  } catch (error) {
+    await steps?.then(
+      (made) => made.release(),
+      () => undefined,
+    );
+    throw error;
+  }
 }
 
 /** Gradients of the size that they have in float32 would vanish below the range of float16. */

@@ -4,4 +4,4 @@ export { BackendError, startBackend } from './backend.js';
 export { fusion, type Fusion } from './device/loops.js';
 export type { Cell } from './device/cell.js';
 export { AdakitOptimizer, tfjsOptimizer, type TfjsOptimizerOptions } from './optimizer/adakit-optimizer.js';
-export type { Gradients, LayersModelLike, Variables } from './optimizer/variables.js';
+export type { Gradients, LayersModelLike, LayerVariableLike, Variables } from './optimizer/variables.js';

@@ -32,6 +32,7 @@ NETWORKS = {
     'mlp': (mlp, (64, 784), (64,), 10, 1),
     'cnn': (cnn, (64, 1, 28, 28), (64,), 10, 1),
     'resnet18': (lambda: architectures.resnet18(True), (32, 3, 32, 32), (32,), 10, 1),
+    'densenet121': (lambda: architectures.densenet121(True), (16, 3, 32, 32), (16,), 10, 1),
     'lstm': (lambda: architectures.RecurrentLanguageModel(nn.LSTM, 10000, 200, 200, 2), (20, 35), (20, 35), 10000, 2),
     'gpt': (lambda: architectures.Gpt(1000, 64, 128, 4, 4), (16, 64), (16, 64), 1000, 2),
 }

@@ -9,6 +9,8 @@ export interface Network {
   /** Words or classes. */
   readonly classes: number;
   readonly classAxis: number;
+  /** Whether it is measured without peers: what its start takes is of interest. */
+  readonly alone?: true;
 }
 
 export const networks: Readonly<Record<string, Network>> = {
@@ -21,6 +23,15 @@ export const networks: Readonly<Record<string, Network>> = {
     labels: [32],
     classes: 10,
     classAxis: 1,
+  },
+  densenet121: {
+    title: 'DenseNet-121 32×32, batch 16',
+    input: 'x',
+    dims: [16, 3, 32, 32],
+    labels: [16],
+    classes: 10,
+    classAxis: 1,
+    alone: true,
   },
   lstm: {
     title: 'LSTM 2×200, 20 × 35 words of 10,000',

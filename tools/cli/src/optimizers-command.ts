@@ -2,7 +2,7 @@ import { installedOptimizers, loadOptimizer } from '@adakit/plugins';
 import type { Command } from 'commander';
 import { hyperparameterLines } from './hyperparameter-lines.js';
 import { optimizerNames } from './optimizers.js';
-import { print } from './printable.js';
+import { oneLine, print } from './printable.js';
 import * as factories from './rules.js';
 
 /** Registers `adakit optimizers`. */
@@ -13,11 +13,14 @@ export function addOptimizersCommand(program: Command): void {
     .description(
       'Without a name: those that come with the command, and packages adakit-optimizer-… found from the current folder.',
     )
-    .argument('[name]', 'an optimizer, a package, or the path of a module')
+    .argument('[name]', 'an optimizer, a package, or the path of a module or a package')
     .option('--json', 'print as JSON')
     .action(async (name: string | undefined, { json }: { json?: true }) => {
       if (name === undefined) {
-        const installed = installedOptimizers().filter((each) => !each.name.startsWith('@adakit/'));
+        const all = installedOptimizers(undefined, (_, { message }) => {
+          process.stderr.write(`adakit: left out: ${oneLine(message)}\n`);
+        });
+        const installed = all.filter((each) => !each.name.startsWith('@adakit/'));
         const found = { included: optimizerNames, installed: installed.map((each) => each.name) };
         print(json ? `${JSON.stringify(found, null, 2)}\n` : `${[...found.included, ...found.installed].join('\n')}\n`);
         return;

@@ -16,6 +16,7 @@ import {
 import { z } from 'zod';
 import { recordOf } from './record-of.js';
 import { sameBits } from './resume.js';
+import { parseJson } from './trajectory.js';
 
 const number = z.union([z.number(), z.literal('Infinity').transform(() => Infinity)]);
 const numbers = recordOf(z.array(number));
@@ -59,7 +60,7 @@ export type ReferenceRun = z.infer<typeof schema> & { readonly name: string };
  * @throws AdakitError naming every field that is wrong
  */
 export function parseReferenceRun(text: string, name: string): ReferenceRun {
-  const result = schema.safeParse(JSON.parse(text));
+  const result = schema.safeParse(parseJson(text, name));
   if (result.success) return { ...result.data, name };
   const issues = result.error.issues.map((issue) => `${issue.path.join('.') || 'the file'} ${issue.message}`);
   throw new AdakitError('invalid-state', `${name}: not a reference run: ${issues.slice(0, 10).join('; ')}`);

@@ -1,6 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { goldenFiles } from '@adakit/fixtures';
 import { describe, expect, it } from 'vitest';
+import { parseReferenceRun } from './reference-run.js';
 import { parseTrajectory, torchSlotName, vectorTensor } from './trajectory.js';
 
 const run = { params: [[1, 2]], slots: { exp_avg: [0, 0] } };
@@ -16,6 +17,10 @@ const valid = {
   float64: run,
 };
 const parse = (trajectory: object) => parseTrajectory(JSON.stringify(trajectory), 'run.json');
+
+it.each([parseTrajectory, parseReferenceRun])('%o names the file that is not JSON', (parseFile) => {
+  expect(() => parseFile('{', 'run.json')).toThrow('run.json: not JSON');
+});
 
 describe('parseTrajectory', () => {
   it('reads every golden file', () => {

@@ -54,13 +54,7 @@ export type Trajectory = z.infer<typeof trajectorySchema>;
  * @throws AdakitError naming every field that is wrong
  */
 export function parseTrajectory(text: string, source: string): Trajectory {
-  let json: unknown;
-  try {
-    json = JSON.parse(text);
-  } catch (error) {
-    throw new AdakitError('invalid-state', `${source}: not JSON: ${(error as Error).message}`, { cause: error });
-  }
-  const result = trajectorySchema.safeParse(json);
+  const result = trajectorySchema.safeParse(parseJson(text, source));
   if (result.success) {
     const { optimizer, hyperparameters } = result.data;
     return { ...result.data, hyperparameters: camelCaseKeys(optimizer, hyperparameters) };
@@ -79,4 +73,13 @@ export function vectorTensor(values: readonly number[], precision: 'float32' | '
   return precision === 'float32'
     ? { dtype: 'float32', shape: [values.length], data: Float32Array.from(values) }
     : { dtype: 'float64', shape: [values.length], data: Float64Array.from(values) };
+}
+
+/** @throws AdakitError naming the file */
+export function parseJson(text: string, source: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch (error) {
+    throw new AdakitError('invalid-state', `${source}: not JSON: ${(error as Error).message}`, { cause: error });
+  }
 }

@@ -338,6 +338,31 @@ describe('a rule with a mistake', () => {
       () => define({ measure: ({ grad }) => ({ sums: { s: grad } }) })(),
       "measure returns the parameter's for sum.s, which is []",
     ],
+    ['returns nothing', () => loose({ update: () => undefined }), 'update must return an expression for param'],
+    [
+      'takes a function for a method',
+      () => loose({ update: ({ param }: { param: Tensor & { sum(): Tensor } }) => ({ param: param.sum() }) }),
+      'update: TypeError: param.sum is not a function',
+    ],
+    [
+      'throws',
+      () => {
+        const update = () => {
+          throw new RangeError('mine');
+        };
+        return loose({ update });
+      },
+      'update: RangeError: mine',
+    ],
+    [
+      'declares a slot of another shape',
+      () =>
+        loose({
+          slots: () => [{ name: 'm', shape: ['row', 1] }],
+          update: ({ param }: { param: Tensor }) => ({ param }),
+        }),
+      'the slot "m" has the shape row,1',
+    ],
     [
       'starts a slot at NaN',
       () => define({ slots: () => [{ name: 'm', start: NaN }] })(),

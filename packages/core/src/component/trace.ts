@@ -138,7 +138,8 @@ export class Tracer<H extends HyperparameterDefinitions, S extends string, G ext
     return (
       run &&
       this.program(phase, () => {
-        const { [gives]: value, slots } = run(this.inputs() as Inputs<H, S, G>) as {
+        const given: unknown = run(this.inputs() as Inputs<H, S, G>);
+        const { [gives]: value, slots } = (given ?? {}) as {
           readonly [name in 'param' | 'grad']?: Tensor;
         } & { readonly slots?: { readonly [K in S]?: Tensor } };
         return [this.output(phase, gives, value, 'param'), ...this.slotOutputs(slots)];
@@ -178,6 +179,10 @@ export class Tracer<H extends HyperparameterDefinitions, S extends string, G ext
     if (!this.form.matrix && /rank/.test(String(shape))) {
       this.fail(`the slot "${name}" is ${shapeText(shape)}, which is for matrices alone (form.matrix)`);
     }
+    // What is no TypeScript may give anything, and names of extents become part of programs.
+    if (!/^(number|param|(1|rows|cols|rank \d+),(1|rows|cols|rank \d+))$/.test(String(shape))) {
+      this.fail(`the slot "${name}" has the shape ${String(shape)}`);
+    }
     const make = (): ExpressionNodeReference => {
       const param = deviceInput('param', 'param');
       const value = typeof start === 'function' ? start(this.known('', { param })) : param;
@@ -197,10 +202,10 @@ export class Tracer<H extends HyperparameterDefinitions, S extends string, G ext
     try {
       return buildProgram(`${name}.${phase}`, Object.fromEntries(watchConditions(outputs)));
     } catch (error) {
-      if (error instanceof AdakitError && !error.message.startsWith('optimizer "')) {
-        throw new AdakitError('invalid-rule', `optimizer "${name}", ${phase}: ${error.message}`, { cause: error });
-      }
-      throw error;
+      const ours = error instanceof AdakitError;
+      if (ours && error.message.startsWith('optimizer "')) throw error;
+      const problem = ours ? error.message : String(error);
+      throw new AdakitError('invalid-rule', `optimizer "${name}", ${phase}: ${problem}`, { cause: error });
     }
   }
 

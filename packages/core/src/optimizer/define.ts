@@ -49,11 +49,12 @@ export type RuleInputs<H extends HyperparameterDefinitions, S extends string> = 
 export function defineOptimizer<const H extends HyperparameterDefinitions, const S extends string = never>(
   source: OptimizerSource<H, S>,
 ): OptimizerFactory<H> {
-  const more = Object.keys(source).filter((key) => !RULE_KEYS.includes(key));
-  if (more.length > 0) {
+  const wrong = Object.keys(source).filter((key) => !RULE_KEYS.includes(key));
+  if (!(source.update as unknown)) wrong.push('no update');
+  if (wrong.length > 0) {
     throw new AdakitError(
       'invalid-rule',
-      `optimizer "${source.name}" has ${more.join(', ')}; define it by definePhasedOptimizer()`,
+      `optimizer "${source.name}" has ${wrong.join(', ')}; phases other than update need definePhasedOptimizer()`,
     );
   }
   return factoryOf(makeComponent<H, S, never>(source, traceRule), source.hyperparameters);

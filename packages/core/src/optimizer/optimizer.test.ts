@@ -97,6 +97,14 @@ describe('an optimizer', () => {
   });
 });
 
+it.each([
+  ['step', 'has step, no update; phases other than update need definePhasedOptimizer()'],
+  ['measure', 'has measure, no update; phases other than update need definePhasedOptimizer()'],
+])('a definition with %s for update is refused', (key, message) => {
+  const source = { name: 'odd', hyperparameters: {}, [key]: () => ({}) };
+  expect(() => defineOptimizer(source as unknown as Parameters<typeof defineOptimizer>[0])).toThrow(message);
+});
+
 describe('groups', () => {
   const grouped = (...list: ParameterGroup[]): Optimizer => groups(list, demo({ lr: 0.1 }));
 

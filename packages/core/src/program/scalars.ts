@@ -21,7 +21,8 @@ export function evaluateScalars(
     if (instruction.form === 'constant') values[index] = instruction.value;
     else if (instruction.form === 'input') values[index] = input(instruction.name);
     else if (instruction.form === 'elementwise') {
-      const [a, b, c] = instruction.args;
+      // To ask an array for a place that is none takes long; no operation looks at operands that it does not have.
+      const [a, b = a, c = a] = instruction.args;
       values[index] = operation(instruction.op).evaluate(values[a], values[b], values[c]);
     }
   }

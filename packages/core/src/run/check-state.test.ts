@@ -106,6 +106,11 @@ describe('a state', () => {
       misfit('the step of "b" is 1.5, not a count'),
     ],
     [
+      'something else, e.g. a checkpoint in the place of its state',
+      { metric: 1, state } as unknown as TrainingState,
+      'invalid-state: a training state has optimizer and parameters; this has metric, state',
+    ],
+    [
       'a step that is no count',
       { ...state, step: -1 },
       'invalid-state: the state is malformed: step must be a count, got -1',

@@ -31,6 +31,7 @@ export function checkState(
   optimizer: Optimizer,
   parameters: readonly ParameterSpec[],
 ): { readonly optimizer: Optimizer; readonly plan: Plan } {
+  requireState(state);
   const problems: string[] = [];
   const outlines = Object.entries(state.parameters).map(([name, { value, slots, ...rest }]) => {
     problems.push(...countProblems(`parameter "${name}"`, value), ...slotCountProblems(name, slots));
@@ -39,6 +40,21 @@ export function checkState(
   const checked = checkOutline({ ...state, parameters: Object.fromEntries(outlines) }, optimizer, parameters);
   if (problems.length > 0) throw misfit(problems);
   return checked;
+}
+
+/**
+ * Refuses what is no training state, e.g. a checkpoint in the place of its `state`.
+ *
+ * @throws AdakitError `invalid-state`
+ */
+export function requireState(state: unknown): asserts state is TrainingState {
+  const { optimizer, parameters } = Object(state) as Readonly<Record<string, unknown>>;
+  if (optimizer && parameters) return;
+  const keys = Object.keys(Object(state) as object).join(', ');
+  throw new AdakitError(
+    'invalid-state',
+    `a training state has optimizer and parameters; this has ${keys || 'nothing'}`,
+  );
 }
 
 /** Like {@link checkState}, before any tensor has been read. */

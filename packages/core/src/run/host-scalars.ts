@@ -33,8 +33,12 @@ type Settings = ReadonlyMap<string, number>;
 interface Scheduled {
   /** Those of its group, which hold its value at the moment. */
   readonly settings: Map<string, number>;
-  readonly piece: Piece;
+  /** Its name among them. */
+  readonly input: string;
+  readonly component: Piece['component'];
   readonly name: string;
+  /** What the schedule's factor is on. */
+  readonly base: number;
   readonly schedule: Schedule;
   /** Its plateau's: `<group>:<prefix><hyperparameter>`. */
   readonly key: string;
@@ -44,8 +48,8 @@ interface Scheduled {
 interface Evaluations {
   /** Whether parameters of one group and step may have different ones. */
   readonly differ: boolean;
-  /** At this moment: by the number of the update, and the group or the parameter. */
-  readonly known: Map<string, Float64Array>;
+  /** At this moment: by the group or the parameter, and the number of the update. */
+  readonly known: Map<PlanGroup | string, Map<number, Float64Array>>;
   /** Arrays of moments before, to be filled anew. */
   readonly spare: Float64Array[];
 }
@@ -71,9 +75,11 @@ export class HostScalars {
     const settings = groups.map(settingsOf);
     this.#settings = new Map(groups.map((group, i) => [group, settings[i]]));
     this.#scheduled = groups.flatMap(({ path, pieces }, i) =>
-      pieces.flatMap((piece) =>
-        Object.entries(piece.schedules).map(([name, schedule]) => {
-          return { settings: settings[i], piece, name, schedule, key: `${path}:${piece.prefix}${name}` };
+      pieces.flatMap(({ component, hyperparameters, schedules, prefix }) =>
+        Object.entries(schedules).map(([name, schedule]) => {
+          const base = Number(hyperparameters[name]);
+          const [input, key] = [`hyper.${prefix}${name}`, `${path}:${prefix}${name}`];
+          return { settings: settings[i], input, component, name, base, schedule, key };
         }),
       ),
     );
@@ -83,18 +89,19 @@ export class HostScalars {
   begin(moment: Moment): void {
     this.#moment = moment;
     for (const { known, spare } of this.#evaluations.values()) {
-      spare.push(...known.values());
-      known.clear();
+      for (const bySteps of known.values()) {
+        spare.push(...bySteps.values());
+        bySteps.clear();
+      }
     }
-    for (const { settings, piece, name, schedule, key } of this.#scheduled) {
-      const { component, hyperparameters, prefix } = piece;
-      const value = Number(hyperparameters[name]) * schedule.factorAt(moment.step, this.plateaus.get(key)?.factor);
+    for (const { settings, input, component, name, base, schedule, key } of this.#scheduled) {
+      const value = base * schedule.factorAt(moment.step, this.plateaus.get(key)?.factor);
       const problem = problemOf(component.hyperparameters[name], value, 'perStep');
       if (problem !== undefined) {
         const who = `${component.name} at step ${moment.step}, by its schedule`;
         throw new AdakitError('invalid-hyperparameter', `${who}: ${name} ${problem}`);
       }
-      settings.set(`hyper.${prefix}${name}`, value);
+      settings.set(input, value);
     }
   }
 
@@ -112,8 +119,10 @@ export class HostScalars {
   of(program: Program, group: PlanGroup, parameter?: ScalarsOf, step = this.#moment.step): Float64Array {
     const { differ, known, spare } = this.#evaluationsOf(program);
     const own = differ ? parameter : undefined;
-    const key = `${step} ${own === undefined ? group.path : own.name}`;
-    let scalars = known.get(key);
+    const who = own?.name ?? group;
+    const bySteps = known.get(who) ?? new Map<number, Float64Array>();
+    known.set(who, bySteps);
+    let scalars = bySteps.get(step);
     if (scalars === undefined) {
       const settings = this.#settings.get(group);
       const { samples, allSamples, lossScale, estimated } = this.#moment;
@@ -129,7 +138,7 @@ export class HostScalars {
         key: own && nameKey(own.name),
       };
       scalars = evaluateScalars(program, (input) => settings?.get(input) ?? numbers[input] ?? NaN, spare.pop());
-      known.set(key, scalars);
+      bySteps.set(step, scalars);
     }
     return scalars;
   }

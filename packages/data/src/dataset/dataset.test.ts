@@ -117,6 +117,9 @@ test('an error while reading ahead is thrown when its element is due', async () 
     .reader();
   expect([await data.next(), await data.next(), await data.next()]).toEqual([0, 1, 2]);
   await expect(data.next()).rejects.toThrow('three');
+  // Going on means to try it again.
+  await expect(data.next()).rejects.toThrow('three');
+  expect(data.taken).toBe(3);
 });
 
 test('a stream is closed when its reader is', async () => {

@@ -1,7 +1,7 @@
 import { DataError } from '../error.js';
 import { Dataset } from './dataset.js';
 import { stackField, type DataTensor, type Example } from './example.js';
-import { gatherRows } from './rows.js';
+import { rowsOf } from './rows.js';
 import { dropFirst, indexed } from './source.js';
 
 /**
@@ -39,13 +39,13 @@ interface Column {
   /** Dimensions of one element. */
   readonly row: readonly number[];
   readonly at: (index: number) => Example[string];
-  readonly gather: (places: ArrayLike<number>) => DataTensor;
+  readonly gather: (places: readonly number[]) => DataTensor;
 }
 
 function column(name: string, field: Parameters<typeof fromArrays>[0][string]): Column {
   if (Array.isArray(field)) {
     const at = (index: number): Example[string] => field[index] as number;
-    return { length: field.length, row: [], at, gather: (places) => stackField(name, Array.from(places, at)) };
+    return { length: field.length, row: [], at, gather: (places) => stackField(name, places.map(at)) };
   }
   const { data, dims } = ArrayBuffer.isView(field) ? { data: field, dims: [field.length] } : (field as DataTensor);
   const count = dims.reduce((product, size) => product * size, 1);
@@ -57,12 +57,13 @@ function column(name: string, field: Parameters<typeof fromArrays>[0][string]): 
   }
   const row = dims.slice(1);
   const size = row.reduce((product, each) => product * each, 1);
+  const rowsAt = rowsOf(data, size);
   return {
     length: dims[0],
     row,
     // Views: stacking copies them.
     at: (index) => ({ data: data.subarray(index * size, (index + 1) * size), dims: row }),
-    gather: (places) => ({ data: gatherRows(data, size, places), dims: [places.length, ...row] }),
+    gather: (places) => ({ data: rowsAt(places), dims: [places.length, ...row] }),
   };
 }
 

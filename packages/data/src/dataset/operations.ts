@@ -130,8 +130,14 @@ export function windowed<T>(source: Source<T>, seed: number, size: number): Sour
 /** What becomes of the examples at the end that do not fill a batch. */
 export type LastBatch = 'keep' | 'drop' | 'pad';
 
-/** How many examples of a batch are no copies that fill it up; kept beside, so that batches stay tensors by name. */
+/** How many examples of a batch with copies that fill it up are none; kept beside, so that batches stay tensors by name. */
 const genuine = new WeakMap<Batch, number>();
+
+/** A batch of a list whose first `count` are no copies. */
+function counted(batch: Batch, { length }: readonly unknown[], count: number): Batch {
+  if (length > count) genuine.set(batch, count);
+  return batch;
+}
 
 /**
  * Examples in a batch, without the copies that `last: 'pad'` fills it up with; by the first axis of its first tensor where
@@ -159,9 +165,7 @@ export function batched(source: Source<Example>, size: number, last: LastBatch):
   const complete = (list: Example[]): Batch => {
     const { length: count } = list;
     fill(list);
-    const batch = stack(list);
-    genuine.set(batch, count);
-    return batch;
+    return counted(stack(list), list, count);
   };
   const fill = (list: unknown[]): void => {
     if (last === 'pad') for (let i = 0; list.length < size; i++) list.push(list[i]);
@@ -171,11 +175,10 @@ export function batched(source: Source<Example>, size: number, last: LastBatch):
     return indexed(description, length, (index, pass) => {
       const count = Math.min(size, source.length - index * size);
       if (gather !== undefined) {
-        const places = Array.from({ length: count }, (_, i) => index * size + i);
+        const places: number[] = [];
+        for (let i = 0; i < count; i++) places.push(index * size + i);
         fill(places);
-        const batch = gather(places, pass);
-        genuine.set(batch, count);
-        return batch;
+        return counted(gather(places, pass), places, count);
       }
       return after(all(Array.from({ length: count }, (_, i) => source.at(index * size + i, pass))), complete);
     });

@@ -39,7 +39,14 @@ export class Reader<T> {
   /** The next element; undefined at the end of a pass, after which the next one begins. */
   async next(): Promise<T | undefined> {
     this.#elements ??= this.#source.read(this.#pass, this.#taken)[Symbol.asyncIterator]();
-    const result = await this.#elements.next();
+    let result: IteratorResult<T, unknown>;
+    try {
+      result = await this.#elements.next();
+    } catch (error) {
+      // Whoever goes on nevertheless goes on with the same element.
+      this.#elements = undefined;
+      throw error;
+    }
     if (result.done !== true) {
       this.#taken++;
       return result.value;

@@ -16,7 +16,7 @@ export interface Source<T> {
 }
 
 /** Puts the examples at several places of a pass together. */
-export type Gather = (places: ArrayLike<number>, pass: number) => Batch;
+export type Gather = (places: readonly number[], pass: number) => Batch;
 
 /** A source whose elements can be had in any order. */
 export interface IndexedSource<T> extends Source<T> {
@@ -39,8 +39,15 @@ export function indexed<T>(
     length,
     at,
     gather,
-    async *read(pass, from) {
-      for (let i = from; i < length; i++) yield await at(i, pass);
+    read(pass, from) {
+      let index = from;
+      // No generator: one has the queue of promises go round three times for each element.
+      const next = async (): Promise<IteratorResult<T, undefined>> => {
+        if (index >= length) return { done: true, value: undefined };
+        const value = at(index++, pass);
+        return { done: false, value: value instanceof Promise ? await value : value };
+      };
+      return { [Symbol.asyncIterator]: () => ({ next }) };
     },
   };
 }
@@ -51,11 +58,11 @@ export function gatherElsewhere(
   placeOf: (index: number, pass: number) => number,
 ): Gather | undefined {
   if (gather === undefined) return undefined;
-  return (places, pass) => {
-    const elsewhere = new Float64Array(places.length);
-    for (let i = 0; i < places.length; i++) elsewhere[i] = placeOf(places[i], pass);
-    return gather(elsewhere, pass);
-  };
+  return (places, pass) =>
+    gather(
+      places.map((place) => placeOf(place, pass)),
+      pass,
+    );
 }
 
 /** Continues with a value that may have to be waited for, at once where it need not. */

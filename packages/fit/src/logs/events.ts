@@ -11,35 +11,25 @@ export type TensorBoardEvent = { readonly time: number; readonly step: number } 
   | { readonly scalars: Readonly<Record<string, number>> }
 );
 
-/** An event as TensorBoard reads it: a record with its length and masked CRC-32C checksums. */
-export function encodeEvent(event: TensorBoardEvent): Uint8Array {
-  const message = new Message();
-  message.double(1, event.time);
-  message.whole(2, event.step);
-  if ('version' in event) message.bytes(3, utf8(event.version));
-  else if ('start' in event) message.bytes(7, new Message().whole(1, 1).content);
-  else {
-    const summary = new Message();
-    for (const [tag, scalar] of Object.entries(event.scalars)) {
-      summary.bytes(1, new Message().bytes(1, utf8(tag)).float(2, scalar).content);
-    }
-    message.bytes(5, summary.content);
+/** Events as TensorBoard reads them: records with their lengths and masked CRC-32C checksums. */
+export function encodeEvents(events: Iterable<TensorBoardEvent>): Uint8Array {
+  const file = new Writer();
+  for (const event of events) {
+    file.record(() => {
+      file.double(1, event.time).whole(2, event.step);
+      if ('version' in event) file.text(3, event.version);
+      else if ('start' in event) file.message(7, () => file.whole(1, 1));
+      else
+        file.message(5, () => {
+          writeScalars(file, event.scalars);
+        });
+    });
   }
-  return frame(message.content);
+  return file.content;
 }
 
-function frame(data: Uint8Array): Uint8Array {
-  const result = new Uint8Array(data.length + 16);
-  const view = new DataView(result.buffer);
-  view.setBigUint64(0, BigInt(data.length), true);
-  view.setUint32(8, masked(crc32c(result.subarray(0, 8))), true);
-  result.set(data, 12);
-  view.setUint32(12 + data.length, masked(crc32c(data)), true);
-  return result;
-}
-
-function masked(crc: number): number {
-  return (((crc >>> 15) | (crc << 17)) + 0xa282ead8) >>> 0;
+function writeScalars(file: Writer, scalars: Readonly<Record<string, number>>): void {
+  for (const [tag, scalar] of Object.entries(scalars)) file.message(1, () => file.text(1, tag).float(2, scalar));
 }
 
 const table = Uint32Array.from({ length: 256 }, (_, byte) => {
@@ -48,56 +38,89 @@ const table = Uint32Array.from({ length: 256 }, (_, byte) => {
   return crc;
 });
 
-/** CRC-32C (Castagnoli), reflected. */
-export function crc32c(data: Uint8Array): number {
+/** CRC-32C (Castagnoli), reflected, of the bytes in [from, to). */
+export function crc32c(data: Uint8Array, from = 0, to = data.length): number {
   let crc = 0xffffffff;
-  for (const byte of data) crc = table[(crc ^ byte) & 255] ^ (crc >>> 8);
+  for (let i = from; i < to; i++) crc = table[(crc ^ data[i]) & 255] ^ (crc >>> 8);
   return ~crc >>> 0;
 }
 
-const encoder = new TextEncoder();
-const utf8 = (text: string): Uint8Array => encoder.encode(text);
+function masked(crc: number): number {
+  return (((crc >>> 15) | (crc << 17)) + 0xa282ead8) >>> 0;
+}
 
-/** A protobuf message that is written field by field. A step writes one: it is made without lists in between. */
-class Message {
-  #bytes = new Uint8Array(64);
+const encoder = new TextEncoder();
+
+/** Records and messages, one inside the other, written into one array. Every step may be one: nothing is made in between. */
+class Writer {
+  #bytes = new Uint8Array(256);
   #view = new DataView(this.#bytes.buffer);
   #length = 0;
 
+  /** What has been written. */
   get content(): Uint8Array {
     return this.#bytes.subarray(0, this.#length);
   }
 
-  whole(field: number, value: number): this {
-    this.#number(field << 3);
-    this.#number(value);
+  /** A record with the data that `write` writes. */
+  record(write: () => unknown): void {
+    const start = this.#take(12);
+    write();
+    const end = this.#take(4);
+    this.#view.setUint32(start, end - start - 12, true);
+    // The upper half of a length that has 64 bits.
+    this.#view.setUint32(start + 4, 0, true);
+    this.#view.setUint32(start + 8, masked(crc32c(this.#bytes, start, start + 8)), true);
+    this.#view.setUint32(end, masked(crc32c(this.#bytes, start + 12, end)), true);
+  }
+
+  /** A message of the fields that `write` writes, with its length in front. */
+  message(field: number, write: () => unknown): this {
+    this.#varint((field << 3) | 2);
+    const start = this.#length;
+    write();
+    const end = this.#length;
+    // How much room the length takes is known now.
+    this.#varint(end - start);
+    const size = this.#length - end;
+    this.#bytes.copyWithin(start + size, start, end);
+    this.#length = start;
+    this.#varint(end - start);
+    this.#length = end + size;
     return this;
   }
 
-  bytes(field: number, content: Uint8Array): this {
-    this.#number((field << 3) | 2);
-    this.#number(content.length);
+  text(field: number, text: string): this {
+    const content = encoder.encode(text);
+    this.#varint((field << 3) | 2);
+    this.#varint(content.length);
     const at = this.#take(content.length);
     this.#bytes.set(content, at);
     return this;
   }
 
+  whole(field: number, value: number): this {
+    this.#varint(field << 3);
+    this.#varint(value);
+    return this;
+  }
+
   double(field: number, value: number): this {
-    this.#number((field << 3) | 1);
+    this.#varint((field << 3) | 1);
     const at = this.#take(8);
     this.#view.setFloat64(at, value, true);
     return this;
   }
 
   float(field: number, value: number): this {
-    this.#number((field << 3) | 5);
+    this.#varint((field << 3) | 5);
     const at = this.#take(4);
     this.#view.setFloat32(at, value, true);
     return this;
   }
 
-  /** A varint: seven bits a byte, the lowest first. */
-  #number(value: number): void {
+  /** Seven bits a byte, the lowest first. */
+  #varint(value: number): void {
     let rest = value;
     for (; rest >= 128; rest = Math.floor(rest / 128)) this.#byte((rest % 128) | 128);
     this.#byte(rest);

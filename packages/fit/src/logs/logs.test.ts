@@ -8,7 +8,7 @@ import { fit, progress, shortNumber, type Callback } from '../index.js';
 import { jsonLines, tensorBoard } from '../node/index.js';
 import { Line, points } from '../testing/line.js';
 import { mortal } from '../testing/mortal-store.js';
-import { crc32c } from './events.js';
+import { crc32c, encodeEvents } from './events.js';
 
 // ADAKIT_PYTHON=python3 npx vitest run packages/fit/src/logs; needs the package tensorboard.
 const PYTHON = process.env.ADAKIT_PYTHON;
@@ -142,6 +142,14 @@ describe('TensorBoard', () => {
     expect(crc32c(new Uint8Array(32))).toBe(0x8a9136aa);
     expect(crc32c(Uint8Array.from({ length: 32 }, (_, i) => i))).toBe(0x46dd794e);
     expect(crc32c(new TextEncoder().encode('123456789'))).toBe(0xe3069283);
+  });
+
+  it('reads events of any length', () => {
+    // A summary and a tag of more than 127 bytes, whose lengths take two.
+    const scalars = Object.fromEntries(Array.from({ length: 30 }, (_, i) => [`${'m'.repeat(5 * i)}/validation`, i]));
+    const path = join(folder, 'long');
+    writeFileSync(path, encodeEvents([{ time: 1, step: 2 ** 40, scalars }, { time: 2, step: 3, version: 'v' }])); // prettier-ignore
+    expect(readEvents(path)).toEqual([...Object.entries(scalars).map((entry) => [2 ** 40, ...entry]), [3, 'v']]);
   });
 
   it('finds every number in the event file', async () => {

@@ -36,8 +36,7 @@ export function progress(stream: ProgressStream, { now = () => performance.now()
     clear();
     stream.write(`${text}\n`);
   };
-  const update = (text: () => string): void => {
-    const time = now();
+  const update = (time: number, text: () => string): void => {
     if (time - shown < (terminal ? interval.terminal : interval.log)) return;
     shown = time;
     if (terminal) stream.write(`\r\x1b[K${text().slice(0, (stream.columns ?? 80) - 1)}`);
@@ -55,13 +54,14 @@ export function progress(stream: ProgressStream, { now = () => performance.now()
     onStep: ({ step, epoch, batch, loss }) => {
       const { epochs, steps, batches } = start;
       const done = batches === undefined ? undefined : (epoch - 1) * batches + batch;
-      rate.add(now(), step, loss);
-      update(() => {
+      const time = now();
+      rate.add(time, step, loss);
+      update(time, () => {
         const parts = [`epoch ${epoch}${epochs === undefined ? '' : `/${epochs}`}`];
         parts.push(`step ${step}${steps === undefined ? '' : `/${steps}`}`);
         if (batches !== undefined) parts.push(`batch ${batch}/${batches}`);
         parts.push(`loss ${shortNumber(rate.loss)}`);
-        const perSecond = rate.perSecond(now());
+        const perSecond = rate.perSecond(time);
         if (perSecond.batches > 0) {
           parts.push(`${shortNumber(perSecond.steps)} steps/s`);
           const left = Math.min(
@@ -76,7 +76,7 @@ export function progress(stream: ProgressStream, { now = () => performance.now()
       });
     },
     onValidationBatch: ({ batch, batches }) => {
-      update(() => `validation: batch ${batch}${batches === undefined ? '' : `/${batches}`}`);
+      update(now(), () => `validation: batch ${batch}${batches === undefined ? '' : `/${batches}`}`);
     },
     onValidation: ({ step, values, improved }) => {
       say(`step ${step}: validation ${metricText(values)}${improved ? '' : ' (not the best)'}`);

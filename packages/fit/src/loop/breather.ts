@@ -5,8 +5,12 @@ const INTERVAL = 25;
 export class Breather {
   #last = performance.now();
 
+  /** Whether it is time to {@link breathe}: mostly not, and then nothing has to be waited for. */
+  get isDue(): boolean {
+    return performance.now() - this.#last >= INTERVAL;
+  }
+
   async breathe(): Promise<void> {
-    if (performance.now() - this.#last < INTERVAL) return;
     await new Promise<void>((resolve) => {
       // Browsers have no setImmediate, and wait longer with setTimeout.
       if (typeof setImmediate === 'function') setImmediate(resolve);

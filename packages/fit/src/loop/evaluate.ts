@@ -48,7 +48,7 @@ export async function evaluate(
     for (const { accumulator } of used) accumulator.add(observation);
     batches++;
     await onBatch?.(batches);
-    await breather.breathe();
+    if (breather.isDue) await breather.breathe();
   }
   if (batches === 0)
     throw new FitError('invalid-argument', `there is not one batch to evaluate on in ${data.description}`);

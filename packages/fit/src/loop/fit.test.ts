@@ -11,7 +11,8 @@ import { Line, points } from '../testing/line.js';
 import type { Trainable, TrainableReport } from '../trainable.js';
 import type { Callback, EpochEvent, StepEvent } from './callback.js';
 import { mortal } from '../testing/mortal-store.js';
-import { fit, type CheckpointStore, type FitOptions } from './fit.js';
+import { fit } from './fit.js';
+import type { CheckpointStore, FitOptions } from './options.js';
 
 const train = () => points(50).shuffle(3).batch(8);
 const validation = () => points(60).skip(50).batch(4);
@@ -324,7 +325,9 @@ describe('a fault', () => {
       load: (state) => line.load(state),
     };
     await expect(fit(model, train(), { checkpoints: { store } })).rejects.toThrow(/^not finite$/);
-    expect((await store.latest())?.state.step).toBe(4);
+    const state = (await store.latest())?.state;
+    // The batch of the step that failed is the next one.
+    expect([state?.step, state?.data?.position]).toMatchObject([4, { pass: 0, taken: 4 }]);
   });
 
   it('at the very end of a callback is reported', async () => {

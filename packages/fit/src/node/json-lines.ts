@@ -10,9 +10,9 @@ import { LogFile } from './log-file.js';
  * back to where it goes on from. Times are seconds since 1970.
  */
 export function jsonLines(path: string): Callback {
-  let file: LogFile | undefined;
+  let file: LogFile<object> | undefined;
   const add = (event: string, fields: object): void => {
-    file?.add(Buffer.from(`${JSON.stringify({ event, ...fields, time: Date.now() / 1000 })}\n`));
+    file?.add({ event, ...fields, time: Date.now() / 1000 });
   };
   return {
     name: `jsonLines('${path}')`,
@@ -20,7 +20,7 @@ export function jsonLines(path: string): Callback {
       await makeFolder(dirname(path));
       // What was logged before must survive a crash while it is cut; a log that begins has nothing to lose.
       if (resumed !== undefined) await writeFileAtomically(path, Buffer.from(linesUpTo(path, resumed)));
-      file = new LogFile(path, resumed === undefined ? 'w' : 'a');
+      file = new LogFile(path, resumed === undefined ? 'w' : 'a', linesOf);
     },
     onStep: ({ step, epoch, loss }) => {
       add('step', { step, epoch, loss });
@@ -40,6 +40,10 @@ export function jsonLines(path: string): Callback {
       file = undefined;
     },
   };
+}
+
+function linesOf(entries: readonly object[]): Uint8Array {
+  return Buffer.from(entries.map((entry) => `${JSON.stringify(entry)}\n`).join(''));
 }
 
 /** What was logged before the checkpoint. The last line may be cut off. */

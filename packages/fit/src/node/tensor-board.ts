@@ -2,7 +2,7 @@ import { hostname } from 'node:os';
 import { join } from 'node:path';
 import { makeFolder } from '@adakit/state/node';
 import { scalarsOf, type Callback } from '../loop/callback.js';
-import { encodeEvent, type TensorBoardEvent } from '../logs/events.js';
+import { encodeEvents, type TensorBoardEvent } from '../logs/events.js';
 import { LogFile } from './log-file.js';
 
 /** Where events are written. */
@@ -16,10 +16,10 @@ export interface TensorBoardOptions {
  * file; one that is resumed voids what came after the checkpoint.
  */
 export function tensorBoard(directory: string, { every = 1 }: TensorBoardOptions = {}): Callback {
-  let file: LogFile | undefined;
+  let file: LogFile<TensorBoardEvent> | undefined;
   const now = (): number => Date.now() / 1000;
   const add = (event: TensorBoardEvent): void => {
-    file?.add(encodeEvent(event));
+    file?.add(event);
   };
   return {
     name: `tensorBoard('${directory}')`,
@@ -27,7 +27,7 @@ export function tensorBoard(directory: string, { every = 1 }: TensorBoardOptions
       await makeFolder(directory);
       // As TensorFlow names them: TensorBoard reads the files of a directory in the order of their names.
       const name = `events.out.tfevents.${String(Math.floor(now())).padStart(10, '0')}.${hostname()}.${process.pid}.${Date.now() % 1000}`;
-      file = new LogFile(join(directory, name), 'a');
+      file = new LogFile(join(directory, name), 'a', encodeEvents);
       add({ time: now(), step: 0, version: 'brain.Event:2' });
       add({ time: now(), step: resumed === undefined ? 0 : resumed.step + 1, start: true });
     },

@@ -1,4 +1,4 @@
-import type { CheckpointStore } from '../loop/fit.js';
+import type { CheckpointStore } from '../loop/options.js';
 
 /** Saves nothing at a step and later, as if the process had been killed there. */
 export function mortal(store: CheckpointStore, step: number): CheckpointStore {

@@ -6,6 +6,7 @@ import { differentiate } from '../gradient/differentiate.js';
 import type { Graph } from '../graph/graph.js';
 import type { Value } from '../graph/value.js';
 import { executableGraph, upgradedGraph } from '../passes/import.js';
+import { declarations } from '../model/declarations.js';
 import { isDifferentiable, dtypeFromCode } from '../model/dtype.js';
 import type { Model } from '../model/model.js';
 import { dtypesOf } from '../model/written-types.js';
@@ -47,6 +48,11 @@ export interface ModelCheck {
   readonly inputs: readonly TensorSpec[];
   readonly outputs: readonly TensorSpec[];
   readonly parameters: readonly ParameterCheck[];
+  /**
+   * What the exported module had as parameters, by what the file says itself, and the file does not have: unused ones, other names
+   * of tied ones, and what an exporter that optimizes has joined, folded or left out. Such are not trained.
+   */
+  readonly absent: readonly string[];
   readonly operators: readonly OperatorCheck[];
   /** What stands in the way of training, all at once. */
   readonly problems: readonly Problem[];
@@ -66,6 +72,7 @@ export function checkModel(
     irVersion: Number(proto.irVersion),
     opsets: Object.fromEntries(proto.opsetImport.map(({ domain, version }) => [domain, Number(version)])),
     operators: countOperators(model, operators),
+    absent: absentParameters(model),
   };
   const problems: Problem[] = [];
   const graph = attempt(problems, () => upgradedGraph(model, operators));
@@ -121,6 +128,11 @@ export function checkModel(
     problems.push({ ...asProblem(noTrainable(names)), ...quantizationHint(general.operators) });
   }
   return { trainable: problems.length === 0, ...general, inputs, outputs, parameters, problems };
+}
+
+function absentParameters({ graph }: Model): string[] {
+  const present = new Set(graph.initializer.map(({ name }) => name));
+  return [...declarations(graph)].flatMap(([name, kind]) => (kind === 'parameter' && !present.has(name) ? [name] : []));
 }
 
 /** Whether a name is that of a tensor of a module, not one that an exporter has made up for a constant. */

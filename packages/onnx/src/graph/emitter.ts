@@ -71,15 +71,15 @@ export class Emitter {
     attributes: AttributeRecord = {},
     count = 1,
   ): readonly Value[] {
-    const protos = Object.entries(attributes).flatMap(([name, value]) =>
-      value === undefined ? [] : attribute(name, value),
-    );
-    const key = [
-      op,
-      count,
-      ...inputs.map((input) => (input === undefined ? '-' : this.#serial(input))),
-      ...protos.map(attributeText),
-    ].join('\u0000');
+    let key = `${op}\u0000${count}`;
+    for (const input of inputs) key += input === undefined ? '\u0000-' : `\u0000${this.#serial(input)}`;
+    const protos: AttributeProto[] = [];
+    for (const [name, value] of Object.entries(attributes)) {
+      if (value === undefined) continue;
+      const proto = attribute(name, value);
+      protos.push(proto);
+      key += `\u0000${attributeText(proto)}`;
+    }
     const known = this.draws(op) ? undefined : this.#known.get(key);
     if (known !== undefined) return known;
     const [domain, type] = op.includes('::') ? op.split('::', 2) : ['', op];
@@ -160,7 +160,13 @@ export class Emitter {
 
   /** A rank-1 int64 constant: axes, shapes, indices. */
   int64(values: readonly number[]): Value {
-    return this.constant(Tensor.int64(values), `int64_${values.slice(0, 4).join('_').replaceAll('-', 'm')}`);
+    // Most have been asked for before: comparing numbers as text costs less than making tensors to compare.
+    const key = `int64\u0000${values.join()}`;
+    const known = this.#known.get(key);
+    if (known !== undefined) return known[0];
+    const value = this.constant(Tensor.int64(values), `int64_${values.slice(0, 4).join('_').replaceAll('-', 'm')}`);
+    this.#known.set(key, [value]);
+    return value;
   }
 
   // Elementwise -----------------------------------------------------------------------------------------------------

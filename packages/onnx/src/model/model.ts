@@ -5,7 +5,7 @@ import { OnnxError } from '../error.js';
 import { loadExternalData } from './external-data.js';
 import { inFullPrecision } from './full-precision.js';
 import { inlineFunctions } from './inline-functions.js';
-import { separateConstants } from './separate-constants.js';
+import { separateConstants, separateModules } from './separate-constants.js';
 import { liftConstants, widenWeights } from './weights.js';
 import { writtenTypes, type WrittenTypes } from './written-types.js';
 
@@ -62,7 +62,7 @@ function toModel(written: ModelProto, loaded: GraphProto, source: string, { limi
   const whole =
     loaded === written.graph ? written : Object.assign(create(ModelProtoSchema), written, { graph: loaded });
   const inlined = inlineFunctions(whole, source, new Budget(limits));
-  const narrow = separateConstants(liftConstants(inlined.graph ?? loaded));
+  const narrow = separateModules(separateConstants(liftConstants(inlined.graph ?? loaded)));
   const widened = widenWeights(narrow);
   const graph = inFullPrecision(widened);
   // Inlined nodes may be of domains that only the functions imported.

@@ -1,11 +1,14 @@
 import { create } from '@bufbuild/protobuf';
 import {
   GraphProtoSchema,
+  NodeProtoSchema,
   TensorProto_DataLocation,
   TensorProtoSchema,
   type GraphProto,
+  type NodeProto,
   type TensorProto,
 } from 'onnx-buf';
+import { declarations } from './declarations.js';
 import { dtypeFromCode, isDifferentiable } from './dtype.js';
 import { Tensor } from './tensor.js';
 
@@ -30,6 +33,62 @@ export function separateConstants(graph: GraphProto): GraphProto {
   });
   if (separated.length === 0) return graph;
   return Object.assign(create(GraphProtoSchema), graph, { node, initializer: [...graph.initializer, ...separated] });
+}
+
+/** What PyTorch's modules call the inputs of a normalization, in their order. */
+const OF_NORMALIZATIONS: Readonly<Partial<Record<string, readonly (string | undefined)[]>>> = {
+  BatchNormalization: [undefined, 'weight', 'bias', 'running_mean', 'running_var'],
+  GroupNormalization: [undefined, 'weight', 'bias'],
+  InstanceNormalization: [undefined, 'weight', 'bias'],
+  LayerNormalization: [undefined, 'weight', 'bias'],
+};
+
+/**
+ * As {@link separateConstants}, where the exporter has left no trace of the others: PyTorch's dynamo exporter with optimization
+ * has the nodes of all modules use the one that it keeps. The file still says of each node which module it belongs to, and of the
+ * program which parameters and buffers it had: a node of `norm2` that uses `norm1.weight`, elements all alike, gets a
+ * `norm2.weight` where the program had one and the file has none.
+ */
+export function separateModules(graph: GraphProto): GraphProto {
+  const declared = declarations(graph);
+  if (declared.size === 0) return graph;
+  const initializers = new Map(graph.initializer.map((tensor) => [tensor.name, tensor]));
+  const present = new Set([...initializers.keys(), ...graph.node.flatMap(({ output }) => output)]);
+  const separated = new Map<string, TensorProto>();
+  const ownName = (node: NodeProto, slot: number): string | undefined => {
+    const used = node.input[slot];
+    if (!declared.has(used)) return undefined;
+    const module = moduleOf(node);
+    if (module === undefined) return undefined;
+    const role = OF_NORMALIZATIONS[node.opType]?.[slot] ?? used.slice(used.lastIndexOf('.') + 1);
+    const name = module === '' ? role : `${module}.${role}`;
+    return declared.has(name) && !present.has(name) ? name : undefined;
+  };
+  const node = graph.node.map((each) => {
+    const names = each.input.map((used, slot) => {
+      const tensor = initializers.get(used);
+      const name = tensor && ownName(each, slot);
+      if (tensor === undefined || name === undefined || !isUniform(tensor)) return used;
+      separated.set(name, Object.assign(create(TensorProtoSchema), tensor, { name }));
+      return name;
+    });
+    if (names.every((name, slot) => name === each.input[slot])) return each;
+    return Object.assign(create(NodeProtoSchema), each, { input: names });
+  });
+  if (separated.size === 0) return graph;
+  const initializer = [...graph.initializer, ...separated.values()];
+  return Object.assign(create(GraphProtoSchema), graph, { node, initializer });
+}
+
+/** The module in which a node was traced, `layers.0.norm2`, where the file says so; one that is called again is itself. */
+function moduleOf({ metadataProps }: NodeProto): string | undefined {
+  const scopes = metadataProps.find(({ key }) => key === 'pkg.torch.onnx.name_scopes')?.value;
+  // The last is the node's own name.
+  return scopes === undefined
+    ? undefined
+    : Array.from(scopes.matchAll(/'([^']*)'/g), ([, scope]) => scope)
+        .at(-2)
+        ?.replace(/@\d+$/, '');
 }
 
 /** Whether several float elements are all alike. */

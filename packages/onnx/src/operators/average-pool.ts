@@ -5,6 +5,7 @@ import { equalDims, multiplyDims } from '../shape/dim.js';
 import { isStaticShape } from '../shape/shape.js';
 import type { DefinitionContext, Operator } from '../entry/operator.js';
 import { convolutionInputGradient } from '../entry/window/canonical.js';
+import { padForCeil } from '../entry/window/idle-windows.js';
 import { coverEverything, windowSums } from '../entry/window/sums.js';
 import { poolWindows, requirePlaced, spatialAxes, type PlacedWindows } from '../entry/window/windows.js';
 
@@ -16,6 +17,7 @@ export const AveragePool: Operator = {
   op: 'AveragePool',
   since: 11,
   followsHead: true,
+  upgrade: padForCeil,
   infer(ctx) {
     const [batch, channels, ...spatial] = ctx.shape(0);
     return [{ dtype: ctx.commonDtype(1), shape: [batch, channels, ...poolWindows(ctx, spatial).output] }];

@@ -4,6 +4,7 @@ import type { DefinitionContext, Operator, UpgradeContext } from '../entry/opera
 import { shapeFromInput } from '../entry/shape-input.js';
 import { axesFrom } from '../entry/standardize.js';
 import { globalPoolShape } from '../entry/window/global.js';
+import { padForCeil } from '../entry/window/idle-windows.js';
 import { windowSums } from '../entry/window/sums.js';
 import { maxPoolGradient } from '../entry/window/canonical.js';
 import { poolWindows, requirePlaced } from '../entry/window/windows.js';
@@ -18,6 +19,7 @@ export const MaxPool: Operator = {
   op: 'MaxPool',
   since: 12,
   followsHead: true,
+  upgrade: padForCeil,
   infer(ctx) {
     const [batch, channels, ...spatial] = ctx.shape(0);
     const shape = [batch, channels, ...poolWindows(ctx, spatial).output];

@@ -13,12 +13,9 @@ const { operators: history } = readData('operator-versions.json') as {
 const NOTHING_TO_DO: Readonly<Record<string, string>> = {
   'Attention 24': 'the lengths of the keys become a mask',
   'Attention 25': 'windows are refused by name',
-  'AveragePool 19': 'dilations are written in terms of others; lengths with ceil_mode are as ONNX Runtime has them',
-  'AveragePool 22': 'the text says what ONNX Runtime did before',
   'CastLike 19': 'becomes Cast',
   'CastLike 24': 'becomes Cast',
   'GroupNormalization 21': 'a scale for each channel is told from one for each group by its length',
-  'MaxPool 22': 'the text says what ONNX Runtime did before',
 };
 
 const standard = [...operators.values()].filter(({ domain }) => domain === undefined);

@@ -10,7 +10,7 @@ import { addAdapters } from '../edit/adapters.js';
 import { parseModel, readModel, writeModel, type Model } from '../model/model.js';
 import { Tensor } from '../model/tensor.js';
 import { symbol } from '../shape/dim.js';
-import { declarations } from './declared.js';
+import { declarations } from '../model/declarations.js';
 import type { TrainableOptions } from './select.js';
 
 /** What a model is built with, and the inputs that it may have. */
@@ -630,7 +630,7 @@ describe('what a file says of its tensors', () => {
   it('stays with a model that is edited', () => {
     const edited = addAdapters(declaring(all, source()), { weights: 'w', rank: 2 });
     expect(selection(edited)).toMatchObject({ 'w.lora_A': '+ adapter', scale: '- frozen: the adapters are trained' });
-    expect(declarations(edited).get('rotation')).toBe('buffer');
+    expect(declarations(edited.graph).get('rotation')).toBe('buffer');
   });
 });
 

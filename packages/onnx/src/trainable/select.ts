@@ -7,7 +7,8 @@ import type { Value } from '../graph/value.js';
 import type { Model } from '../model/model.js';
 import { operators as standardOperators } from '../operators/index.js';
 import { adapters } from './adapters.js';
-import { declarations, isNamedAsParameter } from './declared.js';
+import { declarations } from '../model/declarations.js';
+import { isNamedAsParameter } from './declared.js';
 import { listNames, matches, requireKnown, type ParameterFilter } from './filter.js';
 import { prefixOf, type Prefix } from './prefix.js';
 import { roleOf } from './roles.js';
@@ -84,7 +85,7 @@ export function classifyInitializers(
   requireKnown('train.also', also, names);
   const frozen = freeze === undefined ? () => undefined : frozenBy(graph, freeze, names);
   const uses = new Uses(graph, values, operators);
-  const declared = declarations(model);
+  const declared = declarations(model.graph);
   const allNames = new Set(values.map(({ name }) => name));
 
   const statistics = new Map<Value, { moving: boolean }>();

@@ -21,6 +21,7 @@ import { foldShapes } from '../passes/fold-shapes.js';
 import { joinNodes } from '../passes/join.js';
 import { lowerNodes } from '../passes/lower.js';
 import { mergeDuplicates } from '../passes/merge.js';
+import { moveStatistics } from '../passes/move-statistics.js';
 import { operators } from '../operators/index.js';
 import { requireNoObstacles, requireRunnable } from '../inference/infer.js';
 import { isStatic } from '../shape/dim.js';
@@ -460,6 +461,7 @@ function attachLoss(
   objective: Loss,
   parameters: readonly Value[],
 ): { loss: Value; targets: TargetSpec[] } {
+  requireLoss(objective);
   const own = new Set(graph.inputs);
   const { loss, targets } = attached(graph, () => objective.attach(emitterOf(graph), graph, parameters));
   if (loss.producer !== undefined) graph.rename(loss, graph.uniqueName('loss'));
@@ -475,6 +477,13 @@ function attachLoss(
       ...(countsUpTo !== undefined && { countsUpTo: isStatic(countsUpTo) ? countsUpTo : String(countsUpTo) }),
     })),
   };
+}
+
+/** For callers without types. */
+function requireLoss(given: unknown): void {
+  if (typeof given === 'object' && given !== null && 'attach' in given) return;
+  const what = typeof given === 'function' ? `the function ${given.name}; call it: ${given.name}()` : String(given);
+  throw new OnnxError('invalid-argument', `a loss is needed, such as crossEntropy(), not ${what}`);
 }
 
 /** An output of unknown rank is the fault of what computes it. */
@@ -499,7 +508,7 @@ function finishTraining(
   { target, precision, memoryLimit }: TrainingOptions,
 ): TrainingGraph {
   const { graph, inputs, parameters, targets, loss, outputs, statistics, lossScale, random } = training;
-  lower(graph, target, precision);
+  lower(graph, target, precision, statistics);
   const memory = memoryLimit && limitMemory(graph, loss, memoryLimit);
   return {
     model: toModel(graph),
@@ -528,13 +537,20 @@ function finish(
 }
 
 /** Brings a complete graph to what a target executes. */
-function lower(graph: Graph, target: Target = ortCpu, precision: ComputePrecision = 'float32'): void {
+function lower(
+  graph: Graph,
+  target: Target = ortCpu,
+  precision: ComputePrecision = 'float32',
+  statistics: readonly StatisticSpec[] = [],
+): void {
   // Losses and gradients may be written in operators that only this package has.
   lowerNodes(graph, operators, target);
   if (precision !== 'float32') fitKernels(graph, target, operators);
   foldShapes(graph);
   joinNodes(graph, operators);
   mergeDuplicates(graph, operators);
+  // Elsewhere it has not been measured, and WebGPU bounds the inputs of a kernel.
+  if (target.provider === 'cpu') moveStatistics(graph, statistics, operators);
   graph.removeDead();
   afterPass('prune', graph, operators);
   arrangeNodes(graph, operators);

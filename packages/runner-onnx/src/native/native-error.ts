@@ -35,6 +35,11 @@ export type NativeErrorCode =
 export class NativeError extends AdakitError<NativeErrorCode> {
   override readonly name = 'NativeError';
 
+  /** Whether ONNX Runtime has said so, and not this side of the border. */
+  get isOfStatus(): boolean {
+    return (CODES as readonly string[]).includes(this.code);
+  }
+
   /** @param code as in `OrtErrorCode` */
   static ofStatus(call: string, code: number, text: string): NativeError {
     return new NativeError(CODES.at(code) ?? 'fail', `${call}: ${text}`);

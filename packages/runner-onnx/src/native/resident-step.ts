@@ -3,6 +3,7 @@ import type { Evaluated, WholeStep } from '@adakit/core';
 import type { TrainStepGraph } from '@adakit/onnx';
 import type { StateBuffer } from '../host.js';
 import type { Session } from '../execution-provider.js';
+import { failedRun } from '../failed-run.js';
 import { keptTensors, nonFiniteIn } from '../plan-tensors.js';
 import type { Statistics } from '../statistics.js';
 import type { CallOptions } from '../runtime/runtime.js';
@@ -83,7 +84,11 @@ export class ResidentStep {
     this.#memory.uploadAll(uploads);
     const outputs = this.#outputsToHost();
     if (fixed === undefined) for (const name of outputs) binding.bindNewOutput(name);
-    await this.#session.runBinding(binding, options);
+    try {
+      await this.#session.runBinding(binding, options);
+    } catch (error) {
+      throw failedRun(error, options.signal);
+    }
     const results = fixed === undefined ? binding.newOutputs() : this.#downloaded(fixed);
     return {
       results,

@@ -383,6 +383,22 @@ describe('misuse', () => {
     expect([values(a), optimizer.iterations]).toEqual([[1], 0]);
   });
 
+  it('a gradient that has been disposed, and a Map of gradients, are errors', () => {
+    const w = variable('w', [1]);
+    const optimizer = make(momentum());
+    const gone = tf.tensor1d([1]);
+    gone.dispose();
+    expect(() => { optimizer.applyGradients({ w: gone }); }).toThrow('the gradient of "w" has been disposed'); // prettier-ignore
+    const map = new Map([['w', tf.tensor1d([1])]]) as unknown as Parameters<AdakitOptimizer['applyGradients']>[0];
+    expect(() => { optimizer.applyGradients(map); }).toThrow('no variable of that name'); // prettier-ignore
+    expect([values(w), optimizer.iterations]).toEqual([[1], 0]);
+  });
+
+  it('what is no state is an error that says what it is', async () => {
+    const checkpoint = { state: {}, metric: 1 } as unknown as Parameters<AdakitOptimizer['load']>[0];
+    await expect(make(momentum()).load(checkpoint)).rejects.toThrow('this has state, metric');
+  });
+
   it('two gradients for one variable are an error', () => {
     variable('w', [1]);
     const entry = { name: 'w', tensor: tf.tensor1d([1]) };

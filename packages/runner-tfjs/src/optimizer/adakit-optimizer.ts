@@ -32,6 +32,7 @@ import { toConfig } from './to-config.js';
 import { Statistics, takeSnapshot } from './statistics.js';
 import {
   assertDistinct,
+  baseName,
   gradientEntries,
   isAlive,
   parameterOf,
@@ -53,6 +54,9 @@ export interface TfjsOptimizerOptions extends TfjsDeviceOptions {
    */
   readonly nonFinite?: NonFinitePolicy;
 }
+
+/** What JavaScript may give. */
+const OPTIONS = /^(nonFinite (refuse|skip|scaleBack|undefined)|fused (true|false|undefined))$/;
 
 /** A loss with its gradients, which the caller disposes. */
 interface Computed {
@@ -101,6 +105,10 @@ export class AdakitOptimizer extends TfjsOptimizer implements Stateful {
 
   constructor(optimizer: Optimizer, options: TfjsOptimizerOptions = {}) {
     super();
+    for (const [key, value] of Object.entries(options)) {
+      if (OPTIONS.test(`${key} ${String(value)}`)) continue;
+      throw new AdakitError('invalid-plan', `tfjsOptimizer() takes no option ${key}: ${String(value)}`);
+    }
     this.#options = options;
     this.#device = new TfjsDevice(options);
     this.#run = this.#start(requireOptimizer('tfjsOptimizer()', optimizer));
@@ -220,7 +228,9 @@ export class AdakitOptimizer extends TfjsOptimizer implements Stateful {
    */
   async withWeights<T>(view: string, work: () => T | Promise<T>): Promise<T> {
     this.#assertTraining();
-    if (view === 'trained') return work();
+    this.#saved?.assertMet();
+    // Nothing has been trained: all weights are what the variables hold.
+    if (view === 'trained' || this.#names.size === 0) return work();
     return this.#withoutTraining(`withWeights('${view}')`, async () => {
       const weights = this.#run.weights(view);
       const { whileHolding } = await states();
@@ -442,8 +452,10 @@ export class AdakitOptimizer extends TfjsOptimizer implements Stateful {
   /** Once: groups that choose none of all variables there are to train are a slip. */
   #checkGroups(names: ReadonlyMap<Variable, string>): void {
     if (this.#groupsChecked) return;
+    const bases = new Set([...names.values()].map(baseName));
     const others = Object.values(registeredVariables()).filter(
-      (variable) => variable.trainable && !names.has(variable),
+      // Not the namesakes in another model of what is trained: TensorFlow.js numbers the names of the second.
+      (variable) => variable.trainable && !names.has(variable) && !bases.has(baseName(variable.name)),
     );
     const specs = [...names].map(([variable, name]) => parameterOf(variable, name));
     this.optimizer.node.checkGroups([...specs, ...others.map((variable) => parameterOf(variable, variable.name))]);
@@ -485,7 +497,8 @@ export class AdakitOptimizer extends TfjsOptimizer implements Stateful {
  * ```ts
  * model.compile({ optimizer: tfjsOptimizer(adam({ lr: 1e-3 })), loss: 'meanSquaredError' });
  * ```
- * @throws AdakitError `invalid-plan` for `adam` in the place of `adam()`, or a policy that the optimizer does not allow
+ * @throws AdakitError `invalid-plan` for `adam` in the place of `adam()`, an option that there is not, or a policy that the
+ * optimizer does not allow
  */
 export function tfjsOptimizer(optimizer: Optimizer, options: TfjsOptimizerOptions = {}): AdakitOptimizer {
   return new AdakitOptimizer(optimizer, options);

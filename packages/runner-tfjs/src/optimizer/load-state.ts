@@ -1,4 +1,5 @@
 import type { SourceRun, TrainingState } from '@adakit/core';
+import { requireState } from '@adakit/core/states';
 import type { Cell } from '../device/cell.js';
 import { assign } from './variable-values.js';
 import { variablesFor, type FoundVariables, type KnownVariables } from './variables-for.js';
@@ -18,6 +19,7 @@ export async function loadState(
   known: KnownVariables,
 ): Promise<FoundVariables> {
   try {
+    requireState(state);
     const found = variablesFor(state, variables, known);
     for (const [variable, name] of found.names) assertTrainable(name, variable);
     next.add(runParameters(found.names));

@@ -8,11 +8,13 @@ import { baseName } from './variables.js';
  *
  * 1. the same name;
  * 2. the same name but for a number at the end (`dense/kernel` and `dense/kernel_1`); several such in order;
- * 3. if no name fits at all: all of them in order.
+ * 3. the same name but for all numbers at the ends of its parts, where no name of that kind fits so far: layers without a
+ *    name of their own count through (`dense_Dense1/kernel` and `dense_Dense3/kernel`); several such in order;
+ * 4. if no name fits at all: all of them in order.
  *
  * A round pairs only equally many, and only those that fit.
  *
- * @param options `fits`: default, all do; `inOrder`: whether there is a third round, default true
+ * @param options `fits`: default, all do; `inOrder`: whether there is a fourth round, default true
  */
 export function matchByName<T extends { readonly name: string }>(
   saved: readonly T[],
@@ -35,6 +37,13 @@ export function matchByName<T extends { readonly name: string }>(
   };
   pair((name) => name);
   pair(baseName);
+  const met = new Set([...matches.keys()].map(({ name }) => withoutNumbers(name)));
+  pair((name) => (met.has(withoutNumbers(name)) ? name : withoutNumbers(name)));
   if (inOrder && matches.size === 0) pair(() => '');
   return matches;
+}
+
+/** `dense_Dense2/kernel_1` → `dense_Dense/kernel`. */
+function withoutNumbers(name: string): string {
+  return name.replace(/_?\d+(?=\/|$)/g, '');
 }

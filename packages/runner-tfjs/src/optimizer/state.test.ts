@@ -76,6 +76,45 @@ describe('a state', () => {
     expect(await second.optimizer.state()).toEqual(await first.optimizer.state());
   });
 
+  it('finds the weights of a model as its layers hold them', async () => {
+    const [first, second] = [make('held'), make('held')];
+    await train(first, 2);
+    await second.optimizer.load(await first.optimizer.state(), second.model.trainableWeights);
+    expect(await train(second, 2)).toEqual(await train(first, 2));
+  });
+
+  it('finds layers without a name of their own beside such with one, and keeps the order of the state', async () => {
+    const { batchNormalization, dense } = tf.layers;
+    const made = (): Made => {
+      const optimizer = tfjsOptimizer(momentum());
+      const layers = [dense({ units: 2, inputShape: [2], name: 'front' }), batchNormalization(), dense({ units: 1 })];
+      const model = tf.sequential({ layers });
+      model.compile({ optimizer, loss: 'meanSquaredError' });
+      disposables.push(optimizer, model);
+      return { model, optimizer };
+    };
+    const [first, second] = [made(), made()];
+    await train(first, 2);
+    const state = await first.optimizer.state();
+    await second.optimizer.load(state, second.model);
+    const loaded = await second.optimizer.state();
+    expect(loaded).toEqual(state);
+    // Numbers of all parameters are added up in this order, which decides on their last bits.
+    expect(Object.keys(loaded.parameters)).toEqual(Object.keys(state.parameters));
+    expect(await train(second, 2)).toEqual(await train(first, 2));
+  });
+
+  it('leaves a doubt about which of such layers is which to its owner', async () => {
+    const a = ['d_1/kernel', 'd_2/kernel'].map((name) => tf.variable(tf.zeros([2]), true, name));
+    const first = tfjsOptimizer(momentum());
+    disposables.push(first);
+    first.minimize(() => tf.addN(a).square().sum(), false, a);
+    const state = await first.state();
+    for (const each of a) each.dispose();
+    const b = ['d_2/kernel', 'd_3/kernel'].map((name) => tf.variable(tf.zeros([2]), true, name));
+    await expect(first.load(state, b)).rejects.toThrow('a parameter "d_1/kernel" that this run lacks');
+  });
+
   it('holds the moving averages of batch normalizations, under the names of their variables', async () => {
     const trained = make('statistics', { normalized: true });
     await train(trained, 3);

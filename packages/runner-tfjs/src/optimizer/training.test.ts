@@ -237,6 +237,15 @@ describe('groups', () => {
     expect(values(w)).toEqual([0]);
   });
 
+  it('that match a namesake in another model alone are an error of the first step', () => {
+    variable('twin/kernel', [1]);
+    const w = variable('twin/kernel_1', [1]);
+    const named = make(groups([{ match: 'twin/kernel', hyperparameters: { lr: 0 } }], momentum()));
+    const step = (): void => { named.applyGradients({ 'twin/kernel_1': tf.tensor1d([1]) }); }; // prettier-ignore
+    expect(step).toThrow(/"twin\/kernel" matches none.*"twin\/kernel_1"/);
+    expect(values(w)).toEqual([1]);
+  });
+
   it('can be changed by name', () => {
     const [a, b] = [variable('a', [0]), variable('b', [0])];
     const optimizer = make(groups([{ name: 'some', match: 'a', hyperparameters: { lr: 2 } }], momentum()));
@@ -315,11 +324,28 @@ describe('weights beside those trained', () => {
     expect(values(w)).toEqual([2]);
     await expect(optimizer.withWeights('median', step)).rejects.toMatchObject({ code: 'unknown-view' });
   });
+
+  it('are those that there are before the first step, unless saved ones are yet to meet their variables', async () => {
+    const w = variable('w', [4]);
+    const [trained, fresh] = [make(ema(0.5, momentum())), make(ema(0.5, momentum()))];
+    expect(await fresh.withWeights('averaged', () => values(w))).toEqual([4]);
+    trained.applyGradients({ w: tf.tensor1d([1]) });
+    await fresh.setWeights(await trained.getWeights());
+    await expect(fresh.withWeights('averaged', () => values(w))).rejects.toThrow('have not met their variables yet');
+  });
 });
 
 describe('misuse', () => {
   it('of the function in the place of the optimizer is an error at once', () => {
     const optimizer = momentum as unknown as Optimizer;
     expect(() => tfjsOptimizer(optimizer)).toThrow('tfjsOptimizer() needs an optimizer, not the function: momentum()');
+  });
+
+  it.each([
+    [{ nonfinite: 'skip' }, 'tfjsOptimizer() takes no option nonfinite: skip'],
+    [{ nonFinite: 'ignore' }, 'tfjsOptimizer() takes no option nonFinite: ignore'],
+    [{ fused: 'no' }, 'tfjsOptimizer() takes no option fused: no'],
+  ])('of options as in %j is an error at once', (options, message) => {
+    expect(() => tfjsOptimizer(momentum(), options as unknown as TfjsOptimizerOptions)).toThrow(message);
   });
 });

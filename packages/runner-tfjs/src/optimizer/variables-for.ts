@@ -2,7 +2,7 @@ import type { StoredTensor, TensorData, TrainingState } from '@adakit/core';
 import { AdakitError } from '@adakit/core/runner';
 import type { Tensor, Variable } from '@tensorflow/tfjs-core';
 import { matchByName } from './match-by-name.js';
-import { assertDistinct, registeredVariables, type LayersModelLike, type Variables } from './variables.js';
+import { assertDistinct, registeredVariables, type LayerVariableLike, type Variables } from './variables.js';
 
 /** The variables that an optimizer knows already, with the names by which states know them. */
 export interface KnownVariables {
@@ -29,7 +29,10 @@ export function variablesFor(
   known: KnownVariables,
 ): FoundVariables {
   const given = variables && sortVariables(variables);
-  const names = given === undefined ? registeredFor(state, known) : matchedFor(state, given, known);
+  const found = given === undefined ? registeredFor(state, known) : matchedFor(state, given, known);
+  // In the order of the state, in which numbers of all parameters are added up.
+  const order = Object.keys(state.parameters);
+  const names = new Map([...found].sort(([, a], [, b]) => order.indexOf(a) - order.indexOf(b)));
   assertDistinct([...names.values()]);
   const others = given?.others.filter((variable) => !names.has(variable));
   return { names, statistics: statisticsFor(state, others, known) };
@@ -63,7 +66,8 @@ function matchedFor(
     const free = variables.filter((variable) => !names.has(variable));
     for (const [{ name }, variable] of matchByName(open, free, { inOrder })) names.set(variable, name);
   };
-  match(trainable, true);
+  // Where a name has told anything, an order is no evidence for the rest.
+  match(trainable, names.size === 0);
   // Weights that are frozen now may have been trained then; but only a name can tell.
   match(others, false);
   for (const variable of trainable)
@@ -111,13 +115,13 @@ function sortVariables(variables: Variables): {
   readonly trainable: readonly Variable[];
   readonly others: readonly Variable[];
 } {
+  const read = (weights: Iterable<Variable | LayerVariableLike>): Variable[] =>
+    [...weights].map((weight) => ('read' in weight ? weight.read() : weight)).filter(isVariable);
   if (!('trainableWeights' in variables)) {
-    const list = [...variables];
+    const list = read(variables);
     return { trainable: list.filter((each) => each.trainable), others: list.filter((each) => !each.trainable) };
   }
   // A model knows which layers are frozen; building it marks their variables as trainable again.
-  const read = (weights: LayersModelLike['weights']): Variable[] =>
-    weights.map((weight) => weight.read()).filter(isVariable);
   const trainable = read(variables.trainableWeights);
   return { trainable, others: read(variables.weights).filter((variable) => !trainable.includes(variable)) };
 }

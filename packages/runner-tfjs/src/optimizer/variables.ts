@@ -8,13 +8,18 @@ export type Gradients =
   | Readonly<Record<string, Tensor | null | undefined>>
   | readonly { readonly name: string; readonly tensor?: Tensor | null | undefined }[];
 
-/** Variables, or a layers model, whose weights are meant. */
-export type Variables = Iterable<Variable> | LayersModelLike;
+/** Variables, as TensorFlow.js makes them or its layers hold them, or a layers model, whose weights are meant. */
+export type Variables = Iterable<Variable | LayerVariableLike> | LayersModelLike;
+
+/** What is needed of a weight of a layer. */
+export interface LayerVariableLike {
+  read(): Tensor;
+}
 
 /** What is needed of a model of @tensorflow/tfjs-layers. */
 export interface LayersModelLike {
-  readonly weights: readonly { read(): Tensor }[];
-  readonly trainableWeights: readonly { read(): Tensor }[];
+  readonly weights: readonly LayerVariableLike[];
+  readonly trainableWeights: readonly LayerVariableLike[];
 }
 
 export interface GradientEntry {
@@ -80,7 +85,10 @@ export function isAlive(variable: Variable): boolean {
  * @throws AdakitError for a gradient without a variable, of another shape or dtype, or given twice
  */
 export function gradientEntries(gradients: Gradients): GradientEntry[] {
-  const list = isList(gradients) ? gradients : Object.entries(gradients).map(([name, tensor]) => ({ name, tensor }));
+  // Any list: the entries of a Map have no name, which is an error.
+  const list = isList(gradients)
+    ? [...gradients]
+    : Object.entries(gradients).map(([name, tensor]) => ({ name, tensor }));
   const registered = registeredVariables();
   const seen = new Set<string>();
   return list.flatMap(({ name, tensor }) => {
@@ -110,6 +118,7 @@ function assertFits(name: string, gradient: Tensor, variable: Variable): void {
     throw new AdakitError('invalid-gradient', problem);
   };
   assertTrainable(name, variable);
+  if (gradient.isDisposed) fail(`the gradient of "${name}" has been disposed`);
   if (gradient.dtype !== 'float32') fail(`the gradient of "${name}" has dtype ${gradient.dtype}, float32 is needed`);
   if (!sameShape(gradient.shape, variable.shape)) {
     const [actual, expected] = [gradient, variable].map(({ shape }) => shape.join(', '));
@@ -117,9 +126,8 @@ function assertFits(name: string, gradient: Tensor, variable: Variable): void {
   }
 }
 
-/** Array.isArray does not narrow readonly arrays. */
 function isList(gradients: Gradients): gradients is Extract<Gradients, readonly unknown[]> {
-  return Array.isArray(gradients);
+  return Symbol.iterator in gradients;
 }
 
 /** @throws AdakitError for two variables of one name */

@@ -28,7 +28,7 @@ type Pair = readonly [ParameterDescription, ParameterDescription];
 /**
  * Derives how the parameters of one model correspond to those of the same model in another framework: dense,
  * convolution, depthwise, transposed-convolution, normalization, embedding, LSTM and GRU layers of TensorFlow.js and of
- * ONNX or PyTorch, either way. Parameters are paired by name, or by their order in both lists, or by shape where only one
+ * ONNX or PyTorch, either way. Parameters are paired by name, what is left by its order in both lists, or by shape where only one
  * pairing is possible. A dense layer whose inputs are a multiple of the channels of the convolution before it is taken to
  * follow a flattened image.
  *
@@ -106,6 +106,18 @@ function possibleConventions(
   return all.filter((conventions) => fits(conventions.from, a) && fits(conventions.to, b));
 }
 
+/** What is in none of the pairs. */
+function unpaired(
+  pairs: readonly Pair[],
+  from: readonly ParameterDescription[],
+  to: readonly ParameterDescription[],
+): readonly [ParameterDescription[], ParameterDescription[]] {
+  return [
+    from.filter((parameter) => !pairs.some(([a]) => a === parameter)),
+    to.filter((parameter) => !pairs.some(([, b]) => b === parameter)),
+  ];
+}
+
 /** Pairs two lists under given conventions. */
 class Alignment {
   readonly #conventions: Conventions;
@@ -124,11 +136,23 @@ class Alignment {
       const pair = [from.find(({ name }) => name === hint.from), to.find(({ name }) => name === hint.to)] as const;
       return pair[0] && pair[1] ? [[pair[0], pair[1]]] : [];
     });
-    const freeFrom = from.filter((parameter) => !fixed.some(([a]) => a === parameter));
-    const freeTo = to.filter((parameter) => !fixed.some(([, b]) => b === parameter));
-    const paired = this.#byName(freeFrom, freeTo) ?? this.#inOrder(freeFrom, freeTo) ?? this.#byShape(freeFrom, freeTo);
+    const [freeFrom, freeTo] = unpaired(fixed, from, to);
+    const named = this.#byName(freeFrom, freeTo);
+    if (named !== undefined) return this.#rearrange([...fixed, ...named]);
+    const known = [...fixed, ...this.#ofOneName(freeFrom, freeTo)];
+    const [restFrom, restTo] = unpaired(known, from, to);
+    const paired = this.#inOrder(restFrom, restTo) ?? this.#byShape(restFrom, restTo);
     if ('problems' in paired) return paired;
-    return this.#rearrange([...fixed, ...paired]);
+    return this.#rearrange([...known, ...paired]);
+  }
+
+  /** What is called the same on both sides, as all but a tied parameter is between PyTorch and its exporter. */
+  #ofOneName(from: readonly ParameterDescription[], to: readonly ParameterDescription[]): Pair[] {
+    const targets = new Map(to.map((parameter) => [parameter.name, parameter]));
+    return from.flatMap((parameter): Pair[] => {
+      const target = targets.get(parameter.name);
+      return target && this.#fits([parameter, target]) ? [[parameter, target]] : [];
+    });
   }
 
   /**

@@ -56,6 +56,7 @@ export function formatCheck(path: string, check: ModelCheck): string {
     `not trained: ${amount(frozen)}`,
     ...indent(frozen.map((parameter) => `- ${described(parameter)}`)),
     ...doubtful(frozen),
+    ...absent(check),
     'to change this: --freeze NAME, --freeze-before PLACE, --train NAME (that alone), --train-also NAME (that, too)',
     'operators:',
     ...indent(
@@ -79,6 +80,16 @@ function doubtful(frozen: readonly ParameterCheck[]): string[] {
   const names = frozen.flatMap(({ name, isDoubtful }) => (isDoubtful === true ? [`'${oneLine(name)}'`] : []));
   if (names.length === 0) return [];
   return [`left out for their places alone; if they are parameters: train: { also: [${names.join(', ')}] }`];
+}
+
+/** What an exporter has taken away, which nobody would miss otherwise. */
+function absent({ absent: names }: ModelCheck): string[] {
+  if (names.length === 0) return [];
+  const [shown, more] = [names.slice(0, 8).map(oneLine).join(', '), names.length - 8];
+  return [
+    `parameters of the module that the file does not have: ${shown}${more > 0 ? ` and ${more} more` : ''}; unused, other names of ` +
+      'tied ones, or joined, folded or left out by an exporter that optimizes (optimize=False keeps them)',
+  ];
 }
 
 function amount(parameters: readonly ParameterCheck[]): string {

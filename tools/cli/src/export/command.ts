@@ -54,7 +54,7 @@ export function addExportCommand(program: Command): void {
     )
     .option(
       '--optimizer <name>',
-      'one that comes with the command, a package, or the path of a module; see adakit optimizers',
+      'one that comes with the command, a package, or the path of a module or a package; see adakit optimizers',
       'adam',
     )
     .option('--set <name=value>', 'hyperparameter of the optimizer; may be repeated', repeated, [])

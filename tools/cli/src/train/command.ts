@@ -16,7 +16,9 @@ import { requireFolder, requireFolderOf } from '../output-place.js';
 import { requirePlotFile, writePlot } from '../plot/file.js';
 import { oneLine, print } from '../printable.js';
 import * as factories from '../rules.js';
+import { STANDARD } from '../standard-streams.js';
 import { UsageError } from '../usage-error.js';
+import { requireSameSettings } from './resumed-settings.js';
 import { lossOf, metricsOf, scheduleOf } from './choices.js';
 import { dataHelp } from './data-spec.js';
 import { chosenOptimizer, prepare, startSession, withGradients } from './prepare.js';
@@ -111,6 +113,7 @@ async function train(path: string, options: Options): Promise<void> {
   const metrics = options.metrics === undefined ? [] : metricsOf(options.metrics, settings);
   checkCombinations(options);
   if (options.plot !== undefined) await requirePlotFile('--plot', options.plot);
+  if (options.out === STANDARD) throw new UsageError('--out -: a model is written to a file; name one');
   if (options.out !== undefined) requireFolderOf('--out', options.out);
   if (options.checkpoint !== undefined) await requireFolder('--checkpoint', options.checkpoint);
   if (options.log !== undefined) await requireFolder('--log', options.log);
@@ -147,7 +150,13 @@ async function train(path: string, options: Options): Promise<void> {
       ...(store && {
         checkpoints: {
           store: {
-            latest: () => store.latest(),
+            latest: async () => {
+              const newest = await store.latest();
+              if (newest !== undefined) {
+                requireSameSettings(newest.state.optimizer, optimizer, { ...options, settings: hyperparameters });
+              }
+              return newest;
+            },
             best: () => store.best(),
             save: (state, about) => store.save(withPackage(state, loaded), about),
           },

@@ -529,7 +529,30 @@ describe('mistakes are named, exit code 2:', () => {
     );
     await expect(
       train(...table, '--checkpoint', 'taken', '--resume', '--epochs', '2', '--optimizer', 'lion'),
-    ).rejects.toThrow(/adam.*lion|lion.*adam/s);
+    ).rejects.toThrow(
+      /^the checkpoints are of adam, and the options ask for lion; .* adakit state convert --optimizer/,
+    );
+  });
+
+  test('settings that a run would not go on with', async () => {
+    const run = [...table, '--clip', '1', '--set', 'lr=0.01', '--checkpoint', 'settings'];
+    const scheduled = [...table, '--schedule', 'cosine', '--checkpoint', 'scheduled'];
+    await train(...run);
+    await train(...scheduled);
+    const resumed = (from: readonly string[], ...args: readonly string[]) =>
+      train(...from, '--resume', '--epochs', '2', ...args);
+    await expect(resumed(run, '--set', 'lr=0.02')).rejects.toThrow(
+      '--set lr=0.02: the run goes on with what its checkpoints have, 0.01; ',
+    );
+    await expect(resumed(run, '--clip', '2')).rejects.toThrow(/^--clip 2: .* have, 1; /);
+    await expect(resumed(run, '--warmup', '3')).rejects.toThrow(/^--warmup: .* have, no schedule of lr; /);
+    await expect(resumed(scheduled)).rejects.toThrow(/^--schedule cosine: .* have, {"kind":"cosine","steps":\d+/);
+    await expect(resumed(run)).resolves.toMatchObject({ exitCode: 0 });
+    await expect(resumed([...table, '--checkpoint', 'scheduled'])).resolves.toMatchObject({ exitCode: 0 });
+  });
+
+  test('a model is not written to standard output', async () => {
+    await expect(train(...table, '--out', '-')).rejects.toThrow('--out -: a model is written to a file; name one');
   });
 
   test('data that are not installed say how to get them', async () => {

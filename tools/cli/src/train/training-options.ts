@@ -124,7 +124,7 @@ export function addOptimizerOptions(command: Command): Command {
   return command
     .option(
       '--optimizer <name>',
-      'one that comes with the command, a package, or the path of a module; see adakit optimizers',
+      'one that comes with the command, a package, or the path of a module or a package; see adakit optimizers',
       'adam',
     )
     .option('--set <name=value>', 'hyperparameter of the optimizer; may be repeated', repeated, []);

@@ -97,3 +97,19 @@ it('prints a report with a badge, and fails when a check does', async () => {
   expect(output).toMatch(/!\[adakit: 1 of \d+ checks fail on js, wasm\]\(https:\/\/img\.shields\.io\/badge\/adakit-/);
   expect(exitCode).toBe(1);
 });
+
+it('says what package.json claims and does not hold', async () => {
+  const claims = mkdtempSync(join(folder, 'claims-'));
+  const optimizers = { leo: { settings: { text: { lr: 'small' } }, references: ['runs/gone.json'] } };
+  const exports = '../index.js';
+  writeFileSync(
+    join(claims, 'package.json'),
+    JSON.stringify({ name: 'adakit-optimizer-leo', exports, adakit: { optimizers } }),
+  );
+  const [{ checks }] = (await verifyPlugin(claims, [])).optimizers;
+  expect(checks.slice(0, 3).map(({ message }) => message)).toEqual([
+    'adakit.optimizers has leo, but the module lion',
+    'there is no runs/gone.json',
+    'lion: lr must be a finite number, got "small"',
+  ]);
+});

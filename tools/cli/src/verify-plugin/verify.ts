@@ -73,11 +73,14 @@ export async function verifyPlugin(place: string, offers?: readonly DeviceOffer[
   for (const name of names) {
     const { plugin, manifest } = await loadPlugin(found, name);
     const required = requiredOptions(plugin, manifest.settings);
-    const references = (manifest.references ?? []).map((file) => join(found.folder, file));
+    const references = (manifest.references ?? []).map((file) => join(found.folder, file)).filter(existsSync);
     optimizers.push({
       name: plugin.optimizerName,
       hash: ruleHash(plugin.load(required)),
-      checks: await results(optimizerChecks(plugin, { required, references, devices: available })),
+      checks: await results([
+        ...manifestChecks(found, name, plugin),
+        ...optimizerChecks(plugin, { required, references, devices: available }),
+      ]),
     });
   }
   const all = [checks, ...optimizers.map((each) => each.checks)].flat();
@@ -148,6 +151,32 @@ function packageChecks({ name, folder, optimizers }: PluginPackage): Check[] {
       name: 'depends on @adakit/core',
       run: () => {
         assert('@adakit/core' in { ...(dependencies ?? {}), ...(peerDependencies ?? {}) }, 'it does not');
+      },
+    },
+  ];
+}
+
+/** That what package.json says of an optimizer holds. */
+function manifestChecks({ folder, optimizers }: PluginPackage, name: string, plugin: OptimizerPlugin): Check[] {
+  const { settings = {}, references = [] } = optimizers[name];
+  return [
+    {
+      name: 'is declared in package.json by its name',
+      run: () => {
+        assert(name === plugin.optimizerName, `adakit.optimizers has ${name}, but the module ${plugin.optimizerName}`);
+      },
+    },
+    {
+      name: 'has the recorded runs that package.json names',
+      run: () => {
+        const missing = references.filter((file) => !existsSync(join(folder, file)));
+        assert(missing.length === 0, `there is no ${missing.join(', ')}`);
+      },
+    },
+    {
+      name: 'takes the settings that package.json recommends',
+      run: () => {
+        for (const values of Object.values(settings)) plugin.load({ ...requiredOptions(plugin, settings), ...values });
       },
     },
   ];

@@ -122,11 +122,16 @@ describe('a package my-adam', () => {
   });
 });
 
-it.each(['My-Adam', 'my_adam', '../adam', ''])('refuses the name "%s" and changes nothing', async (name) => {
+it.each([
+  ['My-Adam', title, 'the name "My-Adam" must be in lower case, with hyphens'],
+  ['../adam', title, 'the name "../adam" must be in lower case, with hyphens'],
+  ['', title, 'the name "" must be in lower case, with hyphens'],
+  ['moving-average', title, 'a rule movingAverage, and the package imports something of that name'],
+  ['reference-run-files', title, 'a rule referenceRunFiles, and the package imports something of that name'],
+  ['my-adam', 'ends */ here', 'the title must be one line, without */'],
+])('refuses %j with the title %j, and changes nothing', async (name, line, message) => {
   const tree = repository();
-  await expect(optimizerGenerator(tree, { name, title })).rejects.toThrow(
-    `the name "${name}" must be in lower case, with hyphens`,
-  );
+  await expect(optimizerGenerator(tree, { name, title: line })).rejects.toThrow(message);
   expect(written(tree)).toEqual([]);
 });
 

@@ -17,7 +17,7 @@ interface TsConfig {
  * another one.
  *
  * @returns what links the package into node_modules and enters it into the lock file, once the files are written
- * @throws Error for a name that is no name of a package, or a file that is there already
+ * @throws Error for a name or a title that cannot be used, or a file that is there already
  */
 export async function optimizerGenerator(
   tree: Tree,

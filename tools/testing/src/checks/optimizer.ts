@@ -23,6 +23,7 @@ import { replay } from '../replay.js';
 import { lossyInterruptions } from '../resume.js';
 import { parseTrajectory } from '../trajectory.js';
 import { check, type Check } from './check.js';
+import { idleHyperparameters } from './idle-hyperparameters.js';
 import { everyOptimizerChecks, type Subject } from './every-optimizer.js';
 
 /** What is expected of an optimizer; options are as `load` takes them. */
@@ -106,6 +107,22 @@ export function optimizerChecks(factory: CheckedFactory, expectations: Optimizer
             assert.equal(ruleHash(make()), hash);
           }),
         ]),
+    check('is the same program whenever it is traced', () => {
+      const { component, hyperparameters } = make().node.rule;
+      const form = { matrix: true, units: 'rows', wide: true, tall: true, role: 'weight' } as const;
+      // Programs are kept by their form; one whose fields have another order is traced anew.
+      const again = Object.fromEntries(Object.entries(form).reverse()) as typeof form;
+      const [first, second] = [form, again].map((each) => component.programs(hyperparameters, each).hash);
+      assert(
+        first === second,
+        'traced again, it is another: it depends on something outside that changes, such as Math.random(), the date or a ' +
+          'counter; what is kept between steps is a slot, and random() draws at every step',
+      );
+    }),
+    check('depends on each of its hyperparameters', () => {
+      const idle = idleHyperparameters(factory.hyperparameters, make);
+      assert(idle.length === 0, `${idle.join(', ')}: declared, but no value changes what it does`);
+    }),
     ...slots.map(([options, expected]) =>
       check(`with ${JSON.stringify(options)} keeps what its slots say`, () => {
         assert.deepEqual(meaningsOf(make(options)), expected);

@@ -1,5 +1,6 @@
 // @tier author
 export { describeDevice, type DevicePromises } from './describe-device.js';
+export { describeRunner, type RunnerAtWork, type RunnerTask } from './describe-runner.js';
 export { describeOptimizer } from './describe-optimizer.js';
 export {
   hostDevices,

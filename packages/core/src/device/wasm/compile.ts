@@ -183,8 +183,8 @@ const pointwise: ReadonlySet<Instruction['form']> = new Set([
 const PAGE = 4096;
 /** Bytes by which parts of an array that are gone through side by side are more than a number of pages apart. */
 const APART = 1088;
-/** Bytes of a part below which there is but one. */
-const LEAST_PART = 65536;
+/** Bytes of a part up to which there is but one: what it is shorter than, reading ahead hardly gets going in. */
+const LEAST_PART = 4 * PAGE;
 
 const NUMBER = '1,1';
 const FLAT = 'rows,cols';

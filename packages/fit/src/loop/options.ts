@@ -1,0 +1,137 @@
+import { closestName, type TrainingState } from '@adakit/core';
+import type { Batch, Dataset } from '@adakit/data';
+import { FitError } from '../error.js';
+import type { Metric } from '../metrics/metric.js';
+import type { Trainable } from '../trainable.js';
+import type { Callback } from './callback.js';
+import type { Carry } from './carried.js';
+import { allMetrics } from './evaluate.js';
+
+/** Where checkpoints go; `Checkpoints` of `@adakit/state/node` is one. */
+export interface CheckpointStore {
+  save(state: TrainingState, options: { readonly metric?: number }): Promise<unknown>;
+  latest(): Promise<{ readonly state: TrainingState } | undefined>;
+  best(): Promise<{ readonly state: TrainingState } | undefined>;
+}
+
+/** When checkpoints are written, and which are kept. */
+export interface CheckpointOptions {
+  /** Open it with `best: 'min'` or `'max'` as what is monitored wants, where best weights are restored. */
+  readonly store: CheckpointStore;
+  /** Saves after so many steps, too. Default: after every epoch, every validation and at the end alone. */
+  readonly everySteps?: number;
+  /** Goes on from the newest checkpoint, or starts if there is none. Default: false. */
+  readonly resume?: boolean;
+}
+
+/** How long to train, and what to do beside. */
+export interface FitOptions {
+  /** Passes over the data, those before a resumption included. Default: 1, or no limit where `steps` is given. */
+  readonly epochs?: number;
+  /** Steps in all. Default: no limit. */
+  readonly steps?: number;
+  /** Data to see by how training goes; after every epoch unless `validateEvery` says otherwise. */
+  readonly validation?: Dataset<Batch>;
+  /** Validates after so many steps instead of after every epoch. */
+  readonly validateEvery?: number;
+  /** Of the validation data. Default: the loss alone, which is always there. */
+  readonly metrics?: readonly Metric[];
+  /** Name of the metric that says which validation is best. Default: `loss`. */
+  readonly monitor?: string;
+  /** Ends training when so many validations in a row have not been better than the best by more than `least` (0). */
+  readonly earlyStop?: { readonly patience: number; readonly least?: number };
+  /** Ends with the weights of the best validation instead of the last ones. Default: false. */
+  readonly restoreBest?: boolean;
+  /**
+   * Inputs that are fed with outputs of the batch before, `{ h0: 'hn' }`: zero at the beginning of every pass over the data,
+   * those of the validation included, and not differentiated through. Batches have to be of one size and go on where the one
+   * before ended: `nextTokens` of `@adakit/data` with `streams`, not shuffled. Default: none.
+   */
+  readonly carry?: Carry;
+  readonly checkpoints?: CheckpointOptions;
+  readonly callbacks?: readonly Callback[];
+  /** Ends training after the step under way; what there is is saved. */
+  readonly signal?: AbortSignal;
+}
+
+const optionNames = [
+  'epochs',
+  'steps',
+  'validation',
+  'validateEvery',
+  'metrics',
+  'monitor',
+  'earlyStop',
+  'restoreBest',
+  'carry',
+  'checkpoints',
+  'callbacks',
+  'signal',
+] as const satisfies readonly (keyof FitOptions)[];
+
+/** The metric that says which validation is best. */
+export interface Monitored {
+  readonly name: string;
+  readonly better: 'lower' | 'higher';
+}
+
+/** @throws FitError `invalid-argument`, `invalid-metric` */
+export function checkOptions(model: Trainable, data: Dataset<Batch>, options: FitOptions): Monitored {
+  const fail = (problem: string): never => {
+    throw new FitError('invalid-argument', `fit: ${problem}`);
+  };
+  for (const name of Object.keys(options)) {
+    if ((optionNames as readonly string[]).includes(name)) continue;
+    const suggestion = closestName(name, optionNames);
+    fail(
+      `there is no option '${name}'${suggestion === undefined ? '' : `, did you mean '${suggestion}'?`} (there are: ${optionNames.join(', ')})`,
+    );
+  }
+  const {
+    epochs,
+    steps,
+    validation,
+    validateEvery,
+    metrics = [],
+    monitor = 'loss',
+    earlyStop,
+    restoreBest,
+    checkpoints,
+  } = options;
+  const counts = {
+    epochs,
+    steps,
+    validateEvery,
+    'earlyStop.patience': earlyStop?.patience,
+    'checkpoints.everySteps': checkpoints?.everySteps,
+  };
+  for (const [name, value] of Object.entries(counts)) {
+    if (value !== undefined && (!Number.isSafeInteger(value) || value < 1))
+      fail(`${name} must be a whole number of at least 1, got ${value}`);
+  }
+  if (data.length === 0) fail(`there is not one batch in ${data.description}`);
+  const needValidation = { validateEvery, earlyStop, restoreBest: restoreBest === true ? true : undefined };
+  if (validation === undefined) {
+    for (const [name, value] of Object.entries(needValidation))
+      if (value !== undefined) fail(`${name} needs validation data; give validation`);
+    if (metrics.length > 0) fail('metrics are of validation data; give validation');
+  } else if (model.evaluate === undefined)
+    fail('what is trained cannot be validated: it has no method evaluate(batch)');
+  const stateful = model.state !== undefined && model.load !== undefined;
+  if (!stateful && checkpoints !== undefined)
+    fail('what is trained cannot be saved: it has no methods state() and load(state)');
+  if (!stateful && restoreBest === true)
+    fail('restoreBest needs the methods state() and load(state) of what is trained');
+  const all = allMetrics(metrics);
+  const found = all.find(({ name }) => name === monitor);
+  const names = all.map(({ name }) => name);
+  if (found === undefined) {
+    const suggestion = closestName(monitor, names);
+    return fail(
+      `there is no metric '${monitor}' to monitor${suggestion === undefined ? '' : `, did you mean '${suggestion}'?`} (there are: ${names.join(', ')})`,
+    );
+  }
+  if (found.better === undefined)
+    return fail(`of the metric '${monitor}' nobody knows which value is better; monitor another`);
+  return { name: monitor, better: found.better };
+}

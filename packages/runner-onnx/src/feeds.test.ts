@@ -1,0 +1,124 @@
+import { emitterOf, Graph, modelFromGraph, symbol, Tensor, writeModel } from '@adakit/onnx';
+import { sgd } from '@adakit/sgd';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { crossEntropy, mse, TrainingSession, type Batch, type TrainingSessionOptions } from './index.js';
+
+/** The mean of what a table has for the tokens that are kept. */
+function lookup(): Uint8Array {
+  const graph = new Graph('lookup');
+  const e = emitterOf(graph);
+  const tokens = graph.addInput('tokens', { dtype: 'int64', shape: [symbol('batch'), symbol('time')] });
+  const keep = graph.addInput('keep', { dtype: 'bool', shape: [symbol('batch'), symbol('time')] });
+  const table = graph.addInitializer('words', Tensor.of('float32', [4, 2], Float32Array.of(1, 2, 5, 3, 4, 8, 7, 6)));
+  const kept = e.mul(e.gather(table, tokens), e.unsqueeze(e.cast(keep, 'float32'), [2]));
+  const y = e.reduceSum(kept, [1]);
+  graph.rename(y, 'y');
+  graph.outputs.push(y);
+  return writeModel(modelFromGraph(graph));
+}
+
+const good = {
+  tokens: { data: BigInt64Array.of(0n, 1n, 2n, 3n), dims: [2, 2] },
+  keep: { data: Uint8Array.of(1, 0, 1, 1), dims: [2, 2], type: 'bool' },
+  target: { data: Float32Array.of(1, 2, 3, 4), dims: [2, 2] },
+};
+
+const create = (options: Partial<TrainingSessionOptions> = {}) =>
+  TrainingSession.create({
+    model: lookup(),
+    loss: mse(),
+    train: 'words',
+    optimizer: sgd({ lr: 0.1 }),
+    session: { logSeverityLevel: 4, intraOpNumThreads: 1 },
+    ...options,
+  });
+
+describe.each(['native', 'node'] as const)('a batch that cannot be computed with, runtime %s,', (runtime) => {
+  let session: TrainingSession;
+  beforeAll(async () => {
+    session = await create({ runtime });
+  });
+  afterAll(() => session.dispose());
+
+  it.each<[what: string, batch: unknown, message: string]>([
+    ['nothing', undefined, 'a batch is an object of tensors by name, got undefined'],
+    [
+      'a tensor that is missing',
+      { ...good, target: undefined },
+      "'target' must be a tensor, { data, dims } with a typed array and a list of sizes, got undefined",
+    ],
+    [
+      'an array in the place of a tensor',
+      { ...good, target: new Float32Array(4) },
+      "'target' must be a tensor, { data, dims } with a typed array and a list of sizes, got Float32Array",
+    ],
+    [
+      'numbers in a list',
+      { ...good, target: { data: [1, 2, 3, 4], dims: [2, 2] } },
+      "'target' must be float32, got an array of kind Array; convert with Float32Array.from(target)",
+    ],
+    [
+      'an array of another type than it says',
+      { ...good, tokens: { data: new Int32Array(4), dims: [2, 2], type: 'int64' } },
+      "'tokens' must be int64, got int32; convert with BigInt64Array.from(tokens, BigInt)",
+    ],
+    [
+      'bytes for truths',
+      { ...good, keep: { data: Uint8Array.of(1, 0, 1, 1), dims: [2, 2] } },
+      "'keep' must be bool, got uint8; say type: 'bool' beside data and dims",
+    ],
+    [
+      'a mask of 255',
+      { ...good, keep: { data: Uint8Array.of(1, 0, 255, 1), dims: [2, 2], type: 'bool' } },
+      "'keep' holds 255 at position 2; a bool is 0 or 1",
+    ],
+    [
+      'double precision',
+      { ...good, target: { data: new Float64Array(4), dims: [2, 2] } },
+      "'target' must be float32, got float64; convert with Float32Array.from(target)",
+    ],
+  ])('is refused for %s', async (_, batch, message) => {
+    await expect(session.step(batch as Batch)).rejects.toMatchObject({ code: 'invalid-feed', message });
+    await expect(session.evaluate(batch as Batch)).rejects.toMatchObject({ code: 'invalid-feed', message });
+  });
+
+  it('is a failed run where only ONNX Runtime finds it out, and training goes on', async () => {
+    const before = await session.state();
+    const beyond = { ...good, tokens: { data: BigInt64Array.of(0n, 1n, 2n, 99n), dims: [2, 2] } };
+    const inputs = { tokens: beyond.tokens, keep: beyond.keep };
+    for (const call of [() => session.step(beyond), () => session.evaluate(beyond), () => session.predict(inputs)]) {
+      await expect(call()).rejects.toMatchObject({
+        name: 'TrainingError',
+        code: 'failed-run',
+        message: expect.stringMatching(
+          /^ONNX Runtime fails on this batch, and nothing has changed: Non-zero .*Gather[^]*idx=99 /,
+        ) as string,
+        cause: expect.any(Error) as Error,
+      });
+    }
+    expect(await session.state()).toEqual(before);
+    expect((await session.step(good)).step).toBe(1);
+  });
+
+  it('has no loss where it is empty, but outputs', async () => {
+    const none = {
+      tokens: { data: new BigInt64Array(0), dims: [0, 2] },
+      keep: { data: new Uint8Array(0), dims: [0, 2], type: 'bool' },
+    };
+    const target = { data: new Float32Array(0), dims: [0, 2] };
+    await expect(session.evaluate({ ...none, target })).rejects.toMatchObject({ code: 'empty-batch' });
+    expect((await session.predict(none)).y.dims).toEqual([0, 2]);
+  });
+});
+
+it.each<[wrong: object, message: string]>([
+  [{ update: 'grap' }, 'update is one of auto, fused, graph, got "grap"'],
+  [{ nonFinite: 'Skip' }, 'nonFinite is one of refuse, skip, scaleBack, got "Skip"'],
+  [
+    { loss: crossEntropy },
+    'a loss is needed, such as crossEntropy(), not the function crossEntropy; call it: crossEntropy()',
+  ],
+  [{ loss: undefined }, 'a loss is needed, such as crossEntropy(), not undefined'],
+])('%o is refused, not taken for something else', async (wrong, message) => {
+  await expect(create(wrong)).rejects.toMatchObject({ message });
+});

@@ -1,0 +1,68 @@
+import { coefficient, defineOptimizer, flag, learningRate } from '@adakit/core';
+import { expect, it } from 'vitest';
+import { optimizerChecks, type CheckedFactory } from './optimizer.js';
+
+const traced = 'is the same program whenever it is traced';
+
+/** What a check finds wrong with a rule, if anything. */
+async function problem(factory: CheckedFactory, name: string): Promise<string | undefined> {
+  const [{ run }] = optimizerChecks(factory, {}).filter((each) => each.name === name);
+  try {
+    await run();
+    return undefined;
+  } catch (error) {
+    return String(error);
+  }
+}
+
+/** Descent at a rate that is multiplied by what a function gives. */
+const descent = (factor: () => number): CheckedFactory =>
+  defineOptimizer({
+    name: 'descent',
+    hyperparameters: { lr: learningRate(0.1) },
+    update: ({ param, grad, hyper }) => ({ param: param.sub(grad.mul(hyper.lr.mul(factor()))) }),
+  });
+
+it('a rule may depend on what stays', async () => {
+  expect(
+    await problem(
+      descent(() => 2),
+      traced,
+    ),
+  ).toBeUndefined();
+});
+
+it('a rule that depends on chance or on a count outside is found', async () => {
+  let calls = 0;
+  expect(await problem(descent(Math.random), traced)).toContain('such as Math.random()');
+  expect(
+    await problem(
+      descent(() => ++calls),
+      traced,
+    ),
+  ).toContain('or a counter');
+});
+
+it('a hyperparameter that is declared and forgotten is found, and one that needs another is not', async () => {
+  const nesterov = defineOptimizer({
+    name: 'nesterov',
+    hyperparameters: { lr: learningRate(0.1), momentum: coefficient(0), nesterov: flag(false) },
+    slots: ({ momentum }) => (momentum ? ['velocity'] : []),
+    update({ param, grad, slots, hyper: { lr, momentum }, uses }) {
+      if (!uses.momentum) return { param: param.sub(grad.mul(lr)) };
+      const velocity = slots.velocity.mul(momentum).add(grad);
+      return {
+        param: param.sub((uses.nesterov ? velocity.mul(momentum).add(grad) : velocity).mul(lr)),
+        slots: { velocity },
+      };
+    },
+  });
+  const depends = 'depends on each of its hyperparameters';
+  expect(await problem(nesterov, depends)).toBeUndefined();
+  const forgetful = defineOptimizer({
+    name: 'forgetful',
+    hyperparameters: { lr: learningRate(0.1), weightDecay: coefficient(0), nesterov: flag(false) },
+    update: ({ param, grad, hyper }) => ({ param: param.sub(grad.mul(hyper.lr)) }),
+  });
+  expect(await problem(forgetful, depends)).toContain('weightDecay, nesterov: declared');
+});
