@@ -14,9 +14,10 @@ import {
   modelFromGraph,
   operators,
   targets,
+  withBlocks,
   writeModel,
 } from '@adakit/onnx';
-import { hasRows, withFormulations } from '@adakit/onnx/internal';
+import { hasBlocks, hasRows, withFormulations } from '@adakit/onnx/internal';
 import { InferenceSession, Tensor } from 'onnxruntime-node';
 
 const args = process.argv.slice(2);
@@ -34,15 +35,20 @@ const shapes =
         '32x128x4x256x3x2',
         '64x32x14x64x3x1',
         '32x64x16x64x3x1',
+        '32x128x8x128x3x1',
+        '32x256x4x256x3x1',
+        '32x64x14x256x1x1',
         '8x256x14x256x3x1',
         '8x128x28x128x3x1',
       ];
 
 const cpu = targets['ort-cpu'];
+/** Which convolutions are written in the formulation that is measured: all that can be. */
+const writable = { default: () => false, blocks: hasBlocks, windows: hasRows };
 const names = { dx: 'adakit::ConvInputGradient', dw: 'adakit::ConvWeightGradient' };
 const variants = {
-  y: ['default', 'windows'],
-  dx: ['convolution', 'transposed', 'windows'],
+  y: ['default', 'blocks', 'windows'],
+  dx: ['convolution', 'transposed', 'blocks', 'windows'],
   dw: ['products', 'offsets', 'rows', 'windows'],
 };
 
@@ -82,11 +88,7 @@ async function contender(shape, result, formulation) {
     const variable = result === 'dx' ? x : w;
     graph.outputs.push(differentiate(graph, loss, [variable], operators).get(variable));
   }
-  const target =
-    result === 'y'
-      ? { ...cpu, partly: { ...cpu.partly, Conv: (node) => formulation === 'default' || !hasRows(node) } }
-      : withFormulations(cpu, { [names[result]]: formulation });
-  lowerNodes(graph, operators, target);
+  lowerNodes(graph, operators, targetOf(result, formulation));
   graph.removeDead();
   const feeds = graph.inputs.map((input) => {
     const size = input.shape.reduce((a, b) => a * b, 1);
@@ -104,6 +106,18 @@ async function contender(shape, result, formulation) {
     graphOptimizationLevel: 'basic',
   });
   return { session, feeds: Object.fromEntries(feeds) };
+}
+
+/** A target that computes a result in a formulation wherever that is possible, and writes no convolutions otherwise. */
+function targetOf(result, formulation) {
+  if (result === 'dw') return withFormulations(cpu, { [names.dw]: formulation });
+  // With stride 1 a gradient in blocks is a convolution that is.
+  const isBlocked = formulation === 'blocks';
+  const changes = result === 'dx' ? { [names.dx]: isBlocked ? 'convolution' : formulation } : {};
+  const convolution = isBlocked || result === 'y' ? formulation : 'default';
+  const named = convolution === 'default' ? changes : { ...changes, Conv: convolution };
+  const target = withFormulations(isBlocked ? withBlocks(cpu) : cpu, named);
+  return { ...target, partly: { ...target.partly, Conv: (node) => !writable[convolution](node) } };
 }
 
 function median(times) {

@@ -51,6 +51,9 @@ export type { Formulation, FormulationContext, Target } from './target/target.js
 export { placement, type Placement } from './target/placement.js';
 // @tier user: targets
 export { targets, withConstantWeights, type TargetName } from './target/targets.js';
+// @tier device: targets of one machine
+export { blockProbe, type BlockProbe } from './target/block-probe.js';
+export { LONGEST_BLOCK, withBlocks } from './target/blocked.js';
 // @tier device: gradients
 export { differentiate } from './gradient/differentiate.js';
 export { unbroadcast } from './gradient/unbroadcast.js';

@@ -7,5 +7,6 @@ export { upgradeNodes } from './passes/upgrade.js';
 export { hasUnknown } from './shape/dim.js';
 export { printShape } from './shape/shape.js';
 export { ALTERNATIVES, withFormulations } from './target/alternatives.js';
+export { hasBlocks } from './target/blocked.js';
 export { executes } from './target/target.js';
 export { hasRows } from './target/window-rows.js';

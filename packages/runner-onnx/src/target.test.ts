@@ -1,10 +1,12 @@
 import { emitterOf, Graph, modelFromGraph, OnnxError, targets, Tensor as OnnxTensor, writeModel } from '@adakit/onnx';
 import { sgd } from '@adakit/sgd';
-import { expect, test } from 'vitest';
+import { describe, expect, test } from 'vitest';
 import { onFirst, targetOf } from './execution-provider.js';
 import { mse, TrainingSession } from './index.js';
 import { parseProvider } from './provider-options.js';
 import { nodeRuntime } from './runtime/node-runtime.js';
+import type { Runtime } from './runtime/runtime.js';
+import { targetHere } from './target-here.js';
 
 test('a provider has the target of its name, or the portable one', () => {
   expect(['cpu', 'cuda', 'webgpu', 'coreml', 'toString'].map((provider) => targetOf(provider).name)).toEqual([
@@ -62,4 +64,62 @@ test.each(Object.values(targets))('a session trains alike with the graphs of $na
   expect(loss).toBe(1);
   expect([...(await session.state()).parameters.w.value.data]).toEqual([-1]);
   await session.dispose();
+});
+
+/** The operators of a convolution of 16 channels on the target that is chosen for a runtime. */
+async function chosenFor(runtime: Runtime, channels = 16) {
+  const graph = new Graph('convolution');
+  const e = emitterOf(graph);
+  const x = graph.addInput('x', { dtype: 'float32', shape: [1, channels, 8, 8] });
+  const w = graph.addInitializer('w', OnnxTensor.filled('float32', [16, channels, 3, 3], 1));
+  graph.outputs.push(e.node('Conv', [x, w]));
+  const { graph: proto } = modelFromGraph(graph);
+  return targetHere('cpu', { graph: proto ?? expect.fail('no graph') }, runtime);
+}
+
+describe('convolutions in blocks', () => {
+  const real = nodeRuntime('tested');
+  /** A runtime under another name, which is asked anew. */
+  const named = (library: string, createSession: Runtime['createSession']): Runtime => ({
+    ...real,
+    info: { ...real.info, library },
+    createSession,
+  });
+
+  test('are used where the runtime has them', async () => {
+    expect((await chosenFor(real)).own).toContain('com.microsoft.nchwc::Conv');
+  });
+
+  test('are not where it refuses them', async () => {
+    const refusing = named('refusing', () => Promise.reject(new Error('nchwc:Conv(1) is not a registered function')));
+    expect(await chosenFor(refusing)).toBe(targetOf('cpu'));
+  });
+
+  test('are not where their numbers are others', async () => {
+    const wrong = named('wrong', async (...given) => {
+      const session = await real.createSession(...given);
+      return {
+        inputNames: session.inputNames,
+        run: async (...feeds) => {
+          const results = await session.run(...feeds);
+          for (const { data } of Object.values(results)) if (data instanceof Float32Array) data[data.length - 1]++;
+          return results;
+        },
+        release: () => session.release(),
+      };
+    });
+    expect(await chosenFor(wrong)).toBe(targetOf('cpu'));
+  });
+
+  test('are found out once, and only for models that could use them', async () => {
+    let sessions = 0;
+    const counting = named('counting', (...given) => {
+      sessions++;
+      return real.createSession(...given);
+    });
+    expect(await chosenFor(counting, 3)).toBe(targetOf('cpu'));
+    expect(sessions).toBe(0);
+    expect(await chosenFor(counting)).toBe(await chosenFor(counting));
+    expect(sessions).toBe(1);
+  });
 });

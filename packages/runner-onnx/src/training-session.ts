@@ -44,7 +44,7 @@ import {
 } from '@adakit/onnx';
 import type { Tensor } from 'onnxruntime-node';
 import { TrainingError } from './error.js';
-import { onFirst, targetOf, type ChosenProvider } from './execution-provider.js';
+import { onFirst, type ChosenProvider } from './execution-provider.js';
 import { sampleCount, toFeeds, type Batch } from './feeds.js';
 import { hostDeviceFor, type StateBuffer } from './host.js';
 import { Inference, type Evaluation, type WeightsInUse } from './inference.js';
@@ -64,6 +64,7 @@ import { reportRuntime, type RuntimeReport } from './runtime/report.js';
 import type { SessionOptions } from './runtime/runtime.js';
 import { Statistics } from './statistics.js';
 import { GradientSteps, type Feeds, type Steps } from './steps.js';
+import { targetHere } from './target-here.js';
 import { WholeSteps } from './whole-steps.js';
 
 /** What a {@link TrainingSession} trains, and how. */
@@ -257,7 +258,9 @@ export class TrainingSession implements Stateful {
       ...(freeze && { freeze }),
       ...(memoryLimit && { memoryLimit }),
     };
-    const target = options.target ?? targetOf(providers.at(0)?.name ?? 'cpu');
+    const targetFor = async (name: ExecutionProviderName) => options.target ?? (await targetHere(name, model, chosen));
+    const first = providers.at(0)?.name ?? 'cpu';
+    const target = await targetFor(first);
     const unscaled = gradientsGraph(model, { ...training, target });
     const optimizer = scaledFor(precision, options.optimizer, unscaled.parameters);
     const plan = makePlan(optimizer, unscaled.parameters);
@@ -275,22 +278,23 @@ export class TrainingSession implements Stateful {
     const staysOnDevice = whole && providers.every(hasDeviceMemory) && !(several && providers.every(isCpu));
     const library = staysOnDevice ? chosen.library : undefined;
     if (several) requireSeveral(stepsPerRun, plan, { fused, resident: library !== undefined });
-    /** Of a graph that was written for the first provider: anew where that has failed. */
-    const loweredFor = <T>(provider: ChosenProvider, written: T, write: (target: Target) => T): T => {
-      const lowered = targetFor(options, provider);
-      return lowered === target ? written : write(lowered);
-    };
+    /** Known for the first provider, so that nothing has to be waited for; looked for where that has failed. */
+    const targetOn = ({ name }: ChosenProvider) => (name === first ? target : targetFor(name));
+    const gradientSteps = (provider: ChosenProvider, lowered: Target) =>
+      GradientSteps.create(
+        lowered === target ? graph : gradientsGraph(model, { ...scaling, target: lowered }),
+        { provider, session },
+        drawing && (lowered === target ? estimate : gradientsGraph(model, { ...drawing, target: lowered })),
+      );
     // The native runtime makes a session on another thread, which takes as long as what follows here or longer.
     const early = whole
       ? undefined
-      : onFirst(chosen, providers, (provider) =>
-          GradientSteps.create(
-            loweredFor(provider, graph, (lowered) => gradientsGraph(model, { ...scaling, target: lowered })),
-            { provider, session },
-            drawing &&
-              loweredFor(provider, estimate, (lowered) => gradientsGraph(model, { ...drawing, target: lowered })),
-          ),
-        );
+      : onFirst(chosen, providers, (provider) => {
+          const lowered = targetOn(provider);
+          return lowered instanceof Promise
+            ? lowered.then((found) => gradientSteps(provider, found))
+            : gradientSteps(provider, lowered);
+        });
     const weights = [...parameters, ...graph.statistics].map(({ name }) => name);
     const begin = () => {
       const values = initialParameters(model, parameters);
@@ -312,7 +316,7 @@ export class TrainingSession implements Stateful {
       (await onFirst(chosen, providers, async (provider) =>
         WholeSteps.create({
           model: current,
-          options: { ...scaling, target: targetFor(options, provider) },
+          options: { ...scaling, target: await targetOn(provider) },
           plan,
           runtime: { provider, session },
           stepsPerRun,
@@ -322,7 +326,7 @@ export class TrainingSession implements Stateful {
     const inference = new Inference(current, loss, weights, {
       provider: withoutRecording(steps.provider),
       session,
-      target: withConstantWeights(targetFor(options, steps.provider)),
+      target: withConstantWeights(await targetOn(steps.provider)),
     });
     const draws = options.seed !== undefined || (estimate ?? graph).random.inputs.length > 0;
     return new TrainingSession({
@@ -641,10 +645,6 @@ const CHOICES: readonly (readonly [name: 'update' | 'nonFinite', known: readonly
   ['update', ['auto', 'fused', 'graph']],
   ['nonFinite', ['refuse', 'skip', 'scaleBack']],
 ];
-
-function targetFor({ target }: Pick<TrainingSessionOptions, 'target'>, provider: ChosenProvider): Target {
-  return target ?? targetOf(provider.name);
-}
 
 /** What `make` makes; where it fails, steps that are being made are released, as nobody else has them. */
 async function orRelease<T>(steps: Promise<Steps> | undefined, make: () => T): Promise<T> {

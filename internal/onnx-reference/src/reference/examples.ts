@@ -276,25 +276,28 @@ interface Convolving {
   readonly channels: Channels;
 }
 
-/** Convolutions of few channels; and of many over many and over few positions, where the gradient is computed otherwise. */
+/**
+ * Convolutions of few channels; of many over many and over few positions, where the gradient is computed otherwise; and of whole
+ * blocks of channels.
+ */
 const convolving: fc.Arbitrary<Convolving> = fc.oneof(
   { weight: 6, arbitrary: fc.record({ axes: slidingAxes({ padding: 'any' }), channels: fewChannels }) },
   { weight: 2, arbitrary: manyChannels(9, 1, 11) },
   { weight: 1, arbitrary: manyChannels(9, 5, 5) },
+  { weight: 1, arbitrary: manyChannels(16, 16, 4, 2) },
 );
 
-function manyChannels(inputs: number, outputs: number, length: number): fc.Arbitrary<Convolving> {
+function manyChannels(inputs: number, outputs: number, length: number, rank = 1): fc.Arbitrary<Convolving> {
+  const axis = fc.record({
+    length: fc.constant(length),
+    kernel: fc.constantFrom(1, 2),
+    stride: fc.constant(1),
+    dilation: fc.constantFrom(1, 2),
+    before: fc.nat(1),
+    after: fc.nat(1),
+  });
   return fc.record({
-    axes: fc
-      .record({
-        length: fc.constant(length),
-        kernel: fc.constantFrom(1, 2),
-        stride: fc.constant(1),
-        dilation: fc.constantFrom(1, 2),
-        before: fc.nat(1),
-        after: fc.nat(1),
-      })
-      .map((axis) => [axis]),
+    axes: fc.array(axis, { minLength: rank, maxLength: rank }),
     channels: fc.constant({ groups: 1, inputs, outputs }),
   });
 }

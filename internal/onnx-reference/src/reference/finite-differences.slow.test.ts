@@ -12,8 +12,9 @@ import {
   targets,
   Tensor,
   type Value,
+  withBlocks,
 } from '@adakit/onnx';
-import { decomposeNodes, executes, hasRows, withFormulations } from '@adakit/onnx/internal';
+import { decomposeNodes, executes, hasBlocks, hasRows, withFormulations } from '@adakit/onnx/internal';
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { randomNumbers, relativeError } from '../testing/compare.js';
@@ -161,6 +162,14 @@ const VARIANTS: readonly Target[] = [
       'adakit::ConvWeightGradient': 'windows',
     }),
     partly: { ...targets['ort-cpu'].partly, Conv: (node) => !hasRows(node) },
+  },
+  {
+    ...withFormulations(withBlocks(targets['ort-cpu']), {
+      Conv: 'blocks',
+      'adakit::ConvInputGradient': 'convolution',
+      'adakit::ConvWeightGradient': 'products',
+    }),
+    partly: { ...targets['ort-cpu'].partly, Conv: (node) => !hasBlocks(node) },
   },
   withFormulations(targets['ort-cpu'], { 'adakit::Mask': 'product' }),
 ];

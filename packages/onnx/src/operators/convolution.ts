@@ -42,10 +42,16 @@ export const Conv: Operator = {
     return [
       ctx.needs(0) ? convolutionInputGradient(e, { weights, dy, x, windows, groups }) : undefined,
       ctx.needs(1) ? convolutionWeightGradient(e, { x, dy, weights, windows, groups }) : undefined,
-      ctx.needs(2) ? e.reduceSum(dy, [0, ...spatialAxes(windows)]) : undefined,
+      ctx.needs(2) ? e.reduceSum(unpooled(dy), [0, ...spatialAxes(windows)]) : undefined,
     ];
   },
 };
+
+/** What has the same sums over all positions: the gradient of a pool puts every element of a cotangent somewhere, among zeros. */
+function unpooled(dy: Value): Value {
+  const { producer } = dy;
+  return (producer?.key === 'adakit::MaxPoolGradient' ? producer.inputs[2] : undefined) ?? dy;
+}
 
 /**
  * The transpose of the convolution that takes y to x, plus b: x is laid out as [batch, channels, …spatial], w as

@@ -8,6 +8,7 @@ import * as canonical from './canonical.js';
 import * as cast from './cast.js';
 import * as compare from './compare.js';
 import * as constant from './constant.js';
+import * as blocked from './blocked.js';
 import * as branch from './control-flow/if.js';
 import * as loop from './control-flow/loop.js';
 import * as scan from './control-flow/scan.js';
@@ -43,6 +44,7 @@ const FAMILIES: readonly Readonly<Record<string, Operator>>[] = [
   attention,
   averagePool,
   batchNormalization,
+  blocked,
   branch,
   canonical,
   cast,

@@ -1,3 +1,4 @@
+import { convolutionInBlocks } from './blocked.js';
 import {
   inputGradientByConvolution,
   inputGradientByProducts,
@@ -46,7 +47,7 @@ export const ALTERNATIVES: Readonly<Record<string, Readonly<Record<string, Formu
   },
   'adakit::Mask': { bounded: maskBoundedByProduct, product: maskByProduct, selection: maskBySelection },
   'adakit::MaxPoolGradient': { scatter: scatterByIndices, unpool: unpoolOrScatter },
-  Conv: { windows: convolutionByRows },
+  Conv: { blocks: convolutionInBlocks, windows: convolutionByRows },
   MatMul: { fused: fusedProduct },
   ReduceMean: { sum: meanBySum },
   ReduceSum: { turns: sumInTurn },

@@ -1,6 +1,7 @@
 import { emptyWindows } from '../entry/window/windows.js';
 import type { Node } from '../graph/node.js';
 import type { DType } from '../model/dtype.js';
+import { isUnblockedConvolution } from './blocked.js';
 import {
   inputGradientByConvolution,
   inputGradientByTransposed,
@@ -159,5 +160,5 @@ export type TargetName = keyof typeof targets;
 export function withConstantWeights(target: Target): Target {
   const { Conv, ...partly } = target.partly;
   // A kernel that is lacking in part is lacking for constants, too.
-  return Conv === ortCpu.partly.Conv ? { ...target, partly } : target;
+  return Conv === ortCpu.partly.Conv || Conv === isUnblockedConvolution ? { ...target, partly } : target;
 }

@@ -2,14 +2,14 @@ import { inputConvolutionOf, weightConvolutionOf } from '../entry/window/canonic
 import type { InputConvolution } from '../entry/window/input-gradient.js';
 import { indicesOf } from '../entry/window/offsets.js';
 import { asWeights, type WeightConvolution } from '../entry/window/weight-gradient.js';
-import { convolutionWindows, type Channels, type PlacedWindows } from '../entry/window/windows.js';
 import type { Emitter } from '../graph/emitter.js';
 import type { Node } from '../graph/node.js';
 import type { Value } from '../graph/value.js';
 import { Tensor } from '../model/tensor.js';
-import { isStatic, type Dim } from '../shape/dim.js';
-import { isStaticShape, type Shape } from '../shape/shape.js';
+import { isStatic } from '../shape/dim.js';
+import type { Shape } from '../shape/shape.js';
 import { inputGradientByProducts, weightGradientByProducts } from './convolution.js';
+import { asFixed, count, fixedConvolutionOf, type FixedConvolution, type FixedWindows } from './fixed-convolution.js';
 import type { Formulation } from './target.js';
 
 /*
@@ -18,18 +18,6 @@ import type { Formulation } from './target.js';
  * few of them, as deep in a network, most of its vectors are idle and weights are packed again for every sample. Forward and
  * the gradient of the weights take the same matrix, which is computed once.
  */
-
-/** A convolution of known sizes without groups. */
-interface RowConvolution {
-  readonly windows: FixedWindows;
-  readonly channels: Channels;
-  readonly batch: Dim;
-}
-
-interface FixedWindows extends PlacedWindows {
-  readonly input: readonly number[];
-  readonly output: readonly number[];
-}
 
 /** Positions up to which rows are the faster form. */
 const MOST_POSITIONS = 64;
@@ -45,17 +33,17 @@ const TYPICAL_BATCH = 32;
 
 /** Whether a Conv node is faster by rows than as it is. Constant weights the runtime rearranges for its own kernel. */
 export function isRowConvolution(node: Node): boolean {
-  const convolution = node.inputs[1]?.tensor === undefined ? rowConvolutionOf(node) : undefined;
+  const convolution = node.inputs[1]?.tensor === undefined ? fixedConvolutionOf(node) : undefined;
   return convolution !== undefined && isWorthRows(convolution);
 }
 
 /** Whether a Conv node can be computed by rows. */
 export function hasRows(node: Node): boolean {
-  return rowConvolutionOf(node) !== undefined;
+  return fixedConvolutionOf(node) !== undefined;
 }
 
 /** Measured by `tools/bench/formulations.js`, with the figures in docs/onnx-pipeline.md. */
-function isWorthRows({ windows, channels }: RowConvolution): boolean {
+function isWorthRows({ windows, channels }: FixedConvolution): boolean {
   return (
     count(windows.output) <= MOST_POSITIONS &&
     count(windows.kernel) <= MOST_OFFSETS &&
@@ -63,41 +51,12 @@ function isWorthRows({ windows, channels }: RowConvolution): boolean {
   );
 }
 
-/** What rows need to know of the convolution behind a gradient; undefined where it cannot be computed so. */
-function asRows({ windows, channels, dy }: InputConvolution | WeightConvolution): RowConvolution | undefined {
-  return fixed(windows, channels, dy);
-}
-
-function rowConvolutionOf(node: Node): RowConvolution | undefined {
-  const [x, weights] = node.inputs;
-  if (x?.dtype !== 'float32' || x.shape === undefined || weights?.shape === undefined) return undefined;
-  const [outputs, inputs, ...kernel] = weights.shape;
-  const groups = node.attributes.int('group', 1);
-  if (!isStatic(outputs) || !isStatic(inputs) || !isStaticShape(kernel)) return undefined;
-  const fail = (what: string): never => {
-    throw new Error(`${node.label}: ${what}`);
-  };
-  const windows = convolutionWindows({ node, fail }, x.shape.slice(2), kernel);
-  return fixed(windows, { groups, inputs, outputs }, x);
-}
-
-function fixed(
-  { input, output, begin, end, ...windows }: Omit<PlacedWindows, 'begin' | 'end'> & { begin: Shape; end: Shape },
-  channels: Channels,
-  { dtype, shape }: Value,
-): RowConvolution | undefined {
-  if (channels.groups > 1 || dtype !== 'float32' || shape === undefined) return undefined;
-  if (!isStaticShape(input) || !isStaticShape(output) || !isStaticShape(begin) || !isStaticShape(end)) return undefined;
-  if (begin.some((pad) => pad < 0) || [...input, ...output].some((length) => length < 1)) return undefined;
-  return { windows: { ...windows, input, output, begin, end }, channels, batch: shape[0] };
-}
-
 /**
  * Whether the columns of the matrix are in the order of the weights, channels before offsets: then the elements of windows
  * have to be put in order one by one, else those of the weights. Whatever is smaller; and the product with
  * {@link owners}, which takes elements · 2 / outputs of the time of the others, is to stay a small part.
  */
-function isInOrderOfWeights({ windows, channels, batch }: RowConvolution): boolean {
+function isInOrderOfWeights({ windows, channels, batch }: FixedConvolution): boolean {
   const rows = count(windows.output) * (isStatic(batch) ? batch : TYPICAL_BATCH);
   return channels.outputs > Math.max(rows, 4 * count(windows.input));
 }
@@ -105,7 +64,7 @@ function isInOrderOfWeights({ windows, channels, batch }: RowConvolution): boole
 /** Conv by rows: [batch·positions, inputs·offsets] · [inputs·offsets, outputs]. */
 export const convolutionByRows: Formulation = (ctx) => {
   const { e } = ctx;
-  const convolution = rowConvolutionOf(ctx.node) ?? ctx.fail('its sizes are not known');
+  const convolution = fixedConvolutionOf(ctx.node) ?? ctx.fail('its sizes are not known');
   const { windows, channels, batch } = convolution;
   const weights = weightRows(e, ctx.input(1), convolution);
   const rows = windowRows(e, ctx.input(0), convolution);
@@ -114,7 +73,7 @@ export const convolutionByRows: Formulation = (ctx) => {
 };
 
 /** The cotangent of the weights by rows: [outputs, batch·positions] · [batch·positions, inputs·offsets]. */
-function weightGradientOfRows(e: Emitter, given: WeightConvolution, convolution: RowConvolution): Value {
+function weightGradientOfRows(e: Emitter, given: WeightConvolution, convolution: FixedConvolution): Value {
   const { channels, windows } = convolution;
   const { inputs, outputs } = channels;
   const cotangent = e.transpose(e.reshape(given.dy, [0, outputs, -1]), [1, 0, 2]);
@@ -130,7 +89,7 @@ function weightGradientOfRows(e: Emitter, given: WeightConvolution, convolution:
  * element of the input. Else with stride 1 what each element of the input contributed to is gathered and multiplied, and with
  * other strides, where most of that would be zeros, the elements of windows are gathered and added.
  */
-function inputGradientOfRows(e: Emitter, given: InputConvolution, convolution: RowConvolution): Value {
+function inputGradientOfRows(e: Emitter, given: InputConvolution, convolution: FixedConvolution): Value {
   const { windows, channels, batch } = convolution;
   const { inputs, outputs } = channels;
   const offsets = count(windows.kernel);
@@ -159,12 +118,12 @@ function inputGradientOfRows(e: Emitter, given: InputConvolution, convolution: R
 const gradient =
   <Given extends InputConvolution | WeightConvolution>(
     givenOf: (ctx: Parameters<Formulation>[0]) => Given,
-    byRows: (e: Emitter, given: Given, convolution: RowConvolution) => Value,
+    byRows: (e: Emitter, given: Given, convolution: FixedConvolution) => Value,
   ) =>
-  (fits: (convolution: RowConvolution) => boolean, otherwise: Formulation): Formulation =>
+  (fits: (convolution: FixedConvolution) => boolean, otherwise: Formulation): Formulation =>
   (ctx) => {
     const given = givenOf(ctx);
-    const convolution = asRows(given);
+    const convolution = asFixed(given);
     return convolution !== undefined && fits(convolution) ? [byRows(ctx.e, given, convolution)] : otherwise(ctx);
   };
 const inputGradient = gradient(inputConvolutionOf, inputGradientOfRows);
@@ -180,7 +139,7 @@ export const inputGradientByRows = inputGradient(always, inputGradientByProducts
 export const weightGradientByWindows = weightGradient(always, weightGradientByProducts);
 
 /** A window a row: [batch·positions, offsets·inputs], or inputs·offsets where that is the order of the weights. */
-function windowRows(e: Emitter, x: Value, convolution: RowConvolution): Value {
+function windowRows(e: Emitter, x: Value, convolution: FixedConvolution): Value {
   const { windows, channels } = convolution;
   const offsets = count(windows.kernel);
   const last = channelsLast(e, x, channels.inputs);
@@ -192,7 +151,7 @@ function windowRows(e: Emitter, x: Value, convolution: RowConvolution): Value {
 }
 
 /** The weights as [outputs, …] with the columns of {@link windowRows}. */
-function weightRows(e: Emitter, weights: Value, convolution: RowConvolution): Value {
+function weightRows(e: Emitter, weights: Value, convolution: FixedConvolution): Value {
   const { inputs, outputs } = convolution.channels;
   const offsets = count(convolution.windows.kernel);
   if (isInOrderOfWeights(convolution)) return e.reshape(weights, [outputs, inputs * offsets]);
@@ -280,8 +239,4 @@ function owners(e: Emitter, windows: FixedWindows): Value {
 
 function isUnpadded({ begin, end, input, output }: FixedWindows): boolean {
   return [...begin, ...end].every((pad) => pad === 0) && input.every((length, i) => length === output[i]);
-}
-
-function count(lengths: readonly number[]): number {
-  return lengths.reduce((product, length) => product * length, 1);
 }

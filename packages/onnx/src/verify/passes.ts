@@ -11,6 +11,7 @@ export const PASSES = [
   'mode',
   'draw',
   'loss',
+  'exchange',
   'autocast',
   'differentiate',
   'update',
