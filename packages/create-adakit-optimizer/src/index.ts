@@ -2,4 +2,4 @@
 export { create } from './main.js';
 // @tier author
 export { packageFiles, packageName, ruleName, starts, type Choices, type Start } from './package-files.js';
-export { workspaceKeywords, workspaceManifest, workspaceTsconfig, type WorkspaceRule } from './workspace.js';
+export { workspaceFiles, type WorkspaceChoices } from './workspace.js';

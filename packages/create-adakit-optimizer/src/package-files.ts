@@ -24,7 +24,7 @@ export interface Choices {
 }
 
 /** Rules of the starts, by which saved states know them. */
-const hashes: Readonly<Record<Exclude<Start, 'wrapper'>, string>> = {
+export const hashes: Readonly<Record<Exclude<Start, 'wrapper'>, string>> = {
   adam: 'dc93655701da4b7058b9282d3b79f24b',
   sign: '35e9ffb726c8ea139efe79c3c5aa75dc',
   matrix: 'f0a92a21e6588ef37f556d2667bb264d',
@@ -47,8 +47,7 @@ export function packageFiles(choices: Choices): Readonly<Record<string, string>>
   const { name, title, start, license, author } = choices;
   const source = template(`${start}/rule.ts`);
   const test = template(start === 'wrapper' ? 'wrapper/test.ts' : 'test.ts');
-  checkName(name, [source, test, template('README.md')].flatMap(boundNames));
-  if (/[\r\n]|\*\//.test(title)) throw new Error('the title must be one line, without */: it stands in a comment');
+  checkWords(choices, [source, test, template('README.md')]);
   const rule = ruleName(name);
   const words = { name, title, rule, package: packageName(choices), author, formula: formulaOf(source) };
   const fill = (text: string): string => filled(text, words);
@@ -74,6 +73,15 @@ export function packageFiles(choices: Choices): Readonly<Record<string, string>>
     'reference/reference.py': template(`${start}/reference.py`),
     ...Object.fromEntries(runs),
   };
+}
+
+/**
+ * @param modules that the words are put into
+ * @throws Error naming what is wrong with the name or the title
+ */
+export function checkWords({ name, title }: Pick<Choices, 'name' | 'title'>, modules: readonly string[]): void {
+  checkName(name, modules.flatMap(boundNames));
+  if (/[\r\n]|\*\//.test(title)) throw new Error('the title must be one line, without */: it stands in a comment');
 }
 
 /** @throws Error naming what is wrong with a name @param taken names that the files use for something else */

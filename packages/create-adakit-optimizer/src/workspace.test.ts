@@ -1,6 +1,7 @@
 import { readdirSync, readFileSync } from 'node:fs';
 import { expect, it } from 'vitest';
-import { workspaceKeywords, workspaceManifest, workspaceTsconfig, type WorkspaceRule } from './index.js';
+import { workspaceFiles } from './index.js';
+import { workspaceKeywords, workspaceManifest, workspaceTsconfig, type WorkspaceRule } from './workspace.js';
 
 const packages = new URL('../../', import.meta.url);
 const read = (path: string): unknown => JSON.parse(readFileSync(new URL(path, packages), 'utf8'));
@@ -21,4 +22,9 @@ it.each(rules)('%s is as the template makes it', (name, manifest) => {
   expect(Object.keys(manifest)).toEqual(Object.keys(made as object));
   expect(keywords).toEqual(workspaceKeywords(...keywords.slice(2, -3)));
   expect(read(`${name}/tsconfig.json`)).toEqual(workspaceTsconfig);
+});
+
+it('nothing is left of the words in templates', () => {
+  const files = Object.entries(workspaceFiles({ name: 'my-adam', title: 'A variant', version: '1.0.0' }));
+  expect(files.filter(([, text]) => /__[a-z]+__/.test(text)).map(([path]) => path)).toEqual([]);
 });

@@ -1,3 +1,47 @@
+import { checkWords, hashes, ruleName } from './package-files.js';
+import { filled, formulaOf, recordedRuns, template } from './templates.js';
+
+/** What is asked before a rule is made in adakit's repository. */
+export interface WorkspaceChoices {
+  /** Of the folder in `packages/`: `schedule-free`. The package is `@adakit/schedule-free`, the rule `scheduleFree`. */
+  readonly name: string;
+  /** What it does, in one line. */
+  readonly title: string;
+  /** That all packages of the repository have. */
+  readonly version: string;
+}
+
+/**
+ * The files of a new rule in adakit's repository, by their paths there. It starts as Adam, with recorded runs of Adam, and
+ * passes its tests as it is. The license is the repository's.
+ *
+ * @throws Error for a name that is no name of a package or of a variable in it, a title of several lines
+ */
+export function workspaceFiles({ name, title, version }: WorkspaceChoices): Readonly<Record<string, string>> {
+  const source = template('adam/rule.ts');
+  const test = template('workspace/test.ts');
+  const readme = template('README.md');
+  checkWords({ name, title }, [source, test, readme]);
+  const rule = ruleName(name);
+  const words = { name, title, rule, package: `@adakit/${name}`, formula: formulaOf(source), hash: hashes.adam };
+  const fill = (text: string): string => filled(text, words);
+  const keywords = workspaceKeywords(name);
+  const adakit = { optimizers: { [rule]: { settings: {} } } };
+  const folder = `packages/${name}`;
+  const runs = Object.entries(recordedRuns('adam'));
+  return {
+    [`${folder}/package.json`]: JSON.stringify(
+      workspaceManifest({ name, version, description: title, keywords, adakit }),
+    ),
+    [`${folder}/README.md`]: fill(readme),
+    [`${folder}/tsconfig.json`]: JSON.stringify(workspaceTsconfig),
+    [`${folder}/src/index.ts`]: `// @tier user\nexport { ${rule} } from './${name}.js';\n`,
+    [`${folder}/src/${name}.ts`]: fill(source),
+    [`${folder}/src/${name}.test.ts`]: fill(test),
+    ...Object.fromEntries(runs.map(([file, text]) => [`tools/fixtures/rules/${name}-${file}`, fill(text)])),
+  };
+}
+
 /** What is a package's own of a rule in adakit's repository; the rest is the same for all. */
 export interface WorkspaceRule {
   /** Of the folder in `packages/`: `schedule-free`. */

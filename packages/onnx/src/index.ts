@@ -52,7 +52,7 @@ export { placement, type Placement } from './target/placement.js';
 // @tier user: targets
 export { targets, withConstantWeights, type TargetName } from './target/targets.js';
 // @tier device: targets of one machine
-export { blockProbe, type BlockProbe } from './target/block-probe.js';
+export { blockProbe, type BlockProbe } from './training/block-probe.js';
 export { LONGEST_BLOCK, withBlocks } from './target/blocked.js';
 // @tier device: gradients
 export { differentiate } from './gradient/differentiate.js';

@@ -1,10 +1,16 @@
 import { tensor32, type NamedTensors, type TensorData } from '@adakit/core';
 import { describeRunner } from '@adakit/testing/vitest';
 import * as tf from '@tensorflow/tfjs';
+import { beforeAll } from 'vitest';
 import './device/fused/cpu.js';
 import { tfjsOptimizer } from './index.js';
 
 const tensorOf = ({ data, shape }: TensorData): tf.Tensor => tf.tensor(Float32Array.from(data), [...shape]);
+
+// Those of an earlier file may have these names.
+beforeAll(() => {
+  tf.disposeVariables();
+});
 
 describeRunner(
   'tfjsOptimizer',

@@ -7,7 +7,7 @@ import { Tensor } from '../model/tensor.js';
 import { operators } from '../operators/index.js';
 import { lowerNodes } from '../passes/lower.js';
 import { symbol, type Dim } from '../shape/dim.js';
-import { blockProbe } from './block-probe.js';
+import { blockProbe } from '../training/block-probe.js';
 import { withFormulations } from './alternatives.js';
 import { hasBlocks, withBlocks } from './blocked.js';
 import type { Target } from './target.js';

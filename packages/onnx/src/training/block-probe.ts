@@ -4,8 +4,8 @@ import { modelFromGraph } from '../graph/to-model.js';
 import { emitterOf } from '../inference/emitter-of.js';
 import { operators } from '../operators/index.js';
 import { lowerNodes } from '../passes/lower.js';
-import { withBlocks } from './blocked.js';
-import { ortCpu } from './targets.js';
+import { withBlocks } from '../target/blocked.js';
+import { ortCpu } from '../target/targets.js';
 
 /** A model by which a machine shows that it convolves in blocks. */
 export interface BlockProbe {
