@@ -100,8 +100,8 @@ async function attempt(launch: Launch, what: string): Promise<Attempt> {
 function check(name: string, { found, reason }: Attempt, words: (found: Finding) => string, advice?: string): Check {
   if (found !== undefined) return { name, works: true, detail: words(found) };
   // What the kit says of devices that are not installed ends with how to install them.
-  const [, install] = /^not installed: (.+)$/.exec(reason) ?? [];
-  if (install !== undefined) return { name, works: false, detail: 'not installed', advice: install };
+  const missing = /^not installed: (.+)$/.exec(reason);
+  if (missing !== null) return { name, works: false, detail: 'not installed', advice: missing[1] };
   // To install what is installed helps nobody.
   const helps =
     advice !== undefined && (!advice.startsWith('npm install') || /Cannot find|cannot be loaded/.test(reason));
