@@ -15,6 +15,7 @@ export { resizeCases } from './testing/cases/resize.js';
 export { signalCases } from './testing/cases/signal.js';
 export { unaryCases } from './testing/cases/unary.js';
 export { randomNumbers, relativeError } from './testing/compare.js';
+export { type ConvolutionLayer, convolutionGraph, runConvolution } from './testing/convolution-layer.js';
 export { finiteDifferences } from './testing/finite-differences.js';
 export { chooser, mutateBytes, mutateFields } from './testing/mutate.js';
 export { type Feeds, float32, float64, type Numbers, runGraph, Session } from './testing/session.js';

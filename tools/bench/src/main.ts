@@ -77,7 +77,8 @@ async function main(): Promise<void> {
       rows.push(row);
       console.error(`${name}: ${row.case}, ${row.name}: ${row.ms.toPrecision(4)} ms`);
     }
-    reports.push({ suite: name, title, method, machine: machine(), rows });
+    const date = new Date().toISOString().slice(0, 10);
+    reports.push({ suite: name, title, method, machine: { date, ...machine() }, rows });
     if (!values.json) console.log(`\n${title}\n\n${table(rows)}\n`);
   }
   if (values.json) console.log(JSON.stringify(reports, null, 2));

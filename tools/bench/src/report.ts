@@ -5,7 +5,7 @@ export interface Report {
   readonly suite: string;
   readonly title: string;
   readonly method: string;
-  readonly machine: Readonly<Record<string, string>>;
+  readonly machine: Readonly<Record<string, string | number>>;
   readonly rows: readonly Row[];
 }
 
@@ -31,9 +31,9 @@ export function page(reports: readonly Report[]): string {
   ].join('\n');
 }
 
-function described({ date, ...rest }: Readonly<Record<string, string>>): string {
-  return `${date}, ${Object.entries(rest)
-    .map(([name, value]) => (name === 'cores' || name === 'memory' ? `${value} ${name}` : value))
+function described({ date, ...rest }: Report['machine']): string {
+  return `${String(date)}, ${Object.entries(rest)
+    .map(([name, value]) => (name === 'cores' || name === 'memory' ? `${String(value)} ${name}` : value))
     .join(', ')}`;
 }
 

@@ -1,6 +1,12 @@
-import { float32, randomNumbers, relativeError, runGraph } from '@adakit/onnx-reference';
+import {
+  convolutionGraph,
+  float32,
+  relativeError,
+  runConvolution,
+  runGraph,
+  type ConvolutionLayer,
+} from '@adakit/onnx-reference';
 import { describe, expect, test } from 'vitest';
-import { differentiate } from '../gradient/differentiate.js';
 import { Graph } from '../graph/graph.js';
 import { emitterOf } from '../inference/emitter-of.js';
 import { Tensor } from '../model/tensor.js';
@@ -21,11 +27,7 @@ const ALL_BLOCKED: Target = {
 };
 const isInBlocks = ({ domain }: { readonly domain: string }) => domain === 'com.microsoft.nchwc';
 
-interface Layer {
-  readonly about: string;
-  readonly x: readonly [batch: number, channels: number, ...spatial: number[]];
-  readonly weights: readonly [outputs: number, inputs: number, ...kernel: number[]];
-  readonly attributes: Record<string, number | number[]>;
+interface Layer extends ConvolutionLayer {
   /** Convolutions in blocks: forward, and with stride 1 the gradient of the input. */
   readonly convolutions: number;
 }
@@ -56,37 +58,15 @@ const LAYERS: readonly Layer[] = [
   },
 ];
 
-describe.each(LAYERS)('a convolution in blocks: $about', ({ x, weights, attributes, convolutions }) => {
-  /** y = x ∗ w + b and the gradients of Σ y². */
-  const graphOf = (target: Target, batch: Dim) => {
-    const graph = new Graph('layer');
-    const e = emitterOf(graph);
-    const inputs = [
-      graph.addInput('x', { dtype: 'float32', shape: [batch, ...x.slice(1)] }),
-      graph.addInput('w', { dtype: 'float32', shape: weights }),
-      graph.addInput('b', { dtype: 'float32', shape: [weights[0]] }),
-    ];
-    const y = e.node('Conv', inputs, attributes);
-    const gradients = differentiate(graph, e.reduceSum(e.square(y)), inputs, operators);
-    graph.outputs.push(y, ...inputs.map((input) => gradients.get(input) ?? expect.fail('no gradient')));
-    lowerNodes(graph, operators, target);
-    graph.removeDead();
-    return graph;
-  };
-  const count = (dims: readonly number[]) => dims.reduce((product, length) => product * length, 1);
-  const drawn = (dims: readonly number[], seed: number) => float32(dims, randomNumbers(count(dims), seed));
-  const feeds = { x: drawn(x, 1), w: drawn(weights, 2), b: drawn([weights[0]], 3) };
-  const run = async (graph: Graph) => {
-    const results = await runGraph(graph, feeds);
-    return graph.outputs.map(({ name }) => results[name].data);
-  };
+describe.each(LAYERS)('a convolution in blocks: $about', (layer) => {
+  const { x, convolutions } = layer;
 
   test.each([
     ['a batch that is known', x[0]],
     ['a free batch', symbol('batch')],
   ] as const)('has the numbers of the definitions, with %s', async (_, batch) => {
-    const expected = await run(graphOf(targets.portable, x[0]));
-    const actual = await run(graphOf(ALL_BLOCKED, batch));
+    const expected = await runConvolution(layer, convolutionGraph(layer, targets.portable, x[0]));
+    const actual = await runConvolution(layer, convolutionGraph(layer, ALL_BLOCKED, batch));
     // The same sums of up to 500 terms in other orders, each rounded by 6e-8.
     actual.forEach((numbers, i) => {
       expect(relativeError(numbers, expected[i])).toBeLessThan(1e-5);
@@ -94,7 +74,7 @@ describe.each(LAYERS)('a convolution in blocks: $about', ({ x, weights, attribut
   });
 
   test('takes the operators of ONNX Runtime', () => {
-    const { nodes } = graphOf(ALL_BLOCKED, x[0]);
+    const { nodes } = convolutionGraph(layer, ALL_BLOCKED, x[0]);
     expect(nodes.filter((node) => isInBlocks(node) && node.op === 'Conv')).toHaveLength(convolutions);
   });
 });

@@ -1,9 +1,10 @@
+import { elementCount } from '@adakit/core';
 import { inputConvolutionOf, weightConvolutionOf } from '../entry/window/canonical.js';
 import type { Emitter } from '../graph/emitter.js';
 import type { Node } from '../graph/node.js';
 import type { Value } from '../graph/value.js';
 import { inputGradientByConvolution, weightGradientByProducts } from './convolution.js';
-import { asFixed, count, fixedConvolutionOf, type FixedConvolution } from './fixed-convolution.js';
+import { asFixed, fixedConvolutionOf, type FixedConvolution } from './fixed-convolution.js';
 import type { Formulation, Target } from './target.js';
 import { convolutionByRows, inputGradientForCpu, isRowConvolution, weightGradientForCpu } from './window-rows.js';
 
@@ -40,9 +41,9 @@ function isWorthBlocks(convolution: FixedConvolution): boolean {
   const { windows, channels } = convolution;
   return (
     fitsBlocks(convolution) &&
-    count(windows.kernel) > 1 &&
-    count(windows.output) >= LEAST_POSITIONS &&
-    channels.outputs * channels.inputs <= MOST_WEIGHTS_A_POSITION * count(windows.output)
+    elementCount(windows.kernel) > 1 &&
+    elementCount(windows.output) >= LEAST_POSITIONS &&
+    channels.outputs * channels.inputs <= MOST_WEIGHTS_A_POSITION * elementCount(windows.output)
   );
 }
 
@@ -83,7 +84,7 @@ export const convolutionInBlocks: Formulation = (ctx) => {
  */
 function blockedWeights(e: Emitter, weights: Value): Value {
   const [outputs, ...rest] = (weights.shape ?? []).map(Number);
-  const byInputs = e.reshape(e.node(REORDER_INPUT, [weights]), [1, outputs, count(rest), 1]);
+  const byInputs = e.reshape(e.node(REORDER_INPUT, [weights]), [1, outputs, elementCount(rest), 1]);
   return e.reshape(e.node(REORDER_INPUT, [byInputs]), [outputs, ...rest]);
 }
 

@@ -37,11 +37,6 @@ export function asFixed({ windows, channels, dy }: InputConvolution | WeightConv
   return fixed(windows, channels, dy);
 }
 
-/** The product of lengths. */
-export function count(lengths: readonly number[]): number {
-  return lengths.reduce((product, length) => product * length, 1);
-}
-
 function fixed(
   { input, output, begin, end, ...windows }: Omit<PlacedWindows, 'begin' | 'end'> & { begin: Shape; end: Shape },
   channels: Channels,

@@ -1,6 +1,5 @@
-import { float32, randomNumbers, relativeError, runGraph } from '@adakit/onnx-reference';
+import { convolutionGraph, relativeError, runConvolution, type ConvolutionLayer } from '@adakit/onnx-reference';
 import { describe, expect, test } from 'vitest';
-import { differentiate } from '../gradient/differentiate.js';
 import { Graph } from '../graph/graph.js';
 import { emitterOf } from '../inference/emitter-of.js';
 import { Tensor } from '../model/tensor.js';
@@ -11,11 +10,7 @@ import { symbol, type Dim } from '../shape/dim.js';
 import type { Target } from './target.js';
 import { targets, withConstantWeights } from './targets.js';
 
-interface Layer {
-  readonly about: string;
-  readonly x: readonly [batch: number, channels: number, ...spatial: number[]];
-  readonly weights: readonly [outputs: number, inputs: number, ...kernel: number[]];
-  readonly attributes: Record<string, number | number[]>;
+interface Layer extends ConvolutionLayer {
   /** Nodes that put the elements of windows into the order of the weights. */
   readonly inOrder: boolean;
 }
@@ -73,31 +68,15 @@ const LAYERS: readonly Layer[] = [
   },
 ];
 
-describe.each(LAYERS)('a convolution by rows: $about', ({ x, weights, attributes, inOrder }) => {
-  /** y = x ∗ w + b and the gradients of Σ y². */
+describe.each(LAYERS)('a convolution by rows: $about', (layer) => {
+  const { x, inOrder } = layer;
   const graphOf = (target: Target, batch: Dim) => {
-    const graph = new Graph('layer');
-    const e = emitterOf(graph);
-    const inputs = [
-      graph.addInput('x', { dtype: 'float32', shape: [batch, ...x.slice(1)] }),
-      graph.addInput('w', { dtype: 'float32', shape: weights }),
-      graph.addInput('b', { dtype: 'float32', shape: [weights[0]] }),
-    ];
-    const y = e.node('Conv', inputs, attributes);
-    const gradients = differentiate(graph, e.reduceSum(e.square(y)), inputs, operators);
-    graph.outputs.push(y, ...inputs.map((input) => gradients.get(input) ?? expect.fail('no gradient')));
-    lowerNodes(graph, operators, target);
+    const graph = convolutionGraph(layer, target, batch);
     mergeDuplicates(graph, operators);
     graph.removeDead();
     return graph;
   };
-  const count = (dims: readonly number[]) => dims.reduce((product, length) => product * length, 1);
-  const drawn = (dims: readonly number[], seed: number) => float32(dims, randomNumbers(count(dims), seed));
-  const feeds = { x: drawn(x, 1), w: drawn(weights, 2), b: drawn([weights[0]], 3) };
-  const run = async (graph: Graph) => {
-    const results = await runGraph(graph, feeds);
-    return graph.outputs.map(({ name }) => results[name].data);
-  };
+  const run = (graph: Graph) => runConvolution(layer, graph);
 
   test('has the numbers of the definitions', async () => {
     const expected = await run(graphOf(targets.portable, x[0]));

@@ -1,3 +1,4 @@
+import { elementCount } from '@adakit/core';
 import { inputConvolutionOf, weightConvolutionOf } from '../entry/window/canonical.js';
 import type { InputConvolution } from '../entry/window/input-gradient.js';
 import { indicesOf } from '../entry/window/offsets.js';
@@ -9,7 +10,7 @@ import { Tensor } from '../model/tensor.js';
 import { isStatic } from '../shape/dim.js';
 import type { Shape } from '../shape/shape.js';
 import { inputGradientByProducts, weightGradientByProducts } from './convolution.js';
-import { asFixed, count, fixedConvolutionOf, type FixedConvolution, type FixedWindows } from './fixed-convolution.js';
+import { asFixed, fixedConvolutionOf, type FixedConvolution, type FixedWindows } from './fixed-convolution.js';
 import type { Formulation } from './target.js';
 
 /*
@@ -45,8 +46,8 @@ export function hasRows(node: Node): boolean {
 /** Measured by `tools/bench/formulations.js`, with the figures in docs/onnx-pipeline.md. */
 function isWorthRows({ windows, channels }: FixedConvolution): boolean {
   return (
-    count(windows.output) <= MOST_POSITIONS &&
-    count(windows.kernel) <= MOST_OFFSETS &&
+    elementCount(windows.output) <= MOST_POSITIONS &&
+    elementCount(windows.kernel) <= MOST_OFFSETS &&
     Math.min(channels.inputs, channels.outputs) >= LEAST_CHANNELS
   );
 }
@@ -57,8 +58,8 @@ function isWorthRows({ windows, channels }: FixedConvolution): boolean {
  * {@link owners}, which takes elements · 2 / outputs of the time of the others, is to stay a small part.
  */
 function isInOrderOfWeights({ windows, channels, batch }: FixedConvolution): boolean {
-  const rows = count(windows.output) * (isStatic(batch) ? batch : TYPICAL_BATCH);
-  return channels.outputs > Math.max(rows, 4 * count(windows.input));
+  const rows = elementCount(windows.output) * (isStatic(batch) ? batch : TYPICAL_BATCH);
+  return channels.outputs > Math.max(rows, 4 * elementCount(windows.input));
 }
 
 /** Conv by rows: [batch·positions, inputs·offsets] · [inputs·offsets, outputs]. */
@@ -79,7 +80,7 @@ function weightGradientOfRows(e: Emitter, given: WeightConvolution, convolution:
   const cotangent = e.transpose(e.reshape(given.dy, [0, outputs, -1]), [1, 0, 2]);
   const product = e.gemm(e.reshape(cotangent, [outputs, -1]), windowRows(e, given.x, convolution));
   if (isInOrderOfWeights(convolution)) return asWeights(e, given, product);
-  const byOffset = e.reshape(product, [outputs, count(windows.kernel), inputs]);
+  const byOffset = e.reshape(product, [outputs, elementCount(windows.kernel), inputs]);
   return asWeights(e, given, e.transpose(byOffset, [0, 2, 1]));
 }
 
@@ -92,8 +93,8 @@ function weightGradientOfRows(e: Emitter, given: WeightConvolution, convolution:
 function inputGradientOfRows(e: Emitter, given: InputConvolution, convolution: FixedConvolution): Value {
   const { windows, channels, batch } = convolution;
   const { inputs, outputs } = channels;
-  const offsets = count(windows.kernel);
-  const positions = count(windows.output);
+  const offsets = elementCount(windows.kernel);
+  const positions = elementCount(windows.output);
   const shape = [batch, inputs, ...windows.input];
   if (isInOrderOfWeights(convolution)) {
     const elements = e.gemm(toRows(e, given.dy, outputs), weightRows(e, given.weights, convolution));
@@ -141,11 +142,11 @@ export const weightGradientByWindows = weightGradient(always, weightGradientByPr
 /** A window a row: [batch·positions, offsets·inputs], or inputs·offsets where that is the order of the weights. */
 function windowRows(e: Emitter, x: Value, convolution: FixedConvolution): Value {
   const { windows, channels } = convolution;
-  const offsets = count(windows.kernel);
+  const offsets = elementCount(windows.kernel);
   const last = channelsLast(e, x, channels.inputs);
   const isWhole = offsets === 1 && windows.strides.every((s) => s === 1) && isUnpadded(windows);
   if (isWhole) return e.reshape(last, [-1, channels.inputs]);
-  const gathered = gatherRows(e, last, inputsOfWindows(windows), count(windows.input));
+  const gathered = gatherRows(e, last, inputsOfWindows(windows), elementCount(windows.input));
   const ordered = isInOrderOfWeights(convolution) && offsets > 1 ? e.transpose(gathered, [0, 1, 3, 2]) : gathered;
   return e.reshape(ordered, [-1, channels.inputs * offsets]);
 }
@@ -153,7 +154,7 @@ function windowRows(e: Emitter, x: Value, convolution: FixedConvolution): Value 
 /** The weights as [outputs, …] with the columns of {@link windowRows}. */
 function weightRows(e: Emitter, weights: Value, convolution: FixedConvolution): Value {
   const { inputs, outputs } = convolution.channels;
-  const offsets = count(convolution.windows.kernel);
+  const offsets = elementCount(convolution.windows.kernel);
   if (isInOrderOfWeights(convolution)) return e.reshape(weights, [outputs, inputs * offsets]);
   const byOffset = e.transpose(e.reshape(weights, [outputs, inputs, offsets]), [0, 2, 1]);
   return e.reshape(byOffset, [outputs, offsets * inputs]);
@@ -172,7 +173,7 @@ function toRows(e: Emitter, x: Value, channels: number): Value {
 /** A value with channels first, from a row a place. */
 function fromRows(e: Emitter, rows: Value, shape: Shape): Value {
   const [, channels, ...spatial] = shape.map(Number);
-  const apart = e.transpose(e.reshape(rows, [-1, count(spatial), channels]), [0, 2, 1]);
+  const apart = e.transpose(e.reshape(rows, [-1, elementCount(spatial), channels]), [0, 2, 1]);
   return e.assume(e.reshape(apart, [-1, channels, ...spatial]), shape);
 }
 
@@ -202,8 +203,8 @@ function inputsOfWindows({ kernel, strides, dilations, begin, input, output }: F
 
 /** For every element of the input and offset, which position meets it there. */
 function windowsOfElements(windows: FixedWindows): Table {
-  const found = Array.from({ length: count(windows.input) }, () =>
-    new Array<number | undefined>(count(windows.kernel)).fill(undefined),
+  const found = Array.from({ length: elementCount(windows.input) }, () =>
+    new Array<number | undefined>(elementCount(windows.kernel)).fill(undefined),
   );
   inputsOfWindows(windows).forEach((row, position) => {
     row.forEach((place, offset) => {
@@ -215,7 +216,7 @@ function windowsOfElements(windows: FixedWindows): Table {
 
 /** For every element of the input, which elements of windows it is, counted over positions and offsets. */
 function elementsOfWindows(windows: FixedWindows): Table {
-  const found = Array.from({ length: count(windows.input) }, (): (number | undefined)[] => []);
+  const found = Array.from({ length: elementCount(windows.input) }, (): (number | undefined)[] => []);
   inputsOfWindows(windows).forEach((row, position) => {
     row.forEach((place, offset) => {
       if (place !== undefined) found[place].push(position * row.length + offset);
@@ -227,7 +228,7 @@ function elementsOfWindows(windows: FixedWindows): Table {
 
 /** [positions·offsets, places], a one where an element of a window is that of the input. */
 function owners(e: Emitter, windows: FixedWindows): Value {
-  const places = count(windows.input);
+  const places = elementCount(windows.input);
   const elements = inputsOfWindows(windows).flat();
   const data = new Float32Array(elements.length * places);
   elements.forEach((place, element) => {

@@ -5,6 +5,7 @@ import { shortNumber } from '@adakit/fit';
 import { loadOptimizer } from '@adakit/plugins';
 import type { RuntimeReport } from '@adakit/runner-onnx';
 import type { Command } from 'commander';
+import { machine, type Machine } from '../machine.js';
 import { whole } from '../option-values.js';
 import { print } from '../printable.js';
 import { Progress } from '../progress.js';
@@ -15,7 +16,6 @@ import { prepare, startSession, withGradients, type Prepared, type Started } fro
 import { addTrainingOptions, dataOption, list, type TrainingOptions } from '../train/training-options.js';
 import { UsageError } from '../usage-error.js';
 import { compare, ratioOf, timed, type Contender, type Times } from './compare.js';
-import { machine } from './machine.js';
 import { bytesMoved, precisely, triad, update } from './update.js';
 
 interface Options extends TrainingOptions {
@@ -83,7 +83,7 @@ interface Report {
   readonly data: string;
   /** Examples in a batch. */
   readonly batch: number;
-  readonly machine: Readonly<Record<string, string>>;
+  readonly machine: Machine;
   readonly runtime: RuntimeReport;
   readonly rounds: number;
   /** Until a batch is there. A loop does so while a step computes. */

@@ -10,5 +10,5 @@ export {
   type Times,
   type Turns,
 } from './compare.js';
-export { machine } from './machine.js';
+export { machine, type Machine } from '../machine.js';
 export { bytesMoved, precisely, triad, update } from './update.js';

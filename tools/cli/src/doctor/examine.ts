@@ -1,5 +1,5 @@
-import { arch, availableParallelism, cpus, platform, release } from 'node:os';
 import type { CudaReport } from '@adakit/runner-onnx';
+import { machine, type Machine } from '../machine.js';
 import type { Launch } from '../own-process.js';
 import { tfjsBackends, type Finding } from './probe.js';
 
@@ -15,12 +15,7 @@ export interface Check {
 
 /** What can train here. */
 export interface Examination {
-  readonly machine: {
-    readonly node: string;
-    readonly system: string;
-    readonly processor: string;
-    readonly cores: number;
-  };
+  readonly machine: Machine;
   /** Ways to reach ONNX Runtime, and TensorFlow.js. */
   readonly runtimes: readonly Check[];
   /** Execution providers, by each runtime that has them; each has taken a step or not. */
@@ -68,12 +63,7 @@ export async function examine(launch: Launch): Promise<Examination> {
   }
   const cuda = names.includes('cuda') ? await attempt(launch, 'cuda') : undefined;
   return {
-    machine: {
-      node: process.version,
-      system: `${platform()} ${release()} ${arch()}`,
-      processor: cpus().at(0)?.model.trim() ?? 'unknown',
-      cores: availableParallelism(),
-    },
+    machine: machine(),
     runtimes,
     providers,
     backends,

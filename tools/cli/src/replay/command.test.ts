@@ -4,7 +4,8 @@ import { basename, join } from 'node:path';
 import { adam } from '@adakit/adam';
 import { goldenFiles } from '@adakit/fixtures';
 import { afterAll, beforeAll, describe, expect, it, test, vi } from 'vitest';
-import { backendNames, missingBackend, parseBackends } from './backends.js';
+import { testedBackends } from '../testing/tested-backends.js';
+import { missingBackend, parseBackends } from './backends.js';
 import { replayFiles } from './command.js';
 import { formatReports } from './format.js';
 
@@ -19,9 +20,6 @@ const golden = (name: string): string => {
   if (file === undefined) throw new Error(`no golden file ${name}`);
   return file;
 };
-
-/** All but TensorFlow's, which is a build of its own. */
-const installed = backendNames.filter((name) => name !== 'tfjs-tensorflow');
 
 interface Recorded {
   hyperparameters: Record<string, number | boolean>;
@@ -42,7 +40,7 @@ async function altered(name: string, change: (recorded: Recorded) => void): Prom
 it('finds a golden trajectory ok on every backend', async () => {
   const reports = await replayFiles([golden('adabelief-defaults')], 'all');
   expect(reports.flatMap((report) => ('ok' in report ? [report.ok] : []))).toEqual(
-    new Array(installed.length).fill(true),
+    new Array(testedBackends.length).fill(true),
   );
 });
 
@@ -123,7 +121,7 @@ describe('the rule of a package', () => {
     try {
       const reports = await replayFiles([file], 'all');
       expect(reports.flatMap((report) => ('ok' in report ? [report.ok] : []))).toEqual(
-        new Array(installed.length).fill(true),
+        new Array(testedBackends.length).fill(true),
       );
     } finally {
       vi.restoreAllMocks();
@@ -171,7 +169,7 @@ test.skipIf(missing === undefined)(
     const reports = await replayFiles([file], 'all');
     expect(reports[0]).toEqual({ backend: 'tfjs-tensorflow', missing });
     expect(formatReports(reports)).toContain(
-      `${installed.length} ok, 0 not ok\nnot run on tfjs-tensorflow: ${String(missing)}\n`,
+      `${testedBackends.length} ok, 0 not ok\nnot run on tfjs-tensorflow: ${String(missing)}\n`,
     );
     await expect(replayFiles([file], ['tfjs-tensorflow'])).rejects.toThrow(
       `--backend tfjs-tensorflow: ${String(missing)}`,

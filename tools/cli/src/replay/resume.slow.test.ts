@@ -12,7 +12,8 @@ import {
 } from '@adakit/testing';
 import { describe, expect, it } from 'vitest';
 import { optimizerByName } from '../optimizers.js';
-import { backendNames, withBackend } from './backends.js';
+import { testedBackends, variedRuns } from '../testing/tested-backends.js';
+import { withBackend } from './backends.js';
 
 /** States are loaded as they come back from the bytes of a state file. */
 const through = (state: TrainingState): TrainingState => decodeState(encodeState(state));
@@ -20,44 +21,28 @@ const through = (state: TrainingState): TrainingState => decodeState(encodeState
 /** Long enough for AdaBelief's first rectified step, t = 6. */
 const steps = 10;
 
-// All but TensorFlow's, which is a build of its own.
-describe.each(backendNames.filter((name) => name !== 'tfjs-tensorflow'))(
-  'a run on %s, stopped and resumed from a file',
-  (backend) => {
-    it.each(['adabelief', 'adabound', 'adadiff', 'adam', 'sgd'])(
-      'goes on to the last bit with %s while a schedule is running, wherever it was stopped',
-      async (name) => {
-        const file = goldenFiles().find((path) =>
-          basename(path).startsWith(name === 'sgd' ? 'sgd-lr_0.1-momentum_0.9.' : `${name}-defaults`),
-        );
-        if (file === undefined) throw new Error(`no golden file of ${name}`);
-        const trajectory = parseTrajectory(await readFile(file, 'utf8'), file);
-        const optimizer = optimizerByName(name, trajectory.hyperparameters).withSchedules({
-          lr: warmup(3, cosine(8, 0.1)),
-        });
-        const lossy = await withBackend(backend, (device) =>
-          lossyInterruptions({ ...trajectory, steps }, optimizer, device, through),
-        );
-        expect(lossy).toEqual([]);
-      },
-    );
+describe.each(testedBackends)('a run on %s, stopped and resumed from a file', (backend) => {
+  it.each(['adabelief', 'adabound', 'adadiff', 'adam', 'sgd'])(
+    'goes on to the last bit with %s while a schedule is running, wherever it was stopped',
+    async (name) => {
+      const file = goldenFiles().find((path) =>
+        basename(path).startsWith(name === 'sgd' ? 'sgd-lr_0.1-momentum_0.9.' : `${name}-defaults`),
+      );
+      if (file === undefined) throw new Error(`no golden file of ${name}`);
+      const trajectory = parseTrajectory(await readFile(file, 'utf8'), file);
+      const optimizer = optimizerByName(name, trajectory.hyperparameters).withSchedules({
+        lr: warmup(3, cosine(8, 0.1)),
+      });
+      const lossy = await withBackend(backend, (device) =>
+        lossyInterruptions({ ...trajectory, steps }, optimizer, device, through),
+      );
+      expect(lossy).toEqual([]);
+    },
+  );
 
-    it.each([
-      'accumulate-adam-weighted',
-      'adafactor-torch',
-      'ema-fast',
-      'galore-low-rank',
-      'lamb-defaults',
-      'lion-defaults',
-      'lookahead-adam',
-      'muon-adamw-defaults',
-      'prodigy-objective',
-      'rmsprop-centered-momentum',
-      'sam-sgd',
-      'schedule-free-adamw-warmup',
-      'shampoo-momentum',
-      'swa-every-third',
-    ])('goes on to the last bit with %s, stopped in the middle', async (name) => {
+  it.each([...variedRuns, 'shampoo-momentum'])(
+    'goes on to the last bit with %s, stopped in the middle',
+    async (name) => {
       const file = referenceRunFiles().find((path) => basename(path) === `${name}.json`);
       if (file === undefined) throw new Error(`no reference run ${name}`);
       const reference = parseReferenceRun(await readFile(file, 'utf8'), name);
@@ -70,6 +55,6 @@ describe.each(backendNames.filter((name) => name !== 'tfjs-tensorflow'))(
         }),
       );
       expect(lossy).toEqual([]);
-    });
-  },
-);
+    },
+  );
+});
