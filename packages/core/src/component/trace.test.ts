@@ -435,7 +435,11 @@ describe('a rule with a mistake', () => {
       () => define({ measure: ({ grad }) => ({ sums: { 'a/b': sum(grad) } }) })(),
       'the sum name "a/b" must be letters',
     ],
-    ['of an optimizer', () => define({ name: 'my optimizer' }), 'the optimizer name "my optimizer" must be letters'],
+    [
+      'of an optimizer',
+      () => define({ name: 'my optimizer' }),
+      'the optimizer name "my optimizer" must be letters, digits and _ or -, a letter first',
+    ],
     ['of an optimizer that is empty', () => define({ name: '' }), 'the optimizer name "" must be letters'],
     [
       'of a hyperparameter',

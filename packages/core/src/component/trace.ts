@@ -78,7 +78,7 @@ export function checkName(what: string, name: string, of: string, form = IDENTIF
   if (form.test(name)) return;
   throw new AdakitError(
     'invalid-rule',
-    `optimizer "${of}": the ${what} name ${JSON.stringify(name)} must be letters, digits and _, a letter first`,
+    `optimizer "${of}": the ${what} name ${JSON.stringify(name)} must be letters, digits and _${form === IDENTIFIER ? '' : ' or -'}, a letter first`,
   );
 }
 

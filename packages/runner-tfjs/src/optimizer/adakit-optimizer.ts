@@ -35,7 +35,7 @@ export interface TfjsOptimizerOptions extends TfjsDeviceOptions {
 }
 
 /** What JavaScript may give. */
-const OPTIONS = /^(nonFinite (refuse|skip|scaleBack|undefined)|fused (true|false|undefined))$/;
+const OPTIONS = ['nonFinite: refuse', 'nonFinite: skip', 'nonFinite: scaleBack', 'fused: true', 'fused: false'];
 
 /** A loss with its gradients, which the caller disposes. */
 interface Computed {
@@ -85,8 +85,9 @@ export class AdakitOptimizer extends tf.Optimizer implements Stateful {
   constructor(optimizer: Optimizer, options: TfjsOptimizerOptions = {}) {
     super();
     for (const [key, value] of Object.entries(options)) {
-      if (OPTIONS.test(`${key} ${String(value)}`)) continue;
-      throw new AdakitError('invalid-plan', `tfjsOptimizer() takes no option ${key}: ${String(value)}`);
+      const given = `${key}: ${String(value)}`;
+      if (value === undefined || OPTIONS.includes(given)) continue;
+      throw new AdakitError('invalid-plan', `tfjsOptimizer() takes ${OPTIONS.join(', ')}; got ${given}`);
     }
     this.#options = options;
     this.#device = new TfjsDevice(options);

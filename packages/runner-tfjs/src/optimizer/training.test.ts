@@ -342,9 +342,18 @@ describe('misuse', () => {
   });
 
   it.each([
-    [{ nonfinite: 'skip' }, 'tfjsOptimizer() takes no option nonfinite: skip'],
-    [{ nonFinite: 'ignore' }, 'tfjsOptimizer() takes no option nonFinite: ignore'],
-    [{ fused: 'no' }, 'tfjsOptimizer() takes no option fused: no'],
+    [
+      { nonfinite: 'skip' },
+      'tfjsOptimizer() takes nonFinite: refuse, nonFinite: skip, nonFinite: scaleBack, fused: true, fused: false; got nonfinite: skip',
+    ],
+    [
+      { nonFinite: 'ignore' },
+      'tfjsOptimizer() takes nonFinite: refuse, nonFinite: skip, nonFinite: scaleBack, fused: true, fused: false; got nonFinite: ignore',
+    ],
+    [
+      { fused: 'no' },
+      'tfjsOptimizer() takes nonFinite: refuse, nonFinite: skip, nonFinite: scaleBack, fused: true, fused: false; got fused: no',
+    ],
   ])('of options as in %j is an error at once', (options, message) => {
     expect(() => tfjsOptimizer(momentum(), options as unknown as TfjsOptimizerOptions)).toThrow(message);
   });
