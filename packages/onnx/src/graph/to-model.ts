@@ -23,10 +23,15 @@ import { IR_VERSION, OPSET, OWN_DOMAIN } from '../model/opset.js';
 import { hasUnknown, isStatic, symbolName, type Dim } from '../shape/dim.js';
 import type { Graph } from './graph.js';
 import type { Node } from './node.js';
+import { FORWARD, nameIn, type Periods } from './periods.js';
 import type { Value } from './value.js';
 
-/** A complete model around a graph: target opset, plus the versions of other domains that its nodes use. */
-export function modelFromGraph(graph: Graph): ModelProto {
+/**
+ * A complete model around a graph: target opset, plus the versions of other domains that its nodes use.
+ *
+ * @param periods of values whose free sizes are to be named after them
+ */
+export function modelFromGraph(graph: Graph, periods: Periods = new Map()): ModelProto {
   const { domains } = graph;
   const used = domainsOf(graph);
   return create(ModelProtoSchema, {
@@ -38,7 +43,7 @@ export function modelFromGraph(graph: Graph): ModelProto {
         create(OperatorSetIdProtoSchema, { domain, version: BigInt(domains.get(domain) ?? 1) }),
       ),
     ],
-    graph: Object.assign(graphToProto(graph), { valueInfo: freeShapes(graph) }),
+    graph: Object.assign(graphToProto(graph), { valueInfo: freeShapes(graph, periods) }),
   });
 }
 
@@ -54,28 +59,28 @@ function domainsOf({ nodes }: Graph, found = new Set<string>()): ReadonlySet<str
 /**
  * The shapes of inner values with free sizes whose names are known. A runtime infers fixed sizes, but of a size after Reshape or
  * Concat only that it is free. ONNX Runtime then uses no such buffer again, and its planner looks through all that are no longer
- * in use at every value: most of the time that a session is made in.
+ * in use at every value: most of the time that a session is made in. Sizes of other periods have other names (`memory/periods.ts`).
  */
-function freeShapes({ nodes, outputs }: Graph): ValueInfoProto[] {
+function freeShapes({ nodes, outputs }: Graph, periods: Periods): ValueInfoProto[] {
   const declared = new Set<Value | undefined>(outputs);
   return nodes
     .flatMap((node) => node.outputs)
     .flatMap((value) => {
       if (value?.dtype === undefined || value.shape === undefined || declared.has(value)) return [];
-      return value.shape.every(isStatic) || value.shape.some(hasUnknown) ? [] : [valueInfo(value)];
+      return value.shape.every(isStatic) || value.shape.some(hasUnknown) ? [] : [valueInfo(value, periods.get(value))];
     });
 }
 
 /** The protobuf form of a graph, without types of inner values. */
 export function graphToProto(graph: Graph): GraphProto {
-  return Object.assign(contents(graph), { output: graph.outputs.map(valueInfo) });
+  return Object.assign(contents(graph), { output: graph.outputs.map((output) => valueInfo(output)) });
 }
 
 /** All but the outputs. */
 function contents(graph: Graph): GraphProto {
   return create(GraphProtoSchema, {
     name: graph.name,
-    input: graph.inputs.map(valueInfo),
+    input: graph.inputs.map((input) => valueInfo(input)),
     initializer: graph.initializers.flatMap(({ name, tensor }) => tensor?.toProto(name) ?? []),
     node: withUniqueNames(graph.nodes.map(nodeToProto)),
   });
@@ -126,12 +131,15 @@ function bodyToProto(name: string, body: Graph): AttributeProto {
   return create(AttributeProtoSchema, { name, type: AttributeProto_AttributeType.GRAPH, g });
 }
 
-function valueInfo({
-  name,
-  dtype,
-  shape,
-  type,
-}: Pick<Value, 'name' | 'dtype' | 'type'> & { shape?: readonly (Dim | undefined)[] | undefined }): ValueInfoProto {
+function valueInfo(
+  {
+    name,
+    dtype,
+    shape,
+    type,
+  }: Pick<Value, 'name' | 'dtype' | 'type'> & { shape?: readonly (Dim | undefined)[] | undefined },
+  period = FORWARD,
+): ValueInfoProto {
   if (type !== undefined) return create(ValueInfoProtoSchema, { name, type });
   if (dtype === undefined) {
     throw new OnnxError(
@@ -140,20 +148,21 @@ function valueInfo({
     );
   }
   const tensor = create(TypeProto_TensorSchema, { elemType: dtypeCode(dtype) });
-  if (shape !== undefined) tensor.shape = create(TensorShapeProtoSchema, { dim: shape.map(dimension) });
+  if (shape !== undefined)
+    tensor.shape = create(TensorShapeProtoSchema, { dim: shape.map((dim) => dimension(dim, period)) });
   return create(ValueInfoProtoSchema, {
     name,
     type: create(TypeProtoSchema, { value: { case: 'tensorType', value: tensor } }),
   });
 }
 
-function dimension(dim: Dim | undefined) {
+function dimension(dim: Dim | undefined, period: number) {
   if (dim !== undefined && isStatic(dim)) {
     return create(TensorShapeProto_DimensionSchema, { value: { case: 'dimValue', value: BigInt(dim) } });
   }
   // A dimension without a name is left open.
   if (dim === undefined || hasUnknown(dim)) return create(TensorShapeProto_DimensionSchema);
   return create(TensorShapeProto_DimensionSchema, {
-    value: { case: 'dimParam', value: symbolName(dim) ?? String(dim) },
+    value: { case: 'dimParam', value: nameIn(symbolName(dim) ?? String(dim), period) },
   });
 }

@@ -1,6 +1,7 @@
 import { arrangement } from './arrange.js';
 import { executionOrder } from './execution-order.js';
 import { lastUses, peakOf, type Footprint, type Peak } from './live-bytes.js';
+import { kindIn, periodsOf } from './periods.js';
 
 /** What a choice is made from. Nodes are numbers. */
 export interface Candidates extends Footprint {
@@ -12,6 +13,8 @@ export interface Candidates extends Footprint {
   readonly isRepeatable: (node: number) => boolean;
   /** What executing a node takes. */
   readonly operations: readonly number[];
+  /** Into how many periods the backward pass is divided. */
+  readonly periods: number;
 }
 
 /** Nodes to execute again, and what comes of it. */
@@ -66,6 +69,8 @@ export interface Repeated extends Footprint {
   /** The copy of each repeated node that is needed. */
   readonly copies: ReadonlyMap<number, number>;
   readonly order: readonly number[];
+  /** The period of each node. */
+  readonly periods: readonly number[];
 }
 
 /** The graph with some nodes repeated, as numbers. */
@@ -196,7 +201,16 @@ export function repeatNodes(given: Candidates, repeated: ReadonlySet<number>): R
   const executed = executionOrder({
     sources: arranged.map((number) => allSources[number].map((each) => where.get(each) ?? 0)),
   }).map((at) => arranged[at]);
-  return { sources: allSources, bytes: allBytes, within: allWithin, copies, order: executed };
+  const periods = [...periodsOf(given)];
+  let period = 1;
+  for (const number of executed) {
+    // A copy is of the time in which it is needed.
+    if (number < sources.length) period = Math.max(period, periods[number]);
+    else periods[number] = period;
+  }
+  const originals = [...sources.keys(), ...copies.keys()];
+  const kinds = originals.map((original, number) => kindIn(given.kinds[original], periods[number]));
+  return { sources: allSources, bytes: allBytes, within: allWithin, kinds, periods, copies, order: executed };
 }
 
 /** Numbers in an order in which sources come first. */

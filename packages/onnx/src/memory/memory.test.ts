@@ -39,8 +39,26 @@ describe('the arrangement', () => {
 describe('the peak', () => {
   test('counts what is made until it has been used last, through views', () => {
     // 0 (8 bytes) → 1, a view of it → 3; 2 (4 bytes) comes between; 3 makes 2 bytes.
-    const graph = { sources: [[], [0], [], [1, 2]], bytes: [8, 0, 4, 2], within: [undefined, 0, undefined, undefined] };
+    const graph = {
+      sources: [[], [0], [], [1, 2]],
+      bytes: [8, 0, 4, 2],
+      within: [undefined, 0, undefined, undefined],
+      kinds: [1, 1, 2, 3],
+    };
     expect(peakOf(graph, [0, 1, 2, 3])).toEqual({ bytes: 14, at: 3 });
+  });
+
+  test('counts a buffer between values of one kind, which it is kept for', () => {
+    // 0 (8 bytes) → 1 (2 bytes) → 2 (16 bytes) → 3 (2 bytes) → 4 (8 bytes).
+    const graph = {
+      sources: [[], [0], [1], [2], [3]],
+      bytes: [8, 2, 16, 2, 8],
+      within: new Array<undefined>(5).fill(undefined),
+    };
+    const order = [0, 1, 2, 3, 4];
+    expect(peakOf({ ...graph, kinds: [1, 2, 3, 4, 5] }, order)).toEqual({ bytes: 18, at: 2 });
+    expect(peakOf({ ...graph, kinds: [1, 2, 3, 4, 1] }, order)).toEqual({ bytes: 8 + 18, at: 2 });
+    expect(peakOf({ ...graph, kinds: new Array<undefined>(5).fill(undefined) }, order)).toEqual({ bytes: 18, at: 2 });
   });
 });
 
@@ -81,6 +99,21 @@ describe('a memory limit', () => {
     const again = model.graph?.node.filter(({ name }) => /_again(_\d+)?$/.test(name)) ?? [];
     expect(again.length).toBe(memory?.repeated);
     expect(new Set(again.map(({ opType }) => opType))).toEqual(new Set(['MatMul', 'Tanh']));
+  });
+
+  test('has the runtime tell sizes of one time of the backward pass from those of another', () => {
+    const { model } = gradients({ memoryLimit: limit(9) });
+    const names = new Map(
+      model.graph?.valueInfo.map(({ name, type }) => {
+        const dim = type?.value.case === 'tensorType' ? type.value.value.shape?.dim[0].value : undefined;
+        return [name, dim?.value];
+      }),
+    );
+    const [first] = [...names.keys()].filter((name) => name.startsWith('MatMul'));
+    expect(names.get(first)).toBe('batch');
+    const again = new Set([...names].flatMap(([name, dim]) => (/_again/.test(name) ? [dim] : [])));
+    expect(again.size).toBeGreaterThan(1);
+    for (const dim of again) expect(dim).toMatch(/batch@\d+$/);
   });
 
   test('that is nearly enough has less computed again', () => {

@@ -4,6 +4,7 @@ import { copiedGraph } from '../graph/copy.js';
 import type { Emitter } from '../graph/emitter.js';
 import type { Graph } from '../graph/graph.js';
 import { Node } from '../graph/node.js';
+import type { Periods } from '../graph/periods.js';
 import type { Value } from '../graph/value.js';
 import { emitterOf } from '../inference/emitter-of.js';
 import { isDifferentiable } from '../model/dtype.js';
@@ -14,8 +15,9 @@ import { afterPass } from '../verify/passes.js';
 import { arrangeNodes } from './arrange.js';
 import { chooseRepeated, repeatNodes, type Candidates, type Repeated } from './choice.js';
 import { dependenciesOf, executionOrder } from './execution-order.js';
-import { bytesOf, isView, lastUses, memoryOf } from './live-bytes.js';
+import { buffersOf, bytesOf, isView, memoryOf } from './live-bytes.js';
 import { operationsOf } from './operations.js';
+import { kindsOf, twoPeriods } from './periods.js';
 
 /**
  * How much a training step may keep at a time of what it computes: activations, gradients of activations and what lies
@@ -39,6 +41,18 @@ export interface MemoryReport {
   readonly repeated: number;
 }
 
+/** A graph within its limit. */
+export interface Limited {
+  readonly report: MemoryReport;
+  readonly periods: Periods;
+}
+
+/**
+ * Periods of the backward pass under a limit: with more of them hardly a buffer is kept for longer than it is used, and the
+ * runtime looks through more of them for each value when it makes a session.
+ */
+const PERIODS = 16;
+
 /** Values below this share of the peak stay. */
 const LEAST = 1 / 2000;
 
@@ -60,24 +74,28 @@ export function limitMemory(
   loss: Value,
   limit: MemoryLimit,
   operators: OperatorTable = standardOperators,
-): MemoryReport {
+): Limited {
   if (!(limit.bytes > 0)) {
     throw new OnnxError('invalid-argument', `a memory limit must be a number of bytes above 0, got ${limit.bytes}`);
   }
   const sizes = new Map(Object.entries(limit.dims ?? {}));
   requireSizes(graph, sizes);
   const nodes = [...graph.nodes];
-  const candidates = candidatesOf(graph, loss, sizes, operators);
-  const unlimited = chooseRepeated(candidates, Infinity).peak.bytes;
+  const whole = candidatesOf(graph, loss, sizes, operators);
+  const { peak: unlimited } = chooseRepeated(whole, Infinity);
+  if (unlimited.bytes <= limit.bytes) {
+    const report = { peak: unlimited.bytes, unlimited: unlimited.bytes, repeated: 0 };
+    return { report, periods: twoPeriods(graph, loss) };
+  }
+  const candidates = { ...whole, periods: PERIODS };
   const choice = chooseRepeated(candidates, limit.bytes);
   const plan = repeatNodes(candidates, choice.repeated);
   if (choice.peak.bytes > limit.bytes) throw tooLarge(nodes, plan, choice.peak.at, limit, choice.peak.bytes);
-  if (choice.repeated.size > 0) {
-    repeat(graph, nodes, plan, loss, candidates, operators);
-    afterPass('recompute', graph, operators);
-    arrangeNodes(graph, operators);
-  }
-  return { peak: choice.peak.bytes, unlimited, repeated: choice.repeated.size };
+  const periods = repeat(graph, nodes, plan, loss, candidates, operators);
+  afterPass('recompute', graph, operators);
+  arrangeNodes(graph, operators);
+  const report = { peak: choice.peak.bytes, unlimited: unlimited.bytes, repeated: choice.repeated.size };
+  return { report, periods };
 }
 
 function requireSizes({ inputs }: Graph, sizes: ReadonlyMap<string, number>): void {
@@ -128,11 +146,12 @@ function candidatesOf(
     return source && numbers.get(source);
   });
   const end = memoryOf(loss).producer;
-  const footprint = { ...dependencies, bytes, within };
+  const footprint = { ...dependencies, bytes, within, kinds: kindsOf(nodes) };
   const least = bytes.reduce((sum, each) => sum + each, 0) * LEAST;
   return {
     ...footprint,
     order,
+    periods: 1,
     turn: order.indexOf(end === undefined ? -1 : (numbers.get(end) ?? -1)),
     operations: nodes.map((node) => operationsOf(node, sizes)),
     isRepeatable: (number) => {
@@ -163,30 +182,36 @@ function canWait({ tensor, dtype, shape }: Value): boolean {
 function repeat(
   graph: Graph,
   nodes: readonly Node[],
-  { copies, order }: Repeated,
+  { copies, order, periods }: Repeated,
   loss: Value,
   { order: before, turn }: Candidates,
   operators: OperatorTable,
-): void {
+): Periods {
   const originals = new Map([...copies].map(([original, copy]) => [copy, original]));
   const again = new Map<Value, Value>();
   const e = emitterOf(graph, operators);
   graph.nodes = [];
   /** What has been executed last that can be waited for. */
   let latest = loss;
+  const found = new Map<Value, number>();
   const early = new Set(before.slice(0, turn + 1));
   for (const number of order) {
     const original = originals.get(number);
+    const first = graph.nodes.length;
     if (original === undefined) {
       const node = nodes[number];
       if (copies.size > 0 && !early.has(number)) redirect(node, again);
       graph.nodes.push(node);
       const made = node.outputs.find((output) => output !== undefined && isDifferentiable(output.dtype));
       if (!early.has(number) && made !== undefined && canWait(made)) latest = made;
-      continue;
+    } else {
+      copyNode(e, nodes[original], again, latest);
     }
-    copyNode(e, nodes[original], again, latest);
+    for (const { outputs } of graph.nodes.slice(first)) {
+      for (const output of outputs) if (output !== undefined) found.set(output, periods[number]);
+    }
   }
+  return found;
 }
 
 /** A second node like one of the forward pass, on copies of its inputs where there are any, else once `after` is there. */
@@ -242,16 +267,15 @@ function tooLarge(
   { bytes: limit }: MemoryLimit,
   peak: number,
 ): OnnxError {
-  const last = lastUses(plan, plan.order);
   const originals = new Map([...plan.copies].map(([original, copy]) => [copy, original]));
-  const kept = plan.order
-    .slice(0, at + 1)
-    .filter((number, place) => plan.bytes[number] > 0 && (place === at || last[number] >= at))
-    .sort((a, b) => plan.bytes[b] - plan.bytes[a])
+  const kept = buffersOf(plan, plan.order)
+    .filter(({ from, to }) => from <= at && at <= to)
+    .sort((a, b) => b.bytes - a.bytes)
     .slice(0, 5)
-    .map((number) => {
+    .map(({ bytes, makers }) => {
+      const [, number] = makers.findLast(([place]) => place <= at) ?? makers[0];
       const node = nodes[originals.get(number) ?? number];
-      return `  ${inWords(plan.bytes[number])}  '${node.outputs.find((output) => output !== undefined)?.name ?? node.name}' of ${node.label}`;
+      return `  ${inWords(bytes)}  '${node.outputs.find((output) => output !== undefined)?.name ?? node.name}' of ${node.label}`;
     });
   return new OnnxError(
     'too-large',

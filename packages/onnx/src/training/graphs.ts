@@ -6,12 +6,14 @@ import { emitterOf } from '../inference/emitter-of.js';
 import type { Emitter } from '../graph/emitter.js';
 import { Graph } from '../graph/graph.js';
 import type { Node } from '../graph/node.js';
+import type { Periods } from '../graph/periods.js';
 import { modelFromGraph } from '../graph/to-model.js';
 import type { Value } from '../graph/value.js';
 import { executableGraph, importGraph, upgradedGraph } from '../passes/import.js';
 import type { Loss } from '../loss/loss.js';
 import { arrangeNodes } from '../memory/arrange.js';
 import { limitMemory, type MemoryLimit, type MemoryReport } from '../memory/recompute.js';
+import { twoPeriods } from '../memory/periods.js';
 import type { ComputePrecision, DType } from '../model/dtype.js';
 import type { Model } from '../model/model.js';
 import { autocast } from '../passes/autocast/autocast.js';
@@ -511,9 +513,9 @@ function finishTraining(
 ): TrainingGraph {
   const { graph, inputs, parameters, targets, loss, outputs, statistics, lossScale, random } = training;
   lower(graph, target, precision, statistics);
-  const memory = memoryLimit && limitMemory(graph, loss, memoryLimit);
+  const limited = memoryLimit && limitMemory(graph, loss, memoryLimit);
   return {
-    model: toModel(graph),
+    model: toModel(graph, limited?.periods ?? twoPeriods(graph, loss)),
     inputs,
     parameters,
     targets,
@@ -522,7 +524,7 @@ function finishTraining(
     statistics,
     random,
     ...(lossScale !== undefined && { lossScale: tensorSpec(lossScale) }),
-    ...(memory !== undefined && { memory }),
+    ...(limited !== undefined && { memory: limited.report }),
   };
 }
 
@@ -558,9 +560,9 @@ function lower(
   arrangeNodes(graph, operators);
 }
 
-function toModel(graph: Graph): ModelProto {
+function toModel(graph: Graph, periods?: Periods): ModelProto {
   requireRunnable(graph);
-  return modelFromGraph(graph);
+  return modelFromGraph(graph, periods);
 }
 
 function weightSpec({ name, dtype, shape }: Value): WeightSpec {
