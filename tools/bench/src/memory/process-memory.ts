@@ -12,7 +12,7 @@ export interface Footprint {
   /** In memory before there is a model: the program and its libraries. */
   readonly start: number;
   readonly peak: number;
-  /** By 1,000 steps, over the second half of the steps. */
+  /** By 1,000 steps, over the second half of the steps, without garbage; NaN for fewer than 1,000. */
   readonly growth: number;
   /** A step, median. */
   readonly milliseconds: number;

@@ -29,7 +29,8 @@ export const memory: Suite = {
   method:
     `As above, each in a process of its own, ${String(THREADS)} threads, against PyTorch with \`foreach\` AdamW. The peak is what ` +
     'Linux has counted at most (VmHWM); beside the start is the peak without what the program and its libraries take before ' +
-    'there is a model; growth is the slope of the resident memory over the second half of the steps. Ratios are of peaks, and of ' +
+    'there is a model; growth is the slope of the resident memory over the second half of the steps, with garbage collected before it ' +
+    'is looked at: what JavaScript keeps until then goes up and down by 30 MiB every few thousand steps. Ratios are of peaks, and of ' +
     'peaks beside the start. With a memory limit a part of the forward pass is computed again.',
   measure,
 };
@@ -90,7 +91,7 @@ async function trainAlone(
 ): Promise<Footprint> {
   const script = fileURLToPath(new URL('../memory/train-alone.js', import.meta.url));
   const args = [name, file, batch, steps, THREADS, ...(limit === undefined ? [] : [limit * MIB])];
-  const { stdout } = await promisify(execFile)(process.execPath, [script, ...args.map(String)]);
+  const { stdout } = await promisify(execFile)(process.execPath, ['--expose-gc', script, ...args.map(String)]);
   return JSON.parse(stdout) as Footprint;
 }
 

@@ -1,0 +1,43 @@
+import { execFile } from 'node:child_process';
+import { promisify } from 'node:util';
+import { expect, test } from 'vitest';
+
+/** A process that takes steps, and what it takes more of at the end than at their beginning, with garbage collected. */
+const SCRIPT = `
+import { sgd } from '@adakit/sgd';
+import { emitterOf, Graph, modelFromGraph, symbol, Tensor, writeModel } from '@adakit/onnx';
+import { mse, TrainingSession } from '@adakit/runner-onnx';
+const [runtime, steps] = process.argv.slice(1);
+const graph = new Graph('small');
+const e = emitterOf(graph);
+let x = graph.addInput('x', { dtype: 'float32', shape: [symbol('batch'), 8] });
+for (const name of ['a', 'b']) x = e.node('Tanh', [e.matMul(x, graph.addInitializer(name, Tensor.filled('float32', [8, 8], 0.1)))]);
+graph.rename(x, 'y');
+graph.outputs.push(x);
+const model = writeModel(modelFromGraph(graph));
+const session = await TrainingSession.create({ model, loss: mse(), optimizer: sgd({ lr: 1e-3 }), runtime });
+const tensor = { data: new Float32Array(32).fill(0.5), dims: [4, 8] };
+async function used() {
+  for (let step = 0; step < Number(steps); step++) await session.step({ x: tensor, target: tensor });
+  for (let time = 0; time < 3; time++) {
+    globalThis.gc();
+    await new Promise((done) => setTimeout(done, 20));
+  }
+  const { heapUsed, external } = process.memoryUsage();
+  return heapUsed + external;
+}
+// Code is compiled, and tables grow, in the first ones.
+await used();
+const before = await used();
+console.log((await used()) - before);
+await session.dispose();
+`;
+
+const STEPS = 3000;
+
+test.each(['native', 'node'])('steps leave nothing behind (%s)', { timeout: 120_000 }, async (runtime) => {
+  const args = ['--expose-gc', '--input-type=module', '--eval', SCRIPT, '--', runtime, String(STEPS)];
+  const { stdout } = await promisify(execFile)(process.execPath, args, { cwd: import.meta.dirname });
+  // The smallest object that a step could leave takes 16 bytes, and the list or the chain that it is in 8.
+  expect(Number(stdout)).toBeLessThan(24 * STEPS);
+});
