@@ -38,7 +38,7 @@ export {
   defineWrapper,
   type PhasedOptimizerSource,
   type WrapperFactory,
-} from './optimizer/define-phased.js';
+} from './compose/define-phased.js';
 export * as meanings from './component/meanings.js';
 export {
   type Brought,

@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { referenceDevice } from '../device/reference/device.js';
 import { asMatrix, asParam, matMul, sum, transpose, type Tensor } from '../expression/expression.js';
-import { definePhasedOptimizer } from '../optimizer/define-phased.js';
+import { definePhasedOptimizer } from '../compose/define-phased.js';
 import { defineOptimizer } from '../optimizer/define.js';
 import { nonNegative, positive } from '../optimizer/hyperparameters.js';
 import { Run } from '../run/run.js';

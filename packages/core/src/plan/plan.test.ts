@@ -3,7 +3,7 @@ import { accumulate, centralization, clipByGlobalNorm, clipByValue, lossScaling,
 import { ema, lookahead, maxNorm } from '../compose/weights.js';
 import { sum } from '../expression/expression.js';
 import { defineOptimizer } from '../optimizer/define.js';
-import { definePhasedOptimizer } from '../optimizer/define-phased.js';
+import { definePhasedOptimizer } from '../compose/define-phased.js';
 import { learningRate } from '../optimizer/hyperparameters.js';
 import type { ParameterSpec } from '../optimizer/match.js';
 import { groups } from '../optimizer/groups.js';
