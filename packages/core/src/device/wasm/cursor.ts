@@ -1,4 +1,4 @@
-import { FunctionBody, get, i32, I32, int, loopWhile, select, set, type Code } from './code.js';
+import { type FunctionBody, get, i32, I32, int, loopWhile, select, set, type Code } from './code.js';
 
 const PAGE = 4096;
 /** Bytes by which parts of an array that are gone through side by side are more than a number of pages apart. */

@@ -6,7 +6,7 @@ import {
   extractDouble,
   f64,
   f64x2,
-  FunctionBody,
+  type FunctionBody,
   get,
   i32,
   I32,
