@@ -10,7 +10,7 @@ import {
   type Tensor4D,
 } from '@tensorflow/tfjs-core';
 import { depthwiseGeometry } from './depthwise-geometry.js';
-import type { WasmKernel } from './wasm-kernel.js';
+import { wasmKernel } from './wasm-kernel.js';
 import { window, withZerosBetween } from './zero-spacing.js';
 
 /**
@@ -23,11 +23,12 @@ import { window, withZerosBetween } from './zero-spacing.js';
  *
  * a depthwise convolution of C·M channels, summed over m.
  */
-export const depthwiseInputGradient: WasmKernel = {
+export const depthwiseInputGradient = wasmKernel<
+  DepthwiseConv2dNativeBackpropInputAttrs,
+  { dy: Tensor4D; filter: Tensor4D }
+>({
   name: DepthwiseConv2dNativeBackpropInput,
-  compute: (inputs, attributes) => {
-    const { inputShape, ...rest } = attributes as unknown as DepthwiseConv2dNativeBackpropInputAttrs;
-    const [dy, filter] = [inputs.dy as Tensor4D, inputs.filter as Tensor4D];
+  compute: ({ dy, filter }, { inputShape, ...rest }) => {
     const [filterHeight, filterWidth, , multiplier] = filter.shape;
     const geometry = depthwiseGeometry(inputShape, filter.shape, rest);
     const { batchSize, inHeight, inWidth, inChannels, outChannels, padInfo, strideHeight, strideWidth } = geometry;
@@ -45,4 +46,4 @@ export const depthwiseInputGradient: WasmKernel = {
         : sum(reshape(products, [batchSize, inHeight, inWidth, inChannels, multiplier]), 4);
     });
   },
-};
+});

@@ -14,7 +14,7 @@ import {
   type Tensor,
   type Tensor3D,
 } from '@tensorflow/tfjs-core';
-import type { WasmKernel } from './wasm-kernel.js';
+import { wasmKernel, type WasmKernel } from './wasm-kernel.js';
 
 /**
  * The gradient of resizing images [n, h, w, c] bilinearly. The backend's own (4.22) takes half-pixel centers for corners.
@@ -29,11 +29,11 @@ export const resizeNearestGradient = resizeGradient(ResizeNearestNeighborGrad, i
  * resizing makes of the identity.
  */
 function resizeGradient(name: string, resize: typeof image.resizeBilinear): WasmKernel {
-  return {
+  return wasmKernel<ResizeBilinearGradAttrs>({
     name,
     compute: (inputs, attributes, original) => {
-      const { alignCorners, halfPixelCenters } = attributes as unknown as ResizeBilinearGradAttrs;
-      if (original !== undefined && !halfPixelCenters) return original(inputs, attributes);
+      const { alignCorners, halfPixelCenters } = attributes;
+      if (original !== undefined && !halfPixelCenters) return original(inputs, { ...attributes });
       const [batch, height, width, channels] = inputs.images.shape;
       const [, outHeight, outWidth] = inputs.dy.shape;
       // [1, to, from], for products with every image of a batch.
@@ -55,5 +55,5 @@ function resizeGradient(name: string, resize: typeof image.resizeBilinear): Wasm
       const gradient: Tensor = engine().runKernel(name, inputs, attributes);
       return gradient.dataSync()[1] === 1;
     },
-  };
+  });
 }

@@ -10,7 +10,7 @@ import {
   type Tensor,
   type Tensor4D,
 } from '@tensorflow/tfjs-core';
-import type { WasmKernel } from './wasm-kernel.js';
+import { wasmKernel, type WasmKernel } from './wasm-kernel.js';
 
 /**
  * Convolutions with 'same' padding. Where strides longer than the filter leave rows or columns over at the edge, the
@@ -24,13 +24,13 @@ export const samePaddedConvolutions: readonly WasmKernel[] = [
 ];
 
 function withPaddingAsNumbers(name: string, depthwise: boolean): WasmKernel {
-  return {
+  return wasmKernel<Conv2DAttrs, { x: Tensor4D; filter: Tensor4D }>({
     name,
     compute: (inputs, attributes, original) => {
       if (original === undefined) throw new Error(`the wasm backend of TensorFlow.js has no kernel ${name}`);
-      const { pad, strides, dilations, dataFormat } = attributes as unknown as Conv2DAttrs;
-      if (pad !== 'same' || dataFormat !== 'NHWC') return original(inputs, attributes);
-      const [x, filter] = [inputs.x as Tensor4D, inputs.filter as Tensor4D];
+      const { pad, strides, dilations, dataFormat } = attributes;
+      if (pad !== 'same' || dataFormat !== 'NHWC') return original(inputs, { ...attributes });
+      const { x, filter } = inputs;
       const { padInfo } = backend_util.computeConv2DInfo(
         x.shape,
         filter.shape,
@@ -49,5 +49,5 @@ function withPaddingAsNumbers(name: string, depthwise: boolean): WasmKernel {
       const result: Tensor = engine().runKernel(name, inputs, attributes);
       return result.dataSync().every((value) => value === 4);
     },
-  };
+  });
 }

@@ -11,17 +11,15 @@ import {
   where,
   type UnsortedSegmentSumAttrs,
 } from '@tensorflow/tfjs-core';
-import type { WasmKernel } from './wasm-kernel.js';
+import { wasmKernel } from './wasm-kernel.js';
 
 /**
  * Adds up the rows of x [n, …] that have the same segment id [n], which is the gradient of gather and so of embeddings.
  * Rows with an id outside [0, numSegments) count nowhere.
  */
-export const segmentSum: WasmKernel = {
+export const segmentSum = wasmKernel<UnsortedSegmentSumAttrs>({
   name: UnsortedSegmentSum,
-  compute: (inputs, attributes) => {
-    const { numSegments } = attributes as unknown as UnsortedSegmentSumAttrs;
-    const { x, segmentIds: ids } = inputs;
+  compute: ({ x, segmentIds: ids }, { numSegments }) => {
     const rowShape = x.shape.slice(1);
     return tidy(() => {
       // The scatter of the wasm backend (4.22) adds up as wanted, but writes wherever an index points, outside its
@@ -32,4 +30,4 @@ export const segmentSum: WasmKernel = {
       return slice(sums, 0, numSegments);
     });
   },
-};
+});

@@ -16,3 +16,16 @@ export interface WasmKernel {
    */
   readonly isRight?: () => boolean;
 }
+
+/** A kernel with the types of its attributes `A` and its tensors `T`, which TensorFlow.js hands over without. */
+export function wasmKernel<A extends object, T extends NamedTensorMap = NamedTensorMap>(
+  kernel: Omit<WasmKernel, 'compute'> & {
+    readonly compute: (inputs: T, attributes: A, original?: KernelFunction) => TensorInfo;
+  },
+): WasmKernel {
+  const { compute } = kernel;
+  return {
+    ...kernel,
+    compute: (inputs, attributes, original) => compute(inputs as T, attributes as NamedAttrMap & A, original),
+  };
+}
