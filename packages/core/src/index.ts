@@ -242,6 +242,7 @@ export {
   REDUCTION_BLOCK,
   reduction,
   reductions,
+  type DeviceOperationName,
   type Operation,
   type OperationName,
   type Reduction,

@@ -1,4 +1,4 @@
-import type { OperationName } from '../../expression/operations.js';
+import type { DeviceOperationName } from '../../expression/operations.js';
 import type { InstructionOf } from '../../program/fold.js';
 import { demote, extract, f32x4, f64, i32x4, int, replace, v128, type Code } from './code.js';
 import { callImport } from './imports.js';
@@ -13,9 +13,6 @@ const perLane = (name: 'exp' | 'log' | 'pow', ...args: readonly Code[]): Code =>
     const operands = args.map((arg) => f64.promote(extract(lane, arg)));
     return replace(lane, result, demote(callImport(name, ...operands)));
   }, args[0]);
-
-/** Operations on tensors: the others are for scalars alone. */
-type DeviceOperation = Exclude<OperationName, 'floor' | 'mod'>;
 
 /** The code of each operation on four elements. Comparisons give masks. */
 export const operations = {
@@ -40,7 +37,7 @@ export const operations = {
   greater: f32x4.greater,
   greaterOrEqual: f32x4.greaterOrEqual,
   where: (condition, yes, no) => v128.bitselect(yes, no, condition),
-} as const satisfies Record<DeviceOperation, (a: Code, b: Code, c: Code) => Code>;
+} as const satisfies Record<DeviceOperationName, (a: Code, b: Code, c: Code) => Code>;
 
 /** Rounding to narrower formats; NaN stays. */
 export const casts: Record<InstructionOf<'cast'>['to']['name'], (x: Code) => Code> = {
