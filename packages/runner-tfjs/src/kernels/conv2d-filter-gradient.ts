@@ -8,7 +8,7 @@ import {
   type Conv2DBackpropFilterAttrs,
   type Tensor4D,
 } from '@tensorflow/tfjs-core';
-import { wasmKernel } from './wasm-kernel.js';
+import type { WasmKernel } from './wasm-kernel.js';
 
 /**
  * The gradient of conv2d with respect to its filter. It is itself a convolution: with stride s and padding p,
@@ -19,7 +19,7 @@ import { wasmKernel } from './wasm-kernel.js';
  *
  * so X with batch and channels exchanged is convolved by the "filter" ∂Y, dilated by s.
  */
-export const conv2dFilterGradient = wasmKernel<Conv2DBackpropFilterAttrs, { x: Tensor4D; dy: Tensor4D }>({
+export const conv2dFilterGradient: WasmKernel<Conv2DBackpropFilterAttrs, { x: Tensor4D; dy: Tensor4D }> = {
   name: Conv2DBackpropFilter,
   compute: ({ x, dy }, { strides, pad, dimRoundingMode, dataFormat, filterShape }) => {
     if (dataFormat !== 'NHWC') {
@@ -51,4 +51,4 @@ export const conv2dFilterGradient = wasmKernel<Conv2DBackpropFilterAttrs, { x: T
       return slice(transpose(gradient, [1, 2, 0, 3]), [0, 0, 0, 0], filterShape);
     });
   },
-});
+};

@@ -13,14 +13,14 @@ import {
   type Tensor,
   type Tensor5D,
 } from '@tensorflow/tfjs-core';
-import { wasmKernel } from './wasm-kernel.js';
+import type { WasmKernel } from './wasm-kernel.js';
 
 /**
  * The gradient of conv3d with respect to its filter [kd, kh, kw, C, F]. A 3-D convolution is the sum, over the depths i
  * of the filter, of 2-D convolutions of the slices s·z + i − p of X, whose filter gradients these are. The backend's own
  * kernel (4.22) is wrong.
  */
-export const conv3dFilterGradient = wasmKernel<Conv3DBackpropFilterV2Attrs, { x: Tensor5D; dy: Tensor5D }>({
+export const conv3dFilterGradient: WasmKernel<Conv3DBackpropFilterV2Attrs, { x: Tensor5D; dy: Tensor5D }> = {
   name: Conv3DBackpropFilterV2,
   compute: ({ x, dy }, { strides, pad: padding, filterShape }) => {
     const info = backend_util.computeConv3DInfo(x.shape, filterShape, strides, 1, padding);
@@ -73,4 +73,4 @@ export const conv3dFilterGradient = wasmKernel<Conv3DBackpropFilterV2Attrs, { x:
     );
     return gradient.dataSync().every((value) => value === 1);
   },
-});
+};

@@ -13,7 +13,7 @@ import {
   type Tensor,
   type Tensor5D,
 } from '@tensorflow/tfjs-core';
-import { wasmKernel } from './wasm-kernel.js';
+import type { WasmKernel } from './wasm-kernel.js';
 import { window, withZerosBetween } from './zero-spacing.js';
 
 /**
@@ -21,7 +21,7 @@ import { window, withZerosBetween } from './zero-spacing.js';
  * sum, over the depths i of the filter, of 2-D convolutions of the slices s·z + i − p of the input, whose gradients are
  * added up here. The backend's own kernel (4.22) is wrong.
  */
-export const conv3dInputGradient = wasmKernel<Conv3DBackpropInputV2Attrs, { dy: Tensor5D; filter: Tensor5D }>({
+export const conv3dInputGradient: WasmKernel<Conv3DBackpropInputV2Attrs, { dy: Tensor5D; filter: Tensor5D }> = {
   name: Conv3DBackpropInputV2,
   compute: ({ dy, filter }, { strides, pad, inputShape }) => {
     const info = backend_util.computeConv3DInfo(inputShape, filter.shape, strides, 1, pad);
@@ -63,4 +63,4 @@ export const conv3dInputGradient = wasmKernel<Conv3DBackpropInputV2Attrs, { dy: 
     );
     return gradient.dataSync().every((value) => value === 1);
   },
-});
+};

@@ -11,7 +11,7 @@ import {
   type Tensor4D,
 } from '@tensorflow/tfjs-core';
 import { depthwiseGeometry } from './depthwise-geometry.js';
-import { wasmKernel } from './wasm-kernel.js';
+import type { WasmKernel } from './wasm-kernel.js';
 
 /**
  * The gradient of a depthwise convolution with respect to its filter [kh, kw, C, M]. It is itself a depthwise
@@ -23,10 +23,10 @@ import { wasmKernel } from './wasm-kernel.js';
  *
  * so X as one image of N·C channels is convolved by the "filter" ∂Y, dilated by s, and the result summed over n.
  */
-export const depthwiseFilterGradient = wasmKernel<
+export const depthwiseFilterGradient: WasmKernel<
   DepthwiseConv2dNativeBackpropFilterAttrs,
   { x: Tensor4D; dy: Tensor4D }
->({
+> = {
   name: DepthwiseConv2dNativeBackpropFilter,
   compute: ({ x, dy }, { filterShape, ...rest }) => {
     const { padInfo, strideHeight, strideWidth, ...sizes } = depthwiseGeometry(x.shape, filterShape, rest);
@@ -51,4 +51,4 @@ export const depthwiseFilterGradient = wasmKernel<
       return sum(reshape(taps, [filterHeight, filterWidth, batchSize, inChannels, multiplier]), 2);
     });
   },
-});
+};

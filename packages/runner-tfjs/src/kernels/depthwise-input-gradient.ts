@@ -10,7 +10,7 @@ import {
   type Tensor4D,
 } from '@tensorflow/tfjs-core';
 import { depthwiseGeometry } from './depthwise-geometry.js';
-import { wasmKernel } from './wasm-kernel.js';
+import type { WasmKernel } from './wasm-kernel.js';
 import { window, withZerosBetween } from './zero-spacing.js';
 
 /**
@@ -23,10 +23,10 @@ import { window, withZerosBetween } from './zero-spacing.js';
  *
  * a depthwise convolution of C·M channels, summed over m.
  */
-export const depthwiseInputGradient = wasmKernel<
+export const depthwiseInputGradient: WasmKernel<
   DepthwiseConv2dNativeBackpropInputAttrs,
   { dy: Tensor4D; filter: Tensor4D }
->({
+> = {
   name: DepthwiseConv2dNativeBackpropInput,
   compute: ({ dy, filter }, { inputShape, ...rest }) => {
     const [filterHeight, filterWidth, , multiplier] = filter.shape;
@@ -46,4 +46,4 @@ export const depthwiseInputGradient = wasmKernel<
         : sum(reshape(products, [batchSize, inHeight, inWidth, inChannels, multiplier]), 4);
     });
   },
-});
+};

@@ -10,13 +10,13 @@ import {
   type Tensor4D,
   type Tensor5D,
 } from '@tensorflow/tfjs-core';
-import { wasmKernel } from './wasm-kernel.js';
+import type { WasmKernel } from './wasm-kernel.js';
 
 /**
  * The gradient of 2-D max pooling with respect to its input [n, h, w, c]. The backend's own (4.22) gives the
  * gradient of a window without an element above zero to the first element, wherever the largest is.
  */
-export const maxPoolGradient = wasmKernel<MaxPoolGradAttrs, { input: Tensor4D; dy: Tensor4D }>({
+export const maxPoolGradient: WasmKernel<MaxPoolGradAttrs, { input: Tensor4D; dy: Tensor4D }> = {
   name: MaxPoolGrad,
   compute: ({ input, dy }, { filterSize, strides, pad, dimRoundingMode }) => {
     const info = backend_util.computePool2DInfo(input.shape, filterSize, strides, 1, pad, dimRoundingMode);
@@ -24,20 +24,20 @@ export const maxPoolGradient = wasmKernel<MaxPoolGradAttrs, { input: Tensor4D; d
     return poolGradient(input, dy, { ...info, axes: [depth, heightOf(info), widthOf(info)] });
   },
   isRight: () => findsMaximumBelowZero(MaxPoolGrad, [1, 1, 2, 1]),
-});
+};
 
 /**
  * The gradient of 3-D max pooling with respect to its input [n, d, h, w, c]; the backend's own fails as in 2-D. Of equal
  * elements the first gets the gradient, as in 2-D; on the cpu backend (4.22) the last does.
  */
-export const maxPool3dGradient = wasmKernel<MaxPool3DGradAttrs, { input: Tensor5D; dy: Tensor5D }>({
+export const maxPool3dGradient: WasmKernel<MaxPool3DGradAttrs, { input: Tensor5D; dy: Tensor5D }> = {
   name: MaxPool3DGrad,
   compute: ({ input, dy }, { filterSize, strides, pad, dimRoundingMode }) => {
     const info = backend_util.computePool3DInfo(input.shape, filterSize, strides, 1, pad, dimRoundingMode);
     return poolGradient(input, dy, { ...info, axes: [depthOf(info), heightOf(info), widthOf(info)] });
   },
   isRight: () => findsMaximumBelowZero(MaxPool3DGrad, [1, 1, 1, 2, 1]),
-});
+};
 
 function findsMaximumBelowZero(name: string, shape: number[]): boolean {
   const input = tensor([-2, -1], shape);

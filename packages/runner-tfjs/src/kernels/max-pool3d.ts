@@ -11,13 +11,13 @@ import {
   type Tensor,
   type Tensor5D,
 } from '@tensorflow/tfjs-core';
-import { wasmKernel } from './wasm-kernel.js';
+import type { WasmKernel } from './wasm-kernel.js';
 
 /**
  * Max pooling of volumes [n, d, h, w, c]: in the plane first, then along the depth. The backend's own (4.22) gives no
  * maximum below zero.
  */
-export const maxPool3d = wasmKernel<MaxPool3DAttrs, { x: Tensor5D }>({
+export const maxPool3d: WasmKernel<MaxPool3DAttrs, { x: Tensor5D }> = {
   name: MaxPool3D,
   compute: ({ x }, { filterSize, strides, pad, dimRoundingMode }) => {
     const info = backend_util.computePool3DInfo(x.shape, filterSize, strides, 1, pad, dimRoundingMode);
@@ -53,4 +53,4 @@ export const maxPool3d = wasmKernel<MaxPool3DAttrs, { x: Tensor5D }>({
     const pooled: Tensor = engine().runKernel(MaxPool3D, { x }, { filterSize: 1, strides: 1, pad: 'valid' });
     return pooled.dataSync()[0] === -1;
   },
-});
+};

@@ -9,12 +9,13 @@ import {
   ResizeNearestNeighborGrad,
   tidy,
   zeros,
+  type NamedTensorMap,
   type ResizeBilinearGradAttrs,
   type Rank,
   type Tensor,
   type Tensor3D,
 } from '@tensorflow/tfjs-core';
-import { wasmKernel, type WasmKernel } from './wasm-kernel.js';
+import type { WasmKernel } from './wasm-kernel.js';
 
 /**
  * The gradient of resizing images [n, h, w, c] bilinearly. The backend's own (4.22) takes half-pixel centers for corners.
@@ -28,8 +29,11 @@ export const resizeNearestGradient = resizeGradient(ResizeNearestNeighborGrad, i
  * Resizing is linear and acts on rows and columns apart: Y = R_h · X · R_wᵀ, so ∂X = R_hᵀ · ∂Y · R_w. A matrix R is what
  * resizing makes of the identity.
  */
-function resizeGradient(name: string, resize: typeof image.resizeBilinear): WasmKernel {
-  return wasmKernel<ResizeBilinearGradAttrs>({
+function resizeGradient(
+  name: string,
+  resize: typeof image.resizeBilinear,
+): WasmKernel<ResizeBilinearGradAttrs, NamedTensorMap> {
+  return {
     name,
     compute: (inputs, attributes, original) => {
       const { alignCorners, halfPixelCenters } = attributes;
@@ -55,5 +59,5 @@ function resizeGradient(name: string, resize: typeof image.resizeBilinear): Wasm
       const gradient: Tensor = engine().runKernel(name, inputs, attributes);
       return gradient.dataSync()[1] === 1;
     },
-  });
+  };
 }

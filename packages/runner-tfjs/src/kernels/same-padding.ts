@@ -10,7 +10,7 @@ import {
   type Tensor,
   type Tensor4D,
 } from '@tensorflow/tfjs-core';
-import { wasmKernel, type WasmKernel } from './wasm-kernel.js';
+import type { WasmKernel } from './wasm-kernel.js';
 
 /**
  * Convolutions with 'same' padding. Where strides longer than the filter leave rows or columns over at the edge, the
@@ -23,8 +23,11 @@ export const samePaddedConvolutions: readonly WasmKernel[] = [
   withPaddingAsNumbers(FusedDepthwiseConv2D, true),
 ];
 
-function withPaddingAsNumbers(name: string, depthwise: boolean): WasmKernel {
-  return wasmKernel<Conv2DAttrs, { x: Tensor4D; filter: Tensor4D }>({
+function withPaddingAsNumbers(
+  name: string,
+  depthwise: boolean,
+): WasmKernel<Conv2DAttrs, { x: Tensor4D; filter: Tensor4D }> {
+  return {
     name,
     compute: (inputs, attributes, original) => {
       if (original === undefined) throw new Error(`the wasm backend of TensorFlow.js has no kernel ${name}`);
@@ -49,5 +52,5 @@ function withPaddingAsNumbers(name: string, depthwise: boolean): WasmKernel {
       const result: Tensor = engine().runKernel(name, inputs, attributes);
       return result.dataSync().every((value) => value === 4);
     },
-  });
+  };
 }

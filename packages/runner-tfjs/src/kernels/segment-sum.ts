@@ -9,15 +9,16 @@ import {
   tidy,
   UnsortedSegmentSum,
   where,
+  type Tensor,
   type UnsortedSegmentSumAttrs,
 } from '@tensorflow/tfjs-core';
-import { wasmKernel } from './wasm-kernel.js';
+import type { WasmKernel } from './wasm-kernel.js';
 
 /**
  * Adds up the rows of x [n, …] that have the same segment id [n], which is the gradient of gather and so of embeddings.
  * Rows with an id outside [0, numSegments) count nowhere.
  */
-export const segmentSum = wasmKernel<UnsortedSegmentSumAttrs>({
+export const segmentSum: WasmKernel<UnsortedSegmentSumAttrs, { x: Tensor; segmentIds: Tensor }> = {
   name: UnsortedSegmentSum,
   compute: ({ x, segmentIds: ids }, { numSegments }) => {
     const rowShape = x.shape.slice(1);
@@ -30,4 +31,4 @@ export const segmentSum = wasmKernel<UnsortedSegmentSumAttrs>({
       return slice(sums, 0, numSegments);
     });
   },
-});
+};
