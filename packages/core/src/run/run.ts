@@ -56,6 +56,12 @@ export class Run<B> extends SourceRun<B> {
     return this.training.needsEstimate;
   }
 
+  /** Has the device compile and bind what updates run, as the first step would otherwise: for whoever waits for something else. */
+  prepare(): void {
+    const { memory, plan } = this.training;
+    for (const stage of plan.stages) if (stage.kind !== 'total') memory.bindStage(stage, plan.parameters);
+  }
+
   /** The buffers of parameters and gradients, for whoever computes gradients on the same device. */
   get buffers(): Pick<GradientContext<B>, 'parameters' | 'gradients'> {
     return this.training.buffers;

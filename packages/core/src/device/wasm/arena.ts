@@ -64,7 +64,7 @@ export class Block {
     this.#free = this.#free
       .map((range) => (range.from === from ? { from: Math.min(to, range.to), to: range.to } : range))
       .filter((range) => range.to > range.from);
-    new Uint8Array(this.memory.buffer, from, Math.max(0, Math.min(to, this.#top) - from)).fill(0);
+    new Uint8Array(this.memory.buffer, from, bytes).fill(0);
     this.#top = Math.max(this.#top, to);
     return from;
   }
