@@ -18,7 +18,7 @@ export type RunParameter<B> = Omit<ParameterSpec, 'name' | 'shape'> & {
   readonly kept?: KeptState;
 } & (
     | { readonly value: TensorData }
-    | { readonly write: (buffer: B) => void; readonly shape: readonly number[] }
+    | { write(buffer: NoInfer<B>): void; readonly shape: readonly number[] }
     | { readonly buffer: B; readonly shape: readonly number[] }
   );
 

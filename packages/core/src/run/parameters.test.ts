@@ -27,6 +27,34 @@ describe('parameters of a run', () => {
     expect([...buffer]).toEqual([0, 1]);
   });
 
+  it('may be written by a function into the run’s own buffer', async () => {
+    const write = (buffer: Float32Array | Float64Array): void => {
+      buffer.set([1, 2]);
+    };
+    const run = Run.start(jsDevice(), momentum(), { w: { write, shape: [2] } });
+    await run.applyGradients({ w: tensor32([1, 1]) });
+    expect([...(await run.weights()).w.data]).toEqual([0, 1]);
+  });
+
+  it('are bound to what updates them ahead of the first step, where that is asked for', async () => {
+    const device = jsDevice();
+    const compiled: string[] = [];
+    const watched: typeof device = {
+      ...device,
+      compile(program) {
+        compiled.push(program.hash);
+        return device.compile(program);
+      },
+    };
+    const run = Run.start(watched, momentum(), { w: tensor32([1, 2]), b: tensor32([3]) });
+    expect(compiled).toEqual([]);
+    run.prepare();
+    expect(compiled).toHaveLength(1);
+    await run.applyGradients({ w: tensor32([1, 1]), b: tensor32([1]) });
+    expect(compiled).toHaveLength(1);
+    expect([...(await run.weights()).w.data]).toEqual([0, 1]);
+  });
+
   it('go on from what was kept for them, in a run that goes on from a step', async () => {
     const kept = keptState({ step: 4, slots: { velocity: tensor32([8]) } });
     const run = Run.start(jsDevice(), momentum(), {}, { resume: { step: 7 } });
