@@ -96,7 +96,10 @@ describe('values of weights, copied to where they are to be', () => {
   test('are refused by name where the model has none', () => {
     const model = parseModel(written(() => undefined));
     expect(() => initialCopies(model, [{ name: 'other', dtype: 'float32', shape: [2] }])).toThrow(
-      expect.objectContaining({ code: 'unknown-parameter', message: expect.stringContaining("'other'") as string }) as Error,
+      expect.objectContaining({
+        code: 'unknown-parameter',
+        message: expect.stringContaining("'other'") as string,
+      }) as Error,
     );
   });
 });
