@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { accumulate, lossScaling } from '../compose/gradients.js';
+import { accumulate, clipByGlobalNorm, lossScaling } from '../compose/gradients.js';
 import { jsDevice } from '../device/js/device.js';
 import { defineOptimizer } from '../optimizer/define.js';
 import { learningRate } from '../optimizer/hyperparameters.js';
@@ -53,6 +53,13 @@ describe('parameters of a run', () => {
     await run.applyGradients({ w: tensor32([1, 1]), b: tensor32([1]) });
     expect(compiled).toHaveLength(1);
     expect([...(await run.weights()).w.data]).toEqual([0, 1]);
+  });
+
+  it('are left to the step where it makes what belongs to all of them', async () => {
+    const run = Run.start(jsDevice(), clipByGlobalNorm(10, momentum()), { w: tensor32([1, 2]) });
+    run.prepare();
+    await run.applyGradients({ w: tensor32([3, 4]) });
+    expect([...(await run.weights()).w.data]).toEqual([-2, -2]);
   });
 
   it('go on from what was kept for them, in a run that goes on from a step', async () => {
