@@ -25,6 +25,7 @@ import {
   externalize,
   gradientsGraph,
   inferenceForm,
+  initialCopies,
   initialParameters,
   OnnxError,
   readModel,
@@ -49,7 +50,7 @@ import { sampleCount, toFeeds, type Batch } from './feeds.js';
 import { hostDeviceFor, type StateBuffer } from './host.js';
 import { Inference, type Evaluation, type WeightsInUse } from './inference.js';
 import { DeviceMemory, hasDeviceMemory } from './native/device-memory.js';
-import { residentDevice } from './native/resident-device.js';
+import { ResidentBuffer, residentDevice } from './native/resident-device.js';
 import { isElementType, type ElementType } from './native/value.js';
 import {
   parseProvider,
@@ -292,6 +293,7 @@ export class TrainingSession implements Stateful {
         { provider, session: threads ? withoutSpinning(session) : session },
         drawing && (lowered === target ? estimate : gradientsGraph(model, { ...drawing, target: lowered })),
       );
+    await chosen.library?.ready;
     // The native runtime makes a session on another thread, which takes as long as what follows here or longer.
     const early = whole
       ? undefined
@@ -303,13 +305,21 @@ export class TrainingSession implements Stateful {
         });
     const weights = [...parameters, ...graph.statistics].map(({ name }) => name);
     const begin = () => {
-      const values = initialParameters(model, parameters);
+      const copies = initialCopies(model, parameters);
       const run = Run.start(
         library === undefined ? hostDeviceFor(plan, parameters[0].dtype, threads) : residentDevice(parameters[0].dtype),
         optimizer,
-        Object.fromEntries(parameters.map(({ name, role }) => [name, { value: values[name], ...(role && { role }) }])),
+        Object.fromEntries(
+          parameters.map(({ name, shape, role }) => {
+            const write = (buffer: StateBuffer): void => {
+              copies[name](buffer instanceof ResidentBuffer ? buffer.overwrite() : hostView(buffer));
+            };
+            return [name, { write, shape, ...(role && { role }) }];
+          }),
+        ),
         { ...(nonFinite && { nonFinite }) },
       );
+      if (!whole) run.prepare();
       const statistics = new Statistics(graph.statistics, initialParameters(model, graph.statistics));
       // Bytes and models are the caller's. What was read here need not be kept beside the weights of the run.
       const base = typeof source === 'string' ? withoutValues(model, weights) : model;

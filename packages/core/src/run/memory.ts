@@ -9,11 +9,18 @@ import { evaluateScalars } from '../program/scalars.js';
 import { elementCount, type TensorData } from '../tensor/tensor-data.js';
 import type { KeptState } from './kept-state.js';
 
-/** A parameter to start with: a value to copy, or a buffer that holds it already and stays its owner's. */
+/**
+ * A parameter to start with: a value to copy, a function that writes the value into its buffer, which is all zero, or a buffer
+ * that holds it already and stays its owner's.
+ */
 export type RunParameter<B> = Omit<ParameterSpec, 'name' | 'shape'> & {
   /** What was kept for it before, to go on from: see `keptState`. Default: slots at their start, no updates yet. */
   readonly kept?: KeptState;
-} & ({ readonly value: TensorData } | { readonly buffer: B; readonly shape: readonly number[] });
+} & (
+    | { readonly value: TensorData }
+    | { write(buffer: NoInfer<B>): void; readonly shape: readonly number[] }
+    | { readonly buffer: B; readonly shape: readonly number[] }
+  );
 
 /** What is kept for one parameter on the device. */
 export interface Kept<B> {
@@ -164,15 +171,16 @@ export class Memory<B> {
     kept.find(Boolean)?.check(planned, kept, optimizer);
     const lists = planned.map((parameter, i) => {
       const size = elementCount(parameter.shape);
-      const own = 'value' in given[i] ? [size] : [];
+      const own = 'buffer' in given[i] ? [] : [size];
       return [...own, size, ...parameter.slots.map((slot) => slotLength(slot, parameter))];
     });
     const buffers = this.#allocate(planned, lists);
     const added = planned.map((parameter, i) => {
       const source = given[i];
-      const own = 'value' in source;
+      const own = !('buffer' in source);
       const [param, grad, ...list] = own ? buffers[i] : [source.buffer, ...buffers[i]];
-      if (own) this.device.write(param, source.value.data);
+      if ('value' in source) this.device.write(param, source.value.data);
+      if ('write' in source) source.write(param);
       const slots = new Map(parameter.slots.map(({ name }, k) => [name, list[k]]));
       const record: Kept<B> = { param, own, grad, slots };
       for (const slot of parameter.slots) {

@@ -56,6 +56,16 @@ export class Run<B> extends SourceRun<B> {
     return this.training.needsEstimate;
   }
 
+  /**
+   * Has the device compile and bind what updates run, as the first step would otherwise: for whoever waits for something else.
+   * Steps of more than updates make buffers that are bound, e.g. of totals, so that nothing of theirs is prepared.
+   */
+  prepare(): void {
+    const { memory, plan } = this.training;
+    if (plan.phases !== undefined) return;
+    for (const stage of plan.stages) if (stage.kind !== 'total') memory.bindStage(stage, plan.parameters);
+  }
+
   /** The buffers of parameters and gradients, for whoever computes gradients on the same device. */
   get buffers(): Pick<GradientContext<B>, 'parameters' | 'gradients'> {
     return this.training.buffers;

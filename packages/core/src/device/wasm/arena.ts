@@ -42,7 +42,7 @@ export class Block {
   readonly #limit: number;
   /** In order of addresses; neighbours are merged. */
   #free: readonly Range[] = [];
-  /** Beyond this, memory has never been used: all zero. */
+  /** Beyond this, memory has never been used. */
   #top = 16;
   #scratch: Range = { from: 0, to: 0 };
 
@@ -66,7 +66,8 @@ export class Block {
     this.#free = this.#free
       .map((range) => (range.from === from ? { from: Math.min(to, range.to), to: range.to } : range))
       .filter((range) => range.to > range.from);
-    new Uint8Array(this.memory.buffer, from, Math.max(0, Math.min(to, this.#top) - from)).fill(0);
+    // What has never been used is zero, but its pages are not there: one that is read first and then written is made twice.
+    new Uint8Array(this.memory.buffer, from, bytes).fill(0);
     this.#top = Math.max(this.#top, to);
     return from;
   }
