@@ -247,9 +247,9 @@ export class Emitter {
     return this.node('adakit::Mask', [condition, x]);
   }
 
-  /** x a + b with vectors a and b along axis 1 of x, in the formulation that the target prefers. */
-  channelAffine(x: Value, a: Value, b: Value): Value {
-    return this.node('adakit::ChannelAffine', [x, a, b]);
+  /** x a + b, or x a, with vectors a and b along axis 1 of x, in the formulation that the target prefers. */
+  channelAffine(x: Value, a: Value, b?: Value): Value {
+    return this.node('adakit::ChannelAffine', b === undefined ? [x, a] : [x, a, b]);
   }
 
   where(condition: Value, a: Value, b: Value): Value {
