@@ -47,9 +47,9 @@ export const BatchNormalization: Operator = {
    * In training form with the statistics of the batch, if there is one; where the running ones are computed, nothing could
    * keep them.
    */
-  setMode({ node, training, keep }) {
+  setMode({ node, training, isFed: dependsOnBatch, keep }) {
     if (!training || keep === undefined || ![3, 4].every((input) => node.inputs[input]?.tensor !== undefined)) return;
-    if (node.inputs[0] === undefined || !isFed(node.inputs[0])) return;
+    if (node.inputs[0] === undefined || !dependsOnBatch(node.inputs[0])) return;
     node.attributes.set('training_mode', 1);
     keep(3, 1);
     keep(4, 2);

@@ -1,7 +1,6 @@
 import { elementCount } from '@adakit/core';
 import { scaleChannels } from '../entry/standardize.js';
 import { float } from '../graph/attribute.js';
-import { Tensor } from '../model/tensor.js';
 import { isStatic } from '../shape/dim.js';
 import { isStaticShape } from '../shape/shape.js';
 import type { Formulation, FormulationContext } from './target.js';
@@ -32,8 +31,7 @@ export const affineByNormalization: Formulation = (ctx) => {
   const { e, input, has } = ctx;
   const channels = channelsOf(ctx);
   if (channels === undefined) return affineByProduct(ctx);
-  const filled = (value: number) => e.constant(Tensor.filled('float32', [channels], value), `channels_of_${value}`);
-  const [zeros, ones] = [filled(0), filled(1)];
+  const [zeros, ones] = [e.filled(channels, 0), e.filled(channels, 1)];
   const inputs = [input(0), input(1), has(2) ? input(2) : zeros, zeros, ones];
   return [e.node('BatchNormalization', inputs, { epsilon: float(0) })];
 };
