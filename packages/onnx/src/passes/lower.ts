@@ -76,7 +76,6 @@ export function rewrite(graph: Graph, operators: OperatorTable, target: Target, 
     for (const each of graph.nodes.splice(start)) place(each);
     const written = graph.nodes.slice(start);
     const own = new Set(written);
-    let takesOver = false;
     const left = node.outputs.map((output, i): Value | undefined => {
       const result = results[i] && current(results[i]);
       if (output === undefined || result === undefined) return output;
@@ -84,11 +83,10 @@ export function rewrite(graph: Graph, operators: OperatorTable, target: Target, 
       else if (result.producer !== undefined && own.has(result.producer) && !node.outputs.includes(result)) {
         takeOver(output, result, node);
         replaced.set(result, output);
-        takesOver = true;
       } else return output;
       return undefined;
     });
-    if (takesOver) for (const each of written) redirect(each, current);
+    for (const each of written) redirect(each, current);
     // What is left stands for a value that has a name already: an input, or another output.
     standIn(
       e,
