@@ -15,12 +15,14 @@ import {
   type GraphProto,
   type ModelProto,
   type NodeProto,
+  type TypeProto,
   type ValueInfoProto,
 } from 'onnx-buf';
 import { OnnxError } from '../error.js';
-import { dtypeCode } from '../model/dtype.js';
+import { dtypeCode, type DType } from '../model/dtype.js';
 import { IR_VERSION, OPSET, OWN_DOMAIN } from '../model/opset.js';
 import { hasUnknown, isStatic, symbolName, type Dim } from '../shape/dim.js';
+import type { Shape } from '../shape/shape.js';
 import type { Graph } from './graph.js';
 import type { Node } from './node.js';
 import type { Value } from './value.js';
@@ -58,11 +60,21 @@ function domainsOf({ nodes }: Graph, found = new Set<string>()): ReadonlySet<str
  */
 function freeShapes({ nodes, outputs }: Graph): ValueInfoProto[] {
   const declared = new Set<Value | undefined>(outputs);
+  /** Many values are of the same one. */
+  const types = new Map<string, TypeProto>();
+  const typeOf = (dtype: DType, shape: Shape): TypeProto => {
+    const key = `${dtype} ${shape.join()}`;
+    const type = types.get(key) ?? tensorType(dtype, shape);
+    types.set(key, type);
+    return type;
+  };
   return nodes
     .flatMap((node) => node.outputs)
     .flatMap((value) => {
       if (value?.dtype === undefined || value.shape === undefined || declared.has(value)) return [];
-      return value.shape.every(isStatic) || value.shape.some(hasUnknown) ? [] : [valueInfo(value)];
+      const { name, dtype, shape } = value;
+      if (shape.every(isStatic) || shape.some(hasUnknown)) return [];
+      return [create(ValueInfoProtoSchema, { name, type: typeOf(dtype, shape) })];
     });
 }
 
@@ -139,12 +151,13 @@ function valueInfo({
       `the element type of '${name}' is unknown, so it cannot be an input or output`,
     );
   }
+  return create(ValueInfoProtoSchema, { name, type: tensorType(dtype, shape) });
+}
+
+function tensorType(dtype: DType, shape: readonly (Dim | undefined)[] | undefined): TypeProto {
   const tensor = create(TypeProto_TensorSchema, { elemType: dtypeCode(dtype) });
   if (shape !== undefined) tensor.shape = create(TensorShapeProtoSchema, { dim: shape.map(dimension) });
-  return create(ValueInfoProtoSchema, {
-    name,
-    type: create(TypeProtoSchema, { value: { case: 'tensorType', value: tensor } }),
-  });
+  return create(TypeProtoSchema, { value: { case: 'tensorType', value: tensor } });
 }
 
 function dimension(dim: Dim | undefined) {
