@@ -200,7 +200,9 @@ async function run(
     } catch (error) {
       const failed = error instanceof AdakitError ? (error as AdakitError<string>) : undefined;
       if (failed === undefined || !failures.has(failed.code)) throw error;
-      throw new TrainingFailure(`${failed.message}\n${goOn(options)}`, { cause: error });
+      // Who goes on in the folder of a run that goes on would end that.
+      const advice = failed.code === 'other-writer' ? '' : `\n${goOn(options)}`;
+      throw new TrainingFailure(`${failed.message}${advice}`, { cause: error });
     }
   });
   if (plot !== undefined) await drawPlot(plot, path, session, result);
