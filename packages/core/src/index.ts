@@ -38,7 +38,7 @@ export {
   defineWrapper,
   type PhasedOptimizerSource,
   type WrapperFactory,
-} from './optimizer/define-phased.js';
+} from './compose/define-phased.js';
 export * as meanings from './component/meanings.js';
 export {
   type Brought,
@@ -242,6 +242,7 @@ export {
   REDUCTION_BLOCK,
   reduction,
   reductions,
+  type DeviceOperationName,
   type Operation,
   type OperationName,
   type Reduction,

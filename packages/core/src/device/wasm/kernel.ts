@@ -3,7 +3,8 @@ import type { Extents } from '../../expression/type.js';
 import type { Program } from '../../program/program.js';
 import type { Binding, Kernel } from '../device.js';
 import { aligned, size, SLACK, type WasmBuffer } from './arena.js';
-import { compileModule, type Dimensions } from './compile.js';
+import type { Dimensions } from './arrays.js';
+import { compileModule } from './compile.js';
 import { webAssembly, type WasmMemory, type WasmModule } from './webassembly.js';
 
 type Buffers = Binding<WasmBuffer>['buffers'];
