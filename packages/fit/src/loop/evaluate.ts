@@ -3,8 +3,10 @@ import { matchInputs, sampleCount, type Batch, type Dataset } from '@adakit/data
 import { FitError } from '../error.js';
 import { loss as meanLoss, type Metric, type MetricValue } from '../metrics/metric.js';
 import type { Trainable } from '../trainable.js';
+import { BatchRuns } from './batch-runs.js';
 import { Breather } from './breather.js';
 import { Carried, type Carry } from './carried.js';
+import { Interruption } from './interruption.js';
 
 /** What metrics say, by name; `loss` is always among them. */
 export type MetricValues = Readonly<Record<string, MetricValue>>;
@@ -15,7 +17,7 @@ export interface EvaluateOptions {
   readonly metrics?: readonly Metric[];
   /** State that goes from batch to batch, from zero: see `FitOptions`. */
   readonly carry?: Carry;
-  /** Ends it between two batches, with the signal's reason as the error. */
+  /** Ends it between two batches, or while it waits for one, with the signal's reason as the error. */
   readonly signal?: AbortSignal;
   readonly onBatch?: (batches: number) => MaybePromise<void>;
 }
@@ -37,18 +39,28 @@ export async function evaluate(
   const match = model.inputs === undefined ? (batch: Batch) => batch : matchInputs(model.inputs);
   const carried = new Carried(carry, model.inputs);
   const breather = new Breather();
+  const interruption = new Interruption(signal);
+  const reader = new BatchRuns(data, 1);
   let batches = 0;
-  for await (const raw of data) {
-    signal?.throwIfAborted();
-    const samples = sampleCount(raw);
-    const batch = match(raw);
-    const { loss, outputs } = await model.evaluate(carried.feed(batch));
-    carried.take(outputs);
-    const observation = { loss, outputs, samples, batch };
-    for (const { accumulator } of used) accumulator.add(observation);
-    batches++;
-    await onBatch?.(batches);
-    if (breather.isDue) await breather.breathe();
+  try {
+    for (;;) {
+      signal?.throwIfAborted();
+      const next = await interruption.wait(reader.next(1));
+      if (next.length === 0) break;
+      const [{ raw }] = next;
+      const samples = sampleCount(raw);
+      const batch = match(raw);
+      const { loss, outputs } = await model.evaluate(carried.feed(batch));
+      carried.take(outputs);
+      const observation = { loss, outputs, samples, batch };
+      for (const { accumulator } of used) accumulator.add(observation);
+      batches++;
+      await onBatch?.(batches);
+      if (breather.isDue) await breather.breathe();
+    }
+  } finally {
+    interruption.close();
+    await reader.close();
   }
   if (batches === 0)
     throw new FitError('invalid-argument', `there is not one batch to evaluate on in ${data.description}`);

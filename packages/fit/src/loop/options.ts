@@ -38,7 +38,10 @@ export interface FitOptions {
   readonly metrics?: readonly Metric[];
   /** Name of the metric that says which validation is best. Default: `loss`. */
   readonly monitor?: string;
-  /** Ends training when so many validations in a row have not been better than the best by more than `least` (0). */
+  /**
+   * Ends training when so many validations in a row have not been better by more than `least` (0) than the last that was. The
+   * best validation is the best all the same, by however little.
+   */
   readonly earlyStop?: { readonly patience: number; readonly least?: number };
   /** Ends with the weights of the best validation instead of the last ones. Default: false. */
   readonly restoreBest?: boolean;
@@ -50,7 +53,7 @@ export interface FitOptions {
   readonly carry?: Carry;
   readonly checkpoints?: CheckpointOptions;
   readonly callbacks?: readonly Callback[];
-  /** Ends training after the step under way; what there is is saved. */
+  /** Ends training after the step under way, and no later than data keep it waiting; what there is is saved. */
   readonly signal?: AbortSignal;
 }
 
