@@ -111,6 +111,10 @@ export async function exportArtifacts(model: Model, options: ArtifactOptions): P
   if (!Number.isSafeInteger(stepsPerRun) || stepsPerRun < 1) {
     throw new OnnxError('invalid-argument', `stepsPerRun must be a whole number of at least 1, got ${stepsPerRun}`);
   }
+  if (!Object.hasOwn(ARTIFACT_TARGETS, where)) {
+    const known = Object.keys(ARTIFACT_TARGETS).join(', ');
+    throw new OnnxError('invalid-argument', `target is one of ${known}, got ${JSON.stringify(where)}`);
+  }
   if (computing === 'float16') {
     throw new OnnxError(
       'invalid-argument',
