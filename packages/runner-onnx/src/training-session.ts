@@ -457,7 +457,7 @@ export class TrainingSession implements Stateful {
    * them
    */
   async steps(batches: readonly Batch[], { onStep, ...options }: StepsOptions = {}): Promise<readonly StepResult[]> {
-    if (!Array.isArray(batches as unknown)) {
+    if (!Array.isArray(batches)) {
       throw new TrainingError('invalid-feed', 'steps takes a list of batches; step takes one');
     }
     const feeds = batches.map((batch) => this.#checkedFeeds(batch));
@@ -531,7 +531,7 @@ export class TrainingSession implements Stateful {
    */
   exportModel(path?: string, { externalData, precision, weights }: ExportOptions = {}): Promise<Uint8Array> {
     return this.#run.exclusively(async (run) => {
-      if (precision !== undefined && precision !== 'file' && precision !== 'float32') {
+      if (!['file', 'float32', undefined].includes(precision)) {
         throw new TrainingError(
           'invalid-option',
           `precision is one of file, float32, got ${JSON.stringify(precision)}`,

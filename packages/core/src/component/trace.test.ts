@@ -367,7 +367,7 @@ describe('a rule with a mistake', () => {
     [
       'gives a hyperparameter as a number',
       () => loose({ hyperparameters: { lr: 0.1 } }),
-      'the hyperparameter lr must be learningRate() or such',
+      'lr must be learningRate() or such',
     ],
     [
       'takes a function for a method',

@@ -50,7 +50,7 @@ export function makeComponent<H extends HyperparameterDefinitions, S extends str
   // What is no TypeScript may give a number.
   for (const [key, definition] of Object.entries<Partial<Hyperparameter> | undefined>(hyperparameters)) {
     checkName('hyperparameter', key, name);
-    if (!definition?.type) refuse(name, `the hyperparameter ${key} must be learningRate() or such`);
+    if (!definition?.type) refuse(name, `${key} must be learningRate() or such`);
   }
   const known = new Map<string, ComponentPrograms>();
   return {

@@ -51,7 +51,7 @@ export function defineOptimizer<const H extends HyperparameterDefinitions, const
   if (wrong.length > 0) {
     throw new AdakitError(
       'invalid-rule',
-      `optimizer "${source.name}" has ${wrong.join(', ')}; definePhasedOptimizer() has more phases`,
+      `optimizer "${source.name}" has ${wrong.join(', ')}; definePhasedOptimizer() has more`,
     );
   }
   return factoryOf(makeComponent<H, S, never>(source, traceRule), source.hyperparameters);

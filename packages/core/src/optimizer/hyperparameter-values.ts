@@ -14,7 +14,13 @@ export function parseHyperparameters(
   when: 'atConstruction' | 'perStep',
   initial: HyperparameterValues = {},
 ): HyperparameterValues {
-  requireValues(optimizer, given);
+  if (Object(given) !== given) {
+    // As in `adam(0.001)`, which would otherwise train with the default.
+    throw new AdakitError(
+      'invalid-hyperparameter',
+      `${optimizer}: hyperparameters are an object such as { lr: 0.1 }, got ${shown(given)}`,
+    );
+  }
   const known = Object.keys(definitions);
   const unknown = Object.keys(given).filter((key) => !Object.hasOwn(definitions, key));
   if (unknown.length > 0) {
@@ -35,15 +41,6 @@ export function parseHyperparameters(
   }
   if (complaints.length === 0) return values;
   throw new AdakitError('invalid-hyperparameter', `${optimizer}: ${complaints.join('; ')}`);
-}
-
-/** @throws AdakitError for `adam(0.001)`, which would otherwise train with the default */
-export function requireValues(optimizer: string, given: unknown): void {
-  if (Object(given) === given) return;
-  throw new AdakitError(
-    'invalid-hyperparameter',
-    `${optimizer}: hyperparameters are an object such as { lr: 0.1 }, got ${shown(given)}`,
-  );
 }
 
 /** What is wrong with a value, or `undefined`. */

@@ -99,17 +99,15 @@ describe('an optimizer', () => {
 });
 
 it.each([
-  ['hyperparameters', 'has no update; definePhasedOptimizer() has more phases'],
-  ['step', 'has step, no update; definePhasedOptimizer() has more phases'],
-  ['measure', 'has measure, no update; definePhasedOptimizer() has more phases'],
+  ['hyperparameters', 'has no update; definePhasedOptimizer() has more'],
+  ['step', 'has step, no update; definePhasedOptimizer() has more'],
+  ['measure', 'has measure, no update; definePhasedOptimizer() has more'],
 ])('a definition with %s for update is refused', (key, message) => {
   const source = { name: 'odd', hyperparameters: {}, [key]: () => ({}) };
   expect(() => defineOptimizer(source as unknown as Parameters<typeof defineOptimizer>[0])).toThrow(message);
 });
 
 it.each<[string, () => unknown, string]>([
-  ['a number for hyperparameters', () => demo().with(0.1 as never), 'demo: hyperparameters are an object such as { lr'],
-  ['nothing for hyperparameters', () => demo().with(undefined as never), 'got undefined'],
   ['one group for a list', () => groups({ match: 'w' } as never, demo()), 'groups() takes a list such as'],
   ['a word for a group', () => groups(['w'] as never, demo()), 'group 1 is "w"; a group has name, match'],
   ['a group without a match', () => groups([{}] as never, demo()), 'the match of the group "group1" must be a name'],

@@ -1,5 +1,4 @@
 import { AdakitError } from '../errors.js';
-import { requireValues } from './hyperparameter-values.js';
 import type { HyperparameterValues } from './hyperparameters.js';
 import type { ParameterSpec } from './match.js';
 import { parseSchedules, type OptimizerConfig, type OptimizerNode, type Schedules } from './node.js';
@@ -55,7 +54,6 @@ export class Optimizer {
    * @throws AdakitError naming the hyperparameter that is unknown or out of range, or the group that does not exist
    */
   with(changes: HyperparameterValues, scope: ChangeScope = {}): Optimizer {
-    requireValues(this.name, changes);
     return new Optimizer(this.node.change(changes, scope.group));
   }
 

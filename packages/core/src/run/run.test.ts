@@ -228,12 +228,16 @@ describe.each(devices)('a run on $name', (device) => {
   it.each<[string, (run: Run<FloatArray>) => unknown, string]>([
     [
       'a number for hyperparameters',
-      (run) => void run.setHyperparameters(0.1 as never),
-      'hyperparameters are an object',
+      (run) => {
+        run.setHyperparameters(0.1 as never);
+      },
+      'hyperparameters are given by name',
     ],
     [
       'a word for a scope',
-      (run) => void run.setHyperparameters({ lr: 1 }, 'bias' as never),
+      (run) => {
+        run.setHyperparameters({ lr: 1 }, 'bias' as never);
+      },
       'a scope is an object such as',
     ],
     [
@@ -247,7 +251,13 @@ describe.each(devices)('a run on $name', (device) => {
       (run) => run.applyGradients(gradients, { samples: NaN }),
       'samples must be a number above 0',
     ],
-    ['elements for a parameter', (run) => void run.add({ c: new Float32Array(1) } as never), '"c" must be a tensor'],
+    [
+      'elements for a parameter',
+      (run) => {
+        run.add({ c: new Float32Array(1) } as never);
+      },
+      '"c" must be a tensor',
+    ],
     [
       'a list of parameters',
       () => start(demo(), [] as never),

@@ -145,6 +145,7 @@ export class Run<B> extends SourceRun<B> {
 
   /** As {@link SourceRun.setHyperparameters}. */
   override setHyperparameters(changes: HyperparameterValues, scope: ChangeScope = {}): void {
+    requireGiven('hyperparameters', changes);
     if (Object(scope) !== scope) {
       throw new AdakitError('unknown-parameter', `a scope is an object such as { group: "bias" }, got ${shown(scope)}`);
     }

@@ -49,7 +49,7 @@ export async function readState(path: string, options: ReadStateOptions = {}): P
  */
 export async function openState(path: string, { fileSystem = disk }: FileOptions = {}): Promise<OpenState> {
   if (typeof (path as unknown) !== 'string') {
-    throw new StateFileError('cannot-read', `a state is read from a path, got ${String(path)}`);
+    throw new StateFileError('cannot-read', `a state is read from a path, got ${typeof path}`);
   }
   const target = isIndexPath(path) ? statePath(path) : await stateTarget(path, fileSystem);
   if (!isIndexPath(path) && ((await exists(target.single, fileSystem)) || !(await exists(target.index, fileSystem)))) {
