@@ -38,7 +38,7 @@ export {
   defineWrapper,
   type PhasedOptimizerSource,
   type WrapperFactory,
-} from './optimizer/define-phased.js';
+} from './compose/define-phased.js';
 export * as meanings from './component/meanings.js';
 export {
   type Brought,
@@ -187,7 +187,8 @@ export { jsAvailable, jsDevice } from './device/js/device.js';
 export { referenceDevice } from './device/reference/device.js';
 export type { WasmBuffer } from './device/wasm/arena.js';
 export { wasmAvailable, wasmDevice, type WasmDeviceOptions } from './device/wasm/device.js';
-export type { WasmMemory } from './device/wasm/webassembly.js';
+export type { KernelCall, KernelThreads, ThreadCode } from './device/wasm/threads.js';
+export type { WasmMemory, WasmModule } from './device/wasm/webassembly.js';
 export {
   castTensor,
   copyTensor,
@@ -242,6 +243,7 @@ export {
   REDUCTION_BLOCK,
   reduction,
   reductions,
+  type DeviceOperationName,
   type Operation,
   type OperationName,
   type Reduction,

@@ -121,8 +121,8 @@ export {
   type ArtifactOptions,
   type Artifacts,
   type ArtifactTarget,
-  type StateTensor,
 } from './artifacts/artifacts.js';
+export type { StateTensor } from './artifacts/checkpoint.js';
 export {
   manifestJsonSchema,
   manifestSchema,

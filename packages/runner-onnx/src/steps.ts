@@ -79,12 +79,13 @@ export function modelOutputs({ outputs }: Pick<GradientsGraph, 'outputs'>, resul
  *
  * Above `basic` it rearranges constants for its kernels: a frozen network then computes about as fast as the exported model.
  * Weights that are trained are inputs, with which it finds nothing to do, in up to twice the time; so most of the layers have
- * to be frozen. At `basic`, {@link FINDING_NOTHING} is left out, unless the caller has a say in optimization.
+ * to be frozen. At `basic`, {@link FINDING_NOTHING} is left out, unless the caller says what is to be.
  */
 export function stepSession(graph: Pick<GradientsGraph, 'model' | 'parameters'>, own: SessionOptions): SessionOptions {
   if (own.graphOptimizationLevel !== undefined) return own;
   if (isMostlyFrozen(graph)) return { graphOptimizationLevel: 'all', ...own };
-  return { extra: { optimization: { disable_specified_optimizers: FINDING_NOTHING.join(';') } }, ...own };
+  const optimization = { disable_specified_optimizers: FINDING_NOTHING.join(';') };
+  return { ...own, extra: { optimization, ...own.extra } };
 }
 
 /**

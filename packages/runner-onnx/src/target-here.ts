@@ -34,7 +34,7 @@ function mayUseBlocks({ node, initializer }: Model['graph']): boolean {
 }
 
 /** Whether a runtime computes convolutions in blocks on this machine's CPU, and right. */
-export async function convolvesInBlocks(runtime: Runtime): Promise<boolean> {
+async function convolvesInBlocks(runtime: Runtime): Promise<boolean> {
   const { model, feeds, output, expected } = blockProbe();
   const cpu = { name: 'cpu', options: {} } as const;
   // What a runtime lacks it refuses with an error, which says no more here than that it does.

@@ -66,6 +66,7 @@ import type { SessionOptions } from './runtime/runtime.js';
 import { Statistics } from './statistics.js';
 import { GradientSteps, type Feeds, type Steps } from './steps.js';
 import { targetHere } from './target-here.js';
+import { updateThreads, withoutSpinning, type WorkerThreads } from './threads/worker-threads.js';
 import { WholeSteps } from './whole-steps.js';
 
 /** What a {@link TrainingSession} trains, and how. */
@@ -203,6 +204,7 @@ export class TrainingSession implements Stateful {
   /** Whether the seed matters. */
   readonly #draws: boolean;
   readonly #inference: Inference;
+  readonly #threads: WorkerThreads | undefined;
   /** Counts changes of the weights. */
   #version = 0;
   #released: Promise<void> | undefined;
@@ -218,6 +220,7 @@ export class TrainingSession implements Stateful {
     readonly random: RandomNumbers;
     readonly draws: boolean;
     readonly inference: Inference;
+    readonly threads: WorkerThreads | undefined;
   }) {
     this.inputs = [...parts.inputs, ...parts.targets];
     this.stepsPerRun = parts.stepsPerRun;
@@ -229,6 +232,7 @@ export class TrainingSession implements Stateful {
     this.#random = parts.random;
     this.#draws = parts.draws;
     this.#inference = parts.inference;
+    this.#threads = parts.threads;
   }
 
   /**
@@ -279,12 +283,14 @@ export class TrainingSession implements Stateful {
     const staysOnDevice = whole && providers.every(hasDeviceMemory) && !(several && providers.every(isCpu));
     const library = staysOnDevice ? chosen.library : undefined;
     if (several) requireSeveral(stepsPerRun, plan, { fused, resident: library !== undefined });
+    // onnxruntime-node takes no memory that threads share.
+    const threads = whole || chosen.library === undefined ? undefined : updateThreads(plan, session);
     /** Known for the first provider, so that nothing has to be waited for; looked for where that has failed. */
     const targetOn = ({ name }: ChosenProvider) => (name === first ? target : targetFor(name));
     const gradientSteps = (provider: ChosenProvider, lowered: Target) =>
       GradientSteps.create(
         lowered === target ? graph : gradientsGraph(model, { ...scaling, target: lowered }),
-        { provider, session },
+        { provider, session: threads ? withoutSpinning(session) : session },
         drawing && (lowered === target ? estimate : gradientsGraph(model, { ...drawing, target: lowered })),
       );
     // The native runtime makes a session on another thread, which takes as long as what follows here or longer.
@@ -300,7 +306,7 @@ export class TrainingSession implements Stateful {
     const begin = () => {
       const values = initialParameters(model, parameters);
       const run = Run.start(
-        library === undefined ? hostDeviceFor(plan, parameters[0].dtype) : residentDevice(parameters[0].dtype),
+        library === undefined ? hostDeviceFor(plan, parameters[0].dtype, threads) : residentDevice(parameters[0].dtype),
         optimizer,
         Object.fromEntries(parameters.map(({ name, role }) => [name, { value: values[name], ...(role && { role }) }])),
         { ...(nonFinite && { nonFinite }) },
@@ -341,6 +347,7 @@ export class TrainingSession implements Stateful {
       random,
       draws,
       inference,
+      threads,
     });
   }
 
@@ -351,7 +358,7 @@ export class TrainingSession implements Stateful {
 
   /** How ONNX Runtime is reached and why so, and what that means for the provider. */
   get runtime(): RuntimeReport {
-    return reportRuntime(this.#steps.provider, this.#steps.memory);
+    return reportRuntime(this.#steps.provider, this.#steps.memory, this.#threads);
   }
 
   /** Names of the parameters being trained. */
@@ -457,7 +464,8 @@ export class TrainingSession implements Stateful {
    * them
    */
   async steps(batches: readonly Batch[], { onStep, ...options }: StepsOptions = {}): Promise<readonly StepResult[]> {
-    if (!Array.isArray(batches)) {
+    const list: unknown = batches;
+    if (!Array.isArray(list)) {
       throw new TrainingError('invalid-feed', 'steps takes a list of batches; step takes one');
     }
     const feeds = batches.map((batch) => this.#checkedFeeds(batch));
@@ -608,6 +616,7 @@ export class TrainingSession implements Stateful {
 
   async #release(): Promise<void> {
     await this.#run.dispose();
+    this.#threads?.end();
     await this.#steps.release();
     await this.#inference.release();
   }

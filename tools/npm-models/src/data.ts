@@ -17,7 +17,7 @@ export function tensor(dims: readonly number[], valueAt: (index: number) => numb
 }
 
 /** Sums elements of one axis after another: what noise looks like that has passed a lens or a throat. */
-export function smoothNoise(length: number, width: number, random: () => number): Float32Array {
+function smoothNoise(length: number, width: number, random: () => number): Float32Array {
   const raw = Float32Array.from({ length: length + width }, () => random() * 2 - 1);
   return Float32Array.from({ length }, (_, i) => {
     let sum = 0;

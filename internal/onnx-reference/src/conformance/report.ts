@@ -38,7 +38,7 @@ export function subjectOf({ id, operators }: TestCase, byId: ReadonlyMap<string,
   return rest.length === 0 ? first : SEVERAL;
 }
 
-export const SEVERAL = 'several operators';
+const SEVERAL = 'several operators';
 
 /** The document, in Markdown. */
 export function report(cases: readonly TestCase[], rows: ReadonlyMap<string, readonly Judged[]>): string {

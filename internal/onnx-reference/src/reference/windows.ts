@@ -41,7 +41,7 @@ export function slidingAxes(call: Call, lengths: readonly number[], kernel: read
 }
 
 /** Where offset `k` of window `o` lies on the axis; below 0 or from `length` on it is padding. */
-export function positionOf({ stride, before, dilation }: Sliding, o: number, k: number): number {
+function positionOf({ stride, before, dilation }: Sliding, o: number, k: number): number {
   return o * stride - before + k * dilation;
 }
 

@@ -2,7 +2,7 @@ import { describe, expect, it, vi } from 'vitest';
 import { AdakitError } from '../errors.js';
 import { asMatrix, asParam, matMul, mean, norm, sum, transpose, where, type Tensor } from '../expression/expression.js';
 import { defineOptimizer } from '../optimizer/define.js';
-import { definePhasedOptimizer, defineWrapper, type PhasedOptimizerSource } from '../optimizer/define-phased.js';
+import { definePhasedOptimizer, defineWrapper, type PhasedOptimizerSource } from '../compose/define-phased.js';
 import { choice, coefficient, flag, learningRate, repeats } from '../optimizer/hyperparameters.js';
 import type { Optimizer } from '../optimizer/optimizer.js';
 import { concreteShape } from '../expression/extents.js';

@@ -1,4 +1,4 @@
-import { defineWrapper } from '../optimizer/define-phased.js';
+import { defineWrapper } from './define-phased.js';
 import { count, decayRate, epsilon, flag, nonNegative, positive } from '../optimizer/hyperparameters.js';
 import type { ParameterRole } from '../optimizer/match.js';
 import type { Optimizer } from '../optimizer/optimizer.js';

@@ -1,6 +1,6 @@
 import * as meanings from '../component/meanings.js';
 import { asMatrix, asParam, norm, oneMinus, rowIndex, where, type Tensor } from '../expression/expression.js';
-import { defineWrapper } from '../optimizer/define-phased.js';
+import { defineWrapper } from './define-phased.js';
 import { count, decayRate, flag, fraction, nonNegative, positive } from '../optimizer/hyperparameters.js';
 import type { Optimizer } from '../optimizer/optimizer.js';
 import { AdakitError } from '../errors.js';

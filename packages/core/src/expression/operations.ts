@@ -41,6 +41,10 @@ export const operations = {
 
 /** Names of {@link operations}. */
 export type OperationName = keyof typeof operations;
+/** Names of those that devices have; the others are for scalars alone. */
+export type DeviceOperationName = {
+  [Name in OperationName]: (typeof operations)[Name] extends { readonly hostOnly: true } ? never : Name;
+}[OperationName];
 
 /** An entry of {@link operations}, by name. */
 export function operation(name: OperationName): Operation {

@@ -1,13 +1,14 @@
 import { describe, expect, it } from 'vitest';
 import { referenceDevice } from '../device/reference/device.js';
 import { asMatrix, asParam, matMul, sum, transpose, type Tensor } from '../expression/expression.js';
-import { definePhasedOptimizer } from '../optimizer/define-phased.js';
+import { definePhasedOptimizer } from '../compose/define-phased.js';
 import { defineOptimizer } from '../optimizer/define.js';
 import { nonNegative, positive } from '../optimizer/hyperparameters.js';
 import { Run } from '../run/run.js';
 import { tensor64 } from '../tensor/tensor-data.js';
 import { distance, distanceAfter } from './distance.js';
 import { inverseFourthRoot } from './inverse-root.js';
+import { orthogonalized } from './pieces.js';
 import { descending, identity } from './sides.js';
 
 /** What a function of a matrix gives, in float64. */
@@ -52,6 +53,33 @@ describe('of the sides of a matrix', () => {
     // The condition of A is 6.4: roundings of 2⁻⁵³ of numbers up to 400 come through five products little enlarged.
     const errors = found.map((x, i) => Math.abs(x - columns.flat()[i]));
     expect(Math.max(...errors)).toBeLessThan(1e-12);
+  });
+});
+
+it.each([
+  [
+    'wide',
+    [
+      [3, 0, 4],
+      [0, 2, 0],
+    ],
+  ],
+  [
+    'tall',
+    [
+      [3, 0],
+      [0, 2],
+      [4, 0],
+    ],
+  ],
+] as const)('an orthogonal matrix near a %s one has its singular vectors', async (_, matrix) => {
+  const wide = matrix[0].length > matrix.length;
+  // The cubic iteration (15, −10, 3)/8 goes to singular values of 1 exactly (Higham 2008, §8.3).
+  const coefficients = [15 / 8, -10 / 8, 3 / 8] as const;
+  const found = await evaluated(matrix, (g) => orthogonalized(g, wide, { steps: 12, eps: 0, coefficients }));
+  const expected = wide ? [0.6, 0, 0.8, 0, 1, 0] : [0.6, 0, 0, 1, 0.8, 0];
+  found.forEach((x, i) => {
+    expect(x).toBeCloseTo(expected[i], 12);
   });
 });
 

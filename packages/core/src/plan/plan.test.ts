@@ -1,9 +1,9 @@
 import { describe, expect, it } from 'vitest';
 import { accumulate, centralization, clipByGlobalNorm, clipByValue, lossScaling, sam } from '../compose/gradients.js';
 import { ema, lookahead, maxNorm } from '../compose/weights.js';
-import { sum } from '../expression/expression.js';
+import { sum, type Tensor } from '../expression/expression.js';
 import { defineOptimizer } from '../optimizer/define.js';
-import { definePhasedOptimizer } from '../optimizer/define-phased.js';
+import { definePhasedOptimizer, defineWrapper } from '../compose/define-phased.js';
 import { learningRate } from '../optimizer/hyperparameters.js';
 import type { ParameterSpec } from '../optimizer/match.js';
 import { groups } from '../optimizer/groups.js';
@@ -33,6 +33,15 @@ const counting = definePhasedOptimizer({
   total: ({ sums, globals }) => ({ total: globals.total.add(sums.total) }),
   update: ({ param, globals }) => ({ param: param.sub(globals.total) }),
 });
+
+/** Measures all parameters together, and not their gradients. */
+const sizeOf = {
+  hyperparameters: {},
+  globals: () => ['size'],
+  measure: ({ param }: { readonly param: Tensor }) => ({ sums: { size: sum(param.square()) } }),
+  total: ({ sums }: { readonly sums: Readonly<Record<string, Tensor>> }) => ({ size: sums.size }),
+} as const;
+const measuring = (name: string) => defineWrapper({ name, ...sizeOf });
 
 const parameters: readonly ParameterSpec[] = [
   { name: 'a.weight', shape: [4, 3] },
@@ -89,6 +98,30 @@ describe('a plan', () => {
   it('does not write a gradient that nothing reads again', () => {
     expect(outputsOf(plan(clipByValue(1, sgd())).stages)).toEqual([['param']]);
     expect(outputsOf(plan(clipByGlobalNorm(1, sgd())).stages)[0]).toEqual(['sum.clipByGlobalNorm.squares']);
+  });
+
+  it('hands a changed gradient past a piece that does not look at it', () => {
+    const [outer, inner] = [measuring('outer'), measuring('inner')];
+    const { stages } = plan(clipByValue(1, outer({}, inner({}, sgd()))));
+    expect(described(stages)).toEqual([
+      'clipByValue.gradient + outer.measure ×3',
+      'total outer.total',
+      'inner.measure ×3',
+      'total inner.total',
+      'sgd.update ×3',
+    ]);
+    expect(outputsOf(stages)[0]).toContain('grad');
+    expect(outputsOf(stages)[2]).toEqual(['sum.inner.size']);
+  });
+
+  it('does not write a gradient in whose place another is put', () => {
+    const decay = defineWrapper({ ...sizeOf, name: 'decay', gradient: ({ param }) => ({ grad: param }) });
+    const { stages } = plan(clipByValue(1, decay({}, measuring('inner')({}, sgd()))));
+    expect(outputsOf(stages).slice(0, 3)).toEqual([
+      ['sum.decay.size'],
+      ['global.decay.size'],
+      ['grad', 'sum.inner.size'],
+    ]);
   });
 
   it('gives the largest element its own kind of total', () => {
@@ -206,6 +239,8 @@ describe('a plan', () => {
   it('knows who scales the loss', () => {
     expect(plan(lossScaling(sgd(), { initialScale: 8 })).lossScale?.hyperparameters.initialScale).toBe(8);
     expect(plan(sgd()).lossScale).toBeUndefined();
+    // Before there are parameters, too.
+    expect(plan(lossScaling(sgd()), []).lossScale).toBeDefined();
   });
 
   it('hashes everything that may happen to a parameter, and nothing that is a number', () => {

@@ -132,14 +132,15 @@ function stagesOf(tasks: readonly Task[]): Stage[] {
     for (const parameter of task.parameters) last.set(parameter, [...(last.get(parameter) ?? []), task]);
   }
   const linked = new Map<string, Program>();
-  // From the last: whether a later one reads the gradient decides whether it is written.
+  // From the last: whether a later one reads the gradient decides whether it is written. One between that leaves the
+  // gradient alone changes nothing about that; one that makes another ends it.
   const readsGradientLater = new Set<PlannedParameter>();
   const stages = steps.toReversed().map((step) => {
     if (!(step instanceof Map)) return totalStage(step);
     const programs = [...step].map(([parameter, parts]) => {
       const program = link(parts, parameter, readsGradientLater.has(parameter), linked);
       if (inputNames(program).includes('grad')) readsGradientLater.add(parameter);
-      else readsGradientLater.delete(parameter);
+      else if ('grad' in program.outputs) readsGradientLater.delete(parameter);
       return { parameter, program };
     });
     return parameterStage(programs);

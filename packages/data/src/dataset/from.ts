@@ -54,7 +54,7 @@ function column(name: string, field: Parameters<typeof fromArrays>[0][string]): 
     ? { data: field, dims: [field.length] }
     : (field as Partial<DataTensor> | null);
   const { data, dims } = given ?? {};
-  if (!ArrayBuffer.isView(data) || !Array.isArray(dims as unknown) || dims === undefined) {
+  if (!ArrayBuffer.isView(data) || dims === undefined) {
     throw new DataError(
       'invalid-data',
       `fromArrays: '${name}' must be an array or a tensor { data, dims }, got ${given?.data === undefined ? kindOf(field) : 'data without dims'}`,

@@ -206,6 +206,11 @@ describe('JSON lines', () => {
     expect(await all(jsonLines(text))).toEqual(expected);
     expect(await all(jsonLines(inPieces(text)))).toEqual(expected);
   });
+  it('keep axes of one row, or of none', async () => {
+    expect(await all(jsonLines('{"one": [[1, 2]], "none": []}'))).toEqual([
+      { one: { data: Float32Array.of(1, 2), dims: [1, 2] }, none: { data: new Float32Array(), dims: [0] } },
+    ]);
+  });
   test.each([
     ['{"a": 1}\n{', 'f.jsonl, line 2: '],
     ['[1]', 'f.jsonl, line 1: must be an object'],

@@ -181,14 +181,14 @@ describe('TensorBoard', () => {
 });
 
 describe('progress', () => {
-  const run = async (isTTY: boolean): Promise<string> => {
+  const run = async (isTTY: boolean, milliseconds = 3000): Promise<string> => {
     let text = '';
     let time = 0;
     const stream = { isTTY, columns: 100, write: (part: string) => void (text += part) };
     await fit(new Line(), data(), {
       epochs: 2,
       validation: validation(),
-      callbacks: [progress(stream, { now: () => (time += 3000) })],
+      callbacks: [progress(stream, { now: () => (time += milliseconds) })],
     });
     return text;
   };
@@ -204,6 +204,17 @@ describe('progress', () => {
     const text = await run(false);
     expect(text).not.toContain('\x1b');
     expect(text).toMatch(/^epoch 2\/2: step 4, training loss /m);
+  });
+
+  it.each([
+    ['a terminal', true, 100],
+    ['lines', false, 10_000],
+  ])('on %s is not told of every step', async (_, isTTY, interval) => {
+    // The clock goes on with every step and every batch of a validation.
+    const steps = async (milliseconds: number) => (await run(isTTY, milliseconds)).match(/batch \d\/2 {2}loss/g) ?? [];
+    expect(await steps(interval)).toHaveLength(4);
+    expect((await steps(interval / 2)).length).toBeLessThan(4);
+    expect(await steps(interval / 100)).toEqual([]);
   });
 
   test('numbers are short', () => {

@@ -31,9 +31,10 @@ import { radam } from '@adakit/radam';
 import { scheduleFreeAdamW } from '@adakit/schedule-free';
 import { sgd } from '@adakit/sgd';
 import { dataFile } from '@adakit/fixtures';
-import { float32, float64, Session, type Feeds } from '@adakit/onnx-reference';
+import { buildModel, float32, float64, Session, type Feeds } from '@adakit/onnx-reference';
 import { describe, expect, it, test } from 'vitest';
 import { crossEntropy } from '../loss/cross-entropy.js';
+import { mse } from '../loss/regression.js';
 import { readModel, writeModel } from '../model/model.js';
 import { stepStages } from '../optimizer/emit-plan.js';
 import { optimizerGraph, type OptimizerGraph } from '../training/graphs.js';
@@ -164,6 +165,27 @@ describe('artifacts', () => {
       ['learning_rate', 'lr', 0.1, undefined],
       ['learning_rate_1', 'lr', 0.5, undefined],
     ]);
+  });
+
+  it('say of every input and output of each graph what it is', async () => {
+    const { manifest } = await exportArtifacts(model, { loss, optimizer: adam() });
+    const roles = (values: readonly { readonly role: string }[]) => [...new Set(values.map(({ role }) => role))].sort();
+    const graphs = Object.entries(manifest.graphs);
+    expect(graphs.map(([name, { inputs, outputs }]) => [name, roles(inputs), roles(outputs)])).toEqual([
+      ['training', ['batch', 'gradient', 'parameter', 'reset', 'target'], ['gradient', 'loss']],
+      ['optimizer', ['gradient', 'lr', 'parameter', 'slot', 'step'], ['finite', 'parameter', 'slot', 'step']],
+      ['evaluation', ['batch', 'parameter', 'target'], ['loss', 'output']],
+      ['step', ['batch', 'lr', 'parameter', 'slot', 'step', 'target'], ['finite', 'loss', 'parameter', 'slot', 'step']],
+    ]);
+  });
+
+  it('refuse a parameter with the name of something else that is kept', async () => {
+    const named = buildModel(({ e, input, weight, output }) => {
+      output('y', e.matMul(input('x', 'float32', 2), weight('step', 2, 1)));
+    });
+    await expect(exportArtifacts(named, { loss: mse(), optimizer: adam() })).rejects.toThrow(
+      "'step' is the name of a parameter and of what training keeps beside; give the parameter another name",
+    );
   });
 
   it('add gradients up from the second batch of a step on', async () => {

@@ -12,7 +12,7 @@ import {
 } from 'onnx-buf';
 import { dtypeCode } from '../model/dtype.js';
 import type { Carried } from './scan-steps.js';
-import type { StateTensor } from './artifacts.js';
+import type { StateTensor } from './checkpoint.js';
 
 /** Where the bytes of a tensor are. */
 export interface TensorLocation {

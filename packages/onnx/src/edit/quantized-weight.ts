@@ -5,7 +5,7 @@ import { Tensor } from '../model/tensor.js';
 import { intAttribute, labelOf, makeNode, type ModelEdit, refuse } from './model-edit.js';
 
 /** The nodes of ONNX Runtime's own that multiply with a matrix [N, K] of few bits, the transpose of what they compute with. */
-export const PACKED_PRODUCTS: ReadonlySet<string> = new Set(['MatMulNBits', 'MatMulBnb4']);
+const PACKED_PRODUCTS: ReadonlySet<string> = new Set(['MatMulNBits', 'MatMulBnb4']);
 
 export function isPackedProduct({ domain, opType }: NodeProto): boolean {
   return domain === 'com.microsoft' && PACKED_PRODUCTS.has(opType);

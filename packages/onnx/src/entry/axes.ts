@@ -10,7 +10,7 @@ export function axesFromInput(ctx: InferContext, index: number, rank: number): r
 }
 
 /** As {@link axesFromInput}, for axes already at hand. */
-export function normalizeAxes(ctx: InferContext, axes: readonly number[], rank: number): readonly number[] {
+function normalizeAxes(ctx: InferContext, axes: readonly number[], rank: number): readonly number[] {
   const normal = axes.map((axis) => ctx.axis(axis, rank));
   if (new Set(normal).size < normal.length) ctx.fail(`its axes [${axes.join(', ')}] name one axis twice`);
   return normal.sort((a, b) => a - b);

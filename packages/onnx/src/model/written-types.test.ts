@@ -1,11 +1,13 @@
+import { create, toBinary } from '@bufbuild/protobuf';
 import { dataFile } from '@adakit/fixtures';
+import { AttributeProto_AttributeType, ModelProtoSchema } from 'onnx-buf';
 import { describe, expect, it, test } from 'vitest';
 import { checkModel } from '../check/check-model.js';
 import { addAdapters } from '../edit/adapters.js';
 import { withParameters } from '../training/trained-model.js';
-import { dtypeCode } from './dtype.js';
+import { dtypeCode, type DType } from './dtype.js';
 import { bfloat16ToFloat, floatToBfloat16, floatToHalf, halfToFloat } from './half.js';
-import { readModel, type Model } from './model.js';
+import { parseModel, readModel, type Model } from './model.js';
 import { asWritten } from './written-types.js';
 
 test.each([
@@ -63,6 +65,32 @@ describe('a model in half precision', async () => {
     const { inputs, outputs, parameters } = checkModel(model);
     expect([...inputs, ...outputs, ...parameters].every(({ dtype }) => dtype === 'float16')).toBe(true);
   });
+});
+
+test('casts go to the types that the file names, whatever stands beside them', () => {
+  const half = { value: { case: 'tensorType', value: { elemType: dtypeCode('float16') } } } as const;
+  const to = (dtype: DType) => ({ name: 'to', type: AttributeProto_AttributeType.INT, i: BigInt(dtypeCode(dtype)) });
+  const saturate = { name: 'saturate', type: AttributeProto_AttributeType.INT, i: 1n };
+  const proto = create(ModelProtoSchema, {
+    irVersion: 9n,
+    opsetImport: [{ domain: '', version: 19n }],
+    graph: {
+      name: 'casts',
+      input: [{ name: 'x', type: half }],
+      output: [{ name: 'y', type: half }],
+      initializer: [{ name: 'w', dataType: dtypeCode('float16'), dims: [2n], rawData: Uint8Array.of(0, 60, 0, 60) }],
+      node: [
+        { opType: 'Cast', name: 'up', input: ['x'], output: ['a'], attribute: [saturate, to('float32')] },
+        { opType: 'Cast', name: 'down', input: ['a'], output: ['b'], attribute: [saturate, to('float16')] },
+        { opType: 'Mul', name: 'mul', input: ['b', 'w'], output: ['y'] },
+      ],
+    },
+  });
+  const targets = ({ node }: Model['graph']) =>
+    node.flatMap(({ attribute }) => attribute.filter(({ name }) => name === 'to').map(({ i }) => Number(i)));
+  const model = parseModel(toBinary(ModelProtoSchema, proto), 'casts');
+  expect(targets(model.graph)).toEqual([dtypeCode('float32'), dtypeCode('float32')]);
+  expect(targets(asWritten(model).graph)).toEqual([dtypeCode('float32'), dtypeCode('float16')]);
 });
 
 test('a model in full precision is written as it is', async () => {

@@ -5,7 +5,7 @@ import {
   needsOf,
   type Extents,
   type InstructionOf,
-  type OperationName,
+  type DeviceOperationName,
   type Precision,
   type Program,
   type ReductionName,
@@ -32,10 +32,7 @@ export interface ProgramPlace {
 }
 
 /** How each elementwise operation of the rule language is written in ONNX. `floor` and `mod` are for scalars alone. */
-export const operations: Record<
-  Exclude<OperationName, 'floor' | 'mod'>,
-  (e: Emitter, a: Value, b: Value, c: Value) => Value
-> = {
+export const operations: Record<DeviceOperationName, (e: Emitter, a: Value, b: Value, c: Value) => Value> = {
   add: (e, a, b) => e.add(a, b),
   sub: (e, a, b) => e.sub(a, b),
   mul: (e, a, b) => e.mul(a, b),

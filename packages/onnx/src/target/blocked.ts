@@ -52,7 +52,7 @@ const LEAST_POSITIONS = 36;
 const MOST_WEIGHTS_A_POSITION = 2 ** 11;
 
 /** Whether a Conv node is fastest in blocks. Constant weights ONNX Runtime puts into blocks itself, once. */
-export function isBlockedConvolution(node: Node): boolean {
+function isBlockedConvolution(node: Node): boolean {
   const convolution = node.inputs[1]?.tensor === undefined ? fixedConvolutionOf(node) : undefined;
   return convolution !== undefined && isWorthBlocks(convolution);
 }

@@ -75,7 +75,7 @@ export const ortCpu: Target = {
 };
 
 /** ONNX Runtime on an NVIDIA GPU. */
-export const ortCuda: Target = {
+const ortCuda: Target = {
   ...ortCpu,
   name: 'ort-cuda',
   provider: 'cuda',
@@ -103,7 +103,7 @@ export const ortCuda: Target = {
 };
 
 /** ONNX Runtime on WebGPU. */
-export const ortWebGpu: Target = {
+const ortWebGpu: Target = {
   ...ortCpu,
   name: 'ort-webgpu',
   provider: 'webgpu',

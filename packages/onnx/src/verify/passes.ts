@@ -32,7 +32,7 @@ interface Environment {
 }
 
 /** The environment variable that switches the checks on, when it is 1. They take about as long as shape inference. */
-export const CHECK_VARIABLE = 'ADAKIT_CHECK_GRAPHS';
+const CHECK_VARIABLE = 'ADAKIT_CHECK_GRAPHS';
 
 /** Checks a whole graph after a pass, if the environment says so. A body is checked with the graph that it lies in. */
 export function afterPass(pass: Pass, graph: Graph, operators: OperatorTable): void {

@@ -7,7 +7,7 @@ import {
   sameShape,
   type Algebra,
   type Binding,
-  type OperationName,
+  type DeviceOperationName,
   type Program,
   type ReductionName,
   type Shape,
@@ -19,10 +19,8 @@ import type { Cell } from './cell.js';
 /** A value of a program: on the device, or a number that the host knows. */
 type Value = Tensor | number;
 
-type DeviceOperation = Exclude<OperationName, 'floor' | 'mod'>;
-
 /** The operations of the rule language in TensorFlow.js; operands broadcast, comparisons give booleans. */
-const tensorOperations: Record<DeviceOperation, (...operands: Tensor[]) => Tensor> = {
+const tensorOperations: Record<DeviceOperationName, (...operands: Tensor[]) => Tensor> = {
   add: tf.add,
   sub: tf.sub,
   mul: tf.mul,
@@ -95,7 +93,7 @@ export function runOpByOp(
       if (op === 'where' && typeof first === 'number') return filled(first !== 0 ? second : third, type.shape);
       if (op === 'min' || op === 'max') return extremum(tensorOperations[op], first, second, onDevice);
       if (op === 'pow' && !Number.isFinite(second)) return strictPower(onDevice(first), onDevice(second));
-      return tensorOperations[op as DeviceOperation](...args.map(onDevice));
+      return tensorOperations[op as DeviceOperationName](...args.map(onDevice));
     },
     reduce({ op, over, type }, [x]) {
       const operand = onDevice(x);

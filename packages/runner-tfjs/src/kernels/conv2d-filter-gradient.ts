@@ -19,15 +19,12 @@ import type { WasmKernel } from './wasm-kernel.js';
  *
  * so X with batch and channels exchanged is convolved by the "filter" ∂Y, dilated by s.
  */
-export const conv2dFilterGradient: WasmKernel = {
+export const conv2dFilterGradient: WasmKernel<Conv2DBackpropFilterAttrs, { x: Tensor4D; dy: Tensor4D }> = {
   name: Conv2DBackpropFilter,
-  compute: (inputs, attributes) => {
-    const { strides, pad, dimRoundingMode, dataFormat, filterShape } =
-      attributes as unknown as Conv2DBackpropFilterAttrs;
+  compute: ({ x, dy }, { strides, pad, dimRoundingMode, dataFormat, filterShape }) => {
     if (dataFormat !== 'NHWC') {
       throw new Error(`${Conv2DBackpropFilter}: the wasm backend convolves NHWC only, not ${dataFormat}; transpose`);
     }
-    const [x, dy] = [inputs.x as Tensor4D, inputs.dy as Tensor4D];
     const { padInfo, strideHeight, strideWidth } = backend_util.computeConv2DInfo(
       x.shape,
       filterShape,

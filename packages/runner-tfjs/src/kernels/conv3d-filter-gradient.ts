@@ -20,11 +20,9 @@ import type { WasmKernel } from './wasm-kernel.js';
  * of the filter, of 2-D convolutions of the slices s·z + i − p of X, whose filter gradients these are. The backend's own
  * kernel (4.22) is wrong.
  */
-export const conv3dFilterGradient: WasmKernel = {
+export const conv3dFilterGradient: WasmKernel<Conv3DBackpropFilterV2Attrs, { x: Tensor5D; dy: Tensor5D }> = {
   name: Conv3DBackpropFilterV2,
-  compute: (inputs, attributes) => {
-    const { strides, pad: padding, filterShape } = attributes as unknown as Conv3DBackpropFilterV2Attrs;
-    const [x, dy] = [inputs.x as Tensor5D, inputs.dy as Tensor5D];
+  compute: ({ x, dy }, { strides, pad: padding, filterShape }) => {
     const info = backend_util.computeConv3DInfo(x.shape, filterShape, strides, 1, padding);
     const { batchSize, inHeight, inWidth, inChannels, outDepth, outHeight, outWidth, outChannels, padInfo } = info;
     const { front, back, top, bottom, left, right } = padInfo;

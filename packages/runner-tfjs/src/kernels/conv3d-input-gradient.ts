@@ -21,11 +21,9 @@ import { window, withZerosBetween } from './zero-spacing.js';
  * sum, over the depths i of the filter, of 2-D convolutions of the slices s·z + i − p of the input, whose gradients are
  * added up here. The backend's own kernel (4.22) is wrong.
  */
-export const conv3dInputGradient: WasmKernel = {
+export const conv3dInputGradient: WasmKernel<Conv3DBackpropInputV2Attrs, { dy: Tensor5D; filter: Tensor5D }> = {
   name: Conv3DBackpropInputV2,
-  compute: (inputs, attributes) => {
-    const { strides, pad, inputShape } = attributes as unknown as Conv3DBackpropInputV2Attrs;
-    const [dy, filter] = [inputs.dy as Tensor5D, inputs.filter as Tensor5D];
+  compute: ({ dy, filter }, { strides, pad, inputShape }) => {
     const info = backend_util.computeConv3DInfo(inputShape, filter.shape, strides, 1, pad);
     const { batchSize, inDepth, inHeight, inWidth, inChannels, outDepth, outHeight, outWidth, outChannels } = info;
     const { front, top, bottom, left, right } = info.padInfo;

@@ -23,11 +23,12 @@ import type { WasmKernel } from './wasm-kernel.js';
  *
  * so X as one image of N·C channels is convolved by the "filter" ∂Y, dilated by s, and the result summed over n.
  */
-export const depthwiseFilterGradient: WasmKernel = {
+export const depthwiseFilterGradient: WasmKernel<
+  DepthwiseConv2dNativeBackpropFilterAttrs,
+  { x: Tensor4D; dy: Tensor4D }
+> = {
   name: DepthwiseConv2dNativeBackpropFilter,
-  compute: (inputs, attributes) => {
-    const { filterShape, ...rest } = attributes as unknown as DepthwiseConv2dNativeBackpropFilterAttrs;
-    const [x, dy] = [inputs.x as Tensor4D, inputs.dy as Tensor4D];
+  compute: ({ x, dy }, { filterShape, ...rest }) => {
     const { padInfo, strideHeight, strideWidth, ...sizes } = depthwiseGeometry(x.shape, filterShape, rest);
     const { batchSize, inHeight, inWidth, inChannels, outHeight, outWidth } = sizes;
     const [filterHeight, filterWidth, , multiplier] = filterShape;

@@ -23,11 +23,12 @@ import { window, withZerosBetween } from './zero-spacing.js';
  *
  * a depthwise convolution of C·M channels, summed over m.
  */
-export const depthwiseInputGradient: WasmKernel = {
+export const depthwiseInputGradient: WasmKernel<
+  DepthwiseConv2dNativeBackpropInputAttrs,
+  { dy: Tensor4D; filter: Tensor4D }
+> = {
   name: DepthwiseConv2dNativeBackpropInput,
-  compute: (inputs, attributes) => {
-    const { inputShape, ...rest } = attributes as unknown as DepthwiseConv2dNativeBackpropInputAttrs;
-    const [dy, filter] = [inputs.dy as Tensor4D, inputs.filter as Tensor4D];
+  compute: ({ dy, filter }, { inputShape, ...rest }) => {
     const [filterHeight, filterWidth, , multiplier] = filter.shape;
     const geometry = depthwiseGeometry(inputShape, filter.shape, rest);
     const { batchSize, inHeight, inWidth, inChannels, outChannels, padInfo, strideHeight, strideWidth } = geometry;

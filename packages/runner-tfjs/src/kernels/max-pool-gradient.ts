@@ -7,6 +7,8 @@ import {
   type MaxPool3DGradAttrs,
   type MaxPoolGradAttrs,
   type Tensor,
+  type Tensor4D,
+  type Tensor5D,
 } from '@tensorflow/tfjs-core';
 import type { WasmKernel } from './wasm-kernel.js';
 
@@ -14,12 +16,10 @@ import type { WasmKernel } from './wasm-kernel.js';
  * The gradient of 2-D max pooling with respect to its input [n, h, w, c]. The backend's own (4.22) gives the
  * gradient of a window without an element above zero to the first element, wherever the largest is.
  */
-export const maxPoolGradient: WasmKernel = {
+export const maxPoolGradient: WasmKernel<MaxPoolGradAttrs, { input: Tensor4D; dy: Tensor4D }> = {
   name: MaxPoolGrad,
-  compute: ({ input, dy }, attributes) => {
-    const { filterSize, strides, pad, dimRoundingMode } = attributes as unknown as MaxPoolGradAttrs;
-    const shape = input.shape as [number, number, number, number];
-    const info = backend_util.computePool2DInfo(shape, filterSize, strides, 1, pad, dimRoundingMode);
+  compute: ({ input, dy }, { filterSize, strides, pad, dimRoundingMode }) => {
+    const info = backend_util.computePool2DInfo(input.shape, filterSize, strides, 1, pad, dimRoundingMode);
     const depth = { in: 1, out: 1, window: 1, stride: 1, before: 0 };
     return poolGradient(input, dy, { ...info, axes: [depth, heightOf(info), widthOf(info)] });
   },
@@ -30,12 +30,10 @@ export const maxPoolGradient: WasmKernel = {
  * The gradient of 3-D max pooling with respect to its input [n, d, h, w, c]; the backend's own fails as in 2-D. Of equal
  * elements the first gets the gradient, as in 2-D; on the cpu backend (4.22) the last does.
  */
-export const maxPool3dGradient: WasmKernel = {
+export const maxPool3dGradient: WasmKernel<MaxPool3DGradAttrs, { input: Tensor5D; dy: Tensor5D }> = {
   name: MaxPool3DGrad,
-  compute: ({ input, dy }, attributes) => {
-    const { filterSize, strides, pad, dimRoundingMode } = attributes as unknown as MaxPool3DGradAttrs;
-    const shape = input.shape as [number, number, number, number, number];
-    const info = backend_util.computePool3DInfo(shape, filterSize, strides, 1, pad, dimRoundingMode);
+  compute: ({ input, dy }, { filterSize, strides, pad, dimRoundingMode }) => {
+    const info = backend_util.computePool3DInfo(input.shape, filterSize, strides, 1, pad, dimRoundingMode);
     return poolGradient(input, dy, { ...info, axes: [depthOf(info), heightOf(info), widthOf(info)] });
   },
   isRight: () => findsMaximumBelowZero(MaxPool3DGrad, [1, 1, 1, 2, 1]),

@@ -17,11 +17,9 @@ import type { WasmKernel } from './wasm-kernel.js';
  * Max pooling of volumes [n, d, h, w, c]: in the plane first, then along the depth. The backend's own (4.22) gives no
  * maximum below zero.
  */
-export const maxPool3d: WasmKernel = {
+export const maxPool3d: WasmKernel<MaxPool3DAttrs, { x: Tensor5D }> = {
   name: MaxPool3D,
-  compute: (inputs, attributes) => {
-    const { filterSize, strides, pad, dimRoundingMode } = attributes as unknown as MaxPool3DAttrs;
-    const x = inputs.x as Tensor5D;
+  compute: ({ x }, { filterSize, strides, pad, dimRoundingMode }) => {
     const info = backend_util.computePool3DInfo(x.shape, filterSize, strides, 1, pad, dimRoundingMode);
     const { batchSize, inDepth, inHeight, inWidth, inChannels, outHeight, outWidth, padInfo } = info;
     return tidy(() => {

@@ -9,6 +9,7 @@ import {
   ResizeNearestNeighborGrad,
   tidy,
   zeros,
+  type NamedTensorMap,
   type ResizeBilinearGradAttrs,
   type Rank,
   type Tensor,
@@ -28,12 +29,15 @@ export const resizeNearestGradient = resizeGradient(ResizeNearestNeighborGrad, i
  * Resizing is linear and acts on rows and columns apart: Y = R_h · X · R_wᵀ, so ∂X = R_hᵀ · ∂Y · R_w. A matrix R is what
  * resizing makes of the identity.
  */
-function resizeGradient(name: string, resize: typeof image.resizeBilinear): WasmKernel {
+function resizeGradient(
+  name: string,
+  resize: typeof image.resizeBilinear,
+): WasmKernel<ResizeBilinearGradAttrs, NamedTensorMap> {
   return {
     name,
     compute: (inputs, attributes, original) => {
-      const { alignCorners, halfPixelCenters } = attributes as unknown as ResizeBilinearGradAttrs;
-      if (original !== undefined && !halfPixelCenters) return original(inputs, attributes);
+      const { alignCorners, halfPixelCenters } = attributes;
+      if (original !== undefined && !halfPixelCenters) return original(inputs, { ...attributes });
       const [batch, height, width, channels] = inputs.images.shape;
       const [, outHeight, outWidth] = inputs.dy.shape;
       // [1, to, from], for products with every image of a batch.

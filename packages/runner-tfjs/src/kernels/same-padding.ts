@@ -23,14 +23,17 @@ export const samePaddedConvolutions: readonly WasmKernel[] = [
   withPaddingAsNumbers(FusedDepthwiseConv2D, true),
 ];
 
-function withPaddingAsNumbers(name: string, depthwise: boolean): WasmKernel {
+function withPaddingAsNumbers(
+  name: string,
+  depthwise: boolean,
+): WasmKernel<Conv2DAttrs, { x: Tensor4D; filter: Tensor4D }> {
   return {
     name,
     compute: (inputs, attributes, original) => {
       if (original === undefined) throw new Error(`the wasm backend of TensorFlow.js has no kernel ${name}`);
-      const { pad, strides, dilations, dataFormat } = attributes as unknown as Conv2DAttrs;
-      if (pad !== 'same' || dataFormat !== 'NHWC') return original(inputs, attributes);
-      const [x, filter] = [inputs.x as Tensor4D, inputs.filter as Tensor4D];
+      const { pad, strides, dilations, dataFormat } = attributes;
+      if (pad !== 'same' || dataFormat !== 'NHWC') return original(inputs, { ...attributes });
+      const { x, filter } = inputs;
       const { padInfo } = backend_util.computeConv2DInfo(
         x.shape,
         filter.shape,

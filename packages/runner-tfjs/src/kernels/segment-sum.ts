@@ -9,6 +9,7 @@ import {
   tidy,
   UnsortedSegmentSum,
   where,
+  type Tensor,
   type UnsortedSegmentSumAttrs,
 } from '@tensorflow/tfjs-core';
 import type { WasmKernel } from './wasm-kernel.js';
@@ -17,11 +18,9 @@ import type { WasmKernel } from './wasm-kernel.js';
  * Adds up the rows of x [n, …] that have the same segment id [n], which is the gradient of gather and so of embeddings.
  * Rows with an id outside [0, numSegments) count nowhere.
  */
-export const segmentSum: WasmKernel = {
+export const segmentSum: WasmKernel<UnsortedSegmentSumAttrs, { x: Tensor; segmentIds: Tensor }> = {
   name: UnsortedSegmentSum,
-  compute: (inputs, attributes) => {
-    const { numSegments } = attributes as unknown as UnsortedSegmentSumAttrs;
-    const { x, segmentIds: ids } = inputs;
+  compute: ({ x, segmentIds: ids }, { numSegments }) => {
     const rowShape = x.shape.slice(1);
     return tidy(() => {
       // The scatter of the wasm backend (4.22) adds up as wanted, but writes wherever an index points, outside its

@@ -7,7 +7,6 @@ import {
   tidy,
   unregisterKernel,
   type KernelConfig,
-  type NamedTensorMap,
   type TensorInfo,
 } from '@tensorflow/tfjs-core';
 import { BackendError } from '../backend.js';
@@ -76,7 +75,8 @@ function register({ name, compute }: WasmKernel): void {
       const original: KernelFunction | undefined =
         present &&
         ((tensors, attributes) => present.kernelFunc({ inputs: tensors, attrs: attributes, backend }) as TensorInfo);
-      return compute(inputs as NamedTensorMap, attrs, original);
+      // What they are follows from the name of the kernel.
+      return compute(inputs as never, attrs as never, original);
     },
   });
 }

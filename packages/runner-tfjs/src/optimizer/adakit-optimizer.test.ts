@@ -1,8 +1,9 @@
 import { cosine, defineOptimizer, groups, learningRate, nonNegative, tensor32, type Optimizer } from '@adakit/core';
 import * as tf from '@tensorflow/tfjs';
-import { afterEach, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest';
+import { describe, expect, it, vi } from 'vitest';
 import '../device/fused/cpu.js';
 import { tfjsOptimizer, type AdakitOptimizer, type TfjsOptimizerOptions } from '../index.js';
+import { leaveNothing } from '../testing/leave-nothing.js';
 
 /** Velocity v ← μv + g, parameter θ ← θ − ηv: easy to work out by hand. */
 const momentum = defineOptimizer({
@@ -23,30 +24,10 @@ const counter = defineOptimizer({
   update: ({ grad, step }) => ({ param: grad.mul(0).add(step) }),
 });
 
-let tensorsBefore: number;
-let optimizers: AdakitOptimizer[];
-
-beforeAll(async () => {
-  // Those of an earlier file would be counted, and go with those of the first test.
-  tf.disposeVariables();
-  await tf.setBackend('cpu');
-});
-beforeEach(() => {
-  tensorsBefore = tf.memory().numTensors;
-  optimizers = [];
-  tf.engine().startScope();
-});
-afterEach(() => {
-  for (const optimizer of optimizers) optimizer.dispose();
-  tf.disposeVariables();
-  tf.engine().endScope();
-  expect(tf.memory().numTensors, 'tensors left behind').toBe(tensorsBefore);
-});
+const { disposing } = leaveNothing();
 
 function make(optimizer: Optimizer, options?: TfjsOptimizerOptions): AdakitOptimizer {
-  const made = tfjsOptimizer(optimizer, options);
-  optimizers.push(made);
-  return made;
+  return disposing(tfjsOptimizer(optimizer, options));
 }
 
 const variable = (name: string, values: number[]): tf.Variable => tf.variable(tf.tensor1d(values), true, name);

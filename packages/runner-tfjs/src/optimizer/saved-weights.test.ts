@@ -15,10 +15,11 @@ import {
   type Optimizer,
 } from '@adakit/core';
 import * as tf from '@tensorflow/tfjs';
-import { afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { describe, expect, it } from 'vitest';
 import '../device/fused/cpu.js';
 import { tfjsOptimizer, type AdakitOptimizer } from '../index.js';
 import { registerOptimizers, SavedOptimizer } from './register.js';
+import { leaveNothing } from '../testing/leave-nothing.js';
 
 /** Velocity v ← μv + g, parameter θ ← θ − η(1 + 1/t)v: depends on slots and on the count of steps. */
 const momentum = defineOptimizer({
@@ -39,30 +40,10 @@ const counter = defineOptimizer({
   update: ({ grad, step }) => ({ param: grad.mul(0).add(step) }),
 });
 
-let tensorsBefore: number;
-let disposables: { dispose(): void }[];
-
-beforeAll(async () => {
-  // Those of an earlier file would be counted, and go with those of the first test.
-  tf.disposeVariables();
-  await tf.setBackend('cpu');
-});
-beforeEach(() => {
-  tensorsBefore = tf.memory().numTensors;
-  disposables = [];
-  tf.engine().startScope();
-});
-afterEach(() => {
-  for (const disposable of disposables) disposable.dispose();
-  tf.disposeVariables();
-  tf.engine().endScope();
-  expect(tf.memory().numTensors, 'tensors left behind').toBe(tensorsBefore);
-});
+const { disposing } = leaveNothing();
 
 function make(optimizer: Optimizer): AdakitOptimizer {
-  const made = tfjsOptimizer(optimizer);
-  disposables.push(made);
-  return made;
+  return disposing(tfjsOptimizer(optimizer));
 }
 
 const variable = (name: string, values: number[]): tf.Variable => tf.variable(tf.tensor1d(values), true, name);
@@ -366,7 +347,7 @@ describe('model.save with the optimizer', () => {
       layers: [tf.layers.dense({ units: 3, inputShape: [2], name: 'first_layer' }), tf.layers.dense({ units: 1 })],
     });
     model.compile({ optimizer, loss: 'meanSquaredError' });
-    disposables.push(model);
+    disposing(model);
     return model;
   };
 
@@ -399,7 +380,8 @@ describe('model.save with the optimizer', () => {
     const loaded = await tf.loadLayersModel({
       load: () => Promise.resolve({ ...artifacts, trainingConfig: JSON.parse(text) as tf.io.TrainingConfig }),
     });
-    disposables.push(loaded, loaded.optimizer);
+    disposing(loaded);
+    disposing(loaded.optimizer);
     expect(loaded.optimizer.getConfig()).toEqual(optimizer.getConfig());
     const copy = SavedOptimizer.fromConfig<AdakitOptimizer>(SavedOptimizer, loaded.optimizer.getConfig());
     expect(copy.optimizer.hyperparameters).toEqual({ lr: 0.1, mu: 0.25 });

@@ -1,8 +1,9 @@
 import { defineOptimizer, learningRate, tensor32 } from '@adakit/core';
 import * as tf from '@tensorflow/tfjs';
-import { afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { describe, expect, it } from 'vitest';
 import '../device/fused/cpu.js';
 import { tfjsOptimizer, type AdakitOptimizer } from '../index.js';
+import { leaveNothing } from '../testing/leave-nothing.js';
 
 const momentum = defineOptimizer({
   name: 'momentum',
@@ -14,25 +15,7 @@ const momentum = defineOptimizer({
   },
 });
 
-let tensorsBefore: number;
-let disposables: { dispose(): void }[];
-
-beforeAll(async () => {
-  // Those of an earlier file would be counted, and go with those of the first test.
-  tf.disposeVariables();
-  await tf.setBackend('cpu');
-});
-beforeEach(() => {
-  tensorsBefore = tf.memory().numTensors;
-  disposables = [];
-  tf.engine().startScope();
-});
-afterEach(() => {
-  for (const disposable of disposables) disposable.dispose();
-  tf.disposeVariables();
-  tf.engine().endScope();
-  expect(tf.memory().numTensors, 'tensors left behind').toBe(tensorsBefore);
-});
+const { disposing } = leaveNothing();
 
 interface Made {
   readonly model: tf.Sequential;
@@ -48,7 +31,8 @@ function make(name: string, { normalized = false, rule = momentum() } = {}): Mad
   ];
   const model = tf.sequential({ layers });
   model.compile({ optimizer, loss: 'meanSquaredError' });
-  disposables.push(optimizer, model);
+  disposing(optimizer);
+  disposing(model);
   return { model, optimizer };
 }
 
@@ -90,7 +74,8 @@ describe('a state', () => {
       const layers = [dense({ units: 2, inputShape: [2], name: 'front' }), batchNormalization(), dense({ units: 1 })];
       const model = tf.sequential({ layers });
       model.compile({ optimizer, loss: 'meanSquaredError' });
-      disposables.push(optimizer, model);
+      disposing(optimizer);
+      disposing(model);
       return { model, optimizer };
     };
     const [first, second] = [made(), made()];
@@ -107,7 +92,7 @@ describe('a state', () => {
   it('leaves a doubt about which of such layers is which to its owner', async () => {
     const a = ['d_1/kernel', 'd_2/kernel'].map((name) => tf.variable(tf.zeros([2]), true, name));
     const first = tfjsOptimizer(momentum());
-    disposables.push(first);
+    disposing(first);
     first.minimize(() => tf.addN(a).square().sum(), false, a);
     const state = await first.state();
     for (const each of a) each.dispose();
@@ -132,7 +117,7 @@ describe('a state', () => {
     const state = await trained.optimizer.state();
     for (const weight of variablesOf(trained.model.weights)) weight.assign(tf.zerosLike(weight));
     const resumed = tfjsOptimizer(momentum());
-    disposables.push(resumed);
+    disposing(resumed);
     await resumed.load(state);
     expect(evaluate(trained)).toBe(loss);
     expect(await resumed.state()).toEqual(state);

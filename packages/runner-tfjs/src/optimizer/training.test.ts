@@ -12,9 +12,10 @@ import {
   type Optimizer,
 } from '@adakit/core';
 import * as tf from '@tensorflow/tfjs';
-import { afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { describe, expect, it } from 'vitest';
 import '../device/fused/cpu.js';
 import { tfjsOptimizer, type AdakitOptimizer, type TfjsOptimizerOptions } from '../index.js';
+import { leaveNothing } from '../testing/leave-nothing.js';
 
 /** θ ← θ − ηv, v ← μv + g. */
 const momentum = defineOptimizer({
@@ -27,30 +28,10 @@ const momentum = defineOptimizer({
   },
 });
 
-let tensorsBefore: number;
-let disposables: { dispose(): void }[];
-
-beforeAll(async () => {
-  // Those of an earlier file would be counted, and go with those of the first test.
-  tf.disposeVariables();
-  await tf.setBackend('cpu');
-});
-beforeEach(() => {
-  tensorsBefore = tf.memory().numTensors;
-  disposables = [];
-  tf.engine().startScope();
-});
-afterEach(() => {
-  for (const disposable of disposables) disposable.dispose();
-  tf.disposeVariables();
-  tf.engine().endScope();
-  expect(tf.memory().numTensors, 'tensors left behind').toBe(tensorsBefore);
-});
+const { disposing, leaving } = leaveNothing();
 
 function make(optimizer: Optimizer, options?: TfjsOptimizerOptions): AdakitOptimizer {
-  const made = tfjsOptimizer(optimizer, options);
-  disposables.push(made);
-  return made;
+  return disposing(tfjsOptimizer(optimizer, options));
 }
 
 const variable = (name: string, values: number[]): tf.Variable => tf.variable(tf.tensor1d(values), true, name);
@@ -61,7 +42,7 @@ function denseModel(optimizer: AdakitOptimizer, ...layers: tf.layers.Layer[]): t
     layers: [...layers, tf.layers.dense({ units: 1, kernelInitializer: 'ones', inputShape: [2] })],
   });
   model.compile({ optimizer, loss: 'meanSquaredError' });
-  disposables.push(model);
+  disposing(model);
   return model;
 }
 
@@ -192,7 +173,7 @@ describe('a gradient that is taken twice', () => {
     await expect(training).rejects.toThrow(/the loss keeps tensors; compile the model without metrics/);
     expect(weightsOf(model)).toEqual(before);
     // The metrics that the loss function has kept, twice.
-    tensorsBefore += 2;
+    leaving(2);
   });
 });
 
@@ -215,7 +196,7 @@ describe('groups', () => {
         tf.layers.dense({ units: 1 }),
       ],
     });
-    disposables.push(model);
+    disposing(model);
     model.compile({ optimizer, loss: 'meanSquaredError' });
     const before = model.getWeights().map(values);
     await model.trainOnBatch(tf.tensor2d([[0, 1, 2]]), tf.ones([1, 1]));

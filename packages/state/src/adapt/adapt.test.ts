@@ -471,12 +471,15 @@ describe('trees', () => {
       hyperparameters: { lr: learningRate(0.1), bound: anyNumber(1) },
       update: ({ param, grad, hyper, initial }) => ({ param: param.sub(grad.mul(hyper.lr).div(initial.lr)) }),
     });
-    const saved = await trained(
-      ema(0.9, groups([{ name: 'b', match: 'b', optimizer: bounded({ lr: 0.7 }) }], bounded({ lr: 0.3 }))),
-    );
-    const given = groups([{ name: 'b', match: 'b', optimizer: bounded({ lr: 2 }) }], bounded({ lr: 1 }));
+    const group = (match: 'b' | 'w', lr: number) => ({ name: match, match, optimizer: bounded({ lr }) });
+    const saved = await trained(ema(0.9, groups([group('b', 0.7), group('w', 0.5)], bounded({ lr: 0.3 }))));
+    // Groups are known by their names, not by their places.
+    const given = groups([group('w', 3), group('b', 2)], bounded({ lr: 1 }));
     expect(adaptState(saved, given, start).state.optimizer).toMatchObject({
-      groups: [{ optimizer: { initial: { lr: 0.7 }, hyperparameters: { lr: 2 } } }],
+      groups: [
+        { optimizer: { initial: { lr: 0.5 }, hyperparameters: { lr: 3 } } },
+        { optimizer: { initial: { lr: 0.7 }, hyperparameters: { lr: 2 } } },
+      ],
       rest: { initial: { lr: 0.3 }, hyperparameters: { lr: 1 } },
     });
   });

@@ -1,30 +1,21 @@
 import {
-  AdakitError,
   copyTensor,
   makePlan,
-  Optimizer,
-  RuleNode,
-  sameShape,
-  type HyperparameterValues,
   type NamedTensors,
-  type OptimizerConfig,
-  type OptimizerNode,
+  type Optimizer,
   type ParameterSpec,
   type Plan,
-  type SchedulesData,
   type TensorData,
   type TrainingState,
 } from '@adakit/core';
-import { checkState, GroupsNode, restoreOptimizer, WrapperNode } from '@adakit/core/states';
-import type {
-  AdaptedParameter,
-  AdaptedSlot,
-  AdaptReport,
-  ChangedHyperparameter,
-  GroupConfigs,
-} from './adapt-report.js';
+import { checkState } from '@adakit/core/states';
+import { requireAccounted } from './accounted.js';
+import type { AdaptedParameter, AdaptedSlot, AdaptReport } from './adapt-report.js';
 import { carryOver, startAfresh } from './carry-over.js';
-import { mainPieces, optimizerText, savedPieces } from './saved-pieces.js';
+import { optimizerChanges } from './changes.js';
+import { mismatch, quoted } from './mismatch.js';
+import { savedPieces } from './saved-pieces.js';
+import { settle } from './settle.js';
 
 /** How {@link adaptState} treats what two optimizers keep differently. */
 export interface AdaptOptions {
@@ -88,19 +79,7 @@ export function adaptState(
   parameters: AdaptedParameters,
   options: AdaptOptions = {},
 ): AdaptedState {
-  const given = Object.entries(parameters).map(([name, parameter]) => {
-    const { value, role, units }: Exclude<typeof parameter, TensorData> =
-      'value' in parameter ? parameter : { value: parameter };
-    const saved = Object.hasOwn(state.parameters, name) ? state.parameters[name] : undefined;
-    const [roleNow, unitsNow] = [role ?? saved?.role, units ?? saved?.units];
-    const spec: ParameterSpec = {
-      name,
-      shape: value.shape,
-      ...(roleNow && { role: roleNow }),
-      ...(unitsNow && { units: unitsNow }),
-    };
-    return { value, spec };
-  });
+  const given = Object.entries(parameters).map(([name, parameter]) => givenParameter(name, parameter, state));
   requireAccounted(state, Object.fromEntries(given.map(({ spec, value }) => [spec.name, value])), options);
   const { keep = 'given', added = [], removed = [], frozen = [], slots: sources = {} } = options;
   const target = settle(state, optimizer, keep);
@@ -121,16 +100,6 @@ export function adaptState(
     const report: AdaptedParameter = { name, outcome: isNew ? 'added' : 'kept', updates, slots };
     return { name, parameter, report };
   });
-  const absent = (names: readonly string[], outcome: 'removed' | 'frozen'): AdaptedParameter[] =>
-    names.map((name) => {
-      const { step, slots } = state.parameters[name];
-      return {
-        name,
-        outcome,
-        updates: { from: step },
-        slots: Object.keys(slots).map((slot) => ({ name: slot, outcome: 'dropped' })),
-      };
-    });
   const { shared, dropped } = sharedState(
     state,
     plan,
@@ -150,21 +119,39 @@ export function adaptState(
     ...(versions && { versions }),
   };
   checkState(adapted, target, specs); // Anything malformed in the state is an error now.
-  const groups = change(groupsOf(state.optimizer), groupsOf(adapted.optimizer));
-  const schedules = change(schedulesOf(state.optimizer), schedulesOf(adapted.optimizer));
   return {
     state: adapted,
     frozen: Object.fromEntries(frozen.map((name) => [name, copyTensor(state.parameters[name].value)])),
     report: {
-      optimizer: { from: optimizerText(state.optimizer), to: optimizerText(adapted.optimizer) },
-      hyperparameters: changes(valuesOf(state.optimizer), valuesOf(adapted.optimizer)),
-      ...(groups && { groups }),
-      ...(schedules && { schedules }),
+      ...optimizerChanges(state.optimizer, adapted.optimizer),
       step,
       ...(dropped.length > 0 && { dropped }),
-      parameters: [...present.map(({ report }) => report), ...absent(removed, 'removed'), ...absent(frozen, 'frozen')],
+      parameters: [
+        ...present.map(({ report }) => report),
+        ...removed.map((name) => absent(name, 'removed', state)),
+        ...frozen.map((name) => absent(name, 'frozen', state)),
+      ],
     },
   };
+}
+
+/** A parameter of the run; what it does not say of itself is as saved. */
+function givenParameter(
+  name: string,
+  parameter: AdaptedParameters[string],
+  { parameters: saved }: TrainingState,
+): { readonly value: TensorData; readonly spec: ParameterSpec } {
+  const known = Object.hasOwn(saved, name) ? saved[name] : undefined;
+  const given: Exclude<typeof parameter, TensorData> = 'value' in parameter ? parameter : { value: parameter };
+  const { value, role = known?.role, units = known?.units } = given;
+  return { value, spec: { name, shape: value.shape, ...(role && { role }), ...(units && { units }) } };
+}
+
+/** What the report says of a parameter that does not go on. */
+function absent(name: string, outcome: 'removed' | 'frozen', { parameters }: TrainingState): AdaptedParameter {
+  const { step, slots } = parameters[name];
+  const dropped = Object.keys(slots).map((slot) => ({ name: slot, outcome: 'dropped' as const }));
+  return { name, outcome, updates: { from: step }, slots: dropped };
 }
 
 /** A parameter as the saved run's groups saw it. */
@@ -210,150 +197,4 @@ function sharedState(
     },
     dropped,
   };
-}
-
-/** Every parameter of the state and of the run must be in both or in exactly one of the lists. */
-function requireAccounted(state: TrainingState, parameters: NamedTensors, options: AdaptOptions): void {
-  const { added = [], removed = [], frozen = [] } = options;
-  const saved = (name: string): boolean => Object.hasOwn(state.parameters, name);
-  const running = (name: string): boolean => Object.hasOwn(parameters, name);
-  const gone = [...removed, ...frozen];
-  const problems = [
-    complaint(
-      Object.keys(parameters).filter((name) => !saved(name) && !added.includes(name)),
-      'the run has',
-      'list it in "added" to start it afresh',
-    ),
-    complaint(
-      Object.keys(state.parameters).filter((name) => !running(name) && !gone.includes(name)),
-      'only the state has',
-      'list it in "removed" or "frozen"',
-    ),
-    complaint(
-      added.filter((name) => saved(name) || !running(name)),
-      '"added" lists',
-      'which must be in the run and not in the state',
-    ),
-    complaint(
-      gone.filter((name) => running(name) || !saved(name)),
-      '"removed" or "frozen" lists',
-      'which must be in the state and not in the run',
-    ),
-    complaint(
-      gone.filter((name, i) => gone.indexOf(name) !== i),
-      'it is listed twice:',
-      'list it once',
-    ),
-    ...Object.entries(parameters).flatMap(([name, { shape }]) =>
-      saved(name) && !sameShape(state.parameters[name].value.shape, shape)
-        ? `"${name}" has shape [${state.parameters[name].value.shape.join(', ')}] in the state and [${shape.join(', ')}] in the run`
-        : [],
-    ),
-  ].flat();
-  if (problems.length > 0) throw mismatch(problems);
-}
-
-function complaint(names: readonly string[], what: string, advice: string): string[] {
-  return names.length === 0 ? [] : [`${what} ${quoted(names)}; ${advice}`];
-}
-
-/** The optimizer with the hyperparameters that shall hold. */
-function settle(state: TrainingState, optimizer: Optimizer, keep: 'given' | 'saved'): Optimizer {
-  // AdaBound's bounds refer to the learning rate at the start of the run, which goes on.
-  if (keep === 'given') return new Optimizer(withSavedInitial(optimizer.node, state.optimizer));
-  try {
-    return restoreOptimizer(optimizer, state.optimizer);
-  } catch (error) {
-    if (!(error instanceof AdakitError) || error.code !== 'state-mismatch') throw error;
-    throw mismatch([
-      `its hyperparameters are those of "${optimizerText(state.optimizer)}" and do not apply to "${String(optimizer)}"; ` +
-        "give them, with keep: 'given'",
-    ]);
-  }
-}
-
-/** What the hyperparameters of the same pieces were at construction, group by group. */
-function withSavedInitial(node: OptimizerNode, saved: OptimizerConfig | undefined): OptimizerNode {
-  if (saved === undefined) return node;
-  if (node.kind === 'groups') {
-    const found = pieceOf(saved, ({ kind }) => kind === 'groups');
-    const same = found?.kind === 'groups' ? found : undefined;
-    const groups = node.groups.map((group) => {
-      const other = same?.groups.find(({ name }) => name === group.name)?.optimizer;
-      return group.optimizer ? { ...group, optimizer: withSavedInitial(group.optimizer, other) } : group;
-    });
-    return new GroupsNode(groups, withSavedInitial(node.rest, same?.rest ?? saved));
-  }
-  const { component, hyperparameters, schedules } = node;
-  const { name } = component;
-  const found = pieceOf(saved, (piece) => piece.kind === node.kind && piece.name === name);
-  const same = found?.kind === 'groups' ? undefined : found;
-  const initial = same ? initialOf(node, same.initial) : node.initial;
-  return node.kind === 'rule'
-    ? new RuleNode({ component, hyperparameters, initial, schedules })
-    : new WrapperNode(
-        { component, hyperparameters, initial, schedules },
-        withSavedInitial(node.inner, same?.inner ?? saved),
-      );
-}
-
-/** The first piece of the main optimizer, from the outermost, that passes a test. */
-function pieceOf(config: OptimizerConfig, test: (piece: OptimizerConfig) => boolean): OptimizerConfig | undefined {
-  if (test(config)) return config;
-  const inner = config.kind === 'groups' ? config.rest : config.inner;
-  return inner && pieceOf(inner, test);
-}
-
-function initialOf(
-  { initial }: { readonly initial: HyperparameterValues },
-  saved: HyperparameterValues,
-): HyperparameterValues {
-  const common = Object.entries(saved).filter(([name]) => Object.hasOwn(initial, name));
-  return Object.freeze({ ...initial, ...Object.fromEntries(common) });
-}
-
-/** Hyperparameters of the main optimizer; a wrapper's are named with it. */
-function valuesOf(config: OptimizerConfig): HyperparameterValues {
-  return Object.fromEntries(
-    mainPieces(config)
-      .toReversed()
-      .flatMap(({ kind, name, hyperparameters }) =>
-        Object.entries(hyperparameters).map(
-          ([key, value]) => [kind === 'rule' ? key : `${name}.${key}`, value] as const,
-        ),
-      ),
-  );
-}
-
-function schedulesOf(config: OptimizerConfig): SchedulesData {
-  return mainPieces(config).at(-1)?.schedules ?? {};
-}
-
-/** All groups of the main optimizer, from the outermost. */
-function groupsOf(config: OptimizerConfig): GroupConfigs {
-  if (config.kind === 'groups') return [...config.groups, ...groupsOf(config.rest)];
-  return config.inner === undefined ? [] : groupsOf(config.inner);
-}
-
-function changes(before: HyperparameterValues, after: HyperparameterValues): ChangedHyperparameter[] {
-  return [...new Set([...Object.keys(before), ...Object.keys(after)])]
-    .filter((name) => before[name] !== after[name])
-    .map((name) => ({
-      name,
-      ...(Object.hasOwn(before, name) && { from: before[name] }),
-      ...(Object.hasOwn(after, name) && { to: after[name] }),
-    }));
-}
-
-/** What was before and what is now, if they are not the same. */
-function change<T>(from: T, to: T): { readonly from: T; readonly to: T } | undefined {
-  return JSON.stringify(from) === JSON.stringify(to) ? undefined : { from, to };
-}
-
-function mismatch(problems: readonly string[]): AdakitError {
-  return new AdakitError('state-mismatch', `the state does not fit this run:\n  ${problems.join('\n  ')}`);
-}
-
-function quoted(names: readonly string[]): string {
-  return names.map((name) => `"${name}"`).join(', ') || 'none';
 }

@@ -5,7 +5,7 @@ import { z } from 'zod';
 const hyperparameterValues = z.record(z.string(), z.union([z.number(), z.boolean(), z.string()]));
 
 /** `core` knows what a schedule may be; what it says becomes part of the document's problems. */
-export const scheduleSchema = z.custom<ScheduleData>().superRefine((value, context) => {
+const scheduleSchema = z.custom<ScheduleData>().superRefine((value, context) => {
   try {
     parseSchedule('this hyperparameter', value);
   } catch (error) {

@@ -76,6 +76,12 @@ const layers: [string, Shapes, Shapes, Omit<ParameterMapping, 'from' | 'to'>[]][
     [{ permute: [3, 2, 0, 1] }, { view: [6, 4, 2], permute: [1, 0, 2], shape: [24, 2] }],
   ],
   [
+    'dense after dense after a flattened image',
+    { 'c/kernel': [3, 3, 1, 4], 'd/kernel': [24, 8], 'e/kernel': [8, 2] },
+    { 'c1.weight': [4, 1, 3, 3], 'fc1.weight': [8, 24], 'fc2.weight': [2, 8] },
+    [{ permute: [3, 2, 0, 1] }, { view: [6, 4, 8], permute: [2, 1, 0], shape: [8, 24] }, { permute: [1, 0] }],
+  ],
+  [
     'dense after global pooling',
     { 'c/kernel': [3, 3, 1, 4], 'd/kernel': [4, 2] },
     { 'c1.weight': [4, 1, 3, 3], 'fc.weight': [2, 4] },

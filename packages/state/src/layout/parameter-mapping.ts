@@ -50,7 +50,7 @@ const part = z
   .refine(({ index, of }) => index < of, 'index must be less than of');
 
 /** The form of a mapping in files. */
-export const parameterMappingSchema: z.ZodType<ParameterMapping> = z.strictObject({
+const parameterMappingSchema: z.ZodType<ParameterMapping> = z.strictObject({
   from: z.string(),
   to: z.string(),
   fromPart: part.exactOptional(),

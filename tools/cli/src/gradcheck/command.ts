@@ -106,7 +106,7 @@ async function readInputs(path: string): Promise<Batch> {
 }
 
 /** The findings as text for people. */
-export function formatGradcheck(path: string, { loss, parameters, maxRelError, ok }: Gradcheck): string {
+function formatGradcheck(path: string, { loss, parameters, maxRelError, ok }: Gradcheck): string {
   const width = Math.max(9, ...parameters.map(({ name }) => oneLine(name).length));
   const columns = (name: string, ...rest: string[]) =>
     `${name.padEnd(width)}${rest.map((text) => text.padStart(12)).join('')}`;

@@ -37,7 +37,7 @@ Examples:
 }
 
 /** Inspections as JSON text. */
-export function inspectionsJson(inspections: readonly Inspection[]): string {
+function inspectionsJson(inspections: readonly Inspection[]): string {
   const plain = (_: string, value: unknown): unknown => {
     if (value instanceof Map) return Object.fromEntries(value as Map<string, unknown>);
     // As in the file: JSON has no word for what is not finite.

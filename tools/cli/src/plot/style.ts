@@ -8,7 +8,7 @@ import { compile, type TopLevelSpec } from 'vega-lite';
 export const palette = ['#0072b2', '#d55e00', '#009e73', '#cc79a7', '#56b4e9', '#e69f00', '#000000'] as const;
 
 /** Dashes that tell lines apart when colours have been used up. */
-export const dashes: readonly (readonly number[])[] = [
+const dashes: readonly (readonly number[])[] = [
   [1, 0],
   [6, 3],
   [2, 3],

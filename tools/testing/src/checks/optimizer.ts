@@ -79,7 +79,7 @@ export type CheckedFactory = Pick<
 >;
 
 /** Recorded runs that an optimizer needs at least. */
-export const RECORDED_RUNS = 3;
+const RECORDED_RUNS = 3;
 
 /**
  * What every optimizer has to pass: recorded runs within rounding on every host device, runs that are stopped at any step

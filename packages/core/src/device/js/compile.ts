@@ -123,7 +123,7 @@ const finish: Record<ReductionName, (total: string, count: string) => string> = 
 };
 
 /** The kernel's JavaScript; `v12` is an element of instruction 12, `a12` an array of all its elements. */
-export function kernelSource(program: Program): string {
+function kernelSource(program: Program): string {
   return new Source(program).text();
 }
 

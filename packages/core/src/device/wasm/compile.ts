@@ -1,22 +1,26 @@
-import { REDUCTION_BLOCK, type OperationName, type ReductionName } from '../../expression/operations.js';
+import type { ReductionName } from '../../expression/operations.js';
 import { rankOf } from '../../expression/extents.js';
-import type { Shape } from '../../expression/type.js';
 import type { InstructionOf } from '../../program/fold.js';
 import { needsOf, type Need } from '../../program/needs.js';
 import { scalarOperands, type Instruction, type Program } from '../../program/program.js';
 import { bufferNames, isTotal } from '../device.js';
 import { barrierLevels } from '../levels.js';
 import {
-  call,
+  dimensions,
+  FLAT,
+  NUMBER,
+  shareMemory,
+  spaceOf,
+  type Dimensions,
+  type Stored,
+  type Temporary,
+} from './arrays.js';
+import {
   copyBytes,
-  demote,
   doWhile,
   extract,
-  extractDouble,
   f32x4,
-  f64,
   F64,
-  f64x2,
   FunctionBody,
   get,
   i32,
@@ -25,27 +29,23 @@ import {
   int,
   lanes,
   load,
-  loadDouble,
   loadInt,
   loadSplat,
   loopWhile,
   moduleBytes,
-  replace,
   select,
   set,
-  shuffle,
   store,
-  storeDouble,
   storeFloat,
   v128,
   V128,
   when,
   type Code,
 } from './code.js';
-import { firstLanes } from './library.js';
-
-/** Extents of an array: `rows` and `cols` of the parameter's matrix view, a rank, or a number. */
-export type Dimensions = readonly [string, string];
+import { cursorIn, throughout } from './cursor.js';
+import { bits, casts, operations, signBit } from './elementwise.js';
+import { callImport, imports } from './imports.js';
+import { finished, reduceInBlocks, reductions, type Reducing } from './reduction.js';
 
 /**
  * A program as a module that exports `run(base, count)`: it goes through `count` records at `base`, one for each parameter.
@@ -65,112 +65,6 @@ export interface KernelModule {
   readonly flat: ReadonlyMap<string, boolean> | undefined;
 }
 
-/** What a kernel calls: Math's functions, the library's, and JavaScript over its memory. */
-const imports = {
-  exp: { params: [F64], results: [F64] },
-  log: { params: [F64], results: [F64] },
-  pow: { params: [F64, F64], results: [F64] },
-  /** to, a, b, rows, inner, cols, panel */
-  matMul: { params: [I32, I32, I32, I32, I32, I32, I32], results: [] },
-  /** to, from, rows, cols */
-  transpose: { params: [I32, I32, I32, I32], results: [] },
-  /** to, from, rows, cols, whether `from` is a column */
-  repeat: { params: [I32, I32, I32, I32, I32], results: [] },
-  /** instruction, to, from, rows, cols */
-  factor: { params: [I32, I32, I32, I32, I32], results: [] },
-  /** instruction, record, to, count */
-  random: { params: [I32, I32, I32, I32], results: [] },
-} as const;
-const callImport = (name: keyof typeof imports, ...args: readonly Code[]): Code =>
-  call(Object.keys(imports).indexOf(name), ...args);
-
-const bits = (float: number): Code => i32x4.splat(int(new Int32Array(Float32Array.of(float).buffer)[0]));
-const signBit = bits(-0);
-/** One of Math's functions, element by element, so that results are those of JavaScript. */
-const perLane = (name: 'exp' | 'log' | 'pow', ...args: readonly Code[]): Code =>
-  [0, 1, 2, 3].reduce<Code>((result, lane) => {
-    const operands = args.map((arg) => f64.promote(extract(lane, arg)));
-    return replace(lane, result, demote(callImport(name, ...operands)));
-  }, args[0]);
-
-/** Operations on tensors: the others are for scalars alone. */
-type DeviceOperation = Exclude<OperationName, 'floor' | 'mod'>;
-
-/** The code of each operation on four elements. Comparisons give masks. */
-const operations = {
-  add: f32x4.add,
-  sub: f32x4.sub,
-  mul: f32x4.mul,
-  div: f32x4.div,
-  pow: (a, b) => perLane('pow', a, b),
-  min: f32x4.min,
-  max: f32x4.max,
-  neg: f32x4.neg,
-  abs: f32x4.abs,
-  // ±1 with the sign of x; x itself where it is ±0 or NaN.
-  sign: (x) => v128.bitselect(v128.or(v128.and(x, signBit), bits(1)), x, f32x4.greater(f32x4.abs(x), bits(0))),
-  square: (x) => f32x4.mul(x, x),
-  sqrt: f32x4.sqrt,
-  exp: (x) => perLane('exp', x),
-  log: (x) => perLane('log', x),
-  equal: f32x4.equal,
-  less: f32x4.less,
-  lessOrEqual: f32x4.lessOrEqual,
-  greater: f32x4.greater,
-  greaterOrEqual: f32x4.greaterOrEqual,
-  where: (condition, yes, no) => v128.bitselect(yes, no, condition),
-} as const satisfies Record<DeviceOperation, (a: Code, b: Code, c: Code) => Code>;
-
-/** Rounding to narrower formats; NaN stays. */
-const casts: Record<InstructionOf<'cast'>['to']['name'], (x: Code) => Code> = {
-  /** The upper half of the bits; a carry from the lower half rounds up, ties to even. */
-  bfloat16(x) {
-    const even = v128.and(i32x4.shiftRight(x, int(16)), i32x4.splat(int(1)));
-    const rounded = v128.and(i32x4.add(i32x4.add(x, i32x4.splat(int(0x7fff))), even), i32x4.splat(int(-0x10000)));
-    return v128.bitselect(rounded, x, f32x4.equal(x, x));
-  },
-  /** Adding 2¹³ times a magnitude's power of two, at least 2⁻¹⁴, leaves no bits below the steps of float16. */
-  float16(x) {
-    const magnitude = f32x4.abs(x);
-    const power = i32x4.max(v128.and(x, bits(Infinity)), bits(2 ** -14));
-    const coarse = i32x4.add(power, i32x4.splat(int(13 << 23)));
-    const whole = f32x4.sub(f32x4.add(magnitude, coarse), coarse);
-    const finite = v128.bitselect(whole, bits(Infinity), f32x4.less(magnitude, bits(65520)));
-    return v128.bitselect(v128.or(finite, v128.and(x, signBit)), x, f32x4.equal(x, x));
-  },
-};
-
-/** Reductions in float64: the start of an accumulator as float32 and as two words of float64, and the way to the result. */
-interface Reduction {
-  readonly start: Code;
-  readonly startPair: Code;
-  readonly term: (x: Code) => Code;
-  readonly combine: (a: Code, b: Code) => Code;
-  readonly combinePairs: (a: Code, b: Code) => Code;
-  readonly finish: (total: Code, count: Code) => Code;
-}
-const same = (x: Code): Code => x;
-const sum: Reduction = {
-  start: bits(0),
-  startPair: lanes(0, 0, 0, 0),
-  term: same,
-  combine: f64.add,
-  combinePairs: f64x2.add,
-  finish: same,
-};
-const reductions: Record<ReductionName, Reduction> = {
-  sum,
-  mean: { ...sum, finish: (total, count) => f64.div(total, f64.fromUnsigned(count)) },
-  norm: { ...sum, term: (x) => f64x2.mul(x, x), finish: f64.sqrt },
-  largest: {
-    ...sum,
-    start: bits(-Infinity),
-    startPair: lanes(0, -0x100000, 0, -0x100000),
-    combine: f64.max,
-    combinePairs: f64x2.max,
-  },
-};
-
 /** Forms whose elements need nothing but the operands' elements at the same place. */
 const pointwise: ReadonlySet<Instruction['form']> = new Set([
   'input',
@@ -180,42 +74,6 @@ const pointwise: ReadonlySet<Instruction['form']> = new Set([
   'broadcast',
   'cast',
 ]);
-
-const PAGE = 4096;
-/** Bytes by which parts of an array that are gone through side by side are more than a number of pages apart. */
-const APART = 1088;
-/** Bytes of a part up to which there is but one: what it is shorter than, reading ahead hardly gets going in. */
-const LEAST_PART = 4 * PAGE;
-
-const NUMBER = '1,1';
-const FLAT = 'rows,cols';
-
-/** The iteration space of values of a shape: the extents of an array that holds them. */
-function spaceOf(shape: Shape): string {
-  if (typeof shape === 'string') return shape === 'number' ? NUMBER : FLAT;
-  return shape.join();
-}
-const dimensions = (space: string): Dimensions => space.split(',') as [string, string];
-
-/** An array in memory: a buffer, or a temporary that is needed from one step of the code to another. */
-interface Stored {
-  readonly address: number;
-  readonly dimensions?: Dimensions;
-  from: number;
-  until: number;
-}
-
-/** A reduction at work. */
-interface Reducing {
-  readonly reduction: Reduction;
-  /** Four elements. */
-  readonly value: Code;
-  /** Accumulators of the elements 0 and 1, and 2 and 3, of every four. */
-  readonly pairs: readonly [number, number];
-  readonly total: number;
-  /** Partial sums: one for every bit of the number of blocks. */
-  readonly tree: Stored;
-}
 
 /** Elementwise code over a space, to be put into a loop. */
 interface Fused {
@@ -227,9 +85,11 @@ interface Fused {
 /**
  * Compiles a program: one loop over four elements at a time for what is elementwise, one more for every round of
  * reductions; only operands and results of matrix operations and broadcasts of vectors are written to temporaries.
+ *
+ * @param shared whether it runs in memory that threads share
  */
-export function compileModule(program: Program): KernelModule {
-  return new Compiler(program).module();
+export function compileModule(program: Program, shared: boolean): KernelModule {
+  return new Compiler(program).module(shared);
 }
 
 class Compiler {
@@ -246,11 +106,7 @@ class Compiler {
   readonly #rows = this.#function.local(I32);
   readonly #cols = this.#function.local(I32);
   readonly #scalarsAt = this.#function.local(I32);
-  /** Offset of the elements at hand from the beginning of arrays, and where it ends. */
-  readonly #i = this.#function.local(I32);
-  readonly #bytes = this.#function.local(I32);
-  /** Bytes of each of the parts of an array that are gone through side by side. */
-  readonly #part = this.#function.local(I32);
+  readonly #cursor = cursorIn(this.#function);
   readonly #addresses: ReadonlyMap<string, Stored>;
   /** Single numbers that have been computed: vectors of four equal elements. */
   readonly #numbers = new Map<number, number>();
@@ -260,7 +116,7 @@ class Compiler {
   readonly #elements = new Map<number, number>();
   /** Arrays of an instruction's elements, by instruction and space. */
   readonly #stored = new Map<string, Stored>();
-  readonly #temporaries: Stored[] = [];
+  readonly #temporaries: Temporary[] = [];
 
   constructor(program: Program) {
     this.#program = program;
@@ -272,12 +128,12 @@ class Compiler {
     );
   }
 
-  module(): KernelModule {
+  module(shared: boolean): KernelModule {
     const inputs = this.#loadInputs();
     for (const barriers of barrierLevels(this.#program)) this.#emitBarriers(barriers);
     this.#emitOutputs();
     const words = this.#buffers.length + 3;
-    const slots = this.#assignSlots();
+    const slots = shareMemory(this.#temporaries);
     const temporaries = this.#temporaries.map(({ address }, k) =>
       set(address, i32.add(get(this.#base), loadInt(get(this.#record), 4 * (words + slots.of[k])))),
     );
@@ -295,7 +151,7 @@ class Compiler {
       ),
     );
     return {
-      bytes: moduleBytes(imports, { run: this.#function }),
+      bytes: moduleBytes(imports, { run: this.#function }, shared),
       buffers: this.#buffers,
       scalars: this.#scalars,
       temporaries: slots.dimensions,
@@ -338,18 +194,6 @@ class Compiler {
     ];
   }
 
-  /** Temporaries of the same extents share memory where one is no longer needed when the other begins. */
-  #assignSlots(): { readonly of: readonly number[]; readonly dimensions: readonly Dimensions[] } {
-    const slots: { readonly dimensions: Dimensions; until: number }[] = [];
-    const of = this.#temporaries.map(({ dimensions = ['1', '1'], from, until }) => {
-      const free = slots.findIndex((slot) => slot.dimensions.join() === dimensions.join() && slot.until < from);
-      if (free < 0) return slots.push({ dimensions, until }) - 1;
-      slots[free].until = until;
-      return free;
-    });
-    return { of, dimensions: slots.map((slot) => slot.dimensions) };
-  }
-
   // --- values -----------------------------------------------------------------------------------------------------------
 
   #instruction(index: number): Instruction {
@@ -372,7 +216,7 @@ class Compiler {
     return stored;
   }
 
-  #temporary(dimensions: Dimensions): Stored {
+  #temporary(dimensions: Dimensions): Temporary {
     const stored = { address: this.#function.local(I32), dimensions, from: -1, until: -1 };
     this.#temporaries.push(stored);
     return stored;
@@ -439,7 +283,7 @@ class Compiler {
       case 'cast':
         return casts[instruction.to.name](operand(instruction.args[0]));
       case 'index':
-        return f32x4.fromInts(i32x4.add(i32x4.splat(i32.shiftRight(get(this.#i), int(2))), lanes(0, 1, 2, 3)));
+        return f32x4.fromInts(i32x4.add(i32x4.splat(i32.shiftRight(get(this.#cursor.i), int(2))), lanes(0, 1, 2, 3)));
     }
     throw new Error(`${instruction.form} is no element of a loop`);
   }
@@ -481,7 +325,7 @@ class Compiler {
       if (own !== space || this.#existing(index, own) !== undefined) {
         const stored = this.#array(index, space);
         uses.push(stored);
-        value = load(i32.add(get(stored.address), get(this.#i)));
+        value = load(i32.add(get(stored.address), get(this.#cursor.i)));
       } else {
         value = this.#compute(index, visit);
       }
@@ -503,36 +347,16 @@ class Compiler {
   ): void {
     const { body, values, uses } = this.#fuse(roots, space);
     this.#emit(
-      [set(this.#bytes, i32.shiftLeft(this.#size(dimensions(space)), int(2))), this.#throughout([body, act(values)])],
+      [
+        set(this.#cursor.bytes, i32.shiftLeft(this.#size(dimensions(space)), int(2))),
+        throughout(this.#cursor, [body, act(values)]),
+      ],
       [...uses, ...targets],
     );
   }
 
-  /**
-   * Takes a step for every four elements of {@link #bytes}. The quarters of long arrays are gone through side by side: the
-   * processor reads ahead for each sequence of addresses by itself. They begin where the check of the gradients has ended,
-   * and no whole number of pages apart, for lines at the same place of a page compete for the same places of a cache.
-   */
-  #throughout(step: Code): Code {
-    const [i, bytes, part] = [get(this.#i), get(this.#bytes), get(this.#part)];
-    const parts = i32.shiftLeft(part, int(2));
-    const next = set(this.#i, i32.add(i, int(16)));
-    const pages = i32.and(i32.shiftRight(bytes, int(2)), int(-PAGE));
-    return [
-      set(this.#part, select(i32.sub(pages, int(PAGE - APART)), int(0), i32.less(int(LEAST_PART), pages))),
-      set(this.#i, int(0)),
-      loopWhile(i32.less(i, part), [
-        [0, 1, 2, 3].map(() => [step, set(this.#i, i32.add(i, part))]),
-        set(this.#i, i32.sub(i, parts)),
-        next,
-      ]),
-      set(this.#i, parts),
-      loopWhile(i32.less(i, bytes), [step, next]),
-    ];
-  }
-
   #storeElement({ address }: Stored, value: Code): Code {
-    return store(i32.add(get(address), get(this.#i)), value);
+    return store(i32.add(get(address), get(this.#cursor.i)), value);
   }
 
   /** The array in which the elements of an instruction stand already, if there is one. */
@@ -651,10 +475,14 @@ class Compiler {
     const results = list.map(([index], k) => {
       const local = this.#function.local(V128);
       this.#numbers.set(index, local);
-      return set(local, f32x4.splat(this.#finished(items[k])));
+      return set(local, f32x4.splat(finished(items[k], this.#cursor)));
     });
     this.#emit(
-      [set(this.#bytes, i32.shiftLeft(this.#size(dimensions(space)), int(2))), this.#reduction(items, body), results],
+      [
+        set(this.#cursor.bytes, i32.shiftLeft(this.#size(dimensions(space)), int(2))),
+        reduceInBlocks(this.#function, this.#cursor, items, body),
+        results,
+      ],
       [...uses, ...items.map(({ tree }) => tree)],
     );
   }
@@ -669,16 +497,17 @@ class Compiler {
     const [from, to, end] = [0, 1, 2].map(() => this.#function.local(I32));
     const element = this.#function.local(V128);
     const item = this.#reducing(op, get(element));
+    const next = set(element, load(i32.add(get(from), get(this.#cursor.i))));
     this.#emit(
       [
-        set(this.#bytes, i32.shiftLeft(this.#dimension(inner), int(2))),
+        set(this.#cursor.bytes, i32.shiftLeft(this.#dimension(inner), int(2))),
         set(from, get(x.address)),
         set(to, get(result.address)),
         set(end, i32.add(get(to), i32.shiftLeft(this.#dimension(outer), int(2)))),
         loopWhile(i32.less(get(to), get(end)), [
-          this.#reduction([item], [set(element, load(i32.add(get(from), get(this.#i))))]),
-          storeFloat(get(to), this.#finished(item)),
-          set(from, i32.add(get(from), get(this.#bytes))),
+          reduceInBlocks(this.#function, this.#cursor, [item], [next]),
+          storeFloat(get(to), finished(item, this.#cursor)),
+          set(from, i32.add(get(from), get(this.#cursor.bytes))),
           set(to, i32.add(get(to), int(4))),
         ]),
       ],
@@ -694,69 +523,6 @@ class Compiler {
       total: this.#function.local(F64),
       tree: this.#temporary(['64', '1']),
     };
-  }
-
-  #finished({ reduction, total }: Reducing): Code {
-    return demote(reduction.finish(get(total), i32.shiftRight(get(this.#bytes), int(2))));
-  }
-
-  /**
-   * Reduces {@link #bytes} of elements in the order of `reduceInOrder`. Partial sums of 2ᵏ blocks wait at most one each, as
-   * the bits of a binary counter do, which gives the same tree as combining neighbours round by round.
-   */
-  #reduction(items: readonly Reducing[], body: readonly Code[]): Code {
-    const [end, blocks, carry, at] = [0, 1, 2, 3].map(() => this.#function.local(I32));
-    const [i, bytes] = [get(this.#i), get(this.#bytes)];
-    const accumulate = (masked: boolean): Code => [
-      body,
-      items.map(({ reduction, value, pairs: [lower, upper] }) => {
-        const rest = firstLanes(i32.shiftRight(i32.sub(get(end), i), int(2)));
-        const x = masked ? v128.bitselect(value, reduction.start, rest) : value;
-        return [x, shuffle(x, x, 2, 3, 2, 3)].map((half, k) => {
-          const pair = k === 0 ? lower : upper;
-          return set(pair, reduction.combinePairs(get(pair), reduction.term(f64x2.promoteLower(half))));
-        });
-      }),
-    ];
-    const joinTree = ({ reduction, total }: Reducing, condition: Code, next: Code = []): Code =>
-      loopWhile(condition, [
-        set(at, i32.sub(get(at), int(8))),
-        set(total, reduction.combine(loadDouble(get(at)), get(total))),
-        next,
-      ]);
-    const block = [
-      set(end, i32.add(i, int(4 * REDUCTION_BLOCK))),
-      set(end, select(get(end), bytes, i32.less(get(end), bytes))),
-      items.map(({ reduction, pairs }) => pairs.map((pair) => set(pair, reduction.startPair))),
-      loopWhile(i32.lessOrEqual(i32.add(i, int(16)), get(end)), [accumulate(false), set(this.#i, i32.add(i, int(16)))]),
-      when(i32.less(i, get(end)), accumulate(true)),
-      set(this.#i, get(end)),
-      items.map((item) => {
-        const { reduction, pairs, total, tree } = item;
-        const [lower, upper] = pairs.map((pair) =>
-          reduction.combine(extractDouble(0, get(pair)), extractDouble(1, get(pair))),
-        );
-        return [
-          set(total, reduction.combine(lower, upper)),
-          set(at, i32.add(get(tree.address), i32.shiftLeft(i32.popcount(get(blocks)), int(3)))),
-          set(carry, get(blocks)),
-          joinTree(item, i32.and(get(carry), int(1)), set(carry, i32.shiftRight(get(carry), int(1)))),
-          storeDouble(get(at), get(total)),
-        ];
-      }),
-      set(blocks, i32.add(get(blocks), int(1))),
-    ];
-    return [
-      set(this.#i, int(0)),
-      set(blocks, int(0)),
-      doWhile(block, i32.less(i, bytes)),
-      items.map((item) => [
-        set(at, i32.add(get(item.tree.address), i32.shiftLeft(i32.popcount(get(blocks)), int(3)))),
-        set(at, i32.sub(get(at), int(8))),
-        set(item.total, loadDouble(get(at))),
-        joinTree(item, i32.less(get(item.tree.address), get(at))),
-      ]),
-    ];
   }
 
   // --- outputs ----------------------------------------------------------------------------------------------------------

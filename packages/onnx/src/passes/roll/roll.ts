@@ -17,7 +17,7 @@ import { writeScan } from './write-scan.js';
  * Copies of fewer nodes altogether stay written out: a session over them is made in less than a second, and its steps cost
  * less. The backward pass of a Scan computes every step again.
  */
-export const LEAST_WRITTEN_OUT = 600;
+const LEAST_WRITTEN_OUT = 600;
 
 export interface RollOptions {
   readonly operators?: OperatorTable;

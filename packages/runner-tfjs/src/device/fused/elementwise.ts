@@ -3,7 +3,7 @@ import {
   foldProgram,
   isTotal,
   scalarOperands,
-  type OperationName,
+  type DeviceOperationName,
   type Program,
   type Shape,
 } from '@adakit/core';
@@ -16,9 +16,7 @@ export interface Dialect {
   readonly splat: (number: string) => string;
   /** Whether a number is not zero, in every lane. */
   readonly truth: (number: string) => string;
-  readonly operations: Readonly<
-    Record<Exclude<OperationName, 'floor' | 'mod'>, (a: string, b: string, c: string) => string>
-  >;
+  readonly operations: Readonly<Record<DeviceOperationName, (a: string, b: string, c: string) => string>>;
 }
 
 /** What is written alike in GLSL and WGSL. `power`, `least`, `most` and `signOf` are functions that each defines. */

@@ -3,10 +3,10 @@ import { tracePhases } from '../component/phases.js';
 import { makeComponent, refuse } from '../component/trace.js';
 import { namedPieces, planPhases } from '../plan/stages.js';
 import { phasedRun } from '../run/phased-run.js';
-import { configured, factoryOf, type OptimizerFactory } from './define.js';
-import type { HyperparameterDefinitions, HyperparameterOptions } from './hyperparameters.js';
-import { Optimizer, requireOptimizer } from './optimizer.js';
-import { WrapperNode } from './wrapper.js';
+import { configured, factoryOf, type OptimizerFactory } from '../optimizer/define.js';
+import type { HyperparameterDefinitions, HyperparameterOptions } from '../optimizer/hyperparameters.js';
+import { Optimizer, requireOptimizer } from '../optimizer/optimizer.js';
+import { WrapperNode } from '../optimizer/wrapper.js';
 
 /** Puts something around an optimizer: `ema({ decay: 0.999 }, adam())`. */
 export interface WrapperFactory<H extends HyperparameterDefinitions> {
