@@ -19,6 +19,7 @@ import {
   type TensorData,
   type TrainingState,
 } from '@adakit/core';
+import { requireState } from '@adakit/core/states';
 import { readState, writeState, writeWithData } from '@adakit/state/node';
 import {
   asWritten,
@@ -473,6 +474,10 @@ export class TrainingSession implements Stateful {
    * them
    */
   async steps(batches: readonly Batch[], { onStep, ...options }: StepsOptions = {}): Promise<readonly StepResult[]> {
+    const list: unknown = batches;
+    if (!Array.isArray(list)) {
+      throw new TrainingError('invalid-feed', 'steps takes a list of batches; step takes one');
+    }
     const feeds = batches.map((batch) => this.#checkedFeeds(batch));
     const results: StepResult[] = [];
     const take = (result: StepResult): void => {
@@ -514,6 +519,7 @@ export class TrainingSession implements Stateful {
   load(state: TrainingState | string): Promise<void> {
     return this.#run.exclusively(async (run) => {
       const found = typeof state === 'string' ? await readState(state) : state;
+      requireState(found);
       const statistics = this.#statistics.parse(found);
       await run.load(found);
       this.#statistics.load(statistics, found);
@@ -543,6 +549,12 @@ export class TrainingSession implements Stateful {
    */
   exportModel(path?: string, { externalData, precision, weights }: ExportOptions = {}): Promise<Uint8Array> {
     return this.#run.exclusively(async (run) => {
+      if (!['file', 'float32', undefined].includes(precision)) {
+        throw new TrainingError(
+          'invalid-option',
+          `precision is one of file, float32, got ${JSON.stringify(precision)}`,
+        );
+      }
       const wide = withParameters(this.#model, await this.#inUse(run, weights).read());
       const trained = inferenceForm(precision === 'float32' ? wide : asWritten(wide));
       if (!(externalData ?? weightBytes(trained) > MOST_INSIDE)) {
@@ -652,6 +664,19 @@ function currentModel(base: Model, run: Run<StateBuffer>, statistics: Statistics
 
 /** For callers without types: a choice that is misspelt would be the other one without a word. */
 function requireChoices(options: TrainingSessionOptions): void {
+  const { model } = Object(options) as { readonly model?: unknown };
+  if (
+    typeof model !== 'string' &&
+    (Object(model) !== model || !(model instanceof Uint8Array || 'graph' in (model as Model)))
+  ) {
+    const given = Object(model) === model ? (model as object).constructor.name : String(model);
+    throw new TrainingError('invalid-option', `model is a path, a Uint8Array or what readModel() gives, got ${given}`);
+  }
+  for (const name of ['executionProviders', 'outputs'] as const) {
+    const given: unknown = options[name];
+    if (given === undefined || Array.isArray(given)) continue;
+    throw new TrainingError('invalid-option', `${name} is a list, such as ['cpu'], got ${JSON.stringify(given)}`);
+  }
   for (const [name, known] of CHOICES) {
     const given = options[name];
     if (given === undefined || known.includes(given)) continue;
@@ -659,9 +684,10 @@ function requireChoices(options: TrainingSessionOptions): void {
   }
 }
 
-const CHOICES: readonly (readonly [name: 'update' | 'nonFinite', known: readonly string[]])[] = [
+const CHOICES: readonly (readonly [name: 'update' | 'nonFinite' | 'runtime', known: readonly string[]])[] = [
   ['update', ['auto', 'fused', 'graph']],
   ['nonFinite', ['refuse', 'skip', 'scaleBack']],
+  ['runtime', ['auto', 'native', 'node']],
 ];
 
 /** What `make` makes; where it fails, steps that are being made are released, as nobody else has them. */

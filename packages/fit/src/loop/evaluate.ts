@@ -1,3 +1,4 @@
+import { requireDataset } from './given.js';
 import type { MaybePromise } from '@adakit/core';
 import { matchInputs, sampleCount, type Batch, type Dataset } from '@adakit/data';
 import { FitError } from '../error.js';
@@ -32,7 +33,8 @@ export async function evaluate(
   data: Dataset<Batch>,
   { metrics = [], carry = {}, signal, onBatch }: EvaluateOptions = {},
 ): Promise<MetricValues> {
-  if (model.evaluate === undefined) {
+  requireDataset('evaluate', data);
+  if (Object(model) !== model || model.evaluate === undefined) {
     throw new FitError('invalid-argument', 'what is trained cannot be evaluated: it has no method evaluate(batch)');
   }
   const used = allMetrics(metrics).map((metric) => ({ metric, accumulator: metric.start() }));

@@ -10,6 +10,7 @@ import { mae } from '../metrics/regression.js';
 import { Line, points } from '../testing/line.js';
 import type { Trainable, TrainableReport } from '../trainable.js';
 import type { Callback, EpochEvent, StepEvent } from './callback.js';
+import { evaluate } from './evaluate.js';
 import { mortal } from '../testing/mortal-store.js';
 import { fit } from './fit.js';
 import type { CheckpointStore, FitOptions } from './options.js';
@@ -574,6 +575,17 @@ describe('mistakes are named before training:', () => {
     ],
     [{ validation: validation(), metrics: [mae(), mae()] }, "two metrics are called 'mae'"],
     [{ validation: validation() }, 'fit: what is trained cannot be validated', bare],
+    [{ checkpoints: {} as never }, 'fit: checkpoints has a store, such as { store: await Checkpoints.open(folder) }'],
+    [{ validation: [] as never }, 'fit: validation takes a Dataset of batches'],
+    [{ callbacks: {} as never }, 'fit: callbacks must be a list, got Object'],
+    [{ validation: validation(), metrics: mae() as never }, 'fit: metrics must be a list, got Object'],
+    [{ monitor: mae() as never }, 'fit: monitor must be the name of a metric, got Object'],
+    [{ signal: new AbortController() as never }, 'fit: signal must be an AbortSignal'],
+    [
+      {},
+      'fit takes what is trained first, such as a TrainingSession, with a method step(batch); got Object',
+      {} as never,
+    ],
     [{ checkpoints: { store: undefined as never } }, 'fit: what is trained cannot be saved', bare],
   ])('%#', async (options, message, model = new Line()) => {
     await expect(fit(model, train(), options)).rejects.toThrow(message);
@@ -664,4 +676,10 @@ describe('state that is carried from batch to batch', () => {
       "carry: 'sum' is [2] after the batch before, and this one wants [1]; make all batches of one size: batch(n, { last: 'drop' })",
     );
   });
+});
+
+test('a list of batches is no dataset', async () => {
+  const message = 'takes a Dataset of batches, such as fromElements(batches) or fromArrays({ … }).batch(32); got Array';
+  await expect(fit(new Line(), [] as never)).rejects.toThrow(`fit ${message}`);
+  await expect(evaluate(new Line(), [] as never)).rejects.toThrow(`evaluate ${message}`);
 });

@@ -1,3 +1,4 @@
+import { kindOf, requireDataset, requireModel } from './given.js';
 import { closestName, type TrainingState } from '@adakit/core';
 import type { Batch, Dataset } from '@adakit/data';
 import { FitError } from '../error.js';
@@ -96,6 +97,8 @@ export function checkOptions(model: Trainable, data: Dataset<Batch>, options: Fi
     validation,
     validateEvery,
     metrics = [],
+    callbacks = [],
+    signal,
     monitor = 'loss',
     earlyStop,
     restoreBest,
@@ -112,6 +115,16 @@ export function checkOptions(model: Trainable, data: Dataset<Batch>, options: Fi
     if (value !== undefined && (!Number.isSafeInteger(value) || value < 1))
       fail(`${name} must be a whole number of at least 1, got ${value}`);
   }
+  requireModel('fit', model, 'step');
+  requireDataset('fit', data);
+  if (validation !== undefined) requireDataset('fit: validation', validation);
+  for (const [name, list] of Object.entries({ metrics, callbacks })) {
+    if (!Array.isArray(list)) fail(`${name} must be a list, got ${kindOf(list)}`);
+  }
+  if (typeof monitor !== 'string') fail(`monitor must be the name of a metric, got ${kindOf(monitor)}`);
+  if (signal !== undefined && !(signal instanceof AbortSignal)) {
+    fail(`signal must be an AbortSignal, as new AbortController().signal is, got ${kindOf(signal)}`);
+  }
   if (data.length === 0) fail(`there is not one batch in ${data.description}`);
   const needValidation = { validateEvery, earlyStop, restoreBest: restoreBest === true ? true : undefined };
   if (validation === undefined) {
@@ -123,6 +136,11 @@ export function checkOptions(model: Trainable, data: Dataset<Batch>, options: Fi
   const stateful = model.state !== undefined && model.load !== undefined;
   if (!stateful && checkpoints !== undefined)
     fail('what is trained cannot be saved: it has no methods state() and load(state)');
+  if (
+    checkpoints !== undefined &&
+    typeof (checkpoints.store as Partial<CheckpointStore> | undefined)?.save !== 'function'
+  )
+    fail('checkpoints has a store, such as { store: await Checkpoints.open(folder) }');
   if (!stateful && restoreBest === true)
     fail('restoreBest needs the methods state() and load(state) of what is trained');
   const all = allMetrics(metrics);
