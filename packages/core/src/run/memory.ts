@@ -156,7 +156,8 @@ export class Memory<B> {
       names.map((name) => {
         const own = name === 'param' || name === 'grad' || name === 'estimate';
         const kept = own ? record?.[name] : record?.slots.get(name.slice('slot.'.length));
-        return [name, present(others[name] ?? this.numbers.get(name) ?? kept, `"${name}"`)];
+        // A plan's programs name nothing else.
+        return [name, (others[name] ?? this.numbers.get(name) ?? kept) as B];
       }),
     );
   }
@@ -185,7 +186,7 @@ export class Memory<B> {
       const record: Kept<B> = { param, own, grad, slots };
       for (const slot of parameter.slots) {
         if (source.kept === undefined) this.#startSlot(record, slot, parameter);
-        else this.device.write(this.slot(record, slot.name), source.kept.slots[slot.name].data);
+        else this.device.write(slots.get(slot.name) as B, source.kept.slots[slot.name].data);
       }
       return record;
     });
@@ -214,7 +215,7 @@ export class Memory<B> {
     { name, start }: Slot,
     parameter: ParameterSpec & Pick<PlannedParameter, 'extents'>,
   ): void {
-    const buffer = this.slot(record, name);
+    const buffer = record.slots.get(name) as B;
     if (typeof start === 'number') {
       if (start !== 0) this.device.write(buffer, start);
       return;
@@ -248,16 +249,6 @@ export class Memory<B> {
     });
   }
 
-  /** The buffer of a slot that the plan has. */
-  slot({ slots }: Pick<Kept<B>, 'slots'>, name: string): B {
-    return present(slots.get(name), `slot "${name}"`);
-  }
-
-  /** The buffer of a number of all parameters that has been started. */
-  number(name: string): B {
-    return present(this.numbers.get(name), `number "${name}"`);
-  }
-
   /** Counts an update of some parameters. @param by −1: takes it out of the count */
   count(parameters: readonly PlannedParameter[], by: 1 | -1): void {
     const { steps } = this;
@@ -286,12 +277,6 @@ export class Memory<B> {
     this.records = [];
     this.numbers.clear();
   }
-}
-
-/** What a plan asks for is there: that it is not is a defect of the plan. */
-function present<B>(buffer: B | undefined, what: string): B {
-  if (buffer === undefined) throw new Error(`the run keeps no ${what}`);
-  return buffer;
 }
 
 function slotLength(slot: Slot, { shape, extents }: PlannedParameter): number {
