@@ -11,7 +11,7 @@ const layers = {
   'layer:fit': ['layer:core', 'layer:state', 'layer:data'],
   'layer:rule': ['layer:core'],
   'layer:plugins': ['layer:core'],
-  'layer:create': ['layer:core', 'layer:state'],
+  'layer:create': ['layer:core'],
   'layer:onnx': ['layer:core'],
   'layer:runner': ['layer:core', 'layer:state', 'layer:onnx'],
   'layer:fixtures': [],

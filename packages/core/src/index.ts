@@ -187,7 +187,8 @@ export { jsAvailable, jsDevice } from './device/js/device.js';
 export { referenceDevice } from './device/reference/device.js';
 export type { WasmBuffer } from './device/wasm/arena.js';
 export { wasmAvailable, wasmDevice, type WasmDeviceOptions } from './device/wasm/device.js';
-export type { WasmMemory } from './device/wasm/webassembly.js';
+export type { KernelCall, KernelThreads, ThreadCode } from './device/wasm/threads.js';
+export type { WasmMemory, WasmModule } from './device/wasm/webassembly.js';
 export {
   castTensor,
   copyTensor,

@@ -118,6 +118,11 @@ it.each([
   await expect(create(args)).rejects.toThrow(message);
 });
 
+it('installs nothing beside itself', () => {
+  const manifest = JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8')) as object;
+  expect(manifest).not.toHaveProperty('dependencies');
+});
+
 it('a folder that cannot be made is an error of the system', async () => {
   const file = join(folder, 'a-file');
   writeFileSync(file, '');

@@ -1,8 +1,7 @@
-import { existsSync, readFileSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { dirname, join, resolve } from 'node:path';
 import { createInterface } from 'node:readline/promises';
 import { parseArgs } from 'node:util';
-import { makeFolder } from '@adakit/state/node';
 import { packageFiles, packageName, ruleName, starts, type Choices, type Start } from './package-files.js';
 
 const usage = `npm create adakit-optimizer NAME -- [options]
@@ -14,7 +13,7 @@ const usage = `npm create adakit-optimizer NAME -- [options]
   --license ID          SPDX identifier (default MIT)
   --author TEXT
   --repository URL
-  --folder PATH         where it goes (default: the package's name)
+  --folder PATH         where it goes, in a folder that is there (default: the package's name)
   --yes                 takes defaults in place of questions
 `;
 
@@ -55,8 +54,10 @@ export async function create(args: readonly string[]): Promise<string> {
   const files = packageFiles(choices);
   const folder = resolve(values.folder ?? unscoped(choices));
   if (existsSync(folder)) throw new Error(`${folder} is there already`);
+  // Alone: Node's own way with those above it (`recursive`) never ends where the system has no folder to make, as in /proc.
+  mkdirSync(folder);
   for (const [path, text] of Object.entries(files)) {
-    await makeFolder(dirname(join(folder, path)));
+    mkdirSync(dirname(join(folder, path)), { recursive: true });
     writeFileSync(join(folder, path), text);
   }
   return whatIsNext(folder, choices);

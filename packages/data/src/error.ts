@@ -9,6 +9,23 @@ export class DataError extends AdakitError<DataErrorCode> {
   override readonly name = 'DataError';
 }
 
+/** @throws DataError unless `value` can be called */
+export function requireFunction(what: string, value: unknown): void {
+  if (typeof value === 'function') return;
+  throw new DataError('invalid-argument', `${what} must be a function, got ${kindOf(value)}`);
+}
+
+/** @throws DataError unless `value` is a list */
+export function requireList(what: string, value: unknown): void {
+  if (Array.isArray(value)) return;
+  throw new DataError('invalid-argument', `${what} must be a list, got ${kindOf(value)}`);
+}
+
+/** What something is, in a message. */
+export function kindOf(value: unknown): string {
+  return Object(value) === value ? (value as object).constructor.name : String(value);
+}
+
 /** @throws DataError unless `value` is a whole number of at least `least` */
 export function requireCount(what: string, value: number, least: number): void {
   if (!Number.isSafeInteger(value) || value < least) {

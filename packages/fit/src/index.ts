@@ -8,9 +8,11 @@ export type {
   EndReason,
   EpochEvent,
   FitResult,
+  Resumed,
   RunStart,
   StepEvent,
   ValidationEvent,
+  ValidationPlace,
 } from './loop/callback.js';
 export type { Carry } from './loop/carried.js';
 export { evaluate, type EvaluateOptions, type MetricValues } from './loop/evaluate.js';

@@ -73,7 +73,7 @@ export function tfjsCallbacks(
           {
             ...(epochs !== undefined && { epochs }),
             ...(batches !== undefined && { batches }),
-            ...(before > 0 && { resumed: { step: before, epochs: 0 } }),
+            ...(before > 0 && { resumed: { step: before } }),
           },
           control,
         ),

@@ -112,7 +112,13 @@ export {
   type TrainStepOptions,
   type WeightSpec,
 } from './training/graphs.js';
-export { initialParameters, withConstants, withoutValues, withParameters } from './training/trained-model.js';
+export {
+  initialCopies,
+  initialParameters,
+  withConstants,
+  withoutValues,
+  withParameters,
+} from './training/trained-model.js';
 export type { TensorSpec } from './training/tensor-spec.js';
 export {
   ARTIFACT_FILES,

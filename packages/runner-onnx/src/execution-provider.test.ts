@@ -43,7 +43,9 @@ it('tells when the memory of fed constants is gone', async () => {
   const [[buffer]] = device.allocate([[1024 * 512]]);
   const weight = model.graph?.initializer.find(({ name }) => name === 'w');
   if (weight === undefined) throw new Error('the model has a weight');
-  weight.rawData = new Uint8Array(buffer.memory.buffer, buffer.address, weight.rawData.length);
+  const { buffer: memory } = buffer.memory;
+  if (!(memory instanceof ArrayBuffer)) throw new Error('memory that is not shared is expected');
+  weight.rawData = new Uint8Array(memory, buffer.address, weight.rawData.length);
   const session = await Session.create(model, CPU, {}, 2 ** 20);
   expect(session.isStale).toBe(false);
   device.allocate([[2 ** 24]]);

@@ -82,6 +82,14 @@ describe.each(['native', 'node'] as const)('a batch that cannot be computed with
     await expect(session.evaluate(batch as Batch)).rejects.toMatchObject({ code: 'invalid-feed', message });
   });
 
+  it('is refused where steps take a list, and what is no state or precision is too', async () => {
+    await expect(session.steps(good as never)).rejects.toThrow('steps takes a list of batches; step takes one');
+    await expect(session.load(undefined as never)).rejects.toThrow('a training state has optimizer and parameters');
+    const halved = session.exportModel(undefined, { precision: 'float16' as never });
+    await expect(halved).rejects.toThrow('precision is one of file, float32, got "float16"');
+    await expect(session.step(good, { samples: NaN })).rejects.toThrow('samples must be a number above 0, got NaN');
+  });
+
   it('is a failed run where only ONNX Runtime finds it out, and training goes on', async () => {
     const before = await session.state();
     const beyond = { ...good, tokens: { data: BigInt64Array.of(0n, 1n, 2n, 99n), dims: [2, 2] } };
@@ -114,6 +122,10 @@ describe.each(['native', 'node'] as const)('a batch that cannot be computed with
 it.each<[wrong: object, message: string]>([
   [{ update: 'grap' }, 'update is one of auto, fused, graph, got "grap"'],
   [{ nonFinite: 'Skip' }, 'nonFinite is one of refuse, skip, scaleBack, got "Skip"'],
+  [{ runtime: 'natve' }, 'runtime is one of auto, native, node, got "natve"'],
+  [{ executionProviders: 'cpu' }, 'executionProviders is a list, such as [\'cpu\'], got "cpu"'],
+  [{ model: undefined }, 'model is a path, a Uint8Array or what readModel() gives, got undefined'],
+  [{ model: new ArrayBuffer(1) }, 'model is a path, a Uint8Array or what readModel() gives, got ArrayBuffer'],
   [
     { loss: crossEntropy },
     'a loss is needed, such as crossEntropy(), not the function crossEntropy; call it: crossEntropy()',

@@ -2,9 +2,12 @@ import {
   elementCount,
   hostDevice,
   jsDevice,
+  wasmAvailable,
+  wasmDevice,
   referenceDevice,
   type Device,
   type HostBuffer,
+  type KernelThreads,
   type Plan,
   type Precision,
   type ViewedBuffer,
@@ -17,9 +20,14 @@ export type StateBuffer = HostBuffer | ViewedBuffer;
 const LARGEST_MEMORY = 2 ** 32 - 2 ** 20;
 
 /** The device that computes updates in the host's memory, where ONNX Runtime reads and writes as well. */
-export function hostDeviceFor({ parameters }: Pick<Plan, 'parameters'>, precision: Precision): Device<StateBuffer> {
+export function hostDeviceFor(
+  { parameters }: Pick<Plan, 'parameters'>,
+  precision: Precision,
+  threads: KernelThreads | undefined,
+): Device<StateBuffer> {
   // float64 models are few, and the fused loops are float32.
   if (precision === 'float64') return referenceDevice('float64');
   const fits = parameters.every(({ shape, slots }) => 4 * elementCount(shape) * (2 + slots.length) < LARGEST_MEMORY);
-  return fits ? hostDevice() : jsDevice();
+  if (!fits) return jsDevice();
+  return threads !== undefined && wasmAvailable() ? wasmDevice({ threads }) : hostDevice();
 }

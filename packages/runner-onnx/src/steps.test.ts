@@ -12,15 +12,24 @@ const loss = crossEntropy();
 describe('the optimization of a session', () => {
   it('rearranges convolutions that stay as they are', async () => {
     const graph = gradientsGraph(await readModel(dataFile('mnist-cnn.onnx')), { loss, freeze: /^conv/ });
-    expect(stepSession(graph, {})).toEqual({ graphOptimizationLevel: 'all' });
+    expect(stepSession(graph, {})).toMatchObject({ graphOptimizationLevel: 'all' });
   });
 
   it('is what the caller says', async () => {
     const graph = gradientsGraph(await readModel(dataFile('mnist-cnn.onnx')), { loss, freeze: /^conv/ });
     expect(stepSession(graph, { graphOptimizationLevel: 'extended' })).toEqual({ graphOptimizationLevel: 'extended' });
     const extra = { session: { disable_prepacking: '1' } };
-    expect(stepSession(graph, { extra })).toEqual({ graphOptimizationLevel: 'all', extra });
+    const { graphOptimizationLevel, extra: all } = stepSession(graph, { extra });
+    expect(graphOptimizationLevel).toBe('all');
+    expect(all?.session).toMatchObject(extra.session);
+    const own = { session: { intra_op: { spin_duration_us: '0' } }, optimization: {} };
+    expect(stepSession(graph, { extra: own }).extra).toEqual(own);
   });
+});
+
+it('has threads look for work no longer than a small step’s update takes', async () => {
+  const graph = gradientsGraph(await readModel(dataFile('mnist-cnn.onnx')), { loss });
+  expect(stepSession(graph, {})).toMatchObject({ extra: { session: { intra_op: { spin_duration_us: '2000' } } } });
 });
 
 const folder = mkdtempSync(join(tmpdir(), 'adakit-steps-'));

@@ -19,12 +19,14 @@ import {
   type TensorData,
   type TrainingState,
 } from '@adakit/core';
+import { requireState } from '@adakit/core/states';
 import { readState, writeState, writeWithData } from '@adakit/state/node';
 import {
   asWritten,
   externalize,
   gradientsGraph,
   inferenceForm,
+  initialCopies,
   initialParameters,
   OnnxError,
   readModel,
@@ -49,7 +51,7 @@ import { sampleCount, toFeeds, type Batch } from './feeds.js';
 import { hostDeviceFor, type StateBuffer } from './host.js';
 import { Inference, type Evaluation, type WeightsInUse } from './inference.js';
 import { DeviceMemory, hasDeviceMemory } from './native/device-memory.js';
-import { residentDevice } from './native/resident-device.js';
+import { ResidentBuffer, residentDevice } from './native/resident-device.js';
 import { isElementType, type ElementType } from './native/value.js';
 import {
   parseProvider,
@@ -65,6 +67,7 @@ import type { SessionOptions } from './runtime/runtime.js';
 import { Statistics } from './statistics.js';
 import { GradientSteps, type Feeds, type Steps } from './steps.js';
 import { targetHere } from './target-here.js';
+import { updateThreads, withoutSpinning, type WorkerThreads } from './threads/worker-threads.js';
 import { WholeSteps } from './whole-steps.js';
 
 /** What a {@link TrainingSession} trains, and how. */
@@ -202,6 +205,7 @@ export class TrainingSession implements Stateful {
   /** Whether the seed matters. */
   readonly #draws: boolean;
   readonly #inference: Inference;
+  readonly #threads: WorkerThreads | undefined;
   /** Counts changes of the weights. */
   #version = 0;
   #released: Promise<void> | undefined;
@@ -217,6 +221,7 @@ export class TrainingSession implements Stateful {
     readonly random: RandomNumbers;
     readonly draws: boolean;
     readonly inference: Inference;
+    readonly threads: WorkerThreads | undefined;
   }) {
     this.inputs = [...parts.inputs, ...parts.targets];
     this.stepsPerRun = parts.stepsPerRun;
@@ -228,6 +233,7 @@ export class TrainingSession implements Stateful {
     this.#random = parts.random;
     this.#draws = parts.draws;
     this.#inference = parts.inference;
+    this.#threads = parts.threads;
   }
 
   /**
@@ -278,14 +284,17 @@ export class TrainingSession implements Stateful {
     const staysOnDevice = whole && providers.every(hasDeviceMemory) && !(several && providers.every(isCpu));
     const library = staysOnDevice ? chosen.library : undefined;
     if (several) requireSeveral(stepsPerRun, plan, { fused, resident: library !== undefined });
+    // onnxruntime-node takes no memory that threads share.
+    const threads = whole || chosen.library === undefined ? undefined : updateThreads(plan, session);
     /** Known for the first provider, so that nothing has to be waited for; looked for where that has failed. */
     const targetOn = ({ name }: ChosenProvider) => (name === first ? target : targetFor(name));
     const gradientSteps = (provider: ChosenProvider, lowered: Target) =>
       GradientSteps.create(
         lowered === target ? graph : gradientsGraph(model, { ...scaling, target: lowered }),
-        { provider, session },
+        { provider, session: threads ? withoutSpinning(session) : session },
         drawing && (lowered === target ? estimate : gradientsGraph(model, { ...drawing, target: lowered })),
       );
+    await chosen.library?.ready;
     // The native runtime makes a session on another thread, which takes as long as what follows here or longer.
     const early = whole
       ? undefined
@@ -297,13 +306,21 @@ export class TrainingSession implements Stateful {
         });
     const weights = [...parameters, ...graph.statistics].map(({ name }) => name);
     const begin = () => {
-      const values = initialParameters(model, parameters);
+      const copies = initialCopies(model, parameters);
       const run = Run.start(
-        library === undefined ? hostDeviceFor(plan, parameters[0].dtype) : residentDevice(parameters[0].dtype),
+        library === undefined ? hostDeviceFor(plan, parameters[0].dtype, threads) : residentDevice(parameters[0].dtype),
         optimizer,
-        Object.fromEntries(parameters.map(({ name, role }) => [name, { value: values[name], ...(role && { role }) }])),
+        Object.fromEntries(
+          parameters.map(({ name, shape, role }) => {
+            const write = (buffer: StateBuffer): void => {
+              copies[name](buffer instanceof ResidentBuffer ? buffer.overwrite() : hostView(buffer));
+            };
+            return [name, { write, shape, ...(role && { role }) }];
+          }),
+        ),
         { ...(nonFinite && { nonFinite }) },
       );
+      if (!whole) run.prepare();
       const statistics = new Statistics(graph.statistics, initialParameters(model, graph.statistics));
       // Bytes and models are the caller's. What was read here need not be kept beside the weights of the run.
       const base = typeof source === 'string' ? withoutValues(model, weights) : model;
@@ -340,6 +357,7 @@ export class TrainingSession implements Stateful {
       random,
       draws,
       inference,
+      threads,
     });
   }
 
@@ -350,7 +368,7 @@ export class TrainingSession implements Stateful {
 
   /** How ONNX Runtime is reached and why so, and what that means for the provider. */
   get runtime(): RuntimeReport {
-    return reportRuntime(this.#steps.provider, this.#steps.memory);
+    return reportRuntime(this.#steps.provider, this.#steps.memory, this.#threads);
   }
 
   /** Names of the parameters being trained. */
@@ -456,6 +474,10 @@ export class TrainingSession implements Stateful {
    * them
    */
   async steps(batches: readonly Batch[], { onStep, ...options }: StepsOptions = {}): Promise<readonly StepResult[]> {
+    const list: unknown = batches;
+    if (!Array.isArray(list)) {
+      throw new TrainingError('invalid-feed', 'steps takes a list of batches; step takes one');
+    }
     const feeds = batches.map((batch) => this.#checkedFeeds(batch));
     const results: StepResult[] = [];
     const take = (result: StepResult): void => {
@@ -497,6 +519,7 @@ export class TrainingSession implements Stateful {
   load(state: TrainingState | string): Promise<void> {
     return this.#run.exclusively(async (run) => {
       const found = typeof state === 'string' ? await readState(state) : state;
+      requireState(found);
       const statistics = this.#statistics.parse(found);
       await run.load(found);
       this.#statistics.load(statistics, found);
@@ -526,6 +549,12 @@ export class TrainingSession implements Stateful {
    */
   exportModel(path?: string, { externalData, precision, weights }: ExportOptions = {}): Promise<Uint8Array> {
     return this.#run.exclusively(async (run) => {
+      if (!['file', 'float32', undefined].includes(precision)) {
+        throw new TrainingError(
+          'invalid-option',
+          `precision is one of file, float32, got ${JSON.stringify(precision)}`,
+        );
+      }
       const wide = withParameters(this.#model, await this.#inUse(run, weights).read());
       const trained = inferenceForm(precision === 'float32' ? wide : asWritten(wide));
       if (!(externalData ?? weightBytes(trained) > MOST_INSIDE)) {
@@ -597,6 +626,7 @@ export class TrainingSession implements Stateful {
 
   async #release(): Promise<void> {
     await this.#run.dispose();
+    this.#threads?.end();
     await this.#steps.release();
     await this.#inference.release();
   }
@@ -634,6 +664,19 @@ function currentModel(base: Model, run: Run<StateBuffer>, statistics: Statistics
 
 /** For callers without types: a choice that is misspelt would be the other one without a word. */
 function requireChoices(options: TrainingSessionOptions): void {
+  const { model } = Object(options) as { readonly model?: unknown };
+  if (
+    typeof model !== 'string' &&
+    (Object(model) !== model || !(model instanceof Uint8Array || 'graph' in (model as Model)))
+  ) {
+    const given = Object(model) === model ? (model as object).constructor.name : String(model);
+    throw new TrainingError('invalid-option', `model is a path, a Uint8Array or what readModel() gives, got ${given}`);
+  }
+  for (const name of ['executionProviders', 'outputs'] as const) {
+    const given: unknown = options[name];
+    if (given === undefined || Array.isArray(given)) continue;
+    throw new TrainingError('invalid-option', `${name} is a list, such as ['cpu'], got ${JSON.stringify(given)}`);
+  }
   for (const [name, known] of CHOICES) {
     const given = options[name];
     if (given === undefined || known.includes(given)) continue;
@@ -641,9 +684,10 @@ function requireChoices(options: TrainingSessionOptions): void {
   }
 }
 
-const CHOICES: readonly (readonly [name: 'update' | 'nonFinite', known: readonly string[]])[] = [
+const CHOICES: readonly (readonly [name: 'update' | 'nonFinite' | 'runtime', known: readonly string[]])[] = [
   ['update', ['auto', 'fused', 'graph']],
   ['nonFinite', ['refuse', 'skip', 'scaleBack']],
+  ['runtime', ['auto', 'native', 'node']],
 ];
 
 /** What `make` makes; where it fails, steps that are being made are released, as nobody else has them. */

@@ -4,12 +4,14 @@ import { addCommands } from './commands.js';
 import { askLast, errorText, pointToHelp, prefixErrors } from './errors.js';
 import { tidyHelp } from './help-command.js';
 import { printable } from './printable.js';
+import { outliveReaders } from './standard-streams.js';
 import { TrainingFailure } from './train/training-failure.js';
 
 const { version } = JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8')) as {
   version: string;
 };
 
+outliveReaders();
 const program = tidyHelp(prefixErrors(new Command('adakit')))
   .description('Optimizers written once, run on TensorFlow.js and inside ONNX Runtime.')
   .version(version)

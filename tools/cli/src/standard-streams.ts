@@ -43,6 +43,19 @@ export async function withTarget<T>(target: string, write: (path: string) => Pro
   });
 }
 
+/**
+ * A reader of what is printed may leave, as `head` does, and a terminal be closed: what is being done goes on to its end.
+ * Anything else that keeps results from being printed, such as a full disk, is told of and is a failure.
+ */
+export function outliveReaders(): void {
+  process.stderr.on('error', () => undefined);
+  process.stdout.on('error', (error: NodeJS.ErrnoException) => {
+    if (error.code === 'EPIPE' || error.code === 'EIO') return;
+    process.stderr.write(`adakit: standard output: ${error.message}\n`);
+    process.exitCode = 1;
+  });
+}
+
 async function copyOut(path: string): Promise<void> {
   const file = await open(path);
   try {

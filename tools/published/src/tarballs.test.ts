@@ -114,6 +114,28 @@ describe.each(packages)('$manifest.name', ({ directory, manifest }) => {
     expect(imported.filter((name) => !declared.has(name))).toEqual([]);
   });
 
+  test('depends on nothing that it does not name', () => {
+    const text = paths()
+      .filter((path) => /^(src|bin)\//.test(path))
+      .map((path) => readText(`${directory}/${path}`))
+      .join('\n');
+    const { dependencies = {} } = manifest as Partial<Record<'dependencies', object>>;
+    const names = Object.keys(dependencies);
+    expect(names.filter((name) => !text.includes(`'${name}'`) && !text.includes(`'${name}/`))).toEqual([]);
+  });
+
+  test('is a module for the oldest Node that is supported, and every entry has types and sources', () => {
+    const { engines } = JSON.parse(readText('package.json')) as { readonly engines: object };
+    expect(manifest).toMatchObject({ type: 'module', engines });
+    expect(manifest).toHaveProperty('sideEffects');
+    const entries = Object.values(manifest.exports as Record<string, string | Readonly<Record<string, string>>>);
+    for (const entry of entries) {
+      if (typeof entry === 'string') continue;
+      expect(Object.keys(entry)).toEqual(['@adakit/source', 'types', 'default']);
+      expect(paths()).toEqual(expect.arrayContaining(Object.values(entry).map((path) => path.slice(2))));
+    }
+  });
+
   test('depends on published packages of its own version, and on nothing else of this repository', () => {
     const ours = Object.entries({
       ...(manifest.dependencies as Record<string, string> | undefined),

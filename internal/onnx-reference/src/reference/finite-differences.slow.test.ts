@@ -171,7 +171,7 @@ const VARIANTS: readonly Target[] = [
     }),
     partly: { ...targets['ort-cpu'].partly, Conv: (node) => !hasBlocks(node) },
   },
-  withFormulations(targets['ort-cpu'], { 'adakit::Mask': 'product' }),
+  withFormulations(targets['ort-cpu'], { 'adakit::ChannelAffine': 'normalization', 'adakit::Mask': 'product' }),
 ];
 
 /** On the CPU, which executes what is written for others: the numbers are those of every formulation. */

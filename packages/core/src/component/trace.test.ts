@@ -341,6 +341,35 @@ describe('a rule with a mistake', () => {
     ],
     ['returns nothing', () => loose({ update: () => undefined }), 'update must return an expression for param'],
     [
+      'is asynchronous',
+      () => loose({ update: async ({ param }: { param: Tensor }) => Promise.resolve({ param }) }),
+      'update is async',
+    ],
+    [
+      'returns the parameter itself',
+      () => loose({ update: ({ param }: { param: Tensor }) => param }),
+      'update must return an expression for param',
+    ],
+    ['lists slots without a function', () => loose({ slots: ['m'] }), 'TypeError: source.slots is not a function'],
+    ['declares slots later', () => loose({ slots: async () => Promise.resolve(['m']) }), 'map is not a function'],
+    ['names a format by a word', () => loose({ slots: () => [{ name: 'm', dtype: 'float16' }] }), 'dtype.round is not'],
+    [
+      'starts a slot at a word',
+      () => loose({ slots: () => [{ name: 'm', start: 'zero' }] }),
+      'start is not a function',
+    ],
+    [
+      'lists globals without a function',
+      () => loose({ globals: ['g'] }),
+      'TypeError: source.globals is not a function',
+    ],
+    ['has no hyperparameters', () => loose({ hyperparameters: undefined }), 'has no hyperparameters'],
+    [
+      'gives a hyperparameter as a number',
+      () => loose({ hyperparameters: { lr: 0.1 } }),
+      'lr must be learningRate() or such',
+    ],
+    [
       'takes a function for a method',
       () => loose({ update: ({ param }: { param: Tensor & { sum(): Tensor } }) => ({ param: param.sum() }) }),
       'update: TypeError: param.sum is not a function',

@@ -11,7 +11,7 @@ import {
   type Tensor,
 } from '../expression/expression.js';
 import { equalShapes, shapeText, type Shape } from '../expression/type.js';
-import type { HyperparameterDefinitions, HyperparameterValues } from '../optimizer/hyperparameters.js';
+import type { Hyperparameter, HyperparameterDefinitions, HyperparameterValues } from '../optimizer/hyperparameters.js';
 import { contentHash } from '../program/hash.js';
 import { buildProgram, type Program } from '../program/program.js';
 import type {
@@ -47,7 +47,11 @@ export function makeComponent<H extends HyperparameterDefinitions, S extends str
 ): Component {
   const { name, hyperparameters } = source;
   checkName('optimizer', name, name, /^[A-Za-z][\w-]*$/);
-  for (const key of Object.keys(hyperparameters)) checkName('hyperparameter', key, name);
+  // What is no TypeScript may give a number.
+  for (const [key, definition] of Object.entries<Partial<Hyperparameter> | undefined>(hyperparameters)) {
+    checkName('hyperparameter', key, name);
+    if (!definition?.type) refuse(name, `${key} must be learningRate() or such`);
+  }
   const known = new Map<string, ComponentPrograms>();
   return {
     name,
@@ -57,7 +61,7 @@ export function makeComponent<H extends HyperparameterDefinitions, S extends str
       const uses = structureOf(hyperparameters, values);
       const key = JSON.stringify([uses, form]);
       let programs = known.get(key);
-      if (programs === undefined) known.set(key, (programs = trace(source, uses, form)));
+      if (programs === undefined) known.set(key, (programs = naming(`${name}"`, () => trace(source, uses, form))));
       return programs;
     },
   };
@@ -71,15 +75,31 @@ export function traceRule<H extends HyperparameterDefinitions, S extends string,
 ): ComponentPrograms {
   const tracer = new Tracer(source, uses, form);
   const update = tracer.update();
-  return tracer.programs({ update }, [undefined, undefined, undefined, undefined, undefined, update, undefined]);
+  return tracer.programs({ update }, [...Array<undefined>(5), update, undefined]);
 }
 
 export function checkName(what: string, name: string, of: string, form = IDENTIFIER): void {
   if (form.test(name)) return;
-  throw new AdakitError(
-    'invalid-rule',
-    `optimizer "${of}": the ${what} name ${JSON.stringify(name)} must be letters, digits and _${form === IDENTIFIER ? '' : ' or -'}, a letter first`,
+  refuse(
+    of,
+    `the ${what} name ${JSON.stringify(name)} must be letters, digits and _${form === IDENTIFIER ? '' : ' or -'}, a letter first`,
   );
+}
+
+/** @throws AdakitError `invalid-rule` */
+export function refuse(name: string, problem: string): never {
+  throw new AdakitError('invalid-rule', `optimizer "${name}": ${problem}`);
+}
+
+/** Does what an author has written. @param whose the optimizer's name, a quote, and what of it, for errors */
+function naming<T>(whose: string, work: () => T): T {
+  try {
+    return work();
+  } catch (error) {
+    const problem = error instanceof AdakitError ? error.message : String(error);
+    if (problem.startsWith('optimizer "')) throw error;
+    throw new AdakitError('invalid-rule', `optimizer "${whose}: ${problem}`, { cause: error });
+  }
 }
 
 function structureOf<H extends HyperparameterDefinitions>(definitions: H, values: HyperparameterValues): Structure<H> {
@@ -141,6 +161,7 @@ export class Tracer<H extends HyperparameterDefinitions, S extends string, G ext
       run &&
       this.program(phase, () => {
         const given: unknown = run(this.inputs() as Inputs<H, S, G>);
+        if (given instanceof Promise) this.fail(`${phase} is async`);
         const { [gives]: value, slots } = (given ?? {}) as {
           readonly [name in 'param' | 'grad']?: Tensor;
         } & { readonly slots?: { readonly [K in S]?: Tensor } };
@@ -174,7 +195,7 @@ export class Tracer<H extends HyperparameterDefinitions, S extends string, G ext
   }
 
   fail(problem: string): never {
-    throw new AdakitError('invalid-rule', `optimizer "${this.source.name}": ${problem}`);
+    refuse(this.source.name, problem);
   }
 
   #slot({ name, shape = 'param', dtype = 'float32', start = 0, meaning }: SlotSource): Slot {
@@ -199,14 +220,9 @@ export class Tracer<H extends HyperparameterDefinitions, S extends string, G ext
 
   program(phase: string, outputs: () => readonly (readonly [string, ExpressionNodeReference])[]): Program {
     const { name } = this.source;
-    try {
-      return buildProgram(`${name}.${phase}`, Object.fromEntries(watchConditions(outputs)));
-    } catch (error) {
-      const ours = error instanceof AdakitError;
-      if (ours && error.message.startsWith('optimizer "')) throw error;
-      const problem = ours ? error.message : String(error);
-      throw new AdakitError('invalid-rule', `optimizer "${name}", ${phase}: ${problem}`, { cause: error });
-    }
+    return naming(`${name}", ${phase}`, () =>
+      buildProgram(`${name}.${phase}`, Object.fromEntries(watchConditions(outputs))),
+    );
   }
 
   /** What a rule reads that does nothing but update. */

@@ -1,6 +1,6 @@
 import type { Component, ComponentSource } from '../component/component.js';
 import { tracePhases } from '../component/phases.js';
-import { makeComponent } from '../component/trace.js';
+import { makeComponent, refuse } from '../component/trace.js';
 import { namedPieces, planPhases } from '../plan/stages.js';
 import { phasedRun } from '../run/phased-run.js';
 import { configured, factoryOf, type OptimizerFactory } from '../optimizer/define.js';
@@ -39,6 +39,7 @@ export function definePhasedOptimizer<
 function phased<H extends HyperparameterDefinitions, S extends string, G extends string>(
   source: ComponentSource<H, S, G>,
 ): Component {
+  if (!(source.hyperparameters as unknown)) refuse(source.name, 'has no hyperparameters');
   const phases = { pieces: namedPieces, plan: planPhases, run: phasedRun };
   return { ...makeComponent(source, tracePhases), phases, brings: source };
 }

@@ -118,10 +118,10 @@ export const nonNegativeWeights = (inner: Optimizer): Optimizer => positivePart(
  * @param rows indices of rows, counted from 0
  */
 export function freezeRows(rows: readonly number[], inner: Optimizer): Optimizer {
-  if (rows.length === 0 || rows.some((row) => !Number.isSafeInteger(row) || row < 0)) {
+  if (!Array.isArray(rows) || rows.length === 0 || rows.some((row) => !Number.isSafeInteger(row) || row < 0)) {
     throw new AdakitError(
       'invalid-hyperparameter',
-      `freezeRows: rows must be indices counted from 0, got [${rows.join(', ')}]`,
+      `freezeRows: rows must be indices counted from 0, got [${String(rows)}]`,
     );
   }
   const ranges = toRanges(rows);

@@ -11,6 +11,7 @@ import { jsDevice } from './js/device.js';
 import { referenceDevice } from './reference/device.js';
 import { firstDifference, runOn, type TestParameter } from './testing/compare-devices.js';
 import { float32, randomProgram } from './testing/random-program.js';
+import { threadsInTurn } from './testing/threads-in-turn.js';
 import { wasmDevice } from './wasm/device.js';
 
 /** Devices, and whether parameters are allocated together. */
@@ -18,6 +19,7 @@ const devices: readonly (readonly [string, () => Device<unknown>, boolean])[] = 
   ['js', jsDevice, true],
   ['wasm', wasmDevice, true],
   // Every parameter in a memory of its own, totals and all.
+  ['wasm on three threads', () => wasmDevice({ threads: threadsInTurn(3) }), true],
   ['wasm in small memories', () => wasmDevice({ memoryLimit: 2 ** 20 }), false],
 ];
 /** Programs of each flavour. */

@@ -3,7 +3,7 @@ import type { Device } from './device.js';
 import { jsAvailable, jsDevice } from './js/device.js';
 import { referenceDevice } from './reference/device.js';
 import type { WasmBuffer } from './wasm/arena.js';
-import { wasmAvailable, wasmDevice } from './wasm/device.js';
+import { wasmDevice } from './wasm/device.js';
 
 /** A buffer of {@link hostDevice}. */
 export type HostBuffer = WasmBuffer | FloatArray;
@@ -18,8 +18,11 @@ export interface ViewedBuffer {
  * reference where nothing may be compiled. All give the same numbers to the last bit.
  */
 export function hostDevice(): Device<HostBuffer> {
-  if (wasmAvailable()) return wasmDevice();
-  return jsAvailable() ? jsDevice() : referenceDevice('float32');
+  try {
+    return wasmDevice();
+  } catch {
+    return jsAvailable() ? jsDevice() : referenceDevice('float32');
+  }
 }
 
 /** The elements of a buffer, without a copy. Ask before every use: see {@link WasmBuffer.view}. */

@@ -175,7 +175,12 @@ describe('shapes', () => {
     [
       'reducing the parameter along an axis',
       () => largest(x, 'rows'),
-      "largest along rows takes a matrix; write largest(asMatrix(x), 'rows')",
+      "largest takes 'rows' or 'cols' of a matrix, as asMatrix(x)",
+    ],
+    [
+      'reducing along an axis that there is not',
+      () => sum(matrix, 'row' as 'rows'),
+      "sum takes 'rows' or 'cols' of a matrix, as asMatrix(x)",
     ],
     ['broadcasting to less', () => broadcast(matrix, ['rows', 1]), 'cannot broadcast [rows, cols] to [rows, 1]'],
     [

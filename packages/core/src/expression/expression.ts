@@ -92,8 +92,7 @@ class Symbolic<K extends Side> implements ExpressionNodeReference {
 
   /** JavaScript asks for this in `a * b`, `a + b`, `a > b`, `-a`, `Math.sqrt(a)` and `${a}`. */
   [Symbol.toPrimitive](): never {
-    throw new AdakitError(
-      'invalid-rule',
+    throw typeError(
       "JavaScript's operators do not work on symbolic values: write grad.mul(lr) for grad * lr, step.greater(1) for " +
         'step > 1, x.neg() for -x, x.sqrt() for Math.sqrt(x)',
     );
@@ -203,8 +202,7 @@ export function watchConditions<T>(trace: () => T): T {
     const result = trace();
     for (const { node } of own) {
       if (node.form !== 'elementwise') continue;
-      throw new AdakitError(
-        'invalid-rule',
+      throw typeError(
         `the comparison .${node.op}(…) is never used: \`if\`, \`?:\`, \`!\` and \`&&\` cannot look at symbolic values; ` +
           'write where(condition, a, b)',
       );
@@ -237,7 +235,7 @@ export function where<C extends Side, Y extends Operand, N extends Operand>(
   no: N,
 ): Expression<Join<Join<C, Y>, N>> {
   if (!(condition instanceof Condition)) {
-    throw new AdakitError('invalid-rule', 'where takes a comparison first, e.g. where(step.less(10), a, b)');
+    throw typeError('where takes a comparison first, e.g. where(step.less(10), a, b)');
   }
   pending?.delete(condition);
   return new Expression(simplified('where', [condition.node, nodeOf(yes), nodeOf(no)]));
@@ -418,7 +416,10 @@ function reduce(op: ReductionName, x: Tensor, over: ReducedAxis): Tensor {
   }
   let result: Shape = 'number';
   if (over !== 'all') {
-    if (shape === 'param') throw typeError(`${op} along ${over} takes a matrix; write ${op}(asMatrix(x), '${over}')`);
+    // What is no TypeScript may say 'row'.
+    if (shape === 'param' || !['rows', 'cols'].includes(over)) {
+      throw typeError(`${op} takes 'rows' or 'cols' of a matrix, as asMatrix(x)`);
+    }
     const extents: readonly [Extent, Extent] = shape;
     result = over === 'rows' ? [1, extents[1]] : [extents[0], 1];
   }
@@ -428,15 +429,14 @@ function reduce(op: ReductionName, x: Tensor, over: ReducedAxis): Tensor {
 function nodeOf(operand: unknown): ExpressionNode {
   if (typeof operand === 'number') return constant(operand);
   if (operand instanceof Expression) return operand.node;
-  throw new AdakitError(
-    'invalid-rule',
+  throw typeError(
     `an operand must be a number or a symbolic value, got ${operand instanceof Condition ? 'a comparison; write where(condition, a, b)' : String(operand)}`,
   );
 }
 
 function constant(value: number): ExpressionNode {
   if (Number.isNaN(value)) {
-    throw new AdakitError('invalid-rule', 'NaN as a constant, most likely of a missing value');
+    throw typeError('NaN as a constant, most likely of a missing value');
   }
   return { form: 'constant', type: hostNumber, value };
 }

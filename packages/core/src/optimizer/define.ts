@@ -47,11 +47,11 @@ export function defineOptimizer<const H extends HyperparameterDefinitions, const
   source: OptimizerSource<H, S>,
 ): OptimizerFactory<H> {
   const wrong = Object.keys(source).filter((key) => !RULE_KEYS.includes(key));
-  if (!(source.update as unknown)) wrong.push('no update');
+  for (const key of ['hyperparameters', 'update'] as const) if (!(source[key] as unknown)) wrong.push(`no ${key}`);
   if (wrong.length > 0) {
     throw new AdakitError(
       'invalid-rule',
-      `optimizer "${source.name}" has ${wrong.join(', ')}; phases other than update need definePhasedOptimizer()`,
+      `optimizer "${source.name}" has ${wrong.join(', ')}; definePhasedOptimizer() has more`,
     );
   }
   return factoryOf(makeComponent<H, S, never>(source, traceRule), source.hyperparameters);

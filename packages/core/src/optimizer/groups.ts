@@ -1,7 +1,8 @@
-import { AdakitError } from '../errors.js';
+import { AdakitError, shown } from '../errors.js';
 import { GroupsNode, type GroupNode } from './groups-node.js';
 import type { HyperparameterValues } from './hyperparameters.js';
 import type { ParameterMatch } from './match.js';
+import { requireMatch } from './matching.js';
 import type { Schedules } from './node.js';
 import { Optimizer, requireOptimizer } from './optimizer.js';
 
@@ -31,7 +32,14 @@ export interface ParameterGroup {
  * what paths of groups are written with
  */
 export function groups(list: readonly ParameterGroup[], rest: Optimizer): Optimizer {
+  const given: unknown = list;
+  if (!Array.isArray(given)) {
+    throw new AdakitError('invalid-plan', `groups() takes a list such as [{ match: /bias$/, … }], got ${shown(given)}`);
+  }
   const nodes = list.map((group, i): GroupNode => {
+    if (Object(group) !== group) {
+      throw new AdakitError('invalid-plan', `group ${i + 1} is ${shown(group)}; a group has ${GROUP_KEYS.join(', ')}`);
+    }
     const { name, match, optimizer, hyperparameters = {}, schedules = {} } = group;
     const label = name ?? `group${i + 1}`;
     const unknown = Object.keys(group).filter((key) => !GROUP_KEYS.includes(key));
@@ -43,10 +51,11 @@ export function groups(list: readonly ParameterGroup[], rest: Optimizer): Optimi
           'optimizer: freezeRows([0], adam())',
       );
     }
+    requireMatch(`the match of the group "${label}"`, match);
     return {
       name: label,
       match,
-      ...(optimizer && { optimizer: requireOptimizer(`the group "${label}"`, optimizer).node }),
+      ...(optimizer !== undefined && { optimizer: requireOptimizer(`the group "${label}"`, optimizer).node }),
       hyperparameters,
       schedules,
     };

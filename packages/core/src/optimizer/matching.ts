@@ -1,4 +1,4 @@
-import { AdakitError } from '../errors.js';
+import { AdakitError, shown } from '../errors.js';
 import { nearestNames } from '../nearest-names.js';
 import type { MatchData, ParameterMatch, ParameterSpec } from './match.js';
 
@@ -50,6 +50,21 @@ export function matchText(match: ParameterMatch): string {
   if (match instanceof RegExp) return String(match);
   if (typeof match === 'function') return 'a function';
   return JSON.stringify(match, (_, value: unknown) => (value instanceof RegExp ? String(value) : value));
+}
+
+const CONDITIONS = ['name', 'rank', 'shape', 'role'];
+
+/** @throws AdakitError `invalid-plan` for what is no match, and for conditions that there are not */
+export function requireMatch(what: string, match: unknown): void {
+  if (typeof match === 'string' || typeof match === 'function' || match instanceof RegExp) return;
+  const isObject = Object(match) === match && !Array.isArray(match);
+  const unknown = isObject ? Object.keys(match as object).filter((key) => !CONDITIONS.includes(key)) : [];
+  if (isObject && unknown.length === 0) return;
+  const given = isObject ? `the condition ${unknown.join(', ')}` : shown(match);
+  throw new AdakitError(
+    'invalid-plan',
+    `${what} must be a name, a pattern, a function or conditions (${CONDITIONS.join(', ')}), got ${given}`,
+  );
 }
 
 /** @throws AdakitError `unknown-parameter` for a match that chooses nothing, with the nearest names */

@@ -1,4 +1,5 @@
 import { describe, expect, it } from 'vitest';
+import { AdakitError } from '../errors.js';
 import { accumulate, clipByGlobalNorm } from '../compose/gradients.js';
 import { ema } from '../compose/weights.js';
 import { makePlan } from '../plan/plan.js';
@@ -98,11 +99,28 @@ describe('an optimizer', () => {
 });
 
 it.each([
-  ['step', 'has step, no update; phases other than update need definePhasedOptimizer()'],
-  ['measure', 'has measure, no update; phases other than update need definePhasedOptimizer()'],
+  ['hyperparameters', 'has no update; definePhasedOptimizer() has more'],
+  ['step', 'has step, no update; definePhasedOptimizer() has more'],
+  ['measure', 'has measure, no update; definePhasedOptimizer() has more'],
 ])('a definition with %s for update is refused', (key, message) => {
   const source = { name: 'odd', hyperparameters: {}, [key]: () => ({}) };
   expect(() => defineOptimizer(source as unknown as Parameters<typeof defineOptimizer>[0])).toThrow(message);
+});
+
+it.each<[string, () => unknown, string]>([
+  ['one group for a list', () => groups({ match: 'w' } as never, demo()), 'groups() takes a list such as'],
+  ['a word for a group', () => groups(['w'] as never, demo()), 'group 1 is "w"; a group has name, match'],
+  ['a group without a match', () => groups([{}] as never, demo()), 'the match of the group "group1" must be a name'],
+  [
+    'a number for a match',
+    () => groups([{ match: 1 }] as never, demo()),
+    'or conditions (name, rank, shape, role), got 1',
+  ],
+  ['a condition that there is not', () => groups([{ match: { dims: 2 } }] as never, demo()), 'got the condition dims'],
+  ['no optimizer for a group', () => groups([{ match: 'w', optimizer: null }] as never, demo()), 'needs an optimizer'],
+])('%s is refused', (_, make, message) => {
+  expect(make).toThrow(AdakitError);
+  expect(make).toThrow(message);
 });
 
 describe('groups', () => {

@@ -15,18 +15,18 @@ export function loadState<B>(run: Training<B>, state: TrainingState): void {
       const slot = parameter.slots.find((other) => other.name === name);
       // The state's rank is another.
       if (slot === undefined || String(slot.shape) === String(shape)) continue;
-      memory.device.free([memory.slot(record, name)]);
+      memory.device.free([record.slots.get(name) as B]);
       record.slots.delete(name);
     }
     memory.fitSlots(record, parameter, false);
     const { value, step, slots } = state.parameters[parameter.name];
     memory.device.write(record.param, value.data);
-    for (const [name, tensor] of Object.entries(slots)) memory.device.write(memory.slot(record, name), tensor.data);
+    for (const [name, tensor] of Object.entries(slots)) memory.device.write(record.slots.get(name) as B, tensor.data);
     memory.steps[i] = step;
   });
   run.adopt(plan);
   for (const { name, start } of plan.globals) {
-    memory.device.write(memory.number(`global.${name}`), state.globals?.[name] ?? start);
+    memory.device.write(memory.numbers.get(`global.${name}`) as B, state.globals?.[name] ?? start);
   }
   run.resume(state);
 }

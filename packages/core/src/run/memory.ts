@@ -9,11 +9,18 @@ import { evaluateScalars } from '../program/scalars.js';
 import { elementCount, type TensorData } from '../tensor/tensor-data.js';
 import type { KeptState } from './kept-state.js';
 
-/** A parameter to start with: a value to copy, or a buffer that holds it already and stays its owner's. */
+/**
+ * A parameter to start with: a value to copy, a function that writes the value into its buffer, which is all zero, or a buffer
+ * that holds it already and stays its owner's.
+ */
 export type RunParameter<B> = Omit<ParameterSpec, 'name' | 'shape'> & {
   /** What was kept for it before, to go on from: see `keptState`. Default: slots at their start, no updates yet. */
   readonly kept?: KeptState;
-} & ({ readonly value: TensorData } | { readonly buffer: B; readonly shape: readonly number[] });
+} & (
+    | { readonly value: TensorData }
+    | { write(buffer: NoInfer<B>): void; readonly shape: readonly number[] }
+    | { readonly buffer: B; readonly shape: readonly number[] }
+  );
 
 /** What is kept for one parameter on the device. */
 export interface Kept<B> {
@@ -149,7 +156,8 @@ export class Memory<B> {
       names.map((name) => {
         const own = name === 'param' || name === 'grad' || name === 'estimate';
         const kept = own ? record?.[name] : record?.slots.get(name.slice('slot.'.length));
-        return [name, present(others[name] ?? this.numbers.get(name) ?? kept, `"${name}"`)];
+        // A plan's programs name nothing else.
+        return [name, (others[name] ?? this.numbers.get(name) ?? kept) as B];
       }),
     );
   }
@@ -164,20 +172,21 @@ export class Memory<B> {
     kept.find(Boolean)?.check(planned, kept, optimizer);
     const lists = planned.map((parameter, i) => {
       const size = elementCount(parameter.shape);
-      const own = 'value' in given[i] ? [size] : [];
+      const own = 'buffer' in given[i] ? [] : [size];
       return [...own, size, ...parameter.slots.map((slot) => slotLength(slot, parameter))];
     });
     const buffers = this.#allocate(planned, lists);
     const added = planned.map((parameter, i) => {
       const source = given[i];
-      const own = 'value' in source;
+      const own = !('buffer' in source);
       const [param, grad, ...list] = own ? buffers[i] : [source.buffer, ...buffers[i]];
-      if (own) this.device.write(param, source.value.data);
+      if ('value' in source) this.device.write(param, source.value.data);
+      if ('write' in source) source.write(param);
       const slots = new Map(parameter.slots.map(({ name }, k) => [name, list[k]]));
       const record: Kept<B> = { param, own, grad, slots };
       for (const slot of parameter.slots) {
         if (source.kept === undefined) this.#startSlot(record, slot, parameter);
-        else this.device.write(this.slot(record, slot.name), source.kept.slots[slot.name].data);
+        else this.device.write(slots.get(slot.name) as B, source.kept.slots[slot.name].data);
       }
       return record;
     });
@@ -206,7 +215,7 @@ export class Memory<B> {
     { name, start }: Slot,
     parameter: ParameterSpec & Pick<PlannedParameter, 'extents'>,
   ): void {
-    const buffer = this.slot(record, name);
+    const buffer = record.slots.get(name) as B;
     if (typeof start === 'number') {
       if (start !== 0) this.device.write(buffer, start);
       return;
@@ -240,16 +249,6 @@ export class Memory<B> {
     });
   }
 
-  /** The buffer of a slot that the plan has. */
-  slot({ slots }: Pick<Kept<B>, 'slots'>, name: string): B {
-    return present(slots.get(name), `slot "${name}"`);
-  }
-
-  /** The buffer of a number of all parameters that has been started. */
-  number(name: string): B {
-    return present(this.numbers.get(name), `number "${name}"`);
-  }
-
   /** Counts an update of some parameters. @param by −1: takes it out of the count */
   count(parameters: readonly PlannedParameter[], by: 1 | -1): void {
     const { steps } = this;
@@ -278,12 +277,6 @@ export class Memory<B> {
     this.records = [];
     this.numbers.clear();
   }
-}
-
-/** What a plan asks for is there: that it is not is a defect of the plan. */
-function present<B>(buffer: B | undefined, what: string): B {
-  if (buffer === undefined) throw new Error(`the run keeps no ${what}`);
-  return buffer;
 }
 
 function slotLength(slot: Slot, { shape, extents }: PlannedParameter): number {

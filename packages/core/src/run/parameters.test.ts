@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { accumulate, lossScaling } from '../compose/gradients.js';
+import { accumulate, clipByGlobalNorm, lossScaling } from '../compose/gradients.js';
 import { jsDevice } from '../device/js/device.js';
 import { defineOptimizer } from '../optimizer/define.js';
 import { learningRate } from '../optimizer/hyperparameters.js';
@@ -25,6 +25,41 @@ describe('parameters of a run', () => {
     const run = Run.start(jsDevice(), momentum(), { w: { buffer, shape: [2] } });
     await run.applyGradients({ w: tensor32([1, 1]) });
     expect([...buffer]).toEqual([0, 1]);
+  });
+
+  it('may be written by a function into the run’s own buffer', async () => {
+    const write = (buffer: Float32Array | Float64Array): void => {
+      buffer.set([1, 2]);
+    };
+    const run = Run.start(jsDevice(), momentum(), { w: { write, shape: [2] } });
+    await run.applyGradients({ w: tensor32([1, 1]) });
+    expect([...(await run.weights()).w.data]).toEqual([0, 1]);
+  });
+
+  it('are bound to what updates them ahead of the first step, where that is asked for', async () => {
+    const device = jsDevice();
+    const compiled: string[] = [];
+    const watched: typeof device = {
+      ...device,
+      compile(program) {
+        compiled.push(program.hash);
+        return device.compile(program);
+      },
+    };
+    const run = Run.start(watched, momentum(), { w: tensor32([1, 2]), b: tensor32([3]) });
+    expect(compiled).toEqual([]);
+    run.prepare();
+    expect(compiled).toHaveLength(1);
+    await run.applyGradients({ w: tensor32([1, 1]), b: tensor32([1]) });
+    expect(compiled).toHaveLength(1);
+    expect([...(await run.weights()).w.data]).toEqual([0, 1]);
+  });
+
+  it('are left to the step where it makes what belongs to all of them', async () => {
+    const run = Run.start(jsDevice(), clipByGlobalNorm(10, momentum()), { w: tensor32([1, 2]) });
+    run.prepare();
+    await run.applyGradients({ w: tensor32([3, 4]) });
+    expect([...(await run.weights()).w.data]).toEqual([-2, -2]);
   });
 
   it('go on from what was kept for them, in a run that goes on from a step', async () => {

@@ -120,7 +120,9 @@ function rescale<B>(run: Training<B>, outcome: 'taken' | 'skipped'): void {
 }
 
 function* globals<B>({ plan, memory }: Training<B>): Work<Readonly<Record<string, number>>> {
-  const readings = plan.globals.map(({ name }) => [name, memory.device.read(memory.number(`global.${name}`))] as const);
+  const readings = plan.globals.map(
+    ({ name }) => [name, memory.device.read(memory.numbers.get(`global.${name}`) as B)] as const,
+  );
   const result: Record<string, number> = {};
   for (const [name, reading] of readings) result[name] = (yield* wait(reading))[0];
   return result;

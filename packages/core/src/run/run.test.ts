@@ -4,6 +4,7 @@ import { ema, lookahead } from '../compose/weights.js';
 import type { Device } from '../device/device.js';
 import { jsDevice } from '../device/js/device.js';
 import { referenceDevice } from '../device/reference/device.js';
+import { AdakitError } from '../errors.js';
 import { asMatrix, norm, sum } from '../expression/expression.js';
 import { defineOptimizer } from '../optimizer/define.js';
 import { coefficient, decayRate, flag, learningRate } from '../optimizer/hyperparameters.js';
@@ -224,6 +225,56 @@ describe.each(devices)('a run on $name', (device) => {
     expect(run.optimizer.hyperparameters.lr).toBe(0.5);
   });
 
+  it.each<[string, (run: Run<FloatArray>) => unknown, string]>([
+    [
+      'a number for hyperparameters',
+      (run) => {
+        run.setHyperparameters(0.1 as never);
+      },
+      'hyperparameters are given by name',
+    ],
+    [
+      'a word for a scope',
+      (run) => {
+        run.setHyperparameters({ lr: 1 }, 'bias' as never);
+      },
+      'a scope is an object such as',
+    ],
+    [
+      'elements for a gradient',
+      (run) => run.applyGradients({ b: new Float32Array(1) } as never),
+      '"b" must be a tensor',
+    ],
+    ['no gradients', (run) => run.applyGradients(undefined as never), 'gradients are given by name'],
+    [
+      'no number of samples',
+      (run) => run.applyGradients(gradients, { samples: NaN }),
+      'samples must be a number above 0',
+    ],
+    [
+      'elements for a parameter',
+      (run) => {
+        run.add({ c: new Float32Array(1) } as never);
+      },
+      '"c" must be a tensor',
+    ],
+    [
+      'a list of parameters',
+      () => start(demo(), [] as never),
+      'parameters are given by name, as { name: … }, got Array',
+    ],
+    [
+      'another policy',
+      () => start(demo(), {}, { nonFinite: 'ignore' as never }),
+      'nonFinite must be one of refuse, skip',
+    ],
+    ['an unknown option', () => start(demo(), {}, { nonfinite: 'skip' } as never), 'a run has no option nonfinite'],
+  ])('refuses %s', async (_, call, message) => {
+    const refusal = expect(Promise.resolve().then(() => call(start()))).rejects;
+    await refusal.toThrow(AdakitError);
+    await refusal.toThrow(message);
+  });
+
   it('refuses a parameter whose elements do not fill its shape', () => {
     const half = { dtype: 'float32', shape: [2, 2], data: new Float32Array(2) } as const;
     expect(() => start(demo(), { w: half })).toThrow('the parameter "w" has shape [2, 2] but 2 elements');
@@ -248,6 +299,18 @@ describe.each(devices)('a run on $name', (device) => {
     await run.load(state);
     await run.applyGradients(gradients);
     expect(state).toEqual(kept);
+  });
+
+  it('refuses a state that JSON has made objects of', async () => {
+    const run = start();
+    const { optimizer, parameters } = await run.state();
+    const { value, ...rest } = parameters.b;
+    const written = JSON.parse(JSON.stringify(value)) as typeof value;
+    const message = 'the state is malformed: value or slots of "b" are no tensors';
+    for (const b of [{ ...rest, value: written }, { value }, null]) {
+      const state = { optimizer, step: 0, parameters: { ...parameters, b } } as unknown as TrainingState;
+      await expect(run.load(state)).rejects.toThrow(message);
+    }
   });
 
   it('refuses a state that does not fit and stays as it is', async () => {

@@ -1,10 +1,20 @@
 import type { Device, MaybePromise } from '../device/device.js';
-import { AdakitError } from '../errors.js';
+import { AdakitError, shown } from '../errors.js';
+import type { HyperparameterValues } from '../optimizer/hyperparameters.js';
 import type { ParameterSpec } from '../optimizer/match.js';
-import type { Optimizer } from '../optimizer/optimizer.js';
-import { elementCount, sameShape, type FloatArray, type NamedTensors, type TensorData } from '../tensor/tensor-data.js';
+import type { ChangeScope, Optimizer } from '../optimizer/optimizer.js';
+import { sameShape, type FloatArray, type NamedTensors, type TensorData } from '../tensor/tensor-data.js';
+import {
+  requireGiven,
+  requireParameters,
+  requireRunOptions,
+  requireSamples,
+  requireTensor,
+  requireTensorsOf,
+} from './given.js';
 import { drive, driveNow } from './drive.js';
-import { wait } from './work.js';
+import type { Training } from './training.js';
+import { wait, type Work } from './work.js';
 import type { RunParameter } from './memory.js';
 import { SourceRun, takeStep } from './source-run.js';
 import { takeSeveral, type SeveralStepsSource } from './several-steps.js';
@@ -43,6 +53,8 @@ export class Run<B> extends SourceRun<B> {
     parameters: Readonly<Record<string, RunParameter<B> | TensorData>>,
     options: RunOptions<B> = {},
   ): Run<B> {
+    requireRunOptions(options);
+    requireParameters(parameters);
     return new Run(device, optimizer, parameters, options, () => Promise.resolve(runStates));
   }
 
@@ -54,6 +66,16 @@ export class Run<B> extends SourceRun<B> {
   /** Whether the next step takes in a second gradient, e.g. Sophia's: see {@link GradientSource.estimate}. */
   get needsEstimate(): boolean {
     return this.training.needsEstimate;
+  }
+
+  /**
+   * Has the device compile and bind what updates run, as the first step would otherwise: for whoever waits for something else.
+   * Steps of more than updates make buffers that are bound, e.g. of totals, so that nothing of theirs is prepared.
+   */
+  prepare(): void {
+    const { memory, plan } = this.training;
+    if (plan.phases !== undefined) return;
+    for (const stage of plan.stages) if (stage.kind !== 'total') memory.bindStage(stage, plan.parameters);
   }
 
   /** The buffers of parameters and gradients, for whoever computes gradients on the same device. */
@@ -93,6 +115,7 @@ export class Run<B> extends SourceRun<B> {
     }: StepOptions & Pick<Evaluated, 'loss'> & { readonly estimate?: NamedTensors | undefined } = {},
   ): Promise<StepReport> {
     const write = (given: NamedTensors, buffers: Readonly<Record<string, B>>): string[] => {
+      requireGiven('gradients', given);
       checkGradients(given, this.parameters);
       for (const [name, { data }] of Object.entries(given)) this.device.write(buffers[name], data);
       return Object.keys(given);
@@ -114,6 +137,7 @@ export class Run<B> extends SourceRun<B> {
 
   /** Takes one step. @throws whatever the source throws, or AdakitError `non-finite`; nothing has been updated then */
   stepWith(source: GradientSource<B>, options: StepOptions = {}): Promise<StepReport> {
+    requireSamples(options.samples);
     return this.enqueue((training) => takeStep(training, source, options));
   }
 
@@ -129,6 +153,21 @@ export class Run<B> extends SourceRun<B> {
     return this.enqueue((training) => takeSeveral(training, source, count));
   }
 
+  /** As {@link SourceRun.setHyperparameters}. */
+  override setHyperparameters(changes: HyperparameterValues, scope: ChangeScope = {}): void {
+    requireGiven('hyperparameters', changes);
+    if (Object(scope) !== scope) {
+      throw new AdakitError('unknown-parameter', `a scope is an object such as { group: "bias" }, got ${shown(scope)}`);
+    }
+    super.setHyperparameters(changes, scope);
+  }
+
+  /** As {@link SourceRun.add}. */
+  override add(parameters: Readonly<Record<string, RunParameter<B> | TensorData>>): void {
+    requireParameters(parameters);
+    super.add(parameters);
+  }
+
   /** Does `work` in its place among the calls, e.g. to read parameters while no step runs. */
   exclusively<T>(work: (run: Exclusive<B>) => Promise<T>): Promise<T> {
     return this.enqueue((training) =>
@@ -140,6 +179,11 @@ export class Run<B> extends SourceRun<B> {
         }),
       ),
     );
+  }
+
+  protected override *loading(training: Training<B>, state: TrainingState): Work<void> {
+    requireTensorsOf(state);
+    yield* super.loading(training, state);
   }
 
   /** Like {@link state}, at once, on devices that never have to be waited for. @throws AdakitError `busy` */
@@ -156,7 +200,8 @@ export class Run<B> extends SourceRun<B> {
  */
 function checkGradients(gradients: NamedTensors, parameters: readonly ParameterSpec[]): void {
   const shapes = new Map(parameters.map(({ name, shape }) => [name, shape]));
-  for (const [name, { shape, data }] of Object.entries(gradients)) {
+  for (const [name, gradient] of Object.entries(gradients)) {
+    const { shape } = requireTensor('invalid-gradient', `the gradient of "${name}"`, gradient);
     const expected = shapes.get(name);
     if (expected === undefined) {
       const names = [...shapes.keys()].map((known) => `"${known}"`).join(', ');
@@ -166,12 +211,6 @@ function checkGradients(gradients: NamedTensors, parameters: readonly ParameterS
       throw new AdakitError(
         'invalid-gradient',
         `the gradient of "${name}" has shape [${shape.join(', ')}], the parameter has [${expected.join(', ')}]`,
-      );
-    }
-    if (data.length !== elementCount(shape)) {
-      throw new AdakitError(
-        'invalid-gradient',
-        `the gradient of "${name}" has shape [${shape.join(', ')}] but ${data.length} elements`,
       );
     }
   }

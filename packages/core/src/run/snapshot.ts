@@ -38,8 +38,8 @@ export function* takeSnapshot<B>(
   const { parameters } = plan;
   // Counts are taken and all reads started before the first read ends: a step taken meanwhile does not show.
   const readings = parameters.map(({ slots }, i) => {
-    const record = memory.records[i];
-    return [record.param, ...slots.map(({ name }) => memory.slot(record, name))].map(read);
+    const { param, slots: kept } = memory.records[i];
+    return [param, ...slots.map(({ name }) => kept.get(name) as B)].map(read);
   });
   const steps = [...memory.steps];
   const plateaus = new Map(run.scalars.plateaus);

@@ -3,7 +3,7 @@ import { AdakitError } from '../errors.js';
 import type { HyperparameterValues } from '../optimizer/hyperparameters.js';
 import type { ParameterSpec } from '../optimizer/match.js';
 import type { ChangeScope, Optimizer } from '../optimizer/optimizer.js';
-import { elementCount, type NamedTensors, type TensorData } from '../tensor/tensor-data.js';
+import type { NamedTensors, TensorData } from '../tensor/tensor-data.js';
 import { driveNow } from './drive.js';
 import { wait, type Work } from './work.js';
 import type { RunParameter } from './memory.js';
@@ -282,11 +282,5 @@ function givenParameter<B>([name, given]: [string, RunParameter<B> | TensorData]
   const parameter: RunParameter<B> = 'data' in given ? { value: given } : given;
   const { role, units } = parameter;
   const { shape } = 'value' in parameter ? parameter.value : parameter;
-  if ('value' in parameter && parameter.value.data.length !== elementCount(shape)) {
-    throw new AdakitError(
-      'invalid-state',
-      `the parameter "${name}" has shape [${shape.join(', ')}] but ${parameter.value.data.length} elements`,
-    );
-  }
   return { spec: { name, shape, ...(role && { role }), ...(units && { units }) }, parameter };
 }

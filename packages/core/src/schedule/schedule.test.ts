@@ -279,3 +279,11 @@ function throughJson(state: TrainingState): TrainingState {
     return record !== null && typeof record === 'object' && record.float32 ? Float32Array.from(record.float32) : value;
   }) as TrainingState;
 }
+
+it('a factor of what is no schedule, or has a wrong field, is refused', () => {
+  expect(() => scheduleFactor({ kind: 'cosine', steps: 3 } as Schedule, 1)).toThrow(
+    'must be a schedule, got the fields',
+  );
+  // Its formula would not end.
+  expect(() => scheduleFactor(cosineRestarts(null as never), 2)).toThrow('steps must be');
+});

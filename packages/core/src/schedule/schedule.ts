@@ -126,7 +126,10 @@ export function notMade(schedule: unknown, it: string): string {
  * The factor at step `t`, counted from 1.
  *
  * @param plateau the factor that plateau schedules have come down to
+ * @throws AdakitError for what is no schedule, and for fields that are wrong
  */
 export function scheduleFactor(schedule: Schedule, t: number, plateau = 1): number {
+  const problems = requireSchedule('scheduleFactor()', schedule).problems();
+  if (problems.length > 0) throw wrongSchedule('scheduleFactor()', problems);
   return schedule.factorAt(t, plateau);
 }

@@ -297,3 +297,23 @@ test('what is read ahead is prepared after who takes an element has begun with i
     ]),
   );
 });
+
+describe('what is no TypeScript may give something else:', () => {
+  const three = (): Dataset<{ n: number }> => fromElements([{ n: 1 }, { n: 2 }, { n: 3 }]);
+  test.each<[() => unknown, string]>([
+    [() => three().map(undefined as never), 'map: change must be a function, got undefined'],
+    [() => three().filter({} as never), 'filter: test must be a function, got Object'],
+    [() => three().split(0.5 as never), 'split: shares must be a list, got 0.5'],
+    [() => three().read(0, {} as never), 'read: from must be a whole number of at least 0, got [object Object]'],
+    [() => fromElements(undefined as never), 'fromElements: elements must be a list, got undefined'],
+    [() => fromArrays(undefined as never), 'fromArrays takes arrays by name, as { x, labels }, got undefined'],
+    [() => fromArrays({ x: undefined as never }), "'x' must be an array or a tensor { data, dims }, got undefined"],
+    [() => fromArrays({ x: { data: new Float32Array(2) } as never }), 'got data without dims'],
+    [() => fromStream('s', [1] as never), 'fromStream: open must be a function, got Array'],
+    [() => fromStream('s', () => undefined as never).collect(), 'stream(s): open must give what can be iterated'],
+  ])('%#', async (call, message) => {
+    const refusal = expect(Promise.resolve().then(call)).rejects;
+    await refusal.toThrow(expect.objectContaining({ name: 'DataError' }));
+    await refusal.toThrow(message);
+  });
+});

@@ -1,5 +1,5 @@
 import type { MaybePromise } from '@adakit/core';
-import { DataError, requireCount, requireSeed } from '../error.js';
+import { DataError, requireCount, requireFunction, requireList, requireSeed } from '../error.js';
 import type { Batch, Example } from './example.js';
 import {
   batched,
@@ -92,6 +92,7 @@ export class Dataset<T> implements AsyncIterable<T> {
    * @param name tells these data from others when a run is resumed. Default: it does not matter
    */
   map<U>(change: (element: T, place: Place) => MaybePromise<U>, name?: string): Dataset<U> {
+    requireFunction('map: change', change);
     return new Dataset(mapped(this.#source, change, name));
   }
 
@@ -108,6 +109,7 @@ export class Dataset<T> implements AsyncIterable<T> {
 
   /** The elements that pass a test; a stream. */
   filter(test: (element: T) => boolean): Dataset<T> {
+    requireFunction('filter: test', test);
     return new Dataset(filtered(this.#source, test));
   }
 
@@ -162,6 +164,7 @@ export class Dataset<T> implements AsyncIterable<T> {
    */
   split(shares: readonly number[], { seed = 0 }: SplitOptions = {}): Dataset<T>[] {
     if (seed !== null) requireSeed(seed);
+    requireList('split: shares', shares);
     return parts(this.#source, shares, seed ?? undefined).map((part) => new Dataset(part));
   }
 
@@ -185,8 +188,10 @@ export class Dataset<T> implements AsyncIterable<T> {
     return new Reader(this.#source);
   }
 
-  /** The elements of a pass, from the one at `from` on. */
+  /** The elements of a pass, from the one at `from` on. @throws DataError `invalid-argument` */
   read(pass = 0, from = 0): AsyncIterable<T> {
+    requireCount('read: pass', pass, 0);
+    requireCount('read: from', from, 0);
     return this.#source.read(pass, from);
   }
 

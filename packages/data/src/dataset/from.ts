@@ -1,4 +1,4 @@
-import { DataError } from '../error.js';
+import { DataError, kindOf, requireFunction, requireList } from '../error.js';
 import { Dataset } from './dataset.js';
 import { stackField, type DataTensor, type Example } from './example.js';
 import { rowsOf } from './rows.js';
@@ -13,6 +13,9 @@ import { dropFirst, indexed } from './source.js';
 export function fromArrays(
   fields: Readonly<Record<string, DataTensor | DataTensor['data'] | readonly (number | bigint | boolean | string)[]>>,
 ): Dataset<Example> {
+  if (Object(fields) !== fields) {
+    throw new DataError('invalid-argument', `fromArrays takes arrays by name, as { x, labels }, got ${kindOf(fields)}`);
+  }
   const columns = Object.entries(fields).map(([name, field]) => ({ name, ...column(name, field) }));
   if (columns.length === 0) throw new DataError('invalid-data', 'fromArrays: give at least one array, by name');
   const [first] = columns;
@@ -47,7 +50,16 @@ function column(name: string, field: Parameters<typeof fromArrays>[0][string]): 
     const at = (index: number): Example[string] => field[index] as number;
     return { length: field.length, row: [], at, gather: (places) => stackField(name, places.map(at)) };
   }
-  const { data, dims } = ArrayBuffer.isView(field) ? { data: field, dims: [field.length] } : (field as DataTensor);
+  const given = ArrayBuffer.isView(field)
+    ? { data: field, dims: [field.length] }
+    : (field as Partial<DataTensor> | null);
+  const { data, dims } = given ?? {};
+  if (!ArrayBuffer.isView(data) || dims === undefined) {
+    throw new DataError(
+      'invalid-data',
+      `fromArrays: '${name}' must be an array or a tensor { data, dims }, got ${given?.data === undefined ? kindOf(field) : 'data without dims'}`,
+    );
+  }
   const count = dims.reduce((product, size) => product * size, 1);
   if (dims.length === 0 || data.length !== count) {
     throw new DataError(
@@ -69,6 +81,7 @@ function column(name: string, field: Parameters<typeof fromArrays>[0][string]): 
 
 /** Elements that are in memory. */
 export function fromElements<T>(elements: readonly T[]): Dataset<T> {
+  requireList('fromElements: elements', elements);
   return new Dataset(indexed(`elements(${elements.length})`, elements.length, (index) => elements[index]));
 }
 
@@ -78,11 +91,19 @@ export function fromElements<T>(elements: readonly T[]): Dataset<T> {
  * @param name tells these data from others when a run is resumed
  */
 export function fromStream<T>(name: string, open: (pass: number) => AsyncIterable<T> | Iterable<T>): Dataset<T> {
+  requireFunction('fromStream: open', open);
   return new Dataset({
     description: `stream(${name})`,
     read(pass, from) {
       const elements = async function* (): AsyncGenerator<T> {
-        yield* open(pass);
+        const opened: AsyncIterable<T> | Iterable<T> | undefined = open(pass);
+        if (!(Symbol.asyncIterator in Object(opened)) && !(Symbol.iterator in Object(opened))) {
+          throw new DataError(
+            'invalid-data',
+            `stream(${name}): open must give what can be iterated, got ${kindOf(opened)}`,
+          );
+        }
+        yield* opened;
       };
       return dropFirst(elements(), from);
     },

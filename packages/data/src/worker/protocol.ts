@@ -10,8 +10,10 @@ export type Port = PortOfNode | PortOfBrowser;
 export interface PortOfNode {
   postMessage(message: unknown, transfer: ArrayBuffer[]): void;
   on(event: 'message', listener: (value: unknown) => void): unknown;
-  on(event: 'error', listener: (error: Error) => void): unknown;
+  on(event: 'error', listener: (error: unknown) => void): unknown;
   on(event: 'exit', listener: (code: number) => void): unknown;
+  /** Of a worker: -1 once it has ended. */
+  readonly threadId?: number;
   /** Whether what it may still say keeps the process running. */
   ref?(): unknown;
   unref?(): unknown;
@@ -78,8 +80,10 @@ export function hearEnd(port: Port, listener: (why: string) => void): void {
     });
     return;
   }
-  port.on('error', (error: Error) => {
-    listener(error.message);
+  if (port.threadId === -1) listener('it had ended before');
+  port.on('error', (error) => {
+    // Anything may be thrown there.
+    listener(error instanceof Error ? error.message : String(error));
   });
   port.on('exit', (code: number) => {
     listener(`it ended with code ${code}`);

@@ -145,6 +145,19 @@ describe('a worker', () => {
     );
   });
 
+  it.each([
+    ["'no such table'", 'no such table'],
+    ['null', 'null'],
+  ])('that ends with something thrown that is no error, %s, is an error', async (thrown, text) => {
+    await expect(served(`throw ${thrown}`)).rejects.toThrow(`the worker that serves the data has ended: ${text};`);
+  });
+
+  it('that had ended before is an error, and nobody waits for it', async () => {
+    const worker = new Worker('', { eval: true });
+    await worker.terminate();
+    await expect(fromWorker(worker)).rejects.toThrow('the worker that serves the data has ended: it had ended before;');
+  });
+
   it('that ends while it is read is an error, now and later', async () => {
     const dataset = await served(`
       const { parentPort } = require('node:worker_threads');

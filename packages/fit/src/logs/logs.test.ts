@@ -1,10 +1,13 @@
 import { execFileSync } from 'node:child_process';
-import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { adam } from '@adakit/adam';
+import { accumulate } from '@adakit/core';
 import { Checkpoints } from '@adakit/state/node';
 import { afterAll, beforeAll, describe, expect, it, test } from 'vitest';
 import { fit, progress, shortNumber, type Callback } from '../index.js';
+import type { CheckpointStore } from '../loop/options.js';
 import { jsonLines, tensorBoard } from '../node/index.js';
 import { Line, points } from '../testing/line.js';
 import { mortal } from '../testing/mortal-store.js';
@@ -75,6 +78,57 @@ describe('JSON lines', () => {
       callbacks: [jsonLines(path)],
     });
     expect(entries(path)).toEqual(entries(whole));
+  });
+
+  it('of a run that was killed tell of no batch and no validation twice', async () => {
+    const options = { epochs: 5, validation: validation() };
+    const model = () => new Line(accumulate(3, adam({ lr: 0.05 })));
+    const whole = join(folder, 'collected.jsonl');
+    await fit(model(), data(), { ...options, callbacks: [jsonLines(whole)] });
+    const count = entries(whole).length;
+    // Killed behind every line in turn: the checkpoint may be of any moment before.
+    for (let line = 1; line < count; line++) {
+      const [path, directory] = [join(folder, `killed-${line}.jsonl`), join(folder, `killed-${line}`)];
+      const store = await Checkpoints.open(directory);
+      let written = 0;
+      const dead = (): void => {
+        if (++written >= line) throw new Error('dead');
+      };
+      const killed: Callback = { onStep: dead, onValidation: dead, onEpoch: dead };
+      const alive: CheckpointStore = {
+        latest: () => store.latest(),
+        best: () => store.best(),
+        save: (state, about) => (written >= line ? Promise.reject(new Error('dead')) : store.save(state, about)),
+      };
+      const checkpoints = { store: alive, everySteps: 1 };
+      const callbacks = [jsonLines(path), killed];
+      await expect(fit(model(), data(), { ...options, checkpoints, callbacks })).rejects.toThrow('dead');
+      if ((await store.latest()) === undefined) continue;
+      await fit(model(), data(), {
+        ...options,
+        checkpoints: { store, everySteps: 1, resume: true },
+        callbacks: [jsonLines(path)],
+      });
+      expect(entries(path), `killed behind line ${line}`).toEqual(entries(whole));
+    }
+  });
+
+  it('are cut back from the end, however much there is', async () => {
+    const path = join(folder, 'long.jsonl');
+    const entry = (step: number) => `{"event":"step","step":${step},"epoch":1,"batch":${step},"loss":1,"time":1}\n`;
+    const lines = Array.from({ length: 5000 }, (_, i) => entry(i + 1));
+    for (const [resumed, left] of [
+      [{ step: 4999, epochs: 0, batch: 4999 }, 4999],
+      [{ step: 17, epochs: 0, batch: 17 }, 17],
+      [{ step: 0, epochs: 0, batch: 0 }, 0],
+    ] as const) {
+      writeFileSync(path, `${lines.join('')}{"event":"end","step":5000}\n{"event":"ste`);
+      const log = jsonLines(path);
+      const control = { stop: () => undefined };
+      await log.onStart?.({ resumed }, control);
+      await log.onEnd?.(undefined, control);
+      expect(readFileSync(path, 'utf8')).toBe(lines.slice(0, left).join(''));
+    }
   });
 });
 
@@ -150,6 +204,22 @@ describe('TensorBoard', () => {
     const path = join(folder, 'long');
     writeFileSync(path, encodeEvents([{ time: 1, step: 2 ** 40, scalars }, { time: 2, step: 3, version: 'v' }])); // prettier-ignore
     expect(readEvents(path)).toEqual([...Object.entries(scalars).map((entry) => [2 ** 40, ...entry]), [3, 'v']]);
+  });
+
+  it('reads what a resumed run adds last, whatever the clock says', async () => {
+    const directory = join(folder, 'clock');
+    mkdirSync(directory);
+    const ahead = `events.out.tfevents.${Math.floor(Date.now() / 1000) + 3600}.host.1.1`;
+    writeFileSync(join(directory, ahead), '');
+    await fit(new Line(), data(), { callbacks: [tensorBoard(directory)] });
+    await fit(new Line(), data(), { callbacks: [tensorBoard(directory)] });
+    const names = readdirSync(directory).sort();
+    expect([names[0], ...names.map((name) => readFileSync(join(directory, name)).length > 0)]).toEqual([
+      ahead,
+      false,
+      true,
+      true,
+    ]);
   });
 
   it('finds every number in the event file', async () => {

@@ -49,7 +49,9 @@ export function progress(stream: ProgressStream, { now = () => performance.now()
       start = event;
       shown = now();
       const { resumed } = event;
-      if (resumed !== undefined) say(`going on after step ${resumed.step}, ${resumed.epochs} epochs completed`);
+      if (resumed === undefined) return;
+      const { step, epochs } = resumed;
+      say(`going on after step ${step}${epochs === undefined ? '' : `, ${epochs} epochs completed`}`);
     },
     onStep: ({ step, epoch, batch, loss }) => {
       const { epochs, steps, batches } = start;

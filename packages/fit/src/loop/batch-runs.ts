@@ -17,6 +17,8 @@ export class BatchRuns {
   #ahead: Taken[] = [];
   /** Whether the reader has ended the pass that those are of. */
   #passed = false;
+  /** Whether the data have been asked for a batch, and have not given it. */
+  #reading = false;
   #position: Position;
 
   constructor(data: Dataset<Batch>, size: number) {
@@ -31,27 +33,37 @@ export class BatchRuns {
   }
 
   /**
-   * The batches of the next run; one, where there is no room for a run or not enough is left of the pass; none at its end:
-   * what follows is of the next one.
+   * The batches of the next run; one, where there is no room for a run or not enough is left of the pass; none at its end,
+   * where it stays until the pass is {@link passed}.
    */
   async next(room: number): Promise<readonly Taken[]> {
     const wanted = Math.min(this.#size, room);
     while (this.#ahead.length < wanted && !this.#passed) {
-      const raw = await this.#reader.next();
+      const raw = await this.#read();
       if (raw === undefined) this.#passed = true;
       else this.#ahead.push({ raw, place: this.#reader.position() });
     }
-    const run = this.#ahead.splice(0, this.#ahead.length === this.#size ? this.#size : 1);
-    if (run.length === 0) {
-      this.#passed = false;
-      this.#position = this.#reader.position();
+    return this.#ahead.splice(0, this.#ahead.length === this.#size ? this.#size : 1);
+  }
+
+  async #read(): Promise<Batch | undefined> {
+    this.#reading = true;
+    try {
+      return await this.#reader.next();
+    } finally {
+      this.#reading = false;
     }
-    return run;
   }
 
   /** Training has done with the batch before a place. */
   done(place: Position): void {
     this.#position = place;
+  }
+
+  /** Training has done with the pass: what follows is of the next one. */
+  passed(): void {
+    this.#passed = false;
+    this.#position = this.#reader.position();
   }
 
   /** Goes to a position. @throws DataError as `Reader.resume` */
@@ -60,7 +72,14 @@ export class BatchRuns {
     this.#position = this.#reader.position();
   }
 
-  close(): Promise<void> {
-    return this.#reader.close();
+  /** Lets go of the data; those that owe a batch, which may never come, in their own time. */
+  async close(): Promise<void> {
+    const closed = this.#reader.close();
+    if (this.#reading) closed.catch(ignore);
+    else await closed;
   }
+}
+
+function ignore(): void {
+  // Nobody waits for it.
 }

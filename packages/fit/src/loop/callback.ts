@@ -2,6 +2,23 @@ import type { MaybePromise, StepReport } from '@adakit/core';
 import type { MetricValue } from '../metrics/metric.js';
 import type { MetricValues } from './evaluate.js';
 
+/** When a validation was made. Several may be made at one step, where many batches make a step. */
+export interface ValidationPlace {
+  readonly step: number;
+  readonly epoch: number;
+}
+
+/** Where training goes on from. What was told of what came later is void: it is told again. */
+export interface Resumed {
+  /** Steps taken. */
+  readonly step: number;
+  /** Epochs completed, and batches taken of the one that follows. `model.fit` of TensorFlow.js does not say. */
+  readonly epochs?: number;
+  readonly batch?: number;
+  /** The last validation; before the first, where training had begun. */
+  readonly lastValidation?: ValidationPlace;
+}
+
 /** What a callback learns when training begins. */
 export interface RunStart {
   /** Passes and steps after which it ends, as far as that was said. */
@@ -9,8 +26,7 @@ export interface RunStart {
   readonly steps?: number;
   /** Batches of an epoch, where that is known. */
   readonly batches?: number;
-  /** Where it goes on from: steps taken and epochs completed before. */
-  readonly resumed?: { readonly step: number; readonly epochs: number };
+  readonly resumed?: Resumed;
 }
 
 /** A step, or one batch of it. */
@@ -69,8 +85,8 @@ export interface Control {
 }
 
 /**
- * What is called while training goes on. Each may be asynchronous, is waited for, and may be missing. An error ends training;
- * the state is whole and is saved then.
+ * What is called while training goes on. Each may be asynchronous, is waited for, and may be missing. An error ends training,
+ * once everybody has been told of what has happened; the state is whole and is saved then.
  */
 export interface Callback {
   /** For messages. */

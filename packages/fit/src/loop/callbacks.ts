@@ -1,10 +1,14 @@
 import { FitError } from '../error.js';
-import type { Callback, Control, FitResult } from './callback.js';
+import type { Callback, Control, EpochEvent, FitResult, StepEvent, ValidationEvent } from './callback.js';
 
 /** Events of callbacks by what they are told. */
 type EventOf<E> = {
   [K in keyof Callback]-?: Required<Callback>[K] extends (event: E, control: Control) => unknown ? K : never;
 }[keyof Callback];
+
+/** Something that has happened. */
+export type Told =
+  readonly ['onStep', StepEvent] | readonly ['onValidation', ValidationEvent] | readonly ['onEpoch', EpochEvent];
 
 /** Training ended because a callback threw, which is the cause. */
 export class CallbackFailure extends Error {
@@ -33,8 +37,9 @@ export class Callbacks {
     this.#control = control;
   }
 
-  /** @throws CallbackFailure for the first that throws */
+  /** @throws CallbackFailure for the first that throws, when all have been told */
   async call<E>(event: EventOf<E>, argument: E): Promise<void> {
+    let failure: CallbackFailure | undefined;
     for (const callback of this.#callbacks) {
       try {
         const done = (callback[event] as ((argument: E, control: Control) => unknown) | undefined)?.(
@@ -43,9 +48,23 @@ export class Callbacks {
         );
         if (done instanceof Promise) await done;
       } catch (error) {
-        throw failureOf(callback, event, error);
+        failure ??= failureOf(callback, event, error);
       }
     }
+    if (failure !== undefined) throw failure;
+  }
+
+  /** As {@link call} for several events, one after the other, also after a failure: they have happened. */
+  async tell(events: readonly Told[]): Promise<void> {
+    let failure: CallbackFailure | undefined;
+    for (const [event, argument] of events) {
+      try {
+        await this.call(event as EventOf<unknown>, argument);
+      } catch (error) {
+        failure ??= error as CallbackFailure;
+      }
+    }
+    if (failure !== undefined) throw failure;
   }
 
   /**

@@ -1,10 +1,13 @@
+import { requireDataset } from './given.js';
 import type { MaybePromise } from '@adakit/core';
 import { matchInputs, sampleCount, type Batch, type Dataset } from '@adakit/data';
 import { FitError } from '../error.js';
 import { loss as meanLoss, type Metric, type MetricValue } from '../metrics/metric.js';
 import type { Trainable } from '../trainable.js';
+import { BatchRuns } from './batch-runs.js';
 import { Breather } from './breather.js';
 import { Carried, type Carry } from './carried.js';
+import { Interruption } from './interruption.js';
 
 /** What metrics say, by name; `loss` is always among them. */
 export type MetricValues = Readonly<Record<string, MetricValue>>;
@@ -15,7 +18,7 @@ export interface EvaluateOptions {
   readonly metrics?: readonly Metric[];
   /** State that goes from batch to batch, from zero: see `FitOptions`. */
   readonly carry?: Carry;
-  /** Ends it between two batches, with the signal's reason as the error. */
+  /** Ends it between two batches, or while it waits for one, with the signal's reason as the error. */
   readonly signal?: AbortSignal;
   readonly onBatch?: (batches: number) => MaybePromise<void>;
 }
@@ -30,25 +33,36 @@ export async function evaluate(
   data: Dataset<Batch>,
   { metrics = [], carry = {}, signal, onBatch }: EvaluateOptions = {},
 ): Promise<MetricValues> {
-  if (model.evaluate === undefined) {
+  requireDataset('evaluate', data);
+  if (Object(model) !== model || model.evaluate === undefined) {
     throw new FitError('invalid-argument', 'what is trained cannot be evaluated: it has no method evaluate(batch)');
   }
   const used = allMetrics(metrics).map((metric) => ({ metric, accumulator: metric.start() }));
   const match = model.inputs === undefined ? (batch: Batch) => batch : matchInputs(model.inputs);
   const carried = new Carried(carry, model.inputs);
   const breather = new Breather();
+  const interruption = new Interruption(signal);
+  const reader = new BatchRuns(data, 1);
   let batches = 0;
-  for await (const raw of data) {
-    signal?.throwIfAborted();
-    const samples = sampleCount(raw);
-    const batch = match(raw);
-    const { loss, outputs } = await model.evaluate(carried.feed(batch));
-    carried.take(outputs);
-    const observation = { loss, outputs, samples, batch };
-    for (const { accumulator } of used) accumulator.add(observation);
-    batches++;
-    await onBatch?.(batches);
-    if (breather.isDue) await breather.breathe();
+  try {
+    for (;;) {
+      signal?.throwIfAborted();
+      const next = await interruption.wait(reader.next(1));
+      if (next.length === 0) break;
+      const [{ raw }] = next;
+      const samples = sampleCount(raw);
+      const batch = match(raw);
+      const { loss, outputs } = await model.evaluate(carried.feed(batch));
+      carried.take(outputs);
+      const observation = { loss, outputs, samples, batch };
+      for (const { accumulator } of used) accumulator.add(observation);
+      batches++;
+      await onBatch?.(batches);
+      if (breather.isDue) await breather.breathe();
+    }
+  } finally {
+    interruption.close();
+    await reader.close();
   }
   if (batches === 0)
     throw new FitError('invalid-argument', `there is not one batch to evaluate on in ${data.description}`);

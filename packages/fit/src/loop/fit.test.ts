@@ -1,15 +1,16 @@
-import { mkdtempSync, rmSync } from 'node:fs';
+import { mkdtempSync, readdirSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { adam } from '@adakit/adam';
 import { accumulate, reduceOnPlateau } from '@adakit/core';
-import { fromElements, fromStream, type Batch } from '@adakit/data';
+import { fromElements, fromStream, type Batch, type Dataset } from '@adakit/data';
 import { Checkpoints } from '@adakit/state/node';
 import { afterAll, beforeAll, describe, expect, it, test } from 'vitest';
 import { mae } from '../metrics/regression.js';
 import { Line, points } from '../testing/line.js';
 import type { Trainable, TrainableReport } from '../trainable.js';
 import type { Callback, EpochEvent, StepEvent } from './callback.js';
+import { evaluate } from './evaluate.js';
 import { mortal } from '../testing/mortal-store.js';
 import { fit } from './fit.js';
 import type { CheckpointStore, FitOptions } from './options.js';
@@ -146,6 +147,30 @@ describe('fit', () => {
     expect(await line.weights()).toEqual(weights[(result.best?.epoch ?? 0) - 1]);
   });
 
+  it('ends with the best weights where others are better by less than early stopping asks for', async () => {
+    const losses = [1, 0.95, 0.93, 0.98, 0.94];
+    class Told extends Line {
+      #count = 0;
+      override async evaluate(batch: Batch) {
+        return { ...(await super.evaluate(batch)), loss: losses[this.#count++] };
+      }
+    }
+    const store = await Checkpoints.open(newDirectory(), { best: 'min', keep: 1 });
+    for (const more of [{}, { checkpoints: { store } }]) {
+      const [model, weights]: [Told, number[][]] = [new Told(), []];
+      const result = await fit(model, train(), {
+        epochs: 9,
+        validation: points(60).skip(50).batch(10),
+        earlyStop: { patience: 4, least: 0.1 },
+        restoreBest: true,
+        callbacks: [{ onEpoch: async () => void weights.push(await model.weights()) }],
+        ...more,
+      });
+      expect([result.reason, result.epochs, result.best?.value]).toEqual(['early-stop', 5, 0.93]);
+      expect(await model.weights()).toEqual(weights[2]);
+    }
+  });
+
   it('ends after the step under way when it is aborted, or a callback says so', async () => {
     const controller = new AbortController();
     const aborting: Callback = {
@@ -165,6 +190,48 @@ describe('fit', () => {
       ],
     });
     expect([stopped.reason, stopped.detail, stopped.step]).toEqual(['callback', 'enough', 1]);
+  });
+
+  /** Gives so many batches, and then none. */
+  const hanging = (batches: number) =>
+    fromStream('points', async function* () {
+      yield* points(8 * batches).read();
+      await new Promise(() => undefined);
+    }).batch(8);
+
+  it('waits for data, of training and of validation, no longer than until it is aborted', async () => {
+    const end = async (data: Dataset<Batch>, options: FitOptions) => {
+      const signal = AbortSignal.timeout(30);
+      const { reason, step, epochs } = await fit(new Line(), data, { ...options, signal, epochs: 2 });
+      return [reason, step, epochs];
+    };
+    expect(await end(hanging(3), {})).toEqual(['aborted', 3, 0]);
+    expect(await end(hanging(3).prefetch(2), {})).toEqual(['aborted', 3, 0]);
+    expect(await end(train(), { validation: hanging(1) })).toEqual(['aborted', 7, 0]);
+  });
+
+  it('gives a validation up when it is aborted, and makes it when it goes on', async () => {
+    const options: FitOptions = { epochs: 3, validation: validation(), earlyStop: { patience: 2 } };
+    for (const given of [options, { ...options, validateEvery: 7 }]) {
+      const expected = await fit(new Line(), train(), given);
+      const store = await Checkpoints.open(newDirectory());
+      const controller = new AbortController();
+      const callbacks: Callback[] = [
+        {
+          onValidationBatch: () => {
+            controller.abort();
+          },
+        },
+      ];
+      const aborted = await fit(new Line(), train(), {
+        ...given,
+        callbacks,
+        checkpoints: { store },
+        signal: controller.signal,
+      });
+      expect([aborted.reason, aborted.step, aborted.history]).toEqual(['aborted', 7, []]);
+      expect(await fit(new Line(), train(), { ...given, checkpoints: { store, resume: true } })).toEqual(expected);
+    }
   });
 
   it('lets timers have their turn', async () => {
@@ -197,6 +264,56 @@ describe('an interrupted run', () => {
       expect(result, `interrupted at step ${step}`).toEqual(expected);
       expect(await line.weights()).toEqual(await whole.weights());
     }
+  });
+
+  it('goes on from losses that are no numbers', async () => {
+    class Diverging extends Line {
+      override async evaluate(batch: Batch) {
+        const { loss, ...rest } = await super.evaluate(batch);
+        return { ...rest, loss: this.stepCount > 14 ? Infinity : this.stepCount > 7 ? NaN : loss };
+      }
+    }
+    const directory = newDirectory();
+    const expected = await fit(new Diverging(), train(), options(await open(newDirectory())));
+    expect(expected.history.map(({ validation: values }) => Number.isFinite(values?.loss))).toEqual([true, false, false, false]); // prettier-ignore
+    await fit(new Diverging(), train(), options(await open(directory), { epochs: 3 }));
+    expect(await fit(new Diverging(), train(), options(await open(directory)))).toEqual(expected);
+  });
+
+  it('may have had more epochs than a document of a state may have values', async () => {
+    const store = await Checkpoints.open(newDirectory());
+    const checkpoints = { store, resume: true };
+    await fit(new Line(), points(8).batch(8), { epochs: 1, checkpoints });
+    const found = await store.latest();
+    const loop = JSON.parse(found?.state.data?.loop as string) as { readonly history: readonly EpochEvent[] };
+    const history = Array.from({ length: 2 ** 16 }, (_, i) => ({ ...loop.history[0], epoch: i + 1 }));
+    const data = { ...found?.state.data, loop: JSON.stringify({ ...loop, history }) };
+    await store.save({ ...(found as NonNullable<typeof found>).state, data });
+    const result = await fit(new Line(), points(8).batch(8), { epochs: 2, checkpoints });
+    expect(result.history.length).toBe(2 ** 16 + 1);
+  });
+
+  it('is refused where the record of the loop is not one', async () => {
+    const store = await Checkpoints.open(newDirectory());
+    await fit(new Line(), train(), { checkpoints: { store } });
+    const state = (await store.latest())?.state as NonNullable<Awaited<ReturnType<typeof store.latest>>>['state'];
+    for (const loop of ['{', { history: [] }]) {
+      await store.save({ ...state, data: { ...state.data, loop } });
+      const resumed = fit(new Line(), train(), { checkpoints: { store, resume: true } });
+      await expect(resumed).rejects.toThrow('no record of the loop that this version of fit can read');
+    }
+  });
+
+  it('ends with the best weights, not with those of a checkpoint that is left', async () => {
+    const directory = newDirectory();
+    const stopping = { epochs: 100, earlyStop: { patience: 2 } };
+    const line = () => new Line(adam({ lr: 1.5 }));
+    const { best } = await fit(line(), train(), options(await open(directory), stopping));
+    rmSync(join(directory, readdirSync(directory).find((name) => name.includes(`-step-${best?.step}.`)) ?? ''));
+    await expect(fit(line(), train(), options(await open(directory), stopping))).rejects.toMatchObject({
+      code: 'best-missing',
+      message: expect.stringContaining(`was at step ${best?.step}, and the best checkpoint is of step`) as string,
+    });
   });
 
   it('does not go on when it had stopped early', async () => {
@@ -284,6 +401,84 @@ describe('a fault', () => {
       expect(await fit(resumed, train(), { epochs: 2, checkpoints: { store, resume: true } })).toEqual(expected);
       expect(await resumed.weights()).toEqual(await whole.weights());
     }
+  });
+
+  /** Fails once, at a step. */
+  const failingOnce = (step: number): { readonly strike: (event: { readonly step: number }) => void } => {
+    let struck = false;
+    return {
+      strike: (event) => {
+        if (struck || event.step !== step) return;
+        struck = true;
+        throw new Error('out of memory');
+      },
+    };
+  };
+
+  it.each<[string, (step: number) => Partial<Callback>, number | undefined]>([
+    ['of a validation after an epoch', () => ({}), undefined],
+    ['of a validation after steps', () => ({}), 7],
+    ['when a validation is told of', (step) => ({ onValidation: failingOnce(step).strike }), undefined],
+    ['when a validation after steps is told of', (step) => ({ onValidation: failingOnce(step).strike }), 7],
+    ['when an epoch is told of', (step) => ({ onEpoch: failingOnce(step).strike }), undefined],
+    ['before a checkpoint is written', (step) => ({ onSave: failingOnce(step).strike }), undefined],
+  ])('%s loses no validation and no epoch, and makes none twice', async (_, failing, validateEvery) => {
+    const model = () =>
+      new Line(adam({ lr: 1.5 }).withSchedules({ lr: reduceOnPlateau({ factor: 0.5, patience: 1 }) }));
+    const noting = (events: unknown[]): Callback => ({
+      onValidation: (event) => void events.push(event),
+      onEpoch: (event) => void events.push(event),
+    });
+    for (const step of [7, 14]) {
+      const options: FitOptions = {
+        epochs: 9,
+        validation: validation(),
+        earlyStop: { patience: 3 },
+        restoreBest: true,
+        ...(validateEvery !== undefined && { validateEvery }),
+      };
+      const [whole, expected]: [Line, unknown[]] = [model(), []];
+      const result = await fit(whole, train(), { ...options, callbacks: [noting(expected)] });
+      const store = await Checkpoints.open(newDirectory(), { best: 'min' });
+      const [first, told]: [Line, unknown[]] = [model(), []];
+      const callback = failing(step);
+      if (Object.keys(callback).length === 0) {
+        const { strike } = failingOnce(step);
+        const evaluate = first.evaluate.bind(first);
+        first.evaluate = async (batch) => {
+          strike({ step: first.stepCount });
+          return evaluate(batch);
+        };
+      }
+      const failed = fit(first, train(), { ...options, checkpoints: { store }, callbacks: [callback, noting(told)] });
+      await expect(failed).rejects.toThrow('out of memory');
+      const resumed = model();
+      const checkpoints = { store, resume: true };
+      expect(await fit(resumed, train(), { ...options, checkpoints, callbacks: [noting(told)] })).toEqual(result);
+      expect(told).toEqual(expected);
+      expect(await resumed.state()).toMatchObject({ ...(await whole.state()) });
+    }
+  });
+
+  it('of the disk at the best validation does not lose it', async () => {
+    const options: FitOptions = { epochs: 20, validation: validation(), earlyStop: { patience: 3 }, restoreBest: true };
+    const whole = new Line(adam({ lr: 1.5 }));
+    const result = await fit(whole, train(), options);
+    const store = await Checkpoints.open(newDirectory(), { best: 'min' });
+    const { strike } = failingOnce(result.best?.step ?? 0);
+    const full: CheckpointStore = {
+      latest: () => store.latest(),
+      best: () => store.best(),
+      save: async (state, about) => {
+        strike(state);
+        return store.save(state, about);
+      },
+    };
+    const failed = fit(new Line(adam({ lr: 1.5 })), train(), { ...options, checkpoints: { store: full } });
+    await expect(failed).rejects.toThrow('out of memory');
+    const resumed = new Line(adam({ lr: 1.5 }));
+    expect(await fit(resumed, train(), { ...options, checkpoints: { store, resume: true } })).toEqual(result);
+    expect(await resumed.weights()).toEqual(await whole.weights());
   });
 
   it('in a callback names it, and the state is saved', async () => {
@@ -380,6 +575,17 @@ describe('mistakes are named before training:', () => {
     ],
     [{ validation: validation(), metrics: [mae(), mae()] }, "two metrics are called 'mae'"],
     [{ validation: validation() }, 'fit: what is trained cannot be validated', bare],
+    [{ checkpoints: {} as never }, 'fit: checkpoints has a store, such as { store: await Checkpoints.open(folder) }'],
+    [{ validation: [] as never }, 'fit: validation takes a Dataset of batches'],
+    [{ callbacks: {} as never }, 'fit: callbacks must be a list, got Object'],
+    [{ validation: validation(), metrics: mae() as never }, 'fit: metrics must be a list, got Object'],
+    [{ monitor: mae() as never }, 'fit: monitor must be the name of a metric, got Object'],
+    [{ signal: new AbortController() as never }, 'fit: signal must be an AbortSignal'],
+    [
+      {},
+      'fit takes what is trained first, such as a TrainingSession, with a method step(batch); got Object',
+      {} as never,
+    ],
     [{ checkpoints: { store: undefined as never } }, 'fit: what is trained cannot be saved', bare],
   ])('%#', async (options, message, model = new Line()) => {
     await expect(fit(model, train(), options)).rejects.toThrow(message);
@@ -470,4 +676,10 @@ describe('state that is carried from batch to batch', () => {
       "carry: 'sum' is [2] after the batch before, and this one wants [1]; make all batches of one size: batch(n, { last: 'drop' })",
     );
   });
+});
+
+test('a list of batches is no dataset', async () => {
+  const message = 'takes a Dataset of batches, such as fromElements(batches) or fromArrays({ … }).batch(32); got Array';
+  await expect(fit(new Line(), [] as never)).rejects.toThrow(`fit ${message}`);
+  await expect(evaluate(new Line(), [] as never)).rejects.toThrow(`evaluate ${message}`);
 });

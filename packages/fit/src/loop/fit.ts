@@ -1,13 +1,14 @@
-import type { JsonObject, TrainingState } from '@adakit/core';
+import type { TrainingState } from '@adakit/core';
 import { matchInputs, sampleCount, type Batch, type Dataset } from '@adakit/data';
 import { FitError } from '../error.js';
 import type { Trainable, TrainableReport } from '../trainable.js';
 import { BatchRuns, type Taken } from './batch-runs.js';
 import { Breather } from './breather.js';
-import type { EndReason, FitResult, RunStart, StepEvent } from './callback.js';
-import { CallbackFailure, Callbacks } from './callbacks.js';
+import type { EndReason, FitResult, RunStart, StepEvent, ValidationEvent } from './callback.js';
+import { CallbackFailure, Callbacks, type Told } from './callbacks.js';
 import { Carried } from './carried.js';
 import { evaluate, type MetricValues } from './evaluate.js';
+import { Interruption } from './interruption.js';
 import { checkOptions, type CheckpointStore, type FitOptions, type Monitored } from './options.js';
 import { TrainingRecord } from './record.js';
 
@@ -25,7 +26,8 @@ import { TrainingRecord } from './record.js';
  * ```
  * @param model a `TrainingSession`, or anything that is {@link Trainable}
  * @throws FitError `invalid-argument`, `invalid-metric`; `callback-failed` with the callback's error as its cause;
- * `state-mismatch` for a checkpoint that was not saved by `fit`; what a step, the data or the store throw. The state is whole
+ * `state-mismatch` for a checkpoint that was not saved by `fit`; `best-missing` where the best weights are to be restored and
+ * their checkpoint is gone; what a step, the data or the store throw. The state is whole
  * in each case, and saved where there is a store
  */
 export async function fit(model: Trainable, data: Dataset<Batch>, options: FitOptions = {}): Promise<FitResult> {
@@ -46,6 +48,7 @@ class Loop {
   readonly #carried: Carried;
   readonly #callbacks: Callbacks;
   readonly #record: TrainingRecord;
+  readonly #interruption: Interruption;
 
   #step: number;
   #stopped: { readonly reason: EndReason; readonly detail?: string } | undefined;
@@ -53,13 +56,15 @@ class Loop {
   #bestState: TrainingState | undefined;
   /** When the last checkpoint was written. */
   #saved: string | undefined;
+  /** What the validation at this moment came to, for its checkpoint. */
+  #metric: number | undefined;
   #resumed: RunStart['resumed'];
 
   constructor(model: Trainable, data: Dataset<Batch>, options: FitOptions) {
     this.#model = model;
     this.#options = options;
     this.#monitored = checkOptions(model, data, options);
-    const { steps, epochs, carry, callbacks = [], earlyStop } = options;
+    const { steps, epochs, carry, callbacks = [], earlyStop, signal } = options;
     this.#steps = steps ?? Infinity;
     this.#epochs = epochs ?? (steps === undefined ? 1 : Infinity);
     this.#batches = data.length;
@@ -73,8 +78,9 @@ class Loop {
         this.#stopped ??= { reason: 'callback', ...(detail !== undefined && { detail }) };
       },
     });
-    this.#record = new TrainingRecord(this.#monitored, earlyStop);
     this.#step = model.stepCount ?? 0;
+    this.#record = new TrainingRecord(this.#monitored, earlyStop, this.#step);
+    this.#interruption = new Interruption(signal);
   }
 
   async run(): Promise<FitResult> {
@@ -89,6 +95,7 @@ class Loop {
       await this.#rescue(error);
       throw error instanceof CallbackFailure ? error.at(this.#step) : error;
     } finally {
+      this.#interruption.close();
       await this.#data.close();
       await this.#end(result);
     }
@@ -102,14 +109,20 @@ class Loop {
   }
 
   async #train(): Promise<void> {
-    const { signal, validateEvery, checkpoints } = this.#options;
+    const { signal, checkpoints } = this.#options;
     await this.#callbacks.call('onStart', this.#start());
     const breather = new Breather();
     // Every step comes by here, some within microseconds: there is nothing to wait for but data, the model and what is due.
     for (;;) {
-      if (signal?.aborted === true) this.#stopped ??= { reason: 'aborted' };
+      if (signal?.aborted === true) this.#stopped = { reason: 'aborted' };
+      // One that is due is made all the same where something else ends training, and by whoever goes on where it was given up.
+      else if (this.#validationIsDue) {
+        await this.#validate();
+        continue;
+      }
       if (this.#stopped || this.#step >= this.#steps || this.#data.position.pass >= this.#epochs) return;
-      const batches = await this.#data.next(this.#room());
+      const batches = await this.#unlessAborted(this.#data.next(this.#room()));
+      if (batches === undefined) continue;
       if (batches.length === 0) {
         await this.#endEpoch();
         continue;
@@ -130,10 +143,7 @@ class Loop {
         throw error;
       }
       if (this.#callbacks.any) await this.#tell(events);
-      if (this.#step !== before) {
-        if (this.#isDue(validateEvery)) await this.#validate(events[0].epoch);
-        else if (this.#isDue(checkpoints?.everySteps)) await this.#save();
-      }
+      if (this.#step !== before && !this.#validationIsDue && this.#isDue(checkpoints?.everySteps)) await this.#save();
       if (breather.isDue) await breather.breathe();
     }
   }
@@ -159,8 +169,24 @@ class Loop {
     return this.#step % every === 0;
   }
 
+  /** Whether steps say so, and it has not been made. */
+  get #validationIsDue(): boolean {
+    const { validateEvery } = this.#options;
+    return validateEvery !== undefined && this.#isDue(validateEvery) && this.#step !== this.#record.lastValidation.step;
+  }
+
+  /** What a promise comes to; undefined where the signal is aborted before. */
+  async #unlessAborted<T>(promise: Promise<T>): Promise<T | undefined> {
+    try {
+      return await this.#interruption.wait(promise);
+    } catch (error) {
+      if (this.#interruption.isReason(error)) return undefined;
+      throw error;
+    }
+  }
+
   async #tell(events: readonly StepEvent[]): Promise<void> {
-    for (const event of events) await this.#callbacks.call('onStep', event);
+    await this.#callbacks.tell(events.map((event) => ['onStep', event]));
   }
 
   /** Takes note of the step on a batch. */
@@ -177,44 +203,62 @@ class Loop {
 
   async #endEpoch(): Promise<void> {
     const { validation, validateEvery } = this.#options;
-    const epoch = this.#data.position.pass;
-    this.#carried.reset();
-    const loss = this.#record.endEpoch();
+    const epoch = this.#data.position.pass + 1;
+    const loss = this.#record.epochLoss;
     if (loss === undefined) {
       throw new FitError(
         'invalid-argument',
         'an epoch without one step: the data are empty, or every step was skipped',
       );
     }
-    const outcome = validation !== undefined && validateEvery === undefined ? await this.#measure(epoch) : undefined;
-    const event = { epoch, step: this.#step, loss, ...(outcome && { validation: outcome.values }) };
+    const validates = validation !== undefined && validateEvery === undefined;
+    const values = validates ? await this.#evaluate() : undefined;
+    if (validates && values === undefined) return;
+    // It is over, all at once and before anybody is told: who goes on after a fault ends it again or not at all.
+    const validated = values && this.#validated(values, epoch);
+    const event = { epoch, step: this.#step, loss, ...(values && { validation: values }) };
     this.#record.addEpoch(event);
-    await this.#callbacks.call('onEpoch', event);
-    await this.#save(outcome?.metric, outcome?.improved);
+    this.#carried.reset();
+    this.#data.passed();
+    await this.#callbacks.tell([
+      ...(validated ? [['onValidation', validated] satisfies Told] : []),
+      ['onEpoch', event],
+    ]);
+    await this.#save(validated?.improved);
   }
 
-  async #validate(epoch: number): Promise<void> {
-    const { metric, improved } = await this.#measure(epoch);
-    await this.#save(metric, improved);
+  async #validate(): Promise<void> {
+    const values = await this.#evaluate();
+    if (values === undefined) return;
+    const validated = this.#validated(values, this.#data.position.pass + 1);
+    await this.#callbacks.call('onValidation', validated);
+    await this.#save(validated.improved);
   }
 
-  /** Validates and draws the conclusions. */
-  async #measure(epoch: number): Promise<{ values: MetricValues; metric: number; improved: boolean }> {
+  /** Measures; undefined where it was given up because the signal is aborted. */
+  #evaluate(): Promise<MetricValues | undefined> {
     const { validation, metrics = [], carry = {}, signal } = this.#options;
     if (validation === undefined) throw new FitError('invalid-argument', 'there are no validation data');
     const batches = validation.length;
-    const values = await evaluate(this.#model, validation, {
-      metrics,
-      carry,
-      onBatch: (batch) =>
-        this.#callbacks.call('onValidationBatch', { batch, ...(batches !== undefined && { batches }) }),
-    });
+    return this.#unlessAborted(
+      evaluate(this.#model, validation, {
+        metrics,
+        carry,
+        ...(signal && { signal }),
+        onBatch: (batch) =>
+          this.#callbacks.call('onValidationBatch', { batch, ...(batches !== undefined && { batches }) }),
+      }),
+    );
+  }
+
+  /** Draws the conclusions from a validation. */
+  #validated(values: MetricValues, epoch: number): ValidationEvent {
     const metric = values[this.#monitored.name] as number;
     const improved = this.#record.validated(metric, this.#step, epoch);
+    this.#metric = metric;
     this.#model.reportMetric?.(values.loss as number);
-    if (signal?.aborted !== true) this.#stopEarly();
-    await this.#callbacks.call('onValidation', { step: this.#step, epoch, values, improved });
-    return { values, metric, improved };
+    if (this.#options.signal?.aborted !== true) this.#stopEarly();
+    return { step: this.#step, epoch, values, improved };
   }
 
   #stopEarly(): void {
@@ -222,30 +266,33 @@ class Loop {
     if (detail !== undefined) this.#stopped ??= { reason: 'early-stop', detail };
   }
 
-  async #save(metric?: number, improved = false): Promise<void> {
+  async #save(improved = false): Promise<void> {
     const { checkpoints, restoreBest } = this.#options;
     if (checkpoints === undefined) {
       if (improved && restoreBest === true) this.#bestState = await this.#model.state?.();
       return;
     }
-    const moment = this.#moment();
-    if (moment === this.#saved && metric === undefined) return;
+    if (this.#moment() === this.#saved) return;
     await this.#callbacks.call('onSave', { step: this.#step });
-    await this.#write(checkpoints.store, metric);
-    this.#saved = moment;
+    await this.#write(checkpoints.store);
   }
 
   /** What differs between two checkpoints. */
   #moment(): string {
     const { pass, taken } = this.#data.position;
-    return `${this.#step} ${pass} ${taken}`;
+    const { step, epoch } = this.#record.lastValidation;
+    return [this.#step, pass, taken, step, epoch].join();
   }
 
   /** Writes the model's state with the loop's own, to go on from. */
-  async #write(store: CheckpointStore, metric?: number): Promise<void> {
+  async #write(store: CheckpointStore): Promise<void> {
+    const moment = this.#moment();
+    const metric = this.#metric;
     const state = this.#carried.saved(await (this.#model as Required<Trainable>).state());
     const data = { ...state.data, position: this.#data.position, loop: this.#record.toJson() };
     await store.save({ ...state, data }, metric === undefined ? {} : { metric });
+    this.#saved = moment;
+    this.#metric = undefined;
   }
 
   async #resume(): Promise<void> {
@@ -254,28 +301,38 @@ class Loop {
     const found = await checkpoints.store.latest();
     if (found === undefined) return;
     const { data, step } = found.state;
-    const loop = data?.loop as JsonObject | undefined;
-    if (data === undefined || loop === undefined) {
+    if (data?.loop === undefined) {
       throw new FitError(
         'state-mismatch',
         'the newest checkpoint was not saved by fit: it lacks the position in the data; load it into the model and start without resume',
       );
     }
+    this.#record.load(data.loop);
     await this.#data.resume(data.position);
     await (this.#model as Required<Trainable>).load(found.state);
     this.#carried.load(found.state);
-    this.#record.load(loop);
     this.#step = step;
-    this.#resumed = { step, epochs: this.#data.position.pass };
+    const { pass, taken } = this.#data.position;
+    this.#resumed = { step, epochs: pass, batch: taken, lastValidation: this.#record.lastValidation };
     this.#saved = this.#moment();
     this.#stopEarly();
   }
 
   async #restoreBest(): Promise<void> {
     const { restoreBest, checkpoints } = this.#options;
-    if (restoreBest !== true || this.#record.best === undefined) return;
+    const { best } = this.#record;
+    if (restoreBest !== true || best === undefined) return;
     const state = checkpoints === undefined ? this.#bestState : (await checkpoints.store.best())?.state;
-    if (state !== undefined) await (this.#model as Required<Trainable>).load(state);
+    if (state?.step !== best.step) {
+      throw new FitError(
+        'best-missing',
+        `the best validation, ${this.#monitored.name} ${best.value}, was at step ${best.step}, and ` +
+          `${state === undefined ? 'there is no checkpoint of it' : `the best checkpoint is of step ${state.step}`}; the last weights ` +
+          'are in use, and go on without restoreBest. A store has to keep the best: ' +
+          `Checkpoints.open(directory, { best: '${this.#monitored.better === 'lower' ? 'min' : 'max'}' })`,
+      );
+    }
+    await (this.#model as Required<Trainable>).load(state);
   }
 
   /** Saves what there is after an error, which is the one to report. */

@@ -1,3 +1,4 @@
+import { kindOf, requireDataset, requireModel } from './given.js';
 import { closestName, type TrainingState } from '@adakit/core';
 import type { Batch, Dataset } from '@adakit/data';
 import { FitError } from '../error.js';
@@ -38,7 +39,10 @@ export interface FitOptions {
   readonly metrics?: readonly Metric[];
   /** Name of the metric that says which validation is best. Default: `loss`. */
   readonly monitor?: string;
-  /** Ends training when so many validations in a row have not been better than the best by more than `least` (0). */
+  /**
+   * Ends training when so many validations in a row have not been better by more than `least` (0) than the last that was. The
+   * best validation is the best all the same, by however little.
+   */
   readonly earlyStop?: { readonly patience: number; readonly least?: number };
   /** Ends with the weights of the best validation instead of the last ones. Default: false. */
   readonly restoreBest?: boolean;
@@ -50,7 +54,7 @@ export interface FitOptions {
   readonly carry?: Carry;
   readonly checkpoints?: CheckpointOptions;
   readonly callbacks?: readonly Callback[];
-  /** Ends training after the step under way; what there is is saved. */
+  /** Ends training after the step under way, and no later than data keep it waiting; what there is is saved. */
   readonly signal?: AbortSignal;
 }
 
@@ -93,6 +97,8 @@ export function checkOptions(model: Trainable, data: Dataset<Batch>, options: Fi
     validation,
     validateEvery,
     metrics = [],
+    callbacks = [],
+    signal,
     monitor = 'loss',
     earlyStop,
     restoreBest,
@@ -109,6 +115,16 @@ export function checkOptions(model: Trainable, data: Dataset<Batch>, options: Fi
     if (value !== undefined && (!Number.isSafeInteger(value) || value < 1))
       fail(`${name} must be a whole number of at least 1, got ${value}`);
   }
+  requireModel('fit', model, 'step');
+  requireDataset('fit', data);
+  if (validation !== undefined) requireDataset('fit: validation', validation);
+  for (const [name, list] of Object.entries({ metrics, callbacks })) {
+    if (!Array.isArray(list)) fail(`${name} must be a list, got ${kindOf(list)}`);
+  }
+  if (typeof monitor !== 'string') fail(`monitor must be the name of a metric, got ${kindOf(monitor)}`);
+  if (signal !== undefined && !(signal instanceof AbortSignal)) {
+    fail(`signal must be an AbortSignal, as new AbortController().signal is, got ${kindOf(signal)}`);
+  }
   if (data.length === 0) fail(`there is not one batch in ${data.description}`);
   const needValidation = { validateEvery, earlyStop, restoreBest: restoreBest === true ? true : undefined };
   if (validation === undefined) {
@@ -120,6 +136,11 @@ export function checkOptions(model: Trainable, data: Dataset<Batch>, options: Fi
   const stateful = model.state !== undefined && model.load !== undefined;
   if (!stateful && checkpoints !== undefined)
     fail('what is trained cannot be saved: it has no methods state() and load(state)');
+  if (
+    checkpoints !== undefined &&
+    typeof (checkpoints.store as Partial<CheckpointStore> | undefined)?.save !== 'function'
+  )
+    fail('checkpoints has a store, such as { store: await Checkpoints.open(folder) }');
   if (!stateful && restoreBest === true)
     fail('restoreBest needs the methods state() and load(state) of what is trained');
   const all = allMetrics(metrics);

@@ -1,5 +1,6 @@
-import type { JsonObject } from '@adakit/core';
-import type { EpochEvent, FitResult } from './callback.js';
+import type { JsonObject, JsonValue } from '@adakit/core';
+import { FitError } from '../error.js';
+import type { EpochEvent, FitResult, ValidationPlace } from './callback.js';
 import { LossCurve } from './loss-curve.js';
 import type { FitOptions, Monitored } from './options.js';
 
@@ -11,18 +12,28 @@ export class TrainingRecord {
   #samples = 0;
   #sum = 0;
   #best: FitResult['best'];
-  /** Validations since the best. */
+  /** What early stopping compares with: the last validation that was better by enough. */
+  #reference: number | undefined;
+  /** Validations since that one. */
   #bad = 0;
+  #lastValidation: ValidationPlace;
   #history: EpochEvent[] = [];
   #curve = new LossCurve();
 
-  constructor(monitored: Monitored, earlyStop: FitOptions['earlyStop']) {
+  /** @param step where training begins */
+  constructor(monitored: Monitored, earlyStop: FitOptions['earlyStop'], step: number) {
     this.#monitored = monitored;
     this.#earlyStop = earlyStop;
+    this.#lastValidation = { step, epoch: 0 };
   }
 
   get best(): FitResult['best'] {
     return this.#best;
+  }
+
+  /** Step and epoch of the last validation; before the first, where training began. */
+  get lastValidation(): ValidationPlace {
+    return this.#lastValidation;
   }
 
   get history(): readonly EpochEvent[] {
@@ -40,27 +51,32 @@ export class TrainingRecord {
     this.#curve.add(step, loss);
   }
 
-  /** The mean loss of the epoch that ends here; undefined for one without a step. */
-  endEpoch(): number | undefined {
-    const [sum, samples] = [this.#sum, this.#samples];
-    [this.#sum, this.#samples] = [0, 0];
-    return samples === 0 ? undefined : sum / samples;
+  /** The mean loss of the epoch so far; undefined for one without a step. */
+  get epochLoss(): number | undefined {
+    return this.#samples === 0 ? undefined : this.#sum / this.#samples;
   }
 
+  /** Ends the epoch. */
   addEpoch(event: EpochEvent): void {
     this.#history.push(event);
+    [this.#sum, this.#samples] = [0, 0];
   }
 
   /** Takes in what is monitored. @returns whether it is better than all before */
   validated(value: number, step: number, epoch: number): boolean {
-    const best = this.#best;
-    const sign = this.#monitored.better === 'lower' ? 1 : -1;
-    const least = this.#earlyStop?.least ?? 0;
-    // What is not a number is never better.
-    const improved = best === undefined ? Number.isFinite(value) : sign * value < sign * best.value - least;
+    const improved = this.#isBetter(value, this.#best?.value, 0);
     if (improved) this.#best = { value, step, epoch };
-    this.#bad = improved ? 0 : this.#bad + 1;
+    const byEnough = this.#isBetter(value, this.#reference, this.#earlyStop?.least ?? 0);
+    if (byEnough) this.#reference = value;
+    this.#bad = byEnough ? 0 : this.#bad + 1;
+    this.#lastValidation = { step, epoch };
     return improved;
+  }
+
+  #isBetter(value: number, other: number | undefined, least: number): boolean {
+    // What is not a number is never better, and no checkpoint is kept for it.
+    if (!Number.isFinite(value) || other === undefined) return Number.isFinite(value);
+    return this.#monitored.better === 'lower' ? value < other - least : value > other + least;
   }
 
   /** Why training is to end early, if it is. */
@@ -70,22 +86,65 @@ export class TrainingRecord {
     return `no better ${this.#monitored.name} in ${this.#bad} validations (best: ${best})`;
   }
 
-  toJson(): JsonObject {
-    return {
-      sum: this.#sum,
-      samples: this.#samples,
-      best: this.#best === undefined ? null : { ...this.#best },
-      bad: this.#bad,
-      history: this.#history as unknown as JsonObject[],
-      curve: this.#curve.toJson(),
-    };
+  /** One text: what has to be told of epochs may be more than a document of a state may have of values. */
+  toJson(): string {
+    return JSON.stringify(
+      {
+        sum: this.#sum,
+        samples: this.#samples,
+        best: this.#best,
+        reference: this.#reference,
+        bad: this.#bad,
+        lastValidation: this.#lastValidation,
+        history: this.#history,
+        curve: this.#curve.toJson(),
+      },
+      asWord,
+    );
   }
 
-  /** Goes on from what {@link toJson} gave. */
-  load({ sum, samples, best, bad, history, curve }: JsonObject): void {
-    [this.#sum, this.#samples, this.#bad] = [Number(sum), Number(samples), Number(bad)];
-    this.#best = (best as unknown as FitResult['best'] | null) ?? undefined;
-    this.#history = [...(history as unknown as EpochEvent[])];
-    this.#curve = LossCurve.fromJson(curve as JsonObject);
+  /** Goes on from what {@link toJson} gave. @throws FitError `state-mismatch` for anything else */
+  load(json: JsonValue): void {
+    const saved = parsed(json);
+    [this.#sum, this.#samples, this.#bad] = [saved.sum, saved.samples, saved.bad];
+    [this.#best, this.#reference, this.#lastValidation] = [saved.best, saved.reference, saved.lastValidation];
+    this.#history = [...saved.history];
+    this.#curve = LossCurve.fromJson(saved.curve);
   }
+}
+
+/** What a checkpoint has of a record. */
+interface Saved {
+  readonly sum: number;
+  readonly samples: number;
+  readonly best?: FitResult['best'];
+  readonly reference?: number;
+  readonly bad: number;
+  readonly lastValidation: ValidationPlace;
+  readonly history: readonly EpochEvent[];
+  readonly curve: JsonObject;
+}
+
+function parsed(json: JsonValue): Saved {
+  try {
+    if (typeof json === 'string') return JSON.parse(json, asNumber) as Saved;
+  } catch {
+    // It was not written here.
+  }
+  throw new FitError(
+    'state-mismatch',
+    'the newest checkpoint has no record of the loop that this version of fit can read; load it into the model and start ' +
+      'without resume',
+  );
+}
+
+/** Losses may be numbers that JSON does not have. */
+const WORDS = ['NaN', 'Infinity', '-Infinity'];
+
+function asWord(_: string, value: unknown): unknown {
+  return typeof value === 'number' && !Number.isFinite(value) ? String(value) : value;
+}
+
+function asNumber(_: string, value: unknown): unknown {
+  return typeof value === 'string' && WORDS.includes(value) ? Number(value) : value;
 }

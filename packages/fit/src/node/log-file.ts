@@ -8,6 +8,8 @@ export class LogFile<Entry> {
   readonly #descriptor: number;
   readonly #encode: (entries: readonly Entry[]) => Uint8Array;
   #waiting: Entry[] = [];
+  /** Encoded, and not written: the disk may have taken a part and be full. */
+  #left: Uint8Array = new Uint8Array();
   #last = performance.now();
 
   /** @param flags `w` for a new file, `a` to go on */
@@ -21,14 +23,26 @@ export class LogFile<Entry> {
     if (performance.now() - this.#last > INTERVAL) this.flush();
   }
 
+  /** Writes what waits. Where that fails, what is left waits for the next time. */
   flush(): void {
-    if (this.#waiting.length > 0) writeSync(this.#descriptor, this.#encode(this.#waiting));
-    this.#waiting = [];
     this.#last = performance.now();
+    this.#write();
+    if (this.#waiting.length === 0) return;
+    // What an encoder gives may be its own.
+    this.#left = this.#encode(this.#waiting).slice();
+    this.#waiting = [];
+    this.#write();
   }
 
   close(): void {
-    this.flush();
-    closeSync(this.#descriptor);
+    try {
+      this.flush();
+    } finally {
+      closeSync(this.#descriptor);
+    }
+  }
+
+  #write(): void {
+    while (this.#left.length > 0) this.#left = this.#left.subarray(writeSync(this.#descriptor, this.#left));
   }
 }

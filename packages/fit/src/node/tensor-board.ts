@@ -1,3 +1,4 @@
+import { readdirSync } from 'node:fs';
 import { hostname } from 'node:os';
 import { join } from 'node:path';
 import { makeFolder } from '@adakit/state/node';
@@ -26,7 +27,8 @@ export function tensorBoard(directory: string, { every = 1 }: TensorBoardOptions
     onStart: async ({ resumed }) => {
       await makeFolder(directory);
       // As TensorFlow names them: TensorBoard reads the files of a directory in the order of their names.
-      const name = `events.out.tfevents.${String(Math.floor(now())).padStart(10, '0')}.${hostname()}.${process.pid}.${Date.now() % 1000}`;
+      const second = Math.max(Math.floor(now()), lastSecond(directory) + 1);
+      const name = `events.out.tfevents.${String(second).padStart(10, '0')}.${hostname()}.${process.pid}.${Date.now() % 1000}`;
       file = new LogFile(join(directory, name), 'a', encodeEvents);
       add({ time: now(), step: 0, version: 'brain.Event:2' });
       add({ time: now(), step: resumed === undefined ? 0 : resumed.step + 1, start: true });
@@ -49,4 +51,12 @@ export function tensorBoard(directory: string, { every = 1 }: TensorBoardOptions
       file = undefined;
     },
   };
+}
+
+/** When the last of the files in a directory says that it was begun: clocks may be set back, and two runs begin in one second. */
+function lastSecond(directory: string): number {
+  const seconds = readdirSync(directory).map((name) =>
+    Number(/^events\.out\.tfevents\.(\d{10})\./.exec(name)?.[1] ?? 0),
+  );
+  return Math.max(0, ...seconds);
 }

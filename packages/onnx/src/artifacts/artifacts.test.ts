@@ -147,6 +147,9 @@ describe('artifacts', () => {
     await expect(exportArtifacts(model, { loss, optimizer: adam(), stepsPerRun: 0.5 })).rejects.toThrow(
       'stepsPerRun must be a whole number of at least 1, got 0.5',
     );
+    await expect(exportArtifacts(model, { loss, optimizer: adam(), target: 'ort-cpu' as never })).rejects.toThrow(
+      'target is one of cpu, cuda, webgpu, wasm, portable, got "ort-cpu"',
+    );
   });
 
   it('have an input for the learning rate and one for what has a schedule, which the manifest gives', async () => {

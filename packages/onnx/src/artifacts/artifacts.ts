@@ -141,7 +141,7 @@ export async function exportArtifacts(model: Model, options: ArtifactOptions): P
 }
 
 /** @throws OnnxError `invalid-argument` */
-function requirePossible({ stepsPerRun = 1, precision }: ArtifactOptions): void {
+function requirePossible({ target = 'cpu', stepsPerRun = 1, precision }: ArtifactOptions): void {
   if (!Number.isSafeInteger(stepsPerRun) || stepsPerRun < 1) {
     throw new OnnxError('invalid-argument', `stepsPerRun must be a whole number of at least 1, got ${stepsPerRun}`);
   }
@@ -150,6 +150,10 @@ function requirePossible({ stepsPerRun = 1, precision }: ArtifactOptions): void 
       'invalid-argument',
       'artifacts cannot train in float16, which needs a scale of the loss that a host decides on; use bfloat16',
     );
+  }
+  if (!Object.hasOwn(ARTIFACT_TARGETS, target)) {
+    const known = Object.keys(ARTIFACT_TARGETS).join(', ');
+    throw new OnnxError('invalid-argument', `target is one of ${known}, got ${JSON.stringify(target)}`);
   }
 }
 

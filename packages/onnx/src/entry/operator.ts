@@ -207,6 +207,8 @@ export interface ModeContext {
   /** Adds constants. */
   readonly e: Emitter;
   readonly training: boolean;
+  /** Whether a value of the graph depends on what is fed. */
+  isFed(value: Value): boolean;
   /**
    * Makes output `output` of the node what a training step leaves in the initializer at input `input`. Undefined where nothing could keep it: in a body, and for a node whose statistics are frozen.
    */

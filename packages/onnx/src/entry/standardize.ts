@@ -30,8 +30,9 @@ export function alongChannels(e: Emitter, vector: Value, rank: number): Value {
   return e.unsqueeze(vector, axesFrom(1, rank - 1));
 }
 
-/** x a + b with vectors a and b of one number a channel. */
-export function scaleChannels(e: Emitter, x: Value, a: Value, b: Value): Value {
+/** x a + b, or x a, with vectors a and b of one number a channel. */
+export function scaleChannels(e: Emitter, x: Value, a: Value, b?: Value): Value {
   const rank = x.shape?.length ?? 2;
-  return e.add(e.mul(x, alongChannels(e, a, rank)), alongChannels(e, b, rank));
+  const scaled = e.mul(x, alongChannels(e, a, rank));
+  return b === undefined ? scaled : e.add(scaled, alongChannels(e, b, rank));
 }

@@ -1,5 +1,5 @@
 import { toBinary } from '@bufbuild/protobuf';
-import { AttributeProtoSchema, type AttributeProto } from 'onnx-buf';
+import { AttributeProto_AttributeType, AttributeProtoSchema, type AttributeProto } from 'onnx-buf';
 import { OnnxError } from '../error.js';
 import { dtypeCode, type DType } from '../model/dtype.js';
 import { Tensor } from '../model/tensor.js';
@@ -158,6 +158,16 @@ export class Emitter {
     return this.constant(Tensor.scalar(dtype, value), `${dtype}_${String(value).replace(/[^\w]/g, '_')}`);
   }
 
+  /** A float32 vector of equal elements. */
+  filled(length: number, value: number): Value {
+    const key = `filled\u0000${length}\u0000${value}`;
+    const known = this.#known.get(key);
+    if (known !== undefined) return known[0];
+    const vector = this.constant(Tensor.filled('float32', [length], value), `vector_of_${value}`);
+    this.#known.set(key, [vector]);
+    return vector;
+  }
+
   /** A rank-1 int64 constant: axes, shapes, indices. */
   int64(values: readonly number[]): Value {
     // Most have been asked for before: comparing numbers as text costs less than making tensors to compare.
@@ -247,9 +257,9 @@ export class Emitter {
     return this.node('adakit::Mask', [condition, x]);
   }
 
-  /** x a + b with vectors a and b along axis 1 of x, in the formulation that the target prefers. */
-  channelAffine(x: Value, a: Value, b: Value): Value {
-    return this.node('adakit::ChannelAffine', [x, a, b]);
+  /** x a + b, or x a, with vectors a and b along axis 1 of x, in the formulation that the target prefers. */
+  channelAffine(x: Value, a: Value, b?: Value): Value {
+    return this.node('adakit::ChannelAffine', b === undefined ? [x, a] : [x, a, b]);
   }
 
   where(condition: Value, a: Value, b: Value): Value {
@@ -387,8 +397,16 @@ const attributeTexts = new WeakMap<AttributeProto, string>();
 /** The same text for equal attributes. An attribute is never changed; passes ask for that of a node again and again. */
 export function attributeText(proto: AttributeProto): string {
   let text = attributeTexts.get(proto);
-  if (text === undefined) attributeTexts.set(proto, (text = byteText(toBinary(AttributeProtoSchema, proto))));
+  if (text === undefined) attributeTexts.set(proto, (text = newAttributeText(proto)));
   return text;
+}
+
+/** Most attributes are integers, which need not be encoded to be compared. */
+function newAttributeText(proto: AttributeProto): string {
+  const { name, type, i, ints } = proto;
+  if (type === AttributeProto_AttributeType.INT) return `${name}=${i}`;
+  if (type === AttributeProto_AttributeType.INTS) return `${name}=[${ints.join()}]`;
+  return byteText(toBinary(AttributeProtoSchema, proto));
 }
 
 /** Bytes as a string, one character a byte, to be part of a map key. */

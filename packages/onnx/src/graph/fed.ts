@@ -1,3 +1,4 @@
+import type { Graph } from './graph.js';
 import type { Value } from './value.js';
 
 /** Whether a value depends on what is fed, to the graph or to the body that it is in: others are weights or made of them. */
@@ -15,4 +16,15 @@ export function isFed(value: Value): boolean {
     }
   }
   return false;
+}
+
+/** All values of a graph for which that is so, where they are asked for one after the other. */
+export function fedValues({ inputs, nodes }: Graph): ReadonlySet<Value> {
+  const fed = new Set<Value>(inputs);
+  const isIn = (value: Value | undefined) => value !== undefined && fed.has(value);
+  for (const node of nodes) {
+    if (!node.inputs.some(isIn) && !node.captures.some(isIn)) continue;
+    for (const output of node.outputs) if (output !== undefined) fed.add(output);
+  }
+  return fed;
 }

@@ -163,12 +163,15 @@ export class Graph {
   consumers(): ReadonlyMap<Value, readonly Node[]> {
     const consumers = new Map<Value, Node[]>();
     for (const node of this.nodes) {
-      for (const input of new Set([...node.inputs, ...node.captures])) {
-        if (input === undefined) continue;
+      const use = (input: Value | undefined) => {
+        if (input === undefined) return;
         const list = consumers.get(input);
         if (list === undefined) consumers.set(input, [node]);
-        else list.push(node);
-      }
+        // Once, though it may be several inputs.
+        else if (list.at(-1) !== node) list.push(node);
+      };
+      node.inputs.forEach(use);
+      node.captures.forEach(use);
     }
     return consumers;
   }

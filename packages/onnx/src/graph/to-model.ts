@@ -15,12 +15,14 @@ import {
   type GraphProto,
   type ModelProto,
   type NodeProto,
+  type TypeProto,
   type ValueInfoProto,
 } from 'onnx-buf';
 import { OnnxError } from '../error.js';
-import { dtypeCode } from '../model/dtype.js';
+import { dtypeCode, type DType } from '../model/dtype.js';
 import { IR_VERSION, OPSET, OWN_DOMAIN } from '../model/opset.js';
 import { hasUnknown, isStatic, symbolName, type Dim } from '../shape/dim.js';
+import type { Shape } from '../shape/shape.js';
 import type { Graph } from './graph.js';
 import type { Node } from './node.js';
 import { FORWARD, nameIn, type Periods } from './periods.js';
@@ -63,11 +65,21 @@ function domainsOf({ nodes }: Graph, found = new Set<string>()): ReadonlySet<str
  */
 function freeShapes({ nodes, outputs }: Graph, periods: Periods): ValueInfoProto[] {
   const declared = new Set<Value | undefined>(outputs);
+  /** Many values are of the same one. */
+  const types = new Map<string, TypeProto>();
+  const typeOf = (dtype: DType, shape: Shape, period: number): TypeProto => {
+    const key = `${period} ${dtype} ${shape.join()}`;
+    const type = types.get(key) ?? tensorType(dtype, shape, period);
+    types.set(key, type);
+    return type;
+  };
   return nodes
     .flatMap((node) => node.outputs)
     .flatMap((value) => {
       if (value?.dtype === undefined || value.shape === undefined || declared.has(value)) return [];
-      return value.shape.every(isStatic) || value.shape.some(hasUnknown) ? [] : [valueInfo(value, periods.get(value))];
+      const { name, dtype, shape } = value;
+      if (shape.every(isStatic) || shape.some(hasUnknown)) return [];
+      return [create(ValueInfoProtoSchema, { name, type: typeOf(dtype, shape, periods.get(value) ?? FORWARD) })];
     });
 }
 
@@ -131,15 +143,12 @@ function bodyToProto(name: string, body: Graph): AttributeProto {
   return create(AttributeProtoSchema, { name, type: AttributeProto_AttributeType.GRAPH, g });
 }
 
-function valueInfo(
-  {
-    name,
-    dtype,
-    shape,
-    type,
-  }: Pick<Value, 'name' | 'dtype' | 'type'> & { shape?: readonly (Dim | undefined)[] | undefined },
-  period = FORWARD,
-): ValueInfoProto {
+function valueInfo({
+  name,
+  dtype,
+  shape,
+  type,
+}: Pick<Value, 'name' | 'dtype' | 'type'> & { shape?: readonly (Dim | undefined)[] | undefined }): ValueInfoProto {
   if (type !== undefined) return create(ValueInfoProtoSchema, { name, type });
   if (dtype === undefined) {
     throw new OnnxError(
@@ -147,13 +156,15 @@ function valueInfo(
       `the element type of '${name}' is unknown, so it cannot be an input or output`,
     );
   }
+  return create(ValueInfoProtoSchema, { name, type: tensorType(dtype, shape) });
+}
+
+function tensorType(dtype: DType, shape: readonly (Dim | undefined)[] | undefined, period = FORWARD): TypeProto {
   const tensor = create(TypeProto_TensorSchema, { elemType: dtypeCode(dtype) });
-  if (shape !== undefined)
+  if (shape !== undefined) {
     tensor.shape = create(TensorShapeProtoSchema, { dim: shape.map((dim) => dimension(dim, period)) });
-  return create(ValueInfoProtoSchema, {
-    name,
-    type: create(TypeProtoSchema, { value: { case: 'tensorType', value: tensor } }),
-  });
+  }
+  return create(TypeProtoSchema, { value: { case: 'tensorType', value: tensor } });
 }
 
 function dimension(dim: Dim | undefined, period: number) {

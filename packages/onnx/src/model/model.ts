@@ -54,6 +54,12 @@ export interface ReadOptions {
  * are an error once they are needed.
  */
 export function parseModel(bytes: Uint8Array, source = 'model', options: ReadOptions = {}): Model {
+  if (!((bytes as unknown) instanceof Uint8Array)) {
+    throw new OnnxError(
+      'invalid-argument',
+      `${source}: a model is read from a path or a Uint8Array, got ${String(bytes)}`,
+    );
+  }
   const { proto, graph } = parseProto(bytes, source);
   return toModel(proto, graph, source, options);
 }

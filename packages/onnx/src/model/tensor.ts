@@ -178,6 +178,14 @@ export class Tensor {
     return this.#data;
   }
 
+  /** Copies the elements to an array of the tensor's type and size, without decoding them in between where they are its bytes. */
+  copyTo(target: Float32Array | Float64Array): void {
+    const bytes = new Uint8Array(target.buffer, target.byteOffset, target.byteLength);
+    const isSame = this.dtype === (target instanceof Float32Array ? 'float32' : 'float64');
+    if (isSame && this.#proto?.rawData.length === bytes.length) bytes.set(this.#proto.rawData);
+    else target.set(this.data as ArrayLike<number>);
+  }
+
   /** The elements of a numeric tensor as plain numbers (int64 beyond 2^53 is rounded). */
   toNumbers(): number[] {
     if (this.dtype === 'float16') return Array.from(this.data as Uint16Array, halfToFloat);

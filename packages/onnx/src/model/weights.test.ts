@@ -13,6 +13,7 @@ import {
   TensorProtoSchema,
   ValueInfoProtoSchema,
   type ModelProto,
+  type TensorProto,
 } from 'onnx-buf';
 import { execFileSync } from 'node:child_process';
 import { mkdir, mkdtemp, rm, symlink, writeFile } from 'node:fs/promises';
@@ -25,7 +26,7 @@ import { Emitter } from '../graph/emitter.js';
 import { Graph } from '../graph/graph.js';
 import { graphToProto, modelFromGraph } from '../graph/to-model.js';
 import { importGraph } from '../passes/import.js';
-import { initialParameters } from '../training/trained-model.js';
+import { initialCopies, initialParameters } from '../training/trained-model.js';
 import { dtypeCode } from './dtype.js';
 import { parseModel, readModel, writeModel, type Model } from './model.js';
 import { Tensor } from './tensor.js';
@@ -67,6 +68,41 @@ const trained = (model: Model) =>
   checkModel(model)
     .parameters.filter(({ selected }) => selected)
     .map(({ name }) => name);
+
+describe('values of weights, copied to where they are to be', () => {
+  const copied = (tensor: TensorProto, dtype: 'float32' | 'float64', to: Float32Array | Float64Array): number[] => {
+    const model = parseModel(written((proto) => (graphOf(proto).initializer = [tensor])));
+    initialCopies(model, [{ name: 'w', dtype, shape: [2, 2] }]).w(to);
+    return [...to];
+  };
+  const listed = create(TensorProtoSchema, {
+    name: 'w',
+    dims: [2n, 2n],
+    dataType: dtypeCode('float32'),
+    floatData: [1, 2, 3, 4],
+  });
+
+  test('are those of the file, in bytes or in a list', () => {
+    expect(copied(weight().toProto('w'), 'float32', new Float32Array(4))).toEqual([1, 2, 3, 4]);
+    expect(copied(listed, 'float32', new Float32Array(4))).toEqual([1, 2, 3, 4]);
+  });
+
+  test('are widened where they are trained in float64', () => {
+    expect(copied(weight().toProto('w'), 'float64', new Float64Array(4))).toEqual([1, 2, 3, 4]);
+    const double = Tensor.of('float64', [2, 2], Float64Array.of(0.1, 2, 3, 4)).toProto('w');
+    expect(copied(double, 'float64', new Float64Array(4))).toEqual([0.1, 2, 3, 4]);
+  });
+
+  test('are refused by name where the model has none', () => {
+    const model = parseModel(written(() => undefined));
+    expect(() => initialCopies(model, [{ name: 'other', dtype: 'float32', shape: [2] }])).toThrow(
+      expect.objectContaining({
+        code: 'unknown-parameter',
+        message: expect.stringContaining("'other'") as string,
+      }) as Error,
+    );
+  });
+});
 
 describe('weights in Constant nodes', () => {
   const bytes = written((proto) => {

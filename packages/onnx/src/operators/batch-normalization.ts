@@ -47,9 +47,9 @@ export const BatchNormalization: Operator = {
    * In training form with the statistics of the batch, if there is one; where the running ones are computed, nothing could
    * keep them.
    */
-  setMode({ node, training, keep }) {
+  setMode({ node, training, isFed: dependsOnBatch, keep }) {
     if (!training || keep === undefined || ![3, 4].every((input) => node.inputs[input]?.tensor !== undefined)) return;
-    if (node.inputs[0] === undefined || !isFed(node.inputs[0])) return;
+    if (node.inputs[0] === undefined || !dependsOnBatch(node.inputs[0])) return;
     node.attributes.set('training_mode', 1);
     keep(3, 1);
     keep(4, 2);
@@ -94,7 +94,7 @@ function trainingGradient(ctx: GradientContext): (Value | undefined)[] {
     const share = count === undefined ? e.node('Reciprocal', [countAtRunTime(ctx, x, scale)]) : e.scalar(1 / count, x);
     // By channel: gain (dy − ((x − mean) r dscale/n + dbias/n)), where what cancels is subtracted before it is rounded again.
     const means = e.channelAffine(centered, e.mul(inverse, e.mul(dScale, share)), e.mul(dBias, share));
-    return e.mul(e.sub(dy, means), alongChannels(e, e.mul(scale, inverse), rank));
+    return e.channelAffine(e.sub(dy, means), e.mul(scale, inverse));
   };
   return [
     ctx.needs(0) ? e.assume(dx(), ctx.shape(x)) : undefined,
@@ -148,16 +148,15 @@ function trainingForm(
 ): Value[] {
   const { e, node } = ctx;
   const axes = axesOf(rank);
-  const vector = (value: Value) => e.node('ReduceMean', [value, e.int64(axes)], { keepdims: 0 });
-  const mean = vector(x);
-  const centered = e.sub(x, alongChannels(e, mean, rank));
-  const variance = vector(e.square(centered));
+  const mean = e.node('ReduceMean', [x, e.int64(axes)]);
+  const centered = e.sub(x, mean);
+  const variance = e.node('ReduceMean', [e.square(centered), e.int64(axes)], { keepdims: 0 });
   const inverse = e.node('Reciprocal', [e.sqrt(e.add(variance, e.scalar(epsilonOf(ctx), x)))]);
   const momentum = node.attributes.float('momentum', 0.9);
   const move = (running: Value, now: Value) => e.add(e.scale(running, momentum), e.scale(now, 1 - momentum));
   return [
     affine(centered, e.mul(scale, inverse), bias),
-    move(runningMean, mean),
+    move(runningMean, e.squeeze(mean, axes)),
     move(runningVariance, variance),
     centered,
     inverse,

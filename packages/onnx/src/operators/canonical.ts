@@ -195,8 +195,8 @@ export const Mask = composite({
 });
 
 /**
- * x a + b with one a and one b a channel, vectors along axis 1 of x: what normalizations over the batch do to their input, and
- * to its cotangent.
+ * x a + b with one a and one b a channel, vectors along axis 1 of x, or x a without b: what normalizations over the batch do to
+ * their input, and to its cotangent.
  */
 export const ChannelAffine = composite({
   op: 'ChannelAffine',
@@ -204,7 +204,10 @@ export const ChannelAffine = composite({
   since: 1,
   notes: 'written by gradients, in no file',
   infer: likeFirst,
-  define: ({ e, input, shape }) => [e.assume(scaleChannels(e, input(0), input(1), input(2)), shape(input(0)))],
+  define({ e, input, has, shape }) {
+    const scaled = scaleChannels(e, input(0), input(1), has(2) ? input(2) : undefined);
+    return [e.assume(scaled, shape(input(0)))];
+  },
 });
 
 function likeFirst(ctx: InferContext) {

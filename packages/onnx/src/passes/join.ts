@@ -5,11 +5,13 @@ import { Node } from '../graph/node.js';
 import type { Value } from '../graph/value.js';
 import { emitterOf } from '../inference/emitter-of.js';
 import { operators as standardOperators } from '../operators/index.js';
+import { isStatic } from '../shape/dim.js';
 import { isStaticShape } from '../shape/shape.js';
 import { afterPass } from '../verify/passes.js';
 
 /**
- * Joins what ONNX Runtime would join, in a graph and the bodies in it: reshapes of reshapes to a known shape are one, a
+ * Joins what ONNX Runtime would join, in a graph and the bodies in it: reshapes of reshapes to a known shape, but for one free
+ * dimension, are one, a
  * transposition comes after a reshape that splits its axes, and that of a product is the product of its factors, transposed.
  * The runtime puts new nodes in their place, and these it executes at another time than the file has them
  * (see `memory/arrange.ts`).
@@ -50,13 +52,14 @@ function reshaped(node: Node | undefined): Value | undefined {
   return long.every((axis, i) => i === 0 || axis > long[i - 1]) ? input : undefined;
 }
 
-/** What a node computes, where its shape is known and can be written down: a 0 would copy a dimension. */
+/** What a node computes, where its shape can be written down, one free dimension as -1: a 0 would copy a dimension. */
 function newShape({
   outputs: [output],
 }: Node): { readonly output: Value; readonly shape: readonly number[] } | undefined {
   const shape = output?.shape;
-  if (output === undefined || shape === undefined || !isStaticShape(shape) || shape.includes(0)) return undefined;
-  return { output, shape };
+  if (output === undefined || shape === undefined || shape.includes(0)) return undefined;
+  if (shape.filter((dim) => !isStatic(dim)).length > 1) return undefined;
+  return { output, shape: shape.map((dim) => (isStatic(dim) ? dim : -1)) };
 }
 
 function permutation({ attributes }: Node, rank: number): readonly number[] {

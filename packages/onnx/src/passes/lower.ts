@@ -75,17 +75,18 @@ export function rewrite(graph: Graph, operators: OperatorTable, target: Target, 
     // What has been written may itself have to be written in others.
     for (const each of graph.nodes.splice(start)) place(each);
     const written = graph.nodes.slice(start);
+    const own = new Set(written);
     const left = node.outputs.map((output, i): Value | undefined => {
       const result = results[i] && current(results[i]);
       if (output === undefined || result === undefined) return output;
       if (node.domain === OWN_DOMAIN && !outputs.has(output)) replaced.set(output, result);
-      else if (written.some((each) => each === result.producer) && !node.outputs.includes(result)) {
+      else if (result.producer !== undefined && own.has(result.producer) && !node.outputs.includes(result)) {
         takeOver(output, result, node);
         replaced.set(result, output);
-        for (const each of written) redirect(each, current);
       } else return output;
       return undefined;
     });
+    for (const each of written) redirect(each, current);
     // What is left stands for a value that has a name already: an input, or another output.
     standIn(
       e,
@@ -104,7 +105,9 @@ export function rewrite(graph: Graph, operators: OperatorTable, target: Target, 
 /** Makes a node, and its bodies, use what has come in the place of values. */
 function redirect(node: Node, current: (value: Value) => Value): void {
   const swap = (values: (Value | undefined)[]) => {
-    for (const [i, value] of values.entries()) if (value !== undefined) values[i] = current(value);
+    values.forEach((value, i) => {
+      if (value !== undefined) values[i] = current(value);
+    });
   };
   swap(node.inputs);
   for (const body of node.bodies.values()) {

@@ -55,7 +55,10 @@ function serials(): (value: Value | undefined) => string {
 
 function redirect(node: Node, replaced: ReadonlyMap<Value, Value>): void {
   const swap = (values: (Value | undefined)[]) => {
-    for (const [i, value] of values.entries()) if (value !== undefined) values[i] = replaced.get(value) ?? value;
+    values.forEach((value, i) => {
+      const other = value && replaced.get(value);
+      if (other !== undefined) values[i] = other;
+    });
   };
   swap(node.inputs);
   for (const body of node.bodies.values()) {

@@ -1,5 +1,6 @@
 import type { OperatorTable } from '../entry/operator.js';
 import type { Emitter } from '../graph/emitter.js';
+import { fedValues, isFed } from '../graph/fed.js';
 import type { Graph } from '../graph/graph.js';
 import type { Node } from '../graph/node.js';
 import type { Value } from '../graph/value.js';
@@ -30,6 +31,7 @@ export function setTrainingMode(
   operators: OperatorTable = standardOperators,
 ): readonly RunningStatistic[] {
   const statistics = new Map<Value, RunningStatistic>();
+  const fed = fedValues(graph);
   for (const node of graph.nodes) {
     const setMode = operators.get(node.key)?.setMode;
     if (setMode !== undefined) {
@@ -37,7 +39,7 @@ export function setTrainingMode(
         keepStatistic(graph, node, input, output, statistics);
         inferNode(graph, node, operators);
       };
-      setMode({ node, e, training, keep: frozen.has(node) ? undefined : keep });
+      setMode({ node, e, training, isFed: (value) => fed.has(value), keep: frozen.has(node) ? undefined : keep });
     }
     for (const body of node.bodies.values()) setBodyMode(body, e, training, operators);
   }
@@ -48,7 +50,7 @@ export function setTrainingMode(
 /** What a body computes stays inside it, so it moves no statistics. */
 function setBodyMode(body: Graph, e: Emitter, training: boolean, operators: OperatorTable): void {
   for (const node of body.nodes) {
-    operators.get(node.key)?.setMode?.({ node, e, training, keep: undefined });
+    operators.get(node.key)?.setMode?.({ node, e, training, isFed, keep: undefined });
     for (const inner of node.bodies.values()) setBodyMode(inner, e, training, operators);
   }
 }

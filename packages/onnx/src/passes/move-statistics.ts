@@ -61,15 +61,22 @@ function scaled(value: Value | undefined): { readonly value: Value; readonly fac
   return { value: scaledValue, factor };
 }
 
-function moveTogether(graph: Graph, moves: readonly Move[], operators: OperatorTable): void {
+function moveTogether(graph: Graph, alike: readonly Move[], operators: OperatorTable): void {
+  const rank = alike.map(({ now }) => alongChannels(now)?.shape?.length).find((found) => found !== undefined);
+  const isFirst = ({ now }: Move) => rank !== undefined && alongChannels(now)?.shape?.length === rank;
+  const moves = [...alike.filter(isFirst), ...alike.filter((move) => !isFirst(move))];
   const adds = new Set(moves.map(({ add }) => add));
   graph.nodes = graph.nodes.filter((node) => !adds.has(node));
   const e = emitterOf(graph, operators);
   e.named('running_statistics', () => {
     const [{ kept, taken }] = moves;
-    const joined = (values: readonly Value[]): Value => e.node('Concat', values, { axis: 0 });
+    const joined = (values: readonly Value[]): Value => e.concat(values, 0);
     const before = e.mul(joined(moves.map(({ running }) => running)), kept);
-    const now = e.mul(joined(moves.map(({ now: vector }) => vector)), taken);
+    // Means are laid along the channels of what they are of, and are joined so, instead of each being made a vector.
+    const laidOut = moves.filter(isFirst).flatMap(({ now }) => alongChannels(now) ?? []);
+    const first = laidOut.length === 0 ? [] : [e.reshape(e.concat(laidOut, 1), [-1])];
+    const rest = moves.slice(laidOut.length).map(({ now }) => now);
+    const now = e.mul(joined([...first, ...rest]), taken);
     const lengths = e.int64(moves.map(({ running }) => Number(running.shape?.[0])));
     const name = graph.uniqueName('running_statistics/Split');
     const inputs = [e.add(before, now), lengths];
@@ -77,4 +84,10 @@ function moveTogether(graph: Graph, moves: readonly Move[], operators: OperatorT
     split.attributes.set('axis', 0);
     graph.addNode(split);
   });
+}
+
+/** What a vector of channels is squeezed from, [1, channels, 1, …]. */
+function alongChannels({ producer }: Value): Value | undefined {
+  const source = producer?.key === 'Squeeze' ? producer.inputs[0] : undefined;
+  return source?.shape?.every((dim, axis) => axis === 1 || dim === 1) === true ? source : undefined;
 }

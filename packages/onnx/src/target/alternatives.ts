@@ -1,4 +1,5 @@
 import { convolutionInBlocks } from './blocked.js';
+import { affineByNormalization, channelAffineForCpu } from './channel-affine.js';
 import {
   inputGradientByConvolution,
   inputGradientByProducts,
@@ -28,6 +29,7 @@ import {
  * compare the numbers of all, measurements their times.
  */
 export const ALTERNATIVES: Readonly<Record<string, Readonly<Record<string, Formulation>>>> = {
+  'adakit::ChannelAffine': { cpu: channelAffineForCpu, normalization: affineByNormalization },
   'adakit::ConvInputGradient': {
     convolution: inputGradientByConvolution,
     cpu: inputGradientForCpu,

@@ -1,6 +1,5 @@
 import type { Emitter } from '../graph/emitter.js';
 import type { Value } from '../graph/value.js';
-import { stack } from '../entry/stack.js';
 import { inputConvolutionOf, weightConvolutionOf } from '../entry/window/canonical.js';
 import { transposedConvolution, type InputConvolution } from '../entry/window/input-gradient.js';
 import { atOffsets, CHANNELS_FIRST, CHANNELS_LAST, indicesOf, pad } from '../entry/window/offsets.js';
@@ -92,8 +91,15 @@ const perOffset: WeightGradient = (e, convolution) => {
   const products = atOffsets(e, channelsLast(e, x), windows, CHANNELS_LAST).map((part) =>
     e.reduceSum(e.matMul(cotangent, e.reshape(part, [0, -1, channels.inputs])), [0]),
   );
-  return asWeights(e, convolution, stack(e, products, 2));
+  return inOrder(e, convolution, products);
 };
+
+/** The weights' shape for a matrix [outputs, inputs] an offset. */
+function inOrder(e: Emitter, { channels, windows }: WeightConvolution, products: readonly Value[]): Value {
+  const { kernel } = windows;
+  const byOffset = e.reshape(e.concat(products, 1), [channels.outputs, ...kernel, channels.inputs]);
+  return e.transpose(byOffset, [0, kernel.length + 1, ...kernel.map((_, i) => i + 1)]);
+}
 
 /** One product an offset, which sums over the batch too: [batch·positions, outputs]ᵀ · [batch·positions, inputs]. */
 const summedByProduct: WeightGradient = (e, convolution) => {
@@ -102,7 +108,7 @@ const summedByProduct: WeightGradient = (e, convolution) => {
   const products = atOffsets(e, channelsLast(e, x), windows, CHANNELS_LAST).map((part) =>
     e.gemm(cotangent, e.reshape(part, [-1, channels.inputs]), { transA: true }),
   );
-  return asWeights(e, convolution, stack(e, products, 2));
+  return inOrder(e, convolution, products);
 };
 
 /**

@@ -2,6 +2,7 @@ import { emptyWindows } from '../entry/window/windows.js';
 import type { Node } from '../graph/node.js';
 import type { DType } from '../model/dtype.js';
 import { isUnblockedConvolution } from './blocked.js';
+import { affineByProduct, channelAffineForCpu } from './channel-affine.js';
 import {
   inputGradientByConvolution,
   inputGradientByTransposed,
@@ -65,6 +66,7 @@ export const ortCpu: Target = {
   halves: ['float16'],
   own: [FUSED_PRODUCT],
   formulations: {
+    'adakit::ChannelAffine': channelAffineForCpu,
     'adakit::ConvInputGradient': inputGradientForCpu,
     'adakit::ConvWeightGradient': weightGradientForCpu,
     Conv: convolutionByRows,
@@ -87,6 +89,7 @@ const ortCuda: Target = {
   partly: { ...ONNX_RUNTIME, MatMul: isPlainProduct, ReduceMean: isUncountedMean, ReduceSum: isMatrixSum },
   formulations: {
     ...ortCpu.formulations,
+    'adakit::ChannelAffine': affineByProduct,
     // cuDNN's gradient of the data.
     'adakit::ConvInputGradient': inputGradientByTransposed,
     // A launch for each offset of the kernel, as on the CPU, were 209 slices and 16 paddings a step of ResNet-18, the

@@ -32,8 +32,10 @@ export function factorKind(tensor: Tensor): string | undefined {
  *
  * @param groups of the convolution
  */
-export function isFilter({ dims, data }: Tensor, groups: number): boolean {
+export function isFilter(tensor: Tensor, groups: number): boolean {
+  const { dims } = tensor;
   if (groups < 2 || dims[0] !== groups || dims[1] !== 1) return false;
+  const { data } = tensor;
   const size = data.length / groups;
   let different = 0;
   for (let i = 0; i < size; i++) if (data[i] !== 0) different++;

@@ -151,12 +151,12 @@ export class Uses {
    */
   #fillsGap(value: Value): boolean {
     const users = this.#consumers.get(value) ?? [];
+    // Numbers are looked at last, and of what is joined only: they may be many, and have to be read from the file.
     return (
-      isZero(value) &&
       users.length > 0 &&
-      users.every(
-        ({ op, inputs }) => op === 'Concat' && inputs.some((part) => this.#isCandidate(part) && !isZero(part)),
-      )
+      users.every(({ op }) => op === 'Concat') &&
+      isZero(value) &&
+      users.every(({ inputs }) => inputs.some((part) => this.#isCandidate(part) && !isZero(part)))
     );
   }
 

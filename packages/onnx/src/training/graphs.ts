@@ -22,6 +22,7 @@ import { drawingNodes, feedDraws, type Draws } from '../passes/draw.js';
 import { foldShapes } from '../passes/fold-shapes.js';
 import { joinNodes } from '../passes/join.js';
 import { lowerNodes } from '../passes/lower.js';
+import { nestConcats } from '../passes/nest-concats.js';
 import { poolFirst } from '../passes/pool-first.js';
 import { mergeDuplicates } from '../passes/merge.js';
 import { moveStatistics } from '../passes/move-statistics.js';
@@ -353,6 +354,7 @@ function differentiateModel(model: Model, options: GradientsOptions): Differenti
   const wanted = outputPlaces(graph, options.outputs ?? []);
   const { loss, targets } = attachLoss(graph, options.loss, candidates);
   poolFirst(graph);
+  nestConcats(graph);
   const random = options.feedRandom === true ? feedDraws(graph) : { inputs: [], inside: drawingNodes(graph) };
   const { precision: computing = 'float32', target = ortCpu } = options;
   if (computing !== 'float32') {

@@ -14,19 +14,45 @@ import type { WeightSpec } from './graphs.js';
  * @param parameters as an emitted graph of the same model lists them
  */
 export function initialParameters(model: Model, parameters: readonly WeightSpec[]): NamedTensors {
-  const byName = new Map(model.graph.initializer.map((tensor) => [tensor.name, tensor]));
+  const stored = initializers(model, parameters);
   return Object.fromEntries(
-    parameters.map(({ name, dtype, shape }) => {
-      const tensor = byName.get(name);
-      if (tensor === undefined)
-        throw new OnnxError('unknown-parameter', `${model.source} has no initializer '${name}'`);
-      const data = Tensor.fromProto(tensor).data as Float32Array | Float64Array;
+    parameters.map(({ name, dtype, shape }, i) => {
+      const data = stored[i].data as Float32Array | Float64Array;
       // A float32 parameter that is trained in float64.
       if (dtype === 'float64' && data instanceof Float32Array)
         return [name, { dtype, shape, data: new Float64Array(data) }];
       return [name, { dtype, shape, data }];
     }),
   );
+}
+
+/**
+ * As {@link initialParameters}, for whoever has memory for the values: functions that copy them there, by name. In a file they
+ * are rarely aligned, so that they would be copied twice otherwise, and memory that is new costs more than a copy.
+ */
+export function initialCopies(
+  model: Model,
+  parameters: readonly WeightSpec[],
+): Readonly<Record<string, (to: Float32Array | Float64Array) => void>> {
+  const stored = initializers(model, parameters);
+  return Object.fromEntries(
+    parameters.map(({ name }, i) => [
+      name,
+      (to: Float32Array | Float64Array) => {
+        stored[i].copyTo(to);
+      },
+    ]),
+  );
+}
+
+/** @throws OnnxError `unknown-parameter` */
+function initializers({ graph, source }: Model, parameters: readonly WeightSpec[]): Tensor[] {
+  const byName = new Map(graph.initializer.map((tensor) => [tensor.name, tensor]));
+  return parameters.map(({ name }) => {
+    const tensor = byName.get(name);
+    if (tensor === undefined) throw new OnnxError('unknown-parameter', `${source} has no initializer '${name}'`);
+    return Tensor.fromProto(tensor);
+  });
 }
 
 /**

@@ -12,6 +12,7 @@ export const PASSES = [
   'draw',
   'loss',
   'exchange',
+  'nest',
   'autocast',
   'differentiate',
   'update',

@@ -209,12 +209,13 @@ function checkWay(library: NativeLibrary, allocator: Handle, way: CopyWay): void
 }
 
 /** What the library itself offers, where the provider has registered for it. */
-function copyTensors(library: NativeLibrary): CopyWay {
+async function copyTensors(library: NativeLibrary): Promise<CopyWay> {
+  const env = await library.ready;
   return {
     name: 'CopyTensors',
     copy(pairs) {
       const [from, to] = [0, 1].map((side) => BigUint64Array.from(pairs, (pair) => pair[side].address));
-      library.call('CopyTensors', library.env, from, to, null, pairs.length);
+      library.call('CopyTensors', env, from, to, null, pairs.length);
     },
     release: () => Promise.resolve(),
   };

@@ -16,6 +16,13 @@ it('finds the library that onnxruntime-node brings, and calls of it run on other
   expect(nativeLibrary(library.path)).toBe(library);
 });
 
+it('makes what sessions share on another thread', async () => {
+  const library = NativeLibrary.open(nativeLibrary().path);
+  expect(library.env).toBeUndefined();
+  expect(await library.ready).toBeGreaterThan(0n);
+  expect(library.env).toBe(await library.ready);
+});
+
 it('opens another copy beside it', async () => {
   const copy = join(folder, 'libonnxruntime.so');
   await copyFile(nativeLibrary().path, copy);

@@ -41,7 +41,11 @@ export class NativeLibrary {
   readonly version: string;
   /** Why calls cannot run on another thread; undefined where they can. */
   readonly onlySync: string | undefined;
-  readonly env: bigint;
+  /**
+   * What all sessions share, once it is there. The library registers its operators in it, which takes 30 ms: on another thread,
+   * where that works, while a model is read.
+   */
+  readonly ready: Promise<bigint>;
   /** Describes the host's memory. */
   readonly hostMemory: bigint;
   /** The library's own allocator of host memory. */
@@ -50,6 +54,7 @@ export class NativeLibrary {
   readonly #calls: Calls;
   /** Where calls that are made at once put what they make: new memory for each would cost more than the call. */
   readonly #out = new BigUint64Array(1);
+  #env: bigint | undefined;
 
   /**
    * Loads a library and reads its table.
@@ -103,9 +108,16 @@ export class NativeLibrary {
     this.path = path;
     this.version = version;
     this.onlySync = onlySync;
-    this.env = this.make('CreateEnv', WARNING, 'adakit');
+    this.ready = this.#makeEnv();
+    // Whoever makes a session is told of a failure.
+    this.ready.catch(() => undefined);
     this.hostMemory = this.make('CreateMemoryInfo', 'Cpu', DEVICE_ALLOCATOR, 0, DEFAULT_MEMORY);
     this.allocator = this.make('GetAllocatorWithDefaultOptions');
+  }
+
+  /** What {@link ready} gives, where it is there by now. */
+  get env(): bigint | undefined {
+    return this.#env;
   }
 
   /** Makes a call at once. @throws NativeError with ONNX Runtime's text */
@@ -169,6 +181,13 @@ export class NativeLibrary {
     const library = this.#koffi.load(path);
     kept.push(library);
     return library;
+  }
+
+  async #makeEnv(): Promise<bigint> {
+    const args = [WARNING, 'adakit'] as const;
+    this.#env =
+      this.onlySync === undefined ? await this.makeAsync('CreateEnv', ...args) : this.make('CreateEnv', ...args);
+    return this.#env;
   }
 
   /** What a status says, which is given back. */

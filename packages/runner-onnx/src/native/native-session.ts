@@ -60,8 +60,10 @@ export class NativeSession implements RuntimeSession {
     provider: ProviderChoice,
     options: SessionOptions = {},
   ): Promise<NativeSession> {
+    // A call that waits for nothing is under way when this returns.
+    const env = library.env ?? (await library.ready);
     const settings = makeSessionOptions(library, provider, options);
-    const args = [library.env, model, model.byteLength, settings.address] as const;
+    const args = [env, model, model.byteLength, settings.address] as const;
     try {
       const address =
         library.onlySync === undefined

@@ -85,7 +85,8 @@ export class AdakitOptimizer extends tf.Optimizer implements Stateful {
   constructor(optimizer: Optimizer, options: TfjsOptimizerOptions = {}) {
     super();
     for (const [key, value] of Object.entries(options)) {
-      const given = `${key}: ${String(value)}`;
+      // A tensor would be all of its numbers.
+      const given = `${key}: ${typeof value === 'object' ? 'an object' : String(value)}`;
       if (value === undefined || OPTIONS.includes(given)) continue;
       throw new AdakitError('invalid-plan', `tfjsOptimizer() takes ${OPTIONS.join(', ')}; got ${given}`);
     }

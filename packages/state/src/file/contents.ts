@@ -11,6 +11,7 @@ import {
   type TensorData,
   type TrainingState,
 } from '@adakit/core';
+import { requireState } from '@adakit/core/states';
 import { FORMAT_VERSION, type KeptRule, type ParameterEntry, type SlotEntry, type StateDocument } from './document.js';
 import { quote, StateFileError } from './error.js';
 import type { TensorInfo } from './header.js';
@@ -49,6 +50,7 @@ const TENSOR_NAME = /^(?:param\/(?<parameter>.+)|slot\/(?<slot>[^/]+)\/(?<of>.+)
  * @param metric how good the state is
  */
 export function contentsOf(state: TrainingState, file: string, metric?: number): StateContents {
+  requireState(state);
   const { optimizer, step, origin, versions, parameters, statistics = {} } = state;
   const tensors = new Map<string, StoredTensor>();
   const add = (name: string, tensor: TensorData | StoredTensor, narrow?: SlotState['narrow']): void => {

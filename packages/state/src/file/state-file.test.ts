@@ -373,3 +373,10 @@ describe('safetensors files of any kind', () => {
 function own<T>(name: string, value: T): Record<string, T> {
   return Object.fromEntries([[name, value]]);
 }
+
+test('what is no state, and what are no bytes, is refused by name', () => {
+  expect(() => encodeState(undefined as never)).toThrow(
+    'a training state has optimizer and parameters; this has nothing',
+  );
+  expect(() => decodeState(new ArrayBuffer(8) as never)).toThrow('its bytes must be a Uint8Array');
+});

@@ -113,6 +113,9 @@ export function decodeTensors(
 }
 
 function split(bytes: Uint8Array, file: string): { header: Uint8Array; data: Uint8Array } {
+  if (!((bytes as unknown) instanceof Uint8Array)) {
+    throw new StateFileError('cannot-read', 'its bytes must be a Uint8Array, as new Uint8Array(buffer) is', { file });
+  }
   const end = LENGTH_BYTES + readHeaderLength(bytes, bytes.length, file);
   return { header: bytes.subarray(LENGTH_BYTES, end), data: bytes.subarray(end) };
 }

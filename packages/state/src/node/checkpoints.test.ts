@@ -71,10 +71,24 @@ describe('a directory of checkpoints', () => {
     expect((await checkpoints.latest())?.state.step).toBe(6);
   });
 
-  test('of two equally good ones, keeps the newer', async () => {
+  test('of two equally good ones, keeps the first, which nothing has been better than', async () => {
     const checkpoints = await Checkpoints.open(directory, { keep: 1, best: 'min' });
     for (const step of [1, 2, 3]) await checkpoints.save(stateAt(step), { metric: step === 3 ? 1 : 0 });
-    expect((await checkpoints.best())?.checkpoint.step).toBe(2);
+    expect((await checkpoints.best())?.checkpoint.step).toBe(1);
+  });
+
+  test('stays where it was when the process goes to another directory', async () => {
+    const before = process.cwd();
+    process.chdir(directory);
+    try {
+      const checkpoints = await Checkpoints.open('run');
+      process.chdir(tmpdir());
+      await checkpoints.save(stateAt(1));
+      expect(checkpoints.directory).toBe(join(directory, 'run'));
+      expect(readdirSync(join(directory, 'run'))).toEqual(['000001-step-1.safetensors']);
+    } finally {
+      process.chdir(before);
+    }
   });
 
   test('goes on where another process stopped', async () => {
@@ -152,11 +166,20 @@ describe('a directory of checkpoints', () => {
     expect(files()).toHaveLength(2);
   });
 
-  test('that is removed while it is open is named when it cannot be saved to', async () => {
+  test('that is removed while it is open is named when it is looked into, and made again for what is saved', async () => {
+    const checkpoints = await Checkpoints.open(directory);
+    await checkpoints.save(stateAt(1));
+    rmSync(directory, { recursive: true });
+    await expect(checkpoints.list()).rejects.toMatchObject({ name: 'StateFileError', file: directory });
+    await checkpoints.save(stateAt(2));
+    expect((await checkpoints.latest())?.state).toStrictEqual(stateAt(2));
+  });
+
+  test('in whose place there is a file is named when it cannot be saved to', async () => {
     const checkpoints = await Checkpoints.open(directory);
     rmSync(directory, { recursive: true });
-    await expect(checkpoints.save(stateAt(1))).rejects.toMatchObject({ name: 'StateFileError', file: directory });
-    await expect(checkpoints.list()).rejects.toMatchObject({ name: 'StateFileError', file: directory });
+    writeFileSync(directory, '');
+    await expect(checkpoints.save(stateAt(1))).rejects.toMatchObject({ code: 'cannot-write', file: directory });
   });
 
   test.each([0, -1, NaN])('cannot keep %d', async (keep) => {

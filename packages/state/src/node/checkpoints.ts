@@ -54,6 +54,7 @@ export interface LoadedCheckpoint {
  * ```
  */
 export class Checkpoints {
+  /** Its absolute path: the process may go to another directory. */
   readonly directory: string;
   readonly #options: CheckpointsOptions;
   readonly #keep: number;
@@ -79,12 +80,12 @@ export class Checkpoints {
    *
    * @throws StateFileError `cannot-write`; RangeError for a `keep` below 1
    */
-  static async open(directory: string, options: CheckpointsOptions = {}): Promise<Checkpoints> {
+  static async open(path: string, options: CheckpointsOptions = {}): Promise<Checkpoints> {
     const { keep = 3, fileSystem = disk } = options;
+    const directory = resolve(path);
     if (!(keep >= 1)) throw new RangeError(`Checkpoints: keep must be at least 1, got ${keep}`);
     try {
-      const made = await fileSystem.mkdir(directory, { recursive: true });
-      if (made !== undefined) await syncAncestors(directory, made, fileSystem);
+      await makeDirectory(directory, fileSystem);
       await removeStale(directory, fileSystem);
       return new Checkpoints(directory, options, await listFiles(directory, fileSystem));
     } catch (error) {
@@ -113,6 +114,8 @@ export class Checkpoints {
   }
 
   async #save(state: TrainingState, metric: number | undefined): Promise<Checkpoint> {
+    // Somebody may have removed it: what has been trained since must not be lost as well.
+    await makeDirectory(this.directory, this.#fileSystem);
     const before = await listFiles(this.directory, this.#fileSystem);
     this.#refuseOthers(before);
     await this.#removeHalves();
@@ -155,7 +158,7 @@ export class Checkpoints {
   }
 
   /**
-   * The valid checkpoint with the best metric, the newer of equals; as {@link latest}.
+   * The valid checkpoint with the best metric, the first of equals; as {@link latest}.
    *
    * @returns undefined if no checkpoint has a metric
    */
@@ -170,7 +173,7 @@ export class Checkpoints {
       .flatMap((checkpoint) =>
         checkpoint.metric === undefined ? [] : [{ checkpoint, rank: sign * checkpoint.metric }],
       )
-      .sort((a, b) => a.rank - b.rank || b.checkpoint.number - a.checkpoint.number)
+      .sort((a, b) => a.rank - b.rank || a.checkpoint.number - b.checkpoint.number)
       .map(({ checkpoint }) => checkpoint);
   }
 
@@ -270,6 +273,12 @@ function nextNumber(present: readonly NamedCheckpoint[], directory: string): num
   if (Number.isSafeInteger(next)) return next;
   const problem = 'no later checkpoint could have a larger number than this one; rename it';
   throw new StateFileError('cannot-write', problem, { file: last?.path ?? directory });
+}
+
+/** Makes a directory that is not there. */
+async function makeDirectory(directory: string, fileSystem: FileSystem): Promise<void> {
+  const made = await fileSystem.mkdir(directory, { recursive: true });
+  if (made !== undefined) await syncAncestors(directory, made, fileSystem);
 }
 
 /** Makes directories durable that were made on the way from `topmost` down to `directory`. */

@@ -48,6 +48,9 @@ export async function readState(path: string, options: ReadStateOptions = {}): P
  * @throws StateFileError for the first violation of the format, with its code and place
  */
 export async function openState(path: string, { fileSystem = disk }: FileOptions = {}): Promise<OpenState> {
+  if (typeof (path as unknown) !== 'string') {
+    throw new StateFileError('cannot-read', `a state is read from a path, got ${typeof path}`);
+  }
   const target = isIndexPath(path) ? statePath(path) : await stateTarget(path, fileSystem);
   if (!isIndexPath(path) && ((await exists(target.single, fileSystem)) || !(await exists(target.index, fileSystem)))) {
     return OpenState.open(target.single, [target.single], fileSystem);

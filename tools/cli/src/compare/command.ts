@@ -3,6 +3,7 @@ import { basename, join } from 'node:path';
 import { closestName } from '@adakit/core';
 import { shortNumber } from '@adakit/fit';
 import type { Command } from 'commander';
+import { INTERRUPTED, withInterruption } from '../interruption.js';
 import { whole } from '../option-values.js';
 import { requireFolder } from '../output-place.js';
 import { inItsOwnProcess, type Launch } from '../own-process.js';
@@ -122,7 +123,8 @@ async function compare(
   const runs = contenders.flatMap((contender) =>
     seeds.map((each) => runOf(contender, each, { model, out, shared: [...given.options, ...forwarded], monitor })),
   );
-  const outcomes = await withInterruption(async (signal) => {
+  // The processes get a Ctrl-C as well: what runs is saved, and nothing more begins.
+  const outcomes = await withInterruption('waiting for what runs to be saved', async (signal) => {
     const share = jobs === 1 ? undefined : Math.max(1, Math.floor(availableParallelism() / jobs));
     const progress = reporting(runs.length, options.quiet === true);
     return doRuns(runs, { jobs, threads: options.threads ?? share, launch, signal, onEnd: progress });
@@ -151,7 +153,7 @@ async function compare(
   );
   if (outcomes.some(({ status }) => status === 'interrupted')) {
     process.stderr.write('adakit: interrupted. The same command goes on from there.\n');
-    process.exitCode = 130;
+    process.exitCode = INTERRUPTED;
   } else if (outcomes.some(({ status }) => status === 'failed')) process.exitCode = 1;
 }
 
@@ -180,23 +182,6 @@ function runOf(
       ...['--seed', String(seed)],
     ],
   };
-}
-
-/** On Ctrl-C, which the processes get as well, what runs is saved and nothing more begins. */
-async function withInterruption<T>(work: (signal: AbortSignal) => Promise<T>): Promise<T> {
-  const interruption = new AbortController();
-  const interrupt = (): void => {
-    interruption.abort();
-    process.stderr.write('\nadakit: waiting for what runs to be saved; once more ends at once\n');
-  };
-  process.once('SIGINT', interrupt);
-  process.once('SIGTERM', interrupt);
-  try {
-    return await work(interruption.signal);
-  } finally {
-    process.removeListener('SIGINT', interrupt);
-    process.removeListener('SIGTERM', interrupt);
-  }
 }
 
 function reporting(total: number, quiet: boolean): (run: Run, outcome: Outcome, before: boolean) => void {

@@ -4,6 +4,7 @@ import { readFile, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { FitResult } from '@adakit/fit';
 import { makeFolder, writeFileAtomically } from '@adakit/state/node';
+import { INTERRUPTED } from '../interruption.js';
 import type { Launch } from '../own-process.js';
 import { UsageError } from '../usage-error.js';
 
@@ -120,7 +121,7 @@ async function take(run: Run, threads: number | undefined, launch: Launch): Prom
     ...['--out', join(folder, 'trained.onnx'), '--json', '--quiet'],
   ]);
   const message = errors.trim().replace(/^adakit: /, '');
-  if (code === 130) return { status: 'interrupted' };
+  if (code === INTERRUPTED) return { status: 'interrupted' };
   if (code === 2) throw new UsageError(`${run.name}: ${message}`);
   if (code !== 0 && code !== 1) {
     throw new Error(`${run.name}: the process ended with ${signal ?? `code ${String(code)}`}\n${message}`);

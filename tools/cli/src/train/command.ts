@@ -9,6 +9,7 @@ import type { TrainingSession } from '@adakit/runner-onnx';
 import { Checkpoints } from '@adakit/state/node';
 import { InvalidArgumentError, type Command } from 'commander';
 import { hyperparameterLines } from '../hyperparameter-lines.js';
+import { INTERRUPTED, withInterruption } from '../interruption.js';
 import { addMemoryOptions, memoryLimitOf, type MemoryOptions } from '../memory-limit.js';
 import { optimizerNames } from '../optimizers.js';
 import { computePrecision, whole } from '../option-values.js';
@@ -56,7 +57,7 @@ export function addTrainCommand(program: Command): void {
     .description(
       'Trains a model and writes it with the trained weights: an inference model again.\n' +
         'Exit code: 0 trained, 1 training failed (what there was is saved), 2 an option, file or package is wrong,\n' +
-        '130 interrupted by Ctrl-C (what there was is saved).',
+        '130 interrupted by Ctrl-C, SIGTERM or a closed terminal (what there was is saved).',
     )
     .argument('<model>', 'ONNX file; - for standard input')
     .option('--checkpoint <dir>', 'save the training there, to go on from')
@@ -179,47 +180,47 @@ async function run(
   batches: Dataset<Batch>,
 ): Promise<void> {
   const { earlyStop, monitor, log, quiet, json, plot } = options;
-  const interruption = new AbortController();
-  const interrupt = (): void => {
-    interruption.abort();
-    process.stderr.write('\nadakit: finishing the step; once more ends at once\n');
-  };
-  // Only the first: a second one ends the process.
-  process.once('SIGINT', interrupt);
-  process.once('SIGTERM', interrupt);
   const callbacks: Callback[] = [
     ...(quiet === true ? [] : [progress(process.stderr)]),
     ...(log === undefined ? [] : [jsonLines(join(log, 'log.jsonl')), tensorBoard(log)]),
   ];
   const out = options.out ?? `${basename(path, extname(path))}-trained.onnx`;
-  let result: FitResult;
-  try {
-    result = await fit(session, batches, {
-      ...given,
-      ...(monitor !== undefined && { monitor }),
-      ...(earlyStop !== undefined && { earlyStop: { patience: earlyStop }, restoreBest: true }),
-      callbacks,
-      signal: interruption.signal,
-    });
-  } catch (error) {
-    const failed = error instanceof AdakitError ? (error as AdakitError<string>) : undefined;
-    if (failed === undefined || !failures.has(failed.code)) throw error;
-    throw new TrainingFailure(`${failed.message}\n${goOn(options)}`, { cause: error });
-  } finally {
-    process.removeListener('SIGINT', interrupt);
-    process.removeListener('SIGTERM', interrupt);
-  }
-  await session.exportModel(out, { precision: options.exportPrecision });
+  // It goes on to the end of the file: a signal that comes while the model is written ends nothing.
+  const result = await withInterruption('finishing the step', async (signal) => {
+    try {
+      const trained = await fit(session, batches, {
+        ...given,
+        ...(monitor !== undefined && { monitor }),
+        ...(earlyStop !== undefined && { earlyStop: { patience: earlyStop }, restoreBest: true }),
+        callbacks,
+        signal,
+      });
+      await session.exportModel(out, { precision: options.exportPrecision });
+      return trained;
+    } catch (error) {
+      const failed = error instanceof AdakitError ? (error as AdakitError<string>) : undefined;
+      if (failed === undefined || !failures.has(failed.code)) throw error;
+      // Who goes on in the folder of a run that goes on would end that.
+      const advice = failed.code === 'other-writer' ? '' : `\n${goOn(options)}`;
+      throw new TrainingFailure(`${failed.message}${advice}`, { cause: error });
+    }
+  });
   if (plot !== undefined) await drawPlot(plot, path, session, result);
   if (json === true)
     print(`${JSON.stringify({ ...result, model: out, backend: session.executionProvider }, null, 2)}\n`);
   else print(summary(out, session, result, plot));
   if (result.reason !== 'aborted') return;
   process.stderr.write(`adakit: interrupted after step ${result.step}. ${goOn(options)}\n`);
-  process.exitCode = 130;
+  process.exitCode = INTERRUPTED;
 }
 
-const failures: ReadonlySet<string> = new Set(['non-finite', 'callback-failed', 'cannot-write', 'other-writer']);
+const failures: ReadonlySet<string> = new Set([
+  'non-finite',
+  'callback-failed',
+  'cannot-read',
+  'cannot-write',
+  'other-writer',
+]);
 
 function goOn({ checkpoint }: Options): string {
   if (checkpoint === undefined) return 'Without --checkpoint DIR it cannot go on from there.';

@@ -1,4 +1,5 @@
 import { AdakitError } from '../../errors.js';
+import { MOST_PAGES } from './code.js';
 import { webAssembly, type WasmMemory } from './webassembly.js';
 
 /** A range of float32 numbers in a WebAssembly memory, 16-byte aligned. */
@@ -10,7 +11,7 @@ export interface WasmBuffer {
   readonly length: number;
   /**
    * The elements, without a copy. Memory that grows (when anything is allocated, and in a kernel's first run) detaches its
-   * views, so ask again before every use; it is the same object as long as it is valid.
+   * views if it is not shared, so ask again before every use; it is the same object as long as it is valid.
    */
   view(): Float32Array;
 }
@@ -24,7 +25,7 @@ const LEAST_GROWTH = 16;
  */
 export const SLACK = 32;
 /** Addresses have 32 bits; the last page stays unused, so that the end of a buffer is an address, too. */
-const LIMIT = 65535 * PAGE;
+const LIMIT = (MOST_PAGES - 1) * PAGE;
 
 export const aligned = (bytes: number): number => Math.ceil(bytes / 16) * 16;
 /** The bytes that a buffer takes; kernels may write to one vector of a buffer without elements. */
@@ -41,13 +42,14 @@ export class Block {
   readonly #limit: number;
   /** In order of addresses; neighbours are merged. */
   #free: readonly Range[] = [];
-  /** Beyond this, memory has never been used: all zero. */
+  /** Beyond this, memory has never been used. */
   #top = 16;
   #scratch: Range = { from: 0, to: 0 };
 
-  constructor(limit: number) {
+  constructor(limit: number, shared: boolean) {
     this.#limit = limit;
-    this.memory = new (webAssembly().Memory)({ initial: LEAST_GROWTH });
+    const sharing = shared && { maximum: MOST_PAGES, shared };
+    this.memory = new (webAssembly().Memory)({ initial: LEAST_GROWTH, ...sharing });
   }
 
   /**
@@ -64,7 +66,8 @@ export class Block {
     this.#free = this.#free
       .map((range) => (range.from === from ? { from: Math.min(to, range.to), to: range.to } : range))
       .filter((range) => range.to > range.from);
-    new Uint8Array(this.memory.buffer, from, Math.max(0, Math.min(to, this.#top) - from)).fill(0);
+    // What has never been used is zero, but its pages are not there: one that is read first and then written is made twice.
+    new Uint8Array(this.memory.buffer, from, bytes).fill(0);
     this.#top = Math.max(this.#top, to);
     return from;
   }
@@ -111,12 +114,17 @@ export class Block {
 /** Memories one after the other, each up to the limit, less what its kernels may need; buffers that are used together stand together. */
 export class Arena {
   readonly #limit: number;
+  readonly #shared: boolean;
   readonly #blocks: Block[] = [];
   readonly #owners = new Map<WasmMemory, Block>();
 
-  /** @param limit bytes of one memory; default: all that addresses reach */
-  constructor(limit = LIMIT) {
+  /**
+   * @param limit bytes of one memory; default: all that addresses reach
+   * @param shared whether threads share its memories
+   */
+  constructor(limit = LIMIT, shared = false) {
     this.#limit = Math.min(limit, LIMIT);
+    this.#shared = shared;
   }
 
   /** The block in whose memory a buffer stands. */
@@ -202,7 +210,7 @@ export class Arena {
     }
     let block: Block;
     try {
-      block = new Block(this.#limit);
+      block = new Block(this.#limit, this.#shared);
     } catch {
       // A RangeError: the system gives no more.
       return undefined;

@@ -169,6 +169,9 @@ export class FunctionBody {
   }
 }
 
+/** A shared memory has to say how far it may grow: pages that addresses of 32 bits reach. */
+export const MOST_PAGES = 65536;
+
 function flat(code: Code, bytes: number[] = []): number[] {
   if (typeof code === 'number') bytes.push(code);
   else for (const part of code) flat(part, bytes);
@@ -182,10 +185,15 @@ const vector = (items: readonly Code[]): Code => [unsigned(items.length), items]
 const text = (name: string): Code => vector([...new TextEncoder().encode(name)]);
 const section = (id: number, items: readonly Code[]): Code => [id, sized(vector(items))];
 
-/** A module that imports the memory `e.m` and functions from `e`, and exports its own functions. */
+/**
+ * A module that imports the memory `e.m` and functions from `e`, and exports its own functions.
+ *
+ * @param shared whether the memory is one that threads share
+ */
 export function moduleBytes(
   imports: Readonly<Record<string, Signature>>,
   functions: Readonly<Record<string, FunctionBody>>,
+  shared: boolean,
 ): Uint8Array {
   const [imported, own] = [Object.entries(imports), Object.entries(functions)];
   const signatures = [...imported.map(([, signature]) => signature), ...own.map(([, { signature }]) => signature)];
@@ -197,7 +205,7 @@ export function moduleBytes(
         signatures.map(({ params, results }) => [0x60, vector(params), vector(results)]),
       ),
       section(2, [
-        [text('e'), text('m'), 2, 0, 0],
+        [text('e'), text('m'), 2, shared ? [3, 0, unsigned(MOST_PAGES)] : [0, 0]],
         ...imported.map(([name], type) => [text('e'), text(name), 0, unsigned(type)]),
       ]),
       section(

@@ -85,9 +85,11 @@ interface Fused {
 /**
  * Compiles a program: one loop over four elements at a time for what is elementwise, one more for every round of
  * reductions; only operands and results of matrix operations and broadcasts of vectors are written to temporaries.
+ *
+ * @param shared whether it runs in memory that threads share
  */
-export function compileModule(program: Program): KernelModule {
-  return new Compiler(program).module();
+export function compileModule(program: Program, shared: boolean): KernelModule {
+  return new Compiler(program).module(shared);
 }
 
 class Compiler {
@@ -126,7 +128,7 @@ class Compiler {
     );
   }
 
-  module(): KernelModule {
+  module(shared: boolean): KernelModule {
     const inputs = this.#loadInputs();
     for (const barriers of barrierLevels(this.#program)) this.#emitBarriers(barriers);
     this.#emitOutputs();
@@ -149,7 +151,7 @@ class Compiler {
       ),
     );
     return {
-      bytes: moduleBytes(imports, { run: this.#function }),
+      bytes: moduleBytes(imports, { run: this.#function }, shared),
       buffers: this.#buffers,
       scalars: this.#scalars,
       temporaries: slots.dimensions,

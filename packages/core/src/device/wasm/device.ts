@@ -4,26 +4,33 @@ import { allFinite } from '../host-memory.js';
 import { Arena, size, type WasmBuffer } from './arena.js';
 import { wasmKernel, type KernelMemories, type KernelMemory, type Library } from './kernel.js';
 import { libraryBytes } from './library.js';
+import { callsOf, shares, type KernelThreads } from './threads.js';
 import { webAssembly } from './webassembly.js';
 
 /** How {@link wasmDevice} takes memory. */
 export interface WasmDeviceOptions {
   /** Bytes of one memory, after which another is begun. Default: 4 GiB, all that a memory can have. */
   readonly memoryLimit?: number;
+  /**
+   * Threads to share long arrays with, in shared memory, which not everything takes that takes ordinary one. Results are
+   * the same to the last bit. Default: none.
+   */
+  readonly threads?: KernelThreads;
 }
 
 /**
- * Fused SIMD loops over WebAssembly memory, with the results of the float32 reference to the last bit. The memory is
- * ordinary, not shared: ONNX Runtime reads and writes views of it without a copy.
+ * Fused SIMD loops over WebAssembly memory, with the results of the float32 reference to the last bit. Without
+ * `threads` the memory is ordinary, not shared: onnxruntime-node reads and writes views of it without a copy.
  *
  * @throws where WebAssembly with SIMD is missing or forbidden, see {@link wasmAvailable}
  */
-export function wasmDevice({ memoryLimit }: WasmDeviceOptions = {}): Device<WasmBuffer> {
-  const arena = new Arena(memoryLimit);
-  const kernels = kernelsIn({
-    of: (buffer) => arena.blockOf(buffer),
-    workspace: (bytes) => arena.workspace(bytes),
-  });
+export function wasmDevice({ memoryLimit, threads }: WasmDeviceOptions = {}): Device<WasmBuffer> {
+  const arena = new Arena(memoryLimit, threads !== undefined);
+  const memories = {
+    of: (buffer: WasmBuffer) => arena.blockOf(buffer),
+    workspace: (bytes: number) => arena.workspace(bytes),
+  };
+  const kernels = kernelsIn(memories, threads);
   return {
     name: 'wasm',
     precision: 'float32',
@@ -67,14 +74,15 @@ export function wasmKernelsIn(place: KernelMemory): WasmKernels {
   });
 }
 
-function kernelsIn(memories: KernelMemories): WasmKernels {
-  const module = new (webAssembly().Module)(libraryBytes());
+function kernelsIn(memories: KernelMemories, threads?: KernelThreads): WasmKernels {
+  const module = new (webAssembly().Module)(libraryBytes(threads !== undefined));
   const libraries = new Map<KernelMemory, Library>();
   const libraryOf = (place: KernelMemory): Library => {
     let library = libraries.get(place);
     if (library === undefined) {
       const { exports } = new (webAssembly().Instance)(module, { e: { m: place.memory } });
-      libraries.set(place, (library = exports as unknown as Library));
+      const code = { module, memory: place.memory, name: 'nonFinite' };
+      libraries.set(place, (library = { ...(exports as unknown as Omit<Library, 'code'>), code }));
     }
     return library;
   };
@@ -84,17 +92,17 @@ function kernelsIn(memories: KernelMemories): WasmKernels {
     nonFinite(buffers) {
       let known = tables.get(buffers);
       if (known === undefined) tables.set(buffers, (known = finiteTables(buffers, memories)));
-      const bad = known.flatMap((table) => nonFiniteIn(table, libraryOf(table.place)));
+      const bad = known.flatMap((table) => nonFiniteIn(table, libraryOf(table.place), threads));
       return bad.sort((a, b) => a - b);
     },
-    compile: (program) => wasmKernel(program, memories, libraryOf),
+    compile: (program) => wasmKernel(program, memories, libraryOf, threads),
   };
 }
 
 /** Whether {@link wasmDevice} works here: WebAssembly may lack SIMD, or a content security policy may forbid it. */
 export function wasmAvailable(): boolean {
   try {
-    return new (webAssembly().Module)(libraryBytes()) instanceof Object;
+    return new (webAssembly().Module)(libraryBytes(false)) instanceof Object;
   } catch {
     return false;
   }
@@ -137,8 +145,12 @@ function finiteTables(buffers: readonly WasmBuffer[], memories: KernelMemories):
 }
 
 /** The positions in the list of those that are not finite. Ranges first: they are one call, and mostly all there is to do. */
-function nonFiniteIn({ place, buffers, positions, starts, ranges }: FiniteTable, library: Library): number[] {
-  const bad = flagged(ranges, place, library)?.flatMap((r) => {
+function nonFiniteIn(
+  { place, buffers, positions, starts, ranges }: FiniteTable,
+  library: Library,
+  threads: KernelThreads | undefined,
+): number[] {
+  const bad = flagged(ranges, place, library, threads)?.flatMap((r) => {
     const end = starts.at(r + 1) ?? buffers.length;
     return Array.from({ length: end - starts[r] }, (_, i) => starts[r] + i);
   });
@@ -147,13 +159,24 @@ function nonFiniteIn({ place, buffers, positions, starts, ranges }: FiniteTable,
 }
 
 /** Which ranges hold something that is not finite; `undefined` where there is no memory for the question. */
-function flagged(ranges: Int32Array, place: KernelMemory, library: Library): number[] | undefined {
-  const at = place.scratch(ranges.byteLength);
+function flagged(
+  ranges: Int32Array,
+  place: KernelMemory,
+  library: Library,
+  threads: KernelThreads | undefined,
+): number[] | undefined {
+  const lengths = Array.from({ length: ranges.length / 2 }, (_, r) => ranges[2 * r + 1] / 4);
+  const parts = shares(lengths, threads);
+  const indices = parts.flatMap((list) => list.map(({ index }) => index));
+  const at = place.scratch(8 * indices.length);
   if (at === undefined) return undefined;
-  const table = new Int32Array(place.memory.buffer, at, ranges.length);
-  table.set(ranges);
-  library.nonFinite(at, ranges.length / 2);
-  const bad: number[] = [];
-  for (let r = 0; 2 * r < ranges.length; r++) if (table[2 * r] !== 0) bad.push(r);
-  return bad;
+  const table = new Int32Array(place.memory.buffer, at, 2 * indices.length);
+  table.set(parts.flat().flatMap(({ index, from, to }) => [ranges[2 * index] + 4 * from, 4 * (to - from)]));
+  const calls = callsOf(parts, at, 8);
+  const own = (): void => {
+    library.nonFinite(...calls[0]);
+  };
+  if (calls.length === 1 || threads === undefined) own();
+  else threads.run(library.code, calls.slice(1), own);
+  return [...new Set(indices.filter((_, i) => table[2 * i] !== 0))];
 }

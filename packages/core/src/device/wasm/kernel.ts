@@ -5,15 +5,23 @@ import type { Binding, Kernel } from '../device.js';
 import { aligned, size, SLACK, type WasmBuffer } from './arena.js';
 import type { Dimensions } from './arrays.js';
 import { compileModule } from './compile.js';
+import { callsOf, shares, type KernelCall, type KernelThreads, type Part, type ThreadCode } from './threads.js';
 import { webAssembly, type WasmMemory, type WasmModule } from './webassembly.js';
 
 type Buffers = Binding<WasmBuffer>['buffers'];
 type RunRecords = (base: number, count: number) => void;
+/** A program's module in a memory, for this thread and for others. */
+interface Instance {
+  readonly run: RunRecords;
+  readonly code: ThreadCode;
+}
 /** The functions of the library, by name. */
 export interface Library {
   readonly nonFinite: (table: number, count: number) => void;
   readonly matMul: unknown;
   readonly transpose: unknown;
+  /** `nonFinite` for other threads. */
+  readonly code: ThreadCode;
 }
 
 /** A memory that kernels run in. */
@@ -33,11 +41,17 @@ export interface KernelMemories {
   workspace(bytes: number): KernelMemory;
 }
 
-/** Records for a call. */
+/** Records for a run: of bindings side by side that share their scalars, divided among threads. */
 interface Table {
-  /** The first binding of each record. */
+  /** The first binding of each range of bindings that are as good as one. */
   readonly starts: readonly number[];
+  /** How many threads it is for. */
+  readonly threads: number;
   readonly records: Int32Array;
+  /** For each record, of which range it is a part. */
+  readonly ranges: readonly number[];
+  /** By which threads take their records, which are counted from the first. */
+  readonly calls: readonly KernelCall[];
 }
 
 /** Bindings that one call takes, one after the other: their buffers are in one memory, or are copied there. */
@@ -56,21 +70,25 @@ interface Segment {
   readonly guests: readonly { readonly buffer: WasmBuffer; readonly word: number; readonly at: number }[];
 }
 
+/** Of a segment that has not run yet. */
+const NO_TABLE: Table = { starts: [], threads: 0, records: new Int32Array(), ranges: [], calls: [] };
+
 /** Compiles a program to a WebAssembly module, and runs it on tables of buffers. */
 export function wasmKernel(
   program: Program,
   memories: KernelMemories,
   libraryOf: (block: KernelMemory) => Library,
+  threads?: KernelThreads,
 ): Kernel<WasmBuffer> {
-  const { bytes, buffers, scalars: operands, temporaries, flat } = compileModule(program);
+  const { bytes, buffers, scalars: operands, temporaries, flat } = compileModule(program, threads !== undefined);
   const module: WasmModule = new (webAssembly().Module)(bytes);
-  const instances = new Map<KernelMemory, RunRecords>();
+  const instances = new Map<KernelMemory, Instance>();
   /** Scalars of the records of a call, for random numbers, which are drawn in JavaScript. */
   let current: readonly Float64Array[] = [];
 
-  const instanceIn = (block: KernelMemory): RunRecords => {
-    let run = instances.get(block);
-    if (run === undefined) {
+  const instanceIn = (block: KernelMemory): Instance => {
+    let instance = instances.get(block);
+    if (instance === undefined) {
       const random = (index: number, record: number, to: number, count: number): void => {
         const instruction = program.instructions[index];
         if (instruction.form !== 'random') return;
@@ -87,10 +105,10 @@ export function wasmKernel(
       const { exp, log, pow } = Math;
       const { matMul, transpose } = libraryOf(block);
       const functions = { m: block.memory, exp, log, pow, matMul, transpose, repeat: repeatIn(block), factor, random };
-      run = new (webAssembly().Instance)(module, { e: functions }).exports.run as RunRecords;
-      instances.set(block, run);
+      const run = new (webAssembly().Instance)(module, { e: functions }).exports.run as RunRecords;
+      instances.set(block, (instance = { run, code: { module, memory: block.memory, name: 'run' } }));
     }
-    return run;
+    return instance;
   };
 
   const words = buffers.length + 3 + temporaries.length;
@@ -111,7 +129,9 @@ export function wasmKernel(
     block?: KernelMemory,
   ): Omit<Segment, 'block'> => {
     const records = new Int32Array(words * bindings.length);
-    const afterScalars = aligned(4 * records.length + stride * bindings.length);
+    // A thread more is a record more, at most.
+    const most = words * (bindings.length + (threads?.most ?? 1) - 1);
+    const afterScalars = aligned(4 * most + stride * bindings.length);
     let end = afterScalars;
     bindings.forEach(({ buffers: given, extents }, r) => {
       let at = afterScalars;
@@ -135,27 +155,55 @@ export function wasmKernel(
     const beside = bindings.map((binding, i) => {
       return column >= 0 && i > 0 && isBeside(binding.buffers, bindings[i - 1].buffers);
     });
-    return { first, records, beside, table: { starts: [], records: new Int32Array() }, bytes: end, guests };
+    return { first, records, beside, table: NO_TABLE, bytes: end, guests };
   };
 
-  /** Records for these scalars: one for all bindings side by side that share theirs. */
+  /** Records for these scalars: bindings side by side that share theirs are as good as one. */
   const tableFor = (segment: Segment, scalars: readonly Float64Array[]): Table => {
-    const { records, beside, first, table } = segment;
+    const { records, beside, first, table, guests } = segment;
     const starts: number[] = [];
     for (let i = 0; i < beside.length; i++) {
       if (!beside[i] || scalars[first + i] !== scalars[first + i - 1]) starts.push(i);
     }
-    if (starts.length === table.starts.length && starts.every((start, r) => start === table.starts[r])) return table;
-    const joined = new Int32Array(words * starts.length);
-    starts.forEach((start, r) => {
+    const sharing = flat !== undefined && guests.length === 0 ? threads : undefined;
+    const count = sharing?.available() ?? 1;
+    const known = count === table.threads && starts.length === table.starts.length;
+    if (known && starts.every((start, r) => start === table.starts[r])) return table;
+    const ranges = starts.map((start, r) => {
       const [from, to] = [words * start, words * ((starts.at(r + 1) ?? beside.length) - 1)];
-      joined.set(records.subarray(from, from + words), words * r);
-      if (from === to) return;
+      const record = records.slice(from, from + words);
+      if (from === to) return record;
       const [rows, cols] = records.subarray(to + buffers.length);
       const elements = ((records[to + column] - records[from + column]) >>> 2) + rows * cols;
-      joined.set([elements, 1], words * r + buffers.length);
+      record.set([elements, 1], buffers.length);
+      return record;
     });
-    return (segment.table = { starts, records: joined });
+    const sizes = ranges.map((record) => record[buffers.length] * record[buffers.length + 1]);
+    const divided = shares(sizes, sharing);
+    const parts = divided.flat();
+    const joined = new Int32Array(words * parts.length);
+    parts.forEach((part, r) => {
+      const whole = part.to - part.from === sizes[part.index];
+      joined.set(whole ? ranges[part.index] : partOf(ranges[part.index], part), words * r);
+    });
+    const calls = callsOf(divided, 0, 4 * words);
+    return (segment.table = {
+      starts,
+      threads: count,
+      records: joined,
+      ranges: parts.map(({ index }) => index),
+      calls,
+    });
+  };
+
+  /** The record of a part of the arrays that another is of. */
+  const partOf = (record: Int32Array, { from, to }: Part): Int32Array => {
+    const part = record.slice();
+    buffers.forEach((name, word) => {
+      if (flat?.get(name) === false) part[word] += 4 * from;
+    });
+    part.set([to - from, 1], buffers.length);
+    return part;
   };
 
   const segmentsIn = (block: KernelMemory, bindings: readonly Binding<WasmBuffer>[], first: number): Segment[] => {
@@ -169,8 +217,8 @@ export function wasmKernel(
 
   const runSegment = (segment: Segment, scalars: readonly Float64Array[]): void => {
     const { block, first, bytes: needed, guests } = segment;
-    const { records, starts } = tableFor(segment, scalars);
-    const run = instanceIn(block);
+    const { records, starts, ranges, calls } = tableFor(segment, scalars);
+    const { run, code } = instanceIn(block);
     const base = block.scratch(needed);
     if (base === undefined) throw new Error('scratch memory that a kernel was bound to is gone');
     const { buffer: memory } = block.memory;
@@ -178,20 +226,29 @@ export function wasmKernel(
     current = starts.map((start) => scalars[first + start]);
     let at = 4 * records.length - stride;
     let last: Float64Array | undefined;
-    current.forEach((values, r) => {
-      if (values !== last) {
-        at += stride;
-        for (let k = 0; k < operands.length; k++) floats[at / 4 + k] = values[operands[k]];
-        last = values;
+    let r = 0;
+    for (const [from, count] of calls) {
+      for (const end = r + count; r < end; r++) {
+        const values = current[ranges[r]];
+        if (values !== last) {
+          at += stride;
+          for (let k = 0; k < operands.length; k++) floats[at / 4 + k] = values[operands[k]];
+          last = values;
+        }
+        records[r * words + scalarsWord] = at - from;
       }
-      records[r * words + scalarsWord] = at;
-    });
+    }
     for (const { buffer, word, at: offset } of guests) {
       records[word] = base + offset;
       floats.set(buffer.view(), offset / 4);
     }
     new Int32Array(memory, base, records.length).set(records);
-    run(base, starts.length);
+    const [own, ...others] = calls.map(([from, count]): KernelCall => [base + from, count]);
+    if (threads === undefined || others.length === 0) run(...own);
+    else
+      threads.run(code, others, () => {
+        run(...own);
+      });
     for (const { buffer, at: offset } of guests) {
       buffer.view().set(floats.subarray(offset / 4, offset / 4 + buffer.length));
     }

@@ -25,8 +25,8 @@ import {
 } from './code.js';
 
 /** What kernels call, and the device: the same for every program. */
-export function libraryBytes(): Uint8Array {
-  return moduleBytes({}, { nonFinite: nonFinite(), matMul: matMul(), transpose: transpose() });
+export function libraryBytes(shared: boolean): Uint8Array {
+  return moduleBytes({}, { nonFinite: nonFinite(), matMul: matMul(), transpose: transpose() }, shared);
 }
 
 /** Those lanes that are among the first `count`, as a mask. */

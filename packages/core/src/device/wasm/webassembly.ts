@@ -1,6 +1,10 @@
 /** The part of JavaScript's WebAssembly that is used here: not every set of type declarations has it. */
 interface WebAssemblyNamespace {
-  readonly Memory: new (descriptor: { readonly initial: number }) => WasmMemory;
+  readonly Memory: new (descriptor: {
+    readonly initial: number;
+    readonly maximum?: number;
+    readonly shared?: boolean;
+  }) => WasmMemory;
   readonly Module: new (bytes: Uint8Array) => WasmModule;
   readonly Instance: new (
     module: WasmModule,
@@ -8,9 +12,11 @@ interface WebAssemblyNamespace {
   ) => { readonly exports: Readonly<Record<string, unknown>> };
 }
 
-/** `WebAssembly.Memory`. Growing it replaces `buffer`, and detaches the views that stood over the old one. */
+/**
+ * `WebAssembly.Memory`. Growing it replaces `buffer`, and detaches the views that stood over the old one where it is not shared.
+ */
 export interface WasmMemory {
-  readonly buffer: ArrayBuffer;
+  readonly buffer: ArrayBufferLike;
   grow(pages: number): number;
 }
 

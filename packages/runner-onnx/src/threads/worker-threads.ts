@@ -1,0 +1,204 @@
+import { availableParallelism } from 'node:os';
+import { MessageChannel, receiveMessageOnPort, Worker, type MessagePort } from 'node:worker_threads';
+import {
+  elementCount,
+  type KernelCall,
+  type KernelThreads,
+  type Plan,
+  type ThreadCode,
+  type WasmMemory,
+  type WasmModule,
+} from '@adakit/core';
+import type { SessionOptions } from '../runtime/runtime.js';
+
+/** More threads than this bring nothing: updates wait for memory, which a few of them keep busy. */
+const MOST = 8;
+
+/** Words that threads share: those of all together, then some for each. */
+const READY = 0;
+const PENDING = 1;
+const FAILED = 2;
+const COMMON = 3;
+/** Of each thread: a count of its calls, the number of the code, and the two numbers of the call. */
+const OWN = 4;
+
+/** Times that a thread looks for what it waits for before it goes to sleep: some 20 µs, less than waking it takes. */
+const SPINS = 5000;
+
+/** Half a millisecond's work or more, for waking a thread may take as long. */
+const LEAST_SHARE = 2 ** 19;
+
+/**
+ * Threads for the updates of a plan: as many as the runtime computes gradients with; `undefined` where one is enough.
+ *
+ * @param options those of the runtime's session
+ */
+export function updateThreads(
+  { parameters }: Pick<Plan, 'parameters'>,
+  { intraOpNumThreads = 0 }: Pick<SessionOptions, 'intraOpNumThreads'>,
+): WorkerThreads | undefined {
+  const elements = parameters.reduce((sum, { shape }) => sum + elementCount(shape), 0);
+  const most = intraOpNumThreads > 0 ? intraOpNumThreads : availableParallelism();
+  return most > 1 && elements >= 2 * LEAST_SHARE ? new WorkerThreads(most) : undefined;
+}
+
+/**
+ * Options with which the runtime's threads leave their cores as soon as the gradients are there. Otherwise they look out for
+ * the next run for as long as an update takes, on the cores that it is to have.
+ */
+export function withoutSpinning(options: SessionOptions): SessionOptions {
+  const { session, ...others } = options.extra ?? {};
+  const own = typeof session === 'object' ? session : {};
+  return { ...options, extra: { session: { force_spinning_stop: '1', ...own }, ...others } };
+}
+
+/**
+ * Threads of Node.js that share the update of the parameters with the thread that trains. They are started when they are
+ * asked for, sleep between updates, and do not keep the process alive.
+ */
+export class WorkerThreads implements KernelThreads {
+  readonly most: number;
+  readonly leastShare = LEAST_SHARE;
+  #control: Int32Array | undefined;
+  readonly #workers: Worker[] = [];
+  readonly #ports: MessagePort[] = [];
+  readonly #codes = new Map<ThreadCode, number>();
+  #ended = false;
+
+  /** @param most how many may compute at the same time, the caller's among them */
+  constructor(most: number) {
+    this.most = Math.min(most, MOST);
+  }
+
+  available(): number {
+    if (this.#control === undefined && !this.#ended) this.#start();
+    const ready = this.#control === undefined ? 0 : Atomics.load(this.#control, READY);
+    return this.#ended || ready < this.most - 1 ? 1 : this.most;
+  }
+
+  run(code: ThreadCode, calls: readonly KernelCall[], own: () => void): void {
+    const control = this.#control;
+    if (control === undefined) throw new Error('threads that are not there cannot be called');
+    const number = this.#numberOf(code);
+    Atomics.store(control, PENDING, calls.length);
+    calls.forEach(([from, count], i) => {
+      const at = COMMON + OWN * i;
+      control.set([number, from, count], at + 1);
+      Atomics.add(control, at, 1);
+      Atomics.notify(control, at);
+    });
+    try {
+      own();
+    } finally {
+      for (let spins = 0; Atomics.load(control, PENDING) > 0 && spins < SPINS; spins++);
+      for (let left; (left = Atomics.load(control, PENDING)) > 0;) Atomics.wait(control, PENDING, left);
+    }
+    if (Atomics.exchange(control, FAILED, 0) > 0) {
+      throw new Error(`a thread could not compute its share of an update: ${String(this.#failure())}`);
+    }
+  }
+
+  /** Ends the threads; everything is computed in the caller's from now on. */
+  end(): void {
+    this.#ended = true;
+    for (const worker of this.#workers) void worker.terminate();
+  }
+
+  /** A thread that cannot be had, or that is lost, leaves everything to the caller's. */
+  #start(): void {
+    const lost = (): void => {
+      this.#ended = true;
+    };
+    const shared = new SharedArrayBuffer(4 * (COMMON + OWN * (this.most - 1)));
+    const source = `(${serve.toString()})(require('node:worker_threads'))`;
+    try {
+      for (let i = 1; i < this.most; i++) {
+        const { port1, port2 } = new MessageChannel();
+        const workerData: ThreadData = { shared, port: port2, at: COMMON + OWN * (i - 1) };
+        const own = { name: 'adakit update', execArgv: [], workerData, transferList: [port2] };
+        const worker = new Worker(source, { eval: true, ...own });
+        worker.unref();
+        port1.unref();
+        worker.on('error', lost).on('exit', lost);
+        this.#workers.push(worker);
+        this.#ports.push(port1);
+      }
+      this.#control = new Int32Array(shared);
+    } catch {
+      // Node's permissions may forbid threads.
+      this.end();
+    }
+  }
+
+  #failure(): unknown {
+    for (const port of this.#ports) {
+      const received: { readonly message: unknown } | undefined = receiveMessageOnPort(port);
+      if (received !== undefined) return received.message;
+    }
+    return undefined;
+  }
+
+  #numberOf(code: ThreadCode): number {
+    let number = this.#codes.get(code);
+    if (number === undefined) {
+      this.#codes.set(code, (number = this.#codes.size));
+      for (const port of this.#ports) port.postMessage(code);
+    }
+    return number;
+  }
+}
+
+/** What a thread has of Node.js. */
+interface ThreadGlobals {
+  readonly receiveMessageOnPort: typeof receiveMessageOnPort;
+  readonly workerData: unknown;
+}
+
+/** What a thread is told when it starts. */
+interface ThreadData {
+  readonly shared: SharedArrayBuffer;
+  /** On which codes come, in the order of their numbers. */
+  readonly port: MessagePort;
+  /** Where its own words begin. */
+  readonly at: number;
+}
+
+/**
+ * What a thread does for ever. Its text is evaluated there, which bundlers cannot lose as they can lose a file: nothing of
+ * this module may be named in it.
+ */
+function serve({ receiveMessageOnPort: receive, workerData }: ThreadGlobals): void {
+  const { shared, port, at } = workerData as ThreadData;
+  const control = new Int32Array(shared);
+  const functions: ((from: number, count: number) => void)[] = [];
+  const { Instance } = (globalThis as unknown as { readonly WebAssembly: WebAssemblyInstances }).WebAssembly;
+  Atomics.add(control, 0, 1);
+  for (let calls = 0; ; calls = (calls + 1) | 0) {
+    for (let spins = 0; Atomics.load(control, at) === calls && spins < 5000; spins++);
+    // A call that was seen while spinning may wake the thread once more, when it is done with it.
+    while (Atomics.load(control, at) === calls) Atomics.wait(control, at, calls);
+    try {
+      while (functions.length <= control[at + 1]) {
+        const { module, memory, name } = (receive(port) as { readonly message: ThreadCode }).message;
+        const { exp, log, pow } = Math;
+        // Elementwise programs call nothing of these.
+        const unused = (): void => undefined;
+        const others = { matMul: unused, transpose: unused, repeat: unused, factor: unused, random: unused };
+        functions.push(new Instance(module, { e: { m: memory, exp, log, pow, ...others } }).exports[name]);
+      }
+      functions[control[at + 1]](control[at + 2], control[at + 3]);
+    } catch (error) {
+      port.postMessage(String(error));
+      Atomics.store(control, 2, 1);
+    }
+    if (Atomics.sub(control, 1, 1) === 1) Atomics.notify(control, 1);
+  }
+}
+
+/** The part of WebAssembly that a thread needs. */
+interface WebAssemblyInstances {
+  readonly Instance: new (
+    module: WasmModule,
+    imports: { readonly e: Readonly<Record<string, WasmMemory | ((...numbers: number[]) => unknown)>> },
+  ) => { readonly exports: Readonly<Record<string, (from: number, count: number) => void>> };
+}
