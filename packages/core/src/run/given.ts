@@ -20,13 +20,14 @@ export function requireRunOptions(options: object): void {
   }
 }
 
-/** @throws AdakitError `invalid-state` for a parameter that is neither a tensor nor a buffer with a shape */
+/** @throws AdakitError `invalid-state` for a parameter that is no tensor, and neither a buffer nor what writes one, with a shape */
 export function requireParameters(parameters: object): void {
   requireGiven('parameters', parameters);
   for (const [name, given] of Object.entries(parameters) as [string, unknown][]) {
-    const { buffer, value, shape } = Object(given) as Readonly<Record<string, unknown>>;
-    const isBuffer = value === undefined && buffer !== undefined && Array.isArray(shape);
-    if (!isBuffer) requireTensor('invalid-state', `the parameter "${name}"`, value ?? given);
+    const { buffer, write, value, shape } = Object(given) as Readonly<Record<string, unknown>>;
+    const isShaped =
+      value === undefined && (buffer !== undefined || typeof write === 'function') && Array.isArray(shape);
+    if (!isShaped) requireTensor('invalid-state', `the parameter "${name}"`, value ?? given);
   }
 }
 
