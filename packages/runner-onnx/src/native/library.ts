@@ -54,6 +54,8 @@ export class NativeLibrary {
   readonly #calls: Calls;
   /** Where calls that are made at once put what they make: new memory for each would cost more than the call. */
   readonly #out = new BigUint64Array(1);
+  /** Types of arrays of bytes, by length: a type that is made for one call leaves 18 bytes behind at every call. */
+  readonly #arrays = new Map<number, ReturnType<typeof Koffi.array>>();
   #env: bigint | undefined;
 
   /**
@@ -168,7 +170,9 @@ export class NativeLibrary {
   /** A copy of memory of the library. */
   bytes(address: bigint, length: number): Uint8Array {
     if (length === 0) return new Uint8Array(0);
-    return this.#koffi.decode(address, 'uint8_t', length) as Uint8Array;
+    let type = this.#arrays.get(length);
+    if (type === undefined) this.#arrays.set(length, (type = this.#koffi.array('uint8_t', length)));
+    return this.#koffi.decode(address, type) as Uint8Array;
   }
 
   /** The text that ends with a zero at an address. */
