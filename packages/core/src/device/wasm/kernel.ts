@@ -5,7 +5,8 @@ import type { Binding, Kernel } from '../device.js';
 import { aligned, size, SLACK, type WasmBuffer } from './arena.js';
 import type { Dimensions } from './arrays.js';
 import { compileModule } from './compile.js';
-import { callsOf, shares, type KernelCall, type KernelThreads, type Part, type ThreadCode } from './threads.js';
+import { dividedRecords, type DividedRecords } from './records.js';
+import type { KernelCall, KernelThreads, ThreadCode } from './threads.js';
 import { webAssembly, type WasmMemory, type WasmModule } from './webassembly.js';
 
 type Buffers = Binding<WasmBuffer>['buffers'];
@@ -41,19 +42,6 @@ export interface KernelMemories {
   workspace(bytes: number): KernelMemory;
 }
 
-/** Records for a run: of bindings side by side that share their scalars, divided among threads. */
-interface Table {
-  /** The first binding of each range of bindings that are as good as one. */
-  readonly starts: readonly number[];
-  /** How many threads it is for. */
-  readonly threads: number;
-  readonly records: Int32Array;
-  /** For each record, of which range it is a part. */
-  readonly ranges: readonly number[];
-  /** By which threads take their records, which are counted from the first. */
-  readonly calls: readonly KernelCall[];
-}
-
 /** Bindings that one call takes, one after the other: their buffers are in one memory, or are copied there. */
 interface Segment {
   readonly block: KernelMemory;
@@ -68,6 +56,14 @@ interface Segment {
   readonly bytes: number;
   /** Buffers of other memories, and where their copies stand in the scratch memory. */
   readonly guests: readonly { readonly buffer: WasmBuffer; readonly word: number; readonly at: number }[];
+}
+
+/** What a segment's last run was for, with its records. */
+interface Table extends DividedRecords {
+  /** The first binding of each range of bindings that are as good as one. */
+  readonly starts: readonly number[];
+  /** How many threads there were. */
+  readonly threads: number;
 }
 
 /** Of a segment that has not run yet. */
@@ -114,8 +110,9 @@ export function wasmKernel(
   const words = buffers.length + 3 + temporaries.length;
   const scalarsWord = buffers.length + 2;
   const stride = 4 * operands.length;
-  /** The word of a record that holds an array's address; −1 where no two bindings are as good as one. */
-  const column = buffers.findIndex((name) => flat?.get(name) === false);
+  /** Whether a buffer holds an element for each of the parameter's, where bindings side by side are as good as one. */
+  const arrays = buffers.map((name) => flat?.get(name) === false);
+  const layout = { words, arrays };
 
   const isBeside = (given: Buffers, before: Buffers): boolean =>
     buffers.every(
@@ -153,7 +150,7 @@ export function wasmKernel(
       if (known === undefined) end += aligned(4 * buffer.length + SLACK);
     });
     const beside = bindings.map((binding, i) => {
-      return column >= 0 && i > 0 && isBeside(binding.buffers, bindings[i - 1].buffers);
+      return flat !== undefined && i > 0 && isBeside(binding.buffers, bindings[i - 1].buffers);
     });
     return { first, records, beside, table: NO_TABLE, bytes: end, guests };
   };
@@ -169,41 +166,7 @@ export function wasmKernel(
     const count = sharing?.available() ?? 1;
     const known = count === table.threads && starts.length === table.starts.length;
     if (known && starts.every((start, r) => start === table.starts[r])) return table;
-    const ranges = starts.map((start, r) => {
-      const [from, to] = [words * start, words * ((starts.at(r + 1) ?? beside.length) - 1)];
-      const record = records.slice(from, from + words);
-      if (from === to) return record;
-      const [rows, cols] = records.subarray(to + buffers.length);
-      const elements = ((records[to + column] - records[from + column]) >>> 2) + rows * cols;
-      record.set([elements, 1], buffers.length);
-      return record;
-    });
-    const sizes = ranges.map((record) => record[buffers.length] * record[buffers.length + 1]);
-    const divided = shares(sizes, sharing);
-    const parts = divided.flat();
-    const joined = new Int32Array(words * parts.length);
-    parts.forEach((part, r) => {
-      const whole = part.to - part.from === sizes[part.index];
-      joined.set(whole ? ranges[part.index] : partOf(ranges[part.index], part), words * r);
-    });
-    const calls = callsOf(divided, 0, 4 * words);
-    return (segment.table = {
-      starts,
-      threads: count,
-      records: joined,
-      ranges: parts.map(({ index }) => index),
-      calls,
-    });
-  };
-
-  /** The record of a part of the arrays that another is of. */
-  const partOf = (record: Int32Array, { from, to }: Part): Int32Array => {
-    const part = record.slice();
-    buffers.forEach((name, word) => {
-      if (flat?.get(name) === false) part[word] += 4 * from;
-    });
-    part.set([to - from, 1], buffers.length);
-    return part;
+    return (segment.table = { ...dividedRecords(records, starts, layout, sharing), starts, threads: count });
   };
 
   const segmentsIn = (block: KernelMemory, bindings: readonly Binding<WasmBuffer>[], first: number): Segment[] => {
