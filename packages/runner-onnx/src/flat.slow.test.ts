@@ -1,6 +1,15 @@
-import { execFile } from 'node:child_process';
-import { promisify } from 'node:util';
-import { expect, test } from 'vitest';
+import { join } from 'node:path';
+import { outputOf, Programs } from '@adakit/fixtures/programs';
+import { afterAll, beforeAll, expect, test } from 'vitest';
+
+let programs: Programs;
+// Compiling takes seconds, and many on a busy machine.
+beforeAll(() => {
+  programs = new Programs(join(import.meta.dirname, '..'), ['core', 'state', 'sgd', 'onnx', 'runner-onnx']);
+}, 300_000);
+afterAll(() => {
+  programs.remove();
+});
 
 /** A process that takes steps, and what it takes more of at the end than at their beginning, with garbage collected. */
 const SCRIPT = `
@@ -8,7 +17,7 @@ import { createRequire } from 'node:module';
 import { sgd } from '@adakit/sgd';
 import { emitterOf, Graph, modelFromGraph, symbol, Tensor, writeModel } from '@adakit/onnx';
 import { mse, TrainingSession } from '@adakit/runner-onnx';
-const [runtime, steps] = process.argv.slice(1);
+const [runtime, steps] = process.argv.slice(2);
 const graph = new Graph('small');
 const e = emitterOf(graph);
 let x = graph.addInput('x', { dtype: 'float32', shape: [symbol('batch'), 8] });
@@ -47,9 +56,8 @@ await session.dispose();
 const STEPS = 5000;
 
 test.each(['native', 'node'])('steps leave nothing behind (%s)', { timeout: 120_000 }, async (runtime) => {
-  const args = ['--expose-gc', '--input-type=module', '--eval', SCRIPT, '--', runtime, String(STEPS)];
-  const { stdout } = await promisify(execFile)(process.execPath, args, { cwd: import.meta.dirname });
-  const { script, native } = JSON.parse(stdout) as { readonly script: number; readonly native: number };
+  const output = await outputOf(programs.start(SCRIPT, [runtime, String(STEPS)], ['--expose-gc']));
+  const { script, native } = JSON.parse(output) as { readonly script: number; readonly native: number };
   // An object takes 16 bytes, and the list or the chain that it is in 8.
   expect(script).toBeLessThan(24 * STEPS);
   // Of malloc's least block, 32 bytes, a third of the steps may leave one: what is collected late is among them.

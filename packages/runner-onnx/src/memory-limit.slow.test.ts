@@ -1,15 +1,16 @@
-import { execFile } from 'node:child_process';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { promisify } from 'node:util';
+import { outputOf, Programs } from '@adakit/fixtures/programs';
 import { emitterOf, Graph, modelFromGraph, symbol, Tensor, writeModel, type Value } from '@adakit/onnx';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 
 const folder = mkdtempSync(join(tmpdir(), 'adakit-limit-'));
 const file = join(folder, 'stages.onnx');
+let programs: Programs;
 afterAll(() => {
   rmSync(folder, { recursive: true });
+  programs.remove();
 });
 
 const BATCH = 2048;
@@ -31,7 +32,9 @@ beforeAll(() => {
   graph.rename(x, 'y');
   graph.outputs.push(x);
   writeFileSync(file, writeModel(modelFromGraph(graph)));
-});
+  // Compiling takes seconds, and many on a busy machine.
+  programs = new Programs(join(import.meta.dirname, '..'), ['core', 'state', 'sgd', 'onnx', 'runner-onnx']);
+}, 300_000);
 
 /**
  * A process that takes steps and says how much more memory it took at most than after the first one, with every value in pages of
@@ -41,7 +44,7 @@ const SCRIPT = `
 import { readFileSync, writeFileSync } from 'node:fs';
 import { sgd } from '@adakit/sgd';
 import { mse, TrainingSession } from '@adakit/runner-onnx';
-const [file, batch, width, bytes] = process.argv.slice(1);
+const [file, batch, width, bytes] = process.argv.slice(2);
 const session = await TrainingSession.create({
   model: file, loss: mse(), optimizer: sgd({ lr: 1e-3 }),
   session: { intraOpNumThreads: 1, enableCpuMemArena: false },
@@ -61,13 +64,8 @@ await session.dispose();
 
 async function peak(limit?: number): Promise<number> {
   const args = [file, BATCH, WIDTHS[0], ...(limit === undefined ? [] : [limit])].map(String);
-  const env = { ...process.env, MALLOC_MMAP_THRESHOLD_: String(2 ** 16) };
-  const { stdout } = await promisify(execFile)(
-    process.execPath,
-    ['--input-type=module', '--eval', SCRIPT, '--', ...args],
-    { env, cwd: import.meta.dirname },
-  );
-  return Number(stdout);
+  const own = { MALLOC_MMAP_THRESHOLD_: String(2 ** 16) };
+  return Number(await outputOf(programs.start(SCRIPT, args, [], own)));
 }
 
 test.runIf(process.platform === 'linux')('a process keeps to its memory limit', { timeout: 120_000 }, async () => {
