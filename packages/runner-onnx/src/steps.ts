@@ -96,11 +96,12 @@ export function stepSession(graph: Pick<GradientsGraph, 'model' | 'parameters'>,
 }
 
 /**
- * How long threads of a session look for work before they sleep: longer than what lies between two steps of a small network.
+ * How long threads of a session look for work before they sleep: longer than what lies between two steps of a small network,
+ * whose median is 8 % longer with 2 ms than with 10.
  * By itself ONNX Runtime has them look for 40 ms, also when a session begins to be made and nothing is to be done yet. That
  * takes a core from what is done beside, and from the update.
  */
-const SPIN_MICROSECONDS = '2000';
+const SPIN_MICROSECONDS = '10000';
 
 /**
  * Optimizers of the level `basic` that find nothing in graphs that have been lowered: products are written for the target
