@@ -1,5 +1,5 @@
 import { expect, it } from 'vitest';
-import { closestName } from './errors.js';
+import { closestName, kindOf } from './errors.js';
 
 const known = ['weightDecay', 'lr', 'beta1', 'beta2'];
 const suggestions: [string, string | undefined][] = [
@@ -14,4 +14,15 @@ const suggestions: [string, string | undefined][] = [
 ];
 it.each(suggestions)('the known name closest to "%s" is %s', (given, suggestion) => {
   expect(closestName(given, known)).toBe(suggestion);
+});
+
+it.each<[unknown, string]>([
+  ['w', '"w"'],
+  [3n, '3'],
+  [undefined, 'undefined'],
+  [[], 'Array'],
+  [new Float32Array(), 'Float32Array'],
+  [Object.create(null), 'an object'],
+])('says what a value is: %o', (value, kind) => {
+  expect(kindOf(value)).toBe(kind);
 });

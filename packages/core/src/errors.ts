@@ -53,6 +53,12 @@ export function shown(value: unknown): string {
   return typeof value === 'string' ? JSON.stringify(value) : String(value);
 }
 
+/** What something is, in a message: an object by what has made it, anything else as {@link shown} has it. */
+export function kindOf(value: unknown): string {
+  if (Object(value) !== value) return shown(value);
+  return (value as { readonly constructor?: { readonly name: string } }).constructor?.name ?? 'an object';
+}
+
 /** Levenshtein distance by the two-row dynamic program. */
 export function editDistance(a: string, b: string): number {
   let row = Array.from({ length: b.length + 1 }, (_, j) => j);

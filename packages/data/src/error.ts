@@ -1,4 +1,4 @@
-import { AdakitError } from '@adakit/core';
+import { AdakitError, kindOf } from '@adakit/core';
 
 /** What can be wrong with data. */
 export type DataErrorCode =
@@ -19,11 +19,6 @@ export function requireFunction(what: string, value: unknown): void {
 export function requireList(what: string, value: unknown): void {
   if (Array.isArray(value)) return;
   throw new DataError('invalid-argument', `${what} must be a list, got ${kindOf(value)}`);
-}
-
-/** What something is, in a message. */
-export function kindOf(value: unknown): string {
-  return Object(value) === value ? (value as object).constructor.name : String(value);
 }
 
 /** @throws DataError unless `value` is a whole number of at least `least` */

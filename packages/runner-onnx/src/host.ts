@@ -2,8 +2,6 @@ import {
   elementCount,
   hostDevice,
   jsDevice,
-  wasmAvailable,
-  wasmDevice,
   referenceDevice,
   type Device,
   type HostBuffer,
@@ -28,6 +26,5 @@ export function hostDeviceFor(
   // float64 models are few, and the fused loops are float32.
   if (precision === 'float64') return referenceDevice('float64');
   const fits = parameters.every(({ shape, slots }) => 4 * elementCount(shape) * (2 + slots.length) < LARGEST_MEMORY);
-  if (!fits) return jsDevice();
-  return threads !== undefined && wasmAvailable() ? wasmDevice({ threads }) : hostDevice();
+  return fits ? hostDevice({ ...(threads && { threads }) }) : jsDevice();
 }

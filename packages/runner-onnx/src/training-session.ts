@@ -1,5 +1,6 @@
 import {
   hostView,
+  kindOf,
   lossScaling,
   makePlan,
   Run,
@@ -294,6 +295,7 @@ export class TrainingSession implements Stateful {
         { provider, session: threads ? withoutSpinning(session) : session },
         drawing && (lowered === target ? estimate : gradientsGraph(model, { ...drawing, target: lowered })),
       );
+    // Without something to wait for, making the session begins before `begin` does.
     await chosen.library?.ready;
     // The native runtime makes a session on another thread, which takes as long as what follows here or longer.
     const early = whole
@@ -669,8 +671,10 @@ function requireChoices(options: TrainingSessionOptions): void {
     typeof model !== 'string' &&
     (Object(model) !== model || !(model instanceof Uint8Array || 'graph' in (model as Model)))
   ) {
-    const given = Object(model) === model ? (model as object).constructor.name : String(model);
-    throw new TrainingError('invalid-option', `model is a path, a Uint8Array or what readModel() gives, got ${given}`);
+    throw new TrainingError(
+      'invalid-option',
+      `model is a path, a Uint8Array or what readModel() gives, got ${kindOf(model)}`,
+    );
   }
   for (const name of ['executionProviders', 'outputs'] as const) {
     const given: unknown = options[name];

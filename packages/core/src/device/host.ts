@@ -3,7 +3,7 @@ import type { Device } from './device.js';
 import { jsAvailable, jsDevice } from './js/device.js';
 import { referenceDevice } from './reference/device.js';
 import type { WasmBuffer } from './wasm/arena.js';
-import { wasmDevice } from './wasm/device.js';
+import { wasmDevice, type WasmDeviceOptions } from './wasm/device.js';
 
 /** A buffer of {@link hostDevice}. */
 export type HostBuffer = WasmBuffer | FloatArray;
@@ -16,10 +16,12 @@ export interface ViewedBuffer {
 /**
  * The fastest device in the host's memory that works here: `wasm`; `js` where WebAssembly has no SIMD; the float32
  * reference where nothing may be compiled. All give the same numbers to the last bit.
+ *
+ * @param options for `wasm`
  */
-export function hostDevice(): Device<HostBuffer> {
+export function hostDevice(options: WasmDeviceOptions = {}): Device<HostBuffer> {
   try {
-    return wasmDevice();
+    return wasmDevice(options);
   } catch {
     return jsAvailable() ? jsDevice() : referenceDevice('float32');
   }

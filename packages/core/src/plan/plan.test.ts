@@ -240,7 +240,7 @@ describe('a plan', () => {
     expect(plan(lossScaling(sgd(), { initialScale: 8 })).lossScale?.hyperparameters.initialScale).toBe(8);
     expect(plan(sgd()).lossScale).toBeUndefined();
     // Before there are parameters, too.
-    expect(plan(lossScaling(sgd()), []).lossScale).toBeDefined();
+    expect(plan(lossScaling(sgd(), { initialScale: 4 }), []).lossScale?.hyperparameters.initialScale).toBe(4);
   });
 
   it('hashes everything that may happen to a parameter, and nothing that is a number', () => {

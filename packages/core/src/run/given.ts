@@ -1,4 +1,4 @@
-import { AdakitError, shown, type ErrorCode } from '../errors.js';
+import { AdakitError, kindOf, shown, type ErrorCode } from '../errors.js';
 import { elementCount, type TensorData } from '../tensor/tensor-data.js';
 import type { NonFinitePolicy } from './step-types.js';
 
@@ -72,9 +72,4 @@ export function requireSamples(samples: unknown): void {
 function isTensor(value: unknown): value is TensorData {
   const { shape, data } = Object(value) as Readonly<Record<string, unknown>>;
   return Array.isArray(shape) && (data instanceof Float32Array || data instanceof Float64Array);
-}
-
-/** What something is, in a message. */
-function kindOf(value: unknown): string {
-  return Object(value) === value ? (value as object).constructor.name : shown(value);
 }

@@ -1,4 +1,5 @@
-import { DataError, kindOf, requireFunction, requireList } from '../error.js';
+import { kindOf } from '@adakit/core';
+import { DataError, requireFunction, requireList } from '../error.js';
 import { Dataset } from './dataset.js';
 import { stackField, type DataTensor, type Example } from './example.js';
 import { rowsOf } from './rows.js';

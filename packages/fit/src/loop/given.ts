@@ -1,3 +1,4 @@
+import { kindOf } from '@adakit/core';
 import { FitError } from '../error.js';
 
 // What is given by programs whose types nobody has checked.
@@ -19,9 +20,4 @@ export function requireDataset(what: string, data: unknown): void {
     'invalid-argument',
     `${what} takes a Dataset of batches, such as fromElements(batches) or fromArrays({ … }).batch(32); got ${kindOf(data)}`,
   );
-}
-
-/** What something is, in a message. */
-export function kindOf(value: unknown): string {
-  return Object(value) === value ? (value as object).constructor.name : String(value);
 }

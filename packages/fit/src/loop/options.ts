@@ -1,5 +1,4 @@
-import { kindOf, requireDataset, requireModel } from './given.js';
-import { closestName, type TrainingState } from '@adakit/core';
+import { closestName, kindOf, type TrainingState } from '@adakit/core';
 import type { Batch, Dataset } from '@adakit/data';
 import { FitError } from '../error.js';
 import type { Metric } from '../metrics/metric.js';
@@ -7,6 +6,7 @@ import type { Trainable } from '../trainable.js';
 import type { Callback } from './callback.js';
 import type { Carry } from './carried.js';
 import { allMetrics } from './evaluate.js';
+import { requireDataset, requireModel } from './given.js';
 
 /** Where checkpoints go; `Checkpoints` of `@adakit/state/node` is one. */
 export interface CheckpointStore {

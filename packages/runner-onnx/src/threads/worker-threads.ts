@@ -15,9 +15,7 @@ import type { SessionOptions } from '../runtime/runtime.js';
 const MOST = 8;
 
 /** Words that threads share: those of all together, then some for each. */
-const READY = 0;
-const PENDING = 1;
-const FAILED = 2;
+const WORDS = { ready: 0, pending: 1, failed: 2 } as const;
 const COMMON = 3;
 /** Of each thread: a count of its calls, the number of the code, and the two numbers of the call. */
 const OWN = 4;
@@ -72,7 +70,7 @@ export class WorkerThreads implements KernelThreads {
 
   available(): number {
     if (this.#control === undefined && !this.#ended) this.#start();
-    const ready = this.#control === undefined ? 0 : Atomics.load(this.#control, READY);
+    const ready = this.#control === undefined ? 0 : Atomics.load(this.#control, WORDS.ready);
     return this.#ended || ready < this.most - 1 ? 1 : this.most;
   }
 
@@ -80,7 +78,7 @@ export class WorkerThreads implements KernelThreads {
     const control = this.#control;
     if (control === undefined) throw new Error('threads that are not there cannot be called');
     const number = this.#numberOf(code);
-    Atomics.store(control, PENDING, calls.length);
+    Atomics.store(control, WORDS.pending, calls.length);
     calls.forEach(([from, count], i) => {
       const at = COMMON + OWN * i;
       control.set([number, from, count], at + 1);
@@ -90,10 +88,10 @@ export class WorkerThreads implements KernelThreads {
     try {
       own();
     } finally {
-      for (let spins = 0; Atomics.load(control, PENDING) > 0 && spins < SPINS; spins++);
-      for (let left; (left = Atomics.load(control, PENDING)) > 0;) Atomics.wait(control, PENDING, left);
+      for (let spins = 0; Atomics.load(control, WORDS.pending) > 0 && spins < SPINS; spins++);
+      for (let left; (left = Atomics.load(control, WORDS.pending)) > 0;) Atomics.wait(control, WORDS.pending, left);
     }
-    if (Atomics.exchange(control, FAILED, 0) > 0) {
+    if (Atomics.exchange(control, WORDS.failed, 0) > 0) {
       throw new Error(`a thread could not compute its share of an update: ${String(this.#failure())}`);
     }
   }
@@ -114,7 +112,7 @@ export class WorkerThreads implements KernelThreads {
     try {
       for (let i = 1; i < this.most; i++) {
         const { port1, port2 } = new MessageChannel();
-        const workerData: ThreadData = { shared, port: port2, at: COMMON + OWN * (i - 1) };
+        const workerData: ThreadData = { shared, port: port2, at: COMMON + OWN * (i - 1), words: WORDS, spins: SPINS };
         const own = { name: 'adakit update', execArgv: [], workerData, transferList: [port2] };
         const worker = new Worker(source, { eval: true, ...own });
         worker.unref();
@@ -161,6 +159,9 @@ interface ThreadData {
   readonly port: MessagePort;
   /** Where its own words begin. */
   readonly at: number;
+  /** Where those of all are. */
+  readonly words: typeof WORDS;
+  readonly spins: number;
 }
 
 /**
@@ -168,13 +169,13 @@ interface ThreadData {
  * this module may be named in it.
  */
 function serve({ receiveMessageOnPort: receive, workerData }: ThreadGlobals): void {
-  const { shared, port, at } = workerData as ThreadData;
+  const { shared, port, at, words, spins } = workerData as ThreadData;
   const control = new Int32Array(shared);
   const functions: ((from: number, count: number) => void)[] = [];
   const { Instance } = (globalThis as unknown as { readonly WebAssembly: WebAssemblyInstances }).WebAssembly;
-  Atomics.add(control, 0, 1);
+  Atomics.add(control, words.ready, 1);
   for (let calls = 0; ; calls = (calls + 1) | 0) {
-    for (let spins = 0; Atomics.load(control, at) === calls && spins < 5000; spins++);
+    for (let spin = 0; Atomics.load(control, at) === calls && spin < spins; spin++);
     // A call that was seen while spinning may wake the thread once more, when it is done with it.
     while (Atomics.load(control, at) === calls) Atomics.wait(control, at, calls);
     try {
@@ -182,16 +183,16 @@ function serve({ receiveMessageOnPort: receive, workerData }: ThreadGlobals): vo
         const { module, memory, name } = (receive(port) as { readonly message: ThreadCode }).message;
         const { exp, log, pow } = Math;
         // Elementwise programs call nothing of these.
-        const unused = (): void => undefined;
-        const others = { matMul: unused, transpose: unused, repeat: unused, factor: unused, random: unused };
+        const names = ['matMul', 'transpose', 'repeat', 'factor', 'random'];
+        const others = Object.fromEntries(names.map((own) => [own, () => undefined]));
         functions.push(new Instance(module, { e: { m: memory, exp, log, pow, ...others } }).exports[name]);
       }
       functions[control[at + 1]](control[at + 2], control[at + 3]);
     } catch (error) {
       port.postMessage(String(error));
-      Atomics.store(control, 2, 1);
+      Atomics.store(control, words.failed, 1);
     }
-    if (Atomics.sub(control, 1, 1) === 1) Atomics.notify(control, 1);
+    if (Atomics.sub(control, words.pending, 1) === 1) Atomics.notify(control, words.pending);
   }
 }
 

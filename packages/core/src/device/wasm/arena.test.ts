@@ -1,4 +1,5 @@
 import { describe, expect, it } from 'vitest';
+import { expectFindsNonFinite } from '../testing/finds-non-finite.js';
 import { wasmDevice } from './device.js';
 
 const MIB = 2 ** 20;
@@ -22,16 +23,10 @@ describe('memory of the WebAssembly device', () => {
   });
 
   it('finds what is not finite at every position of buffers of all lengths', () => {
-    const device = wasmDevice();
-    const [buffers] = device.allocate([Array.from({ length: 40 }, (_, length) => length)]);
-    for (const [i, buffer] of buffers.entries()) {
-      for (let position = 0; position < buffer.length; position++) {
-        buffer.view()[position] = position % 2 === 0 ? NaN : -Infinity;
-        expect(device.nonFinite(buffers)).toEqual([i]);
-        buffer.view()[position] = 0;
-      }
-    }
-    expect(device.nonFinite(buffers)).toEqual([]);
+    expectFindsNonFinite(
+      wasmDevice(),
+      Array.from({ length: 40 }, (_, length) => length),
+    );
   });
 
   it('keeps its content when it grows; a view is the same object until then', () => {

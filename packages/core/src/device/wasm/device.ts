@@ -4,7 +4,7 @@ import { allFinite } from '../host-memory.js';
 import { Arena, size, type WasmBuffer } from './arena.js';
 import { wasmKernel, type KernelMemories, type KernelMemory, type Library } from './kernel.js';
 import { libraryBytes } from './library.js';
-import { callsOf, shares, type KernelThreads } from './threads.js';
+import { callsOf, makeCalls, shares, type KernelThreads } from './threads.js';
 import { webAssembly } from './webassembly.js';
 
 /** How {@link wasmDevice} takes memory. */
@@ -172,11 +172,6 @@ function flagged(
   if (at === undefined) return undefined;
   const table = new Int32Array(place.memory.buffer, at, 2 * indices.length);
   table.set(parts.flat().flatMap(({ index, from, to }) => [ranges[2 * index] + 4 * from, 4 * (to - from)]));
-  const calls = callsOf(parts, at, 8);
-  const own = (): void => {
-    library.nonFinite(...calls[0]);
-  };
-  if (calls.length === 1 || threads === undefined) own();
-  else threads.run(library.code, calls.slice(1), own);
+  makeCalls(callsOf(parts, at, 8), library.nonFinite, library.code, threads);
   return [...new Set(indices.filter((_, i) => table[2 * i] !== 0))];
 }

@@ -6,7 +6,7 @@ import { aligned, size, SLACK, type WasmBuffer } from './arena.js';
 import type { Dimensions } from './arrays.js';
 import { compileModule } from './compile.js';
 import { dividedRecords, type DividedRecords } from './records.js';
-import type { KernelCall, KernelThreads, ThreadCode } from './threads.js';
+import { makeCalls, type KernelCall, type KernelThreads, type ThreadCode } from './threads.js';
 import { webAssembly, type WasmMemory, type WasmModule } from './webassembly.js';
 
 type Buffers = Binding<WasmBuffer>['buffers'];
@@ -206,12 +206,8 @@ export function wasmKernel(
       floats.set(buffer.view(), offset / 4);
     }
     new Int32Array(memory, base, records.length).set(records);
-    const [own, ...others] = calls.map(([from, count]): KernelCall => [base + from, count]);
-    if (threads === undefined || others.length === 0) run(...own);
-    else
-      threads.run(code, others, () => {
-        run(...own);
-      });
+    const here = calls.map(([from, count]): KernelCall => [base + from, count]);
+    makeCalls(here, run, code, threads);
     for (const { buffer, at: offset } of guests) {
       buffer.view().set(floats.subarray(offset / 4, offset / 4 + buffer.length));
     }

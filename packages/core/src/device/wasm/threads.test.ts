@@ -1,5 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
+import { expectFindsNonFinite } from '../testing/finds-non-finite.js';
 import { threadsInTurn } from '../testing/threads-in-turn.js';
 import { wasmDevice } from './device.js';
 import { shares } from './threads.js';
@@ -46,16 +47,7 @@ describe('shares of arrays for threads', () => {
 describe('the WebAssembly device with threads', () => {
   it('finds what is not finite in every share', () => {
     const shared = threadsInTurn(3);
-    const device = wasmDevice({ threads: shared });
-    const [buffers] = device.allocate([[100, 7, 300]]);
-    for (const [i, buffer] of buffers.entries()) {
-      for (let position = 0; position < buffer.length; position++) {
-        buffer.view()[position] = position % 2 === 0 ? NaN : -Infinity;
-        expect(device.nonFinite(buffers)).toEqual([i]);
-        buffer.view()[position] = 0;
-      }
-    }
-    expect(device.nonFinite(buffers)).toEqual([]);
+    expectFindsNonFinite(wasmDevice({ threads: shared }), [100, 7, 300]);
     expect(shared.runs).toBe(408);
   });
 

@@ -69,6 +69,20 @@ export function shares(
   return result.filter((parts) => parts.length > 0);
 }
 
+/** Makes the calls, each in a thread of its own where there are several. */
+export function makeCalls(
+  [first, ...others]: readonly KernelCall[],
+  call: (...numbers: KernelCall) => void,
+  code: ThreadCode,
+  threads: KernelThreads | undefined,
+): void {
+  const own = (): void => {
+    call(...first);
+  };
+  if (threads === undefined || others.length === 0) own();
+  else threads.run(code, others, own);
+}
+
 /** The calls by which threads take their shares of a table at `base`, with an entry of so many bytes for every part. */
 export function callsOf(shares: readonly (readonly Part[])[], base: number, bytes: number): KernelCall[] {
   let from = base;
