@@ -1,22 +1,44 @@
-// Prints `N passed, N failed, N skipped` from vitest's JSON reports; the format, lint, type and package checks count as one.
+// Prints every failure of vitest's JSON reports, then `N passed, N failed, N skipped`; the format, lint, type and package
+// checks count as one. Failures stand last, where a log that is kept in part still has them.
 import { existsSync, readFileSync } from 'node:fs';
+import { basename, relative } from 'node:path';
 
 const [checks, ...reports] = process.argv.slice(2);
 let passed = checks === '0' ? 1 : 0;
-let failed = 1 - passed;
 let skipped = 0;
+const failures = checks === '0' ? [] : [`npm run check: exit status ${checks}`];
+
+// What was expected and what came, and where, without the stack below it.
+const head = (message) =>
+  message
+    .split('\n')
+    .filter((line) => !line.includes('node_modules'))
+    .slice(0, 12)
+    .join('\n    ');
+
 for (const report of reports) {
-  // A run that was cut off, or a file that fails to load, has no tests to count, but it is a failure.
+  // A run that was cut off has no tests to count, but it is a failure.
   if (!existsSync(report)) {
-    failed++;
+    failures.push(`${basename(report)}: the run ended without a report`);
     continue;
   }
-  const { numPassedTests, numFailedTests, numPendingTests, numTodoTests, success } = JSON.parse(
+  const { numPassedTests, numPendingTests, numTodoTests, success, testResults } = JSON.parse(
     readFileSync(report, 'utf8'),
   );
   passed += numPassedTests;
-  failed += numFailedTests + (!success && numFailedTests === 0 ? 1 : 0);
   skipped += numPendingTests + numTodoTests;
+  const before = failures.length;
+  for (const { name, status, message, assertionResults } of testResults) {
+    const file = relative(process.cwd(), name);
+    const tests = assertionResults.filter((test) => test.status === 'failed');
+    for (const test of tests) {
+      failures.push(`${file}: ${test.fullName}\n    ${head(test.failureMessages.join('\n'))}`);
+    }
+    // A file that fails to load has no tests either.
+    if (status === 'failed' && tests.length === 0) failures.push(`${file}: ${head(message)}`);
+  }
+  if (!success && failures.length === before) failures.push(`${basename(report)}: a fault outside of all tests`);
 }
-console.log(`${passed} passed, ${failed} failed, ${skipped} skipped`);
-process.exit(failed === 0 ? 0 : 1);
+for (const failure of failures) console.log(`FAILED ${failure}`);
+console.log(`${passed} passed, ${failures.length} failed, ${skipped} skipped`);
+process.exit(failures.length === 0 ? 0 : 1);
