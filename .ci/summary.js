@@ -1,9 +1,10 @@
+// summary.js CHECKS-STATUS REPORT STATUS [REPORT STATUS ...]
 // Prints every failure of vitest's JSON reports, then `N passed, N failed, N skipped`; the format, lint, type and package
 // checks count as one. Failures stand last, where a log that is kept in part still has them.
 import { existsSync, readFileSync } from 'node:fs';
 import { basename, relative } from 'node:path';
 
-const [checks, ...reports] = process.argv.slice(2);
+const [checks, ...runs] = process.argv.slice(2);
 let passed = checks === '0' ? 1 : 0;
 let skipped = 0;
 const failures = checks === '0' ? [] : [`npm run check: exit status ${checks}`];
@@ -16,15 +17,14 @@ const head = (message) =>
     .slice(0, 12)
     .join('\n    ');
 
-for (const report of reports) {
+for (let at = 0; at < runs.length; at += 2) {
+  const [report, exit] = runs.slice(at, at + 2);
   // A run that was cut off has no tests to count, but it is a failure.
   if (!existsSync(report)) {
     failures.push(`${basename(report)}: the run ended without a report`);
     continue;
   }
-  const { numPassedTests, numPendingTests, numTodoTests, success, testResults } = JSON.parse(
-    readFileSync(report, 'utf8'),
-  );
+  const { numPassedTests, numPendingTests, numTodoTests, testResults } = JSON.parse(readFileSync(report, 'utf8'));
   passed += numPassedTests;
   skipped += numPendingTests + numTodoTests;
   const before = failures.length;
@@ -37,7 +37,9 @@ for (const report of reports) {
     // A file that fails to load has no tests either.
     if (status === 'failed' && tests.length === 0) failures.push(`${file}: ${head(message)}`);
   }
-  if (!success && failures.length === before) failures.push(`${basename(report)}: a fault outside of all tests`);
+  // Vitest's report says nothing of an error that no test awaits; its exit status does.
+  if (exit !== '0' && failures.length === before)
+    failures.push(`${basename(report)}: a fault outside of all tests, exit status ${exit}`);
 }
 for (const failure of failures) console.log(`FAILED ${failure}`);
 console.log(`${passed} passed, ${failures.length} failed, ${skipped} skipped`);
