@@ -16,7 +16,8 @@ import type { Value } from '../graph/value.js';
 import type { Model } from '../model/model.js';
 import { Tensor } from '../model/tensor.js';
 import { upgradedGraph } from '../passes/import.js';
-import { equalDims, isStatic, multiplyDims, substituteDims, symbol, type Dim } from '../shape/dim.js';
+import { equalDims, isStatic, multiplyDims, symbol, type Dim } from '../shape/dim.js';
+import { substituteDims } from '../shape/substitution.js';
 import { printShape, type Shape } from '../shape/shape.js';
 import { batchPlaces, type BatchPlace } from './rules.js';
 
