@@ -12,7 +12,7 @@ import { isNamedAsParameter } from './declared.js';
 import { listNames, matches, requireKnown, type ParameterFilter } from './filter.js';
 import { prefixOf, type Prefix } from './prefix.js';
 import { roleOf } from './roles.js';
-import { Uses } from './uses.js';
+import { Verdicts } from './verdict.js';
 
 /** Parameters to train beside those that are by default. */
 export interface Also {
@@ -84,7 +84,7 @@ export function classifyInitializers(
   if (train !== undefined) requireKnown('train', train, names);
   requireKnown('train.also', also, names);
   const frozen = freeze === undefined ? () => undefined : frozenBy(graph, freeze, names);
-  const uses = new Uses(graph, values, operators);
+  const verdicts = new Verdicts(graph, values, operators);
   const declared = declarations(model.graph);
   const allNames = new Set(values.map(({ name }) => name));
 
@@ -125,10 +125,10 @@ export function classifyInitializers(
     const declaration = declared.get(value.name);
     if (declaration === 'buffer' || declaration === 'constant') return not(`a ${declaration} of the module`);
     // With declared parameters, what nobody has declared was made by the exporter.
-    if (declared.size > 0 && declaration === undefined && uses.isNeutral(value)) {
+    if (declared.size > 0 && declaration === undefined && verdicts.isNeutral(value)) {
       return not('fills the place of a gain or a bias that the normalization does not have');
     }
-    const { learned, reason, isDoubtful } = uses.verdict(value);
+    const { learned, reason, isDoubtful } = verdicts.of(value);
     if (learned || isDoubtful !== true) return { value, selected: learned, reason };
     if (declaration === 'parameter') return { value, selected: true, reason: 'a parameter of the module' };
     if (value.tensor?.size === 1 && isNamedAsParameter(value.name, allNames)) {
