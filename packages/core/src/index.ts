@@ -214,7 +214,7 @@ export type { WholeStep } from './run/step-types.js';
 export type { KeptState } from './run/kept-state.js';
 export { hostView } from './device/host.js';
 export { wasmKernelsIn, type WasmKernels } from './device/wasm/device.js';
-export type { KernelMemory } from './device/wasm/kernel.js';
+export type { KernelMemory } from './device/wasm/memories.js';
 export type { Binding, BoundKernel, Device, Kernel, MaskedCheck, MaybePromise } from './device/device.js';
 export { bufferNames, deviceInputs, isTotal } from './device/device.js';
 export {
