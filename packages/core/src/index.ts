@@ -200,6 +200,7 @@ export {
   type DType,
   type FloatArray,
   type NamedTensors,
+  type NumericArray,
   type Precision,
   type TensorData,
 } from './tensor/tensor-data.js';

@@ -1,18 +1,5 @@
-import { closestName } from '@adakit/core';
+import { closestName, type NumericArray } from '@adakit/core';
 import { DataError } from '../error.js';
-
-/** Typed arrays that tensors may hold. */
-export type NumericArray =
-  | Float32Array
-  | Float64Array
-  | Int8Array
-  | Int16Array
-  | Int32Array
-  | BigInt64Array
-  | Uint8Array
-  | Uint16Array
-  | Uint32Array
-  | BigUint64Array;
 
 /** A tensor: elements in row-major order, and its dimensions. */
 export interface DataTensor {

@@ -1,5 +1,6 @@
+import type { NumericArray } from '@adakit/core';
 import { gunzipSync } from 'fflate';
-import type { DataTensor, NumericArray } from '../dataset/example.js';
+import type { DataTensor } from '../dataset/example.js';
 import { DataError } from '../error.js';
 
 /** Arrays by element type in the header; numbers in the file are big-endian. */

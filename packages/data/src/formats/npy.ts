@@ -1,6 +1,7 @@
+import type { NumericArray } from '@adakit/core';
 import { unzipSync } from 'fflate';
 import { loadTensor } from '@adakit/state';
-import type { DataTensor, NumericArray } from '../dataset/example.js';
+import type { DataTensor } from '../dataset/example.js';
 import { emptyLike } from '../dataset/example.js';
 import { DataError } from '../error.js';
 

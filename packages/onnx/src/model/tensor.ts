@@ -1,3 +1,4 @@
+import type { FloatArray, NumericArray } from '@adakit/core';
 import { create } from '@bufbuild/protobuf';
 import { TensorProto_DataLocation, TensorProtoSchema, type TensorProto } from 'onnx-buf';
 import { OnnxError } from '../error.js';
@@ -10,25 +11,12 @@ import { unpackBits } from './packed.js';
  * 2- and 4-bit types and the 8-bit floats keep their packed bytes; complex numbers are (re, im) pairs; strings are
  * UTF-8 byte strings.
  */
-export type TensorData =
-  | Float32Array
-  | Float64Array
-  | Int8Array
-  | Int16Array
-  | Int32Array
-  | BigInt64Array
-  | Uint8Array
-  | Uint16Array
-  | Uint32Array
-  | BigUint64Array
-  | readonly Uint8Array[];
-
-type NumericData = Exclude<TensorData, readonly Uint8Array[]>;
+export type TensorData = NumericArray | readonly Uint8Array[];
 
 interface ArrayType {
   readonly BYTES_PER_ELEMENT: number;
-  new (buffer: ArrayBufferLike, byteOffset: number, length: number): NumericData;
-  from(values: ArrayLike<number>): NumericData;
+  new (buffer: ArrayBufferLike, byteOffset: number, length: number): NumericArray;
+  from(values: ArrayLike<number>): NumericArray;
 }
 
 interface Storage {
@@ -179,7 +167,7 @@ export class Tensor {
   }
 
   /** Copies the elements to an array of the tensor's type and size, without decoding them in between where they are its bytes. */
-  copyTo(target: Float32Array | Float64Array): void {
+  copyTo(target: FloatArray): void {
     const bytes = new Uint8Array(target.buffer, target.byteOffset, target.byteLength);
     const isSame = this.dtype === (target instanceof Float32Array ? 'float32' : 'float64');
     if (isSame && this.#proto?.rawData.length === bytes.length) bytes.set(this.#proto.rawData);

@@ -1,3 +1,4 @@
+import type { FloatArray } from '@adakit/core';
 import type { Tensor } from '../model/tensor.js';
 
 /**
@@ -42,15 +43,13 @@ export function isFilter(tensor: Tensor, groups: number): boolean {
   return different > 1 && data.every((value, i) => value === data[i % size]);
 }
 
-type Floats = Float32Array | Float64Array;
-
 /** Added to scores, this leaves a softmax nothing: float16 cannot go lower than −65504. */
 const FORBIDDING = -1e4;
 /** Swin and others forbid with a plain −100. */
 const LOWEST_SCORE = -10;
 
 /** Zeros and something forbidding, or zeros and ones, both of them present. */
-function isMask(data: Floats): boolean {
+function isMask(data: FloatArray): boolean {
   const first = data[0];
   let other = first;
   for (const value of data) {
@@ -64,7 +63,7 @@ function isMask(data: Floats): boolean {
 }
 
 /** Multiples of one half, with more than zeros and ones among them and not all alike: strides, anchors, grids. */
-function isWholeNumbers(data: Floats): boolean {
+function isWholeNumbers(data: FloatArray): boolean {
   let [least, most] = [data[0], data[0]];
   for (const value of data) {
     if (!Number.isInteger(2 * value)) return false;
@@ -94,7 +93,7 @@ const WAVE_TOLERANCE = 1e-3;
  * are a line or, of images, a grid written row by row: its rows and columns then are such sequences. A line may be shifted (a
  * code that was made to have mean 0), and leave one place all zeros (that of padding).
  */
-function isWave(dims: readonly number[], data: Floats): boolean {
+function isWave(dims: readonly number[], data: FloatArray): boolean {
   const axes = dims.flatMap((size, axis) => (size >= FEWEST_PLACES ? [axis] : []));
   if (dims.filter((size) => size > 1).length < 2) return false;
   return axes.some((axis) => {
@@ -139,13 +138,13 @@ function isWaveGrid(values: readonly number[], width: number): boolean {
 }
 
 /** The first place whose numbers are all zero, or −1. */
-function gapOf(data: Floats, places: number, stride: number): number {
+function gapOf(data: FloatArray, places: number, stride: number): number {
   for (let place = 0; place < places; place++) if (isGap(data, place, places, stride)) return place;
   return -1;
 }
 
 /** Whether all numbers of a place are zero. Ends at the first that is not: of what is learned that is the first. */
-function isGap(data: Floats, place: number, places: number, stride: number): boolean {
+function isGap(data: FloatArray, place: number, places: number, stride: number): boolean {
   for (let start = place * stride; start < data.length; start += places * stride) {
     for (let at = start; at < start + stride; at++) if (data[at] !== 0) return false;
   }
