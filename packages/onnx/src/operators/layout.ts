@@ -1,3 +1,4 @@
+import { likeInput } from '../entry/composite.js';
 import { axesFromInput } from '../entry/axes.js';
 import { defaulting, intsToInput, setInput } from '../entry/older-form.js';
 import type { InferContext, Operator } from '../entry/operator.js';
@@ -369,7 +370,7 @@ export const Trilu: Operator = {
   roles: [DATA, SETTING],
   infer(ctx) {
     if (ctx.rank(0) < 2) ctx.fail('it works on matrices, of rank 2 and above');
-    return [{ dtype: ctx.dtype(0), shape: ctx.shape(0) }];
+    return likeInput(ctx);
   },
   gradient(ctx) {
     const inputs = ctx.has(1) ? [ctx.grad(), ctx.input(1)] : [ctx.grad()];
@@ -381,7 +382,7 @@ export const Trilu: Operator = {
 export const ReverseSequence: Operator = {
   op: 'ReverseSequence',
   since: 10,
-  infer: (ctx) => [{ dtype: ctx.dtype(0), shape: ctx.shape(0) }],
+  infer: likeInput,
   gradient(ctx) {
     const { attributes } = ctx.node;
     return [
