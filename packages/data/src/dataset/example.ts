@@ -1,4 +1,4 @@
-import { closestName, type NumericArray } from '@adakit/core';
+import { suggestion, type NumericArray } from '@adakit/core';
 import { DataError } from '../error.js';
 
 /** A tensor: elements in row-major order, and its dimensions. */
@@ -24,10 +24,9 @@ export function isTensor(value: unknown): value is DataTensor {
 export function fieldOf<V>(fields: Readonly<Record<string, V>>, name: string): V {
   if (Object.hasOwn(fields, name)) return fields[name];
   const known = Object.keys(fields);
-  const suggestion = closestName(name, known);
   throw new DataError(
     'unknown-column',
-    `there is no column '${name}'${suggestion === undefined ? '' : `, did you mean '${suggestion}'?`} (there are: ${known.join(', ')})`,
+    `there is no column '${name}'${suggestion(name, known)} (there are: ${known.join(', ')})`,
   );
 }
 
