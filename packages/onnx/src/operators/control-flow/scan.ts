@@ -6,7 +6,7 @@ import { isDifferentiable } from '../../model/dtype.js';
 import { isStatic, type Dim } from '../../shape/dim.js';
 import { normalizeAxis, type Shape } from '../../shape/shape.js';
 import type { GradientContext, Operator, UpgradeContext } from '../../entry/operator.js';
-import { addBodyOutput, bodyOf, MOST_UNROLLED, recompute, sizeOf } from '../../entry/body.js';
+import { addBodyOutput, bodyOf, MOST_UNROLLED, recompute, scan, sizeOf, type Direction } from '../../entry/body.js';
 import { productOfRows } from '../../entry/product.js';
 import { stack } from '../../entry/stack.js';
 
@@ -53,12 +53,6 @@ export const Scan: Operator = {
     return undefined;
   },
 };
-
-/** How a scanned input is read or a stacked output is written: along which axis, and whether from the end. */
-interface Direction {
-  readonly axis: number;
-  readonly turned: boolean;
-}
 
 interface Form {
   readonly body: Graph;
@@ -317,35 +311,22 @@ function scanBackwards(ctx: GradientContext, form: Form, paths: Paths, step: Bac
   const kept = again.flatMap((value, i) => (i < states && used.has(value) ? [i] : []));
   const reread = form.inputs.map((_, j) => j).filter((j) => used.has(again[states + j]));
   const history = keepStates(ctx, form, kept);
-  const read: readonly (Direction & { value: Value; at: Value })[] = [
-    ...kept.map((i, n) => ({ value: again[i], at: history[n], axis: 0, turned: false })),
-    ...reread.map((j) => ({ value: again[states + j], at: ctx.input(states + j), ...form.inputs[j] })),
+  const read: readonly (Direction & { inner: Value; outer: Value })[] = [
+    ...kept.map((i, n) => ({ inner: again[i], outer: history[n], axis: 0, turned: true })),
+    ...reread.map((j) => ({ inner: again[states + j], outer: ctx.input(states + j), ...turned(form.inputs[j]) })),
     ...stacked.map((k, n) => {
-      const value = cotangents[n];
-      const { turned } = form.outputs[k];
-      return { value, at: ctx.grad(states + k), axis: outputAxis(form, k, ctx.shape(value).length), turned };
+      const inner = cotangents[n];
+      const axis = outputAxis(form, k, ctx.shape(inner).length);
+      return { inner, outer: ctx.grad(states + k), ...turned({ ...form.outputs[k], axis }) };
     }),
   ];
-  body.inputs.splice(0, body.inputs.length, ...arriving, ...sums.values(), ...read.map(({ value }) => value));
-  // The order of factors does not matter to a sum.
-  const written = [...wanted.map((j) => form.inputs[j]), ...factors.map((): Direction => ({ axis: 0, turned: true }))];
-  const axes = (list: readonly Direction[]) => list.map(({ axis }) => axis);
-  const turns = (list: readonly Direction[]) => list.map(({ turned }) => Number(!turned));
-  const outputs = e.control(
-    'Scan',
-    [
-      ...carried.map((i) => ctx.grad(i)),
-      ...Array.from(sums.keys(), (value) => e.zerosLike(value)),
-      ...read.map(({ at }) => at),
-    ],
-    { body },
-    {
-      num_scan_inputs: read.length,
-      scan_input_axes: axes(read),
-      scan_input_directions: turns(read),
-      ...(written.length > 0 && { scan_output_axes: axes(written), scan_output_directions: turns(written) }),
-    },
-    body.outputs.length,
+  body.inputs.splice(0, body.inputs.length, ...arriving, ...sums.values(), ...read.map(({ inner }) => inner));
+  const outputs = scan(
+    e,
+    body,
+    [...carried.map((i) => ctx.grad(i)), ...Array.from(sums.keys(), (value) => e.zerosLike(value))],
+    read,
+    [...wanted.map((j) => turned(form.inputs[j])), ...factors.map(() => ({ axis: 0, turned: false }))],
   );
   // In the order in which a step puts them out.
   let at = 0;
@@ -356,6 +337,11 @@ function scanBackwards(ctx: GradientContext, form: Form, paths: Paths, step: Bac
     scanned: next(wanted),
     factors: [...next(factors).values()],
   };
+}
+
+/** From the last step to the first, or from the first to the last. */
+function turned(direction: Direction): Direction {
+  return { ...direction, turned: !direction.turned };
 }
 
 /** The rows of a stack of matrices, one matrix below the other. */
