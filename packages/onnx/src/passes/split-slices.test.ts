@@ -64,6 +64,13 @@ describe('slices that take a value apart', () => {
     ['that overlap', (e: Emitter, x: Value) => [cut(e, x, 0, 4), cut(e, x, 3, 6)]],
     ['that end before the end', (e: Emitter, x: Value) => [cut(e, x, 0, 2), cut(e, x, 2, 5)]],
     ['of which there is one', (e: Emitter, x: Value) => [cut(e, x, 0, 6)]],
+    [
+      'of which there are many',
+      (e: Emitter, x: Value) => {
+        const wide = e.concat([x, x], 1);
+        return [0, 1, 2, 3, 4, 5, 6, 7].map((i) => cut(e, wide, i, i === 7 ? 12 : i + 1));
+      },
+    ],
     ['along an axis of any length', (e: Emitter, x: Value) => [cut(e, x, 0, 1, 0), cut(e, x, 1, 9, 0)]],
     [
       'in other steps',

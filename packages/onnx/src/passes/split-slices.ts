@@ -8,6 +8,9 @@ import { isStatic } from '../shape/dim.js';
 import { normalizeAxis } from '../shape/shape.js';
 import { afterPass } from '../verify/passes.js';
 
+/** A shader of WebGPU binds 8 buffers unless a device allows more; ONNX Runtime's Split binds the value and all pieces. */
+const MOST_PIECES = 7;
+
 /** A slice along one axis in steps of one, of known bounds. */
 interface Piece {
   readonly node: Node;
@@ -70,12 +73,12 @@ function only(value: Value | undefined): number | undefined {
   return contents?.length === 1 && isStatic(contents[0]) ? contents[0] : undefined;
 }
 
-/** Whether each piece begins where the one before it ends. */
+/** Whether each piece begins where the one before it ends, and not too many of them are all of it. */
 function isWhole(parts: readonly Piece[], whole: unknown): boolean {
   let next = 0;
   for (const { first, length } of parts) {
     if (first !== next) return false;
     next += length;
   }
-  return parts.length > 1 && next === whole;
+  return parts.length > 1 && parts.length <= MOST_PIECES && next === whole;
 }
