@@ -52,7 +52,9 @@ export function statesByScan(e: Emitter, recurrence: LinearRecurrence): readonly
     graph.addInput(graph.uniqueName(`${graph.name}/${name}`), { dtype, shape }),
   );
   const next = inner.add(inner.mul(factor, state), term);
-  for (let i = 0; i < 2; i++) addBodyOutput(graph, next);
+  // As the state, and in a node of its own as what is kept of the step.
+  graph.outputs.push(next);
+  addBodyOutput(graph, next);
   const byStep = (rows: Value) => e.assume(e.reshape(rows, [time, -1, Number(length)]), [time, batch, length]);
   const turn = Number(isBackward);
   const attributes = { num_scan_inputs: 2, scan_input_directions: [turn, turn], scan_output_directions: [turn] };
