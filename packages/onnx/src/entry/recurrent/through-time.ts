@@ -30,6 +30,8 @@ export interface ThroughTime {
   cotangent(x: Value, ends: readonly (readonly [Value, Value])[]): Value;
   /** Pieces of rows, of so many gates each. */
   apart(x: Value, counts: readonly number[]): readonly Value[];
+  /** The states of c[t] = k[t] ⊙ c[t − 1] + a[t] before and after every step, in rows, of rows of k and a and the first state. */
+  linear(factors: Value, terms: Value, initial: Value): readonly Value[];
   stepsOf(rows: Value): readonly Value[];
   rowsOf(steps: readonly Value[]): Value;
 }
@@ -167,6 +169,10 @@ function wayOf(
       counts.length === 1
         ? [value]
         : e.nodes('Split', [value, e.int64(counts.map((gates) => gates * hidden))], { axis: 1 }, counts.length),
+    linear: (factors, terms, first) => {
+      const attributes = { time, reverse: Number(direction.isBackward) };
+      return e.nodes('adakit::LinearRecurrence', [factors, terms, first], attributes, 2);
+    },
     stepsOf,
     rowsOf: (steps) => e.assume(e.concat(inOrder(steps), 0), [count, steps[0].shape?.[1] ?? 1]),
   };
