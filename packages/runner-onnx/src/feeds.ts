@@ -1,4 +1,4 @@
-import { closestName, type NumericArray } from '@adakit/core';
+import { closestName, elementCount, type NumericArray } from '@adakit/core';
 import { bfloat16ToFloat, halfToFloat, type TargetSpec, type TensorSpec } from '@adakit/onnx';
 import { Tensor } from 'onnxruntime-node';
 import { TrainingError } from './error.js';
@@ -71,7 +71,7 @@ export function toFeeds(specs: readonly (TensorSpec | TargetSpec)[], batch: Batc
         if (known === undefined) free.set(dim, { size: dims[axis], name });
         else if (known.size !== dims[axis]) fail(`${wanted}, but ${dim} is ${known.size} in '${known.name}'`);
       });
-      const count = dims.reduce((product, size) => product * size, 1);
+      const count = elementCount(dims);
       if (data.length !== count)
         fail(`'${name}' of shape [${dims.join(', ')}] needs ${count} elements, got ${data.length}`);
       const given = batch[name];

@@ -1,4 +1,4 @@
-import type { FloatArray, NumericArray } from '@adakit/core';
+import { elementCount, type FloatArray, type NumericArray } from '@adakit/core';
 import { create } from '@bufbuild/protobuf';
 import { TensorProto_DataLocation, TensorProtoSchema, type TensorProto } from 'onnx-buf';
 import { OnnxError } from '../error.js';
@@ -94,7 +94,7 @@ export class Tensor {
 
   /** A tensor over `data`, which is kept, not copied. */
   static of(dtype: DType, dims: readonly number[], data: TensorData): Tensor {
-    const size = dims.reduce((product, dim) => product * dim, 1);
+    const size = elementCount(dims);
     const expected = dtype === 'string' ? size : STORAGE[dtype].length(size);
     if (data.length !== expected) {
       throw new OnnxError(
@@ -117,7 +117,7 @@ export class Tensor {
 
   /** A tensor with every element equal to `value`. */
   static filled(dtype: DType, dims: readonly number[], value: number): Tensor {
-    const size = dims.reduce((product, dim) => product * dim, 1);
+    const size = elementCount(dims);
     if (dtype === 'int64') return Tensor.of(dtype, dims, new BigInt64Array(size).fill(BigInt(value)));
     if (dtype === 'float16') return Tensor.of(dtype, dims, new Uint16Array(size).fill(floatToHalf(value)));
     if (dtype === 'bfloat16') return Tensor.of(dtype, dims, new Uint16Array(size).fill(floatToBfloat16(value)));
@@ -157,7 +157,7 @@ export class Tensor {
 
   /** Number of elements. */
   get size(): number {
-    return this.dims.reduce((product, dim) => product * dim, 1);
+    return elementCount(this.dims);
   }
 
   /** The elements in row-major order; decoded at the first call. */

@@ -1,3 +1,4 @@
+import { elementCount } from '@adakit/core';
 import { composite, likeInput } from '../entry/composite.js';
 import { linearRecurrenceOf, statesInSteps } from '../entry/recurrent/linear.js';
 import { scaleChannels } from '../entry/standardize.js';
@@ -91,7 +92,7 @@ export const MaxPoolGradient = composite({
 
 /** Weights [offsets, 1, …kernel] with a 1 at the offset that each is for. */
 function oneHot(dtype: DType, kernel: readonly number[]): Tensor {
-  const size = kernel.reduce((product, length) => product * length, 1);
+  const size = elementCount(kernel);
   const data = dtype === 'float64' ? new Float64Array(size * size) : new Float32Array(size * size);
   for (let i = 0; i < size; i++) data[i * size + i] = 1;
   return Tensor.of(dtype === 'float64' ? 'float64' : 'float32', [size, 1, ...kernel], data);

@@ -1,3 +1,4 @@
+import { elementCount } from '@adakit/core';
 import { likeInput } from '../entry/composite.js';
 import { axesFromInput } from '../entry/axes.js';
 import { defaulting, intsToInput, setInput } from '../entry/older-form.js';
@@ -298,7 +299,7 @@ export const Transpose: Operator = {
 /** The elements of a small tensor of two axes and more in their new order. */
 function rearranged(elements: Contents | undefined, shape: Shape, perm: readonly number[]): Contents | undefined {
   if (elements === undefined || shape.length < 2 || !isStaticShape(shape)) return undefined;
-  const strides = shape.map((_, axis) => shape.slice(axis + 1).reduce((product, dim) => product * dim, 1));
+  const strides = shape.map((_, axis) => elementCount(shape.slice(axis + 1)));
   const places = perm.reduce(
     (starts: readonly number[], axis) =>
       starts.flatMap((start) => Array.from({ length: shape[axis] }, (_, i) => start + i * strides[axis])),

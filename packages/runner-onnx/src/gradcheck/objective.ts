@@ -1,3 +1,4 @@
+import { elementCount } from '@adakit/core';
 import {
   crossEntropy,
   evaluateDim,
@@ -134,11 +135,10 @@ function randomLike({ type, dims, size }: Tensor, random: () => number): Tensor 
 
 /** Logits as [outer, classes, inner], the axes before and after that of the classes being one each. */
 function layout({ dims }: Tensor, classAxis: number) {
-  const product = (part: readonly number[]) => part.reduce((size, dim) => size * dim, 1);
   return {
-    outer: product(dims.slice(0, classAxis)),
+    outer: elementCount(dims.slice(0, classAxis)),
     classes: dims[classAxis],
-    inner: product(dims.slice(classAxis + 1)),
+    inner: elementCount(dims.slice(classAxis + 1)),
   };
 }
 

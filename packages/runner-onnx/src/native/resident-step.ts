@@ -1,5 +1,5 @@
 import { Tensor } from 'onnxruntime-node';
-import type { Evaluated, NumericArray, WholeStep } from '@adakit/core';
+import { elementCount, type Evaluated, type NumericArray, type WholeStep } from '@adakit/core';
 import type { TrainStepGraph } from '@adakit/onnx';
 import type { StateBuffer } from '../host.js';
 import type { Session } from '../execution-provider.js';
@@ -200,7 +200,7 @@ export class ResidentStep {
 
 /** Elements for a tensor of a device to be copied into. */
 function emptyOf({ type, shape }: DeviceValue): NumericArray {
-  const count = shape.reduce((product, size) => product * size, 1);
+  const count = elementCount(shape);
   switch (type) {
     case 'float32':
       return new Float32Array(count);
