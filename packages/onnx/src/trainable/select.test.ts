@@ -360,6 +360,18 @@ describe('constants are not trained', () => {
     expect(verdicts.codes).toBe('- a table of waves or steps, like position codes');
   });
 
+  it.each([0, 1, 57, 58, 63, 64, 100, 255])('not what is learned, with zeros for padding at place %i', (padding) => {
+    const [count, width] = [256, 8];
+    const learned = (seed: number) =>
+      randomNumbers(count * width, seed).fill(0, padding * width, (padding + 1) * width);
+    const verdicts = chosen(({ e, tokens, weight, table }) => {
+      const words = e.gather(table('words', [count, width], learned(7)), tokens());
+      const part = e.slice(table('codes', [count, width], learned(8)), { starts: [0], ends: [8], axes: [0] });
+      return e.matMul(e.add(words, part), weight('w', width, 2));
+    });
+    expect(verdicts).toMatchObject({ words: '+ embedding table', codes: '+ added to activations' });
+  });
+
   it('places in a window, which a network computes a bias of relative positions from', () => {
     const places = Array.from({ length: 49 }, (_, at) => [Math.floor(at / 7) - 3, (at % 7) - 3]).flat();
     const logarithms = places.map((value) => Math.sign(value) * Math.log2(1 + Math.abs(value)));
