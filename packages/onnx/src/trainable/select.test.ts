@@ -450,6 +450,32 @@ describe('constants are not trained', () => {
     expect(verdicts).toEqual({ w: '+ weight matrix', mask: '- a mask', gain: '+ scales activations' });
   });
 
+  it.each(['l.bias_ih_l0', 'rnn.bias_hh_l1_reverse', 'in_proj_bias', 'lstm/bias:0'])(
+    'but no vector %s, which begins as ones for the gate that forgets and zeros for the others',
+    (name) => {
+      const [inputs, hidden] = [4, 2];
+      const verdicts = chosen(({ e, x, weight, table }) => {
+        // PyTorch's exporter puts the gates of every tensor into the order of ONNX.
+        const turned = (gates: Value) =>
+          e.unsqueeze(
+            e.concat(
+              [
+                [0, 2],
+                [6, 8],
+                [2, 6],
+              ].map(([start, end]) => e.slice(gates, { starts: [start], ends: [end], axes: [0] })),
+              0,
+            ),
+            [0],
+          );
+        const bias = e.concat([turned(table(name, [8], [0, 0, 1, 1, 0, 0, 0, 0])), turned(weight('other', 8))], 1);
+        const weights = [weight('w', 1, 4 * hidden, inputs), weight('r', 1, 4 * hidden, hidden)];
+        return e.nodes('LSTM', [e.unsqueeze(x(), [0]), ...weights, bias], { hidden_size: hidden }, 1)[0];
+      });
+      expect(verdicts).toMatchObject({ [name]: '+ bias', other: '+ bias', w: '+ weights of a layer' });
+    },
+  );
+
   it('but no vector that is called a bias', () => {
     const verdicts = chosen(({ e, x, weight, table }) => {
       const gates = e.add(e.matMul(x(), weight('w', 4, 4)), table('gates.bias', [4], [3, 4, 5, 6]));
