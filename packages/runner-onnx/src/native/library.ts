@@ -14,6 +14,7 @@ import {
   type ResultKind,
 } from './api-table.js';
 import { NativeError } from './native-error.js';
+import { silenceTelemetry } from '../runtime/telemetry.js';
 
 const load = createRequire(import.meta.url);
 
@@ -188,10 +189,14 @@ export class NativeLibrary {
   }
 
   async #makeEnv(): Promise<bigint> {
+    const isSilent = silenceTelemetry();
     const args = [WARNING, 'adakit'] as const;
-    this.#env =
+    const env =
       this.onlySync === undefined ? await this.makeAsync('CreateEnv', ...args) : this.make('CreateEnv', ...args);
-    return this.#env;
+    // For what does not see the environment.
+    if (isSilent) this.call('DisableTelemetryEvents', env);
+    this.#env = env;
+    return env;
   }
 
   /** What a status says, which is given back. */

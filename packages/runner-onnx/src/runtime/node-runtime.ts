@@ -1,6 +1,7 @@
 import { InferenceSession, listSupportedBackends, type Tensor } from 'onnxruntime-node';
 import type { ProviderChoice } from '../provider-options.js';
 import { tf32IsForbidden, type CallOptions, type Runtime, type RuntimeSession } from './runtime.js';
+import { silenceTelemetry } from './telemetry.js';
 
 /** What the binding passes on to providers. */
 const PASSED_ON: Readonly<Record<string, readonly string[]>> = {
@@ -25,6 +26,7 @@ export function nodeRuntime(why: string): Runtime {
     },
     usesTf32: ({ name }) => (name === 'cuda' ? !tf32IsForbidden() : undefined),
     async createSession(model, provider, options) {
+      silenceTelemetry();
       const chosen = { name: provider.name, ...passedOn(provider, true) };
       const session = await InferenceSession.create(model, { ...options, executionProviders: [chosen] });
       return new NodeSession(session);
