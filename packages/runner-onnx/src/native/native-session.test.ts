@@ -76,6 +76,13 @@ describe('a run', () => {
     expect(y.data).toEqual(Float32Array.of(15, 26));
   });
 
+  it('makes outputs beyond the 64 MiB that arrays of the foreign function interface may have', async () => {
+    const session = await open(add());
+    const rows = 2 ** 23 + 1;
+    const { y } = await session.run({ a: new Tensor('float32', new Float32Array(2 * rows).fill(1), [rows, 2]), b });
+    expect([y.data.length, y.data[0], y.data.at(-1)]).toEqual([2 * rows, 11, 21]);
+  });
+
   it('sees what has changed in memory that is bound already', async () => {
     const session = await open(add());
     const feeds = { a: a(1, 2), b };
