@@ -164,8 +164,15 @@ export class NativeLibrary {
   }
 
   /** Frees an object by a call that cannot fail. */
-  release(name: Exclude<CallName, CheckedCall | 'GetErrorCode' | 'GetErrorMessage'>, address: bigint): void {
+  release(name: ReleaseCall, address: bigint): void {
     this.#calls[name](address);
+  }
+
+  /** As {@link release}, for a handle: it refers to nothing but the library. */
+  releaseBy(name: ReleaseCall): (address: bigint) => void {
+    return (address) => {
+      this.release(name, address);
+    };
   }
 
   /** Where the elements of a view are; 0 where it has none, or its memory has moved on. */
@@ -209,6 +216,8 @@ export class NativeLibrary {
     return error;
   }
 }
+
+type ReleaseCall = Exclude<CallName, CheckedCall | 'GetErrorCode' | 'GetErrorMessage'>;
 
 type WithoutLast<T extends readonly unknown[]> = T extends readonly [...infer Rest, unknown] ? Rest : never;
 

@@ -1,3 +1,4 @@
+import { getEventListeners } from 'node:events';
 import { Emitter, Graph, modelFromGraph, symbol, writeModel, type DType } from '@adakit/onnx';
 import { Tensor } from 'onnxruntime-node';
 import { afterEach, describe, expect, it } from 'vitest';
@@ -214,6 +215,16 @@ it('ends a run when it is told to, with the reason, and runs on', async () => {
   await expect(run).rejects.toBe(reason);
   await expect(session.run({ x: identity() }, undefined, { signal: AbortSignal.abort(reason) })).rejects.toBe(reason);
   expect((await session.run({ x: identity() })).y.data).toEqual(identity().data);
+});
+
+it('adds one listener to a signal, however many sessions run, and leaves none', async () => {
+  const sessions = await Promise.all(Array.from({ length: 3 }, () => open(powers(20))));
+  const { signal } = new AbortController();
+  const runs = sessions.map((session) => session.run({ x: identity() }, undefined, { signal }));
+  await Promise.resolve();
+  expect(getEventListeners(signal, 'abort')).toHaveLength(1);
+  await Promise.all(runs);
+  expect(getEventListeners(signal, 'abort')).toEqual([]);
 });
 
 it('is released only after the runs that have begun', async () => {
