@@ -43,8 +43,10 @@ const batchOf = (width) => {
 const batch = batchOf(8);
 async function collect(times = 3) {
   for (let time = 0; time < times; time++) {
+    // What a weak reference has given lives until the end of the task.
+    await setTimeout(10);
     globalThis.gc();
-    await setTimeout(20);
+    await setTimeout(10);
   }
 }
 const entries = (name) => process.platform === 'linux' ? readdirSync('/proc/self/' + name).length : 0;
@@ -96,6 +98,31 @@ test.each(['native', 'node'])(
     expect([files, threads]).toEqual([0, 0]);
     expect(script).toBeLessThan(500 * SESSIONS);
     expect(native).toBeLessThan(2000 * SESSIONS);
+  },
+);
+
+test.each(['native', 'node'])(
+  'sessions that are disposed of hold no memory (%s)',
+  { timeout: 60_000 },
+  async (runtime) => {
+    const program = `
+    const memories = [];
+    const { Memory } = WebAssembly;
+    WebAssembly.Memory = class extends Memory {
+      constructor(description) {
+        super(description);
+        memories.push(new WeakRef(this));
+      }
+    };
+    const large = batchOf(1024);
+    const session = await make({ model: chain(1024) });
+    for (let i = 0; i < 3; i++) await session.step(large);
+    await session.evaluate(large);
+    await session.dispose();
+    for (let i = 0; i < 100 && memories.some((memory) => memory.deref() !== undefined); i++) await collect(1);
+    const left = memories.filter((memory) => memory.deref() !== undefined).length;
+    say([memories.length, left, session.stepCount]);`;
+    expect(await said(program, [runtime])).toEqual([1, 0, 3]);
   },
 );
 

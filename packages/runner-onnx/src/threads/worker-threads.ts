@@ -116,6 +116,9 @@ export class WorkerThreads implements KernelThreads {
     this.#ended = true;
     forgotten.unregister(this);
     if (this.#crew !== undefined) endCrew(this.#crew);
+    this.#crew = undefined;
+    // They hold memory.
+    this.#codes.clear();
   }
 
   #numberOf(code: ThreadCode, { ports }: Crew): number {

@@ -78,7 +78,7 @@ export function wasmKernel(
 ): Kernel<WasmBuffer> {
   const { bytes, buffers, scalars: operands, temporaries, flat } = compileModule(program, threads !== undefined);
   const module: WasmModule = new (webAssembly().Module)(bytes);
-  const instances = new Map<KernelMemory, Instance>();
+  const instances = new WeakMap<KernelMemory, Instance>();
   /** Scalars of the records of a call, for random numbers, which are drawn in JavaScript. */
   let current: readonly Float64Array[] = [];
 
