@@ -162,12 +162,12 @@ function wrapped({ optimizer: name }: ReferenceRun, given: Given, inner: Optimiz
   const value = (key: string): number => Number(given[key]);
   switch (name) {
     case 'ema': {
-      if (given.debias === true) return 'an average that starts at zero and is corrected is not kept here';
-      const start = given.start === 'parameters' ? 0 : value('start');
+      const start = typeof given.start === 'number' ? given.start : 0;
       return ema(value('decay'), inner, {
         start,
         every: given.every === undefined ? 1 : value('every'),
         warmup: given.warmup === true,
+        debias: given.debias === true,
       });
     }
     case 'swa':

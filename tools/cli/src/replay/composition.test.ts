@@ -48,7 +48,7 @@ describe.each(
   const optimizer = referenceOptimizer(run, byName);
   if (typeof optimizer === 'string') {
     it(`has no counterpart: ${optimizer}`, () => {
-      expect(['ema-debias.json', 'lookahead-adam-reset.json']).toContain(name);
+      expect(name).toBe('lookahead-adam-reset.json');
     });
     return;
   }
