@@ -1,5 +1,14 @@
 import * as meanings from '../component/meanings.js';
-import { asMatrix, asParam, norm, oneMinus, rowIndex, where, type Scalar, type Tensor } from '../expression/expression.js';
+import {
+  asMatrix,
+  asParam,
+  norm,
+  oneMinus,
+  rowIndex,
+  where,
+  type Scalar,
+  type Tensor,
+} from '../expression/expression.js';
 import { defineWrapper } from './define-phased.js';
 import { count, decayRate, flag, fraction, nonNegative, positive } from '../optimizer/hyperparameters.js';
 import type { Optimizer } from '../optimizer/optimizer.js';
