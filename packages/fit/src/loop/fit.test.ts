@@ -6,6 +6,7 @@ import { accumulate, reduceOnPlateau } from '@adakit/core';
 import { fromElements, fromStream, type Batch, type Dataset } from '@adakit/data';
 import { Checkpoints } from '@adakit/state/node';
 import { afterAll, beforeAll, describe, expect, it, test } from 'vitest';
+import { confusionMatrix } from '../metrics/classification.js';
 import { mae } from '../metrics/regression.js';
 import { Line, points } from '../testing/line.js';
 import type { Trainable, TrainableReport } from '../trainable.js';
@@ -66,6 +67,10 @@ describe('fit', () => {
     const result = await fit(line, train(), { epochs: 3, validation: validation(), metrics: [mae()] });
     const losses = result.history.map(({ validation: values }) => values?.loss);
     expect(losses).toEqual(line.reported);
+    const told = new Line();
+    const other = { epochs: 3, validation: validation(), metrics: [mae()], plateau: 'mae' };
+    const { history } = await fit(told, train(), other);
+    expect(told.reported).toEqual(history.map(({ validation: values }) => values?.mae));
     expect(result.history[2].validation?.mae).toBeLessThan(2);
     const steps: number[] = [];
     await fit(new Line(), train(), {
@@ -573,6 +578,16 @@ describe('mistakes are named before training:', () => {
       { validation: validation(), monitor: 'mea', metrics: [mae()] },
       "fit: there is no metric 'mea' to monitor, did you mean 'mae'? (there are: loss, mae)",
     ],
+    [
+      { validation: validation(), plateau: 'lose' },
+      "fit: there is no metric 'lose' for schedules on plateaus, did you mean 'loss'? (there are: loss)",
+    ],
+    [
+      { validation: validation(), plateau: 'confusionMatrix', metrics: [confusionMatrix()] },
+      "fit: of the metric 'confusionMatrix' nobody knows which value is better; take another for schedules on plateaus",
+    ],
+    [{ plateau: 'loss' }, 'fit: plateau needs validation data; give validation'],
+    [{ plateau: 3 as never }, 'fit: plateau must be the name of a metric, got 3'],
     [{ validation: validation(), metrics: [mae(), mae()] }, "two metrics are called 'mae'"],
     [{ validation: validation() }, 'fit: what is trained cannot be validated', bare],
     [{ checkpoints: {} as never }, 'fit: checkpoints has a store, such as { store: await Checkpoints.open(folder) }'],

@@ -256,7 +256,7 @@ class Loop {
     const metric = values[this.#monitored.name] as number;
     const improved = this.#record.validated(metric, this.#step, epoch);
     this.#metric = metric;
-    this.#model.reportMetric?.(values.loss as number);
+    this.#model.reportMetric?.(values[this.#options.plateau ?? 'loss'] as number);
     if (this.#options.signal?.aborted !== true) this.#stopEarly();
     return { step: this.#step, epoch, values, improved };
   }

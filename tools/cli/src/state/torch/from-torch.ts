@@ -1,6 +1,9 @@
 import {
+  concreteShape,
+  elementCount,
   groups,
   makePlan,
+  maximize,
   type HyperparameterValues,
   type Optimizer,
   type OptimizerConfig,
@@ -66,16 +69,21 @@ function convert(file: OpenTensors, givenStep: number | undefined): Conversion {
   const missing = names.filter((name) => !file.tensors.has(name));
   if (missing.length > 0) fail(`it has no tensor for ${quoted(missing)}, which the groups name`);
   const specs = names.map((name): ParameterSpec => ({ name, shape: file.tensors.get(name)?.shape ?? [] }));
+  const { mostAxes = Infinity } = known;
+  const otherwise = specs.filter(({ shape }) => shape.length > mostAxes).map(({ name }) => name);
+  if (otherwise.length > 0) {
+    fail(`${torch.class} treats parameters of more than ${mostAxes} axes otherwise than here: ${quoted(otherwise)}`);
+  }
   const plan = makePlan(optimizer, specs, { allowEmptyGroups: true });
-  const slotsOf = new Map(plan.parameters.map(({ name, slots }) => [name, slots]));
+  const planned = new Map(plan.parameters.map((parameter) => [parameter.name, parameter]));
 
-  const slotNames = (name: string) => slotsOf.get(name) ?? [];
+  const slotsOf = (name: string) => planned.get(name)?.slots ?? [];
   const hasSlots = (name: string): boolean =>
-    slotNames(name).some(({ name: slot }) => file.tensors.has(stateName(name, slot)));
+    slotsOf(name).some(({ name: slot }) => file.tensors.has(stateName(name, slot)));
   /** PyTorch's SGD does not count; that there are slots shows that there has been an update. */
   const updatesOf = (name: string): number => {
     if (known.countsUpdates) return Object.hasOwn(torch.steps, name) ? torch.steps[name] : 0;
-    if (slotNames(name).length > 0 && !hasSlots(name)) return 0;
+    if (slotsOf(name).length > 0 && !hasSlots(name)) return 0;
     return givenStep ?? torch.step ?? (hasSlots(name) ? 1 : 0);
   };
   const updates = new Map(names.map((name) => [name, updatesOf(name)]));
@@ -97,20 +105,19 @@ function convert(file: OpenTensors, givenStep: number | undefined): Conversion {
   };
   const fresh: string[] = [];
   for (const name of names) take(name, `param/${name}`);
-  for (const name of names) {
-    for (const { name: slot, start } of slotNames(name)) {
+  for (const { name, shape: param, extents, slots } of plan.parameters) {
+    for (const { name: slot, start, shape: form } of slots) {
       take(stateName(name, slot), `slot/${slot}/${name}`);
       if (tensors.has(`slot/${slot}/${name}`)) continue;
-      const value = file.tensors.get(name);
-      if (updates.get(name) !== 0 || value === undefined) {
+      if (updates.get(name) !== 0) {
         return fail(`"${name}" has had ${updates.get(name) ?? 0} updates, but there is no "${stateName(name, slot)}"`);
       }
       fresh.push(name);
-      const length = value.shape.reduce((product, size) => product * size, 1);
+      const shape = concreteShape(form, param, extents);
       tensors.set(`slot/${slot}/${name}`, {
         dtype: 'F32',
-        shape: value.shape,
-        bytes: () => new Uint8Array(new Float32Array(length).fill(Number(start)).buffer),
+        shape,
+        bytes: () => new Uint8Array(new Float32Array(elementCount(shape)).fill(Number(start)).buffer),
       });
     }
   }
@@ -165,6 +172,7 @@ function documentOf(
 /** Group keys that say how PyTorch computes, not what, and those that have their place elsewhere. */
 const inert = new Set([
   'params',
+  'maximize',
   'foreach',
   'fused',
   'capturable',
@@ -175,9 +183,6 @@ const inert = new Set([
   'name',
   'param_names',
 ]);
-
-/** Group keys that change the update of some class, whoever wrote them. */
-const active = new Set(['maximize']);
 
 interface SettledGroup {
   readonly name: string | undefined;
@@ -228,8 +233,13 @@ function optimizerOf(
     return [{ name: chosen, match, ...(isOfItsOwn ? { optimizer: rule(group) } : { hyperparameters: changes }) }];
   });
   const left = [...ignored];
+  const rules = differing.length === 0 ? rule(first) : groups(differing, rule(first));
+  const rising = torch.param_groups.filter((group) => group.maximize === true).length;
+  if (rising > 0 && rising < torch.param_groups.length) {
+    fail('maximize is true of some groups and false of others; here it is one for all');
+  }
   return {
-    optimizer: differing.length === 0 ? rule(first) : groups(differing, rule(first)),
+    optimizer: rising > 0 ? maximize(rules) : rules,
     notes: left.length === 0 ? [] : [`${torch.class} does not look at ${quoted(left)}, which stay behind`],
   };
 }
@@ -244,19 +254,21 @@ function groupValues(
   ignored: Set<string>,
   fail: (problem: string) => never,
 ): Record<string, unknown> {
-  const accepted = Object.keys(optimizerByName(known.optimizer, { lr: 1 }).hyperparameters)
-    .filter((name) => !Object.hasOwn(known.decides, name))
-    .map(torchHyperparameter);
+  const accepted = new Map(
+    Object.keys(optimizerByName(known.optimizer, { lr: 1 }).hyperparameters)
+      .filter((name) => !Object.hasOwn(known.decides, name))
+      .map((name) => [torchHyperparameter(name, known), name]),
+  );
   const values: Record<string, unknown> = {};
   for (const [key, value] of Object.entries(group)) {
-    if (key === 'betas' && Array.isArray(value)) [values.beta1, values.beta2] = value as unknown[];
-    else if (accepted.includes(key)) values[key] = value;
+    const name = accepted.get(key);
+    if (Object.hasOwn(known.lists, key) && Array.isArray(value)) {
+      // A null stands for the default.
+      known.lists[key].forEach((part, i) => (values[part] = (value as unknown[])[i] ?? undefined));
+    } else if (name !== undefined) values[name] = value;
     else if (key === 'decoupled_weight_decay') {
       if (value !== known.decides.weightDecouple)
         fail(`${known.name} with decoupled_weight_decay ${String(value)} is another class`);
-    } else if (active.has(key)) {
-      if (value !== false && value !== null)
-        fail(`the setting ${key}: ${JSON.stringify(value)} of ${known.name} has no counterpart here`);
     } else if (!inert.has(key)) ignored.add(key);
   }
   return values;
