@@ -417,6 +417,16 @@ export class TrainingSession implements Stateful {
     this.#version++;
   }
 
+  /**
+   * Hyperparameters as the next step has them, with what schedules make of them: `lr`, and `ema.decay` of a wrapper.
+   *
+   * @param group name of a group. Default: what parameters have that no group chooses
+   * @throws AdakitError `unknown-parameter` for a group that there is not
+   */
+  hyperparameters(group?: string): Promise<HyperparameterValues> {
+    return this.#run.hyperparameters(group);
+  }
+
   /** Tells schedules on plateaus how training goes, e.g. a validation loss after every epoch. */
   reportMetric(metric: number): void {
     this.#run.reportMetric(metric);

@@ -12,7 +12,7 @@ import {
   type PlannedParameter,
 } from '@adakit/core';
 import { restoreOptimizer } from '@adakit/core/states';
-import { FORMAT_VERSION, type KeptRule, type ParameterEntry, type StateDocument } from '@adakit/state';
+import { FORMAT_VERSION, type KeptRule, type ParameterEntry, type SlotEntry, type StateDocument } from '@adakit/state';
 import { openTensors, writeStateFile, type OpenTensors, type TensorSource } from '@adakit/state/node';
 import { optimizerByName } from '../../optimizers.js';
 import { UsageError } from '../../usage-error.js';
@@ -152,8 +152,11 @@ function documentOf(
   const rules = new Map<string, KeptRule>();
   const entries = new Map<string, ParameterEntry>();
   for (const { name, hash, slots } of parameters) {
-    const meanings = slots.flatMap((slot) => (slot.meaning ? [[slot.name, slot.meaning] as const] : []));
-    if (!rules.has(hash)) rules.set(hash, { programHash: hash, slots: Object.fromEntries(meanings) });
+    const known = slots.flatMap(({ name: slot, meaning, shape }): [string, SlotEntry][] => {
+      const axes = shape === 'number' ? ([] as const) : shape === 'param' ? undefined : shape;
+      return meaning || axes ? [[slot, { ...meaning, ...(axes && { axes }) }]] : [];
+    });
+    if (!rules.has(hash)) rules.set(hash, { programHash: hash, slots: Object.fromEntries(known) });
     const rule = [...rules.keys()].indexOf(hash);
     const count = updates.get(name) ?? step;
     const entry: ParameterEntry = { ...(count !== step && { step: count }), ...(rule > 0 && { rule }) };

@@ -212,5 +212,5 @@ function torchValues(values: HyperparameterValues, known: TorchClass): Record<st
   const lists = Object.entries(known.lists)
     .filter(([, [first]]) => Object.hasOwn(values, first))
     .map(([list, names]) => [list, names.map((name) => values[name])] as const);
-  return Object.fromEntries([...entries, ...lists]);
+  return Object.fromEntries<unknown>([...entries, ...lists]);
 }
