@@ -517,6 +517,16 @@ export class TrainingSession implements Stateful {
     return this.#run.exclusively((run) => this.#inference.predict(inputs, this.#inUse(run, weights), { signal }));
   }
 
+  /**
+   * Values of the parameters being trained, as a copy.
+   *
+   * @param view one of {@link views}. Default: what is evaluated, predicted with and exported, `averaged` where weights are
+   * @throws AdakitError `unknown-view`
+   */
+  weights(view?: string): Promise<NamedTensors> {
+    return this.#run.weights(view);
+  }
+
   /** A copy of everything needed to go on: parameters, slots, step, running statistics, hyperparameters and the seed. */
   state(options: StateOptions = {}): Promise<TrainingState> {
     return this.#run.exclusively(async (run) => this.#complete(await run.state(), this.#statistics.copies(), options));
