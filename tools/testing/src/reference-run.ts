@@ -116,6 +116,10 @@ const rules: Readonly<Record<string, (given: Given) => readonly [name: string, h
       { ...rest, nsA, nsB, nsC, adjustLr: typeof adjustLrFn === 'string' ? adjustments[adjustLrFn] : 'original' },
     ];
   },
+  rprop: ({ lr, etas, stepSizes }) => {
+    const [[etaMinus, etaPlus], [minStep, maxStep]] = [etas, stepSizes] as unknown[][];
+    return ['rprop', { lr, etaMinus, etaPlus, minStep, maxStep }];
+  },
   adamwschedulefree: (given) => ['scheduleFreeAdamW', withBetas(given)],
   sgdschedulefree: (given) => ['scheduleFreeSgd', given],
   prodigy: (given) => {

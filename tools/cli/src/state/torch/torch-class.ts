@@ -37,6 +37,12 @@ export const torchClasses: readonly TorchClass[] = [
   { ...plain, name: 'AdamW', optimizer: 'adam', decides: { weightDecouple: true } },
   { ...plain, name: 'SGD', optimizer: 'sgd', countsUpdates: false },
   { ...plain, name: 'RMSprop', optimizer: 'rmsprop' },
+  {
+    ...plain,
+    name: 'Rprop',
+    optimizer: 'rprop',
+    lists: { etas: ['etaMinus', 'etaPlus'], step_sizes: ['minStep', 'maxStep'] },
+  },
   { ...plain, name: 'Adagrad', optimizer: 'adagrad', slotsStartAt: 'initialAccumulatorValue' },
   { ...plain, name: 'Adadelta', optimizer: 'adadelta' },
   { ...plain, name: 'Adamax', optimizer: 'adamax' },
