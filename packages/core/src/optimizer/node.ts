@@ -108,11 +108,11 @@ export class RuleNode implements TreeNode, Configured {
 
   change(changes: HyperparameterValues, group: string | undefined): OptimizerNode {
     if (group !== undefined && group !== 'all') throw unknownGroup(group, 'this optimizer has no groups');
-    return this.mapRule((rule) => ({ ...rule, hyperparameters: changedValues(rule, changes) }));
+    return new RuleNode({ ...this, hyperparameters: changedValues(this, changes) });
   }
 
   schedule(schedules: Schedules): OptimizerNode {
-    return this.mapRule((rule) => ({ ...rule, schedules: parseSchedules(rule, schedules) }));
+    return new RuleNode({ ...this, schedules: parseSchedules(this, schedules) });
   }
 
   config(): OptimizerConfig {
