@@ -420,7 +420,7 @@ export class TrainingSession implements Stateful {
   /**
    * Hyperparameters as the next step has them, with what schedules make of them: `lr`, and `ema.decay` of a wrapper.
    *
-   * @param group name of a group. Default: what parameters have that no group chooses
+   * @param group name of a group. Default: what parameters have that no group chooses, or would have
    * @throws AdakitError `unknown-parameter` for a group that there is not
    */
   hyperparameters(group?: string): Promise<HyperparameterValues> {

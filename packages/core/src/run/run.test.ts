@@ -745,9 +745,11 @@ describe('hyperparameters of a run', () => {
     await expect(run.hyperparameters('last')).rejects.toThrow(
       'there is no group "last"; the groups that have chosen parameters are first, own',
     );
-    const one = Run.start(jsDevice(), groups([{ name: 'all of it', match: /./ }], sgd()), parameters);
-    await expect(one.hyperparameters()).rejects.toThrow('every parameter is in a group');
-    expect(await one.hyperparameters('all of it')).toEqual({ lr: 1 });
+    const everything = [{ name: 'all of it', match: /./, hyperparameters: { lr: 3 } }];
+    const one = Run.start(jsDevice(), groups(everything, sgd()).withSchedules({ lr: exponential(0.5) }), parameters);
+    await one.applyGradients(gradients);
+    expect(await one.hyperparameters()).toEqual({ lr: 0.5 });
+    expect(await one.hyperparameters('all of it')).toEqual({ lr: 1.5 });
   });
 });
 

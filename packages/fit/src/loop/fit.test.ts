@@ -67,6 +67,11 @@ describe('fit', () => {
     const result = await fit(line, train(), { epochs: 3, validation: validation(), metrics: [mae()] });
     const losses = result.history.map(({ validation: values }) => values?.loss);
     expect(losses).toEqual(line.reported);
+    // The rate at the end of an epoch is the one before what its validation makes of it.
+    const strict = reduceOnPlateau({ factor: 0.5, patience: 0, threshold: 0.9 });
+    const falling = new Line(adam({ lr: 0.05 }).withSchedules({ lr: strict }));
+    const rates = (await fit(falling, train(), { epochs: 4, validation: validation() })).history.map(({ lr }) => lr);
+    expect(rates).toEqual([0.05, 0.05, 0.025, 0.0125]);
     const told = new Line();
     const other = { epochs: 3, validation: validation(), metrics: [mae()], plateau: 'mae' };
     const { history } = await fit(told, train(), other);
