@@ -21,11 +21,11 @@ import {
   lossScaling,
   maximize,
   maxNorm,
+  milestones,
   minMaxNorm,
   nonNegativeWeights,
   normalizeByGlobalNorm,
   oneCycle,
-  piecewise,
   referenceDevice,
   Run,
   swa,
@@ -145,10 +145,7 @@ const runs: Readonly<Record<string, Optimizer>> = {
   ),
   'decoupled-decay': decoupledDecay(0.1 * 0.2, plainSgd()),
   'ema-overwrite': ema(0.8, adam({ lr: 0.02 }), { start: 1, overwriteEvery: 4 }),
-  'accumulate-schedule': accumulate(2, plainSgd()).withSchedules({
-    // prettier-ignore
-    'accumulate.every': piecewise([[0, 1], [3, 2]]),
-  }),
+  'accumulate-schedule': accumulate(2, plainSgd()).withSchedules({ 'accumulate.every': milestones([3], 2) }),
   'one-cycle': adam({ lr: 0.1, beta1: 0.85, weightDecay: 0.05, weightDecouple: true }).withSchedules({
     lr: oneCycle(10),
     beta1: oneCycle(10, { rise: 0.85 / 0.95, fall: 1 }),
