@@ -108,11 +108,11 @@ export class RuleNode implements TreeNode, Configured {
 
   change(changes: HyperparameterValues, group: string | undefined): OptimizerNode {
     if (group !== undefined && group !== 'all') throw unknownGroup(group, 'this optimizer has no groups');
-    return new RuleNode({ ...this, hyperparameters: changedValues(this, changes) });
+    return new RuleNode({ ...(this as Configured), hyperparameters: changedValues(this, changes) });
   }
 
   schedule(schedules: Schedules): OptimizerNode {
-    return new RuleNode({ ...this, schedules: parseSchedules(this, schedules) });
+    return new RuleNode({ ...(this as Configured), schedules: parseSchedules(this, schedules) });
   }
 
   config(): OptimizerConfig {
