@@ -53,7 +53,7 @@ export function shown(value: unknown): string {
   return typeof value === 'string' ? JSON.stringify(value) : String(value);
 }
 
-/** What something is, in a message: an object by what has made it, anything else as {@link shown} has it. */
+/** What something is, in a message: an object by what has made it, anything else as it is, words in quotes. */
 export function kindOf(value: unknown): string {
   if (Object(value) !== value) return shown(value);
   return (value as { readonly constructor?: { readonly name: string } }).constructor?.name ?? 'an object';

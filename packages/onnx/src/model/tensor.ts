@@ -178,6 +178,23 @@ export class Tensor {
     return this.#data;
   }
 
+  /**
+   * Reads single elements of a float tensor, by their places in row-major order, without decoding all of them; undefined for
+   * other dtypes.
+   */
+  reader(): ((place: number) => number) | undefined {
+    const { dtype } = this;
+    if (dtype !== 'float32' && dtype !== 'float64') return undefined;
+    const raw = this.#data === undefined ? this.#proto?.rawData : undefined;
+    if (raw === undefined || raw.length === 0) {
+      const data = this.data as Float32Array | Float64Array;
+      return (place) => data[place];
+    }
+    const view = new DataView(raw.buffer, raw.byteOffset, raw.byteLength);
+    if (dtype === 'float32') return (place) => view.getFloat32(4 * place, true);
+    return (place) => view.getFloat64(8 * place, true);
+  }
+
   /** Copies the elements to an array of the tensor's type and size, without decoding them in between where they are its bytes. */
   copyTo(target: Float32Array | Float64Array): void {
     const bytes = new Uint8Array(target.buffer, target.byteOffset, target.byteLength);

@@ -1,5 +1,6 @@
 import { composite } from '../entry/composite.js';
 import type { InferContext } from '../entry/operator.js';
+import { linearRecurrenceOf, statesInSteps } from '../entry/recurrent/linear.js';
 import { scaleChannels } from '../entry/standardize.js';
 import {
   convolutionInputGradient,
@@ -208,6 +209,19 @@ export const ChannelAffine = composite({
     const scaled = scaleChannels(e, input(0), input(1), has(2) ? input(2) : undefined);
     return [e.assume(scaled, shape(input(0)))];
   },
+});
+
+/**
+ * The states of c[t] = k[t] ⊙ c[t − 1] + a[t] before and after every step, as rows: of k and a, rows [time·batch, length], and the
+ * state before the first step, [batch, length]; attributes `time`, and `reverse` for states that come from the last rows.
+ */
+export const LinearRecurrence = composite({
+  op: 'LinearRecurrence',
+  domain,
+  since: 1,
+  notes: 'written by gradients, in no file',
+  infer: (ctx) => [...likeFirst(ctx), ...likeFirst(ctx)],
+  define: (ctx) => statesInSteps(ctx.e, linearRecurrenceOf(ctx)),
 });
 
 function likeFirst(ctx: InferContext) {

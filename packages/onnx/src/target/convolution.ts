@@ -264,7 +264,7 @@ function convolvedInputGradient(e: Emitter, convolution: InputConvolution): Valu
 }
 
 /**
- * CPU time transposed and turned around, 3 × 3, stride 1, in ms (`tools/bench/formulations.js`): 32 to 64 channels, 14²: 8.6 and
+ * CPU time transposed and turned around, 3 × 3, stride 1, in ms (`npm run formulations`): 32 to 64 channels, 14²: 8.6 and
  * 10.4; 64 to 128, 14²: 6.4 and 7.2; 128 to 256, 14²: 10.6 and 11.7; but 64, 16²: 9.6 and 8.4; 128, 28²: 25.2 and 20.6.
  */
 function isFasterTransposed({ channels, windows }: InputConvolution): boolean {

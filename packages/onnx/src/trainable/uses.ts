@@ -396,9 +396,12 @@ function isFixedFilter({ tensor }: Value, { node, role, path }: Use): boolean {
   return isFilter(tensor, node.attributes.int('group', 1));
 }
 
-/** Whether a value is a vector that its module calls a bias: some begin as whole numbers (forget gates, 3 to 6) or evenly spaced. */
+/**
+ * Whether a value is a vector that its module calls a bias (`fc.bias`, `in_proj_bias`, `bias_ih_l0`, `dense/bias:0`): some begin as
+ * zeros and ones (forget gates), whole numbers (3 to 6) or evenly spaced.
+ */
 function isBiasByName({ name, tensor }: Value): boolean {
-  return tensor?.dims.length === 1 && /\.bias$/.test(name);
+  return tensor?.dims.length === 1 && /(^|[^a-z])bias([^a-z]|$)/i.test(name);
 }
 
 /** Whether a value is a tensor of several zeros. */

@@ -30,6 +30,8 @@ export interface ThroughTime {
   cotangent(x: Value, ends: readonly (readonly [Value, Value])[]): Value;
   /** Pieces of rows, of so many gates each. */
   apart(x: Value, counts: readonly number[]): readonly Value[];
+  /** The states of c[t] = k[t] ⊙ c[t − 1] + a[t] before and after every step, in rows, of rows of k and a and the first state. */
+  linear(factors: Value, terms: Value, initial: Value): readonly Value[];
   stepsOf(rows: Value): readonly Value[];
   rowsOf(steps: readonly Value[]): Value;
 }
@@ -122,6 +124,8 @@ export function throughTime(
         counts.length === 1
           ? [value]
           : e.nodes('Split', [value, e.int64(counts.map((count) => count * hidden))], { axis: 1 }, counts.length),
+      linear: (factors, terms, first) =>
+        e.nodes('adakit::LinearRecurrence', [factors, terms, first], { time, reverse: Number(isBackward) }, 2),
       stepsOf,
       rowsOf: (steps) => e.assume(e.concat(inOrder(steps), 0), [multiplyDims(time, batch), steps[0].shape?.[1] ?? 1]),
     });
