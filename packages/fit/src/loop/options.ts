@@ -1,4 +1,4 @@
-import { closestName, kindOf, type TrainingState } from '@adakit/core';
+import { kindOf, suggestion, type TrainingState } from '@adakit/core';
 import type { Batch, Dataset } from '@adakit/data';
 import { FitError } from '../error.js';
 import type { Metric } from '../metrics/metric.js';
@@ -89,10 +89,7 @@ export function checkOptions(model: Trainable, data: Dataset<Batch>, options: Fi
   };
   for (const name of Object.keys(options)) {
     if ((optionNames as readonly string[]).includes(name)) continue;
-    const suggestion = closestName(name, optionNames);
-    fail(
-      `there is no option '${name}'${suggestion === undefined ? '' : `, did you mean '${suggestion}'?`} (there are: ${optionNames.join(', ')})`,
-    );
+    fail(`there is no option '${name}'${suggestion(name, optionNames)} (there are: ${optionNames.join(', ')})`);
   }
   const {
     epochs,
@@ -160,10 +157,7 @@ export function checkOptions(model: Trainable, data: Dataset<Batch>, options: Fi
     const found = all.find((metric) => metric.name === name);
     const names = all.map((metric) => metric.name);
     if (found === undefined) {
-      const suggestion = closestName(name, names);
-      return fail(
-        `there is no metric '${name}' ${purpose}${suggestion === undefined ? '' : `, did you mean '${suggestion}'?`} (there are: ${names.join(', ')})`,
-      );
+      return fail(`there is no metric '${name}' ${purpose}${suggestion(name, names)} (there are: ${names.join(', ')})`);
     }
     if (found.better === undefined)
       return fail(`of the metric '${name}' nobody knows which value is better; take another ${purpose}`);
