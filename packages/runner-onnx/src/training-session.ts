@@ -5,6 +5,7 @@ import {
   type Exclusive,
   type HyperparameterValues,
   type JsonObject,
+  type NamedTensors,
   type Optimizer,
   type ParameterSpec,
   type Run,
