@@ -13,6 +13,7 @@ import {
   requireTensorsOf,
 } from './given.js';
 import { drive, driveNow } from './drive.js';
+import { hyperparametersNow } from './hyperparameters-now.js';
 import type { Training } from './training.js';
 import { wait, type Work } from './work.js';
 import type { RunParameter } from './memory.js';
@@ -160,6 +161,16 @@ export class Run<B> extends SourceRun<B> {
       throw new AdakitError('unknown-parameter', `a scope is an object such as { group: "bias" }, got ${shown(scope)}`);
     }
     super.setHyperparameters(changes, scope);
+  }
+
+  /**
+   * Hyperparameters as the next step has them, with what schedules make of them: `lr`, and `ema.decay` of a wrapper.
+   *
+   * @param group name of a group. Default: what parameters have that no group chooses, or would have
+   * @throws AdakitError `unknown-parameter` for a group that there is not
+   */
+  hyperparameters(group?: string): Promise<HyperparameterValues> {
+    return this.enqueue((training) => wait(hyperparametersNow(training, group)));
   }
 
   /** As {@link SourceRun.add}. */
