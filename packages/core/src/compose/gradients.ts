@@ -96,7 +96,10 @@ const ascent = /* @__PURE__ */ defineWrapper({
   gradient: ({ grad }) => ({ grad: grad.neg() }),
 });
 
-/** Makes the loss as large as possible instead of as small (`maximize` of torch.optim): g ← −g. Weight decay stays one. */
+/**
+ * Makes the loss as large as possible instead of as small (`maximize` of torch.optim): g ← −g. Weight decay stays one. Steps with
+ * `sam` are refused: it looks for where the loss is larger.
+ */
 export const maximize = (inner: Optimizer): Optimizer => ascent({}, inner);
 
 const adaptiveClip = /* @__PURE__ */ defineWrapper({

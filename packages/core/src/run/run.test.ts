@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { accumulate, clipByGlobalNorm, lossScaling, sam } from '../compose/gradients.js';
+import { accumulate, clipByGlobalNorm, lossScaling, maximize, sam } from '../compose/gradients.js';
 import { ema, lookahead } from '../compose/weights.js';
 import type { Device } from '../device/device.js';
 import { jsDevice } from '../device/js/device.js';
@@ -544,6 +544,15 @@ describe.each(devices)('a run on $name', (device) => {
       const skipping = start(sam(5, demo()), begin, { nonFinite: 'skip' });
       expect((await skipping.stepWith(infinite)).outcome).toBe('skipped');
       expect(await weightsOf(skipping)).toEqual({ x: [4], y: [1] });
+    });
+
+    it.each([
+      ['maximize(sam())', maximize(sam(1, sgd()))],
+      ['sam(maximize())', sam(1, maximize(sgd()))],
+    ])('but not for %s: where the loss is larger is the way it goes already', async (_, optimizer) => {
+      const run = start(optimizer, begin);
+      await expect(run.stepWith(source())).rejects.toThrow('maximize() and sam() cannot be combined');
+      expect(await weightsOf(run)).toEqual({ x: [4], y: [1] });
     });
 
     it('which gradients from elsewhere cannot be', async () => {
