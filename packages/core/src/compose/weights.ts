@@ -1,6 +1,6 @@
 import * as meanings from '../component/meanings.js';
 import { asMatrix, asParam, norm, oneMinus, rowIndex, where, type Tensor } from '../expression/expression.js';
-import { defineWrapper } from './define-phased.js';
+import { defineWrapper, withOptions } from './define-phased.js';
 import { count, decayRate, flag, fraction, nonNegative, positive } from '../optimizer/hyperparameters.js';
 import type { Optimizer } from '../optimizer/optimizer.js';
 import { AdakitError } from '../errors.js';
@@ -31,7 +31,7 @@ export const ema = (
   decay: number,
   inner: Optimizer,
   options: { readonly start?: number; readonly every?: number; readonly warmup?: boolean } = {},
-): Optimizer => exponentialAverage({ decay, ...options }, inner);
+): Optimizer => exponentialAverage(withOptions({ decay }, options), inner);
 
 const stochasticAverage = /* @__PURE__ */ defineWrapper({
   name: 'swa',

@@ -64,6 +64,8 @@ export class WrapperNode implements TreeNode, Configured {
   }
 
   change(changes: HyperparameterValues, group: string | undefined): OptimizerNode {
+    // What is no object is a name that no hyperparameter has.
+    if (Object(changes) !== changes) return this.change({ [String(changes as unknown)]: 0 }, group);
     const { component, inner, wrappers } = this;
     const own = new Map<string, HyperparameterValues[string]>();
     const others = new Map<string, HyperparameterValues[string]>();

@@ -1,3 +1,4 @@
+import { keysProblem } from '../errors.js';
 import {
   constantKind,
   cosineKind,
@@ -15,7 +16,7 @@ import {
   stepKind,
 } from './kinds.js';
 import { scheduleOf } from './made-schedule.js';
-import type { FieldsOf, Schedule } from './schedule.js';
+import { wrongSchedule, type FieldsOf, type Schedule } from './schedule.js';
 
 /** `factor` for `steps` steps, then 1. */
 export const constantFactor = (factor: number, steps: number): Schedule => scheduleOf(constantKind, { factor, steps });
@@ -57,12 +58,7 @@ export const oneCycle = (
 ): Schedule =>
   scheduleOf(oneCycleKind, {
     steps,
-    warm: 0.3,
-    rise: 25,
-    fall: 1e4,
-    shape: 'cosine',
-    threePhases: false,
-    ...options,
+    ...completed('oneCycle()', { warm: 0.3, rise: 25, fall: 1e4, shape: 'cosine', threePhases: false }, options),
   });
 
 /** A straight rise for `warmup` steps, then falling with the inverse square root of the step. */
@@ -70,17 +66,18 @@ export const inverseSqrt = (warmup: number): Schedule => scheduleOf(inverseSqrtK
 
 /** Falls whenever what is reported stops getting better. */
 export const reduceOnPlateau = (options: Partial<Omit<FieldsOf<'plateau'>, 'kind'>> = {}): Schedule =>
-  scheduleOf(plateauKind, {
-    factor: 0.1,
-    patience: 10,
-    threshold: 1e-4,
-    thresholdMode: 'relative',
-    mode: 'min',
-    cooldown: 0,
-    floor: 0,
-    by: 'metric',
-    ...options,
-  });
+  scheduleOf(plateauKind, completed('reduceOnPlateau()', plateauDefaults, options));
+
+const plateauDefaults = {
+  factor: 0.1,
+  patience: 10,
+  threshold: 1e-4,
+  thresholdMode: 'relative',
+  mode: 'min',
+  cooldown: 0,
+  floor: 0,
+  by: 'metric',
+};
 
 /** `schedule`, times `by`. */
 export const scaled = (by: number, schedule: Schedule): Schedule => scheduleOf(scaledKind, { by, schedule });
@@ -103,11 +100,24 @@ export const warmup = (steps: number, then: Schedule): Schedule =>
 export const warmupStableDecay = (
   steps: { readonly warmup: number; readonly stable: number; readonly decay: number },
   floor = 0,
-): Schedule =>
-  warmup(
+): Schedule => {
+  requireKeys('warmupStableDecay()', 'step', steps, ['warmup', 'stable', 'decay']);
+  return warmup(
     steps.warmup,
     sequence(
       { schedule: constantFactor(1, 1), steps: steps.stable },
       { schedule: linear(1, floor, steps.decay), steps: 1 },
     ),
   );
+};
+
+function completed(schedule: string, defaults: object, options: object): object {
+  requireKeys(schedule, 'option', options, Object.keys(defaults));
+  return { ...defaults, ...options };
+}
+
+/** @throws AdakitError `invalid-hyperparameter` for what is no object, and for keys that there are not */
+function requireKeys(schedule: string, kind: string, given: unknown, known: readonly string[]): void {
+  const problem = keysProblem(kind, given, known);
+  if (problem !== undefined) throw wrongSchedule(schedule, [problem]);
+}
