@@ -1,5 +1,5 @@
 import { emptyLike, isTensor, type Batch, type DataTensor, type NumericArray } from './dataset/example.js';
-import { DataError } from './error.js';
+import { DataError, requireList } from './error.js';
 
 /** What a model takes under a name; free dimensions have names. */
 export interface InputSpec {
@@ -30,6 +30,7 @@ const arrays: Readonly<Record<string, NumericArray>> = {
  * @throws DataError `invalid-data` for numbers that the type cannot hold
  */
 export function matchInputs(specs: readonly InputSpec[]): (batch: Batch) => Batch {
+  requireList('matchInputs: specs', specs);
   const byName = new Map(specs.map((spec) => [spec.name, spec]));
   return (batch) => {
     let result = batch;
