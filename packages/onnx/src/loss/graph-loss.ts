@@ -1,6 +1,7 @@
 import { closestName } from '@adakit/core';
 import type { ValueInfoProto } from 'onnx-buf';
 import { OnnxError } from '../error.js';
+import { requireModel, requireOptions } from '../given.js';
 import { describeValue } from '../graph/from-model.js';
 import type { Graph } from '../graph/graph.js';
 import type { Value, ValueInfo } from '../graph/value.js';
@@ -39,6 +40,8 @@ export interface GraphLossOptions {
  * them, and whatever importing the loss model throws
  */
 export function graphLoss(source: Model | Uint8Array, options: GraphLossOptions = {}): Loss {
+  if (!(source instanceof Uint8Array)) requireModel('graphLoss()', source);
+  requireOptions('graphLoss()', options, ['inputs', 'output', 'reduction']);
   const model = source instanceof Uint8Array ? parseModel(source, 'the loss model') : source;
   const name = `graphLoss(${model.source})`;
   const constants = new Set(model.graph.initializer.map((tensor) => tensor.name));
