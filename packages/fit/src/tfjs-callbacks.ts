@@ -1,5 +1,5 @@
-import type { MaybePromise } from '@adakit/core';
-import { FitError } from './error.js';
+import { kindOf, type MaybePromise } from '@adakit/core';
+import { FitError, requireOptions } from './error.js';
 import type { Callback, Control, EpochEvent, FitResult } from './loop/callback.js';
 import { LossCurve } from './loop/loss-curve.js';
 
@@ -37,8 +37,14 @@ export interface TfjsCallbacksOptions {
 export function tfjsCallbacks(
   model: { stopTraining: boolean },
   callbacks: readonly Callback[],
-  { step: before = 0, epochs, batches, signal }: TfjsCallbacksOptions = {},
+  options: TfjsCallbacksOptions = {},
 ): TfjsCallbacks {
+  requireOptions('tfjsCallbacks', options, ['step', 'epochs', 'batches', 'signal']);
+  if (Object(model) !== model)
+    throw new FitError('invalid-argument', `tfjsCallbacks takes the model, got ${kindOf(model)}`);
+  if (!Array.isArray(callbacks))
+    throw new FitError('invalid-argument', `tfjsCallbacks takes a list of callbacks, got ${kindOf(callbacks)}`);
+  const { step: before = 0, epochs, batches, signal } = options;
   let step = before;
   let epoch = 0;
   let completed = 0;
