@@ -1,3 +1,4 @@
+/** @import { ESLint } from 'eslint' */
 import nx from '@nx/eslint-plugin';
 import prettier from 'eslint-config-prettier';
 import { defineConfig } from 'eslint/config';
@@ -29,7 +30,8 @@ const layers = {
     'layer:tool',
   ],
 };
-const boundaries = (extra) => [
+/** @returns {[level: 'error', options: object]} */
+const boundaries = (/** @type {string[]} */ extra) => [
   'error',
   {
     enforceBuildableLibDependency: false,
@@ -60,7 +62,7 @@ export default defineConfig(
     languageOptions: {
       parserOptions: { project: ['./tsconfig.test.json'], tsconfigRootDir: import.meta.dirname },
     },
-    plugins: { '@nx': nx },
+    plugins: { '@nx': /** @type {ESLint.Plugin} */ (/** @type {unknown} */ (nx)) },
     rules: {
       '@nx/enforce-module-boundaries': boundaries([]),
       '@typescript-eslint/restrict-template-expressions': ['error', { allowNumber: true, allowBoolean: true }],

@@ -9,8 +9,18 @@ let passed = checks === '0' ? 1 : 0;
 let skipped = 0;
 const failures = checks === '0' ? [] : [`npm run check: exit status ${checks}`];
 
+/**
+ * What is read of vitest's report.
+ * @typedef {{ readonly status: string, readonly fullName: string, readonly failureMessages: readonly string[] }} Test
+ * @typedef {{ readonly name: string, readonly status: string, readonly message: string, readonly assertionResults: readonly Test[] }} File
+ * @typedef {{
+ *   readonly numPassedTests: number, readonly numPendingTests: number, readonly numTodoTests: number,
+ *   readonly testResults: readonly File[],
+ * }} Report
+ */
+
 // What was expected and what came, and where, without the stack below it.
-const head = (message) =>
+const head = (/** @type {string} */ message) =>
   message
     .split('\n')
     .filter((line) => !line.includes('node_modules'))
@@ -24,6 +34,7 @@ for (let at = 0; at < runs.length; at += 2) {
     failures.push(`${basename(report)}: the run ended without a report`);
     continue;
   }
+  /** @type {Report} */
   const { numPassedTests, numPendingTests, numTodoTests, testResults } = JSON.parse(readFileSync(report, 'utf8'));
   passed += numPassedTests;
   skipped += numPendingTests + numTodoTests;

@@ -5,7 +5,7 @@ import { publicExports, root, tiers } from './public.js';
 
 const known = Object.keys(tiers);
 const problems = publicExports().flatMap(({ file, name, tier, documented }) => [
-  ...(known.includes(tier)
+  ...(tier !== undefined && known.includes(tier)
     ? []
     : [
         `${relative(root, file)}: ${name} has ${tier ? `the unknown tier "${tier}"` : 'no tier'}; write "// @tier ${known.join('|')}" above its export`,

@@ -1,18 +1,25 @@
 // The API reference: `npm run docs` writes it to out/api. Warnings are errors, as far as public exports are concerned.
 
-import { Application, Comment, CommentTag, Converter, ReflectionKind } from 'typedoc';
+import { Application, Comment, CommentTag, Converter, normalizePath, ReflectionKind } from 'typedoc';
+/** @import { Context, DeclarationReflection, JSONOutput, ProjectReflection } from 'typedoc' */
 import { entryPoints, publicExports, root, tiers } from './public.js';
 
-/** Gives every export the category of its tier, and modules the names that they are imported by. */
+/**
+ * Gives every export the category of its tier, and modules the names that they are imported by.
+ *
+ * @param {Application} app
+ */
 function categories(app) {
   const tierOf = new Map(publicExports().map(({ file, name, tier }) => [`${file} ${name}`, tier]));
   const nameOf = new Map([...entries].map(([name, file]) => [file, name]));
-  app.converter.on(Converter.EVENT_RESOLVE_BEGIN, ({ project }) => {
-    for (const module of project.getReflectionsByKind(ReflectionKind.Module)) {
-      const file = module.sources?.[0].fullFileName;
+  app.converter.on(Converter.EVENT_RESOLVE_BEGIN, (/** @type {Context} */ { project }) => {
+    const modules = /** @type {DeclarationReflection[]} */ (project.getReflectionsByKind(ReflectionKind.Module));
+    for (const module of modules) {
+      const file = module.sources?.[0].fullFileName ?? '';
       module.name = nameOf.get(file) ?? module.name;
       for (const child of module.children ?? []) {
         const tier = tierOf.get(`${file} ${child.name}`);
+        if (tier === undefined) continue;
         for (const reflection of child.signatures ?? [child]) {
           reflection.comment ??= new Comment();
           reflection.comment.blockTags.push(new CommentTag('@category', [{ kind: 'text', text: tiers[tier] }]));
@@ -46,16 +53,22 @@ const ownTypes = new Set([
   ...['Computed', 'Finding', 'NamedTensor', 'Verdict'],
 ]);
 
+/** @param {Application} app */
 function notExported(app) {
-  app.on(Application.EVENT_VALIDATE_PROJECT, (project) => {
+  app.on(Application.EVENT_VALIDATE_PROJECT, (/** @type {ProjectReflection} */ project) => {
+    /** @type {Set<string>} */
     const missing = new Set();
-    JSON.stringify(app.serializer.projectToObject(project, root), (_, value) => {
-      const { packageName, packagePath, qualifiedName } = (value?.type === 'reference' && value.target) || {};
-      if (packages.has(packageName) && !value.refersToTypeParameter && !ownTypes.has(qualifiedName)) {
-        missing.add(`${packageName}/${packagePath}: ${qualifiedName} is part of the API and not exported`);
-      }
-      return value;
-    });
+    JSON.stringify(
+      app.serializer.projectToObject(project, normalizePath(root)),
+      (_, /** @type {JSONOutput.SomeType | undefined} */ value) => {
+        if (value?.type !== 'reference' || typeof value.target !== 'object') return value;
+        const { packageName, packagePath, qualifiedName } = value.target;
+        if (packages.has(packageName) && !value.refersToTypeParameter && !ownTypes.has(qualifiedName)) {
+          missing.add(`${packageName}/${packagePath}: ${qualifiedName} is part of the API and not exported`);
+        }
+        return value;
+      },
+    );
     for (const message of missing) app.logger.validationWarning(message);
   });
 }

@@ -15,9 +15,13 @@ const readme = join(process.cwd(), 'README.md');
 // Outside of the package, and not in git.
 const kept = join(root, 'node_modules/.cache/readmes', directory, 'README.md');
 
-/** Where a link of the README leads to on the project's site. @throws Error for a file that is not there */
+/**
+ * Where a link of the README leads to on the project's site. @throws Error for a file that is not there
+ *
+ * @param {string} link
+ */
 function absolute(link) {
-  const [, path, anchor] = /^([^#]*)(.*)$/.exec(link);
+  const [, path = '', anchor = ''] = /^([^#]*)(.*)$/.exec(link) ?? [];
   const place = posix.join(directory, path || 'README.md');
   const file = resolve(root, place);
   if (!existsSync(file)) throw new Error(`${directory}/README.md links to ${link}, which is not there`);
@@ -37,7 +41,9 @@ if (what === 'absolute') {
   const linked = text
     .split(/(^```[^]*?^```$)/m)
     .map((part, i) =>
-      i % 2 === 1 ? part : part.replace(/\]\((?![a-z]+:)([^)\s]+)\)/g, (_, link) => `](${absolute(link)})`),
+      i % 2 === 1
+        ? part
+        : part.replace(/\]\((?![a-z]+:)([^)\s]+)\)/g, (_, /** @type {string} */ link) => `](${absolute(link)})`),
     )
     .join('');
   mkdirSync(dirname(kept), { recursive: true });

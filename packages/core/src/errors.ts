@@ -64,12 +64,18 @@ export function keysProblem(kind: string, given: unknown, known: readonly string
   return complaints.length > 0 ? `${complaints.join('; ')} (known: ${known.join(', ')})` : undefined;
 }
 
+/** As {@link didYouMean}, for messages with names in single quotes, as those outside of this package are. */
+export function suggestion(given: string, known: Iterable<string>): string {
+  const name = closestName(given, known);
+  return name === undefined ? '' : `, did you mean '${name}'?`;
+}
+
 /** A value in a message: words in quotes, so that "" and "1" show. */
 export function shown(value: unknown): string {
   return typeof value === 'string' ? JSON.stringify(value) : String(value);
 }
 
-/** What something is, in a message: an object by what has made it, anything else as {@link shown} has it. */
+/** What something is, in a message: an object by what has made it, anything else as it is, words in quotes. */
 export function kindOf(value: unknown): string {
   if (Object(value) !== value) return shown(value);
   return (value as { readonly constructor?: { readonly name: string } }).constructor?.name ?? 'an object';

@@ -1,5 +1,5 @@
 // @tier user: errors
-export { AdakitError, closestName, keysProblem, kindOf, type ErrorCode } from './errors.js';
+export { AdakitError, closestName, keysProblem, kindOf, suggestion, type ErrorCode } from './errors.js';
 // @tier author: writing rules and wrappers
 export {
   asMatrix,
@@ -200,6 +200,7 @@ export {
   type DType,
   type FloatArray,
   type NamedTensors,
+  type NumericArray,
   type Precision,
   type TensorData,
 } from './tensor/tensor-data.js';
@@ -214,7 +215,7 @@ export type { WholeStep } from './run/step-types.js';
 export type { KeptState } from './run/kept-state.js';
 export { hostView } from './device/host.js';
 export { wasmKernelsIn, type WasmKernels } from './device/wasm/device.js';
-export type { KernelMemory } from './device/wasm/kernel.js';
+export type { KernelMemory } from './device/wasm/memories.js';
 export type { Binding, BoundKernel, Device, Kernel, MaskedCheck, MaybePromise } from './device/device.js';
 export { bufferNames, deviceInputs, isTotal } from './device/device.js';
 export {

@@ -2,8 +2,8 @@ import { existsSync, statSync } from 'node:fs';
 import { isAbsolute, join, resolve } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import {
-  closestName,
   keysProblem,
+  suggestion,
   type HyperparameterDefinitions,
   type Optimizer,
   type TrainingState,
@@ -142,10 +142,9 @@ export function installHint(versions: TrainingState['versions'] = {}): string | 
 }
 
 function unknown(name: string, known: readonly string[], invalid: readonly PluginError[]): PluginError {
-  const suggestion = closestName(name, known);
   return new PluginError(
     'unknown-optimizer',
-    `there is no optimizer '${name}'${suggestion === undefined ? '' : `, did you mean '${suggestion}'?`} (installed: ${known.join(', ') || 'none'}; ` +
+    `there is no optimizer '${name}'${suggestion(name, known)} (installed: ${known.join(', ') || 'none'}; ` +
       `others are packages adakit-optimizer-NAME, or the path of a module or a package)` +
       invalid.map(({ message }) => `; left out: ${message}`).join(''),
   );

@@ -1,7 +1,7 @@
 import { readFileSync, writeFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
-import { parseArgs } from 'node:util';
 import { machine } from '@adakit/cli/internal/measure';
+import { main, parse, UsageError, wholeNumber } from './command-line.js';
 import { page, regressions, table, type Report } from './report.js';
 import { compile } from './suites/compile.js';
 import { fit } from './suites/fit.js';
@@ -43,32 +43,31 @@ Examples:
   npm run bench -- optimizer --only 1M
   ADAKIT_PYTHON=python3 npm run bench -- training --rounds 15 --record`;
 
-const { values, positionals } = parseArgs({
-  allowPositionals: true,
-  options: {
-    rounds: { type: 'string' },
-    only: { type: 'string', default: '' },
-    json: { type: 'boolean', default: false },
-    record: { type: 'boolean', default: false },
-    check: { type: 'boolean', default: false },
-    help: { type: 'boolean', default: false },
-  },
-});
-
 const recordFile = fileURLToPath(new URL('../../../docs/benchmarks.json', import.meta.url));
 const pageFile = fileURLToPath(new URL('../../../docs/benchmarks.md', import.meta.url));
 
-if (values.help) console.log(help);
-else await main();
+await main({ name: 'bench', help, run });
 
-async function main(): Promise<void> {
+async function run(args: readonly string[]): Promise<void> {
+  const { values, positionals } = parse({
+    args: [...args],
+    allowPositionals: true,
+    options: {
+      rounds: { type: 'string' },
+      only: { type: 'string', default: '' },
+      json: { type: 'boolean', default: false },
+      record: { type: 'boolean', default: false },
+      check: { type: 'boolean', default: false },
+    },
+  });
   const unknown = positionals.find((name) => !Object.hasOwn(suites, name));
   if (unknown !== undefined) {
-    console.error(`there is no suite '${unknown}'; choose from ${Object.keys(suites).join(', ')}`);
-    process.exitCode = 2;
-    return;
+    throw new UsageError(`there is no suite '${unknown}'; choose from ${Object.keys(suites).join(', ')}`);
   }
-  const options = { only: values.only, ...(values.rounds !== undefined && { rounds: Number(values.rounds) }) };
+  const options = {
+    only: values.only,
+    ...(values.rounds !== undefined && { rounds: wholeNumber('--rounds', values.rounds) }),
+  };
   const reports: Report[] = [];
   for (const name of positionals.length > 0 ? positionals : Object.keys(suites)) {
     const { title, method, measure } = suites[name];

@@ -8,6 +8,7 @@ export const meanOfSquare = 'mean(grad^2)';
 export const meanOfDeviation = 'mean((grad - mean(grad))^2)';
 /** The largest that such an average has been. */
 export const largestMeanOfSquare = 'max(mean(grad^2))';
+/** The largest that the average of the squared deviation has been. */
 export const largestMeanOfDeviation = 'max(mean((grad - mean(grad))^2))';
 /** The gradient before. */
 export const previousGradient = 'previous(grad)';

@@ -1,4 +1,4 @@
-import { closestName, kindOf, type TrainingState } from '@adakit/core';
+import { kindOf, suggestion, type TrainingState } from '@adakit/core';
 import type { Batch, Dataset } from '@adakit/data';
 import { FitError, requireOptions } from '../error.js';
 import type { Metric } from '../metrics/metric.js';
@@ -153,9 +153,8 @@ export function checkOptions(model: Trainable, data: Dataset<Batch>, options: Fi
   const found = all.find(({ name }) => name === monitor);
   const names = all.map(({ name }) => name);
   if (found === undefined) {
-    const suggestion = closestName(monitor, names);
     return fail(
-      `there is no metric '${monitor}' to monitor${suggestion === undefined ? '' : `, did you mean '${suggestion}'?`} (there are: ${names.join(', ')})`,
+      `there is no metric '${monitor}' to monitor${suggestion(monitor, names)} (there are: ${names.join(', ')})`,
     );
   }
   if (found.better === undefined)

@@ -1,4 +1,4 @@
-import { kindOf } from '@adakit/core';
+import { elementCount, kindOf } from '@adakit/core';
 import type { DataTensor } from '@adakit/data';
 import { FitError, requireOptions } from '../error.js';
 import { METRIC_OPTIONS, outputOf, targetOf, type Metric, type MetricOptions, type Observation } from './metric.js';
@@ -166,7 +166,7 @@ function eachLabel(
   const binary = scored.data.length === labels.length && classAxis === undefined;
   const axis = binary ? scored.dims.length : (classAxis ?? axisOfClasses(name, scored, dims));
   const classes = binary ? 2 : scored.dims[axis];
-  const inner = scored.dims.slice(axis + 1).reduce((product, size) => product * size, 1);
+  const inner = elementCount(scored.dims.slice(axis + 1));
   // The score of "not" is zero.
   const data = binary
     ? Float64Array.from({ length: 2 * labels.length }, (_, i) => (i % 2) * Number(scored.data[i >> 1]))

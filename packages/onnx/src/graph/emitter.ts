@@ -401,11 +401,13 @@ export function attributeText(proto: AttributeProto): string {
   return text;
 }
 
-/** Most attributes are integers, which need not be encoded to be compared. */
+/** Most attributes are numbers and words, which need not be encoded to be compared. */
 function newAttributeText(proto: AttributeProto): string {
-  const { name, type, i, ints } = proto;
+  const { name, type, i, ints, f, s } = proto;
   if (type === AttributeProto_AttributeType.INT) return `${name}=${i}`;
   if (type === AttributeProto_AttributeType.INTS) return `${name}=[${ints.join()}]`;
+  if (type === AttributeProto_AttributeType.FLOAT) return `${name}=${Object.is(f, -0) ? '-0' : f}f`;
+  if (type === AttributeProto_AttributeType.STRING) return `${name}='${byteText(s)}'`;
   return byteText(toBinary(AttributeProtoSchema, proto));
 }
 

@@ -159,10 +159,8 @@ export const LSTM = recurrent({
     const forget = coupled ? e.sub(e.scalar(1, i), i) : free;
     const n = activate(1, xn);
     // The cell states are not among the results of the node.
-    const [keeping, adding] = [stepsOf(forget), stepsOf(e.mul(i, n))];
-    const cells = [way.initial[1]];
-    for (const [t, added] of adding.entries()) cells.push(e.add(e.mul(keeping[t], cells[t]), added));
-    const [cellBefore, cell] = [rowsOf(cells.slice(0, -1)), rowsOf(cells.slice(1))];
+    const keeping = stepsOf(forget);
+    const [cellBefore, cell] = way.linear(forget, e.mul(i, n), way.initial[1]);
     const squashed = activate(2, cell);
     const ofCell = stepsOf(cotangent(cell, [[squashed, o]]));
     const slopes = stepsOf(

@@ -14,6 +14,7 @@ import {
 import { maskBoundedByProduct, maskByProduct, maskBySelection } from './mask.js';
 import { scatterByIndices, unpoolOrScatter } from './max-pool.js';
 import { fusedProduct } from './products.js';
+import { recurrenceByScan, recurrenceInSteps } from './recurrence.js';
 import { meanBySum, sumInTurn } from './sums.js';
 import type { Formulation, Target } from './target.js';
 import {
@@ -47,6 +48,7 @@ export const ALTERNATIVES: Readonly<Record<string, Readonly<Record<string, Formu
     rows: weightGradientByRows,
     windows: weightGradientByWindows,
   },
+  'adakit::LinearRecurrence': { scan: recurrenceByScan, steps: recurrenceInSteps },
   'adakit::Mask': { bounded: maskBoundedByProduct, product: maskByProduct, selection: maskBySelection },
   'adakit::MaxPoolGradient': { scatter: scatterByIndices, unpool: unpoolOrScatter },
   Conv: { blocks: convolutionInBlocks, windows: convolutionByRows },

@@ -33,7 +33,7 @@ function fitsBlocks({ windows, channels }: FixedConvolution): boolean {
 }
 
 /**
- * Whether that is the fastest form (`tools/bench/formulations.js`, with the figures in docs/onnx-pipeline.md). Windows of one
+ * Whether that is the fastest form (`npm run formulations`, with the figures in docs/onnx-pipeline.md). Windows of one
  * element are a product of the input as it is. Few positions do not pay for weights being put into blocks, and with rows the
  * gradient of the weights shares the matrix of windows.
  */

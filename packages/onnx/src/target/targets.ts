@@ -13,6 +13,7 @@ import {
 import { CUDA_KERNELS } from './cuda-kernels.js';
 import { maskBoundedByProduct, maskBySelection } from './mask.js';
 import { scatterByIndices, unpoolOrScatter } from './max-pool.js';
+import { recurrenceByScan, recurrenceInSteps } from './recurrence.js';
 import { FUSED_PRODUCT, fusedProduct, isPlainProduct } from './products.js';
 import { logSoftmaxInParts } from './softmax.js';
 import { isMatrixSum, isUncountedMean, meanBySum, sumInTurn } from './sums.js';
@@ -71,6 +72,7 @@ export const ortCpu: Target = {
     'adakit::ConvInputGradient': inputGradientForCpu,
     'adakit::ConvWeightGradient': weightGradientForCpu,
     Conv: convolutionByRows,
+    'adakit::LinearRecurrence': recurrenceByScan,
     'adakit::Mask': maskBoundedByProduct,
     'adakit::MaxPoolGradient': unpoolOrScatter,
     MatMul: fusedProduct,
@@ -91,6 +93,7 @@ const ortCuda: Target = {
   formulations: {
     ...ortCpu.formulations,
     'adakit::ChannelAffine': affineByProduct,
+    'adakit::LinearRecurrence': recurrenceInSteps,
     // cuDNN's gradient of the data.
     'adakit::ConvInputGradient': inputGradientByTransposed,
     // A launch for each offset of the kernel, as on the CPU, were 209 slices and 16 paddings a step of ResNet-18, the

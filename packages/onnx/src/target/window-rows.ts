@@ -45,7 +45,7 @@ export function hasRows(node: Node): boolean {
   return fixedConvolutionOf(node) !== undefined;
 }
 
-/** Measured by `tools/bench/formulations.js`, with the figures in docs/onnx-pipeline.md. */
+/** Measured by `npm run formulations`, with the figures in docs/onnx-pipeline.md. */
 function isWorthRows({ windows, channels }: FixedConvolution): boolean {
   return (
     elementCount(windows.output) <= MOST_POSITIONS &&

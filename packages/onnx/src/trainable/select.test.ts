@@ -360,6 +360,18 @@ describe('constants are not trained', () => {
     expect(verdicts.codes).toBe('- a table of waves or steps, like position codes');
   });
 
+  it.each([0, 1, 57, 58, 63, 64, 100, 255])('not what is learned, with zeros for padding at place %i', (padding) => {
+    const [count, width] = [256, 8];
+    const learned = (seed: number) =>
+      randomNumbers(count * width, seed).fill(0, padding * width, (padding + 1) * width);
+    const verdicts = chosen(({ e, tokens, weight, table }) => {
+      const words = e.gather(table('words', [count, width], learned(7)), tokens());
+      const part = e.slice(table('codes', [count, width], learned(8)), { starts: [0], ends: [8], axes: [0] });
+      return e.matMul(e.add(words, part), weight('w', width, 2));
+    });
+    expect(verdicts).toMatchObject({ words: '+ embedding table', codes: '+ added to activations' });
+  });
+
   it('places in a window, which a network computes a bias of relative positions from', () => {
     const places = Array.from({ length: 49 }, (_, at) => [Math.floor(at / 7) - 3, (at % 7) - 3]).flat();
     const logarithms = places.map((value) => Math.sign(value) * Math.log2(1 + Math.abs(value)));
@@ -437,6 +449,32 @@ describe('constants are not trained', () => {
     });
     expect(verdicts).toEqual({ w: '+ weight matrix', mask: '- a mask', gain: '+ scales activations' });
   });
+
+  it.each(['l.bias_ih_l0', 'rnn.bias_hh_l1_reverse', 'in_proj_bias', 'lstm/bias:0'])(
+    'but no vector %s, which begins as ones for the gate that forgets and zeros for the others',
+    (name) => {
+      const [inputs, hidden] = [4, 2];
+      const verdicts = chosen(({ e, x, weight, table }) => {
+        // PyTorch's exporter puts the gates of every tensor into the order of ONNX.
+        const turned = (gates: Value) =>
+          e.unsqueeze(
+            e.concat(
+              [
+                [0, 2],
+                [6, 8],
+                [2, 6],
+              ].map(([start, end]) => e.slice(gates, { starts: [start], ends: [end], axes: [0] })),
+              0,
+            ),
+            [0],
+          );
+        const bias = e.concat([turned(table(name, [8], [0, 0, 1, 1, 0, 0, 0, 0])), turned(weight('other', 8))], 1);
+        const weights = [weight('w', 1, 4 * hidden, inputs), weight('r', 1, 4 * hidden, hidden)];
+        return e.nodes('LSTM', [e.unsqueeze(x(), [0]), ...weights, bias], { hidden_size: hidden }, 1)[0];
+      });
+      expect(verdicts).toMatchObject({ [name]: '+ bias', other: '+ bias', w: '+ weights of a layer' });
+    },
+  );
 
   it('but no vector that is called a bias', () => {
     const verdicts = chosen(({ e, x, weight, table }) => {

@@ -1,3 +1,4 @@
+import { elementCount } from '@adakit/core';
 import type { Tensor } from '../model/tensor.js';
 
 /**
@@ -5,11 +6,13 @@ import type { Tensor } from '../model/tensor.js';
  * is none of these.
  */
 export function tableKind(tensor: Tensor): string | undefined {
-  const { data } = tensor;
-  if (!(data instanceof Float32Array || data instanceof Float64Array) || tensor.size < 2) return undefined;
-  if (isMask(data)) return 'a mask';
-  if (isWholeNumbers(data)) return 'a table of whole numbers';
-  return isWave(tensor.dims, data) ? 'a table of waves or steps, like position codes' : undefined;
+  const read = tensor.reader();
+  const { size } = tensor;
+  // What is learned is known by its first numbers: a large table is not decoded for that.
+  if (read === undefined || size < 2) return undefined;
+  if (isMask(read, size)) return 'a mask';
+  if (isWholeNumbers(read, size)) return 'a table of whole numbers';
+  return isWave(tensor.dims, read, size) ? 'a table of waves or steps, like position codes' : undefined;
 }
 
 /**
@@ -42,7 +45,8 @@ export function isFilter(tensor: Tensor, groups: number): boolean {
   return different > 1 && data.every((value, i) => value === data[i % size]);
 }
 
-type Floats = Float32Array | Float64Array;
+/** Gives the element at a place. */
+type Read = (place: number) => number;
 
 /** Added to scores, this leaves a softmax nothing: float16 cannot go lower than −65504. */
 const FORBIDDING = -1e4;
@@ -50,10 +54,11 @@ const FORBIDDING = -1e4;
 const LOWEST_SCORE = -10;
 
 /** Zeros and something forbidding, or zeros and ones, both of them present. */
-function isMask(data: Floats): boolean {
-  const first = data[0];
+function isMask(read: Read, size: number): boolean {
+  const first = read(0);
   let other = first;
-  for (const value of data) {
+  for (let place = 0; place < size; place++) {
+    const value = read(place);
     if (value <= FORBIDDING) return true;
     if (value === first || value === other) continue;
     if (other !== first) return false;
@@ -64,9 +69,10 @@ function isMask(data: Floats): boolean {
 }
 
 /** Multiples of one half, with more than zeros and ones among them and not all alike: strides, anchors, grids. */
-function isWholeNumbers(data: Floats): boolean {
-  let [least, most] = [data[0], data[0]];
-  for (const value of data) {
+function isWholeNumbers(read: Read, size: number): boolean {
+  let [least, most] = [Infinity, -Infinity];
+  for (let place = 0; place < size; place++) {
+    const value = read(place);
     if (!Number.isInteger(2 * value)) return false;
     least = Math.min(least, value);
     most = Math.max(most, value);
@@ -94,31 +100,38 @@ const WAVE_TOLERANCE = 1e-3;
  * are a line or, of images, a grid written row by row: its rows and columns then are such sequences. A line may be shifted (a
  * code that was made to have mean 0), and leave one place all zeros (that of padding).
  */
-function isWave(dims: readonly number[], data: Floats): boolean {
+function isWave(dims: readonly number[], read: Read, elements: number): boolean {
   const axes = dims.flatMap((size, axis) => (size >= FEWEST_PLACES ? [axis] : []));
   if (dims.filter((size) => size > 1).length < 2) return false;
   return axes.some((axis) => {
     const places = dims[axis];
-    const stride = dims.slice(axis + 1).reduce((product, size) => product * size, 1);
-    const count = data.length / places;
+    const stride = elementCount(dims.slice(axis + 1));
+    const count = elements / places;
     const step = Math.max(1, Math.floor(count / SAMPLE));
-    const columnAt = (column: number, most: number): readonly number[] => {
+    const columnAt = (column: number, most: number): Float64Array => {
       const start = Math.floor(column / stride) * stride * places + (column % stride);
-      return Array.from({ length: Math.min(places, most) }, (_, place) => data[start + place * stride]);
+      const values = new Float64Array(Math.min(places, most));
+      for (let place = 0; place < values.length; place++) values[place] = read(start + place * stride);
+      return values;
     };
-    const everyColumn = (most: number, holds: (values: readonly number[]) => boolean): boolean => {
+    const everyColumn = (most: number, holds: (values: Float64Array) => boolean): boolean => {
       for (let column = 0; column < count; column += step) if (!holds(columnAt(column, most))) return false;
       return true;
     };
     const widths = gridWidths(places);
-    // Of a large table of weights every width is ruled out by its first column, which is read once.
-    const first = widths.length > 0 ? columnAt(0, places) : [];
-    const gap = gapOf(data, places, stride);
+    // Of a large table of weights every width is ruled out by the first line of its first column, which is read once.
+    const first = columnAt(0, widths.at(-1) ?? 0);
+    const sampled = Math.min(places, SAMPLE);
+    const gap = gapOf(read, { elements, count: places, stride, most: sampled });
     const isTable =
       everyColumn(SAMPLE, (values) => isWaveColumn(values)) ||
-      (places - gap > FEWEST_PLACES && everyColumn(SAMPLE, (values) => isWaveColumn(values.slice(gap + 1)))) ||
+      (gap >= 0 &&
+        sampled - gap > FEWEST_PLACES &&
+        everyColumn(SAMPLE, (values) => isWaveColumn(values.subarray(gap + 1)))) ||
       (places >= FEWEST_SHIFTED && everyColumn(SAMPLE, isShiftedWaveColumn)) ||
-      widths.some((width) => isWaveGrid(first, width) && everyColumn(places, (values) => isWaveGrid(values, width)));
+      widths.some(
+        (width) => isWaveColumn(first.subarray(0, width)) && everyColumn(places, (values) => isWaveGrid(values, width)),
+      );
     return isTable && !everyColumn(SAMPLE, (values) => values.every((value) => value === values[0]));
   });
 }
@@ -131,23 +144,32 @@ function gridWidths(places: number): number[] {
   return widths;
 }
 
-function isWaveGrid(values: readonly number[], width: number): boolean {
+function isWaveGrid(values: Float64Array, width: number): boolean {
   const height = values.length / width;
   for (let y = 0; y < height; y++) if (!isWaveColumn(values.slice(y * width, (y + 1) * width))) return false;
   for (let x = 0; x < width; x++) if (!isWaveColumn(values.filter((_, place) => place % width === x))) return false;
   return true;
 }
 
-/** The first place whose numbers are all zero, or −1. */
-function gapOf(data: Floats, places: number, stride: number): number {
-  for (let place = 0; place < places; place++) if (isGap(data, place, places, stride)) return place;
+/** The places of a table along an axis. */
+interface Places {
+  /** Of the whole table. */
+  readonly elements: number;
+  readonly count: number;
+  /** From the element of one place to that of the next. */
+  readonly stride: number;
+}
+
+/** The first of `most` places whose numbers are all zero, or −1. */
+function gapOf(read: Read, places: Places & { readonly most: number }): number {
+  for (let place = 0; place < places.most; place++) if (isGap(read, places, place)) return place;
   return -1;
 }
 
 /** Whether all numbers of a place are zero. Ends at the first that is not: of what is learned that is the first. */
-function isGap(data: Floats, place: number, places: number, stride: number): boolean {
-  for (let start = place * stride; start < data.length; start += places * stride) {
-    for (let at = start; at < start + stride; at++) if (data[at] !== 0) return false;
+function isGap(read: Read, { elements, count, stride }: Places, place: number): boolean {
+  for (let start = place * stride; start < elements; start += count * stride) {
+    for (let at = start; at < start + stride; at++) if (read(at) !== 0) return false;
   }
   return true;
 }
@@ -156,7 +178,7 @@ function isGap(data: Floats, place: number, places: number, stride: number): boo
  * Differences of a wave are one of the same frequency. How far they may be off is that of the wave itself, and what float32
  * rounds, of a slow wave more than the tolerance: of numbers that count 1, 3, 3 and 1 times, sine, shift and scale.
  */
-function isShiftedWaveColumn(values: readonly number[]): boolean {
+function isShiftedWaveColumn(values: Float64Array): boolean {
   const mean = values.reduce((sum, value) => sum + value, 0) / values.length;
   const size = Math.max(...values.map((value) => Math.abs(value - mean)));
   const rounding = 8 * 3 * 2 ** -24 * Math.max(...values.map(Math.abs));
@@ -167,10 +189,7 @@ function isShiftedWaveColumn(values: readonly number[]): boolean {
 }
 
 /** @param tolerance how far a place may be off */
-function isWaveColumn(
-  values: readonly number[],
-  tolerance = WAVE_TOLERANCE * Math.max(...values.map(Math.abs)),
-): boolean {
+function isWaveColumn(values: Float64Array, tolerance = WAVE_TOLERANCE * Math.max(...values.map(Math.abs))): boolean {
   let [products, squares] = [0, 0];
   for (let p = 1; p + 1 < values.length; p++) {
     products += (values[p + 1] + values[p - 1]) * values[p];

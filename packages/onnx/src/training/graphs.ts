@@ -25,6 +25,7 @@ import { joinNodes } from '../passes/join.js';
 import { lowerNodes } from '../passes/lower.js';
 import { nestConcats } from '../passes/nest-concats.js';
 import { poolFirst } from '../passes/pool-first.js';
+import { splitSlices } from '../passes/split-slices.js';
 import { mergeDuplicates } from '../passes/merge.js';
 import { moveStatistics } from '../passes/move-statistics.js';
 import { operators } from '../operators/index.js';
@@ -379,6 +380,7 @@ function differentiateModel(model: Model, options: GradientsOptions): Differenti
   const { loss, targets } = attachLoss(graph, options.loss, candidates);
   poolFirst(graph);
   nestConcats(graph);
+  splitSlices(graph);
   const random = options.feedRandom === true ? feedDraws(graph) : { inputs: [], inside: drawingNodes(graph) };
   const { precision: computing = 'float32', target = ortCpu } = options;
   if (computing !== 'float32') {

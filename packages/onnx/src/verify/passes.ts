@@ -13,6 +13,7 @@ export const PASSES = [
   'loss',
   'exchange',
   'nest',
+  'split',
   'autocast',
   'differentiate',
   'update',

@@ -1,3 +1,4 @@
+import { elementCount } from '@adakit/core';
 import { Tensor } from 'onnxruntime-node';
 import { Handle } from './handle.js';
 import type { NativeLibrary } from './library.js';
@@ -230,7 +231,7 @@ function arrayOf(type: keyof typeof ARRAYS, { buffer, byteOffset, byteLength }: 
 }
 
 function readTexts(library: NativeLibrary, value: bigint, shape: readonly number[]): string[] {
-  const count = shape.reduce((product, size) => product * size, 1);
+  const count = elementCount(shape);
   const content = new Uint8Array(Number(library.make('GetStringTensorDataLength', value)));
   const starts = new BigUint64Array(count);
   library.call('GetStringTensorContent', value, content, content.length, starts, count);

@@ -1,6 +1,6 @@
+import type { NumericArray } from '@adakit/core';
 import { Emitter, Graph, modelFromGraph, writeModel } from '@adakit/onnx';
 import type { ProviderChoice } from '../provider-options.js';
-import type { NumberArray } from './api-table.js';
 import { Handle } from './handle.js';
 import type { NativeLibrary } from './library.js';
 import { NativeError } from './native-error.js';
@@ -120,12 +120,12 @@ export class DeviceMemory {
   }
 
   /** Copies elements of the host into a tensor of as many. */
-  upload(view: NumberArray, to: DeviceValue): void {
+  upload(view: NumericArray, to: DeviceValue): void {
     this.uploadAll([[view, to]]);
   }
 
   /** As {@link upload}, of several tensors, which are waited for once. */
-  uploadAll(pairs: readonly (readonly [view: NumberArray, to: DeviceValue])[]): void {
+  uploadAll(pairs: readonly (readonly [view: NumericArray, to: DeviceValue])[]): void {
     if (pairs.length === 0) return;
     const copies = pairs.map(([view, to]) => [new HostValue(this.#library, to.type, to.shape, view), to] as const);
     this.#way.copy(copies);
@@ -133,12 +133,12 @@ export class DeviceMemory {
   }
 
   /** Copies a tensor's elements into memory of the host. */
-  download(from: DeviceValue, view: NumberArray): void {
+  download(from: DeviceValue, view: NumericArray): void {
     this.downloadAll([[from, view]]);
   }
 
   /** As {@link download}, of several tensors. */
-  downloadAll(pairs: readonly (readonly [from: DeviceValue, view: NumberArray])[]): void {
+  downloadAll(pairs: readonly (readonly [from: DeviceValue, view: NumericArray])[]): void {
     if (pairs.length === 0) return;
     const copies = pairs.map(
       ([from, view]) => [from, new HostValue(this.#library, from.type, from.shape, view)] as const,

@@ -1,6 +1,7 @@
 import { existsSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { dirname, join, resolve } from 'node:path';
+import type { NumericArray } from '@adakit/core';
 import type * as Koffi from 'koffi';
 import {
   API,
@@ -10,7 +11,6 @@ import {
   type CallName,
   type Calls,
   type CheckedCall,
-  type NumberArray,
   type ResultKind,
 } from './api-table.js';
 import { NativeError } from './native-error.js';
@@ -163,7 +163,7 @@ export class NativeLibrary {
   }
 
   /** Where the elements of a view are; 0 where it has none, or its memory has moved on. */
-  address(view: NumberArray): bigint {
+  address(view: NumericArray): bigint {
     return view.byteLength === 0 ? 0n : this.#koffi.address(view);
   }
 

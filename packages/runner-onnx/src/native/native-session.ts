@@ -1,4 +1,5 @@
 import { promisify } from 'node:util';
+import type { NumericArray } from '@adakit/core';
 import type { Tensor } from 'onnxruntime-node';
 import type { ProviderChoice } from '../provider-options.js';
 import type { CallOptions, RuntimeSession, SessionOptions } from '../runtime/runtime.js';
@@ -9,7 +10,6 @@ import { NativeError } from './native-error.js';
 import { makeSessionOptions } from './session-options.js';
 import { readSignature, type TensorInfo } from './signature.js';
 import { HostValue, isElementType } from './value.js';
-import type { NumberArray } from './api-table.js';
 
 /**
  * Runs that take longer go to another thread. Going there and back costs 0.1 to 0.3 ms, most of it because what is in the
@@ -199,7 +199,7 @@ export class NativeSession implements RuntimeSession {
 
 /** A tensor of JavaScript's ONNX Runtime, whose elements are not copied. @throws NativeError `unsupported` */
 export function hostValue(library: NativeLibrary, name: string, { type, dims, data }: Tensor): HostValue {
-  if (isElementType(type)) return new HostValue(library, type, dims, data as NumberArray);
+  if (isElementType(type)) return new HostValue(library, type, dims, data as NumericArray);
   throw new NativeError(
     'unsupported',
     `the native runtime takes no ${type} tensors, as '${name}' is one; use runtime: 'node'`,

@@ -1,7 +1,9 @@
 import { spawn, type ChildProcess } from 'node:child_process';
+import { once } from 'node:events';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 import type { Contender } from '@adakit/cli/internal/measure';
+import { UsageError } from '../command-line.js';
 
 /** A Python process that measures itself: it answers every line of JSON with one. */
 export class Peer {
@@ -20,12 +22,21 @@ export class Peer {
    * Starts a script of `python/`, or tells why there is no such peer.
    *
    * @param variable the environment variable that names the Python to use
+   * @throws UsageError where it names none that can be started
    */
-  static start(variable: string, script: string, ...args: readonly string[]): Peer | undefined {
+  static async start(variable: string, script: string, ...args: readonly string[]): Promise<Peer | undefined> {
     const python = process.env[variable];
-    if (python !== undefined) return new Peer(python, script, args);
-    console.error(`${variable} names no Python; measured without what ${script} would compare with`);
-    return undefined;
+    if (python === undefined) {
+      console.error(`${variable} names no Python; measured without what ${script} would compare with`);
+      return undefined;
+    }
+    const peer = new Peer(python, script, args);
+    try {
+      await once(peer.#process, 'spawn');
+    } catch (error) {
+      throw new UsageError(`${variable} is ${python}, which cannot be started: ${String(error)}`, { cause: error });
+    }
+    return peer;
   }
 
   async ask(request: Readonly<Record<string, unknown>>): Promise<Readonly<Record<string, unknown>>> {

@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
+import { UsageError } from '../command-line.js';
 import { Peer } from '../measure/peer.js';
 import type { Footprint } from '../memory/process-memory.js';
 import { networks } from '../networks.js';
@@ -36,9 +37,10 @@ export const memory: Suite = {
 };
 
 async function* measure({ only, rounds }: SuiteOptions): AsyncIterable<Row> {
+  const exporter = await Peer.start('ADAKIT_PYTHON', 'training.py', String(THREADS));
+  if (exporter === undefined)
+    throw new UsageError('the networks of this suite are exported by PyTorch; set ADAKIT_PYTHON');
   const folder = await mkdtemp(join(tmpdir(), 'adakit-memory-'));
-  const exporter = Peer.start('ADAKIT_PYTHON', 'training.py', String(THREADS));
-  if (exporter === undefined) throw new Error('the networks of this suite are exported by PyTorch; set ADAKIT_PYTHON');
   try {
     for (const { name, batch, steps: usual, limits } of cases) {
       const title = `${networks[name].title.replace(/, .*/, '')}, batch ${String(batch)}`;
@@ -96,8 +98,8 @@ async function trainAlone(
 }
 
 async function torchAlone(name: string, batch: number, steps: number): Promise<Footprint> {
-  const torch = Peer.start('ADAKIT_PYTHON', 'training.py', String(THREADS));
-  if (torch === undefined) throw new Error('set ADAKIT_PYTHON');
+  const torch = await Peer.start('ADAKIT_PYTHON', 'training.py', String(THREADS));
+  if (torch === undefined) throw new UsageError('set ADAKIT_PYTHON');
   try {
     return (await torch.ask({ memory: name, batch, steps })) as unknown as Footprint;
   } finally {

@@ -40,7 +40,7 @@ export const optimizer: Suite = {
 };
 
 async function* measure({ only, rounds = 15 }: SuiteOptions): AsyncIterable<Row> {
-  const torch = Peer.start('ADAKIT_PYTHON', 'optimizer.py', '1');
+  const torch = await Peer.start('ADAKIT_PYTHON', 'optimizer.py', '1');
   try {
     for (const together of sizes) {
       const cases = Object.entries(together).filter(([size]) => size.includes(only));

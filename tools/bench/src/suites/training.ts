@@ -5,6 +5,7 @@ import { adamw } from '@adakit/adam';
 import { crossEntropy } from '@adakit/onnx';
 import { TrainingSession } from '@adakit/runner-onnx';
 import { compare, ratioOf, timed, type Contender } from '@adakit/cli/internal/measure';
+import { UsageError } from '../command-line.js';
 import { Peer } from '../measure/peer.js';
 import { batchOf, networks } from '../networks.js';
 import type { Row, Suite, SuiteOptions } from '../suite.js';
@@ -25,10 +26,11 @@ export const training: Suite = {
 };
 
 async function* measure({ only, rounds = 15 }: SuiteOptions): AsyncIterable<Row> {
+  const torch = await Peer.start('ADAKIT_PYTHON', 'training.py', String(THREADS));
+  const runtime = await Peer.start('ADAKIT_PYTHON_ORT_TRAINING', 'ort_training.py', String(THREADS));
+  if (torch === undefined)
+    throw new UsageError('the networks of this suite are exported by PyTorch; set ADAKIT_PYTHON');
   const folder = await mkdtemp(join(tmpdir(), 'adakit-training-'));
-  const torch = Peer.start('ADAKIT_PYTHON', 'training.py', String(THREADS));
-  const runtime = Peer.start('ADAKIT_PYTHON_ORT_TRAINING', 'ort_training.py', String(THREADS));
-  if (torch === undefined) throw new Error('the networks of this suite are exported by PyTorch; set ADAKIT_PYTHON');
   const overall: number[] = [];
   try {
     for (const [name, network] of Object.entries(networks)) {

@@ -2,8 +2,10 @@ import { AdakitError, keysProblem, kindOf, shown } from '../../errors.js';
 import type { Device } from '../device.js';
 import { allFinite } from '../host-memory.js';
 import { Arena, size, type WasmBuffer } from './arena.js';
-import { wasmKernel, type KernelMemories, type KernelMemory, type Library } from './kernel.js';
+import type { Library } from './instance.js';
+import { wasmKernel } from './kernel.js';
 import { libraryBytes } from './library.js';
+import type { KernelMemories, KernelMemory } from './memories.js';
 import { callsOf, makeCalls, shares, type KernelThreads } from './threads.js';
 import { webAssembly } from './webassembly.js';
 
