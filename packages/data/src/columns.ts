@@ -14,7 +14,8 @@ export type ColumnChoice =
  * that were not named
  */
 export function columns(choices: Readonly<Record<string, ColumnChoice>>): (row: Example) => Example {
-  const entries = Object.entries(Object(choices) === choices ? choices : { choices });
+  const given: object = Object(choices) === choices ? choices : { choices };
+  const entries = Object.entries(given as typeof choices);
   for (const [name, choice] of entries as [string, unknown][]) {
     const { from, classes } = Object(choice) as Readonly<Record<string, unknown>>;
     if (typeof choice === 'string' || Array.isArray(choice) || (typeof from === 'string' && Array.isArray(classes)))

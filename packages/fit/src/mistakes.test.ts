@@ -25,8 +25,8 @@ const mistakes: Record<string, [what: string, call: () => unknown, message: stri
     ['a function for a metric', () => fit({ validation: data, metrics: [fitting.accuracy] }), 'got the function accuracy; call it: accuracy()'], // prettier-ignore
   ],
   evaluate: [
-    ['null for options', () => fitting.evaluate(model as never, data, null as never), 'evaluate: options must be an object, got null'], // prettier-ignore
-    ['a metric for metrics', () => fitting.evaluate(model as never, data, { metrics: fitting.mae() as never }), 'evaluate: metrics must be a list, got Object'], // prettier-ignore
+    ['null for options', () => fitting.evaluate(model, data, null as never), 'evaluate: options must be an object, got null'], // prettier-ignore
+    ['a metric for metrics', () => fitting.evaluate(model, data, { metrics: fitting.mae() as never }), 'evaluate: metrics must be a list, got Object'], // prettier-ignore
   ],
   metrics: [
     ['null', () => fitting.accuracy(null as never), 'accuracy: options must be an object, got null'],

@@ -1,4 +1,4 @@
-import { AdakitError } from '../errors.js';
+import { AdakitError, shown } from '../errors.js';
 import { parseHyperparameters, problemOf } from './hyperparameter-values.js';
 import type { HyperparameterDefinitions, HyperparameterValues } from './hyperparameters.js';
 import { matchData, matches, requireMatches } from './matching.js';
@@ -95,7 +95,7 @@ export class GroupsNode implements TreeNode {
 
   change(values: HyperparameterValues, group: string | undefined): OptimizerNode {
     // What is no object is a name that no hyperparameter has.
-    if (Object(values) !== values) return this.change({ [String(values as unknown)]: 0 }, group);
+    if (Object(values) !== values) return this.change({ [shown(values)]: 0 }, group);
     const { groups, groupNames } = this;
     // Wrappers around the main rule are there once, whatever the group.
     const ofWrappers = (key: string): boolean => key.includes('.');

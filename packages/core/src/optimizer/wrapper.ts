@@ -1,5 +1,5 @@
 import type { Component } from '../component/component.js';
-import { AdakitError, didYouMean } from '../errors.js';
+import { AdakitError, didYouMean, shown } from '../errors.js';
 import type { HyperparameterValues } from './hyperparameters.js';
 import type { ParameterSpec } from './match.js';
 import {
@@ -65,7 +65,7 @@ export class WrapperNode implements TreeNode, Configured {
 
   change(changes: HyperparameterValues, group: string | undefined): OptimizerNode {
     // What is no object is a name that no hyperparameter has.
-    if (Object(changes) !== changes) return this.change({ [String(changes as unknown)]: 0 }, group);
+    if (Object(changes) !== changes) return this.change({ [shown(changes)]: 0 }, group);
     const { component, inner, wrappers } = this;
     const own = new Map<string, HyperparameterValues[string]>();
     const others = new Map<string, HyperparameterValues[string]>();

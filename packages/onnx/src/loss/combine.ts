@@ -18,9 +18,11 @@ export interface WeightedLoss {
  * same `target` share it.
  */
 export function weightedSum(terms: readonly WeightedLoss[]): Loss {
-  if (!Array.isArray(terms))
-    throw new OnnxError('invalid-argument', `weightedSum: a list of { loss, weight }, got ${kindOf(terms)}`);
-  for (const term of terms as readonly WeightedLoss[]) {
+  const given: unknown = terms;
+  if (!Array.isArray(given)) {
+    throw new OnnxError('invalid-argument', `weightedSum: a list of { loss, weight }, got ${kindOf(given)}`);
+  }
+  for (const term of terms) {
     requireOptions('weightedSum', term, ['loss', 'weight']);
     requireLoss(term.loss);
   }

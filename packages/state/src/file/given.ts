@@ -15,7 +15,7 @@ export function requireTensorsIn(what: string, state: unknown): asserts state is
   requireState(state);
   for (const [name, parameter] of Object.entries<unknown>(state.parameters)) {
     const { value, slots } = Object(parameter) as Readonly<Record<string, unknown>>;
-    if (Object(slots) === slots && [value, ...Object.values(slots as object)].every(isTensor)) continue;
+    if (Object(slots) === slots && [value, ...(Object.values(slots as object) as unknown[])].every(isTensor)) continue;
     throw new AdakitError(
       'invalid-state',
       `${what}: value or slots of "${name}" are no tensors; take the state from state() or readState()`,

@@ -117,7 +117,7 @@ export function loadTensor(stored: StoredTensor, place: Place = {}): TensorData 
     case 'BF16':
       return { dtype: 'float32', shape, data: widen(words(stored.bytes), dtype === 'F16' ? fromHalf : fromBrain) };
     default:
-      throw new StateFileError('wrong-dtype', `${String(dtype)} elements cannot be read as real numbers`, place);
+      throw new StateFileError('wrong-dtype', `${dtype} elements cannot be read as real numbers`, place);
   }
 }
 
