@@ -357,12 +357,18 @@ export class TrainingSession implements Stateful {
 
   /**
    * Frees the runtime's sessions, after the calls made before; later ones are refused (`disposed`). Disposing twice is
-   * harmless. A worker must have waited for it before it is terminated: onnxruntime-node ends the process when its thread
+   * harmless. A session that nobody can use any more is freed without it, but nobody knows when: what it holds is not
+   * JavaScript's memory, which is what garbage is collected for. A worker must have waited for it before it is terminated: onnxruntime-node ends the process when its thread
    * goes while it computes.
    */
   dispose(): Promise<void> {
     this.#released ??= this.#release();
     return this.#released;
+  }
+
+  /** As {@link dispose}, for `await using session = await TrainingSession.create(…)`. */
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.dispose();
   }
 
   /** @throws TrainingError as {@link step} */

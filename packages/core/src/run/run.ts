@@ -206,6 +206,13 @@ export class Run<B> extends SourceRun<B> {
     yield* super.loading(training, state);
   }
 
+  /** As {@link SourceRun.dispose}. */
+  override async dispose(): Promise<void> {
+    await super.dispose();
+    // What is bound would keep memory that a device gives back when all of it is free.
+    this.training.memory.planChanged();
+  }
+
   /** Like {@link state}, at once, on devices that never have to be waited for. @throws AdakitError `busy` */
   stateNow(): TrainingState {
     this.assertIdle();

@@ -1,3 +1,4 @@
+import { getEventListeners } from 'node:events';
 import { mkdtempSync, readdirSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -232,6 +233,21 @@ describe('fit', () => {
       expect([aborted.reason, aborted.step, aborted.history]).toEqual(['aborted', 7, []]);
       expect(await fit(new Line(), train(), { ...given, checkpoints: { store, resume: true } })).toEqual(expected);
     }
+  });
+
+  it('has one listener for as many runs as there are, and none when they have ended, by an error too', async () => {
+    const { signal } = new AbortController();
+    const most: number[] = [];
+    const count = (): number => getEventListeners(signal, 'abort').length;
+    const callbacks: Callback[] = [{ onValidationBatch: () => void most.push(count()) }];
+    const options: FitOptions = { validation: validation(), signal };
+    await Promise.all(Array.from({ length: 8 }, () => fit(new Line(), train(), { ...options, callbacks })));
+    expect([Math.max(...most), count()]).toEqual([1, 0]);
+    const store = await Checkpoints.open(newDirectory());
+    await store.save(await new Line().state());
+    const resumed = fit(new Line(), train(), { ...options, checkpoints: { store, resume: true } });
+    await expect(resumed).rejects.toMatchObject({ code: 'state-mismatch' });
+    expect(count()).toBe(0);
   });
 
   it('lets timers have their turn', async () => {

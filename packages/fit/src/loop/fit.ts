@@ -84,7 +84,16 @@ class Loop {
   }
 
   async run(): Promise<FitResult> {
-    await this.#resume();
+    try {
+      await this.#resume();
+      return await this.#complete();
+    } finally {
+      this.#interruption.close();
+      await this.#data.close();
+    }
+  }
+
+  async #complete(): Promise<FitResult> {
     let result: FitResult | undefined;
     try {
       await this.#train();
@@ -95,8 +104,6 @@ class Loop {
       await this.#rescue(error);
       throw error instanceof CallbackFailure ? error.at(this.#step) : error;
     } finally {
-      this.#interruption.close();
-      await this.#data.close();
       await this.#end(result);
     }
     return result;

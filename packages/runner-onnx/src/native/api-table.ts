@@ -33,6 +33,7 @@ export const API = {
   GetErrorCode: [1, 'int', 'pointer'],
   GetErrorMessage: [2, 'text', 'pointer'],
   CreateEnv: [3, 'status', 'int', 'text', 'pointer'],
+  DisableTelemetryEvents: [6, 'status', 'pointer'],
   CreateSessionFromArray: [8, 'status', 'pointer', 'pointer', 'size', 'pointer', 'pointer'],
   CreateSessionOptions: [10, 'status', 'pointer'],
   SetOptimizedModelFilePath: [11, 'status', 'pointer', 'path'],

@@ -84,20 +84,16 @@ export class DeviceMemory {
     const plain = { name, options: name === 'cuda' ? { deviceId: id, arenaExtendStrategy: 'kSameAsRequested' } : {} };
     const session = await copySession(library, plain, 'float32');
     const made: Handle[] = [];
-    const keep = (what: string, address: bigint, release: (address: bigint) => void): Handle => {
-      const handle = new Handle(what, address, release);
+    const keep = (handle: Handle): Handle => {
+      handle.freedWhenForgotten([session.handle, ...made]);
       made.unshift(handle);
       return handle;
     };
     try {
       const info = library.make('CreateMemoryInfo', MEMORIES[name], DEVICE_ALLOCATOR, id, DEFAULT_MEMORY);
-      const memoryInfo = keep('memory information', info, (address) => {
-        library.release('ReleaseMemoryInfo', address);
-      });
+      const memoryInfo = keep(new Handle('memory information', info, library.releaseBy('ReleaseMemoryInfo')));
       const own = library.make('CreateAllocator', session.address, memoryInfo.address);
-      const allocator = keep('an allocator', own, (address) => {
-        library.release('ReleaseAllocator', address);
-      });
+      const allocator = keep(new Handle('an allocator', own, library.releaseBy('ReleaseAllocator')));
       const way = await firstWay(library, plain, allocator, new Set(types));
       return new DeviceMemory({ library, session, memoryInfo, allocator, way });
     } catch (error) {
@@ -128,8 +124,11 @@ export class DeviceMemory {
   uploadAll(pairs: readonly (readonly [view: NumericArray, to: DeviceValue])[]): void {
     if (pairs.length === 0) return;
     const copies = pairs.map(([view, to]) => [new HostValue(this.#library, to.type, to.shape, view), to] as const);
-    this.#way.copy(copies);
-    for (const [from] of copies) from.release();
+    try {
+      this.#way.copy(copies);
+    } finally {
+      for (const [from] of copies) from.release();
+    }
   }
 
   /** Copies a tensor's elements into memory of the host. */
@@ -143,8 +142,11 @@ export class DeviceMemory {
     const copies = pairs.map(
       ([from, view]) => [from, new HostValue(this.#library, from.type, from.shape, view)] as const,
     );
-    this.#way.copy(copies);
-    for (const [, to] of copies) to.release();
+    try {
+      this.#way.copy(copies);
+    } finally {
+      for (const [, to] of copies) to.release();
+    }
   }
 
   /** Frees everything allocated here. Doing so again is harmless. */

@@ -96,9 +96,7 @@ export class HostValue implements Described {
       shape.length,
       TYPES[type].code,
     );
-    this.#handle = new Handle('a tensor', address, (value) => {
-      library.release('ReleaseValue', value);
-    });
+    this.#handle = new Handle('a tensor', address, library.releaseBy('ReleaseValue'));
   }
 
   /** Whether the view still is what the tensor was made for: WebAssembly memory that grows leaves views of no bytes. */
@@ -153,9 +151,8 @@ export class DeviceValue implements Described {
       shape.length,
       TYPES[type].code,
     );
-    this.#handle = new Handle('a tensor on a device', address, (value) => {
-      library.release('ReleaseValue', value);
-    });
+    const release = library.releaseBy('ReleaseValue');
+    this.#handle = new Handle('a tensor on a device', address, release).freedWhenForgotten(allocator);
   }
 
   /** @throws NativeError `released` */

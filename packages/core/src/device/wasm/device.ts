@@ -91,7 +91,7 @@ export function wasmKernelsIn(place: KernelMemory): WasmKernels {
 
 function kernelsIn(memories: KernelMemories, threads?: KernelThreads): WasmKernels {
   const module = new (webAssembly().Module)(libraryBytes(threads !== undefined));
-  const libraries = new Map<KernelMemory, Library>();
+  const libraries = new WeakMap<KernelMemory, Library>();
   const libraryOf = (place: KernelMemory): Library => {
     let library = libraries.get(place);
     if (library === undefined) {

@@ -17,7 +17,7 @@ export function wasmKernel(
 ): Kernel<WasmBuffer> {
   const compiled = compileModule(program, threads !== undefined);
   const module = new (webAssembly().Module)(compiled.bytes);
-  const instances = new Map<KernelMemory, Instance>();
+  const instances = new WeakMap<KernelMemory, Instance>();
   const instanceIn = (block: KernelMemory): Instance => {
     let instance = instances.get(block);
     if (instance === undefined) {
