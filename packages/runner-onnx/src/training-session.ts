@@ -5,6 +5,7 @@ import {
   type Exclusive,
   type HyperparameterValues,
   type JsonObject,
+  type NamedTensors,
   type Optimizer,
   type ParameterSpec,
   type Run,
@@ -206,6 +207,16 @@ export class TrainingSession implements Stateful {
     this.#version++;
   }
 
+  /**
+   * Hyperparameters as the next step has them, with what schedules make of them: `lr`, and `ema.decay` of a wrapper.
+   *
+   * @param group name of a group. Default: what parameters have that no group chooses, or would have
+   * @throws AdakitError `unknown-parameter` for a group that there is not
+   */
+  hyperparameters(group?: string): Promise<HyperparameterValues> {
+    return this.#run.hyperparameters(group);
+  }
+
   /** Tells schedules on plateaus how training goes, e.g. a validation loss after every epoch. */
   reportMetric(metric: number): void {
     this.#run.reportMetric(metric);
@@ -285,6 +296,16 @@ export class TrainingSession implements Stateful {
   /** The model's outputs for inputs without targets, in inference mode. */
   predict(inputs: Batch, { weights, signal }: WeightsOptions = {}): Promise<Readonly<Record<string, Tensor>>> {
     return this.#run.exclusively((run) => this.#inference.predict(inputs, this.#inUse(run, weights), { signal }));
+  }
+
+  /**
+   * Values of the parameters being trained, as a copy.
+   *
+   * @param view one of {@link views}. Default: what is evaluated, predicted with and exported, `averaged` where weights are
+   * @throws AdakitError `unknown-view`
+   */
+  weights(view?: string): Promise<NamedTensors> {
+    return this.#run.weights(view);
   }
 
   /** A copy of everything needed to go on: parameters, slots, step, running statistics, hyperparameters and the seed. */

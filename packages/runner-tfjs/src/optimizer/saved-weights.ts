@@ -181,7 +181,7 @@ function isWeight(given: unknown): boolean {
 async function readCount(tensor: Tensor): Promise<number> {
   const [value] = await tensor.data();
   if (tensor.size === 1 && Number.isSafeInteger(value) && value >= 0) return value;
-  throw mismatch(`a step count is ${value}, of shape ${shapeText(tensor.shape)}`);
+  throw mismatch(`a step count is ${value} of shape ${shapeText(tensor.shape)}`);
 }
 
 async function readRest(source: Tensor): Promise<Omit<OverallState, 'step'>> {

@@ -1,5 +1,12 @@
-import { elementCount, makePlan, type Optimizer, type ParameterSpec, type PlannedParameter } from '@adakit/core';
-import { FORMAT_VERSION, type KeptRule, type ParameterEntry, type StateDocument } from '@adakit/state';
+import {
+  concreteShape,
+  elementCount,
+  makePlan,
+  type Optimizer,
+  type ParameterSpec,
+  type PlannedParameter,
+} from '@adakit/core';
+import { FORMAT_VERSION, type KeptRule, type ParameterEntry, type SlotEntry, type StateDocument } from '@adakit/state';
 import { openTensors, writeStateFile, type OpenTensors, type TensorSource } from '@adakit/state/node';
 import { UsageError } from '../../usage-error.js';
 import { torchClasses, torchSlot, type TorchClass } from './torch-class.js';
@@ -47,7 +54,7 @@ function convert(file: OpenTensors, givenStep: number | undefined): Conversion {
   const torch = parseTorchDocument(file.metadata.get(TORCH_KEY), file.path);
   const known = counterpartOf(torch, fail);
   const { optimizer, notes } = optimizerOf(torch, known, fail);
-  const parameters = plannedParameters(file, torch, optimizer, fail);
+  const parameters = plannedParameters(file, torch, known, optimizer, fail);
   const progress = progressOf(file, torch, known, parameters, givenStep);
   const { tensors, fresh, rest } = tensorsOf(file, known, parameters, progress, fail);
   const isCounted = known.countsUpdates || givenStep !== undefined || torch.step !== undefined;
@@ -85,6 +92,7 @@ function counterpartOf({ class: name }: TorchDocument, fail: Fail): TorchClass {
 function plannedParameters(
   file: OpenTensors,
   torch: TorchDocument,
+  { mostAxes = Infinity }: TorchClass,
   optimizer: Optimizer,
   fail: Fail,
 ): readonly PlannedParameter[] {
@@ -92,6 +100,10 @@ function plannedParameters(
   const missing = names.filter((name) => !file.tensors.has(name));
   if (missing.length > 0) fail(`it has no tensor for ${quoted(missing)}, which the groups name`);
   const specs = names.map((name): ParameterSpec => ({ name, shape: file.tensors.get(name)?.shape ?? [] }));
+  const otherwise = specs.filter(({ shape }) => shape.length > mostAxes).map(({ name }) => name);
+  if (otherwise.length > 0) {
+    fail(`${torch.class} treats parameters of more than ${mostAxes} axes otherwise than here: ${quoted(otherwise)}`);
+  }
   return makePlan(optimizer, specs, { allowEmptyGroups: true }).parameters;
 }
 
@@ -138,13 +150,14 @@ function tensorsOf(
   };
   const fresh = new Set<string>();
   for (const { name } of parameters) take(name, `param/${name}`);
-  for (const { name, shape, slots } of parameters) {
-    for (const { name: slot, start } of slots) {
+  for (const { name, shape: param, extents, slots } of parameters) {
+    for (const { name: slot, start, shape: form } of slots) {
       const [from, to] = [stateName(name, slot), `slot/${slot}/${name}`];
       if (take(from, to)) continue;
       const count = updates.get(name) ?? 0;
       if (count !== 0) fail(`"${name}" has had ${count} updates, but there is no "${from}"`);
       fresh.add(name);
+      const shape = concreteShape(form, param, extents);
       tensors.set(to, { dtype: 'F32', shape, bytes: () => filled(shape, Number(start)) });
     }
   }
@@ -169,8 +182,11 @@ function documentOf(
   const rules = new Map<string, KeptRule>();
   const entries = new Map<string, ParameterEntry>();
   for (const { name, hash, slots } of parameters) {
-    const meanings = slots.flatMap((slot) => (slot.meaning ? [[slot.name, slot.meaning] as const] : []));
-    if (!rules.has(hash)) rules.set(hash, { programHash: hash, slots: Object.fromEntries(meanings) });
+    const known = slots.flatMap(({ name: slot, meaning, shape }): [string, SlotEntry][] => {
+      const axes = shape === 'number' ? ([] as const) : shape === 'param' ? undefined : shape;
+      return meaning || axes ? [[slot, { ...meaning, ...(axes && { axes }) }]] : [];
+    });
+    if (!rules.has(hash)) rules.set(hash, { programHash: hash, slots: Object.fromEntries(known) });
     const rule = [...rules.keys()].indexOf(hash);
     const count = updates.get(name) ?? step;
     const entry: ParameterEntry = { ...(count !== step && { step: count }), ...(rule > 0 && { rule }) };

@@ -1,5 +1,6 @@
 import {
   groups,
+  maximize,
   type HyperparameterValues,
   type Optimizer,
   type OptimizerConfig,
@@ -63,8 +64,13 @@ export function optimizerOf(
     return [{ name: chosen, match, ...(isOfItsOwn ? { optimizer: rule(group) } : { hyperparameters: changes }) }];
   });
   const left = [...ignored];
+  const rules = differing.length === 0 ? rule(first) : groups(differing, rule(first));
+  const rising = torch.param_groups.filter((group) => group.maximize === true).length;
+  if (rising > 0 && rising < torch.param_groups.length) {
+    fail('maximize is true of some groups and false of others; here it is one for all');
+  }
   return {
-    optimizer: differing.length === 0 ? rule(first) : groups(differing, rule(first)),
+    optimizer: rising > 0 ? maximize(rules) : rules,
     notes: left.length === 0 ? [] : [`${torch.class} does not look at ${quoted(left)}, which stay behind`],
   };
 }
@@ -72,6 +78,7 @@ export function optimizerOf(
 /** Group keys that say how PyTorch computes, not what, and those that have their place elsewhere. */
 const inert = new Set([
   'params',
+  'maximize',
   'foreach',
   'fused',
   'capturable',
@@ -83,27 +90,26 @@ const inert = new Set([
   'param_names',
 ]);
 
-/** Group keys that change the update of some class, whoever wrote them. */
-const active = new Set(['maximize']);
-
 /**
  * Hyperparameters of a group, as `load` of an optimizer takes them. Schedulers and users put keys of their own into
  * groups, which no class of PyTorch looks at.
  */
 function groupValues(group: TorchGroup, known: TorchClass, ignored: Set<string>, fail: Fail): Record<string, unknown> {
-  const accepted = Object.keys(optimizerByName(known.optimizer, { lr: 1 }).hyperparameters)
-    .filter((name) => !Object.hasOwn(known.decides, name))
-    .map(torchHyperparameter);
+  const accepted = new Map(
+    Object.keys(optimizerByName(known.optimizer, { lr: 1 }).hyperparameters)
+      .filter((name) => !Object.hasOwn(known.decides, name))
+      .map((name) => [torchHyperparameter(name, known), name]),
+  );
   const values: Record<string, unknown> = {};
   for (const [key, value] of Object.entries(group)) {
-    if (key === 'betas' && Array.isArray(value)) [values.beta1, values.beta2] = value as unknown[];
-    else if (accepted.includes(key)) values[key] = value;
+    const name = accepted.get(key);
+    if (Object.hasOwn(known.lists, key) && Array.isArray(value)) {
+      // A null stands for the default.
+      known.lists[key].forEach((part, i) => (values[part] = (value as unknown[])[i] ?? undefined));
+    } else if (name !== undefined) values[name] = value;
     else if (key === 'decoupled_weight_decay') {
       if (value !== known.decides.weightDecouple)
         fail(`${known.name} with decoupled_weight_decay ${String(value)} is another class`);
-    } else if (active.has(key)) {
-      if (value !== false && value !== null)
-        fail(`the setting ${key}: ${JSON.stringify(value)} of ${known.name} has no counterpart here`);
     } else if (!inert.has(key)) ignored.add(key);
   }
   return values;
