@@ -48,6 +48,22 @@ export function didYouMean(given: string, known: Iterable<string>): string {
   return suggestion === undefined ? '' : `, did you mean "${suggestion}"?`;
 }
 
+/**
+ * What is wrong with an object that somebody has passed, or `undefined`: what is none, of which nothing would be taken, and
+ * keys that there are not.
+ *
+ * @param kind what the keys are, e.g. `option`
+ */
+export function keysProblem(kind: string, given: unknown, known: readonly string[]): string | undefined {
+  const complaints =
+    typeof given === 'object' && given !== null
+      ? Object.keys(given)
+          .filter((key) => !known.includes(key))
+          .map((key) => `unknown ${kind} "${key}"${didYouMean(key, known)}`)
+      : [`${kind}s must be an object, got ${shown(given)}`];
+  return complaints.length > 0 ? `${complaints.join('; ')} (known: ${known.join(', ')})` : undefined;
+}
+
 /** As {@link didYouMean}, for messages with names in single quotes, as those outside of this package are. */
 export function suggestion(given: string, known: Iterable<string>): string {
   const name = closestName(given, known);

@@ -1,5 +1,5 @@
 // @tier user: errors
-export { AdakitError, closestName, kindOf, suggestion, type ErrorCode } from './errors.js';
+export { AdakitError, closestName, keysProblem, kindOf, suggestion, type ErrorCode } from './errors.js';
 // @tier author: writing rules and wrappers
 export {
   asMatrix,

@@ -1,7 +1,15 @@
 import type { Dataset } from './dataset/dataset.js';
 import { emptyLike, isTensor, type DataTensor, type Example } from './dataset/example.js';
 import { Draws } from './dataset/random-order.js';
-import { DataError, requireCount, requireSeed } from './error.js';
+import {
+  DataError,
+  requireCount,
+  requireDataset,
+  requireList,
+  requireOptions,
+  requireSeed,
+  requireText,
+} from './error.js';
 
 /** How pictures are changed at random. */
 export interface AugmentOptions {
@@ -27,10 +35,12 @@ export interface AugmentOptions {
  *
  * @throws DataError `invalid-argument`; when applied `unknown-column`, and `invalid-data` for what is no picture
  */
-export function augment(
-  data: Dataset<Example>,
-  { field, seed, crop = 0, flip = false, fill = [] }: AugmentOptions,
-): Dataset<Example> {
+export function augment(data: Dataset<Example>, options: AugmentOptions): Dataset<Example> {
+  requireDataset('augment', data);
+  requireOptions('augment', options, ['field', 'seed', 'crop', 'flip', 'fill']);
+  const { field, seed, crop = 0, flip = false, fill = [] } = options;
+  requireText('augment: field', field);
+  requireList('augment: fill', fill);
   requireCount('augment: crop', crop, 0);
   requireSeed(seed);
   let draws: { readonly pass: number; readonly of: Draws } | undefined;

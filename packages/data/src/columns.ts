@@ -1,3 +1,4 @@
+import { kindOf } from '@adakit/core';
 import { fieldOf, isTensor, type Example, type Value } from './dataset/example.js';
 import { DataError } from './error.js';
 
@@ -13,7 +14,17 @@ export type ColumnChoice =
  * that were not named
  */
 export function columns(choices: Readonly<Record<string, ColumnChoice>>): (row: Example) => Example {
-  const entries = Object.entries(choices);
+  const given: object = Object(choices) === choices ? choices : { choices };
+  const entries = Object.entries(given as typeof choices);
+  for (const [name, choice] of entries as [string, unknown][]) {
+    const { from, classes } = Object(choice) as Readonly<Record<string, unknown>>;
+    if (typeof choice === 'string' || Array.isArray(choice) || (typeof from === 'string' && Array.isArray(classes)))
+      continue;
+    throw new DataError(
+      'invalid-argument',
+      `columns: '${name}' must be a column, a list of columns or { from, classes }, got ${kindOf(choice)}`,
+    );
+  }
   return (row) => Object.fromEntries(entries.map(([name, choice]) => [name, chosen(row, choice)]));
 }
 

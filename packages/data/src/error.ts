@@ -1,4 +1,4 @@
-import { AdakitError, kindOf } from '@adakit/core';
+import { AdakitError, keysProblem, kindOf } from '@adakit/core';
 
 /** What can be wrong with data. */
 export type DataErrorCode =
@@ -19,6 +19,31 @@ export function requireFunction(what: string, value: unknown): void {
 export function requireList(what: string, value: unknown): void {
   if (Array.isArray(value)) return;
   throw new DataError('invalid-argument', `${what} must be a list, got ${kindOf(value)}`);
+}
+
+/** @throws DataError for what is no object, and for options that there are not */
+export function requireOptions(what: string, options: unknown, known: readonly string[]): void {
+  const problem = keysProblem('option', options, known);
+  if (problem !== undefined) throw new DataError('invalid-argument', `${what}: ${problem}`);
+}
+
+/** @throws DataError unless `value` is a Uint8Array */
+export function requireBytes(what: string, value: unknown): void {
+  if (value instanceof Uint8Array) return;
+  throw new DataError('invalid-argument', `${what} is read from a Uint8Array, got ${kindOf(value)}`);
+}
+
+/** @throws DataError unless `value` is text */
+export function requireText(what: string, value: unknown): void {
+  if (typeof value === 'string') return;
+  throw new DataError('invalid-argument', `${what} must be text, got ${kindOf(value)}`);
+}
+
+/** @throws DataError unless `value` is a dataset */
+export function requireDataset(what: string, value: unknown): void {
+  const { map, read } = Object(value) as Readonly<Record<string, unknown>>;
+  if (typeof map === 'function' && typeof read === 'function') return;
+  throw new DataError('invalid-argument', `${what} takes a Dataset, such as fromArrays({ … }), got ${kindOf(value)}`);
 }
 
 /** @throws DataError unless `value` is a whole number of at least `least` */

@@ -1,6 +1,6 @@
 import type { NumericArray } from '@adakit/core';
 import { emptyLike, isTensor, type Batch, type DataTensor } from './dataset/example.js';
-import { DataError } from './error.js';
+import { DataError, requireList } from './error.js';
 
 /** What a model takes under a name; free dimensions have names. */
 export interface InputSpec {
@@ -31,6 +31,7 @@ const arrays: Readonly<Record<string, NumericArray>> = {
  * @throws DataError `invalid-data` for numbers that the type cannot hold
  */
 export function matchInputs(specs: readonly InputSpec[]): (batch: Batch) => Batch {
+  requireList('matchInputs: specs', specs);
   const byName = new Map(specs.map((spec) => [spec.name, spec]));
   return (batch) => {
     let result = batch;

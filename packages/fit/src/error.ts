@@ -1,4 +1,4 @@
-import { AdakitError } from '@adakit/core';
+import { AdakitError, keysProblem, kindOf } from '@adakit/core';
 
 /** What can be wrong with a training loop. */
 export type FitErrorCode =
@@ -7,4 +7,15 @@ export type FitErrorCode =
 /** A training loop that cannot start, or that a callback broke. */
 export class FitError extends AdakitError<FitErrorCode> {
   override readonly name = 'FitError';
+}
+
+/** @throws FitError `invalid-argument` for what is no object, and for options that there are not */
+export function requireOptions(what: string, options: unknown, known: readonly string[]): void {
+  const problem = keysProblem('option', options, known);
+  if (problem !== undefined) throw new FitError('invalid-argument', `${what}: ${problem}`);
+}
+
+/** @throws FitError `invalid-argument` for what is no path */
+export function requirePath(what: string, path: unknown): void {
+  if (typeof path !== 'string') throw new FitError('invalid-argument', `${what} writes to a path, got ${kindOf(path)}`);
 }

@@ -1,4 +1,5 @@
-import { FitError } from './error.js';
+import { kindOf } from '@adakit/core';
+import { FitError, requireOptions } from './error.js';
 import type { Callback, Control, EpochEvent, FitResult, StepEvent, ValidationEvent } from './loop/callback.js';
 import type { EventOf } from './loop/callbacks.js';
 import { LossCurve } from './loop/loss-curve.js';
@@ -39,6 +40,13 @@ export function tfjsCallbacks(
   callbacks: readonly Callback[],
   options: TfjsCallbacksOptions = {},
 ): TfjsCallbacks {
+  requireOptions('tfjsCallbacks', options, ['step', 'epochs', 'batches', 'signal']);
+  if (Object(model) !== model) {
+    throw new FitError('invalid-argument', `tfjsCallbacks takes the model, got ${kindOf(model)}`);
+  }
+  if (!Array.isArray(callbacks)) {
+    throw new FitError('invalid-argument', `tfjsCallbacks takes a list of callbacks, got ${kindOf(callbacks)}`);
+  }
   const training = new TfjsTraining(model, callbacks, options);
   return {
     onTrainBegin: () => training.begin(),

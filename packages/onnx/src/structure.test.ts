@@ -10,6 +10,7 @@ const SOURCE = import.meta.dirname;
 const FLOORS = [
   'error',
   'budget',
+  'given',
   'model',
   'shape',
   'graph',

@@ -1,6 +1,6 @@
 import { existsSync, readdirSync } from 'node:fs';
 import { dirname, join, resolve } from 'node:path';
-import { PluginError } from './error.js';
+import { PluginError, requireText } from './error.js';
 import { isPluginName, manifestIn, pluginPackage, type PluginPackage } from './manifest.js';
 
 /**
@@ -15,6 +15,7 @@ export function installedOptimizers(
   folder: string = process.cwd(),
   onInvalid: (name: string, error: PluginError) => void = () => undefined,
 ): PluginPackage[] {
+  requireText('the folder to look from', folder);
   const found = new Map<string, PluginPackage | undefined>();
   for (const modules of modulesFolders(folder)) {
     for (const name of packageNames(modules)) {

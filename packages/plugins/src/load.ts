@@ -1,8 +1,14 @@
 import { existsSync, statSync } from 'node:fs';
 import { isAbsolute, join, resolve } from 'node:path';
 import { pathToFileURL } from 'node:url';
-import { suggestion, type HyperparameterDefinitions, type Optimizer, type TrainingState } from '@adakit/core';
-import { PluginError } from './error.js';
+import {
+  keysProblem,
+  suggestion,
+  type HyperparameterDefinitions,
+  type Optimizer,
+  type TrainingState,
+} from '@adakit/core';
+import { PluginError, requireText } from './error.js';
 import { installedOptimizers, installedPackage } from './installed.js';
 import {
   isPluginName,
@@ -46,10 +52,11 @@ export interface LoadOptions {
  * @throws PluginError `unknown-optimizer` with what is installed; `ambiguous-optimizer` naming both packages that have the
  * rule; `invalid-plugin` for a module that cannot be loaded or has none, and a package.json that is not as it should be
  */
-export async function loadOptimizer(
-  name: string,
-  { folder = process.cwd(), included = {} }: LoadOptions = {},
-): Promise<LoadedOptimizer> {
+export async function loadOptimizer(name: string, options: LoadOptions = {}): Promise<LoadedOptimizer> {
+  requireText('the name of an optimizer', name);
+  const problem = keysProblem('option', options, ['folder', 'included']);
+  if (problem !== undefined) throw new PluginError('unknown-optimizer', `loadOptimizer: ${problem}`);
+  const { folder = process.cwd(), included = {} } = options;
   if (/^\.{0,2}\//.test(name) || isAbsolute(name) || /\.m?js$/.test(name)) {
     const path = resolve(folder, name);
     if (!existsSync(path)) throw new PluginError('unknown-optimizer', `there is no file ${path}`);
@@ -98,6 +105,7 @@ export async function loadOptimizer(
  * @throws PluginError `invalid-plugin` for a package that cannot be loaded or does not have it
  */
 export async function loadPlugin(found: PluginPackage, rule?: string): Promise<LoadedOptimizer> {
+  requireText('the folder of a plugin', (Object(found) as Partial<PluginPackage>).folder);
   const plugin = chosen(await pluginsIn(entryOf(found.folder), found.name), found.name, rule);
   const { optimizerName } = plugin;
   const declared = found.optimizers[rule ?? optimizerName] as OptimizerManifest | undefined;
@@ -111,6 +119,7 @@ export async function loadPlugin(found: PluginPackage, rule?: string): Promise<L
  * be
  */
 export function pluginIn(folder: string): PluginPackage {
+  requireText('the folder of a plugin', folder);
   const json = manifestIn(folder);
   if (json !== undefined) return pluginPackage(json, folder);
   throw new PluginError('unknown-optimizer', `there is no ${join(folder, 'package.json')}`);

@@ -3,7 +3,17 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { defineOptimizer, referenceDevice, Run, tensor64 } from '@adakit/core';
 import { afterEach, beforeEach, expect, it } from 'vitest';
-import { installedOptimizers, installHint, isPluginName, isRuleName, loadOptimizer, withPackage } from './index.js';
+import {
+  installedOptimizers,
+  installHint,
+  isPluginName,
+  isRuleName,
+  loadOptimizer,
+  loadPlugin,
+  pluginIn,
+  PluginError,
+  withPackage,
+} from './index.js';
 
 let folder: string;
 beforeEach(() => {
@@ -146,4 +156,21 @@ it('a state names the package and version of its optimizer, and what to install 
   expect(state.versions).toEqual({ 'adakit-optimizer-mine': '1.2.0' });
   expect(installHint(state.versions)).toBe('npm install adakit-optimizer-mine@1.2.0');
   expect(installHint({ '@adakit/core': '1.0.0' })).toBeUndefined();
+});
+
+it.each<[what: string, call: () => unknown, message: string]>([
+  ['no name', () => loadOptimizer(undefined as never), 'the name of an optimizer must be text, got undefined'],
+  [
+    'null for options',
+    () => loadOptimizer('adam', null as never),
+    'loadOptimizer: options must be an object, got null',
+  ],
+  ['an option that is misspelt', () => loadOptimizer('adam', { foldr: '.' } as never), 'did you mean "folder"?'],
+  ['no folder', () => pluginIn(undefined as never), 'the folder of a plugin must be text, got undefined'],
+  ['no package', () => loadPlugin(undefined as never), 'the folder of a plugin must be text, got undefined'],
+  ['a number to look from', () => installedOptimizers(5 as never), 'the folder to look from must be text, got 5'],
+])('%s is refused', async (_, call, message) => {
+  const attempt = expect(Promise.resolve().then(call)).rejects;
+  await attempt.toThrow(PluginError);
+  await attempt.toThrow(message);
 });

@@ -1,4 +1,6 @@
+import { TrainingError } from './error.js';
 import {
+  kindOf,
   elementCount,
   fillRandom,
   jsDevice,
@@ -33,6 +35,18 @@ export function onnxDevice(
   executionProviders: readonly ExecutionProvider[] = ['cpu'],
   choice: RuntimeChoice = {},
 ): OnnxDevice {
+  if (!Array.isArray(executionProviders)) {
+    throw new TrainingError(
+      'invalid-option',
+      `onnxDevice takes a list of providers, such as ['cpu'], got ${kindOf(executionProviders)}`,
+    );
+  }
+  if (Object(choice) !== choice) {
+    throw new TrainingError(
+      'invalid-option',
+      `onnxDevice: the choice of a runtime must be an object, got ${kindOf(choice)}`,
+    );
+  }
   const providers = executionProviders.map(parseProvider);
   const runtime = chooseRuntime(choice, providers, {});
   const kernels = new Map<string, Promise<GraphKernel>>();

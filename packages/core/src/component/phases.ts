@@ -117,7 +117,7 @@ class PhaseTracer<H extends HyperparameterDefinitions, S extends string, G exten
 
   #numbers(kind: string, values: Readonly<Record<string, Tensor>>): Output[] {
     return Object.entries(values).map(([name, value]) => {
-      checkName(kind, name, this.source.name);
+      checkName(kind, name, this.source);
       return this.output('measure', `${kind}.${name}`, value, 'number');
     });
   }

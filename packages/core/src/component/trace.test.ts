@@ -352,7 +352,11 @@ describe('a rule with a mistake', () => {
     ],
     ['lists slots without a function', () => loose({ slots: ['m'] }), 'TypeError: source.slots is not a function'],
     ['declares slots later', () => loose({ slots: async () => Promise.resolve(['m']) }), 'map is not a function'],
-    ['names a format by a word', () => loose({ slots: () => [{ name: 'm', dtype: 'float16' }] }), 'dtype.round is not'],
+    [
+      'names a format by a word',
+      () => loose({ slots: () => [{ name: 'm', dtype: 'float16' }] }),
+      'has a string as its dtype',
+    ],
     [
       'starts a slot at a word',
       () => loose({ slots: () => [{ name: 'm', start: 'zero' }] }),

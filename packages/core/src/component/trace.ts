@@ -1,16 +1,16 @@
 import { AdakitError } from '../errors.js';
 import {
-  cast,
   deviceInput,
   Expression,
   hostInput,
+  narrowed,
   repeated,
   watchConditions,
   type ExpressionNodeReference,
   type Scalar,
   type Tensor,
 } from '../expression/expression.js';
-import { equalShapes, shapeText, type Shape } from '../expression/type.js';
+import { equalShapes, isShape, shapeText, type Shape } from '../expression/type.js';
 import type { Hyperparameter, HyperparameterDefinitions, HyperparameterValues } from '../optimizer/hyperparameters.js';
 import { contentHash } from '../program/hash.js';
 import { buildProgram, type Program } from '../program/program.js';
@@ -26,6 +26,14 @@ import type {
   SlotSource,
   Structure,
 } from './component.js';
+
+/** What an author wrote, as far as errors name it. */
+interface Named {
+  readonly name: string;
+}
+
+/** Where what a plain rule lacks is found. */
+export const MORE = '; definePhasedOptimizer() has more';
 
 const IDENTIFIER = /^[A-Za-z]\w*$/;
 
@@ -46,11 +54,11 @@ export function makeComponent<H extends HyperparameterDefinitions, S extends str
   trace: (source: ComponentSource<H, S, G>, uses: Structure<H>, form: ParameterForm) => ComponentPrograms,
 ): Component {
   const { name, hyperparameters } = source;
-  checkName('optimizer', name, name, /^[A-Za-z][\w-]*$/);
+  checkName('optimizer', name, source, /^[A-Za-z][\w-]*$/);
   // What is no TypeScript may give a number.
   for (const [key, definition] of Object.entries<Partial<Hyperparameter> | undefined>(hyperparameters)) {
-    checkName('hyperparameter', key, name);
-    if (!definition?.type) refuse(name, `${key} must be learningRate() or such`);
+    checkName('hyperparameter', key, source);
+    if (!definition?.type) refuse(source, `${key} must be learningRate() or such`);
   }
   const known = new Map<string, ComponentPrograms>();
   return {
@@ -78,7 +86,7 @@ export function traceRule<H extends HyperparameterDefinitions, S extends string,
   return tracer.programs({ update }, [...Array<undefined>(5), update, undefined]);
 }
 
-export function checkName(what: string, name: string, of: string, form = IDENTIFIER): void {
+export function checkName(what: string, name: string, of: Named, form = IDENTIFIER): void {
   if (form.test(name)) return;
   refuse(
     of,
@@ -87,8 +95,8 @@ export function checkName(what: string, name: string, of: string, form = IDENTIF
 }
 
 /** @throws AdakitError `invalid-rule` */
-export function refuse(name: string, problem: string): never {
-  throw new AdakitError('invalid-rule', `optimizer "${name}": ${problem}`);
+export function refuse(source: Named | null | undefined, problem: string): never {
+  throw new AdakitError('invalid-rule', `optimizer "${String(source?.name)}": ${problem}`);
 }
 
 /** Does what an author has written. @param whose the optimizer's name, a quote, and what of it, for errors */
@@ -145,7 +153,7 @@ export class Tracer<H extends HyperparameterDefinitions, S extends string, G ext
   /** @throws AdakitError for names that are no identifiers, or given twice */
   checkNames(what: 'slot' | 'global', items: readonly { readonly name: string }[]): void {
     items.forEach(({ name }, i) => {
-      checkName(what, name, this.source.name);
+      checkName(what, name, this.source);
       if (items.findIndex((other) => other.name === name) !== i) this.fail(`${what}s() declares "${name}" twice`);
     });
   }
@@ -183,7 +191,7 @@ export class Tracer<H extends HyperparameterDefinitions, S extends string, G ext
   ): P & Pick<ComponentPrograms, 'slots' | 'hash'> {
     for (const { name } of this.slots) {
       // A slot that nothing ever sets is a slip: keep it out, or return it.
-      if (!all.some((program) => program !== undefined && Object.hasOwn(program.outputs, `slot.${name}`))) {
+      if (all.every((program) => program?.outputs[`slot.${name}`] === undefined)) {
         this.fail(`must return an expression for the slot "${name}"`);
       }
     }
@@ -195,16 +203,16 @@ export class Tracer<H extends HyperparameterDefinitions, S extends string, G ext
   }
 
   fail(problem: string): never {
-    refuse(this.source.name, problem);
+    refuse(this.source, problem);
   }
 
   #slot({ name, shape = 'param', dtype = 'float32', start = 0, meaning }: SlotSource): Slot {
     if (!this.form.matrix && /rank/.test(String(shape))) {
       this.fail(`the slot "${name}" is ${shapeText(shape)}, which is for matrices alone (form.matrix)`);
     }
-    // What is no TypeScript may give anything, and names of extents become part of programs.
-    if (!/^(number|param|(1|rows|cols|rank \d+),(1|rows|cols|rank \d+))$/.test(String(shape))) {
-      this.fail(`the slot "${name}" has the shape ${String(shape)}`);
+    if (!isShape(shape)) this.fail(`the slot "${name}" has the shape ${String(shape)}`);
+    if (dtype !== 'float32' && !(dtype as Partial<typeof dtype> | null)?.round) {
+      this.fail(`the slot "${name}" has a ${typeof dtype} as its dtype`);
     }
     if (typeof start === 'number') {
       const number = dtype === 'float32' ? start : dtype.round(start);
@@ -214,7 +222,7 @@ export class Tracer<H extends HyperparameterDefinitions, S extends string, G ext
     const param = deviceInput('param', 'param');
     const value = start === 'param' ? param : start(this.known({ param }));
     const [, given] = this.output('the start of a slot', `slot ${name}`, value, shape);
-    const program = buildProgram(`${this.source.name} start of ${name}`, { start: narrowed(given, dtype) });
+    const program = buildProgram(`${this.source.name} start of ${name}`, { start: fitted(given, dtype) });
     return { name, shape, dtype, start: program, meaning };
   }
 
@@ -228,7 +236,7 @@ export class Tracer<H extends HyperparameterDefinitions, S extends string, G ext
   /** What a rule reads that does nothing but update. */
   inputs(): Omit<Inputs<H, S, G>, PhaseInput> {
     const grad = deviceInput('grad', 'param');
-    return this.known({ grad, ...this.values() }, '', '; definePhasedOptimizer() has more');
+    return this.known({ grad, ...this.values() }, '', MORE);
   }
 
   /** The same without the gradient. */
@@ -268,13 +276,13 @@ export class Tracer<H extends HyperparameterDefinitions, S extends string, G ext
       if (slot === undefined) return this.fail(`returns the slot "${key}", which slots() does not declare`);
       // A slot of a narrow format holds what fits in it, on every device alike.
       const [name, given] = this.output('a phase', `slot.${key}`, value, slot.shape);
-      return [name, narrowed(given, slot.dtype)] as const;
+      return [name, fitted(given, slot.dtype)] as const;
     });
   }
 }
 
-function narrowed(value: Tensor, dtype: SlotDType): Tensor {
-  return dtype === 'float32' ? value : cast(value, dtype);
+function fitted(value: Tensor, dtype: SlotDType): Tensor {
+  return dtype === 'float32' ? value : narrowed(value, dtype);
 }
 
 /** Inputs by their own names. */

@@ -1,3 +1,4 @@
+import { keysProblem } from '../errors.js';
 import type { Component, ComponentSource } from '../component/component.js';
 import { tracePhases } from '../component/phases.js';
 import { makeComponent, refuse } from '../component/trace.js';
@@ -39,10 +40,35 @@ export function definePhasedOptimizer<
 function phased<H extends HyperparameterDefinitions, S extends string, G extends string>(
   source: ComponentSource<H, S, G>,
 ): Component {
-  if (!(source.hyperparameters as unknown)) refuse(source.name, 'has no hyperparameters');
+  if (!(source as typeof source | undefined)?.hyperparameters) refuse(source, 'has no hyperparameters');
   const phases = { pieces: namedPieces, plan: planPhases, run: phasedRun };
   return { ...makeComponent(source, tracePhases), phases, brings: source };
 }
+
+/** What a wrapper is given beside its options, with these, which it checks: spread, a number would be passed over. */
+export function withOptions<Given extends object, Options extends object>(
+  given: Given,
+  options: Options,
+): Given & Options {
+  return Object(options) === options ? { ...given, ...options } : (options as Given & Options);
+}
+
+const WRAPPER_KEYS = [
+  ...[
+    'name',
+    'hyperparameters',
+    'slots',
+    'globals',
+    'measure',
+    'total',
+    'collect',
+    'perturb',
+    'gradient',
+    'after',
+    'views',
+  ],
+  ...['secondGradient', 'collecting', 'perturbing', 'lossScaling'],
+];
 
 /**
  * Defines something that goes around an optimizer: a transform of gradients, an average of weights, a constraint.
@@ -55,6 +81,8 @@ export function defineWrapper<
   const G extends string = never,
 >(source: Omit<ComponentSource<H, S, G>, 'update'>): WrapperFactory<H> {
   const component = phased(source);
+  const problem = keysProblem('key', source, WRAPPER_KEYS);
+  if (problem !== undefined) refuse(source, problem);
   return Object.assign(
     (options: HyperparameterOptions<H>, inner: Optimizer): Optimizer =>
       new Optimizer(

@@ -1,4 +1,4 @@
-import { defineWrapper } from './define-phased.js';
+import { defineWrapper, withOptions } from './define-phased.js';
 import { count, decayRate, epsilon, flag, nonNegative, positive } from '../optimizer/hyperparameters.js';
 import type { ParameterRole } from '../optimizer/match.js';
 import type { Optimizer } from '../optimizer/optimizer.js';
@@ -70,7 +70,7 @@ export const clipByGlobalNorm = (
   maxNorm: number,
   inner: Optimizer,
   options: { readonly infinity?: boolean } = {},
-): Optimizer => globalNormClip({ maxNorm, ...options }, inner);
+): Optimizer => globalNormClip(withOptions({ maxNorm }, options), inner);
 
 const normalized = /* @__PURE__ */ defineWrapper({
   name: 'normalize',
@@ -258,4 +258,4 @@ export const sam = (
   rho: number,
   inner: Optimizer,
   options: { readonly adaptive?: boolean; readonly eta?: number; readonly eps?: number } = {},
-): Optimizer => sharpnessAware({ rho, ...options }, inner);
+): Optimizer => sharpnessAware(withOptions({ rho }, options), inner);

@@ -9,7 +9,7 @@ import {
   type Scalar,
   type Tensor,
 } from '../expression/expression.js';
-import { defineWrapper } from './define-phased.js';
+import { defineWrapper, withOptions } from './define-phased.js';
 import { count, decayRate, flag, fraction, nonNegative, positive } from '../optimizer/hyperparameters.js';
 import type { Optimizer } from '../optimizer/optimizer.js';
 import { AdakitError } from '../errors.js';
@@ -61,7 +61,7 @@ export const ema = (
     readonly debias?: boolean;
     readonly overwriteEvery?: number;
   } = {},
-): Optimizer => exponentialAverage({ decay, ...options }, inner);
+): Optimizer => exponentialAverage(withOptions({ decay }, options), inner);
 
 const stochasticAverage = /* @__PURE__ */ defineWrapper({
   name: 'swa',

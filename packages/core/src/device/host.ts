@@ -3,7 +3,7 @@ import type { Device } from './device.js';
 import { jsAvailable, jsDevice } from './js/device.js';
 import { referenceDevice } from './reference/device.js';
 import type { WasmBuffer } from './wasm/arena.js';
-import { wasmDevice, type WasmDeviceOptions } from './wasm/device.js';
+import { requireWasmOptions, wasmDevice, type WasmDeviceOptions } from './wasm/device.js';
 
 /** A buffer of {@link hostDevice}. */
 export type HostBuffer = WasmBuffer | FloatArray;
@@ -20,6 +20,7 @@ export interface ViewedBuffer {
  * @param options for `wasm`
  */
 export function hostDevice(options: WasmDeviceOptions = {}): Device<HostBuffer> {
+  requireWasmOptions('hostDevice()', options);
   try {
     return wasmDevice(options);
   } catch {

@@ -227,7 +227,7 @@ describe('what JavaScript would get wrong without a word', () => {
     [
       'a value as a condition',
       () => where(x as unknown as Condition, 1, 2),
-      'where takes a comparison first, e.g. where(step.less(10), a, b)',
+      'where takes a comparison first; write where(condition, a, b)',
     ],
   ];
   it.each(slips)('%s is refused with what to write', (_, slip, message) => {

@@ -1,11 +1,20 @@
-import { AdakitError } from '../errors.js';
+import { AdakitError, shown } from '../errors.js';
 import { symmetricEigenvectors } from '../factor/eigenvectors.js';
 import type { FactorName, HostFactor } from '../factor/factor.js';
 import { orthonormalColumns } from '../factor/orthonormal.js';
 import { fillRandom, type Distribution } from '../random/philox.js';
-import type { NarrowFormat } from '../tensor/narrow.js';
+import { NarrowFormat } from '../tensor/narrow.js';
 import { operation, operations, type OperationName, type ReductionName } from './operations.js';
-import { equalShapes, joinShapes, shapeText, type Extent, type Rank, type Shape, type ValueType } from './type.js';
+import {
+  equalShapes,
+  isShape,
+  joinShapes,
+  shapeText,
+  type Extent,
+  type Rank,
+  type Shape,
+  type ValueType,
+} from './type.js';
 
 /** Everything a program can read. */
 export type InputName = string;
@@ -220,7 +229,7 @@ export function scalar(value: number): Scalar {
 
 /** 1 − x: the weight of the new value in a moving average. */
 export function oneMinus<K extends Side>(x: Expression<K>): Expression<K> {
-  return new Expression(simplified('sub', [constant(1), x.node]));
+  return new Expression(simplified('sub', [constant(1), nodeOf(x)]));
 }
 
 /** Exponential moving average β·average + (1 − β)·value. */
@@ -235,7 +244,7 @@ export function where<C extends Side, Y extends Operand, N extends Operand>(
   no: N,
 ): Expression<Join<Join<C, Y>, N>> {
   if (!(condition instanceof Condition)) {
-    throw typeError('where takes a comparison first, e.g. where(step.less(10), a, b)');
+    throw typeError('where takes a comparison first; write where(condition, a, b)');
   }
   pending?.delete(condition);
   return new Expression(simplified('where', [condition.node, nodeOf(yes), nodeOf(no)]));
@@ -252,7 +261,7 @@ export const largest = (x: Tensor, over: ReducedAxis = 'all'): Tensor => reduce(
 
 /** The value as the matrix `[rows, cols]` of the parameter, see {@link matrixExtents}. A reinterpretation, not a copy. */
 export function asMatrix(x: Tensor): Tensor {
-  const { shape } = x.type;
+  const { shape } = nodeOf(x).type;
   if (equalShapes(shape, ['rows', 'cols'])) return x;
   if (shape !== 'param') throw typeError(`asMatrix takes a value of the parameter's shape, got ${shapeText(shape)}`);
   return new Expression({ form: 'view', type: deviceType(['rows', 'cols']), args: [x] });
@@ -260,7 +269,7 @@ export function asMatrix(x: Tensor): Tensor {
 
 /** The matrix `[rows, cols]` in the parameter's own shape: the inverse of {@link asMatrix}. */
 export function asParam(x: Tensor): Tensor {
-  const { shape } = x.type;
+  const { shape } = nodeOf(x).type;
   if (shape === 'param') return x;
   if (!equalShapes(shape, ['rows', 'cols'])) {
     throw typeError(`asParam takes a matrix [rows, cols], got ${shapeText(shape)}`);
@@ -276,7 +285,7 @@ export function asParam(x: Tensor): Tensor {
  * @throws AdakitError `invalid-rule` for a value that is no matrix; {@link asMatrix} makes one
  */
 export function transpose(x: Tensor): Tensor {
-  const { shape } = x.type;
+  const { shape } = nodeOf(x).type;
   if (typeof shape === 'string') throw typeError(`transpose takes a matrix, got ${shapeText(shape)}`);
   const { node } = x;
   if (node.form === 'transpose') return new Expression(node.args[0].node);
@@ -294,7 +303,7 @@ export function matMul(a: Tensor, b: Tensor, ...more: readonly Tensor[]): Tensor
 }
 
 function productOf(a: Tensor, b: Tensor): Tensor {
-  const [left, right] = [a.type.shape, b.type.shape];
+  const [left, right] = [nodeOf(a).type.shape, nodeOf(b).type.shape];
   if (typeof left === 'string' || typeof right === 'string' || left[1] !== right[0]) {
     throw typeError(`matMul takes matrices [m, k] and [k, n], got ${shapeText(left)} and ${shapeText(right)}`);
   }
@@ -310,7 +319,8 @@ function productOf(a: Tensor, b: Tensor): Tensor {
  * @throws AdakitError `invalid-rule` for a value that is no matrix
  */
 export function orthonormal(x: Tensor): Tensor {
-  if (typeof x.type.shape === 'string') throw typeError(`orthonormal takes a matrix, got ${shapeText(x.type.shape)}`);
+  const { shape } = nodeOf(x).type;
+  if (typeof shape === 'string') throw typeError(`orthonormal takes a matrix, got ${shapeText(shape)}`);
   return factor('orthonormal', orthonormalColumns, x);
 }
 
@@ -326,7 +336,7 @@ export function orthonormal(x: Tensor): Tensor {
  * @throws AdakitError `invalid-rule` for a value that is no square matrix
  */
 export function eigenvectors(x: Tensor): Tensor {
-  const { shape } = x.type;
+  const { shape } = nodeOf(x).type;
   if (typeof shape === 'string' || shape[0] !== shape[1]) {
     throw typeError(`eigenvectors takes a matrix [rows, rows] or [cols, cols], got ${shapeText(shape)}`);
   }
@@ -338,23 +348,38 @@ function factor(op: FactorName, compute: HostFactor, x: Tensor): Tensor {
 }
 
 /** Repeats a number, or the extents of 1 of a matrix, to fill `shape`. */
-export function broadcast(x: Tensor | Scalar, shape: Shape): Tensor {
-  if (x.type.place === 'device' && equalShapes(x.type.shape, shape)) return x as Tensor;
-  const joined = joinShapes(x.type.shape, shape);
+export function broadcast(x: Operand, shape: Shape): Tensor {
+  const node = nodeOf(x);
+  const { place, shape: own } = node.type;
+  if (place === 'device' && equalShapes(own, shape)) return x as Tensor;
+  // What is no TypeScript may say 'row'.
+  const joined = isShape(shape) ? joinShapes(own, shape) : undefined;
   if (joined === undefined || !equalShapes(joined, shape)) {
-    throw typeError(`cannot broadcast ${shapeText(x.type.shape)} to ${shapeText(shape)}`);
+    throw typeError(`cannot broadcast ${shapeText(own)} to ${isShape(shape) ? shapeText(shape) : shown(shape)}`);
   }
-  return repeated(x, shape);
+  return repeated({ node }, shape);
 }
 
 /** As {@link broadcast}, of a value that is known to fit. */
-export function repeated(x: Tensor | Scalar, shape: Shape): Tensor {
+export function repeated(x: ExpressionNodeReference, shape: Shape): Tensor {
   return new Expression({ form: 'broadcast', type: deviceType(shape), args: [x] });
 }
 
-/** Rounds to the nearest number of a narrower format, ties to even: `cast(x, bfloat16)`; it stays a float32 number. */
+/**
+ * Rounds to the nearest number of a narrower format, ties to even: `cast(x, bfloat16)`; it stays a float32 number.
+ *
+ * @throws AdakitError `invalid-rule` for what is no {@link NarrowFormat}, such as its name
+ */
 export function cast(x: Tensor, to: NarrowFormat): Tensor {
-  return new Expression({ form: 'cast', type: deviceType(x.type.shape), to, args: [x] });
+  if (!((to as unknown) instanceof NarrowFormat)) {
+    throw typeError(`cast takes float16 or bfloat16 of @adakit/core, got ${shown(to)}`);
+  }
+  return narrowed({ node: nodeOf(x) }, to);
+}
+
+/** As {@link cast}, to what is known to be a format. */
+export function narrowed({ node }: ExpressionNodeReference, to: NarrowFormat): Tensor {
+  return new Expression({ form: 'cast', type: deviceType(node.type.shape), to, args: [{ node }] });
 }
 
 /** The index of each row, `[rows, 1]`, counted from 0. */
@@ -372,7 +397,7 @@ export const rankIndex = (rank: Rank): Tensor =>
  * @throws AdakitError `invalid-rule` for a value that is no such matrix
  */
 export function leadingColumns(x: Tensor, rank: Rank): Tensor {
-  const { shape } = x.type;
+  const { shape } = nodeOf(x).type;
   const index = [rowIndex(), transpose(colIndex())].find(({ type }) =>
     equalShapes(shape, [type.shape[0], type.shape[0]] as Shape),
   );
@@ -410,7 +435,7 @@ function deviceType(shape: Shape): ValueType {
 }
 
 function reduce(op: ReductionName, x: Tensor, over: ReducedAxis): Tensor {
-  const { place, shape } = x.type;
+  const { place, shape } = nodeOf(x).type;
   if (place === 'host' || shape === 'number') {
     throw typeError(`${op} reduces a tensor, got ${place === 'host' ? 'a scalar' : 'one number'}`);
   }

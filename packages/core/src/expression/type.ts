@@ -50,6 +50,11 @@ export function joinShapes(a: Shape, b: Shape): Shape | undefined {
   return rows && cols && [rows, cols];
 }
 
+/** Whether it is a shape: what is no TypeScript may give anything, and names of extents become part of programs. */
+export function isShape(shape: unknown): shape is Shape {
+  return /^(number|param|(1|rows|cols|rank \d+),(1|rows|cols|rank \d+))$/.test(String(shape));
+}
+
 /** A shape as people write it: `[]`, `the parameter's`, `[rows, 1]`. */
 export function shapeText(shape: Shape): string {
   if (shape === 'number') return '[]';

@@ -1,8 +1,9 @@
+import { keysProblem } from '../errors.js';
 import type { Component, ComponentSource, Inputs, PhaseInput } from '../component/component.js';
-import { makeComponent, traceRule } from '../component/trace.js';
-import { AdakitError } from '../errors.js';
+import { makeComponent, MORE, refuse, traceRule } from '../component/trace.js';
 import type { HyperparameterDefinitions, HyperparameterOptions } from './hyperparameters.js';
-import { parse, RuleNode, type Configured } from './node.js';
+import { parseHyperparameters } from './hyperparameter-values.js';
+import { RuleNode, type Configured } from './node.js';
 import { Optimizer } from './optimizer.js';
 
 type Options<H extends HyperparameterDefinitions> =
@@ -46,13 +47,10 @@ export type RuleInputs<H extends HyperparameterDefinitions, S extends string> = 
 export function defineOptimizer<const H extends HyperparameterDefinitions, const S extends string = never>(
   source: OptimizerSource<H, S>,
 ): OptimizerFactory<H> {
-  const wrong = Object.keys(source).filter((key) => !RULE_KEYS.includes(key));
-  for (const key of ['hyperparameters', 'update'] as const) if (!(source[key] as unknown)) wrong.push(`no ${key}`);
-  if (wrong.length > 0) {
-    throw new AdakitError(
-      'invalid-rule',
-      `optimizer "${source.name}" has ${wrong.join(', ')}; definePhasedOptimizer() has more`,
-    );
+  const problem = keysProblem('key', source, RULE_KEYS);
+  if (problem !== undefined) refuse(source, problem + MORE);
+  for (const key of ['name', 'hyperparameters', 'update'] as const) {
+    if (!(source[key] as unknown)) refuse(source, `has no ${key}`);
   }
   return factoryOf(makeComponent<H, S, never>(source, traceRule), source.hyperparameters);
 }
@@ -65,22 +63,17 @@ export function factoryOf<H extends HyperparameterDefinitions>(
   definitions: H,
 ): OptimizerFactory<H> {
   const { name } = component;
-  const make = (given: Readonly<Record<string, unknown>> = {}): Optimizer =>
-    new Optimizer(new RuleNode(configured(component, given)));
-  return Object.defineProperty(
-    Object.assign((...[options]: [Readonly<Record<string, unknown>>?]) => make(options), {
-      optimizerName: name,
-      hyperparameters: definitions,
-      load: make,
-    }),
-    'name',
-    { value: name },
-  );
+  // As a property it has the optimizer's name.
+  const { [name]: make } = {
+    [name]: (given: Readonly<Record<string, unknown>> = {}) =>
+      new Optimizer(new RuleNode(configured(component, given))),
+  };
+  return Object.assign(make, { optimizerName: name, hyperparameters: definitions, load: make });
 }
 
 /** A component as it is made. @throws AdakitError for unknown or bad hyperparameters, and slips in the component */
 export function configured(component: Component, given: Readonly<Record<string, unknown>>): Configured {
-  const hyperparameters = parse({ component, initial: {} }, given, 'atConstruction');
+  const hyperparameters = parseHyperparameters({ component, initial: {} }, given, 'atConstruction');
   // Slips show now, not at the first step.
   component.programs(hyperparameters, { matrix: true, units: 'rows', wide: true, tall: true, role: 'weight' });
   return { component, hyperparameters, initial: hyperparameters, schedules: {} };

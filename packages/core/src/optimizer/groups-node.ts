@@ -1,12 +1,10 @@
-import { AdakitError } from '../errors.js';
-import { problemOf } from './hyperparameter-values.js';
+import { AdakitError, shown } from '../errors.js';
+import { parseHyperparameters, problemOf } from './hyperparameter-values.js';
 import type { HyperparameterDefinitions, HyperparameterValues } from './hyperparameters.js';
 import { matchData, matches, requireMatches } from './matching.js';
 import type { ParameterMatch, ParameterSpec } from './match.js';
 import {
-  parse,
   parseSchedules,
-  schedulesData,
   unknownGroup,
   type Configured,
   type OptimizerConfig,
@@ -96,6 +94,8 @@ export class GroupsNode implements TreeNode {
   }
 
   change(values: HyperparameterValues, group: string | undefined): OptimizerNode {
+    // What is no object is a name that no hyperparameter has.
+    if (Object(values) !== values) return this.change({ [shown(values)]: 0 }, group);
     const { groups, groupNames } = this;
     // Wrappers around the main rule are there once, whatever the group.
     const ofWrappers = (key: string): boolean => key.includes('.');
@@ -137,7 +137,7 @@ export class GroupsNode implements TreeNode {
         ...(optimizer && { optimizer: optimizer.config(parameters) }),
         hyperparameters,
         ...(initial && { initial }),
-        schedules: schedulesData(schedules),
+        schedules: structuredClone(schedules),
       })),
       rest: this.rest.config(parameters),
     };
@@ -183,10 +183,11 @@ function applyGroup(group: GroupNode, rest: OptimizerNode): OptimizerNode {
   const { hyperparameters, initial = hyperparameters, schedules } = group;
   if (Object.keys(hyperparameters).length === 0 && Object.keys(schedules).length === 0) return base;
   return base.mapRule((rule) => {
-    const made = { ...rule, initial: parse(rule, { ...rule.initial, ...lasting(rule, initial) }, 'atConstruction') };
+    const start = { ...rule.initial, ...lasting(rule, initial) };
+    const made = { ...rule, initial: parseHyperparameters({ ...rule, initial: {} }, start, 'atConstruction') };
     return {
       ...made,
-      hyperparameters: parse(made, { ...rule.hyperparameters, ...hyperparameters }, 'perStep'),
+      hyperparameters: parseHyperparameters(made, { ...rule.hyperparameters, ...hyperparameters }, 'perStep'),
       schedules: { ...rule.schedules, ...parseSchedules(rule, schedules) },
     };
   });

@@ -51,6 +51,10 @@ export function groups(list: readonly ParameterGroup[], rest: Optimizer): Optimi
           'optimizer: freezeRows([0], adam())',
       );
     }
+    for (const [key, value] of Object.entries<unknown>({ hyperparameters, schedules })) {
+      if (Object(value) === value) continue;
+      throw new AdakitError('invalid-plan', `${key} of the group "${label}" must be an object, got ${shown(value)}`);
+    }
     requireMatch(`the match of the group "${label}"`, match);
     return {
       name: label,

@@ -16,6 +16,8 @@ import {
   rank,
   repeats,
   type Hyperparameter,
+  type HyperparameterDefinitions,
+  type HyperparameterValues,
   type NumberHyperparameter,
 } from './hyperparameters.js';
 
@@ -27,8 +29,15 @@ const definitions = {
   amsgrad: flag(false),
 };
 
+const parsed = (
+  name: string,
+  hyperparameters: HyperparameterDefinitions,
+  given: Record<string, unknown>,
+  when: 'atConstruction' | 'perStep',
+  initial: HyperparameterValues = {},
+) => parseHyperparameters({ component: { name, hyperparameters }, initial }, given, when);
 const parse = (given: Record<string, unknown>, when: 'atConstruction' | 'perStep' = 'atConstruction') =>
-  parseHyperparameters('adam', definitions, given, when);
+  parsed('adam', definitions, given, when);
 const messageOf = (action: () => unknown): string => {
   try {
     action();
@@ -90,7 +99,7 @@ describe('parseHyperparameters', () => {
 
   it('refuses a number in their place, as tf.train.adam takes it', () => {
     expect(messageOf(() => parse(0.001 as unknown as Record<string, unknown>))).toBe(
-      'adam: hyperparameters are an object such as { lr: 0.1 }, got 0.001',
+      'adam: hyperparameters must be an object, got 0.001 (known: lr, beta1, eps, weightDecay, amsgrad)',
     );
   });
 
@@ -105,9 +114,7 @@ describe('parseHyperparameters', () => {
   });
 
   it('requires what has no default', () => {
-    expect(messageOf(() => parseHyperparameters('sgd', { lr: learningRate() }, {}, 'atConstruction'))).toBe(
-      'sgd: lr is required',
-    );
+    expect(messageOf(() => parsed('sgd', { lr: learningRate() }, {}, 'atConstruction'))).toBe('sgd: lr is required');
   });
 });
 
@@ -123,14 +130,14 @@ describe('the kinds of hyperparameters', () => {
     ['coefficient', coefficient(0), [0, 5], [-1]],
   ];
   it.each(kinds)('%s accepts its range and nothing else', (_, definition, accepted, refused) => {
-    const parse = (value: number) => parseHyperparameters('demo', { value: definition }, { value }, 'atConstruction');
+    const parse = (value: number) => parsed('demo', { value: definition }, { value }, 'atConstruction');
     for (const value of accepted) expect(parse(value)).toEqual({ value });
     for (const value of refused) expect(() => parse(value)).toThrow(`demo: value must be `);
   });
 
   it('fraction, count and anyNumber accept their ranges and nothing else', () => {
     const parse = (definition: NumberHyperparameter, value: unknown) =>
-      parseHyperparameters('demo', { value: definition }, { value }, 'atConstruction').value;
+      parsed('demo', { value: definition }, { value }, 'atConstruction').value;
     expect([0, 0.5, 1].map((value) => parse(fraction(0.5), value))).toEqual([0, 0.5, 1]);
     expect(() => parse(fraction(0.5), 1.5)).toThrow('demo: value must be >= 0 and <= 1, got 1.5');
     expect([1, 7].map((value) => parse(count(3), value))).toEqual([1, 7]);
@@ -143,7 +150,7 @@ describe('the kinds of hyperparameters', () => {
 
   it('choice accepts its words, the first by default, and repeats whole numbers within bounds', () => {
     const definitions = { form: choice('plain', 'round'), times: repeats(5, 1, 9) };
-    const parse = (given: object) => parseHyperparameters('demo', definitions, { ...given }, 'perStep');
+    const parse = (given: object) => parsed('demo', definitions, { ...given }, 'perStep');
     expect(parse({})).toEqual({ form: 'plain', times: 5 });
     expect(parse({ form: 'round', times: 9 })).toEqual({ form: 'round', times: 9 });
     expect(() => parse({ form: 'square', times: 10 })).toThrow(
@@ -154,14 +161,8 @@ describe('the kinds of hyperparameters', () => {
   it('rank is what it was when the optimizer was made', () => {
     const definitions = { rank: rank(8) };
     const parse = (value: number, initial?: number) =>
-      parseHyperparameters(
-        'demo',
-        definitions,
-        { rank: value },
-        'perStep',
-        initial === undefined ? {} : { rank: initial },
-      );
-    expect(parseHyperparameters('demo', definitions, {}, 'atConstruction')).toEqual({ rank: 8 });
+      parsed('demo', definitions, { rank: value }, 'perStep', initial === undefined ? {} : { rank: initial });
+    expect(parsed('demo', definitions, {}, 'atConstruction')).toEqual({ rank: 8 });
     expect(parse(1e6)).toEqual({ rank: 1e6 });
     expect(parse(4, 4)).toEqual({ rank: 4 });
     expect(() => parse(4, 5)).toThrow('demo: rank is 5 since the optimizer was made, got 4 (slots have its extent)');
@@ -182,9 +183,7 @@ describe('the kinds of hyperparameters', () => {
       beta: decayRate(0.5, { because }),
       lr: learningRate(1, { because }),
     };
-    expect(
-      messageOf(() => parseHyperparameters('demo', definitions, { gamma: 0, beta: 0, lr: 0 }, 'atConstruction')),
-    ).toBe(
+    expect(messageOf(() => parsed('demo', definitions, { gamma: 0, beta: 0, lr: 0 }, 'atConstruction'))).toBe(
       'demo: gamma must be > 0, got 0 (it divides); beta must be > 0 and < 1, got 0 (it divides); lr must be > 0, got 0 (it divides)',
     );
   });

@@ -1,3 +1,6 @@
+import { shown } from '../errors.js';
+import { rangeProblem } from './hyperparameter-values.js';
+
 /** A numeric hyperparameter: an input of the program, so it may change every step. */
 export interface NumberHyperparameter<Default extends number | undefined = number | undefined> {
   readonly type: 'number';
@@ -21,6 +24,8 @@ export interface ChoiceHyperparameter<Word extends string = string> {
   readonly type: 'choice';
   readonly default: Word;
   readonly words: readonly Word[];
+  /** What is wrong with a value, or `undefined`. It brings this, so that rules without choices need not load it. */
+  readonly problem: (value: unknown) => string | undefined;
 }
 
 /** A whole number that shapes the program, such as how often something is repeated: part of the structure. */
@@ -28,8 +33,8 @@ export interface RepeatHyperparameter {
   readonly type: 'repeat';
   readonly default: number;
   readonly range: Range;
-  /** What is wrong with another value than the optimizer was made with. Missing where nothing is. */
-  readonly changed?: (value: number, initial: unknown) => string;
+  /** What is wrong with a value in the place of the one that the optimizer was made with, or `undefined`. */
+  readonly problem: (value: unknown, initial: unknown) => string | undefined;
 }
 
 /** One hyperparameter, as {@link learningRate}, {@link flag} and their like make it. */
@@ -135,12 +140,16 @@ export function fraction(defaultValue: number): NumberHyperparameter<number> {
 
 /** One of several words; the rule sees it as `uses.<name>`. The first is the default. */
 export function choice<const Word extends string>(first: Word, ...others: readonly Word[]): ChoiceHyperparameter<Word> {
-  return { type: 'choice', default: first, words: [first, ...others] };
+  const words = [first, ...others];
+  const problem = (value: unknown): string | undefined =>
+    words.includes(value as Word) ? undefined : `must be one of ${words.join(', ')}, got ${shown(value)}`;
+  return { type: 'choice', default: first, words, problem };
 }
 
 /** How often something in the rule is repeated, a whole number in [`least`, `most`]; the rule sees it as `uses.<name>`. */
 export function repeats(defaultValue: number, least = 1, most = 100): RepeatHyperparameter {
-  return { type: 'repeat', default: defaultValue, range: { atLeast: least, atMost: most, integer: true } };
+  const range: Range = { atLeast: least, atMost: most, integer: true };
+  return { type: 'repeat', default: defaultValue, range, problem: (value) => rangeProblem(range, value) };
 }
 
 /**
@@ -148,9 +157,17 @@ export function repeats(defaultValue: number, least = 1, most = 100): RepeatHype
  * `` [`rank ${uses.rank}`] ``. It stays what it was when the optimizer was made.
  */
 export function rank(defaultValue: number): RepeatHyperparameter {
-  const changed = (value: number, initial: unknown): string =>
-    `is ${String(initial)} since the optimizer was made, got ${value} (slots have its extent)`;
-  return { type: 'repeat', default: defaultValue, range: { atLeast: 1, integer: true }, changed };
+  const range: Range = { atLeast: 1, integer: true };
+  const changed = (value: unknown, initial: unknown): string | undefined =>
+    value === initial
+      ? undefined
+      : `is ${String(initial)} since the optimizer was made, got ${String(value)} (slots have its extent)`;
+  return {
+    type: 'repeat',
+    default: defaultValue,
+    range,
+    problem: (value, initial) => rangeProblem(range, value) ?? changed(value, initial),
+  };
 }
 
 /** On or off. */

@@ -1,6 +1,6 @@
 import { AdakitError, shown } from '../errors.js';
 import { nearestNames } from '../nearest-names.js';
-import type { MatchData, ParameterMatch, ParameterSpec } from './match.js';
+import type { MatchData, ParameterMatch, ParameterRole, ParameterSpec } from './match.js';
 
 /** Whether `match` chooses the parameter; a regular expression's own state plays no part. */
 export function matches(match: ParameterMatch, parameter: ParameterSpec): boolean {
@@ -52,18 +52,38 @@ export function matchText(match: ParameterMatch): string {
   return JSON.stringify(match, (_, value: unknown) => (value instanceof RegExp ? String(value) : value));
 }
 
-const CONDITIONS = ['name', 'rank', 'shape', 'role'];
+/** What a parameter can be to its layer. */
+export const ROLES: readonly ParameterRole[] = ['weight', 'bias', 'norm', 'embedding'];
+
+const isRank = (value: unknown): boolean => Number.isSafeInteger(value);
+
+/** What conditions there are, and whether something can be one: what is neither chooses all, or nothing. */
+const CONDITIONS: ReadonlyMap<string, (value: unknown) => boolean> = /* @__PURE__ */ new Map([
+  ['name', (value) => value === undefined || typeof value === 'string' || value instanceof RegExp],
+  ['rank', (value) => value === undefined || isRank(value) || areBounds(value)],
+  ['shape', (value) => value === undefined || (Array.isArray(value) && value.every(isRank))],
+  ['role', (value) => value === undefined || [value].flat().every((role) => ROLES.some((known) => known === role))],
+]);
+
+function areBounds(value: unknown): boolean {
+  const bounds = Object.entries(Object(value) as object);
+  return (
+    Object(value) === value && bounds.every(([key, bound]) => ['atLeast', 'atMost'].includes(key) && isRank(bound))
+  );
+}
 
 /** @throws AdakitError `invalid-plan` for what is no match, and for conditions that there are not */
 export function requireMatch(what: string, match: unknown): void {
   if (typeof match === 'string' || typeof match === 'function' || match instanceof RegExp) return;
   const isObject = Object(match) === match && !Array.isArray(match);
-  const unknown = isObject ? Object.keys(match as object).filter((key) => !CONDITIONS.includes(key)) : [];
-  if (isObject && unknown.length === 0) return;
-  const given = isObject ? `the condition ${unknown.join(', ')}` : shown(match);
+  const wrong = isObject
+    ? Object.entries(match as object).find(([key, value]) => !CONDITIONS.get(key)?.(value as unknown))
+    : undefined;
+  if (isObject && wrong === undefined) return;
+  const given = wrong === undefined ? shown(match) : `the condition ${wrong[0]}: ${shown(wrong[1])}`;
   throw new AdakitError(
     'invalid-plan',
-    `${what} must be a name, a pattern, a function or conditions (${CONDITIONS.join(', ')}), got ${given}`,
+    `${what} must be a name, a pattern, a function or conditions (${[...CONDITIONS.keys()].join(', ')}), got ${given}`,
   );
 }
 

@@ -126,17 +126,12 @@ export function unknownGroup(name: string, known: string): AdakitError {
 
 /** @throws AdakitError for an unknown hyperparameter, or a value out of its range */
 export function changedValues(piece: Configured, changes: HyperparameterValues): HyperparameterValues {
-  return parse(piece, { ...piece.hyperparameters, ...changes }, 'perStep');
+  return parseHyperparameters(piece, changes, 'perStep', piece.hyperparameters);
 }
 
-/** Schedules as data: their fields without their formulas, which a copy leaves behind. */
-export function schedulesData(schedules: Schedules): SchedulesData {
-  return structuredClone(schedules);
-}
-
-/** A piece as data. */
+/** A piece as data: schedules as their fields, without their formulas, which a clone leaves behind. */
 export function configOf({ kind, component, hyperparameters, initial, schedules }: ChainLink): PieceConfig {
-  return { kind, name: component.name, hyperparameters, initial, schedules: schedulesData(schedules) };
+  return { kind, name: component.name, hyperparameters, initial, schedules: structuredClone(schedules) };
 }
 
 /** An optimizer as data. */
@@ -182,18 +177,9 @@ export interface ResolvedChain {
   readonly owners: readonly string[];
 }
 
-export function parse(
-  { component, initial }: Pick<Configured, 'component' | 'initial'>,
-  values: Readonly<Record<string, unknown>>,
-  when: 'atConstruction' | 'perStep',
-): HyperparameterValues {
-  const kept = when === 'perStep' ? initial : {};
-  return Object.freeze(parseHyperparameters(component.name, component.hyperparameters, values, when, kept));
-}
-
 export function parseSchedules({ component, hyperparameters }: Configured, schedules: Schedules): Schedules {
   return Object.fromEntries(
-    Object.entries(schedules).map(([name, schedule]) => [
+    Object.entries(Object(schedules) === schedules ? schedules : { schedules }).map(([name, schedule]) => [
       name,
       requireSchedule(name, schedule).on(component.name, name, hyperparameters),
     ]),

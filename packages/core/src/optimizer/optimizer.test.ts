@@ -145,9 +145,9 @@ describe('an optimizer', () => {
 });
 
 it.each([
-  ['hyperparameters', 'has no update; definePhasedOptimizer() has more'],
-  ['step', 'has step, no update; definePhasedOptimizer() has more'],
-  ['measure', 'has measure, no update; definePhasedOptimizer() has more'],
+  ['hyperparameters', 'optimizer "odd": has no update'],
+  ['updat', 'unknown key "updat", did you mean "update"? (known: name, hyperparameters, slots, update)'],
+  ['measure', 'unknown key "measure" (known: name, hyperparameters, slots, update); definePhasedOptimizer() has more'],
 ])('a definition with %s for update is refused', (key, message) => {
   const source = { name: 'odd', hyperparameters: {}, [key]: () => ({}) };
   expect(() => defineOptimizer(source as unknown as Parameters<typeof defineOptimizer>[0])).toThrow(message);

@@ -1,4 +1,4 @@
-import { AdakitError } from '../errors.js';
+import { AdakitError, keysProblem, shown } from '../errors.js';
 import type { HyperparameterValues } from './hyperparameters.js';
 import type { ParameterSpec } from './match.js';
 import type { OptimizerConfig, OptimizerNode, Schedules } from './node.js';
@@ -54,6 +54,8 @@ export class Optimizer {
    * @throws AdakitError naming the hyperparameter that is unknown or out of range, or the group that does not exist
    */
   with(changes: HyperparameterValues, scope: ChangeScope = {}): Optimizer {
+    const problem = keysProblem('scope', scope, ['group']);
+    if (problem !== undefined) throw new AdakitError('unknown-parameter', `${this.name}: ${problem}`);
     return new Optimizer(this.node.change(changes, scope.group));
   }
 
@@ -87,9 +89,7 @@ export class Optimizer {
  */
 export function requireOptimizer(what: string, value: unknown): Optimizer {
   if (value instanceof Optimizer) return value;
-  const called =
-    typeof value === 'function' && 'optimizerName' in value
-      ? `, not the function: ${String(value.optimizerName)}()`
-      : '';
-  throw new AdakitError('invalid-plan', `${what} needs an optimizer${called || `, got ${String(value)}`}`);
+  const { optimizerName } = Object(value) as { readonly optimizerName?: string };
+  const given = optimizerName === undefined ? `got ${shown(value)}` : `not the function: ${optimizerName}()`;
+  throw new AdakitError('invalid-plan', `${what} needs an optimizer, ${given}`);
 }

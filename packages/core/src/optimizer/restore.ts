@@ -2,9 +2,9 @@ import type { Component } from '../component/component.js';
 import { AdakitError } from '../errors.js';
 import { parseSchedule } from '../schedule/parse.js';
 import { GroupsNode } from './groups-node.js';
+import { parseHyperparameters } from './hyperparameter-values.js';
 import { matchFromData } from './matching.js';
 import {
-  parse,
   parseSchedules,
   RuleNode,
   type Configured,
@@ -79,8 +79,8 @@ function nodeFromConfig(config: OptimizerConfig, components: ReadonlyMap<string,
   };
   const parsed: Configured = {
     component,
-    hyperparameters: parse(configured, config.hyperparameters, 'perStep'),
-    initial: parse(configured, config.initial, 'atConstruction'),
+    hyperparameters: parseHyperparameters(configured, config.hyperparameters, 'perStep'),
+    initial: parseHyperparameters(configured, config.initial, 'atConstruction'),
     schedules: parseSchedules(configured, schedulesFrom(config.schedules)),
   };
   if (config.kind === 'rule' || config.inner === undefined) return new RuleNode(parsed);

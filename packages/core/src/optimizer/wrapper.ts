@@ -1,5 +1,5 @@
 import type { Component } from '../component/component.js';
-import { AdakitError, didYouMean } from '../errors.js';
+import { AdakitError, didYouMean, shown } from '../errors.js';
 import type { HyperparameterValues } from './hyperparameters.js';
 import type { ParameterSpec } from './match.js';
 import {
@@ -65,6 +65,8 @@ export class WrapperNode implements TreeNode, Configured {
   }
 
   change(changes: HyperparameterValues, group: string | undefined): OptimizerNode {
+    // What is no object is a name that no hyperparameter has.
+    if (Object(changes) !== changes) return this.change({ [shown(changes)]: 0 }, group);
     const { component, inner, initial, schedules } = this;
     const [own, others] = this.#split(changes);
     const hyperparameters = changedValues(this, Object.fromEntries(own));

@@ -1,23 +1,48 @@
-import { AdakitError, kindOf, shown, type ErrorCode } from '../errors.js';
-import { elementCount, type TensorData } from '../tensor/tensor-data.js';
-import type { NonFinitePolicy } from './step-types.js';
+import { AdakitError, keysProblem, kindOf, shown, type ErrorCode } from '../errors.js';
+import { ROLES } from '../optimizer/matching.js';
+import type { ParameterGroup } from '../optimizer/groups.js';
+import type { ParameterSpec } from '../optimizer/match.js';
+import { elementCount, isTensor, noTensor, type TensorData } from '../tensor/tensor-data.js';
+import { isCount } from './check-slots.js';
+import type { NonFinitePolicy, StepOptions } from './step-types.js';
+import type { OverallState } from './training-state.js';
 
 // What a run is given by programs whose types nobody has checked. Runners that check it themselves do without.
 
 const POLICIES: readonly NonFinitePolicy[] = ['refuse', 'skip', 'scaleBack'];
+const VERBS = ['allocate', 'write', 'copy', 'read', 'free', 'nonFinite', 'compile'];
+const WORDS = { role: ROLES, units: ['first', 'last'] } as const;
 const OPTIONS = ['nonFinite', 'reduceGradients', 'openGroups', 'resume'];
 
-/** @throws AdakitError `invalid-plan` for an option that a run does not have, and for another policy than there is */
+/** @throws AdakitError `invalid-plan` for what cannot make memory, e.g. `jsDevice` in the place of `jsDevice()` */
+export function requireDevice(device: unknown): void {
+  const methods = Object(device) as Readonly<Record<string, unknown>>;
+  if (VERBS.every((verb) => typeof methods[verb] === 'function')) return;
+  throw new AdakitError('invalid-plan', `a run needs a device such as jsDevice(), got ${kindOf(device)}`);
+}
+
+/** @throws AdakitError `invalid-plan` for an option that a run does not have, and for one of another kind than there is */
 export function requireRunOptions(options: object): void {
-  requireGiven('options of a run', options);
-  const unknown = Object.keys(options).filter((key) => !OPTIONS.includes(key));
-  if (unknown.length > 0) {
-    throw new AdakitError('invalid-plan', `a run has no option ${unknown.join(', ')}; there is ${OPTIONS.join(', ')}`);
-  }
-  const { nonFinite } = options as { readonly nonFinite?: unknown };
+  requireOptions('a run', options, OPTIONS);
+  const { nonFinite, reduceGradients, resume } = options as Readonly<Record<string, unknown>>;
+  const fail = (problem: string): never => {
+    throw new AdakitError('invalid-plan', problem);
+  };
   if (nonFinite !== undefined && !POLICIES.some((policy) => policy === nonFinite)) {
-    throw new AdakitError('invalid-plan', `nonFinite must be one of ${POLICIES.join(', ')}, got ${shown(nonFinite)}`);
+    fail(`nonFinite must be one of ${POLICIES.join(', ')}, got ${shown(nonFinite)}`);
   }
+  if (reduceGradients !== undefined && typeof reduceGradients !== 'function') {
+    fail(`reduceGradients must be a function, got ${kindOf(reduceGradients)}`);
+  }
+  if (resume !== undefined && !isCount((Object(resume) as OverallState).step)) {
+    fail(`resume must have a step, as a training state has, got ${kindOf(resume)}`);
+  }
+}
+
+/** @throws AdakitError `invalid-plan` for options that there are not, and for what is no object */
+export function requireOptions(what: string, options: unknown, known: readonly string[]): void {
+  const problem = keysProblem('option', options, known);
+  if (problem !== undefined) throw new AdakitError('invalid-plan', `${what}: ${problem}`);
 }
 
 /** @throws AdakitError `invalid-state` for a parameter that is no tensor, and neither a buffer nor what writes one, with a shape */
@@ -28,6 +53,14 @@ export function requireParameters(parameters: object): void {
     const isShaped =
       value === undefined && (buffer !== undefined || typeof write === 'function') && Array.isArray(shape);
     if (!isShaped) requireTensor('invalid-state', `the parameter "${name}"`, value ?? given);
+    for (const [key, words] of Object.entries(WORDS)) {
+      const word = (given as Readonly<Record<string, unknown>>)[key];
+      if (word === undefined || words.some((known) => known === word)) continue;
+      throw new AdakitError(
+        'invalid-state',
+        `${key} of the parameter "${name}" is one of ${words.join(', ')}, got ${shown(word)}`,
+      );
+    }
   }
 }
 
@@ -39,9 +72,7 @@ export function requireGiven(what: string, values: unknown): void {
 
 /** @throws AdakitError for what is no tensor, and for elements that do not fill the shape */
 export function requireTensor(code: ErrorCode, what: string, value: unknown): TensorData {
-  if (!isTensor(value)) {
-    throw new AdakitError(code, `${what} must be a tensor such as tensor32([1, 2], [2]), got ${kindOf(value)}`);
-  }
+  if (!isTensor(value)) throw noTensor(what, value, code);
   const { shape, data } = value;
   if (data.length !== elementCount(shape)) {
     throw new AdakitError(code, `${what} has shape [${shape.join(', ')}] but ${data.length} elements`);
@@ -51,7 +82,8 @@ export function requireTensor(code: ErrorCode, what: string, value: unknown): Te
 
 /** @throws AdakitError `invalid-state` for what JSON has made of tensors, and the like */
 export function requireTensorsOf(state: unknown): void {
-  const { parameters } = Object(state) as Readonly<Record<string, unknown>>;
+  const { optimizer, parameters } = Object(state) as Readonly<Record<string, unknown>>;
+  if (Object(optimizer) === optimizer) requirePieces(optimizer);
   for (const [name, parameter] of Object.entries(Object(parameters) as object)) {
     const { value, slots } = Object(parameter) as Readonly<Record<string, unknown>>;
     if ([value, ...(Object.values(slots ?? [undefined]) as unknown[])].every(isTensor)) continue;
@@ -62,14 +94,55 @@ export function requireTensorsOf(state: unknown): void {
   }
 }
 
-/** @throws AdakitError `invalid-gradient` for a number of samples by which nothing can be weighted */
-export function requireSamples(samples: unknown): void {
-  if (samples === undefined || (Number.isFinite(samples) && Number(samples) > 0)) return;
-  throw new AdakitError('invalid-gradient', `samples must be a number above 0, got ${shown(samples)}`);
+/** @throws AdakitError `invalid-state` for a piece without its settings */
+function requirePieces(config: unknown): void {
+  const { kind, name, inner, groups, rest, ...settings } = Object(config) as Readonly<Record<string, unknown>>;
+  if (kind === 'groups') {
+    const members = (Array.isArray(groups) ? groups : [undefined]).map(
+      (group: unknown) => Object(group) as ParameterGroup,
+    );
+    for (const { optimizer } of members) if (optimizer !== undefined) requirePieces(optimizer);
+    requirePieces(rest);
+    return;
+  }
+  for (const key of ['hyperparameters', 'initial', 'schedules']) {
+    if (Object(settings[key]) === settings[key]) continue;
+    throw new AdakitError(
+      'invalid-state',
+      `the state is malformed: ${key} of ${shown(name)} is ${shown(settings[key])}`,
+    );
+  }
+  if (inner !== undefined) requirePieces(inner);
 }
 
-/** Whether something is a tensor, whose elements need not fill its shape. */
-function isTensor(value: unknown): value is TensorData {
-  const { shape, data } = Object(value) as Readonly<Record<string, unknown>>;
-  return Array.isArray(shape) && (data instanceof Float32Array || data instanceof Float64Array);
+/** @throws AdakitError `unknown-parameter` for a name that no parameter has, and for what is no list of names */
+export function requireNames(names: unknown, parameters: readonly ParameterSpec[]): void {
+  const known = parameters.map(({ name }) => name);
+  const strangers = Array.isArray(names) ? names.filter((name) => !known.includes(name as string)) : undefined;
+  if (strangers?.length === 0) return;
+  throw new AdakitError(
+    'unknown-parameter',
+    strangers === undefined
+      ? `names are a list such as ["${known.at(0) ?? 'weight'}"], got ${kindOf(names)}`
+      : `the run has no parameter ${strangers.map(shown).join(', ')}; it has ${known.map(shown).join(', ') || 'none'}`,
+  );
+}
+
+/** @throws AdakitError `invalid-plan` for what is no number */
+export function requireNumber(what: string, value: unknown): void {
+  if (typeof value !== 'number') throw new AdakitError('invalid-plan', `${what} must be a number, got ${shown(value)}`);
+}
+
+/** @throws AdakitError `invalid-plan` for what cannot be called */
+export function requireFunction(what: string, value: unknown): void {
+  if (typeof value === 'function') return;
+  throw new AdakitError('invalid-plan', `${what} takes a function, got ${kindOf(value)}`);
+}
+
+/** @throws AdakitError `invalid-gradient` for a number of samples by which nothing can be weighted */
+export function requireStepOptions(options: StepOptions): void {
+  requireOptions('a step', options, ['samples']);
+  const { samples } = options as { readonly samples?: unknown };
+  if (samples === undefined || (Number.isFinite(samples) && Number(samples) > 0)) return;
+  throw new AdakitError('invalid-gradient', `samples must be a number above 0, got ${shown(samples)}`);
 }

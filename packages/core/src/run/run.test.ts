@@ -231,14 +231,14 @@ describe.each(devices)('a run on $name', (device) => {
       (run) => {
         run.setHyperparameters(0.1 as never);
       },
-      'hyperparameters are given by name',
+      'demo: hyperparameters must be an object, got 0.1',
     ],
     [
       'a word for a scope',
       (run) => {
         run.setHyperparameters({ lr: 1 }, 'bias' as never);
       },
-      'a scope is an object such as',
+      'demo: scopes must be an object, got "bias" (known: group)',
     ],
     [
       'elements for a gradient',
@@ -268,7 +268,11 @@ describe.each(devices)('a run on $name', (device) => {
       () => start(demo(), {}, { nonFinite: 'ignore' as never }),
       'nonFinite must be one of refuse, skip',
     ],
-    ['an unknown option', () => start(demo(), {}, { nonfinite: 'skip' } as never), 'a run has no option nonfinite'],
+    [
+      'an unknown option',
+      () => start(demo(), {}, { nonfinite: 'skip' } as never),
+      'a run: unknown option "nonfinite", did you mean',
+    ],
   ])('refuses %s', async (_, call, message) => {
     const refusal = expect(Promise.resolve().then(() => call(start()))).rejects;
     await refusal.toThrow(AdakitError);

@@ -1,17 +1,23 @@
 import type { Device, MaybePromise } from '../device/device.js';
-import { AdakitError, shown } from '../errors.js';
+import { AdakitError } from '../errors.js';
 import type { HyperparameterValues } from '../optimizer/hyperparameters.js';
 import type { ParameterSpec } from '../optimizer/match.js';
-import type { ChangeScope, Optimizer } from '../optimizer/optimizer.js';
+import type { Optimizer } from '../optimizer/optimizer.js';
 import { sameShape, type FloatArray, type NamedTensors, type TensorData } from '../tensor/tensor-data.js';
 import {
+  requireDevice,
+  requireFunction,
   requireGiven,
+  requireNames,
+  requireNumber,
+  requireOptions,
   requireParameters,
   requireRunOptions,
-  requireSamples,
+  requireStepOptions,
   requireTensor,
   requireTensorsOf,
 } from './given.js';
+import { checkedSeveral, checkedSource } from './checked-source.js';
 import { drive, driveNow } from './drive.js';
 import { hyperparametersNow } from './hyperparameters-now.js';
 import type { Training } from './training.js';
@@ -54,6 +60,7 @@ export class Run<B> extends SourceRun<B> {
     parameters: Readonly<Record<string, RunParameter<B> | TensorData>>,
     options: RunOptions<B> = {},
   ): Run<B> {
+    requireDevice(device);
     requireRunOptions(options);
     requireParameters(parameters);
     return new Run(device, optimizer, parameters, options, () => Promise.resolve(runStates));
@@ -109,12 +116,10 @@ export class Run<B> extends SourceRun<B> {
    */
   applyGradients(
     gradients: NamedTensors,
-    {
-      loss,
-      estimate,
-      ...options
-    }: StepOptions & Pick<Evaluated, 'loss'> & { readonly estimate?: NamedTensors | undefined } = {},
+    options: StepOptions & Pick<Evaluated, 'loss'> & { readonly estimate?: NamedTensors | undefined } = {},
   ): Promise<StepReport> {
+    requireOptions('applyGradients()', options, ['loss', 'estimate', 'samples']);
+    const { loss, estimate, ...rest } = options;
     const write = (given: NamedTensors, buffers: Readonly<Record<string, B>>): string[] => {
       requireGiven('gradients', given);
       checkGradients(given, this.parameters);
@@ -133,13 +138,20 @@ export class Run<B> extends SourceRun<B> {
       },
       ...(estimate && { estimate: ({ gradients: buffers }) => ({ gradients: write(estimate, buffers) }) }),
     };
-    return this.stepWith(source, options);
+    return this.stepWith(source, rest);
   }
 
   /** Takes one step. @throws whatever the source throws, or AdakitError `non-finite`; nothing has been updated then */
   stepWith(source: GradientSource<B>, options: StepOptions = {}): Promise<StepReport> {
-    requireSamples(options.samples);
-    return this.enqueue((training) => takeStep(training, source, options));
+    requireStepOptions(options);
+    const checked = checkedSource(source);
+    return this.enqueue((training) => takeStep(training, checked, options));
+  }
+
+  /** As {@link SourceRun.stepNow}. */
+  override stepNow(source: GradientSource<B>, options: StepOptions = {}): StepReport {
+    requireStepOptions(options);
+    return super.stepNow(checkedSource(source), options);
   }
 
   /**
@@ -151,16 +163,8 @@ export class Run<B> extends SourceRun<B> {
    * what only the host makes of the one before (`severalStepsProblem`); nothing has been updated then
    */
   severalWith(source: SeveralStepsSource<B>, count: number): Promise<readonly StepReport[] | undefined> {
-    return this.enqueue((training) => takeSeveral(training, source, count));
-  }
-
-  /** As {@link SourceRun.setHyperparameters}. */
-  override setHyperparameters(changes: HyperparameterValues, scope: ChangeScope = {}): void {
-    requireGiven('hyperparameters', changes);
-    if (Object(scope) !== scope) {
-      throw new AdakitError('unknown-parameter', `a scope is an object such as { group: "bias" }, got ${shown(scope)}`);
-    }
-    super.setHyperparameters(changes, scope);
+    const checked = checkedSeveral(source, count);
+    return this.enqueue((training) => takeSeveral(training, checked, count));
   }
 
   /**
@@ -179,8 +183,25 @@ export class Run<B> extends SourceRun<B> {
     super.add(parameters);
   }
 
+  /** As {@link SourceRun.reportMetric}. @throws AdakitError `invalid-plan` for what is no number */
+  override reportMetric(metric: number): void {
+    requireNumber('a metric', metric);
+    super.reportMetric(metric);
+  }
+
+  /**
+   * As {@link SourceRun.remove}.
+   *
+   * @throws AdakitError `unknown-parameter` for a name that no parameter has
+   */
+  override remove(names: readonly string[]): void {
+    requireNames(names, this.parameters);
+    super.remove(names);
+  }
+
   /** Does `work` in its place among the calls, e.g. to read parameters while no step runs. */
   exclusively<T>(work: (run: Exclusive<B>) => Promise<T>): Promise<T> {
+    requireFunction('exclusively()', work);
     return this.enqueue((training) =>
       wait(
         work({

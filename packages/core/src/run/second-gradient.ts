@@ -55,7 +55,7 @@ function* take<B>(run: Steps<B>, source: GradientSource<B>, late: LateChecks): W
   if (source.estimate === undefined) {
     throw new AdakitError(
       'invalid-plan',
-      `this optimizer takes in a second gradient at step ${run.step + 1}, of labels drawn from the model's own output; give ` +
+      `this optimizer takes in a second gradient at step ${run.step + 1}; give ` +
         'applyGradients(gradients, { estimate }), a source with estimate(), or in TensorFlow.js ' +
         'minimize() or fit() with drawnLabels() of @adakit/runner-tfjs/estimate',
     );

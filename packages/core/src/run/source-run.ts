@@ -43,7 +43,7 @@ export class SourceRun<B> implements Stateful {
   readonly #states: StatesLoader;
   readonly #queue = new Queue();
   /** Changes of hyperparameters that wait in the queue. */
-  #changes: readonly { readonly values: HyperparameterValues; readonly scope: ChangeScope }[] = [];
+  #changes: readonly { readonly values: HyperparameterValues; readonly scope: ChangeScope | undefined }[] = [];
   #disposed = false;
 
   /** As {@link SourceRun.start}. */
@@ -119,7 +119,7 @@ export class SourceRun<B> implements Stateful {
    *
    * @throws AdakitError naming the hyperparameter that is unknown or out of range, or the group that does not exist
    */
-  setHyperparameters(changes: HyperparameterValues, scope: ChangeScope = {}): void {
+  setHyperparameters(changes: HyperparameterValues, scope?: ChangeScope): void {
     this.assertAlive();
     const { training } = this;
     training.makePlan(this.optimizer.with(changes, scope));

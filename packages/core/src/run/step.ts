@@ -135,8 +135,9 @@ export class Steps<B> extends Training<B> {
     let bad = whole?.nonFinite;
     if (bad === undefined) {
       const check = yield* wait(this.memory.device.nonFinite(this.memory.gradients(members)));
+      bad = [];
       if ('later' in check) late.push(check.later);
-      bad = 'later' in check ? [] : check.map((i) => members[i].name);
+      else bad = check.map((i) => members[i].name);
     }
     const lossIsFinite = loss === undefined || Number.isFinite(loss);
     if (bad.length === 0 && lossIsFinite) return false;

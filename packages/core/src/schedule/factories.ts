@@ -1,4 +1,4 @@
-import { AdakitError, shown } from '../errors.js';
+import { AdakitError, keysProblem, shown } from '../errors.js';
 import { cyclicKind } from './cycles.js';
 import { boundedKind, inverseTimeKind, sqrtKind } from './decays.js';
 import {
@@ -19,7 +19,7 @@ import {
 } from './kinds.js';
 import { scheduleOf } from './made-schedule.js';
 import { piecewiseKind } from './points.js';
-import type { FieldsOf, Schedule } from './schedule.js';
+import { wrongSchedule, type FieldsOf, type Schedule } from './schedule.js';
 
 /** `factor` for `steps` steps, then 1. */
 export const constantFactor = (factor: number, steps: number): Schedule => scheduleOf(constantKind, { factor, steps });
@@ -90,12 +90,7 @@ export const oneCycle = (
 ): Schedule =>
   scheduleOf(oneCycleKind, {
     steps,
-    warm: 0.3,
-    rise: 25,
-    fall: 1e4,
-    shape: 'cosine',
-    threePhases: false,
-    ...options,
+    ...completed('oneCycle()', { warm: 0.3, rise: 25, fall: 1e4, shape: 'cosine', threePhases: false }, options),
   });
 
 /**
@@ -122,17 +117,18 @@ export const sqrtDecay = (steps: number, floor = 0): Schedule => scheduleOf(sqrt
 
 /** Falls whenever what is reported stops getting better. */
 export const reduceOnPlateau = (options: Partial<Omit<FieldsOf<'plateau'>, 'kind'>> = {}): Schedule =>
-  scheduleOf(plateauKind, {
-    factor: 0.1,
-    patience: 10,
-    threshold: 1e-4,
-    thresholdMode: 'relative',
-    mode: 'min',
-    cooldown: 0,
-    floor: 0,
-    by: 'metric',
-    ...options,
-  });
+  scheduleOf(plateauKind, completed('reduceOnPlateau()', plateauDefaults, options, ['eps', 'average']));
+
+const plateauDefaults = {
+  factor: 0.1,
+  patience: 10,
+  threshold: 1e-4,
+  thresholdMode: 'relative',
+  mode: 'min',
+  cooldown: 0,
+  floor: 0,
+  by: 'metric',
+};
 
 /** `schedule`, times `by`. */
 export const scaled = (by: number, schedule: Schedule): Schedule => scheduleOf(scaledKind, { by, schedule });
@@ -163,6 +159,7 @@ export const warmupStableDecay = (
   floor = 0,
   fall: 'linear' | 'cosine' | 'sqrt' = 'linear',
 ): Schedule => {
+  requireKeys('warmupStableDecay()', 'step', steps, ['warmup', 'stable', 'decay']);
   if (!Object.hasOwn(falls, fall)) {
     throw new AdakitError(
       'invalid-hyperparameter',
@@ -177,3 +174,14 @@ export const warmupStableDecay = (
 };
 
 const falls = { linear: (steps: number, floor: number) => linear(1, floor, steps), cosine, sqrt: sqrtDecay };
+/** @param others options without a default */
+function completed(schedule: string, defaults: object, options: object, others: readonly string[] = []): object {
+  requireKeys(schedule, 'option', options, [...Object.keys(defaults), ...others]);
+  return { ...defaults, ...options };
+}
+
+/** @throws AdakitError `invalid-hyperparameter` for what is no object, and for keys that there are not */
+function requireKeys(schedule: string, kind: string, given: unknown, known: readonly string[]): void {
+  const problem = keysProblem(kind, given, known);
+  if (problem !== undefined) throw wrongSchedule(schedule, [problem]);
+}

@@ -1,4 +1,4 @@
-import { AdakitError } from '../errors.js';
+import { AdakitError, kindOf, shown, type ErrorCode } from '../errors.js';
 
 /** Element types of tensors in memory. */
 export interface TypedArrays {
@@ -47,8 +47,10 @@ export function elementCount(shape: readonly number[]): number {
  * A float32 tensor over `data` (not copied).
  *
  * @param shape defaults to one dimension
+ * @throws AdakitError `invalid-state` for what is no list, and for elements that do not fill the shape
  */
 export function tensor32(data: Float32Array | readonly number[], shape?: readonly number[]): TensorData<'float32'> {
+  requireLists('tensor32', data, shape);
   return checked({
     dtype: 'float32',
     shape: shape ?? [data.length],
@@ -56,8 +58,9 @@ export function tensor32(data: Float32Array | readonly number[], shape?: readonl
   });
 }
 
-/** A float64 tensor over `data` (not copied). */
+/** A float64 tensor over `data` (not copied), as {@link tensor32}. */
 export function tensor64(data: Float64Array | readonly number[], shape?: readonly number[]): TensorData<'float64'> {
+  requireLists('tensor64', data, shape);
   return checked({
     dtype: 'float64',
     shape: shape ?? [data.length],
@@ -67,6 +70,8 @@ export function tensor64(data: Float64Array | readonly number[], shape?: readonl
 
 /** A tensor of `shape` filled with one value. */
 export function filled(dtype: DType, shape: readonly number[], value: number): TensorData {
+  requireLists('filled', [], shape);
+  requireDType('filled', dtype);
   const length = elementCount(shape);
   return dtype === 'float32'
     ? { dtype, shape, data: new Float32Array(length).fill(value) }
@@ -75,6 +80,8 @@ export function filled(dtype: DType, shape: readonly number[], value: number): T
 
 /** The same values as another dtype; a copy. Narrowing rounds to nearest. */
 export function castTensor(tensor: TensorData, dtype: DType): TensorData {
+  if (!isTensor(tensor)) throw noTensor('what is cast or copied', tensor);
+  requireDType('castTensor', dtype);
   // Constructors copy a typed array at the speed of memory; `from` goes element by element.
   const data = dtype === 'float32' ? new Float32Array(tensor.data) : new Float64Array(tensor.data);
   return { dtype, shape: tensor.shape, data };
@@ -82,12 +89,34 @@ export function castTensor(tensor: TensorData, dtype: DType): TensorData {
 
 /** A copy that shares no memory. */
 export function copyTensor(tensor: TensorData): TensorData {
-  return castTensor(tensor, tensor.dtype);
+  return castTensor(tensor, isTensor(tensor) ? tensor.dtype : 'float32');
 }
 
 /** Whether two shapes have the same rank and the same sizes. */
 export function sameShape(a: readonly number[], b: readonly number[]): boolean {
   return a.length === b.length && a.every((size, i) => size === b[i]);
+}
+
+/** Whether something is a tensor, whose elements need not fill its shape. */
+export function isTensor(value: unknown): value is TensorData {
+  const { shape, data } = Object(value) as Readonly<Record<string, unknown>>;
+  return Array.isArray(shape) && (data instanceof Float32Array || data instanceof Float64Array);
+}
+
+/** The error for what is none. */
+export function noTensor(what: string, value: unknown, code: ErrorCode = 'invalid-state'): AdakitError {
+  return new AdakitError(code, `${what} must be a tensor such as tensor32([1, 2], [2]), got ${kindOf(value)}`);
+}
+
+function requireDType(what: string, dtype: unknown): void {
+  if (dtype === 'float32' || dtype === 'float64') return;
+  throw new AdakitError('invalid-state', `${what} makes float32 or float64, got ${shown(dtype)}`);
+}
+
+function requireLists(what: string, ...lists: readonly unknown[]): void {
+  const other = lists.findIndex((list) => !Array.isArray(list) && !ArrayBuffer.isView(list));
+  if (other < 0 || (other === 1 && lists[1] === undefined && what !== 'filled')) return;
+  throw new AdakitError('invalid-state', `${what} takes lists of elements and of sizes, got ${kindOf(lists[other])}`);
 }
 
 function checked<T extends TensorData>(tensor: T): T {

@@ -1,5 +1,5 @@
-import type { MaybePromise } from '@adakit/core';
-import { DataError, requireCount, requireFunction, requireList, requireSeed } from '../error.js';
+import { kindOf, type MaybePromise } from '@adakit/core';
+import { DataError, requireCount, requireFunction, requireList, requireOptions, requireSeed } from '../error.js';
 import type { Batch, Example } from './example.js';
 import {
   batched,
@@ -120,7 +120,9 @@ export class Dataset<T> implements AsyncIterable<T> {
    * @param seed a whole number in [0, 2³²)
    * @throws DataError `invalid-argument`
    */
-  shuffle(seed: number, { window }: ShuffleOptions = {}): Dataset<T> {
+  shuffle(seed: number, options: ShuffleOptions = {}): Dataset<T> {
+    requireOptions('shuffle', options, ['window']);
+    const { window } = options;
     requireSeed(seed);
     const source = this.#source;
     if (isIndexed(source)) {
@@ -139,8 +141,13 @@ export class Dataset<T> implements AsyncIterable<T> {
    *
    * @throws DataError `invalid-argument`
    */
-  batch(this: Dataset<Example>, size: number, { last = 'keep' }: BatchOptions = {}): Dataset<Batch> {
+  batch(this: Dataset<Example>, size: number, options: BatchOptions = {}): Dataset<Batch> {
+    requireOptions('batch', options, ['last']);
+    const { last = 'keep' } = options;
     requireCount('batch: size', size, 1);
+    if (!['keep', 'drop', 'pad'].includes(last)) {
+      throw new DataError('invalid-argument', `batch: last is one of keep, drop, pad, got ${kindOf(last)}`);
+    }
     return new Dataset(batched(this.#source, size, last));
   }
 
@@ -162,7 +169,9 @@ export class Dataset<T> implements AsyncIterable<T> {
    * @param shares of the elements, adding up to 1; of a stream they hold on average
    * @throws DataError `invalid-argument`
    */
-  split(shares: readonly number[], { seed = 0 }: SplitOptions = {}): Dataset<T>[] {
+  split(shares: readonly number[], options: SplitOptions = {}): Dataset<T>[] {
+    requireOptions('split', options, ['seed']);
+    const { seed = 0 } = options;
     if (seed !== null) requireSeed(seed);
     requireList('split: shares', shares);
     return parts(this.#source, shares, seed ?? undefined).map((part) => new Dataset(part));

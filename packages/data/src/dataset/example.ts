@@ -1,5 +1,5 @@
 import { suggestion, type NumericArray } from '@adakit/core';
-import { DataError } from '../error.js';
+import { DataError, requireList } from '../error.js';
 
 /** A tensor: elements in row-major order, and its dimensions. */
 export interface DataTensor {
@@ -48,6 +48,7 @@ export function copyInto(target: NumericArray, source: NumericArray, offset: num
  * @throws DataError `invalid-data` for texts, for fields that some examples lack, and for tensors of different shapes
  */
 export function stack(examples: readonly Example[]): Batch {
+  requireList('stack: examples', examples);
   if (examples.length === 0) throw new DataError('invalid-data', 'there are no examples to make a batch of');
   const [first] = examples;
   for (const example of examples) {

@@ -1,4 +1,4 @@
-import type { MaybePromise } from '@adakit/core';
+import { kindOf, type MaybePromise } from '@adakit/core';
 import { DataError } from '../error.js';
 import { fieldOf, stack, type Batch, type Example } from './example.js';
 import { Draws, permutation } from './random-order.js';
@@ -144,9 +144,17 @@ function counted(batch: Batch, { length }: readonly unknown[], count: number): B
  * it was not made by `batch()`.
  */
 export function sampleCount(batch: Batch): number {
+  if (Object(batch) !== batch)
+    throw new DataError('invalid-argument', `sampleCount takes a batch, got ${kindOf(batch)}`);
   const known = genuine.get(batch);
   if (known !== undefined) return known;
-  for (const name in batch) return batch[name].dims[0] ?? 1;
+  for (const name in batch) {
+    const { dims } = Object(batch[name]) as Partial<Batch[string]>;
+    if (dims === undefined) {
+      throw new DataError('invalid-argument', `sampleCount takes a batch of tensors, '${name}' is none`);
+    }
+    return dims[0] ?? 1;
+  }
   return 0;
 }
 

@@ -1,5 +1,6 @@
+import { kindOf } from '@adakit/core';
 import type { DataTensor } from '../dataset/example.js';
-import { DataError } from '../error.js';
+import { DataError, requireBytes } from '../error.js';
 
 /** Pixels of a picture: red, green and blue, 32 rows of 32 each. */
 const PIXELS = 3 * 32 * 32;
@@ -21,6 +22,10 @@ export interface Pictures {
  * @throws DataError `invalid-data` for a file that does not end with a record, and for a class that there is none of
  */
 export function parseCifar(file: Uint8Array, classes: 10 | 100, source = 'the CIFAR file'): Pictures {
+  requireBytes(source, file);
+  if (![10, 100].includes(classes)) {
+    throw new DataError('invalid-argument', `parseCifar: classes are 10 or 100, got ${kindOf(classes)}`);
+  }
   const header = classes === 10 ? 1 : 2;
   const record = header + PIXELS;
   const count = file.length / record;

@@ -1,8 +1,8 @@
 import papaparse from 'papaparse';
 import { fromStream } from '../dataset/from.js';
 import type { Dataset } from '../dataset/dataset.js';
-import { DataError } from '../error.js';
-import { textPieces, type TextSource } from './text-source.js';
+import { DataError, requireList, requireOptions, requireText } from '../error.js';
+import { requireSource, textPieces, type TextSource } from './text-source.js';
 
 /** How a table of text is read. */
 export interface CsvOptions {
@@ -22,7 +22,12 @@ export type Row = Readonly<Record<string, number | string>>;
  *
  * @throws DataError `invalid-data`, when read, for rows with more or fewer fields than there are columns, naming the line
  */
-export function csv(source: TextSource, { delimiter = ',', columns, name = 'csv' }: CsvOptions = {}): Dataset<Row> {
+export function csv(source: TextSource, options: CsvOptions = {}): Dataset<Row> {
+  requireOptions('csv', options, ['delimiter', 'columns', 'name']);
+  const { delimiter = ',', columns, name = 'csv' } = options;
+  requireText('csv: delimiter', delimiter);
+  if (columns !== undefined) requireList('csv: columns', columns);
+  requireSource(name, source);
   return fromStream(name, async function* () {
     let names = columns;
     let number = 0;

@@ -1,7 +1,7 @@
 import { elementCount, type NumericArray } from '@adakit/core';
 import { gunzipSync } from 'fflate';
 import type { DataTensor } from '../dataset/example.js';
-import { DataError } from '../error.js';
+import { DataError, requireBytes } from '../error.js';
 
 /** Arrays by element type in the header; numbers in the file are big-endian. */
 const arrays: Readonly<
@@ -26,6 +26,7 @@ export function parseIdx(file: Uint8Array, source = 'the IDX file'): DataTensor 
   const fail = (problem: string): never => {
     throw new DataError('invalid-data', `${source}: ${problem}`);
   };
+  requireBytes(source, file);
   const bytes = file[0] === 0x1f && file[1] === 0x8b ? gunzip(file, source) : file;
   if (bytes.length < 4) fail(`the file has ${bytes.length} bytes, too few for an IDX header`);
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);

@@ -2,7 +2,7 @@ import type { Dataset } from '../dataset/dataset.js';
 import { isTensor, type DataTensor, type Example, type Value } from '../dataset/example.js';
 import { fromStream } from '../dataset/from.js';
 import { DataError } from '../error.js';
-import { textPieces, type TextSource } from './text-source.js';
+import { requireSource, textPieces, type TextSource } from './text-source.js';
 
 /**
  * One JSON object a line, as they are read. Arrays of numbers, nested to any depth, become float32 tensors.
@@ -11,6 +11,7 @@ import { textPieces, type TextSource } from './text-source.js';
  * @throws DataError `invalid-data`, when read, naming the line
  */
 export function jsonLines(source: TextSource, name = 'json-lines'): Dataset<Example> {
+  requireSource(name, source);
   return fromStream(name, async function* () {
     let number = 0;
     for await (const line of lines(source)) {

@@ -3,7 +3,7 @@ import { unzipSync } from 'fflate';
 import { loadTensor } from '@adakit/state';
 import type { DataTensor } from '../dataset/example.js';
 import { emptyLike } from '../dataset/example.js';
-import { DataError } from '../error.js';
+import { DataError, requireBytes } from '../error.js';
 
 /** Arrays by the kind and size in bytes that NumPy writes. */
 const arrays: Readonly<Record<string, (bytes: ArrayBuffer) => NumericArray>> = {
@@ -29,6 +29,7 @@ const arrays: Readonly<Record<string, (bytes: ArrayBuffer) => NumericArray>> = {
  * @throws DataError `invalid-data` for what is damaged or holds objects, texts or complex numbers
  */
 export function parseNpy(file: Uint8Array, source = 'the .npy file'): DataTensor {
+  requireBytes(source, file);
   const fail = (problem: string): never => {
     throw new DataError('invalid-data', `${source}: ${problem}`);
   };
@@ -86,6 +87,7 @@ function rowMajor(data: NumericArray, dims: readonly number[]): NumericArray {
  * @throws DataError `invalid-data`
  */
 export function parseNpz(file: Uint8Array, source = 'the .npz file'): Record<string, DataTensor> {
+  requireBytes(source, file);
   let entries: Record<string, Uint8Array>;
   try {
     entries = unzipSync(file);

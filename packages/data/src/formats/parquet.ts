@@ -1,7 +1,7 @@
 import { parquetMetadataAsync, parquetReadObjects, type AsyncBuffer, type Compressors } from 'hyparquet';
 import { Dataset } from '../dataset/dataset.js';
 import type { Example } from '../dataset/example.js';
-import { DataError } from '../error.js';
+import { DataError, requireList, requireOptions } from '../error.js';
 import { asValue } from './json-lines.js';
 
 /** What is read of a Parquet file. */
@@ -20,10 +20,10 @@ export interface ParquetOptions {
  * @param file its bytes, or something that reads parts of them (hyparquet's `asyncBufferFromUrl`)
  * @throws DataError `invalid-data` for a damaged file, `unknown-column`
  */
-export async function parquet(
-  file: Uint8Array | AsyncBuffer,
-  { columns, compressors, name = 'parquet' }: ParquetOptions = {},
-): Promise<Dataset<Example>> {
+export async function parquet(file: Uint8Array | AsyncBuffer, options: ParquetOptions = {}): Promise<Dataset<Example>> {
+  requireOptions('parquet', options, ['columns', 'compressors', 'name']);
+  const { columns, compressors, name = 'parquet' } = options;
+  if (columns !== undefined) requireList('parquet: columns', columns);
   const buffer: AsyncBuffer = file instanceof Uint8Array ? inMemory(file) : file;
   const metadata = await parquetMetadataAsync(buffer).catch((error: unknown) => {
     throw damaged(name, error);

@@ -1,7 +1,7 @@
 import { decodeTensors, loadTensor } from '@adakit/state';
 import type { StoredTensor, NumericArray } from '@adakit/core';
 import type { DataTensor } from '../dataset/example.js';
-import { DataError } from '../error.js';
+import { DataError, requireBytes } from '../error.js';
 
 const integers: Readonly<Partial<Record<StoredTensor['dtype'], new (bytes: ArrayBuffer) => NumericArray>>> = {
   I8: Int8Array,
@@ -21,6 +21,7 @@ const integers: Readonly<Partial<Record<StoredTensor['dtype'], new (bytes: Array
  * @throws StateFileError for a damaged file; DataError `invalid-data` for element types that no batch can hold
  */
 export function parseSafetensors(file: Uint8Array, source = 'the safetensors file'): Record<string, DataTensor> {
+  requireBytes(source, file);
   const { tensors } = decodeTensors(file, { file: source });
   return Object.fromEntries([...tensors].map(([name, tensor]) => [name, dataTensor(name, tensor, source)]));
 }

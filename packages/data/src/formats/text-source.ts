@@ -1,3 +1,6 @@
+import { kindOf } from '@adakit/core';
+import { DataError } from '../error.js';
+
 /**
  * Text to read: all of it, or a function that opens it anew for every pass and gives it in pieces, e.g.
  * `() => createReadStream(path)` or, in a browser, `async function* () { yield* (await fetch(url)).body; }`.
@@ -21,4 +24,13 @@ export async function* textPieces(source: TextSource): AsyncGenerator<string> {
     yield clean(typeof piece === 'string' ? piece : decoder.decode(piece, { stream: true }));
   }
   yield decoder.decode();
+}
+
+/** @throws DataError `invalid-argument` for what no text can be read from */
+export function requireSource(name: string, source: unknown): void {
+  if (typeof source === 'string' || typeof source === 'function' || source instanceof Uint8Array) return;
+  throw new DataError(
+    'invalid-argument',
+    `${name}: text is read from a string, a Uint8Array or a function that gives pieces, got ${kindOf(source)}`,
+  );
 }

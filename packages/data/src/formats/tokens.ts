@@ -1,7 +1,8 @@
+import { kindOf } from '@adakit/core';
 import { Dataset } from '../dataset/dataset.js';
 import type { Example } from '../dataset/example.js';
 import { indexed } from '../dataset/source.js';
-import { DataError, requireCount } from '../error.js';
+import { DataError, requireCount, requireList, requireOptions, requireText } from '../error.js';
 
 /** A text as numbers. */
 export interface Tokens {
@@ -21,11 +22,13 @@ export interface VocabularyOptions {
 
 /** Every character (code point) a token. */
 export function characters(text: string, options: VocabularyOptions = {}): Tokens {
+  requireTokenized('characters', text, options);
   return numbered(Array.from(text), options);
 }
 
 /** Every word and every punctuation mark a token, in lower case; spaces are left out. */
 export function words(text: string, options: VocabularyOptions = {}): Tokens {
+  requireTokenized('words', text, options);
   return numbered(text.toLowerCase().match(/[\p{L}\p{N}]+(?:['’-][\p{L}\p{N}]+)*|[^\s\p{L}\p{N}]/gu) ?? [], options);
 }
 
@@ -34,6 +37,7 @@ export function words(text: string, options: VocabularyOptions = {}): Tokens {
  * that of the Penn Treebank by Mikolov.
  */
 export function spacedTokens(text: string, options: VocabularyOptions = {}): Tokens {
+  requireTokenized('spacedTokens', text, options);
   const lines = text.split(/\r?\n/);
   // What ends with the end of a line has no line after it.
   if (lines.at(-1)?.trim() === '') lines.pop();
@@ -41,6 +45,12 @@ export function spacedTokens(text: string, options: VocabularyOptions = {}): Tok
     lines.flatMap((line) => [...(line.match(/\S+/g) ?? []), '<eos>']),
     options,
   );
+}
+
+function requireTokenized(what: string, text: unknown, options: VocabularyOptions): void {
+  requireText(`${what}: text`, text);
+  requireOptions(what, options, ['vocabulary', 'most']);
+  if (options.vocabulary !== undefined) requireList(`${what}: vocabulary`, options.vocabulary);
 }
 
 const UNKNOWN = '<unknown>';
@@ -91,11 +101,18 @@ export interface WindowOptions {
  *
  * @throws DataError `invalid-argument`, `invalid-data` for a text that is too short
  */
-export function nextTokens(
-  { ids, vocabulary }: Tokens,
-  length: number,
-  { stride = length, streams = 1, names: [input, target] = ['input', 'target'] }: WindowOptions = {},
-): Dataset<Example> {
+export function nextTokens(tokens: Tokens, length: number, options: WindowOptions = {}): Dataset<Example> {
+  const { ids, vocabulary } = Object(tokens) as Partial<Tokens>;
+  if (!(ids instanceof Int32Array) || vocabulary === undefined) {
+    throw new DataError(
+      'invalid-argument',
+      `nextTokens takes tokens, as words(text) gives them, got ${kindOf(tokens)}`,
+    );
+  }
+  requireOptions('nextTokens', options, ['stride', 'streams', 'names']);
+  const { stride = length, streams = 1, names = ['input', 'target'] } = options;
+  requireList('nextTokens: names', names);
+  const [input, target] = names;
   requireCount('nextTokens: length', length, 1);
   requireCount('nextTokens: stride', stride, 1);
   requireCount('nextTokens: streams', streams, 1);

@@ -4,7 +4,7 @@ import { basename, extname } from 'node:path';
 import { asyncBufferFromFile } from 'hyparquet';
 import type { Dataset } from '../dataset/dataset.js';
 import type { DataTensor, Example } from '../dataset/example.js';
-import { DataError } from '../error.js';
+import { DataError, requireOptions, requireText } from '../error.js';
 import { csv, type CsvOptions, type Row } from '../formats/csv.js';
 import { parseIdx } from '../formats/idx.js';
 import { jsonLines } from '../formats/json-lines.js';
@@ -14,6 +14,7 @@ import { parseSafetensors } from '../formats/safetensors.js';
 
 /** @throws DataError `cannot-read` with the reason */
 export async function readBytes(path: string): Promise<Uint8Array> {
+  requireText('a path', path);
   try {
     return await readFile(path);
   } catch (error) {
@@ -35,6 +36,7 @@ export function cannotRead(path: string, error: unknown): DataError {
 }
 
 async function requireFile(path: string): Promise<void> {
+  requireText('a path', path);
   const status = await stat(path).catch((error: unknown) => {
     throw cannotRead(path, error);
   });
@@ -48,6 +50,7 @@ async function requireFile(path: string): Promise<void> {
  */
 export async function csvFile(path: string, options: CsvOptions = {}): Promise<Dataset<Row>> {
   await requireFile(path);
+  requireOptions('csvFile', options, ['delimiter', 'columns', 'name']);
   const delimiter = options.delimiter ?? (extname(path).toLowerCase() === '.tsv' ? '\t' : ',');
   return csv(() => createReadStream(path), { name: basename(path), ...options, delimiter });
 }
@@ -61,6 +64,7 @@ export async function jsonLinesFile(path: string): Promise<Dataset<Example>> {
 /** Rows of a Parquet file; parts are read when they are needed. @throws DataError as `parquet`, and `cannot-read` */
 export async function parquetFile(path: string, options: ParquetOptions = {}): Promise<Dataset<Example>> {
   await requireFile(path);
+  requireOptions('parquetFile', options, ['columns', 'compressors', 'name']);
   return parquet(await asyncBufferFromFile(path), { name: basename(path), ...options });
 }
 
@@ -75,6 +79,7 @@ export async function readIdx(path: string): Promise<DataTensor> {
  * @throws DataError for a file that cannot be read or has another ending; StateFileError for damaged safetensors
  */
 export async function readTensors(path: string): Promise<Record<string, DataTensor>> {
+  requireText('a path', path);
   switch (extname(path).toLowerCase()) {
     case '.npy':
       return { data: parseNpy(await readBytes(path), path) };

@@ -1,10 +1,11 @@
 import type { SharpConstructor } from 'sharp';
+import { kindOf } from '@adakit/core';
 import { readdir } from 'node:fs/promises';
 import { basename, extname, join } from 'node:path';
 import { Dataset } from '../dataset/dataset.js';
 import type { Example } from '../dataset/example.js';
 import { indexed } from '../dataset/source.js';
-import { DataError, requireCount } from '../error.js';
+import { DataError, requireCount, requireList, requireOptions, requireText } from '../error.js';
 import { cannotRead } from './files.js';
 
 /** How images are read. */
@@ -30,8 +31,21 @@ const ENDINGS = new Set(['.jpg', '.jpeg', '.png', '.webp', '.gif', '.avif', '.ti
  */
 export async function images(
   folder: string,
-  { size: [height, width], channels = 3, layout = 'NCHW', fit = 'cover' }: ImagesOptions,
+  options: ImagesOptions,
 ): Promise<{ readonly data: Dataset<Example>; readonly classes: readonly string[] }> {
+  requireText('images: the folder', folder);
+  requireOptions('images', options, ['size', 'channels', 'layout', 'fit']);
+  const { size, channels = 3, layout = 'NCHW', fit = 'cover' } = options;
+  requireList('images: size', size);
+  for (const [name, given, words] of [
+    ['channels', channels, [1, 3]],
+    ['layout', layout, ['NCHW', 'NHWC']],
+    ['fit', fit, ['cover', 'fill']],
+  ] as const) {
+    if (words.some((word) => word === given)) continue;
+    throw new DataError('invalid-argument', `images: ${name} is one of ${words.join(', ')}, got ${kindOf(given)}`);
+  }
+  const [height, width] = size;
   requireCount('images: height', height, 1);
   requireCount('images: width', width, 1);
   const sharp = await loadSharp();

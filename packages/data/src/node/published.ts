@@ -1,9 +1,10 @@
+import { kindOf } from '@adakit/core';
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Dataset } from '../dataset/dataset.js';
 import { isTensor, type DataTensor, type Example } from '../dataset/example.js';
 import { fromArrays } from '../dataset/from.js';
-import { DataError } from '../error.js';
+import { DataError, requireText } from '../error.js';
 import { parseCifar } from '../formats/cifar.js';
 import { spacedTokens, type Tokens } from '../formats/tokens.js';
 import { readBytes } from './files.js';
@@ -34,6 +35,8 @@ const FILES = {
  * @throws DataError `cannot-read` for files that are missing, `invalid-data` for damaged ones
  */
 export async function cifar(folder: string, classes: 10 | 100): Promise<CifarData> {
+  requireText('cifar: the folder', folder);
+  if (!Object.hasOwn(FILES, classes)) throw new DataError('invalid-argument', `cifar: classes are 10 or 100, got ${kindOf(classes)}`); // prettier-ignore
   const { training, test } = FILES[classes];
   requireFiles(
     folder,
@@ -98,6 +101,7 @@ export interface TextData {
  * @throws DataError `cannot-read` for files that are missing, `invalid-data` for words that the training part lacks
  */
 export async function pennTreebank(folder: string): Promise<TextData> {
+  requireText('pennTreebank: the folder', folder);
   const names = ['train', 'valid', 'test'].map((part) => `ptb.${part}.txt`);
   requireFiles(folder, names, "the Penn Treebank as Mikolov's language models have it");
   const [training, validation, test] = await Promise.all(

@@ -1,6 +1,6 @@
 import { Dataset } from '../dataset/dataset.js';
-import { DataError, requireCount } from '../error.js';
-import { hear, hearEnd, type Answer, type Port, type Request } from './protocol.js';
+import { DataError, requireCount, requireOptions } from '../error.js';
+import { hear, hearEnd, requirePort, type Answer, type Port, type Request } from './protocol.js';
 
 /** How a dataset in a worker is read. */
 export interface FromWorkerOptions {
@@ -22,7 +22,10 @@ export interface FromWorkerOptions {
  * @returns the dataset, as soon as the worker has made it
  * @throws DataError `cannot-read` where the worker ends before; reading throws it where it ends later
  */
-export async function fromWorker<T>(worker: Port, { ahead = 2 }: FromWorkerOptions = {}): Promise<Dataset<T>> {
+export async function fromWorker<T>(worker: Port, options: FromWorkerOptions = {}): Promise<Dataset<T>> {
+  requireOptions('fromWorker', options, ['ahead']);
+  const { ahead = 2 } = options;
+  requirePort('fromWorker', worker);
   requireCount('fromWorker: ahead', ahead, 1);
   const connection = new Connection(worker);
   const { description, length } = await connection.description();

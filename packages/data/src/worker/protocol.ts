@@ -1,4 +1,5 @@
-import type { DataError } from '../error.js';
+import { kindOf } from '@adakit/core';
+import { DataError } from '../error.js';
 
 /**
  * The other side of a worker: a `Worker`, `parentPort` of `node:worker_threads`, `self` in a browser's worker, or a
@@ -60,6 +61,13 @@ export interface Failure {
   readonly message: string;
   /** Of a `DataError`. */
   readonly code?: DataError['code'];
+}
+
+/** @throws DataError `invalid-argument` for what nothing can be sent by */
+export function requirePort(what: string, port: unknown): void {
+  const { postMessage, on, addEventListener } = Object(port) as Readonly<Record<string, unknown>>;
+  if (typeof postMessage === 'function' && (typeof on === 'function' || typeof addEventListener === 'function')) return;
+  throw new DataError('invalid-argument', `${what} takes a Worker, parentPort or self, got ${kindOf(port)}`);
 }
 
 /** Hears what the other side says; no one else speaks through the port. */

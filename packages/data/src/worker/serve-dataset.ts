@@ -1,8 +1,8 @@
 import type { NumericArray } from '@adakit/core';
 import type { Dataset } from '../dataset/dataset.js';
 import { isTensor } from '../dataset/example.js';
-import { DataError } from '../error.js';
-import { hear, type Answer, type Failure, type Port, type Request } from './protocol.js';
+import { DataError, requireDataset } from '../error.js';
+import { hear, requirePort, type Answer, type Failure, type Port, type Request } from './protocol.js';
 
 /**
  * Gives the elements of a dataset to the thread that started this worker, which reads them with `fromWorker`. Elements are
@@ -21,6 +21,8 @@ export function serveDataset(dataset: Dataset<unknown>, port: Port | null): void
   if (port === null) {
     throw new DataError('invalid-argument', 'serveDataset: there is no port; run this module as a worker');
   }
+  requireDataset('serveDataset', dataset);
+  requirePort('serveDataset', port);
   const streams = new Map<number, Stream>();
   const tell: Tell = (answer, transfer = []) => {
     port.postMessage(answer, transfer);

@@ -1,3 +1,5 @@
+import { kindOf } from '@adakit/core';
+import { FitError } from '../error.js';
 /**
  * TensorBoard's event files: TFRecord frames (length, masked CRC-32C of it, data, masked CRC-32C of those; TensorFlow's
  * record_writer.cc) around protobuf messages `Event` (tensorflow/core/util/event.proto).
@@ -13,6 +15,12 @@ export type TensorBoardEvent = { readonly time: number; readonly step: number } 
 
 /** Events as TensorBoard reads them: records with their lengths and masked CRC-32C checksums. */
 export function encodeEvents(events: Iterable<TensorBoardEvent>): Uint8Array {
+  if (
+    typeof (Object(events) as Partial<Iterable<unknown>>)[Symbol.iterator] !== 'function' ||
+    typeof events === 'string'
+  ) {
+    throw new FitError('invalid-argument', `encodeEvents takes a list of events, got ${kindOf(events)}`);
+  }
   const file = new Writer();
   for (const event of events) {
     file.record(() => {

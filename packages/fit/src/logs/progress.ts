@@ -1,3 +1,5 @@
+import { kindOf } from '@adakit/core';
+import { FitError, requireOptions } from '../error.js';
 import type { Callback, RunStart } from '../loop/callback.js';
 import { scalarsOf } from '../loop/callback.js';
 import type { MetricValues } from '../loop/evaluate.js';
@@ -22,7 +24,15 @@ const interval = { terminal: 100, log: 10_000 };
  * Says how training goes: one line that is rewritten on a terminal, a line every ten seconds elsewhere, and one that stays
  * for every epoch and validation. Loss, steps a second and time left are of the last seconds.
  */
-export function progress(stream: ProgressStream, { now = () => performance.now() }: ProgressOptions = {}): Callback {
+export function progress(stream: ProgressStream, options: ProgressOptions = {}): Callback {
+  if (typeof (Object(stream) as Partial<ProgressStream>).write !== 'function') {
+    throw new FitError(
+      'invalid-argument',
+      `progress is written to a stream such as process.stderr, got ${kindOf(stream)}`,
+    );
+  }
+  requireOptions('progress', options, ['now']);
+  const { now = () => performance.now() } = options;
   const terminal = stream.isTTY === true;
   let start: RunStart = {};
   let shown = -Infinity;

@@ -1,7 +1,7 @@
 import { requireDataset } from './given.js';
-import type { MaybePromise } from '@adakit/core';
+import { kindOf, type MaybePromise } from '@adakit/core';
 import { matchInputs, sampleCount, type Batch, type Dataset } from '@adakit/data';
-import { FitError } from '../error.js';
+import { FitError, requireOptions } from '../error.js';
 import { loss as meanLoss, type Metric, type MetricValue } from '../metrics/metric.js';
 import type { Trainable } from '../trainable.js';
 import { BatchRuns } from './batch-runs.js';
@@ -31,8 +31,12 @@ export interface EvaluateOptions {
 export async function evaluate(
   model: Pick<Trainable, 'evaluate' | 'inputs'>,
   data: Dataset<Batch>,
-  { metrics = [], carry = {}, signal, onBatch }: EvaluateOptions = {},
+  options: EvaluateOptions = {},
 ): Promise<MetricValues> {
+  requireOptions('evaluate', options, ['metrics', 'carry', 'signal', 'onBatch']);
+  const { metrics = [], carry = {}, signal, onBatch } = options;
+  if (!Array.isArray(metrics))
+    throw new FitError('invalid-argument', `evaluate: metrics must be a list, got ${kindOf(metrics)}`);
   requireDataset('evaluate', data);
   if (Object(model) !== model || model.evaluate === undefined) {
     throw new FitError('invalid-argument', 'what is trained cannot be evaluated: it has no method evaluate(batch)');
@@ -71,6 +75,13 @@ export async function evaluate(
 
 /** With the loss, which everybody wants to see. @throws FitError `invalid-metric` for two of one name */
 export function allMetrics(metrics: readonly Metric[]): readonly Metric[] {
+  for (const metric of metrics as readonly unknown[]) {
+    const { name, start } = Object(metric) as Readonly<Record<string, unknown>>;
+    if (typeof name === 'string' && typeof start === 'function') continue;
+    const called =
+      typeof metric === 'function' ? `the function ${metric.name}; call it: ${metric.name}()` : kindOf(metric);
+    throw new FitError('invalid-metric', `a metric is what accuracy() and its like give, got ${called}`);
+  }
   const all = metrics.some(({ name }) => name === 'loss') ? metrics : [meanLoss(), ...metrics];
   const names = all.map(({ name }) => name);
   const twice = names.find((name, i) => names.indexOf(name) !== i);

@@ -592,7 +592,7 @@ describe('mistakes are named before training:', () => {
   test.each<[FitOptions, string, Trainable?]>([
     [{ epochs: 0 }, 'fit: epochs must be a whole number of at least 1, got 0'],
     [{ steps: 1.5 }, 'fit: steps must be a whole number of at least 1, got 1.5'],
-    [{ epoch: 3 } as FitOptions, "fit: there is no option 'epoch', did you mean 'epochs'?"],
+    [{ epoch: 3 } as FitOptions, 'fit: unknown option "epoch", did you mean "epochs"?'],
     [{ earlyStop: { patience: 2 } }, 'fit: earlyStop needs validation data'],
     [{ metrics: [mae()] }, 'fit: metrics are of validation data'],
     [

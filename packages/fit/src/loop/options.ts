@@ -1,6 +1,6 @@
 import { kindOf, suggestion, type TrainingState } from '@adakit/core';
 import type { Batch, Dataset } from '@adakit/data';
-import { FitError } from '../error.js';
+import { FitError, requireOptions } from '../error.js';
 import type { Metric } from '../metrics/metric.js';
 import type { Trainable } from '../trainable.js';
 import type { Callback } from './callback.js';
@@ -87,10 +87,7 @@ export function checkOptions(model: Trainable, data: Dataset<Batch>, options: Fi
   const fail = (problem: string): never => {
     throw new FitError('invalid-argument', `fit: ${problem}`);
   };
-  for (const name of Object.keys(options)) {
-    if ((optionNames as readonly string[]).includes(name)) continue;
-    fail(`there is no option '${name}'${suggestion(name, optionNames)} (there are: ${optionNames.join(', ')})`);
-  }
+  requireOptions('fit', options, optionNames);
   const {
     epochs,
     steps,
@@ -104,7 +101,10 @@ export function checkOptions(model: Trainable, data: Dataset<Batch>, options: Fi
     earlyStop,
     restoreBest,
     checkpoints,
+    carry,
   } = options;
+  if (earlyStop !== undefined) requireOptions('fit: earlyStop', earlyStop, ['patience', 'least']);
+  if (checkpoints !== undefined) requireOptions('fit: checkpoints', checkpoints, ['store', 'everySteps', 'resume']);
   const counts = {
     epochs,
     steps,
@@ -121,6 +121,15 @@ export function checkOptions(model: Trainable, data: Dataset<Batch>, options: Fi
   if (validation !== undefined) requireDataset('fit: validation', validation);
   for (const [name, list] of Object.entries({ metrics, callbacks })) {
     if (!Array.isArray(list)) fail(`${name} must be a list, got ${kindOf(list)}`);
+  }
+  for (const [name, value] of Object.entries<unknown>({ restoreBest, 'checkpoints.resume': checkpoints?.resume })) {
+    if (value !== undefined && typeof value !== 'boolean') fail(`${name} must be true or false, got ${kindOf(value)}`);
+  }
+  if (
+    carry !== undefined &&
+    (Object(carry) !== carry || Object.values<unknown>(carry).some((name) => typeof name !== 'string'))
+  ) {
+    fail(`carry names outputs by inputs, as { h0: 'hn' }, got ${kindOf(carry)}`);
   }
   for (const [name, value] of Object.entries({ monitor, plateau })) {
     if (value !== undefined && typeof value !== 'string')

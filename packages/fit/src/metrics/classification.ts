@@ -1,7 +1,7 @@
-import { elementCount } from '@adakit/core';
+import { elementCount, kindOf } from '@adakit/core';
 import type { DataTensor } from '@adakit/data';
-import { FitError } from '../error.js';
-import { outputOf, targetOf, type Metric, type MetricOptions, type Observation } from './metric.js';
+import { FitError, requireOptions } from '../error.js';
+import { METRIC_OPTIONS, outputOf, targetOf, type Metric, type MetricOptions, type Observation } from './metric.js';
 
 /** Where classes and labels are found. */
 export interface ClassificationOptions extends MetricOptions {
@@ -14,16 +14,22 @@ export interface ClassificationOptions extends MetricOptions {
   readonly ignoreIndex?: number;
 }
 
+const CLASSIFICATION_OPTIONS = [...METRIC_OPTIONS, 'classAxis', 'ignoreIndex'];
+
 /** Share of the labels, 0…1, that have the largest score alone. One score a label means two classes, positive or not. */
-export function accuracy({ name = 'accuracy', ...options }: ClassificationOptions = {}): Metric {
-  return shareOf(name, options, 1);
+export function accuracy(options: ClassificationOptions = {}): Metric {
+  requireOptions('accuracy', options, CLASSIFICATION_OPTIONS);
+  const { name = 'accuracy', ...rest } = options;
+  return shareOf(name, rest, 1);
 }
 
 /** Share of the labels, 0…1, whose score is among the k largest; equal ones count against it. */
-export function topK(k: number, { name = `top${k}`, ...options }: ClassificationOptions = {}): Metric {
+export function topK(k: number, options: ClassificationOptions = {}): Metric {
+  requireOptions('topK', options, CLASSIFICATION_OPTIONS);
+  const { name = `top${k}`, ...rest } = options;
   if (!Number.isInteger(k) || k < 1)
     throw new FitError('invalid-metric', `topK: k must be a whole number of at least 1, got ${k}`);
-  return shareOf(name, options, k);
+  return shareOf(name, rest, k);
 }
 
 function shareOf(name: string, options: ClassificationOptions, k: number): Metric {
@@ -46,8 +52,10 @@ function shareOf(name: string, options: ClassificationOptions, k: number): Metri
 }
 
 /** How often a label (row) was taken for a class (column). */
-export function confusionMatrix({ name = 'confusionMatrix', ...options }: ClassificationOptions = {}): Metric {
-  return { name, start: () => counting(name, options, (counts) => counts) };
+export function confusionMatrix(options: ClassificationOptions = {}): Metric {
+  requireOptions('confusionMatrix', options, CLASSIFICATION_OPTIONS);
+  const { name = 'confusionMatrix', ...rest } = options;
+  return { name, start: () => counting(name, rest, (counts) => counts) };
 }
 
 /** Which classes F1 is taken of, and how they are averaged. */
@@ -57,8 +65,13 @@ export interface F1Options extends ClassificationOptions {
 }
 
 /** F₁ = 2·TP / (2·TP + FP + FN). */
-export function f1({ name = 'f1', average = 'macro', ...options }: F1Options = {}): Metric {
-  return { name, better: 'higher', start: () => counting(name, options, (counts) => f1Of(counts, average)) };
+export function f1(options: F1Options = {}): Metric {
+  requireOptions('f1', options, ['average', ...CLASSIFICATION_OPTIONS]);
+  const { name = 'f1', average = 'macro', ...rest } = options;
+  if (!['macro', 'weighted', 'micro'].includes(average)) {
+    throw new FitError('invalid-metric', `f1: average is one of macro, weighted, micro, got ${kindOf(average)}`);
+  }
+  return { name, better: 'higher', start: () => counting(name, rest, (counts) => f1Of(counts, average)) };
 }
 
 function f1Of(counts: readonly (readonly number[])[], average: 'macro' | 'weighted' | 'micro'): number {

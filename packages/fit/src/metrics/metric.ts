@@ -40,6 +40,9 @@ export interface MetricOptions {
   readonly name?: string;
 }
 
+/** Their names. */
+export const METRIC_OPTIONS: readonly (keyof MetricOptions)[] = ['output', 'target', 'name'];
+
 /** The output that a metric looks at. @throws FitError `invalid-metric` */
 export function outputOf({ outputs }: Observation, metric: string, name: string | undefined): DataTensor {
   return chosen(Object.keys(outputs), outputs, `${metric}: the model has no output`, 'output', name, (names) =>

@@ -1,8 +1,10 @@
-import { FitError } from '../error.js';
-import { outputOf, targetOf, type Metric, type MetricOptions, type Observation } from './metric.js';
+import { FitError, requireOptions } from '../error.js';
+import { METRIC_OPTIONS, outputOf, targetOf, type Metric, type MetricOptions, type Observation } from './metric.js';
 
 /** Mean absolute error: mean |ŷ − y| over all elements. */
-export function mae({ output, target, name = 'mae' }: MetricOptions = {}): Metric {
+export function mae(options: MetricOptions = {}): Metric {
+  requireOptions('mae', options, METRIC_OPTIONS);
+  const { output, target, name = 'mae' } = options;
   return {
     name,
     better: 'lower',
@@ -22,7 +24,9 @@ export function mae({ output, target, name = 'mae' }: MetricOptions = {}): Metri
 }
 
 /** Coefficient of determination R² = 1 − Σ(y − ŷ)² / Σ(y − ȳ)²; the sum around the mean by Welford's update. */
-export function r2({ output, target, name = 'r2' }: MetricOptions = {}): Metric {
+export function r2(options: MetricOptions = {}): Metric {
+  requireOptions('r2', options, METRIC_OPTIONS);
+  const { output, target, name = 'r2' } = options;
   return {
     name,
     better: 'higher',

@@ -2,6 +2,7 @@ import { closeSync, existsSync, fstatSync, ftruncateSync, openSync, readSync } f
 import { dirname } from 'node:path';
 import { makeFolder } from '@adakit/state/node';
 import type { Callback, Resumed } from '../loop/callback.js';
+import { requirePath } from '../error.js';
 import { LogFile } from './log-file.js';
 
 /**
@@ -10,6 +11,7 @@ import { LogFile } from './log-file.js';
  * back to where it goes on from. Times are seconds since 1970.
  */
 export function jsonLines(path: string): Callback {
+  requirePath('jsonLines', path);
   let file: LogFile<object> | undefined;
   const add = (event: string, fields: object): void => {
     file?.add({ event, ...fields, time: Date.now() / 1000 });

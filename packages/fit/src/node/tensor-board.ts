@@ -1,6 +1,7 @@
 import { readdirSync } from 'node:fs';
 import { hostname } from 'node:os';
 import { join } from 'node:path';
+import { requireOptions, requirePath } from '../error.js';
 import { makeFolder } from '@adakit/state/node';
 import { scalarsOf, type Callback } from '../loop/callback.js';
 import { encodeEvents, type TensorBoardEvent } from '../logs/events.js';
@@ -16,7 +17,10 @@ export interface TensorBoardOptions {
  * A log for `tensorboard --logdir DIR`: `loss/train` a step, `loss/epoch` and `lr` an epoch, `<metric>/validation`. Each run adds a
  * file; one that is resumed voids what came after the checkpoint.
  */
-export function tensorBoard(directory: string, { every = 1 }: TensorBoardOptions = {}): Callback {
+export function tensorBoard(directory: string, options: TensorBoardOptions = {}): Callback {
+  requirePath('tensorBoard', directory);
+  requireOptions('tensorBoard', options, ['every']);
+  const { every = 1 } = options;
   let file: LogFile<TensorBoardEvent> | undefined;
   const now = (): number => Date.now() / 1000;
   const add = (event: TensorBoardEvent): void => {

@@ -1,6 +1,7 @@
-import { makePlan, type Optimizer } from '@adakit/core';
+import { makePlan, type Optimizer, requireOptimizer } from '@adakit/core';
 import type { ModelProto } from 'onnx-buf';
 import { OnnxError } from '../error.js';
+import { requireLoss, requireModel, requireOptions } from '../given.js';
 import type { Model } from '../model/model.js';
 import type { Target } from '../target/target.js';
 import { targets, type TargetName } from '../target/targets.js';
@@ -84,6 +85,10 @@ export interface Artifacts {
  * `gradientNoise`; `invalid-argument` for `stepsPerRun` and for `precision: 'float16'`; or whatever {@link gradientsGraph} throws
  */
 export async function exportArtifacts(model: Model, options: ArtifactOptions): Promise<Artifacts> {
+  requireModel('exportArtifacts()', model);
+  requireOptions('exportArtifacts()', options);
+  requireLoss(options.loss);
+  requireOptimizer('exportArtifacts()', options.optimizer);
   requirePossible(options);
   const { optimizer, target: where = 'cpu', stepsPerRun = 1, feedRandom = false, ...training } = options;
   const { loss } = training;

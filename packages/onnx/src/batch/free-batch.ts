@@ -11,6 +11,7 @@ import {
 } from 'onnx-buf';
 import { makeNode, ModelEdit } from '../edit/model-edit.js';
 import { OnnxError, problemsError, type Problem } from '../error.js';
+import { requireModel, requireNames, requireOptions } from '../given.js';
 import type { Node } from '../graph/node.js';
 import type { Value } from '../graph/value.js';
 import type { Model } from '../model/model.js';
@@ -49,7 +50,12 @@ type Change =
  * @throws {OnnxError} `invalid-argument` for inputs that the model does not have or that are not 1 long;
  * `unsupported-operator` naming all nodes where samples meet, or of which that is not known
  */
-export function withFreeBatch(model: Model, { inputs, name = 'batch' }: FreeBatchOptions = {}): Model {
+export function withFreeBatch(model: Model, options: FreeBatchOptions = {}): Model {
+  requireModel('withFreeBatch()', model);
+  requireOptions('withFreeBatch()', options, ['inputs', 'name']);
+  const { inputs, name = 'batch' } = options;
+  if (inputs !== undefined) requireNames('withFreeBatch(): inputs', inputs);
+  requireNames('withFreeBatch(): name', [name]);
   const graph = upgradedGraph(model);
   const chosen = batchedInputs(model, graph.inputs, inputs);
   const places = new Map<Value, BatchPlace>(chosen.map((input) => [input, { axis: 0, before: 1 }]));

@@ -1,5 +1,6 @@
 import type { OperatorTable } from '../entry/operator.js';
 import { OnnxError, type Problem } from '../error.js';
+import { requireModel, requireOptions } from '../given.js';
 import { findTies } from '../edit/ties.js';
 import { emitterOf } from '../inference/emitter-of.js';
 import { differentiate } from '../gradient/differentiate.js';
@@ -67,6 +68,8 @@ export function checkModel(
   options: TrainableOptions = {},
   operators: OperatorTable = standardOperators,
 ): ModelCheck {
+  requireModel('checkModel()', model);
+  requireOptions('checkModel()', options);
   const { proto } = model;
   const general = {
     irVersion: Number(proto.irVersion),

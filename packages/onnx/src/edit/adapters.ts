@@ -1,4 +1,5 @@
 import type { FloatArray } from '@adakit/core';
+import { requireModel, requireOptions } from '../given.js';
 import type { NodeProto } from 'onnx-buf';
 import type { Model } from '../model/model.js';
 import { Tensor } from '../model/tensor.js';
@@ -48,6 +49,8 @@ export interface AdapterOptions {
  * @throws {OnnxError} `invalid-argument` for a weight that is named and cannot be adapted, or when none is left
  */
 export function addAdapters(model: Model, options: AdapterOptions = {}): Model {
+  requireModel('addAdapters()', model);
+  requireOptions('addAdapters()', options, ['weights', 'nodes', 'rank', 'alpha', 'seed']);
   const { weights, nodes, rank = 8, alpha = rank, seed = 0 } = options;
   if (!Number.isInteger(rank) || rank < 1) refuse(`addAdapters: a rank of ${rank}; a whole number is needed`);
   const edit = new ModelEdit(model);
@@ -207,6 +210,7 @@ function adapt(edit: ModelEdit, matrix: Matrix, options: { rank: number; alpha: 
  * @throws {OnnxError} `invalid-argument` for a model without adapters, or with others than `addAdapters` writes
  */
 export function mergeAdapters(model: Model): Model {
+  requireModel('mergeAdapters()', model);
   const edit = new ModelEdit(model);
   const names = [...edit.initializers.keys()].flatMap((name) => (name.endsWith('.lora_A') ? name.slice(0, -7) : []));
   if (names.length === 0) {

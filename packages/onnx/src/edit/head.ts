@@ -1,4 +1,5 @@
 import { elementCount } from '@adakit/core';
+import { requireModel, requireOptions } from '../given.js';
 import type { NodeProto } from 'onnx-buf';
 import type { OperatorTable } from '../entry/operator.js';
 import type { Model } from '../model/model.js';
@@ -48,6 +49,8 @@ export interface ReplaceHeadOptions extends HeadPlace {
  * @throws {OnnxError} `invalid-argument` when there is none or several, naming all layers that could be meant
  */
 export function findHead(model: Model, place: HeadPlace = {}, operators: OperatorTable = standardOperators): Head {
+  requireModel('findHead()', model);
+  requireOptions('findHead()', place, ['output', 'node']);
   const { node, weight, bias, classes, features } = locate(new ModelEdit(model), place, operators);
   return {
     node: node.name,
@@ -77,6 +80,8 @@ export function replaceHead(
   options: ReplaceHeadOptions,
   operators: OperatorTable = standardOperators,
 ): Model {
+  requireModel('replaceHead()', model);
+  requireOptions('replaceHead()', options, ['classes', 'output', 'node', 'initialization', 'seed']);
   const { classes, initialization = 'kaiming-uniform', seed = 0 } = options;
   if (!Number.isInteger(classes) || classes < 1) refuse(`replaceHead: ${classes} classes; a whole number is needed`);
   const edit = new ModelEdit(model);

@@ -1,4 +1,5 @@
 import type { FloatArray } from '@adakit/core';
+import { requireModel } from '../given.js';
 import { TensorProto_DataLocation, type TensorProto } from 'onnx-buf';
 import { dtypeFromCode } from '../model/dtype.js';
 import type { Model } from '../model/model.js';
@@ -20,6 +21,7 @@ export interface Tie {
  * none whose elements are all alike, which are equal by chance.
  */
 export function findTies(model: Model): readonly Tie[] {
+  requireModel('findTies()', model);
   const groups = new Map<string, TensorProto[]>();
   for (const tensor of model.graph.initializer) {
     const dtype = dtypeFromCode(tensor.dataType);
@@ -53,7 +55,12 @@ export function findTies(model: Model): readonly Tie[] {
  *
  * @param ties by default all that {@link findTies} finds
  */
-export function tieWeights(model: Model, ties: readonly Tie[] = findTies(model)): Model {
+export function tieWeights(model: Model, ties?: readonly Tie[]): Model {
+  requireModel('tieWeights()', model);
+  return tied(model, ties ?? findTies(model));
+}
+
+function tied(model: Model, ties: readonly Tie[]): Model {
   if (ties.length === 0) return model;
   const edit = new ModelEdit(model);
   for (const { weight, copy, transposed } of ties) {

@@ -1,9 +1,10 @@
 import { OnnxError } from '../error.js';
+import { requireOptions } from '../given.js';
 import type { Emitter } from '../graph/emitter.js';
 import type { Value } from '../graph/value.js';
 import { classWeightTensor, requireClasses } from './classification.js';
 import { canBeDrawn, overRoot, uniformLike } from './drawn.js';
-import { reducedLoss, targetInput, type Loss, type LossOptions } from './loss.js';
+import { LOSS_OPTIONS, reducedLoss, targetInput, type Loss, type LossOptions } from './loss.js';
 import { floatOutput, type FloatOutput } from './model-output.js';
 
 /**
@@ -19,6 +20,7 @@ import { floatOutput, type FloatOutput } from './model-output.js';
 export function bceWithLogits(
   options: LossOptions & { readonly positiveWeight?: number | readonly number[]; readonly classAxis?: number } = {},
 ): Loss {
+  requireOptions('bceWithLogits', options, [...LOSS_OPTIONS, 'positiveWeight', 'classAxis']);
   const name = 'bceWithLogits';
   const { positiveWeight = 1, classAxis = 1 } = options;
   /** log σ(x) and log σ(−x), on a new last axis. */

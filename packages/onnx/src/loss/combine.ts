@@ -1,4 +1,6 @@
+import { kindOf } from '@adakit/core';
 import { OnnxError } from '../error.js';
+import { requireLoss, requireOptions } from '../given.js';
 import type { Value } from '../graph/value.js';
 import { isDifferentiable } from '../model/dtype.js';
 import type { Loss } from './loss.js';
@@ -16,6 +18,14 @@ export interface WeightedLoss {
  * same `target` share it.
  */
 export function weightedSum(terms: readonly WeightedLoss[]): Loss {
+  const given: unknown = terms;
+  if (!Array.isArray(given)) {
+    throw new OnnxError('invalid-argument', `weightedSum: a list of { loss, weight }, got ${kindOf(given)}`);
+  }
+  for (const term of terms) {
+    requireOptions('weightedSum', term, ['loss', 'weight']);
+    requireLoss(term.loss);
+  }
   if (terms.length === 0) throw new OnnxError('invalid-argument', 'weightedSum: give at least one loss');
   return {
     name: `weightedSum(${terms.map(({ loss }) => loss.name).join(', ')})`,
@@ -36,6 +46,7 @@ export function weightedSum(terms: readonly WeightedLoss[]): Loss {
  * @param options.output default: the only output, or the only one that is a single float number
  */
 export function outputLoss(options: { readonly output?: string } = {}): Loss {
+  requireOptions('outputLoss', options, ['output']);
   const name = 'outputLoss';
   return {
     name,
@@ -72,7 +83,10 @@ export interface Penalties {
 }
 
 /** A loss plus penalties on the size of the parameters that are trained. */
-export function regularized(loss: Loss, { l1 = 0, l2 = 0, match }: Penalties): Loss {
+export function regularized(loss: Loss, penalties: Penalties): Loss {
+  requireLoss(loss);
+  requireOptions('regularized', penalties, ['l1', 'l2', 'match']);
+  const { l1 = 0, l2 = 0, match } = penalties;
   return {
     name: `regularized(${loss.name})`,
     // Penalties are no part of what the model says of the data.

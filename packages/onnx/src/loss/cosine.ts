@@ -1,7 +1,8 @@
 import { OnnxError } from '../error.js';
+import { requireOptions } from '../given.js';
 import type { Value } from '../graph/value.js';
 import { normalizeAxis } from '../shape/shape.js';
-import { reducedLoss, targetInput, type Loss, type LossOptions } from './loss.js';
+import { LOSS_OPTIONS, reducedLoss, targetInput, type Loss, type LossOptions } from './loss.js';
 import { floatOutput } from './model-output.js';
 
 /**
@@ -13,6 +14,7 @@ import { floatOutput } from './model-output.js';
  * @param options.eps ε > 0, default 1e-8
  */
 export function cosineDistance(options: LossOptions & { readonly axis?: number; readonly eps?: number } = {}): Loss {
+  requireOptions('cosineDistance', options, [...LOSS_OPTIONS, 'axis', 'eps']);
   const name = 'cosineDistance';
   const { axis = -1, eps = 1e-8 } = options;
   if (!(eps > 0)) throw new OnnxError('invalid-argument', `${name}: eps must be > 0, got ${eps}`);

@@ -1,4 +1,5 @@
 import { OnnxError } from '../error.js';
+import { requireOptions } from '../given.js';
 import {
   classWeightTensor,
   labelLoss,
@@ -7,7 +8,7 @@ import {
   type ClassificationOptions,
 } from './classification.js';
 import { canBeDrawn, drawnLabelLoss } from './drawn.js';
-import { reducedLoss, targetInput, type Loss } from './loss.js';
+import { LOSS_OPTIONS, reducedLoss, targetInput, type Loss } from './loss.js';
 import { floatOutput } from './model-output.js';
 
 /** Options of {@link crossEntropy}. */
@@ -27,6 +28,14 @@ export interface CrossEntropyOptions extends ClassificationOptions {
  * targets is not. Label smoothing: Szegedy et al., "Rethinking the inception architecture" (2016), §7.
  */
 export function crossEntropy(options: CrossEntropyOptions = {}): Loss {
+  requireOptions('crossEntropy', options, [
+    ...LOSS_OPTIONS,
+    'classAxis',
+    'ignoreIndex',
+    'classWeights',
+    'labelSmoothing',
+    'softTargets',
+  ]);
   const name = 'crossEntropy';
   const { labelSmoothing = 0, softTargets = false, classWeights } = options;
   const fail = (problem: string): never => {

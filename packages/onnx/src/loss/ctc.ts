@@ -1,9 +1,10 @@
 import { OnnxError } from '../error.js';
+import { requireOptions } from '../given.js';
 import type { Emitter } from '../graph/emitter.js';
 import type { Value } from '../graph/value.js';
 import { type Dim, isStatic, symbol } from '../shape/dim.js';
 import { printShape } from '../shape/shape.js';
-import { reducedLoss, targetInput, type Loss, type LossOptions, type LossTarget } from './loss.js';
+import { LOSS_OPTIONS, reducedLoss, targetInput, type Loss, type LossOptions, type LossTarget } from './loss.js';
 import { floatOutput } from './model-output.js';
 
 /** Options of {@link ctc}. */
@@ -36,6 +37,14 @@ export interface CtcOptions extends LossOptions {
  * The reduction `mean` divides each loss by the number of its labels (at least 1) before the mean over the batch.
  */
 export function ctc(options: CtcOptions = {}): Loss {
+  requireOptions('ctc', options, [
+    ...LOSS_OPTIONS,
+    'blank',
+    'zeroInfinity',
+    'batchFirst',
+    'inputLengths',
+    'targetLengths',
+  ]);
   const name = 'ctc';
   const { blank = 0, zeroInfinity = false, batchFirst = false, reduction = 'mean' } = options;
   const fail = (problem: string): never => {

@@ -1,5 +1,6 @@
 import type { ValueInfoProto } from 'onnx-buf';
 import { didYouMean, OnnxError } from '../error.js';
+import { requireModel, requireOptions } from '../given.js';
 import { describeValue } from '../graph/from-model.js';
 import type { Graph } from '../graph/graph.js';
 import type { Value, ValueInfo } from '../graph/value.js';
@@ -38,6 +39,8 @@ export interface GraphLossOptions {
  * them, and whatever importing the loss model throws
  */
 export function graphLoss(source: Model | Uint8Array, options: GraphLossOptions = {}): Loss {
+  if (!(source instanceof Uint8Array)) requireModel('graphLoss()', source);
+  requireOptions('graphLoss()', options, ['inputs', 'output', 'reduction']);
   const model = source instanceof Uint8Array ? parseModel(source, 'the loss model') : source;
   const name = `graphLoss(${model.source})`;
   const constants = new Set(model.graph.initializer.map((tensor) => tensor.name));

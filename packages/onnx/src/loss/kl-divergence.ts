@@ -1,8 +1,9 @@
 import { OnnxError } from '../error.js';
+import { requireOptions } from '../given.js';
 import type { Emitter } from '../graph/emitter.js';
 import type { Value } from '../graph/value.js';
 import { requireClasses } from './classification.js';
-import { reducedLoss, targetInput, type Loss, type LossOptions } from './loss.js';
+import { LOSS_OPTIONS, reducedLoss, targetInput, type Loss, type LossOptions } from './loss.js';
 import { floatOutput } from './model-output.js';
 
 /** Options of {@link klDivergence}. */
@@ -24,6 +25,7 @@ export interface KlDivergenceOptions extends LossOptions {
  * The mean is over batch and positions, not over classes: for [batch, classes] torch.nn.KLDivLoss calls it `batchmean`.
  */
 export function klDivergence(options: KlDivergenceOptions = {}): Loss {
+  requireOptions('klDivergence', options, [...LOSS_OPTIONS, 'targets', 'temperature', 'classAxis']);
   const name = 'klDivergence';
   const { targets: kind = 'probabilities', temperature = 1 } = options;
   if (!(temperature > 0)) {

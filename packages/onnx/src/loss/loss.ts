@@ -68,6 +68,9 @@ export interface LossOptions {
   readonly sampleWeights?: string;
 }
 
+/** Their names. */
+export const LOSS_OPTIONS: readonly (keyof LossOptions)[] = ['output', 'target', 'reduction', 'sampleWeights'];
+
 /** Mean or sum over all elements. */
 export function reduce(e: Emitter, x: Value, reduction: Reduction = 'mean'): Value {
   switch (reduction) {

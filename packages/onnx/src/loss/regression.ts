@@ -1,8 +1,9 @@
 import { OnnxError } from '../error.js';
+import { requireOptions } from '../given.js';
 import type { Emitter } from '../graph/emitter.js';
 import type { Value } from '../graph/value.js';
 import { canBeDrawn, normalLike, overRoot } from './drawn.js';
-import { reducedLoss, targetInput, type Loss, type LossOptions } from './loss.js';
+import { LOSS_OPTIONS, reducedLoss, targetInput, type Loss, type LossOptions } from './loss.js';
 import { floatOutput } from './model-output.js';
 
 /** A loss of each element's error r = output − target. The target, named `target` by default, has the output's shape. */
@@ -22,6 +23,7 @@ function errorLoss(name: string, options: LossOptions, ofError: (e: Emitter, err
  * gradient of r² at a target that is drawn from it is √2·n, n standard normal.
  */
 export function mse(options: LossOptions = {}): Loss {
+  requireOptions('mse', options, LOSS_OPTIONS);
   const name = 'mse';
   const drawn: Loss = {
     name: `${name} of drawn targets`,
@@ -38,6 +40,7 @@ export function mse(options: LossOptions = {}): Loss {
 
 /** Absolute error |r|, as torch.nn.L1Loss; the gradient at 0 is 0. */
 export function l1(options: LossOptions = {}): Loss {
+  requireOptions('l1', options, LOSS_OPTIONS);
   return errorLoss('l1', options, (e, error) => e.node('Abs', [error]));
 }
 
@@ -48,6 +51,7 @@ export function l1(options: LossOptions = {}): Loss {
  * @param options.delta δ > 0, default 1
  */
 export function huber(options: LossOptions & { readonly delta?: number } = {}): Loss {
+  requireOptions('huber', options, [...LOSS_OPTIONS, 'delta']);
   const { delta = 1 } = options;
   if (!(delta > 0)) throw new OnnxError('invalid-argument', `huber: delta must be > 0, got ${delta}`);
   return errorLoss('huber', options, (e, error) => {
@@ -66,6 +70,7 @@ export function huber(options: LossOptions & { readonly delta?: number } = {}): 
  * @param options.beta β > 0, default 1; for β → 0 it becomes {@link l1}
  */
 export function smoothL1(options: LossOptions & { readonly beta?: number } = {}): Loss {
+  requireOptions('smoothL1', options, [...LOSS_OPTIONS, 'beta']);
   const { beta = 1 } = options;
   if (!(beta > 0)) throw new OnnxError('invalid-argument', `smoothL1: beta must be > 0, got ${beta}; for 0 take l1`);
   return errorLoss('smoothL1', options, (e, error) => {

@@ -13,6 +13,7 @@ import {
   type TensorProto,
 } from 'onnx-buf';
 import { OnnxError } from '../error.js';
+import { requireModel, requireNames } from '../given.js';
 import type { Model } from './model.js';
 import { storedBytes } from './tensor.js';
 
@@ -179,6 +180,8 @@ export interface ExternalizedModel {
  * @param location name of that file, to be put into the folder of the model
  */
 export function externalize(model: Model, location: string): ExternalizedModel {
+  requireModel('externalize()', model);
+  if (typeof location !== 'string') requireNames('the name of the data', [location]);
   const pieces: Uint8Array[] = [];
   let offset = 0;
   const initializer = model.graph.initializer.map((tensor) => {

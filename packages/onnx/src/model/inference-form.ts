@@ -1,3 +1,4 @@
+import { requireModel } from '../given.js';
 import { create } from '@bufbuild/protobuf';
 import {
   AttributeProtoSchema,
@@ -15,6 +16,7 @@ import type { Model } from './model.js';
  * by their own statistics, which it does in inference, too. The model itself when there is nothing to do.
  */
 export function inferenceForm(model: Model): Model {
+  requireModel('inferenceForm()', model);
   const graph = inInferenceForm(model.graph, new Set());
   if (graph === model.graph) return model;
   return { ...model, graph, proto: Object.assign(create(ModelProtoSchema), model.proto, { graph }) };

@@ -1,7 +1,9 @@
+import { kindOf } from '@adakit/core';
 import { create, fromBinary, toBinary } from '@bufbuild/protobuf';
 import { ModelProtoSchema, type GraphProto, type ModelProto } from 'onnx-buf';
 import { Budget, type Limits } from '../budget.js';
 import { OnnxError } from '../error.js';
+import { requireModel, requireOptions } from '../given.js';
 import { loadExternalData } from './external-data.js';
 import { inFullPrecision } from './full-precision.js';
 import { inlineFunctions } from './inline-functions.js';
@@ -37,6 +39,7 @@ export interface Model {
  * `invalid-model`.
  */
 export async function readModel(source: string | Uint8Array, options: ReadOptions = {}): Promise<Model> {
+  requireOptions('readModel()', options, ['limits']);
   if (typeof source !== 'string') return parseModel(source, 'model', options);
   const { proto, graph } = parseProto(await readBytes(source), source);
   const { dirname } = await import('node:path');
@@ -57,9 +60,10 @@ export function parseModel(bytes: Uint8Array, source = 'model', options: ReadOpt
   if (!((bytes as unknown) instanceof Uint8Array)) {
     throw new OnnxError(
       'invalid-argument',
-      `${source}: a model is read from a path or a Uint8Array, got ${String(bytes)}`,
+      `${source}: a model is read from a path or a Uint8Array, got ${kindOf(bytes)}`,
     );
   }
+  requireOptions('parseModel()', options, ['limits']);
   const { proto, graph } = parseProto(bytes, source);
   return toModel(proto, graph, source, options);
 }
@@ -117,6 +121,8 @@ function parseProto(bytes: Uint8Array, source: string): { proto: ModelProto; gra
 
 /** The bytes of a model. Reading and writing loses nothing, unknown fields included. */
 export function writeModel(model: Model | ModelProto): Uint8Array {
+  const { graph } = Object(model) as Partial<Model>;
+  if (Object(graph) !== graph) requireModel('writeModel()', model);
   return toBinary(ModelProtoSchema, 'proto' in model ? model.proto : model);
 }
 

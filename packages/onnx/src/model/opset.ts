@@ -1,4 +1,5 @@
 import { OnnxError } from '../error.js';
+import { requireModel } from '../given.js';
 import type { Model } from './model.js';
 
 /** Default-domain operator sets: what is read, and the one that every graph is brought to. */
@@ -17,6 +18,7 @@ export function operatorKey(op: string, domain = ''): string {
 
 /** The default-domain opset of a model ('' and 'ai.onnx' name the same domain). */
 export function defaultOpset(model: Model): number {
+  requireModel('defaultOpset()', model);
   const entry = model.proto.opsetImport.find(({ domain }) => domain === '' || domain === 'ai.onnx');
   if (entry === undefined) {
     const domains = model.proto.opsetImport.map(({ domain }) => `'${domain}'`).join(', ');

@@ -16,6 +16,7 @@ import {
   type ValueInfoProto,
 } from 'onnx-buf';
 import { didYouMean, OnnxError } from '../error.js';
+import { requireModel, requireOptions } from '../given.js';
 import { dtypeFromCode, isDifferentiable } from './dtype.js';
 import type { Model } from './model.js';
 import type { Tensor } from './tensor.js';
@@ -36,7 +37,10 @@ export interface Specialization {
  * @throws {OnnxError} `invalid-argument` for a name that the model does not have, a size that is none, and a value of
  * another dtype or shape than the input
  */
-export function specialize(model: Model, { dims = {}, inputs = {} }: Specialization): Model {
+export function specialize(model: Model, options: Specialization): Model {
+  requireModel('specialize()', model);
+  requireOptions('specialize()', options, ['dims', 'inputs']);
+  const { dims = {}, inputs = {} } = options;
   const sizes = { ...model.sizes, ...dims };
   withSizes(model, sizes);
   const graph = fixInputs(model.graph, inputs, model.source);

@@ -15,6 +15,7 @@ import {
   type ValueInfoProto,
 } from 'onnx-buf';
 import { OnnxError } from '../error.js';
+import { requireModel } from '../given.js';
 import { dtypeCode, dtypeFromCode, type DType } from './dtype.js';
 import { isHalfCode, TYPE_ATTRIBUTES } from './full-precision.js';
 import { floatToBfloat16, floatToHalf } from './half.js';
@@ -65,6 +66,7 @@ export function dtypesOf(written: WrittenTypes | undefined): ReadonlyMap<string,
  * @throws {OnnxError} `invalid-argument` for a weight that is beyond half precision
  */
 export function asWritten(model: Model): Model {
+  requireModel('asWritten()', model);
   const { written, ...rest } = model;
   if (written === undefined) return model;
   const graph = narrowed(model.graph, written.graph, written.added);

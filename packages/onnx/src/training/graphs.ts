@@ -1,6 +1,7 @@
 import type { ParameterRole, Precision } from '@adakit/core';
 import type { ModelProto } from 'onnx-buf';
 import { OnnxError } from '../error.js';
+import { requireLoss, requireModel, requireNames, requireOptions, requirePlan } from '../given.js';
 import { differentiate } from '../gradient/differentiate.js';
 import { emitterOf } from '../inference/emitter-of.js';
 import type { Emitter } from '../graph/emitter.js';
@@ -182,8 +183,12 @@ export interface OptimizerGraph {
 export function inferenceGraph(
   model: Model,
   parameters: readonly string[],
-  { target }: TargetOption = {},
+  options: TargetOption = {},
 ): EmittedGraph & { readonly outputs: readonly string[] } {
+  requireModel('inferenceGraph()', model);
+  requireNames('inferenceGraph(): parameters', parameters);
+  requireOptions('inferenceGraph()', options);
+  const { target } = options;
   const { graph, inputs } = inferenceMode(model, parameters, target);
   const closed = graph.outputs.find((output) => !canBeRead(output));
   if (closed !== undefined) {
@@ -202,6 +207,10 @@ export function evaluationGraph(
   model: Model,
   options: TargetOption & { readonly loss: Loss; readonly parameters: readonly string[] },
 ): EvaluationGraph {
+  requireModel('evaluationGraph()', model);
+  requireOptions('evaluationGraph()', options);
+  requireNames('evaluationGraph(): parameters', options.parameters);
+  requireLoss(options.loss);
   const { target } = options;
   const { graph, inputs } = inferenceMode(model, options.parameters, target);
   const parameters = parametersByName(graph, options.parameters);
@@ -219,6 +228,7 @@ export function evaluationGraph(
  * @throws OnnxError `not-differentiable`, `no-trainable-parameter`, `unknown-parameter` or whatever importing throws
  */
 export function gradientsGraph(model: Model, options: GradientsOptions): GradientsGraph {
+  requireTraining('gradientsGraph()', model, options);
   const training = differentiateModel(model, options);
   const e = emitterOf(training.graph);
   const outputs = Object.entries(training.gradients).map(
@@ -238,6 +248,8 @@ export function gradientsGraph(model: Model, options: GradientsOptions): Gradien
  * @throws OnnxError `invalid-argument` for a plan of other parameters, or whatever {@link gradientsGraph} throws
  */
 export function trainStepGraph(model: Model, options: TrainStepOptions): TrainStepGraph {
+  requireTraining('trainStepGraph()', model, options);
+  requirePlan('trainStepGraph()', options.plan);
   const training = differentiateModel(model, options);
   const { graph, parameters, gradients } = training;
   const [planned, trained] = [options.plan.parameters, parameters].map((list) => list.map(({ name }) => name).sort());
@@ -262,8 +274,12 @@ export function trainStepGraph(model: Model, options: TrainStepOptions): TrainSt
  */
 export function optimizerGraph(
   emission: PlanEmission,
-  { precision: dtype = 'float32', target }: TargetOption & { readonly precision?: Precision } = {},
+  options: TargetOption & { readonly precision?: Precision } = {},
 ): OptimizerGraph {
+  requireOptions('optimizerGraph()', emission);
+  requirePlan('optimizerGraph()', emission.plan);
+  requireOptions('optimizerGraph()', options, ['precision', 'target']);
+  const { precision: dtype = 'float32', target } = options;
   const graph = new Graph('optimizer');
   const { parameters } = emission.plan;
   const inputs = (nameOf: (parameter: string) => string): Record<string, Value> =>
@@ -280,6 +296,14 @@ export function optimizerGraph(
     gradients: Object.fromEntries(Object.entries(gradients).map(([name, value]) => [name, value.name])),
     plan,
   };
+}
+
+/** @throws OnnxError `invalid-argument` for what is no model, and for options without a loss */
+function requireTraining(what: string, model: Model, options: GradientsOptions): void {
+  requireModel(what, model);
+  requireOptions(what, options);
+  requireLoss(options.loss);
+  if (options.outputs !== undefined) requireNames(`${what}: outputs`, options.outputs);
 }
 
 /**
@@ -485,13 +509,6 @@ function attachLoss(
       ...(countsUpTo !== undefined && { countsUpTo: isStatic(countsUpTo) ? countsUpTo : String(countsUpTo) }),
     })),
   };
-}
-
-/** For callers without types. */
-function requireLoss(given: unknown): void {
-  if (typeof given === 'object' && given !== null && 'attach' in given) return;
-  const what = typeof given === 'function' ? `the function ${given.name}; call it: ${given.name}()` : String(given);
-  throw new OnnxError('invalid-argument', `a loss is needed, such as crossEntropy(), not ${what}`);
 }
 
 /** An output of unknown rank is the fault of what computes it. */

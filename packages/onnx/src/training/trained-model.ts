@@ -2,6 +2,7 @@ import { create, fromBinary, toBinary } from '@bufbuild/protobuf';
 import { castTensor, elementCount, sameShape, type FloatArray, type NamedTensors, type TensorData } from '@adakit/core';
 import { GraphProtoSchema, ModelProtoSchema, TensorProtoSchema, type ModelProto, type TensorProto } from 'onnx-buf';
 import { OnnxError } from '../error.js';
+import { requireModel, requireNamed, requireNames, requireOptions } from '../given.js';
 import { dtypeCode, dtypeFromCode } from '../model/dtype.js';
 import type { Model } from '../model/model.js';
 import { Tensor } from '../model/tensor.js';
@@ -14,6 +15,8 @@ import type { WeightSpec } from './graphs.js';
  * @param parameters as an emitted graph of the same model lists them
  */
 export function initialParameters(model: Model, parameters: readonly WeightSpec[]): NamedTensors {
+  requireModel('initialParameters()', model);
+  requireNamed('parameters', parameters);
   const stored = initializers(model, parameters);
   return Object.fromEntries(
     parameters.map(({ name, dtype, shape }, i) => {
@@ -34,6 +37,8 @@ export function initialCopies(
   model: Model,
   parameters: readonly WeightSpec[],
 ): Readonly<Record<string, (to: FloatArray) => void>> {
+  requireModel('initialCopies()', model);
+  requireNamed('parameters', parameters);
   const stored = initializers(model, parameters);
   return Object.fromEntries(
     parameters.map(({ name }, i) => [
@@ -60,6 +65,8 @@ function initializers({ graph, source }: Model, parameters: readonly WeightSpec[
  * of `values`, rounded to the inputs' element types where these are narrower.
  */
 export function withConstants(model: ModelProto, inputs: readonly WeightSpec[], values: NamedTensors): ModelProto {
+  requireOptions('withConstants()', model);
+  requireNamed('inputs', inputs);
   const { graph } = model;
   if (graph === undefined) return model;
   const added = inputs.map(({ name, dtype, shape }) => {
@@ -86,6 +93,8 @@ export function withConstants(model: ModelProto, inputs: readonly WeightSpec[], 
  * @throws OnnxError for a value without an initializer of its name, shape and dtype
  */
 export function withParameters(model: Model, values: NamedTensors): Model {
+  requireModel('withParameters()', model);
+  requireOptions('withParameters()', values);
   const left = new Map(Object.entries(values));
   const initializer = model.graph.initializer.map((tensor) => {
     const value = left.get(tensor.name);
@@ -104,6 +113,8 @@ export function withParameters(model: Model, values: NamedTensors): Model {
  * {@link withParameters} has put others in.
  */
 export function withoutValues(model: Model, names: readonly string[]): Model {
+  requireModel('withoutValues()', model);
+  requireNames('names', names);
   const gone = new Set(names);
   let [kept, freed] = [0, 0];
   const initializer = model.graph.initializer.map((tensor) => {

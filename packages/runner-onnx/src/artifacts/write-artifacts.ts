@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto';
 import { createReadStream } from 'node:fs';
 import { stat } from 'node:fs/promises';
 import { join } from 'node:path';
-import type { StoredTensor } from '@adakit/core';
+import { keysProblem, kindOf, type StoredTensor } from '@adakit/core';
 import {
   ARTIFACT_FILES,
   externalize,
@@ -13,6 +13,7 @@ import {
   type StateTensor,
   type TensorLocation,
 } from '@adakit/onnx';
+import { TrainingError } from '../error.js';
 import { makeFolder, openTensors, writeFileAtomically, writeTensors, writeWithData } from '@adakit/state/node';
 
 /** How artifacts are written. */
@@ -33,9 +34,19 @@ const LARGEST_MESSAGE = 2 ** 31 - 2 ** 20;
  */
 export async function writeArtifacts(
   folder: string,
-  { graphs, checkpoint, manifest }: Artifacts,
-  { externalData }: WriteArtifactsOptions = {},
+  artifacts: Artifacts,
+  options: WriteArtifactsOptions = {},
 ): Promise<Manifest> {
+  const problem = keysProblem('option', options, ['externalData']);
+  if (problem !== undefined) throw new TrainingError('invalid-option', `writeArtifacts: ${problem}`);
+  const { graphs, checkpoint, manifest } = Object(artifacts) as Artifacts;
+  if (!((checkpoint as unknown) instanceof Map) || Object(graphs) !== graphs) {
+    throw new TrainingError(
+      'invalid-option',
+      `writeArtifacts takes what exportArtifacts() gives, got ${kindOf(artifacts)}`,
+    );
+  }
+  const { externalData } = options;
   await makeFolder(folder);
   const stored = new Map([...checkpoint].map(([name, tensor]) => [name, storedOf(tensor)]));
   const checkpointPath = join(folder, ARTIFACT_FILES.checkpoint);

@@ -1,4 +1,4 @@
-import type { NamedTensors } from '@adakit/core';
+import { keysProblem, kindOf, type NamedTensors } from '@adakit/core';
 import {
   checkModel,
   differentiate,
@@ -83,12 +83,13 @@ export interface Gradcheck {
  * A direction costs 4 runs of the model where the first differences settle it, up to 26 where they do not.
  *
  * @throws OnnxError for a model that cannot be read; TrainingError `invalid-feed` for one that cannot be trained or
- * does not run on the inputs
+ * does not run on the inputs, `invalid-option` for options that there are not
  */
 export async function gradcheck(
   source: string | Uint8Array | Model,
   options: GradcheckOptions = {},
 ): Promise<Gradcheck> {
+  requireGiven(source, options);
   const start = performance.now();
   const read = typeof source === 'string' || source instanceof Uint8Array ? await readModel(source) : source;
   const model = inferenceForm(read);
@@ -244,6 +245,39 @@ function conclusion({ loss, compiledLoss }: Place, parameters: readonly Gradchec
     maxRelError: conclusive.reduce((max, { relError }) => Math.max(max, relError), 0),
     ok: lossAgrees && conclusive.length > 0 && conclusive.every(({ verdict }) => verdict === 'ok'),
   };
+}
+
+const OPTIONS: Readonly<Record<keyof GradcheckOptions, 'string' | 'number' | 'object' | 'function' | 'any'>> = {
+  loss: 'string',
+  inputs: 'object',
+  seed: 'number',
+  directions: 'number',
+  timeLimit: 'number',
+  operators: 'object',
+  onProgress: 'function',
+  train: 'any',
+  freeze: 'any',
+};
+
+/** @throws TrainingError `invalid-option` for what is no model, and for options that there are not or of another kind */
+function requireGiven(source: unknown, options: GradcheckOptions): void {
+  const fail = (problem: string): never => {
+    throw new TrainingError('invalid-option', `gradcheck: ${problem}`);
+  };
+  if (typeof source !== 'string' && !(source instanceof Uint8Array) && !('graph' in Object(source))) {
+    fail(`it takes a path, a Uint8Array or what readModel() gives, got ${kindOf(source)}`);
+  }
+  const problem = keysProblem('option', options, Object.keys(OPTIONS));
+  if (problem !== undefined) fail(problem);
+  for (const [name, kind] of Object.entries(OPTIONS)) {
+    const value: unknown = options[name as keyof GradcheckOptions];
+    if (value === undefined || kind === 'any' || (typeof value === kind && value !== null)) continue;
+    fail(`${name} must be ${kind === 'object' ? 'an' : 'a'} ${kind}, got ${kindOf(value)}`);
+  }
+  const { directions = 1 } = options;
+  if (!Number.isSafeInteger(directions) || directions < 1) {
+    fail(`directions must be a whole number of at least 1, got ${directions}`);
+  }
 }
 
 const UNCHECKED = {

@@ -1,3 +1,5 @@
+import { keysProblem } from '@adakit/core';
+import { TrainingError } from '../error.js';
 import { createReadStream, existsSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { nativeLibrary, type NativeLibrary } from './library.js';
@@ -54,7 +56,10 @@ const CUDNN = 'libcudnn.so.9';
  *
  * @param options `libraryPath`: as for a session. Default: the library that onnxruntime-node brings
  */
-export async function cudaReport({ libraryPath }: { readonly libraryPath?: string } = {}): Promise<CudaReport> {
+export async function cudaReport(options: { readonly libraryPath?: string } = {}): Promise<CudaReport> {
+  const problem = keysProblem('option', options, ['libraryPath']);
+  if (problem !== undefined) throw new TrainingError('invalid-option', `cudaReport: ${problem}`);
+  const { libraryPath } = options;
   let library: NativeLibrary;
   try {
     library = nativeLibrary(libraryPath);

@@ -1,5 +1,5 @@
 import type { FloatArray } from '@adakit/core';
-import { elementCount, sameShape } from '@adakit/core/runner';
+import { sameShape } from '@adakit/core/runner';
 import * as tf from '@tensorflow/tfjs-core';
 import type { Tensor, Variable } from '@tensorflow/tfjs-core';
 
@@ -81,9 +81,6 @@ export class Cell {
 
   /** The elements as a tensor of `shape`, to be read only. */
   tensor(shape: readonly number[]): Tensor {
-    if (elementCount(shape) !== this.length) {
-      throw new Error(`a buffer of ${this.length} elements has no shape [${shape.join(', ')}]`);
-    }
     const content = this.#content;
     const dimensions = [...shape];
     switch (content.kind) {

@@ -84,9 +84,9 @@ export class AdakitOptimizer extends tf.Optimizer implements Stateful {
 
   constructor(optimizer: Optimizer, options: TfjsOptimizerOptions = {}) {
     super();
-    for (const [key, value] of Object.entries(options)) {
+    for (const [key, value] of Object.entries(Object(options) === options ? options : { options })) {
       // A tensor would be all of its numbers.
-      const given = `${key}: ${typeof value === 'object' ? 'an object' : String(value)}`;
+      const given = `${key}: ${Object(value) === value ? 'an object' : String(value)}`;
       if (value === undefined || OPTIONS.includes(given)) continue;
       throw new AdakitError('invalid-plan', `tfjsOptimizer() takes ${OPTIONS.join(', ')}; got ${given}`);
     }
@@ -134,7 +134,7 @@ export class AdakitOptimizer extends tf.Optimizer implements Stateful {
    *
    * @throws AdakitError naming the hyperparameter that is unknown or out of range, or the group that does not exist
    */
-  setHyperparameters(changes: Parameters<SourceRun<Cell>['setHyperparameters']>[0], scope: ChangeScope = {}): void {
+  setHyperparameters(changes: Parameters<SourceRun<Cell>['setHyperparameters']>[0], scope?: ChangeScope): void {
     this.#run.setHyperparameters(changes, scope);
   }
 
@@ -165,7 +165,7 @@ export class AdakitOptimizer extends tf.Optimizer implements Stateful {
    *
    * @throws AdakitError `non-finite`; nothing has changed then
    */
-  override minimize(f: () => Scalar, returnCost = false, varList?: Variable[]): Scalar | null {
+  override minimize(f: () => Scalar, returnCost?: boolean, varList?: Variable[]): Scalar | null {
     this.#assertTraining();
     const before = takeSnapshot();
     let computed: Computed | undefined;
@@ -211,12 +211,12 @@ export class AdakitOptimizer extends tf.Optimizer implements Stateful {
   async withWeights<T>(view: string, work: () => T | Promise<T>): Promise<T> {
     this.#assertTraining();
     this.#saved?.assertMet();
-    // Nothing has been trained: all weights are what the variables hold.
-    if (view === 'trained' || this.#names.size === 0) return work();
     return this.#withoutTraining(`withWeights('${view}')`, async () => {
-      const weights = this.#run.weights(view);
+      // Those being trained are what the variables hold, and all are before anything has been trained.
+      const names = view === 'trained' ? new Map<Variable, string>() : this.#names;
+      const weights = names.size > 0 ? await this.#run.weights(view) : {};
       const { whileHolding } = await states();
-      return whileHolding(this.#names, await weights, work);
+      return whileHolding(names, weights, work);
     });
   }
 
@@ -467,7 +467,7 @@ export class AdakitOptimizer extends tf.Optimizer implements Stateful {
  * @throws AdakitError `invalid-plan` for `adam` in the place of `adam()`, an option that there is not, or a policy that the
  * optimizer does not allow
  */
-export function tfjsOptimizer(optimizer: Optimizer, options: TfjsOptimizerOptions = {}): AdakitOptimizer {
+export function tfjsOptimizer(optimizer: Optimizer, options?: TfjsOptimizerOptions): AdakitOptimizer {
   return new AdakitOptimizer(optimizer, options);
 }
 

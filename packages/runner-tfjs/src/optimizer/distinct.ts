@@ -4,5 +4,5 @@ import { AdakitError } from '@adakit/core/runner';
 export function assertDistinct(names: readonly string[]): void {
   const twice = names.find((name, i) => names.indexOf(name) !== i);
   if (twice === undefined) return;
-  throw new AdakitError('invalid-state', `two variables have the name "${twice}", which would mix up their slots`);
+  throw new AdakitError('invalid-state', `two variables have the name "${twice}"`);
 }

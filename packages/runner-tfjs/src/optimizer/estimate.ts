@@ -1,5 +1,5 @@
 // @tier user
-import { AdakitError, fillRandom, nameKey } from '@adakit/core';
+import { AdakitError, fillRandom, keysProblem, kindOf, nameKey } from '@adakit/core';
 import {
   add,
   argMax,
@@ -45,8 +45,10 @@ export interface DrawnLabelsOptions {
  */
 export function drawnLabels(
   optimizer: AdakitOptimizer,
-  { seed, outputs: kind = 'logits' }: DrawnLabelsOptions,
+  options: DrawnLabelsOptions,
 ): (labels: Tensor, outputs: Tensor) => Tensor {
+  requireGiven(optimizer, options);
+  const { seed, outputs: kind = 'logits' } = options;
   if (!Number.isInteger(seed) || seed < 0 || seed >= 2 ** 32) {
     throw new AdakitError('invalid-plan', `drawnLabels: seed must be a whole number in [0, 2^32), got ${seed}`);
   }
@@ -76,6 +78,20 @@ export function drawnLabels(
     estimate.count = outputs.size / outputs.shape[outputs.rank - 1];
     return draw(labels, kind === 'logits' ? outputs : log(outputs), seed, estimate.step);
   };
+}
+
+/** @throws AdakitError `invalid-plan` for anything but an optimizer of TensorFlow.js and options that there are */
+function requireGiven(optimizer: unknown, options: DrawnLabelsOptions): void {
+  const { outputs = 'logits' } = Object(options) as Partial<DrawnLabelsOptions>;
+  const problem =
+    keysProblem('option', options, ['seed', 'outputs']) ??
+    (['logits', 'probabilities'].includes(outputs)
+      ? undefined
+      : `outputs are logits or probabilities, got ${JSON.stringify(outputs)}`) ??
+    (Object(optimizer) === optimizer && 'applyGradients' in (optimizer as object)
+      ? undefined
+      : `it takes an optimizer that tfjsOptimizer() has made, got ${kindOf(optimizer)}`);
+  if (problem !== undefined) throw new AdakitError('invalid-plan', `drawnLabels: ${problem}`);
 }
 
 function draw(labels: Tensor, scores: Tensor, seed: number, step: number): Tensor {

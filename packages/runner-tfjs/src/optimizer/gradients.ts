@@ -18,13 +18,11 @@ export interface GradientEntry {
  * @throws AdakitError for a gradient without a variable, of another shape or dtype, or given twice
  */
 export function gradientEntries(gradients: Gradients): GradientEntry[] {
-  // Any list: the entries of a Map have no name, which is an error.
-  const list = isList(gradients)
-    ? [...gradients]
-    : Object.entries(gradients).map(([name, tensor]) => ({ name, tensor }));
   const registered = registeredVariables();
   const seen = new Set<string>();
-  return list.flatMap(({ name, tensor }) => {
+  return namedGradients(gradients).flatMap((given) => {
+    // What is no TypeScript may give anything.
+    const { name, tensor } = Object(given) as typeof given;
     if (!Object.hasOwn(registered, name)) {
       throw new AdakitError(
         'unknown-parameter',
@@ -40,18 +38,19 @@ export function gradientEntries(gradients: Gradients): GradientEntry[] {
   });
 }
 
-function assertFits(name: string, gradient: Tensor, variable: Variable): void {
-  assertTrainable(`variable "${name}"`, variable);
-  if (gradient.isDisposed) throw new AdakitError('invalid-gradient', `the gradient of "${name}" has been disposed`);
-  assertTrainable(`gradient of "${name}"`, gradient);
-  if (sameShape(gradient.shape, variable.shape)) return;
-  const [actual, expected] = [gradient, variable].map(({ shape }) => shape.join(', '));
-  throw new AdakitError(
-    'invalid-gradient',
-    `the gradient of "${name}" has shape [${actual}], the variable has [${expected}]`,
-  );
+function namedGradients(gradients: Gradients): Extract<Gradients, readonly unknown[]> {
+  // Any list: the entries of a Map have no name, which is an error, and so is what is neither list nor object.
+  if (Object(gradients) !== gradients) return [gradients as never];
+  if (Symbol.iterator in gradients) return [...gradients];
+  return Object.entries(gradients).map(([name, tensor]) => ({ name, tensor }));
 }
 
-function isList(gradients: Gradients): gradients is Extract<Gradients, readonly unknown[]> {
-  return Symbol.iterator in gradients;
+function assertFits(name: string, gradient: Tensor, variable: Variable): void {
+  assertTrainable(`variable "${name}"`, variable);
+  assertTrainable(`gradient of "${name}"`, gradient);
+  const { isDisposed } = gradient;
+  if (!isDisposed && sameShape(gradient.shape, variable.shape)) return;
+  const [actual, expected] = [gradient, variable].map(({ shape }) => shape.join(', '));
+  const problem = isDisposed ? 'has been disposed' : `has shape [${actual}], the variable has [${expected}]`;
+  throw new AdakitError('invalid-gradient', `the gradient of "${name}" ${problem}`);
 }

@@ -11,7 +11,7 @@ import { fromConfig, rememberLoader, rememberOptimizer, type OptimizerLoader } f
  */
 export function registerOptimizers(...optimizers: readonly (OptimizerLoader | Optimizer)[]): void {
   for (const optimizer of optimizers) {
-    if ('optimizerName' in optimizer) rememberLoader(optimizer);
+    if ('optimizerName' in Object(optimizer)) rememberLoader(optimizer as OptimizerLoader);
     else rememberOptimizer(requireOptimizer('registerOptimizers()', optimizer));
   }
   serialization.registerClass(SavedOptimizer);

@@ -64,6 +64,8 @@ export async function readWeights(
   weights: readonly NamedTensor[],
   optimizer: Optimizer,
 ): Promise<{ readonly overall: OverallState; readonly slots: SavedSlots }> {
+  const given: unknown = weights;
+  if (!Array.isArray(given) || !given.every(isWeight)) throw mismatch('each must be { name, tensor }');
   const byName = new Map(weights.map(({ name, tensor }) => [name, tensor]));
   const total = byName.get(iterations);
   if (total === undefined) throw mismatch(`there is no "${iterations}" among them`);
@@ -145,7 +147,7 @@ export class SavedSlots {
     throw new AdakitError(
       'invalid-state',
       `the weights from setWeights() for ${this.records.map(({ name }) => `"${name}"`).join(', ')} have not met their ` +
-        'variables yet, whose values belong to the state; take a step with them first',
+        'variables yet; take a step with them first',
     );
   }
 }
@@ -171,20 +173,23 @@ function slotSets(optimizer: Optimizer, variable: string): string[][] {
   });
 }
 
+function isWeight(given: unknown): boolean {
+  const { name, tensor } = Object(given) as Partial<NamedTensor>;
+  return name?.at !== undefined && tensor?.data !== undefined;
+}
+
 async function readCount(tensor: Tensor): Promise<number> {
   const [value] = await tensor.data();
   if (tensor.size === 1 && Number.isSafeInteger(value) && value >= 0) return value;
-  throw mismatch(`a step count is ${tensor.size === 1 ? value : `a tensor of shape ${shapeText(tensor.shape)}`}`);
+  throw mismatch(`a step count is ${value} of shape ${shapeText(tensor.shape)}`);
 }
 
 async function readRest(source: Tensor): Promise<Omit<OverallState, 'step'>> {
   const [text] = await source.data<'string'>();
   try {
     return JSON.parse(text) as Omit<OverallState, 'step'>;
-  } catch (error) {
-    throw new AdakitError('state-mismatch', `these optimizer weights do not fit: "${rest}" is not JSON`, {
-      cause: error,
-    });
+  } catch {
+    throw mismatch(`"${rest}" is not JSON`);
   }
 }
 

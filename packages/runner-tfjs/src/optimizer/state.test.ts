@@ -138,7 +138,7 @@ describe('a state', () => {
     const state = await first.optimizer.state();
     const before = second.model.getWeights().map((weight) => [...weight.dataSync()]);
     const loading = second.optimizer.load(state, variablesOf(second.model.trainableWeights));
-    await expect(loading).rejects.toThrow(/statistic "half_norm\/moving_mean", for which there is no variable; give/);
+    await expect(loading).rejects.toThrow(/statistic "half_norm\/moving_mean" without a variable; give/);
     const wrong = { ...state, statistics: { 'half_norm/moving_mean': tensor32([1]) } };
     await expect(second.optimizer.load(wrong, second.model)).rejects.toThrow(
       /moving_mean" has shape \[1\], the variable/,

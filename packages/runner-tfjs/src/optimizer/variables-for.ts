@@ -1,9 +1,9 @@
 import type { StoredTensor, TensorData, TrainingState } from '@adakit/core';
 import { AdakitError } from '@adakit/core/runner';
-import type { Tensor, Variable } from '@tensorflow/tfjs-core';
+import type { Variable } from '@tensorflow/tfjs-core';
 import { matchByName } from './match-by-name.js';
 import { assertDistinct } from './distinct.js';
-import { registeredVariables, type LayerVariableLike, type Variables } from './variables.js';
+import { registeredVariables, type LayersModelLike, type LayerVariableLike, type Variables } from './variables.js';
 
 /** The variables that an optimizer knows already, with the names by which states know them. */
 export interface KnownVariables {
@@ -29,7 +29,7 @@ export function variablesFor(
   variables: Variables | undefined,
   known: KnownVariables,
 ): FoundVariables {
-  const given = variables && sortVariables(variables);
+  const given = variables === undefined ? undefined : sortVariables(variables);
   const found = given === undefined ? registeredFor(state, known) : matchedFor(state, given, known);
   // In the order of the state, in which numbers of all parameters are added up.
   const order = Object.keys(state.parameters);
@@ -94,8 +94,8 @@ function statisticsFor(
     const variable = matches === undefined ? exact : matches.get(statistic);
     if (variable === undefined) {
       problems.push(
-        `it has a statistic "${name}", for which there is no variable; ` +
-          (list ? 'give those that are not trainable as well, or the model' : 'make the model first'),
+        `it has a statistic "${name}" without a variable; ` +
+          (list ? 'give all or the model' : 'make the model first'),
       );
     } else if (!isNumbers(value)) problems.push(`its statistic "${name}" has dtype ${value.dtype}`);
     else if (String(value.shape) !== String(variable.shape)) {
@@ -117,9 +117,13 @@ function sortVariables(variables: Variables): {
   readonly others: readonly Variable[];
 } {
   const read = (weights: Iterable<Variable | LayerVariableLike>): Variable[] =>
-    [...weights].map((weight) => ('read' in weight ? weight.read() : weight)).filter(isVariable);
-  if (!('trainableWeights' in variables)) {
-    const list = read(variables);
+    Array.from(weights, (weight) => (weight as Partial<LayerVariableLike> | null)?.read?.() ?? weight).filter(
+      isVariable,
+    );
+  const isModel = (given: Variables): given is LayersModelLike => 'trainableWeights' in Object(given);
+  if (!isModel(variables)) {
+    // What is no TypeScript may give null.
+    const list = read((variables as typeof variables | null) ?? []);
     return { trainable: list.filter((each) => each.trainable), others: list.filter((each) => !each.trainable) };
   }
   // A model knows which layers are frozen; building it marks their variables as trainable again.
@@ -127,6 +131,6 @@ function sortVariables(variables: Variables): {
   return { trainable, others: read(variables.weights).filter((variable) => !trainable.includes(variable)) };
 }
 
-function isVariable(tensor: Tensor): tensor is Variable {
-  return 'trainable' in tensor && 'assign' in tensor;
+function isVariable(tensor: unknown): tensor is Variable {
+  return 'assign' in Object(tensor);
 }

@@ -1,6 +1,8 @@
 import {
   copyTensor,
+  kindOf,
   makePlan,
+  requireOptimizer,
   type NamedTensors,
   type Optimizer,
   type ParameterSpec,
@@ -9,6 +11,7 @@ import {
   type TrainingState,
 } from '@adakit/core';
 import { checkState } from '@adakit/core/states';
+import { requireOptions, requireTensor, requireTensorsIn } from '../file/given.js';
 import { requireAccounted } from './accounted.js';
 import type { AdaptedParameter, AdaptedSlot, AdaptReport } from './adapt-report.js';
 import { carryOver, startAfresh } from './carry-over.js';
@@ -79,6 +82,13 @@ export function adaptState(
   parameters: AdaptedParameters,
   options: AdaptOptions = {},
 ): AdaptedState {
+  requireTensorsIn('adaptState()', state);
+  requireOptimizer('adaptState()', optimizer);
+  requireOptions('adaptState()', options, ['keep', 'added', 'removed', 'frozen', 'slots']);
+  requireChoices(options);
+  if (Object(parameters) !== parameters || Array.isArray(parameters)) {
+    throw mismatch([`the parameters of the run are given by name, as { weight: tensor }, got ${kindOf(parameters)}`]);
+  }
   const given = Object.entries(parameters).map(([name, parameter]) => givenParameter(name, parameter, state));
   requireAccounted(state, Object.fromEntries(given.map(({ spec, value }) => [spec.name, value])), options);
   const { keep = 'given', added = [], removed = [], frozen = [], slots: sources = {} } = options;
@@ -135,6 +145,16 @@ export function adaptState(
   };
 }
 
+/** @throws AdakitError `state-mismatch` for lists that are none, and other words than there are */
+function requireChoices({ keep = 'given', slots = {}, ...lists }: AdaptOptions): void {
+  if (!['given', 'saved'].includes(keep)) throw mismatch([`keep is given or saved, got ${kindOf(keep)}`]);
+  if (Object(slots) !== slots) throw mismatch([`slots are given by name, as { new: 'saved' }, got ${kindOf(slots)}`]);
+  for (const [name, list] of Object.entries<unknown>({ ...lists })) {
+    if (list !== undefined && !Array.isArray(list))
+      throw mismatch([`"${name}" is a list of names, got ${kindOf(list)}`]);
+  }
+}
+
 /** A parameter of the run; what it does not say of itself is as saved. */
 function givenParameter(
   name: string,
@@ -142,7 +162,11 @@ function givenParameter(
   { parameters: saved }: TrainingState,
 ): { readonly value: TensorData; readonly spec: ParameterSpec } {
   const known = Object.hasOwn(saved, name) ? saved[name] : undefined;
-  const given: Exclude<typeof parameter, TensorData> = 'value' in parameter ? parameter : { value: parameter };
+  const given: Exclude<typeof parameter, TensorData> =
+    'value' in Object(parameter)
+      ? (parameter as Exclude<typeof parameter, TensorData>)
+      : { value: parameter as TensorData };
+  requireTensor('state-mismatch', `the parameter "${name}"`, given.value);
   const { value, role = known?.role, units = known?.units } = given;
   return { value, spec: { name, shape: value.shape, ...(role && { role }), ...(units && { units }) } };
 }

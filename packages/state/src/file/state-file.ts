@@ -4,6 +4,7 @@ import type { StoredTensor, TrainingState } from '@adakit/core';
 import { assembleState, contentsOf, layoutOf, requireFinite } from './contents.js';
 import { formatDocument, parseDocument } from './document.js';
 import { StateFileError } from './error.js';
+import { requireOptions, requireTensorMap, requireTensorsIn } from './given.js';
 import {
   dataLength,
   formatHeader,
@@ -48,7 +49,10 @@ const NAMELESS = 'the state';
  *
  * @throws StateFileError for a state that a file cannot hold
  */
-export function encodeState(state: TrainingState, { metric, finite = false }: EncodeOptions = {}): Uint8Array {
+export function encodeState(state: TrainingState, options: EncodeOptions = {}): Uint8Array {
+  requireTensorsIn('encodeState()', state);
+  requireOptions('encodeState()', options, ['metric', 'finite']);
+  const { metric, finite = false } = options;
   const file = NAMELESS;
   const contents = contentsOf(state, file, metric);
   const tensors = layOut(contents.tensors, file);
@@ -72,7 +76,9 @@ export function encodeState(state: TrainingState, { metric, finite = false }: En
  *
  * @throws StateFileError for the first violation of the format, with its code and place
  */
-export function decodeState(bytes: Uint8Array, { file = NAMELESS, finite = false }: DecodeOptions = {}): TrainingState {
+export function decodeState(bytes: Uint8Array, options: DecodeOptions = {}): TrainingState {
+  requireOptions('decodeState()', options, ['file', 'finite']);
+  const { file = NAMELESS, finite = false } = options;
   const { header, data } = split(bytes, file);
   const parsed = parseStateHeader(header, data.length, file, sha256);
   const document = parseDocument(parsed.document, { file });
@@ -94,6 +100,7 @@ export function encodeTensors(
   metadata: ReadonlyMap<string, string> = new Map(),
 ): Uint8Array {
   const file = 'the safetensors file';
+  requireTensorMap(file, tensors);
   const entries = layOut(tensors, file);
   return concatenate(formatHeader({ tensors: entries, metadata }, file), entries, tensors, file);
 }
@@ -103,10 +110,9 @@ export function encodeTensors(
  *
  * @throws StateFileError for the first violation of the format
  */
-export function decodeTensors(
-  bytes: Uint8Array,
-  { file = 'the safetensors file' }: { file?: string } = {},
-): TensorFile {
+export function decodeTensors(bytes: Uint8Array, options: { file?: string } = {}): TensorFile {
+  requireOptions('decodeTensors()', options, ['file']);
+  const { file = 'the safetensors file' } = options;
   const { header, data } = split(bytes, file);
   const { tensors, metadata } = parseHeader(header, data.length, file);
   return { tensors: new Map([...tensors].map(([name, entry]) => [name, cut(data, entry)])), metadata };

@@ -1,5 +1,6 @@
 import type { SlotState, StoredDType, StoredTensor, TensorData } from '@adakit/core';
 import { StateFileError, type Place } from './error.js';
+import { requireTensor } from './given.js';
 
 /**
  * Element types of safetensors: size in bits and, for floating-point types of which non-finite elements can be found,
@@ -60,6 +61,7 @@ export function isLoadable(dtype: StoredDType): boolean {
 /** A tensor as stored; shares memory with `tensor`. */
 export function storeTensor(tensor: TensorData): StoredTensor {
   requireLittleEndian();
+  requireTensor('invalid-state', 'what is stored', tensor);
   const { dtype, shape, data } = tensor;
   const bytes = new Uint8Array(data.buffer, data.byteOffset, data.byteLength);
   return { dtype: dtype === 'float32' ? 'F32' : 'F64', shape, bytes };
@@ -101,7 +103,7 @@ export function storeNarrow({ shape, data }: TensorData, format: Narrow, place: 
  */
 export function loadTensor(stored: StoredTensor, place: Place = {}): TensorData {
   requireLittleEndian();
-  const { dtype, shape } = stored;
+  const { dtype, shape } = Object(stored) as StoredTensor;
   switch (dtype) {
     case 'F64': {
       const { buffer, byteOffset, byteLength } = aligned(stored.bytes, 8);

@@ -1,3 +1,4 @@
+import { requireList } from '../file/given.js';
 import { AdakitError, elementCount, sameShape } from '@adakit/core';
 import { rearrangements, type Conventions, type ImageChannels, type Rearrangement } from './layer-layouts.js';
 import {
@@ -42,6 +43,9 @@ export function deriveMappings(
   to: readonly ParameterDescription[],
   hints: readonly MappingHint[] = [],
 ): ParameterMapping[] {
+  for (const list of [from, to])
+    requireList('ambiguous-mapping', 'descriptions of parameters', list, ['name', 'shape']);
+  requireList('ambiguous-mapping', 'hints', hints, ['from']);
   requireNamed(from, to, hints);
   const [parametersFrom, parametersTo] = [from, to].map((list) => list.filter((each) => !statisticOf(each)));
   const [statisticsFrom, statisticsTo] = [from, to].map((list) => list.filter((each) => statisticOf(each)));

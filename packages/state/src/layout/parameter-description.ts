@@ -1,4 +1,5 @@
 import type { TrainingState } from '@adakit/core';
+import { requireList, requireTensorsIn } from '../file/given.js';
 
 /** Layers whose parameters are laid out differently in different frameworks. */
 export type LayerKind =
@@ -33,7 +34,9 @@ export interface ParameterDescription {
 export type MatrixAxes = 'io' | 'oi' | 'vd';
 
 /** The parameters of a state, in their order, and then its running statistics. */
-export function describeParameters({ parameters, statistics = {} }: TrainingState): ParameterDescription[] {
+export function describeParameters(state: TrainingState): ParameterDescription[] {
+  requireTensorsIn('describeParameters()', state);
+  const { parameters, statistics = {} } = state;
   return [
     ...Object.entries(parameters).map(([name, { value, units }]) => ({
       name,
@@ -48,7 +51,9 @@ export function describeParameters({ parameters, statistics = {} }: TrainingStat
 }
 
 /** What a description says of a tensor that is no parameter, or its name does; undefined for a parameter. */
-export function statisticOf({ name, statistic }: ParameterDescription): ParameterDescription['statistic'] {
+export function statisticOf(description: ParameterDescription): ParameterDescription['statistic'] {
+  requireList('ambiguous-mapping', 'descriptions of parameters', [description], ['name']);
+  const { name, statistic } = description;
   const role = parseName(name).known?.role;
   return statistic ?? (role === 'mean' || role === 'variance' ? role : role === 'count' ? 'other' : undefined);
 }

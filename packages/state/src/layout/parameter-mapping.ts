@@ -1,5 +1,6 @@
-import { AdakitError } from '@adakit/core';
+import { AdakitError, kindOf } from '@adakit/core';
 import { z } from 'zod';
+import { requireList } from '../file/given.js';
 
 /** One of several runs of equal length into which the elements of a tensor, row by row, are cut. */
 export interface Part {
@@ -86,6 +87,10 @@ export function inverseMappings(
   mappings: readonly ParameterMapping[],
   shapes: Readonly<Record<string, readonly number[]>>,
 ): ParameterMapping[] {
+  requireList('invalid-mapping', 'mappings', mappings, ['from', 'to']);
+  if (Object(shapes) !== shapes) {
+    throw new AdakitError('invalid-mapping', `shapes are given by name, as { weight: [2, 3] }, got ${kindOf(shapes)}`);
+  }
   return mappings.map((mapping) => {
     const { from, to, fromPart, reorder, toPart, addend, units } = mapping;
     if (!Object.hasOwn(shapes, from)) {

@@ -1,5 +1,5 @@
 import { basename, dirname, join } from 'node:path';
-import { fileError, followLinks, statusOf, systemErrorCode, writeFully } from './file-access.js';
+import { fileError, followLinks, requirePlace, statusOf, systemErrorCode, writeFully } from './file-access.js';
 import { disk, type FileOptions, type FileStatus, type FileSystem, type OpenFile } from './file-system.js';
 import { forget, release, removeStale, reserve } from './temporary-files.js';
 
@@ -102,8 +102,10 @@ function permissions(status: FileStatus | undefined): number {
 export async function writeFileAtomically(
   path: string,
   content: string | Uint8Array | Iterable<Uint8Array>,
-  { fileSystem = disk }: FileOptions = {},
+  options: FileOptions = {},
 ): Promise<void> {
+  requirePlace('cannot-write', 'a file is written to', path, options);
+  const { fileSystem = disk } = options;
   await createStandaloneFile(path, fileSystem, async ({ handle }) => {
     let position = 0;
     for (const piece of piecesOf(content)) {

@@ -8,6 +8,7 @@ import {
   followLinks,
   openRegularFile,
   readFully,
+  requirePlace,
   statusOf,
   writeFully,
 } from './file-access.js';
@@ -30,8 +31,10 @@ export async function writeWithData(
   path: string,
   data: Iterable<Uint8Array>,
   content: (dataName: string) => Uint8Array,
-  { fileSystem = disk }: FileOptions = {},
+  options: FileOptions = {},
 ): Promise<Uint8Array> {
+  requirePlace('cannot-write', 'a file is written to', path, options);
+  const { fileSystem = disk } = options;
   try {
     const target = await followLinks(path, fileSystem);
     return await exclusively(target, fileSystem, async () => {

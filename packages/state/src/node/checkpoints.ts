@@ -1,7 +1,8 @@
 import { join, resolve } from 'node:path';
 import type { TrainingState } from '@adakit/core';
 import { StateFileError } from '../file/error.js';
-import { fileError } from './file-access.js';
+import { requireOptions } from '../file/given.js';
+import { fileError, requirePlace } from './file-access.js';
 import { disk, type FileSystem } from './file-system.js';
 import { LastingFolder } from './lasting-folder.js';
 import { statePath } from './state-path.js';
@@ -16,6 +17,8 @@ export interface CheckpointsOptions extends WriteOptions {
   /** Keep the one with the best metric as well, and which is better. Default: none is kept for its metric. */
   readonly best?: 'min' | 'max';
 }
+
+const OPTIONS = ['keep', 'best', 'shardBytes', 'finite', 'fileSystem'];
 
 /** One saved state in a directory of checkpoints. */
 export interface Checkpoint {
@@ -80,6 +83,7 @@ export class Checkpoints {
    * @throws StateFileError `cannot-write`; RangeError for a `keep` below 1
    */
   static async open(path: string, options: CheckpointsOptions = {}): Promise<Checkpoints> {
+    requirePlace('cannot-write', 'checkpoints are kept at', path, options, OPTIONS);
     const { keep = 3, fileSystem = disk } = options;
     if (!(keep >= 1)) throw new RangeError(`Checkpoints: keep must be at least 1, got ${keep}`);
     try {
@@ -104,7 +108,9 @@ export class Checkpoints {
    * @throws StateFileError `cannot-write` with what to do about it, a disk that is not mounted any more included; later saves
    * work when that is done. `other-writer` when another process saves to this directory
    */
-  save(state: TrainingState, { metric }: { readonly metric?: number } = {}): Promise<Checkpoint> {
+  save(state: TrainingState, options: { readonly metric?: number } = {}): Promise<Checkpoint> {
+    requireOptions('Checkpoints.save()', options, ['metric']);
+    const { metric } = options;
     const saved = this.#last.then(async () => {
       try {
         return await this.#save(state, metric);
@@ -124,8 +130,11 @@ export class Checkpoints {
     await this.#removeHalves();
     const number = nextNumber(before, this.directory);
     const path = join(this.directory, `${String(number).padStart(6, '0')}-step-${state.step}.safetensors`);
+    const { shardBytes, finite } = this.#options;
     await writeState(path, state, {
-      ...this.#options,
+      fileSystem: this.#fileSystem,
+      ...(shardBytes !== undefined && { shardBytes }),
+      ...(finite !== undefined && { finite }),
       ...(metric !== undefined && Number.isFinite(metric) ? { metric } : {}),
     });
     const checkpoints = await this.list();

@@ -1,6 +1,8 @@
 import { createHash } from 'node:crypto';
 import { dirname, resolve } from 'node:path';
+import { kindOf } from '@adakit/core';
 import { StateFileError, type StateFileErrorCode } from '../file/error.js';
+import { requireOptions } from '../file/given.js';
 import type { FileStatus, FileSystem, OpenFile } from './file-system.js';
 
 /** Files are read and written this many bytes at a time: few calls, and still in the processor's cache when hashed. */
@@ -41,6 +43,18 @@ export function fileError(error: unknown, code: StateFileErrorCode, file: string
   const reason = error instanceof Error ? error.message : String(error);
   const known = systemCode !== undefined && Object.hasOwn(REMEDIES, systemCode);
   return new StateFileError(code, known ? `${REMEDIES[systemCode]} (${reason})` : reason, { file }, { cause: error });
+}
+
+/** @throws StateFileError for what is no path, AdakitError `invalid-plan` for options that there are not */
+export function requirePlace(
+  code: StateFileErrorCode,
+  what: string,
+  path: unknown,
+  options: unknown = {},
+  known: readonly string[] = ['fileSystem'],
+): void {
+  if (typeof path !== 'string') throw new StateFileError(code, `${what} a path, got ${kindOf(path)}`);
+  requireOptions(path, options, known);
 }
 
 /** `ENOENT` and the like; undefined for other errors. */

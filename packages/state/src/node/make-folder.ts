@@ -1,6 +1,6 @@
 import { mkdir, stat } from 'node:fs/promises';
 import { dirname, resolve } from 'node:path';
-import { systemErrorCode } from './file-access.js';
+import { requirePlace, systemErrorCode } from './file-access.js';
 
 /**
  * Makes a folder and those above it. Node's own way (`recursive`) never ends where the system has no folder to make, as in
@@ -10,6 +10,7 @@ import { systemErrorCode } from './file-access.js';
  * @throws the system's error, such as `ENOTDIR` below a file
  */
 export async function makeFolder(path: string): Promise<string | undefined> {
+  requirePlace('cannot-write', 'a folder is made at', path);
   const missing: string[] = [];
   for (let at = resolve(path); !(await isThere(at)); at = dirname(at)) missing.unshift(at);
   // What is there and is no folder is an error, as any other.

@@ -1,6 +1,7 @@
 import type { StoredTensor } from '@adakit/core';
 import { StateFileError } from '../file/error.js';
 import { parseHeader, type Header, type TensorInfo } from '../file/header.js';
+import { requirePlace } from './file-access.js';
 import { disk, type FileOptions } from './file-system.js';
 import type { TensorLocation } from './state-reader.js';
 import { TensorReader, type InspectTensor } from './tensor-reader.js';
@@ -10,7 +11,9 @@ import { TensorReader, type InspectTensor } from './tensor-reader.js';
  *
  * @throws StateFileError for the first violation of the format, with its code and place
  */
-export async function openTensors(path: string, { fileSystem = disk }: FileOptions = {}): Promise<OpenTensors> {
+export async function openTensors(path: string, options: FileOptions = {}): Promise<OpenTensors> {
+  requirePlace('cannot-read', 'tensors are read from', path, options);
+  const { fileSystem = disk } = options;
   const reader = await TensorReader.open(path, fileSystem);
   try {
     return new OpenTensors(reader, parseHeader(reader.header, reader.dataLength, path));

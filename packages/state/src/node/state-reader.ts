@@ -7,7 +7,7 @@ import { MAX_HEADER_BYTES, type TensorEntry, type TensorInfo } from '../file/hea
 import { parseIndex, type ShardIndex } from '../file/shard-index.js';
 import { checkTensor, parseStateHeader, type SealedStateHeader } from '../file/state-header.js';
 import { elementBits } from '../file/stored-tensor.js';
-import { fileError, followLinks, openRegularFile, readFully, sha256, statusOf } from './file-access.js';
+import { fileError, followLinks, openRegularFile, readFully, requirePlace, sha256, statusOf } from './file-access.js';
 import { disk, type FileOptions, type FileSystem } from './file-system.js';
 import { isIndexPath, statePath, type StatePath } from './state-path.js';
 import { TensorReader, type InspectTensor } from './tensor-reader.js';
@@ -33,7 +33,9 @@ export interface TensorLocation extends TensorInfo {
  * @throws StateFileError for the first violation of the format, with its code and place
  */
 export async function readState(path: string, options: ReadStateOptions = {}): Promise<TrainingState> {
-  const state = await openState(path, options);
+  requirePlace('cannot-read', 'a state is read from', path, options, ['fileSystem', 'finite']);
+  const { fileSystem = disk } = options;
+  const state = await openState(path, { fileSystem });
   try {
     return await state.load(options);
   } finally {
@@ -47,10 +49,9 @@ export async function readState(path: string, options: ReadStateOptions = {}): P
  * @param path as for {@link readState}
  * @throws StateFileError for the first violation of the format, with its code and place
  */
-export async function openState(path: string, { fileSystem = disk }: FileOptions = {}): Promise<OpenState> {
-  if (typeof (path as unknown) !== 'string') {
-    throw new StateFileError('cannot-read', `a state is read from a path, got ${typeof path}`);
-  }
+export async function openState(path: string, options: FileOptions = {}): Promise<OpenState> {
+  requirePlace('cannot-read', 'a state is read from', path, options);
+  const { fileSystem = disk } = options;
   const target = isIndexPath(path) ? statePath(path) : await stateTarget(path, fileSystem);
   if (!isIndexPath(path) && ((await exists(target.single, fileSystem)) || !(await exists(target.index, fileSystem)))) {
     return OpenState.open(target.single, [target.single], fileSystem);

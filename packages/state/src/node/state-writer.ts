@@ -3,6 +3,7 @@ import type { TrainingState } from '@adakit/core';
 import { contentsOf, layoutOf, requireFinite } from '../file/contents.js';
 import { formatDocument, type StateDocument } from '../file/document.js';
 import { StateFileError } from '../file/error.js';
+import { requireTensorMap, requireTensorsIn } from '../file/given.js';
 import {
   dataLength,
   formatHeader,
@@ -19,7 +20,16 @@ import { formatStateHeader } from '../file/state-header.js';
 import { storedByteLength } from '../file/stored-tensor.js';
 import { createFile, createStandaloneFile, syncDirectory, type AtomicFile } from './atomic-file.js';
 import { exclusively } from './exclusive.js';
-import { fileError, openRegularFile, readFully, sha256, statusOf, systemErrorCode, writeFully } from './file-access.js';
+import {
+  fileError,
+  openRegularFile,
+  readFully,
+  requirePlace,
+  sha256,
+  statusOf,
+  systemErrorCode,
+  writeFully,
+} from './file-access.js';
 import { disk, type FileOptions, type FileStatus, type FileSystem } from './file-system.js';
 import { shardName, shardsBeside, type StatePath } from './state-path.js';
 import { readIndex, stateTarget } from './state-reader.js';
@@ -45,6 +55,7 @@ export interface WriteStateOptions extends WriteOptions {
   readonly metric?: number;
 }
 
+const WRITE_OPTIONS = ['shardBytes', 'finite', 'fileSystem'];
 const DEFAULT_SHARD_BYTES = 4 * 2 ** 30;
 
 /**
@@ -57,8 +68,11 @@ const DEFAULT_SHARD_BYTES = 4 * 2 ** 30;
  * @throws StateFileError for a state that a file cannot hold, `cannot-write` with what to do about it, `other-writer`
  */
 export async function writeState(path: string, state: TrainingState, options: WriteStateOptions = {}): Promise<void> {
-  const { document, tensors } = contentsOf(state, path, options.metric);
-  await writeStateFile(path, document, tensors, options);
+  requirePlace('cannot-write', 'a state is written to', path, options, ['metric', ...WRITE_OPTIONS]);
+  requireTensorsIn('writeState()', state);
+  const { metric, ...rest } = options;
+  const { document, tensors } = contentsOf(state, path, metric);
+  await writeStateFile(path, document, tensors, rest);
 }
 
 /**
@@ -70,8 +84,11 @@ export async function writeStateFile(
   path: string,
   document: StateDocument,
   tensors: ReadonlyMap<string, TensorSource>,
-  { shardBytes = DEFAULT_SHARD_BYTES, finite = false, fileSystem = disk }: WriteOptions = {},
+  options: WriteOptions = {},
 ): Promise<void> {
+  requirePlace('cannot-write', 'a state is written to', path, options, WRITE_OPTIONS);
+  requireTensorMap(path, tensors);
+  const { shardBytes = DEFAULT_SHARD_BYTES, finite = false, fileSystem = disk } = options;
   layoutOf(document, layOut(tensors, path), path);
   const text = formatDocument(document, { file: path });
   const shards = divide(tensors, shardBytes);
@@ -89,7 +106,9 @@ export async function writeStateFile(
  *
  * @throws StateFileError `cannot-write`, or `other-writer` while another process writes it
  */
-export async function removeState(path: string, { fileSystem = disk }: FileOptions = {}): Promise<void> {
+export async function removeState(path: string, options: FileOptions = {}): Promise<void> {
+  requirePlace('cannot-write', 'a state is removed from', path, options);
+  const { fileSystem = disk } = options;
   await replacing(path, fileSystem, async (target) => {
     const removed = [await removeIfThere(target.single, fileSystem), await removeIfThere(target.index, fileSystem)];
     // An index must not come back when its shards are gone.
@@ -121,8 +140,11 @@ export async function writeTensors(
   path: string,
   tensors: ReadonlyMap<string, TensorSource>,
   metadata: ReadonlyMap<string, string> = new Map(),
-  { fileSystem = disk }: FileOptions = {},
+  options: FileOptions = {},
 ): Promise<void> {
+  requirePlace('cannot-write', 'tensors are written to', path, options);
+  requireTensorMap(path, tensors);
+  const { fileSystem = disk } = options;
   const entries = layOut(tensors, path);
   const header = formatHeader({ tensors: entries, metadata }, path);
   await createStandaloneFile(path, fileSystem, async (file) => {

@@ -1,3 +1,4 @@
+import { AdakitError, shown } from '../../errors.js';
 import type { Program } from '../../program/program.js';
 import type { FloatArray, Precision } from '../../tensor/tensor-data.js';
 import { isTotal, type Device, type Kernel } from '../device.js';
@@ -6,6 +7,9 @@ import { interpret } from './interpret.js';
 
 /** The reference: the interpreter in float64, or in float32 with every operation rounded. */
 export function referenceDevice(precision: Precision = 'float64'): Device<FloatArray> {
+  if (!['float64', 'float32'].includes(precision)) {
+    throw new AdakitError('invalid-plan', `referenceDevice() takes float64 or float32, got ${shown(precision)}`);
+  }
   return {
     ...hostMemory(precision),
     name: precision === 'float64' ? 'reference' : 'reference-f32',

@@ -1,4 +1,4 @@
-import { AdakitError } from '../../errors.js';
+import { AdakitError, keysProblem, kindOf, shown } from '../../errors.js';
 import type { Device } from '../device.js';
 import { allFinite } from '../host-memory.js';
 import { Arena, size, type WasmBuffer } from './arena.js';
@@ -26,7 +26,9 @@ export interface WasmDeviceOptions {
  *
  * @throws where WebAssembly with SIMD is missing or forbidden, see {@link wasmAvailable}
  */
-export function wasmDevice({ memoryLimit, threads }: WasmDeviceOptions = {}): Device<WasmBuffer> {
+export function wasmDevice(options: WasmDeviceOptions = {}): Device<WasmBuffer> {
+  requireWasmOptions('wasmDevice()', options);
+  const { memoryLimit, threads } = options;
   const arena = new Arena(memoryLimit, threads !== undefined);
   const memories = {
     of: (buffer: WasmBuffer) => arena.blockOf(buffer),
@@ -50,6 +52,17 @@ export function wasmDevice({ memoryLimit, threads }: WasmDeviceOptions = {}): De
     },
     ...kernels,
   };
+}
+
+/** @throws AdakitError `invalid-plan` for options that there are not, or of another kind */
+export function requireWasmOptions(what: string, options: WasmDeviceOptions): void {
+  const { memoryLimit, threads } = Object(options) as Readonly<Record<keyof WasmDeviceOptions, unknown>>;
+  const problem =
+    keysProblem('option', options, ['memoryLimit', 'threads']) ??
+    (memoryLimit === undefined || (typeof memoryLimit === 'number' && memoryLimit > 0)
+      ? threads !== undefined && Object(threads) !== threads && `threads must be KernelThreads, got ${kindOf(threads)}`
+      : `memoryLimit must be a number of bytes, got ${shown(memoryLimit)}`);
+  if (problem) throw new AdakitError('invalid-plan', `${what}: ${problem}`);
 }
 
 /** What a device does beside keeping memory. */

@@ -1,0 +1,62 @@
+import { AdakitError, keysProblem, kindOf, type ErrorCode, type TrainingState } from '@adakit/core';
+import { requireState } from '@adakit/core/states';
+import { StateFileError } from './error.js';
+
+// What is given by programs whose types nobody has checked.
+
+/** @throws AdakitError `invalid-plan` for what is no object, and for options that there are not */
+export function requireOptions(what: string, options: unknown, known: readonly string[]): void {
+  const problem = keysProblem('option', options, known);
+  if (problem !== undefined) throw new AdakitError('invalid-plan', `${what}: ${problem}`);
+}
+
+/** @throws AdakitError `invalid-state` for what is no training state, and for one whose values or slots are no tensors */
+export function requireTensorsIn(what: string, state: unknown): asserts state is TrainingState {
+  requireState(state);
+  for (const [name, parameter] of Object.entries<unknown>(state.parameters)) {
+    const { value, slots } = Object(parameter) as Readonly<Record<string, unknown>>;
+    if (Object(slots) === slots && [value, ...(Object.values(slots as object) as unknown[])].every(isTensor)) continue;
+    throw new AdakitError(
+      'invalid-state',
+      `${what}: value or slots of "${name}" are no tensors; take the state from state() or readState()`,
+    );
+  }
+}
+
+/** @throws AdakitError for what is no tensor */
+export function requireTensor(code: ErrorCode, what: string, value: unknown): void {
+  if (isTensor(value)) return;
+  throw new AdakitError(code, `${what} must be a tensor such as tensor32([1, 2], [2]), got ${kindOf(value)}`);
+}
+
+/**
+ * @param of what its elements are
+ * @throws AdakitError for what is no list of objects, each with these fields
+ */
+export function requireList(code: ErrorCode, of: string, list: unknown, fields: readonly string[]): void {
+  const isWrong = (each: unknown): boolean =>
+    fields.some((field) => (Object(each) as Readonly<Record<string, unknown>>)[field] === undefined);
+  const wrong: readonly unknown[] = Array.isArray(list) ? list.filter(isWrong) : [list];
+  if (wrong.length === 0) return;
+  throw new AdakitError(code, `${of} must be a list of { ${fields.join(', ')}, … }, got ${kindOf(wrong[0])}`);
+}
+
+/** @throws StateFileError `invalid-entry` for what is no Map of stored tensors by name */
+export function requireTensorMap(file: string, tensors: unknown): void {
+  if (!(tensors instanceof Map)) {
+    throw new StateFileError('invalid-entry', `tensors are given as a Map by name, got ${kindOf(tensors)}`, { file });
+  }
+  for (const [tensor, stored] of tensors as ReadonlyMap<unknown, unknown>) {
+    const { dtype, shape } = Object(stored) as Readonly<Record<string, unknown>>;
+    if (typeof tensor === 'string' && typeof dtype === 'string' && Array.isArray(shape)) continue;
+    throw new StateFileError('invalid-entry', `it must have dtype and shape, got ${kindOf(stored)}`, {
+      file,
+      tensor: String(tensor),
+    });
+  }
+}
+
+function isTensor(value: unknown): boolean {
+  const { shape, data } = Object(value) as Readonly<Record<string, unknown>>;
+  return Array.isArray(shape) && ArrayBuffer.isView(data);
+}
