@@ -3,7 +3,7 @@ import { FitError } from './error.js';
 import type { Callback, Control, EpochEvent, FitResult } from './loop/callback.js';
 import { LossCurve } from './loop/loss-curve.js';
 
-/** What TensorFlow.js tells callbacks; numbers, or tensors of one. */
+/** What TensorFlow.js tells callbacks; numbers, or tensors of one. @inline */
 type Logs = Readonly<Record<string, unknown>> | undefined;
 
 /** Callbacks as `model.fit` of TensorFlow.js takes them. */

@@ -15,7 +15,7 @@ import {
   stepKind,
 } from './kinds.js';
 import { scheduleOf } from './made-schedule.js';
-import type { FieldsOf, Schedule } from './schedule.js';
+import type { PlateauFields, Schedule } from './schedule.js';
 
 /** `factor` for `steps` steps, then 1. */
 export const constantFactor = (factor: number, steps: number): Schedule => scheduleOf(constantKind, { factor, steps });
@@ -69,7 +69,7 @@ export const oneCycle = (
 export const inverseSqrt = (warmup: number): Schedule => scheduleOf(inverseSqrtKind, { warmup });
 
 /** Falls whenever what is reported stops getting better. */
-export const reduceOnPlateau = (options: Partial<Omit<FieldsOf<'plateau'>, 'kind'>> = {}): Schedule =>
+export const reduceOnPlateau = (options: Partial<PlateauFields> = {}): Schedule =>
   scheduleOf(plateauKind, {
     factor: 0.1,
     patience: 10,
