@@ -48,6 +48,12 @@ export function didYouMean(given: string, known: Iterable<string>): string {
   return suggestion === undefined ? '' : `, did you mean "${suggestion}"?`;
 }
 
+/** `, did you mean 'lr'?` where a known name is close to `given`, nothing elsewhere: for messages with names in single quotes. */
+export function suggestion(given: string, known: Iterable<string>): string {
+  const name = closestName(given, known);
+  return name === undefined ? '' : `, did you mean '${name}'?`;
+}
+
 /** A value in a message: words in quotes, so that "" and "1" show. */
 export function shown(value: unknown): string {
   return typeof value === 'string' ? JSON.stringify(value) : String(value);

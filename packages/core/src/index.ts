@@ -1,5 +1,5 @@
 // @tier user: errors
-export { AdakitError, closestName, kindOf, type ErrorCode } from './errors.js';
+export { AdakitError, closestName, kindOf, suggestion, type ErrorCode } from './errors.js';
 // @tier author: writing rules and wrappers
 export {
   asMatrix,
@@ -124,13 +124,17 @@ export {
   centralization,
   clipByGlobalNorm,
   clipByNorm,
+  clipByRms,
   clipByValue,
   gradientAveraging,
   gradientNoise,
   lossScaling,
+  maximize,
+  normalizeByGlobalNorm,
   sam,
 } from './compose/gradients.js';
 export {
+  decoupledDecay,
   ema,
   freezeRows,
   lookahead,
@@ -141,19 +145,24 @@ export {
   unitNorm,
 } from './compose/weights.js';
 export {
+  bounded,
   constantFactor,
   cosine,
   cosineRestarts,
+  cyclic,
   exponential,
   inverseSqrt,
+  inverseTime,
   linear,
   milestones,
   oneCycle,
+  piecewise,
   polynomial,
   product,
   reduceOnPlateau,
   scaled,
   sequence,
+  sqrtDecay,
   stepDecay,
   warmup,
   warmupStableDecay,
@@ -208,10 +217,12 @@ export {
   type DType,
   type FloatArray,
   type NamedTensors,
+  type NumericArray,
   type Precision,
   type TensorData,
 } from './tensor/tensor-data.js';
 // @tier device: writing devices and runners
+export { onAbort } from './on-abort.js';
 export type { Component, ComponentPrograms, PhasePrograms } from './component/component.js';
 export { RuleNode, type ChainLink, type ResolvedChain } from './optimizer/node.js';
 export { collecting, type Collecting } from './run/collecting.js';
@@ -222,7 +233,7 @@ export type { WholeStep } from './run/step-types.js';
 export type { KeptState } from './run/kept-state.js';
 export { hostView } from './device/host.js';
 export { wasmKernelsIn, type WasmKernels } from './device/wasm/device.js';
-export type { KernelMemory } from './device/wasm/kernel.js';
+export type { KernelMemory } from './device/wasm/memories.js';
 export type { Binding, BoundKernel, Device, Kernel, MaskedCheck, MaybePromise } from './device/device.js';
 export { bufferNames, deviceInputs, isTotal } from './device/device.js';
 export {

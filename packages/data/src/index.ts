@@ -2,7 +2,8 @@
 export { augment, type AugmentOptions } from './augment.js';
 export { columns, type ColumnChoice } from './columns.js';
 export { Dataset, type BatchOptions, type ShuffleOptions, type SplitOptions } from './dataset/dataset.js';
-export { stack, type Batch, type DataTensor, type Example, type NumericArray, type Value } from './dataset/example.js';
+export type { NumericArray } from '@adakit/core';
+export { stack, type Batch, type DataTensor, type Example, type Value } from './dataset/example.js';
 export { fromArrays, fromElements, fromStream } from './dataset/from.js';
 export { sampleCount, type LastBatch, type Place } from './dataset/operations.js';
 export { Reader, type Position } from './dataset/reader.js';

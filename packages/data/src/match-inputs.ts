@@ -1,4 +1,5 @@
-import { emptyLike, isTensor, type Batch, type DataTensor, type NumericArray } from './dataset/example.js';
+import type { NumericArray } from '@adakit/core';
+import { emptyLike, isTensor, type Batch, type DataTensor } from './dataset/example.js';
 import { DataError } from './error.js';
 
 /** What a model takes under a name; free dimensions have names. */

@@ -19,6 +19,7 @@ export { evaluate, type EvaluateOptions, type MetricValues } from './loop/evalua
 export { fit } from './loop/fit.js';
 export type { CurvePoint } from './loop/loss-curve.js';
 export type { CheckpointOptions, CheckpointStore, FitOptions } from './loop/options.js';
+export { skipLimit } from './loop/skip-limit.js';
 export {
   accuracy,
   confusionMatrix,

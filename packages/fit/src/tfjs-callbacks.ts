@@ -1,6 +1,6 @@
-import type { MaybePromise } from '@adakit/core';
 import { FitError } from './error.js';
-import type { Callback, Control, EpochEvent, FitResult } from './loop/callback.js';
+import type { Callback, Control, EpochEvent, FitResult, StepEvent, ValidationEvent } from './loop/callback.js';
+import type { EventOf } from './loop/callbacks.js';
 import { LossCurve } from './loop/loss-curve.js';
 
 /** What TensorFlow.js tells callbacks; numbers, or tensors of one. @inline */
@@ -37,92 +37,121 @@ export interface TfjsCallbacksOptions {
 export function tfjsCallbacks(
   model: { stopTraining: boolean },
   callbacks: readonly Callback[],
-  { step: before = 0, epochs, batches, signal }: TfjsCallbacksOptions = {},
+  options: TfjsCallbacksOptions = {},
 ): TfjsCallbacks {
-  let step = before;
-  let epoch = 0;
-  let completed = 0;
-  let best: FitResult['best'];
-  let detail: string | undefined;
-  const history: EpochEvent[] = [];
-  const curve = new LossCurve();
-  const control: Control = {
-    stop: (why) => {
-      detail = why;
-      model.stopTraining = true;
+  const training = new TfjsTraining(model, callbacks, options);
+  return {
+    onTrainBegin: () => training.begin(),
+    onEpochBegin: (index) => training.beginEpoch(index + 1),
+    onBatchEnd: (index, logs) => training.endBatch(index + 1, logs),
+    onEpochEnd: (_, logs) => training.endEpoch(logs),
+    onTrainEnd: () => training.end(),
+  };
+}
+
+/** A training that TensorFlow.js tells of. */
+class TfjsTraining {
+  readonly #model: { stopTraining: boolean };
+  readonly #callbacks: readonly Callback[];
+  readonly #options: TfjsCallbacksOptions;
+  readonly #history: EpochEvent[] = [];
+  readonly #curve = new LossCurve();
+  #step: number;
+  #epoch = 0;
+  #best: FitResult['best'];
+  /** Said by the callback that stopped it. */
+  #detail: string | undefined;
+  readonly #control: Control = {
+    stop: (detail) => {
+      this.#detail = detail;
+      this.#model.stopTraining = true;
     },
   };
-  const call = async (event: string, each: (callback: Callback) => MaybePromise<void> | undefined): Promise<void> => {
-    for (const callback of callbacks) {
+
+  constructor(model: { stopTraining: boolean }, callbacks: readonly Callback[], options: TfjsCallbacksOptions) {
+    this.#model = model;
+    this.#callbacks = callbacks;
+    this.#options = options;
+    this.#step = options.step ?? 0;
+  }
+
+  begin(): Promise<void> {
+    const { epochs, batches, step = 0 } = this.#options;
+    return this.#call('onStart', {
+      ...(epochs !== undefined && { epochs }),
+      ...(batches !== undefined && { batches }),
+      ...(step > 0 && { resumed: { step } }),
+    });
+  }
+
+  beginEpoch(epoch: number): Promise<void> {
+    this.#epoch = epoch;
+    return Promise.resolve();
+  }
+
+  endBatch(batch: number, logs: Logs): Promise<void> {
+    const step = ++this.#step;
+    if (this.#isAborted) this.#model.stopTraining = true;
+    const loss = numberOf(logs?.loss);
+    this.#curve.add(step, loss);
+    const samples = numberOf(logs?.size);
+    return this.#call<StepEvent>('onStep', { step, epoch: this.#epoch, batch, loss, samples, outcome: 'taken' });
+  }
+
+  async endEpoch(logs: Logs = {}): Promise<void> {
+    const [step, epoch] = [this.#step, this.#epoch];
+    const validation = validationIn(logs);
+    if (validation !== undefined) await this.#call('onValidation', this.#validated(validation));
+    const event = { epoch, step, loss: numberOf(logs.loss), ...(validation && { validation }) };
+    this.#history.push(event);
+    await this.#call('onEpoch', event);
+  }
+
+  end(): Promise<void> {
+    const result: FitResult = {
+      reason: this.#isAborted ? 'aborted' : this.#model.stopTraining ? 'callback' : 'completed',
+      ...(this.#detail !== undefined && { detail: this.#detail }),
+      step: this.#step,
+      epochs: this.#history.length,
+      history: this.#history,
+      ...(this.#best && { best: this.#best }),
+      curve: this.#curve.points,
+    };
+    return this.#call('onEnd', result);
+  }
+
+  get #isAborted(): boolean {
+    return this.#options.signal?.aborted === true;
+  }
+
+  #validated(values: Record<string, number>): ValidationEvent {
+    const [step, epoch] = [this.#step, this.#epoch];
+    const improved = this.#best === undefined || values.loss < this.#best.value;
+    if (improved) this.#best = { value: values.loss, step, epoch };
+    return { step, epoch, values, improved };
+  }
+
+  async #call<E>(event: EventOf<E>, argument: E): Promise<void> {
+    for (const callback of this.#callbacks) {
       try {
-        await each(callback);
+        await (callback[event] as ((argument: E, control: Control) => unknown) | undefined)?.(argument, this.#control);
       } catch (error) {
         const reason = error instanceof Error ? error.message : String(error);
         throw new FitError(
           'callback-failed',
-          `${callback.name ?? 'a callback'}, ${event}, failed at step ${step}: ${reason}`,
+          `${callback.name ?? 'a callback'}, ${event}, failed at step ${this.#step}: ${reason}`,
           { cause: error },
         );
       }
     }
-  };
-  return {
-    onTrainBegin: () =>
-      call('onStart', (callback) =>
-        callback.onStart?.(
-          {
-            ...(epochs !== undefined && { epochs }),
-            ...(batches !== undefined && { batches }),
-            ...(before > 0 && { resumed: { step: before } }),
-          },
-          control,
-        ),
-      ),
-    onEpochBegin: (index) => {
-      epoch = index + 1;
-      return Promise.resolve();
-    },
-    onBatchEnd: (index, logs) => {
-      step++;
-      if (signal?.aborted === true) model.stopTraining = true;
-      const loss = numberOf(logs?.loss);
-      curve.add(step, loss);
-      const event = { step, epoch, batch: index + 1, loss, samples: numberOf(logs?.size), outcome: 'taken' } as const;
-      return call('onStep', (callback) => callback.onStep?.(event, control));
-    },
-    onEpochEnd: async (_, logs = {}) => {
-      completed++;
-      const validation = Object.fromEntries(
-        Object.entries(logs).flatMap(([name, value]) =>
-          name.startsWith('val_') ? [[name.slice(4), numberOf(value)] as const] : [],
-        ),
-      );
-      const validates = Object.keys(validation).length > 0;
-      if (validates) {
-        const improved = best === undefined || validation.loss < best.value;
-        if (improved) best = { value: validation.loss, step, epoch };
-        await call('onValidation', (callback) =>
-          callback.onValidation?.({ step, epoch, values: validation, improved }, control),
-        );
-      }
-      const event = { epoch, step, loss: numberOf(logs.loss), ...(validates && { validation }) };
-      history.push(event);
-      await call('onEpoch', (callback) => callback.onEpoch?.(event, control));
-    },
-    onTrainEnd: () => {
-      const reason = signal?.aborted === true ? 'aborted' : model.stopTraining ? 'callback' : 'completed';
-      const result: FitResult = {
-        reason,
-        ...(detail !== undefined && { detail }),
-        step,
-        epochs: completed,
-        history,
-        ...(best && { best }),
-        curve: curve.points,
-      };
-      return call('onEnd', (callback) => callback.onEnd?.(result, control));
-    },
-  };
+  }
+}
+
+/** What TensorFlow.js calls `val_…`; undefined without any. */
+function validationIn(logs: Record<string, unknown>): Record<string, number> | undefined {
+  const values = Object.entries(logs).filter(([name]) => name.startsWith('val_'));
+  if (values.length === 0) return undefined;
+  return Object.fromEntries(values.map(([name, value]) => [name.slice('val_'.length), numberOf(value)]));
 }
 
 function numberOf(value: unknown): number {

@@ -21,6 +21,8 @@ export interface Trainable {
   load?(state: TrainingState): Promise<void>;
   /** Tells schedules on plateaus how training goes. */
   reportMetric?(metric: number): void;
+  /** Hyperparameters as the next step has them, schedules applied: the `lr` among them is logged. */
+  hyperparameters?(): Promise<Readonly<Record<string, number | boolean | string>>>;
   /** What batches are brought to the element types and shapes of. Default: batches are passed on as they are. */
   readonly inputs?: readonly InputSpec[];
   /** Steps taken before. Default: none. */

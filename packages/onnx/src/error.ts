@@ -1,4 +1,4 @@
-import { AdakitError } from '@adakit/core';
+import { AdakitError, closestName } from '@adakit/core';
 
 /** What went wrong, for programs; the message says it for people. */
 export type OnnxErrorCode =
@@ -40,6 +40,12 @@ export class OnnxError extends AdakitError<OnnxErrorCode> {
     super(code, message, 'cause' in options ? { cause: options.cause } : undefined);
     this.problems = options.problems ?? [];
   }
+}
+
+/** ` (did you mean 'fc.weight'?)` where a known name is close to `given`, nothing elsewhere. */
+export function didYouMean(given: string, known: Iterable<string>): string {
+  const name = closestName(given, known);
+  return name === undefined ? '' : ` (did you mean '${name}'?)`;
 }
 
 /** An error that lists every finding at once, one a line. */

@@ -1,7 +1,7 @@
 import { existsSync, statSync } from 'node:fs';
 import { isAbsolute, join, resolve } from 'node:path';
 import { pathToFileURL } from 'node:url';
-import { closestName, type HyperparameterDefinitions, type Optimizer, type TrainingState } from '@adakit/core';
+import { suggestion, type HyperparameterDefinitions, type Optimizer, type TrainingState } from '@adakit/core';
 import { PluginError } from './error.js';
 import { installedOptimizers, installedPackage } from './installed.js';
 import {
@@ -133,10 +133,9 @@ export function installHint(versions: TrainingState['versions'] = {}): string | 
 }
 
 function unknown(name: string, known: readonly string[], invalid: readonly PluginError[]): PluginError {
-  const suggestion = closestName(name, known);
   return new PluginError(
     'unknown-optimizer',
-    `there is no optimizer '${name}'${suggestion === undefined ? '' : `, did you mean '${suggestion}'?`} (installed: ${known.join(', ') || 'none'}; ` +
+    `there is no optimizer '${name}'${suggestion(name, known)} (installed: ${known.join(', ') || 'none'}; ` +
       `others are packages adakit-optimizer-NAME, or the path of a module or a package)` +
       invalid.map(({ message }) => `; left out: ${message}`).join(''),
   );

@@ -3,6 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { emitterOf, float, Graph, modelFromGraph, symbol, Tensor as OnnxTensor, writeModel } from '@adakit/onnx';
 import { dataFile, readData } from '@adakit/fixtures';
+import { ema, type NamedTensors } from '@adakit/core';
 import { sgd } from '@adakit/sgd';
 import { readState, writeState } from '@adakit/state/node';
 import { InferenceSession, Tensor } from 'onnxruntime-node';
@@ -74,6 +75,47 @@ describe.each(WAYS)(
       for (const value of mean('second')) expect(Math.abs(value)).toBeLessThan(1e-2);
       await session.dispose();
     });
+  },
+);
+
+/** The batch normalization of x·w, where x is [batch, 2]. */
+function projected(): Uint8Array {
+  const graph = new Graph('projected');
+  const e = emitterOf(graph);
+  const x = graph.addInput('x', { dtype: 'float32', shape: [symbol('batch'), 2] });
+  const w = graph.addInitializer('w', OnnxTensor.of('float32', [2, 2], Float32Array.of(1, 0.5, -0.25, 1)));
+  const vector = (name: string, value: number) =>
+    graph.addInitializer(name, OnnxTensor.of('float32', [2], Float32Array.of(value, value)));
+  const inputs = [vector('scale', 1), vector('bias', 0), vector('mean', 0), vector('variance', 1)];
+  graph.outputs.push(e.node('BatchNormalization', [e.matMul(x, w), ...inputs], { momentum: float(0.75) }));
+  return writeModel(modelFromGraph(graph));
+}
+
+it.each(WAYS)(
+  'statistics of averaged weights come of steps that move no weight, with the %s update in the runtime %s',
+  async (update, runtime) => {
+    const optimizer = ema(0.9, sgd({ lr: 0.5 }), { start: 1 });
+    const session = await TrainingSession.create({ model: projected(), loss: mse(), optimizer, update, runtime });
+    const target = { data: Float32Array.of(1, -1, 0, 2, 1, 1, -2, 0), dims: [4, 2] };
+    for (let i = 0; i < 10; i++) await session.step({ x, target });
+    const averaged = await session.weights();
+    const trained = await session.weights('trained');
+    const { parameters, ...rest } = await session.state();
+    const entries = Object.entries(parameters).map(([name, kept]) => [name, { ...kept, value: averaged[name] }]);
+    await session.load({ ...rest, parameters: Object.fromEntries(entries) as typeof parameters });
+    session.setHyperparameters({ lr: 0 }, { group: 'all' });
+    for (let i = 0; i < 60; i++) await session.step({ x, target });
+
+    expect(await session.weights('trained')).toEqual(averaged);
+    const { statistics = {} } = await session.state();
+    const means = 'data' in statistics.mean ? [...statistics.mean.data].map(Number) : [];
+    // Both columns of x have the mean 4, and so does a column of w four times its sum. Three quarters stay with every step.
+    const expected = ({ w: { data } }: NamedTensors): number[] => [4 * (data[0] + data[2]), 4 * (data[1] + data[3])];
+    const error = (weights: NamedTensors): number =>
+      Math.max(...expected(weights).map((mean, i) => Math.abs(means[i] - mean)));
+    expect(error(averaged)).toBeLessThan(10 * (0.75 ** 60 + 2 ** -22));
+    expect(error(trained)).toBeGreaterThan(0.01);
+    await session.dispose();
   },
 );
 

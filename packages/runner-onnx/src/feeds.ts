@@ -1,20 +1,10 @@
-import { closestName } from '@adakit/core';
+import { closestName, elementCount, type NumericArray } from '@adakit/core';
 import { bfloat16ToFloat, halfToFloat, type TargetSpec, type TensorSpec } from '@adakit/onnx';
 import { Tensor } from 'onnxruntime-node';
 import { TrainingError } from './error.js';
 
 /** Typed arrays that tensors of a batch may hold. */
-export type BatchArray =
-  | Float32Array
-  | Float64Array
-  | Int8Array
-  | Int16Array
-  | Int32Array
-  | BigInt64Array
-  | Uint8Array
-  | Uint16Array
-  | Uint32Array
-  | BigUint64Array;
+export type BatchArray = NumericArray;
 
 /** A tensor of a batch: elements in row-major order and dimensions; an `ort.Tensor` is one. */
 export interface BatchTensor {
@@ -81,7 +71,7 @@ export function toFeeds(specs: readonly (TensorSpec | TargetSpec)[], batch: Batc
         if (known === undefined) free.set(dim, { size: dims[axis], name });
         else if (known.size !== dims[axis]) fail(`${wanted}, but ${dim} is ${known.size} in '${known.name}'`);
       });
-      const count = dims.reduce((product, size) => product * size, 1);
+      const count = elementCount(dims);
       if (data.length !== count)
         fail(`'${name}' of shape [${dims.join(', ')}] needs ${count} elements, got ${data.length}`);
       const given = batch[name];

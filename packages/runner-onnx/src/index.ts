@@ -23,6 +23,7 @@ export type { RuntimeChoice } from './runtime/choose-runtime.js';
 export type { RuntimeReport } from './runtime/report.js';
 export type { SessionOptions } from './runtime/runtime.js';
 export { onnxDevice, type OnnxDevice } from './onnx-device.js';
+export type { TrainingSessionOptions } from './training-options.js';
 export {
   TrainingSession,
   type AbortOptions,
@@ -31,7 +32,6 @@ export {
   type ExportOptions,
   type StepResult,
   type StepsOptions,
-  type TrainingSessionOptions,
   type WeightsOptions,
 } from './training-session.js';
 export {

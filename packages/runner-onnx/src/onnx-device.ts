@@ -56,9 +56,12 @@ export function onnxDevice(
       }),
     }),
     async release() {
-      const made = await Promise.all(kernels.values());
+      const all = [...kernels.values()];
       kernels.clear();
-      for (const kernel of made) await kernel.release();
+      for (const kernel of await Promise.allSettled(all)) {
+        // What could not be made has nothing to release.
+        if (kernel.status === 'fulfilled') await kernel.value.release();
+      }
     },
   };
 }

@@ -4,6 +4,7 @@ import {
   fillRandom,
   hostView,
   type Evaluated,
+  type FloatArray,
   type Precision,
   type WholeStep,
 } from '@adakit/core';
@@ -106,6 +107,6 @@ function scalarsAt({ stages, scalars }: Whole, { stage, call, parameter }: Progr
   );
 }
 
-function make(precision: Precision, length: number): Float32Array | Float64Array {
+function make(precision: Precision, length: number): FloatArray {
   return precision === 'float32' ? new Float32Array(length) : new Float64Array(length);
 }

@@ -1,4 +1,4 @@
-import { fillDropout, fillRandom, nameKey, type GradientContext, type TrainingState } from '@adakit/core';
+import { elementCount, fillDropout, fillRandom, nameKey, type GradientContext, type TrainingState } from '@adakit/core';
 import { evaluateDim, type GradientsGraph, type RandomInput } from '@adakit/onnx';
 import type { Tensor } from 'onnxruntime-node';
 import { TrainingError } from './error.js';
@@ -51,7 +51,7 @@ export class RandomNumbers {
 
   #draw({ key: name, draw, shape }: RandomInput, sizes: ReadonlyMap<string, number>, moment: Moment): Tensor {
     const dims = shape.map((dim) => evaluateDim(dim, sizes) ?? NaN);
-    const length = dims.reduce((product, size) => product * size, 1);
+    const length = elementCount(dims);
     let numbers = this.#drawn.get(name);
     if (numbers?.length !== length) this.#drawn.set(name, (numbers = new Float32Array(length)));
     const key = { seed: this.#seed, key: nameKey(name), step: moment.step, stream: moment.batch };

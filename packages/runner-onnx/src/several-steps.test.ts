@@ -79,6 +79,13 @@ describe.each([
   it.each<[string, Optimizer]>([
     ['a schedule and a decay of weights', adamw({ lr: 0.01 }).withSchedules({ lr: cosine(9) })],
     ['a clipped norm and an average', ema(0.9, clipByGlobalNorm(0.5, adam({ lr: 0.01 })))],
+    [
+      'schedules on what is around a rule',
+      ema(0.9, clipByGlobalNorm(0.5, adam({ lr: 0.01 }))).withSchedules({
+        'ema.decay': cosine(9),
+        'clipByGlobalNorm.maxNorm': cosine(9, 0.1),
+      }),
+    ],
     ['rules of their own for groups', groups([{ name: 'm', match: matrices, optimizer: muon() }], adam({ lr: 0.01 }))],
     ['noise', gradientNoise(adam({ lr: 0.01 }))],
   ])('are the steps one by one, to the last bit: %s', async (_, optimizer) => {

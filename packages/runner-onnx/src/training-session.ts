@@ -1,23 +1,16 @@
 import {
   hostView,
-  kindOf,
-  lossScaling,
-  makePlan,
-  Run,
   sameShape,
-  severalStepsProblem,
   type ChangeScope,
   type Exclusive,
   type HyperparameterValues,
   type JsonObject,
   type NamedTensors,
-  type NonFinitePolicy,
   type Optimizer,
   type ParameterSpec,
-  type Plan,
+  type Run,
   type Stateful,
   type StepReport,
-  type TensorData,
   type TrainingState,
 } from '@adakit/core';
 import { requireState } from '@adakit/core/states';
@@ -25,104 +18,26 @@ import { readState, writeState, writeWithData } from '@adakit/state/node';
 import {
   asWritten,
   externalize,
-  gradientsGraph,
   inferenceForm,
-  initialCopies,
-  initialParameters,
-  OnnxError,
-  readModel,
-  withConstantWeights,
-  withoutValues,
   withParameters,
   writeModel,
-  type ComputePrecision,
-  type GradientsOptions,
-  type Loss,
-  type MemoryLimit,
   type Model,
-  type Target,
   type TargetSpec,
   type TensorSpec,
-  type TrainableOptions,
 } from '@adakit/onnx';
 import type { Tensor } from 'onnxruntime-node';
 import { TrainingError } from './error.js';
-import { onFirst, type ChosenProvider } from './execution-provider.js';
 import { sampleCount, toFeeds, type Batch } from './feeds.js';
-import { hostDeviceFor, type StateBuffer } from './host.js';
-import { Inference, type Evaluation, type WeightsInUse } from './inference.js';
-import { DeviceMemory, hasDeviceMemory } from './native/device-memory.js';
-import { ResidentBuffer, residentDevice } from './native/resident-device.js';
-import { isElementType, type ElementType } from './native/value.js';
-import {
-  parseProvider,
-  withoutRecording,
-  type ExecutionProvider,
-  type ExecutionProviderName,
-  type ProviderChoice,
-} from './provider-options.js';
-import { RandomNumbers } from './random-numbers.js';
-import { chooseRuntime, type RuntimeChoice } from './runtime/choose-runtime.js';
+import { trainedWeights, type StateBuffer } from './host.js';
+import type { Evaluation, Inference, WeightsInUse } from './inference.js';
+import type { ExecutionProviderName } from './provider-options.js';
+import type { RandomNumbers } from './random-numbers.js';
 import { reportRuntime, type RuntimeReport } from './runtime/report.js';
-import type { SessionOptions } from './runtime/runtime.js';
-import { Statistics } from './statistics.js';
-import { GradientSteps, type Feeds, type Steps } from './steps.js';
-import { targetHere } from './target-here.js';
-import { updateThreads, withoutSpinning, type WorkerThreads } from './threads/worker-threads.js';
-import { WholeSteps } from './whole-steps.js';
-
-/** What a {@link TrainingSession} trains, and how. */
-export interface TrainingSessionOptions extends TrainableOptions, RuntimeChoice {
-  /** An ONNX inference model: its path, its bytes, or one that has been read (and edited: a new head, adapters). */
-  readonly model: string | Uint8Array | Model;
-  readonly loss: Loss;
-  readonly optimizer: Optimizer;
-  /**
-   * Tried in order; the first that works runs everything. Names, or names with options: `{ name: 'cuda', deviceId: 1 }`.
-   * Default: `['cpu']`.
-   */
-  readonly executionProviders?: readonly ExecutionProvider[];
-  /**
-   * Where the update is computed: `fused` in one loop on the host, `graph` inside ONNX Runtime. `auto`, the default,
-   * is `fused` on the CPU and `graph` elsewhere. An optimizer that takes the gradient twice a step (`sam`, `sophia`) is
-   * always `fused`.
-   */
-  readonly update?: 'auto' | 'fused' | 'graph';
-  /**
-   * How many steps one run of the runtime makes in {@link TrainingSession.steps}. The update is in the graph then, and
-   * parameters and state cross between host and device once for all of them. Worth it on CUDA through onnxruntime-node; the
-   * native runtime leaves them on the device anyway. Default: 1.
-   */
-  readonly stepsPerRun?: number;
-  /**
-   * What the graphs are written for. Default: ONNX Runtime on the provider that is used, `targets.portable` for one without a
-   * target of its own. For comparing formulations.
-   */
-  readonly target?: Target;
-  /**
-   * What products are computed in; parameters, state, losses and updates are float32 in any case, and so are `evaluate` and
-   * `predict`. With `float16` the loss is scaled dynamically (`lossScaling`), unless the optimizer says how. `bfloat16` is for
-   * CUDA. Default: `float32`, the model as it is.
-   */
-  readonly precision?: ComputePrecision;
-  /**
-   * How much a step may keep at a time of what it computes, with the sizes of free dimensions that this is for:
-   * `{ bytes: 2 ** 30, dims: { batch: 128 } }`. Where a step would keep more, it computes a part of its forward pass again, with
-   * the same numbers. Weights, gradients, state and batches are not in it, nor what the runtime takes beside. Default: no limit.
-   */
-  readonly memoryLimit?: MemoryLimit;
-  /** What to do with a step whose loss or gradients are not finite. Default: `refuse`, an error that names parameters. */
-  readonly nonFinite?: NonFinitePolicy;
-  /**
-   * Of what is drawn in training, the model's dropout and noise and Sophia's labels: a whole number in [0, 2³²). The same
-   * seed makes the same run. It is part of the state. Default: another one every time.
-   */
-  readonly seed?: number;
-  /** Outputs of the model that steps give as well, as they are in training mode. Default: none. */
-  readonly outputs?: readonly string[];
-  /** Passed on to ONNX Runtime, e.g. `{ intraOpNumThreads: 2 }`. */
-  readonly session?: SessionOptions;
-}
+import { startSession, type SessionParts } from './start-session.js';
+import type { Statistics } from './statistics.js';
+import type { Feeds, Steps } from './steps.js';
+import type { WorkerThreads } from './threads/worker-threads.js';
+import type { TrainingSessionOptions } from './training-options.js';
 
 /** How long a call may take. */
 export interface AbortOptions {
@@ -211,19 +126,7 @@ export class TrainingSession implements Stateful {
   #version = 0;
   #released: Promise<void> | undefined;
 
-  private constructor(parts: {
-    readonly model: Model;
-    readonly inputs: readonly TensorSpec[];
-    readonly targets: readonly TargetSpec[];
-    readonly stepsPerRun: number;
-    readonly run: Run<StateBuffer>;
-    readonly steps: Steps;
-    readonly statistics: Statistics;
-    readonly random: RandomNumbers;
-    readonly draws: boolean;
-    readonly inference: Inference;
-    readonly threads: WorkerThreads | undefined;
-  }) {
+  private constructor(parts: SessionParts) {
     this.inputs = [...parts.inputs, ...parts.targets];
     this.stepsPerRun = parts.stepsPerRun;
     this.#model = parts.model;
@@ -247,120 +150,7 @@ export class TrainingSession implements Stateful {
    * limit out of reach
    */
   static async create(options: TrainingSessionOptions): Promise<TrainingSession> {
-    requireChoices(options);
-    const { model: source, loss, train, freeze } = options;
-    const { executionProviders = ['cpu'], update = 'auto', session = {}, nonFinite, precision = 'float32' } = options;
-    const { memoryLimit, stepsPerRun = 1 } = options;
-    const providers = executionProviders.map(parseProvider);
-    if (memoryLimit !== undefined) requireNotRecorded(providers);
-    const chosen = chooseRuntime(options, providers, session);
-    const model = typeof source === 'string' || source instanceof Uint8Array ? await readModel(source) : source;
-    const random = new RandomNumbers(options.seed);
-    const training: GradientsOptions = {
-      loss,
-      precision,
-      feedRandom: true,
-      ...(options.outputs && { outputs: options.outputs }),
-      ...(train && { train }),
-      ...(freeze && { freeze }),
-      ...(memoryLimit && { memoryLimit }),
-    };
-    const targetFor = async (name: ExecutionProviderName) => options.target ?? (await targetHere(name, model, chosen));
-    const first = providers.at(0)?.name ?? 'cpu';
-    const target = await targetFor(first);
-    const unscaled = gradientsGraph(model, { ...training, target });
-    const optimizer = scaledFor(precision, options.optimizer, unscaled.parameters);
-    const plan = makePlan(optimizer, unscaled.parameters);
-    const scaling = { ...training, lossScale: plan.lossScale !== undefined, selection: unscaled.selection };
-    const graph = scaling.lossScale ? gradientsGraph(model, { ...scaling, target }) : unscaled;
-    const { inputs, targets, parameters } = graph;
-    const drawing = plan.estimate && { ...training, selection: unscaled.selection, ...drawnLoss(plan.estimate, loss) };
-    const estimate = drawing && gradientsGraph(model, { ...drawing, target });
-    if (options.seed !== undefined) requireSeedable([...graph.random.inside, ...(estimate?.random.inside ?? [])]);
-
-    const several = stepsPerRun !== 1;
-    const fused = update === 'fused' || (update === 'auto' && !several && providers.at(0)?.name === 'cpu');
-    const whole = !fused && plan.perturbStages.length === 0 && plan.estimate === undefined;
-    // On the CPU there is nothing to cross between.
-    const staysOnDevice = whole && providers.every(hasDeviceMemory) && !(several && providers.every(isCpu));
-    const library = staysOnDevice ? chosen.library : undefined;
-    if (several) requireSeveral(stepsPerRun, plan, { fused, resident: library !== undefined });
-    // onnxruntime-node takes no memory that threads share.
-    const threads = whole || chosen.library === undefined ? undefined : updateThreads(plan, session);
-    /** Known for the first provider, so that nothing has to be waited for; looked for where that has failed. */
-    const targetOn = ({ name }: ChosenProvider) => (name === first ? target : targetFor(name));
-    const gradientSteps = (provider: ChosenProvider, lowered: Target) =>
-      GradientSteps.create(
-        lowered === target ? graph : gradientsGraph(model, { ...scaling, target: lowered }),
-        { provider, session: threads ? withoutSpinning(session) : session },
-        drawing && (lowered === target ? estimate : gradientsGraph(model, { ...drawing, target: lowered })),
-      );
-    // Without something to wait for, making the session begins before `begin` does.
-    await chosen.library?.ready;
-    // The native runtime makes a session on another thread, which takes as long as what follows here or longer.
-    const early = whole
-      ? undefined
-      : onFirst(chosen, providers, (provider) => {
-          const lowered = targetOn(provider);
-          return lowered instanceof Promise
-            ? lowered.then((found) => gradientSteps(provider, found))
-            : gradientSteps(provider, lowered);
-        });
-    const weights = [...parameters, ...graph.statistics].map(({ name }) => name);
-    const begin = () => {
-      const copies = initialCopies(model, parameters);
-      const run = Run.start(
-        library === undefined ? hostDeviceFor(plan, parameters[0].dtype, threads) : residentDevice(parameters[0].dtype),
-        optimizer,
-        Object.fromEntries(
-          parameters.map(({ name, shape, role }) => {
-            const write = (buffer: StateBuffer): void => {
-              copies[name](buffer instanceof ResidentBuffer ? buffer.overwrite() : hostView(buffer));
-            };
-            return [name, { write, shape, ...(role && { role }) }];
-          }),
-        ),
-        { ...(nonFinite && { nonFinite }) },
-      );
-      if (!whole) run.prepare();
-      const statistics = new Statistics(graph.statistics, initialParameters(model, graph.statistics));
-      // Bytes and models are the caller's. What was read here need not be kept beside the weights of the run.
-      const base = typeof source === 'string' ? withoutValues(model, weights) : model;
-      return { run, statistics, base };
-    };
-    const { run, statistics, base } = await orRelease(early, begin);
-    const current = currentModel(base, run, statistics);
-    const steps =
-      (await early) ??
-      (await onFirst(chosen, providers, async (provider) =>
-        WholeSteps.create({
-          model: current,
-          options: { ...scaling, target: await targetOn(provider) },
-          plan,
-          runtime: { provider, session },
-          stepsPerRun,
-          memory: library && (await DeviceMemory.create(library, provider, elementTypes([...inputs, ...targets]))),
-        }),
-      ));
-    const inference = new Inference(current, loss, weights, {
-      provider: withoutRecording(steps.provider),
-      session,
-      target: withConstantWeights(await targetOn(steps.provider)),
-    });
-    const draws = options.seed !== undefined || (estimate ?? graph).random.inputs.length > 0;
-    return new TrainingSession({
-      model: base,
-      inputs,
-      targets,
-      stepsPerRun,
-      run,
-      steps,
-      statistics,
-      random,
-      draws,
-      inference,
-      threads,
-    });
+    return new TrainingSession(await startSession(options));
   }
 
   /** The execution provider in use. */
@@ -417,6 +207,16 @@ export class TrainingSession implements Stateful {
     this.#version++;
   }
 
+  /**
+   * Hyperparameters as the next step has them, with what schedules make of them: `lr`, and `ema.decay` of a wrapper.
+   *
+   * @param group name of a group. Default: what parameters have that no group chooses, or would have
+   * @throws AdakitError `unknown-parameter` for a group that there is not
+   */
+  hyperparameters(group?: string): Promise<HyperparameterValues> {
+    return this.#run.hyperparameters(group);
+  }
+
   /** Tells schedules on plateaus how training goes, e.g. a validation loss after every epoch. */
   reportMetric(metric: number): void {
     this.#run.reportMetric(metric);
@@ -448,16 +248,7 @@ export class TrainingSession implements Stateful {
     const source = this.#steps.source(feeds, beside, { signal: options.signal });
     const report = await this.#run.stepWith(
       {
-        evaluate: async (context) => {
-          const { accept, ...evaluated } = await source.evaluate(context);
-          return {
-            ...evaluated,
-            accept: () => {
-              this.#version++;
-              accept?.();
-            },
-          };
-        },
+        evaluate: async (context) => this.#counted(await source.evaluate(context)),
         ...(source.estimate && { estimate: source.estimate }),
       },
       { samples },
@@ -505,6 +296,16 @@ export class TrainingSession implements Stateful {
   /** The model's outputs for inputs without targets, in inference mode. */
   predict(inputs: Batch, { weights, signal }: WeightsOptions = {}): Promise<Readonly<Record<string, Tensor>>> {
     return this.#run.exclusively((run) => this.#inference.predict(inputs, this.#inUse(run, weights), { signal }));
+  }
+
+  /**
+   * Values of the parameters being trained, as a copy.
+   *
+   * @param view one of {@link views}. Default: what is evaluated, predicted with and exported, `averaged` where weights are
+   * @throws AdakitError `unknown-view`
+   */
+  weights(view?: string): Promise<NamedTensors> {
+    return this.#run.weights(view);
   }
 
   /** A copy of everything needed to go on: parameters, slots, step, running statistics, hyperparameters and the seed. */
@@ -577,12 +378,18 @@ export class TrainingSession implements Stateful {
 
   /**
    * Frees the runtime's sessions, after the calls made before; later ones are refused (`disposed`). Disposing twice is
-   * harmless. A worker must have waited for it before it is terminated: onnxruntime-node ends the process when its thread
+   * harmless. A session that nobody can use any more is freed without it, but nobody knows when: what it holds is not
+   * JavaScript's memory, which is what garbage is collected for. A worker must have waited for it before it is terminated: onnxruntime-node ends the process when its thread
    * goes while it computes.
    */
   dispose(): Promise<void> {
     this.#released ??= this.#release();
     return this.#released;
+  }
+
+  /** As {@link dispose}, for `await using session = await TrainingSession.create(…)`. */
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.dispose();
   }
 
   /** @throws TrainingError as {@link step} */
@@ -609,21 +416,21 @@ export class TrainingSession implements Stateful {
     );
     if (source === undefined) return undefined;
     const reports = await this.#run.severalWith(
-      {
-        evaluate: async (steps) => {
-          const { accept, ...evaluated } = await source.evaluate(steps);
-          return {
-            ...evaluated,
-            accept: () => {
-              this.#version++;
-              accept?.();
-            },
-          };
-        },
-      },
+      { evaluate: async (steps) => this.#counted(await source.evaluate(steps)) },
       batches.length,
     );
     return reports?.map((report, at) => ({ ...report, loss: report.loss ?? NaN, outputs: outputs[at] }));
+  }
+
+  /** What was evaluated, with the change of the weights counted once it is accepted. */
+  #counted<T extends { readonly accept?: () => void }>(evaluated: T): T {
+    return {
+      ...evaluated,
+      accept: () => {
+        this.#version++;
+        evaluated.accept?.();
+      },
+    };
   }
 
   async #release(): Promise<void> {
@@ -659,138 +466,8 @@ export class TrainingSession implements Stateful {
   }
 }
 
-/** The model with the weights of a moment. Made apart: a function made where the file's bytes are known would keep them. */
-function currentModel(base: Model, run: Run<StateBuffer>, statistics: Statistics): () => Model {
-  return () => withParameters(base, { ...trainedWeights(run), ...statistics.values });
-}
-
-/** For callers without types: a choice that is misspelt would be the other one without a word. */
-function requireChoices(options: TrainingSessionOptions): void {
-  const { model } = Object(options) as { readonly model?: unknown };
-  if (
-    typeof model !== 'string' &&
-    (Object(model) !== model || !(model instanceof Uint8Array || 'graph' in (model as Model)))
-  ) {
-    throw new TrainingError(
-      'invalid-option',
-      `model is a path, a Uint8Array or what readModel() gives, got ${kindOf(model)}`,
-    );
-  }
-  for (const name of ['executionProviders', 'outputs'] as const) {
-    const given: unknown = options[name];
-    if (given === undefined || Array.isArray(given)) continue;
-    throw new TrainingError('invalid-option', `${name} is a list, such as ['cpu'], got ${JSON.stringify(given)}`);
-  }
-  for (const [name, known] of CHOICES) {
-    const given = options[name];
-    if (given === undefined || known.includes(given)) continue;
-    throw new TrainingError('invalid-option', `${name} is one of ${known.join(', ')}, got ${JSON.stringify(given)}`);
-  }
-}
-
-const CHOICES: readonly (readonly [name: 'update' | 'nonFinite' | 'runtime', known: readonly string[]])[] = [
-  ['update', ['auto', 'fused', 'graph']],
-  ['nonFinite', ['refuse', 'skip', 'scaleBack']],
-  ['runtime', ['auto', 'native', 'node']],
-];
-
-/** What `make` makes; where it fails, steps that are being made are released, as nobody else has them. */
-async function orRelease<T>(steps: Promise<Steps> | undefined, make: () => T): Promise<T> {
-  try {
-    return make();
-  } catch (error) {
-    await steps?.then(
-      (made) => made.release(),
-      () => undefined,
-    );
-    throw error;
-  }
-}
-
-/** Gradients of the size that they have in float32 would vanish below the range of float16. */
-function scaledFor(precision: ComputePrecision, optimizer: Optimizer, parameters: readonly ParameterSpec[]): Optimizer {
-  if (precision !== 'float16' || makePlan(optimizer, parameters).lossScale !== undefined) return optimizer;
-  return lossScaling(optimizer);
-}
-
-/** What may have to be copied to a device beside the state. */
-function elementTypes(specs: readonly TensorSpec[]): ElementType[] {
-  return ['float32', 'float64', 'bool', ...specs.flatMap(({ dtype }) => (isElementType(dtype) ? [dtype] : []))];
-}
-
-/** The weights being trained, not copied: valid until the run does something. */
-function trainedWeights(run: Run<StateBuffer>): NamedTensors {
-  const { parameters } = run.buffers;
-  return Object.fromEntries(
-    run.parameters.map(({ name, shape }): [string, TensorData] => {
-      const data = hostView(parameters[name]);
-      return [
-        name,
-        data instanceof Float32Array ? { dtype: 'float32', shape, data } : { dtype: 'float64', shape, data },
-      ];
-    }),
-  );
-}
-
-/** What the steps of one run must have: they are computed where nobody sees what is between them. */
-function requireSeveral(
-  count: number,
-  plan: Plan,
-  { fused, resident }: { readonly fused: boolean; readonly resident: boolean },
-): void {
-  const refuse = (why: string): never => {
-    throw new TrainingError('invalid-option', why);
-  };
-  if (!Number.isSafeInteger(count) || count < 1) {
-    refuse(`stepsPerRun must be a whole number of at least 1, got ${count}`);
-  }
-  const problem = severalStepsProblem(plan);
-  if (problem !== undefined) refuse(`stepsPerRun cannot be ${count}: ${problem}; leave it out`);
-  if (fused) refuse("stepsPerRun has the update in the graph: leave update out, or take 'graph'");
-  if (resident) {
-    refuse(
-      'stepsPerRun is for onnxruntime-node; the native runtime leaves parameters and state on the device between steps. ' +
-        "Leave it out, or take runtime: 'node'",
-    );
-  }
-}
-
-function isCpu({ name }: ProviderChoice): boolean {
-  return name === 'cpu';
-}
-
 function areOfOneShape([first, ...others]: readonly Feeds[]): boolean {
   return others.every((feeds) => Object.entries(feeds).every(([name, { dims }]) => sameShape(dims, first[name].dims)));
-}
-
-/** What is computed again waits for a number that the host reads, which a recording cannot hold. */
-function requireNotRecorded(providers: readonly ProviderChoice[]): void {
-  if (!providers.some((provider) => provider.options['enableCudaGraph'] === true)) return;
-  throw new TrainingError(
-    'invalid-option',
-    'memoryLimit and enableCudaGraph exclude each other: leave one of them out',
-  );
-}
-
-/** What an estimate is made of. @throws OnnxError `unsupported-optimizer` for a loss that nothing can be drawn for */
-function drawnLoss({ component }: NonNullable<Plan['estimate']>, { name, drawn }: Loss) {
-  if (drawn !== undefined) return { loss: drawn, lossScale: true, outputs: [] };
-  throw new OnnxError(
-    'unsupported-optimizer',
-    `${component.name} estimates the curvature from targets that are drawn from the model's output, and ${name} does not say how: ` +
-      'crossEntropy, nll, bceWithLogits and mse do, as means without weights. Take one of them, or ' +
-      `${component.name}({ estimator: 'gradient' }), which needs no drawing`,
-  );
-}
-
-/** A seed that does not decide on everything would promise too much. */
-function requireSeedable(inside: readonly string[]): void {
-  if (inside.length === 0) return;
-  throw new TrainingError(
-    'invalid-option',
-    `a seed cannot decide what the model draws at ${inside.join(', ')}: in the body of a loop, or of a shape that only a ` +
-      'run tells; leave seed out, and the runtime draws there',
-  );
 }
 
 /** A protobuf message ends at 2 GiB; the rest of the model needs some of it. */

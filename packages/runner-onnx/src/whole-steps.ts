@@ -1,11 +1,12 @@
-import type {
-  Evaluated,
-  GradientContext,
-  GradientSource,
-  Plan,
-  SeveralEvaluated,
-  SeveralStepsSource,
-  WholeStep,
+import {
+  elementCount,
+  type Evaluated,
+  type GradientContext,
+  type GradientSource,
+  type Plan,
+  type SeveralEvaluated,
+  type SeveralStepsSource,
+  type WholeStep,
 } from '@adakit/core';
 import {
   planStructure,
@@ -235,7 +236,7 @@ type Elements = Exclude<Tensor['data'], readonly string[]>;
 /** One of the tensors along the first axis, in the same memory. */
 function partOf(tensor: Tensor, at: number): Tensor {
   const dims = tensor.dims.slice(1);
-  const length = dims.reduce((product, size) => product * size, 1);
+  const length = elementCount(dims);
   const data = (tensor.data as Float32Array).subarray(at * length, (at + 1) * length);
   return new Tensor(tensor.type as 'float32', data, dims);
 }

@@ -1,3 +1,4 @@
+import { elementCount } from '@adakit/core';
 import type { Batch } from '@adakit/runner-onnx';
 
 /** A network of python/training.py: its input, what a batch of it is, and where its classes lie. */
@@ -64,16 +65,15 @@ export function batchOf(
     [rows, ...dimsOfOne],
     [rows, ...labelsOfOne],
   ];
-  const count = (shape: readonly number[]) => shape.reduce((product, length) => product * length, 1);
   const classOf = (_: unknown, i: number) => BigInt((i * 7919) % classes);
   // Another class than the word itself, which a network whose last layer is its embedding knows from the start.
   const labelOf = (_: unknown, i: number) => BigInt((i * 7919 + 1) % classes);
   const data =
     classes >= 1000
-      ? BigInt64Array.from({ length: count(dims) }, classOf)
-      : Float32Array.from({ length: count(dims) }, (_, i) => Math.sin(i));
+      ? BigInt64Array.from({ length: elementCount(dims) }, classOf)
+      : Float32Array.from({ length: elementCount(dims) }, (_, i) => Math.sin(i));
   return {
     [input]: { data, dims: [...dims] },
-    labels: { data: BigInt64Array.from({ length: count(labels) }, labelOf), dims: [...labels] },
+    labels: { data: BigInt64Array.from({ length: elementCount(labels) }, labelOf), dims: [...labels] },
   };
 }

@@ -1,4 +1,4 @@
-import { closestName } from '@adakit/core';
+import { suggestion } from '@adakit/core';
 import type { Command } from 'commander';
 import { optimizerNames } from './optimizers.js';
 import { UsageError } from './usage-error.js';
@@ -22,9 +22,8 @@ export function addCompletionCommand(program: Command): void {
     .action((name: string) => {
       const shell = shells.find((each) => each === name);
       if (shell === undefined) {
-        const meant = closestName(name, shells);
         throw new UsageError(
-          `there is no completion for '${name}'${meant === undefined ? '' : `, did you mean '${meant}'?`} (known: ${shells.join(', ')})`,
+          `there is no completion for '${name}'${suggestion(name, shells)} (known: ${shells.join(', ')})`,
         );
       }
       process.stdout.write(scripts[shell](wordsOf(program)));

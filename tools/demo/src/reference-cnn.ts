@@ -1,4 +1,4 @@
-import { filled, type NamedTensors } from '@adakit/core';
+import { filled, type FloatArray, type NamedTensors } from '@adakit/core';
 import { classes, side, type DigitBatch } from './mnist.js';
 
 export interface LossAndGradients {
@@ -67,14 +67,12 @@ export function lossAndGradients(parameters: NamedTensors, { size, images, label
   return { loss, gradients, margin };
 }
 
-type Numbers = Float32Array | Float64Array;
-
 /** Weights of a layer and the gradients being summed up. */
 interface Layer {
-  readonly weight: Numbers;
-  readonly bias: Numbers;
-  readonly weightGradient: Numbers;
-  readonly biasGradient: Numbers;
+  readonly weight: FloatArray;
+  readonly bias: FloatArray;
+  readonly weightGradient: FloatArray;
+  readonly biasGradient: FloatArray;
 }
 
 interface Convolution extends Layer {

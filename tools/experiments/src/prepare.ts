@@ -2,7 +2,7 @@ import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { UsageError } from '@adakit/cli';
-import { closestName } from '@adakit/core';
+import { suggestion } from '@adakit/core';
 import { experimentsAt, type Experiment, type Folders, type Scale } from './experiments.js';
 
 export const help = `Compares SGD, Adam, AMSGrad, AdaBound, AdaBelief and AdaDiff on networks for pictures and for words.
@@ -82,10 +82,7 @@ function wholeNumber(option: string, text: string): number {
 }
 
 function unknown(option: string, name: string, known: readonly string[]): never {
-  const meant = closestName(name, known);
-  throw new UsageError(
-    `${option}: there is no '${name}'${meant === undefined ? '' : `, did you mean '${meant}'?`} (there are: ${known.join(', ')})`,
-  );
+  throw new UsageError(`${option}: there is no '${name}'${suggestion(name, known)} (there are: ${known.join(', ')})`);
 }
 
 /** A comparison that is ready: what `adakit` is to be called with. */

@@ -1,3 +1,4 @@
+import { elementCount } from '@adakit/core';
 import type { BatchTensor } from '@adakit/runner-onnx';
 
 /** Numbers in [0, 1) (mulberry32), the same for the same seed. */
@@ -12,7 +13,7 @@ export function generator(seed: number): () => number {
 }
 
 export function tensor(dims: readonly number[], valueAt: (index: number) => number): BatchTensor {
-  const size = dims.reduce((product, dim) => product * dim, 1);
+  const size = elementCount(dims);
   return { data: Float32Array.from({ length: size }, (_, i) => valueAt(i)), dims, type: 'float32' };
 }
 

@@ -1,3 +1,4 @@
+import { elementCount } from '@adakit/core';
 import { adam } from '@adakit/adam';
 import { checkModel, readModel, specialize, Tensor, type Model } from '@adakit/onnx';
 import { gradcheck, mse, TrainingSession, type Batch, type Gradcheck } from '@adakit/runner-onnx';
@@ -58,7 +59,7 @@ export async function examine(
     opset: check.opsets[''] ?? check.opsets['ai.onnx'],
     producer: `${model.proto.producerName.trim()} ${model.proto.producerVersion}`.trim(),
     nodes: model.graph.node.length,
-    parameters: parameters.reduce((sum, { shape }) => sum + shape.reduce((product, dim) => product * dim, 1), 0),
+    parameters: parameters.reduce((sum, { shape }) => sum + elementCount(shape), 0),
     weights: parameters.length,
     trainable: check.trainable,
     problems: grouped(check.problems),

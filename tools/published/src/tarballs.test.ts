@@ -7,12 +7,12 @@ const RULE = 7;
 /** The largest that the others may be. */
 const limits: Readonly<Record<string, number | undefined>> = {
   '@adakit/cli': 290,
-  '@adakit/core': 360,
+  '@adakit/core': 380,
   '@adakit/data': 90,
   '@adakit/fit': 80,
   '@adakit/onnx': 890,
   '@adakit/plugins': 20,
-  '@adakit/runner-onnx': 205,
+  '@adakit/runner-onnx': 210,
   '@adakit/runner-tfjs': 150,
   '@adakit/state': 250,
   '@adakit/testing': 140,

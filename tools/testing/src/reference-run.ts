@@ -116,6 +116,10 @@ const rules: Readonly<Record<string, (given: Given) => readonly [name: string, h
       { ...rest, nsA, nsB, nsC, adjustLr: typeof adjustLrFn === 'string' ? adjustments[adjustLrFn] : 'original' },
     ];
   },
+  rprop: ({ lr, etas, stepSizes }) => {
+    const [[etaMinus, etaPlus], [minStep, maxStep]] = [etas, stepSizes] as unknown[][];
+    return ['rprop', { lr, etaMinus, etaPlus, minStep, maxStep }];
+  },
   adamwschedulefree: (given) => ['scheduleFreeAdamW', withBetas(given)],
   sgdschedulefree: (given) => ['scheduleFreeSgd', given],
   prodigy: (given) => {
@@ -162,12 +166,12 @@ function wrapped({ optimizer: name }: ReferenceRun, given: Given, inner: Optimiz
   const value = (key: string): number => Number(given[key]);
   switch (name) {
     case 'ema': {
-      if (given.debias === true) return 'an average that starts at zero and is corrected is not kept here';
-      const start = given.start === 'parameters' ? 0 : value('start');
+      const start = typeof given.start === 'number' ? given.start : 0;
       return ema(value('decay'), inner, {
         start,
         every: given.every === undefined ? 1 : value('every'),
         warmup: given.warmup === true,
+        debias: given.debias === true,
       });
     }
     case 'swa':

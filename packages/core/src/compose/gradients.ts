@@ -3,6 +3,7 @@ import { count, decayRate, epsilon, flag, nonNegative, positive } from '../optim
 import type { ParameterRole } from '../optimizer/match.js';
 import type { Optimizer } from '../optimizer/optimizer.js';
 import { collecting } from '../run/collecting.js';
+import { biasCorrection } from '../pieces/bias-correction.js';
 import { perturbing } from '../run/perturbing.js';
 import * as meanings from '../component/meanings.js';
 import {
@@ -38,6 +39,15 @@ const normClip = /* @__PURE__ */ defineWrapper({
 /** Limits the norm of every parameter's gradient: g ← g · min(1, maxNorm / (‖g‖ + 1e-6)). */
 export const clipByNorm = (maxNorm: number, inner: Optimizer): Optimizer => normClip({ maxNorm }, inner);
 
+const rmsClip = /* @__PURE__ */ defineWrapper({
+  name: 'clipByRms',
+  hyperparameters: { limit: positive(1) },
+  gradient: ({ grad, hyper: { limit } }) => ({ grad: grad.div(mean(grad.square()).sqrt().div(limit).max(1)) }),
+});
+
+/** Limits the root mean square of every parameter's gradient: g ← g / max(1, RMS(g) / limit) (optax.clip_by_block_rms). */
+export const clipByRms = (limit: number, inner: Optimizer): Optimizer => rmsClip({ limit }, inner);
+
 const globalNormClip = /* @__PURE__ */ defineWrapper({
   name: 'clipByGlobalNorm',
   hyperparameters: { maxNorm: positive(1), infinity: flag(false) },
@@ -61,6 +71,36 @@ export const clipByGlobalNorm = (
   inner: Optimizer,
   options: { readonly infinity?: boolean } = {},
 ): Optimizer => globalNormClip({ maxNorm, ...options }, inner);
+
+const normalized = /* @__PURE__ */ defineWrapper({
+  name: 'normalize',
+  hyperparameters: { scale: positive(1), eps: epsilon(1e-6) },
+  globals: () => ['norm'],
+  measure: ({ grad }) => ({ sums: { squares: sum(grad.square()) } }),
+  total: ({ sums }) => ({ norm: sums.squares.sqrt() }),
+  gradient: ({ grad, globals, hyper: { scale, eps } }) => ({ grad: grad.mul(scale.div(globals.norm.add(eps))) }),
+});
+
+/**
+ * Gives all gradients together the norm `scale` (1), g ← g · scale / (norm + eps), so that their direction alone counts
+ * (optax.normalize_by_update_norm). The norm before is reported as `normalize.norm`.
+ */
+export const normalizeByGlobalNorm = (
+  inner: Optimizer,
+  options: { readonly scale?: number; readonly eps?: number } = {},
+): Optimizer => normalized(options, inner);
+
+const ascent = /* @__PURE__ */ defineWrapper({
+  name: 'maximize',
+  hyperparameters: {},
+  gradient: ({ grad }) => ({ grad: grad.neg() }),
+});
+
+/**
+ * Makes the loss as large as possible instead of as small (`maximize` of torch.optim): g ← −g. Weight decay stays one. Steps with
+ * `sam` are refused: it looks for where the loss is larger.
+ */
+export const maximize = (inner: Optimizer): Optimizer => ascent({}, inner);
 
 const adaptiveClip = /* @__PURE__ */ defineWrapper({
   name: 'adaptiveClip',
@@ -118,16 +158,26 @@ export const gradientNoise = (
 
 const averaging = /* @__PURE__ */ defineWrapper({
   name: 'averageGradients',
-  hyperparameters: { decay: decayRate(0.9) },
-  slots: () => [{ name: 'average', meaning: { of: meanings.meanOfGradient, decay: 'decay', joinsLate: true } }],
-  gradient({ grad, slots, hyper: { decay } }) {
+  hyperparameters: { decay: decayRate(0.9), debias: flag(false) },
+  slots: ({ debias }) => [
+    { name: 'average', meaning: { of: meanings.meanOfGradient, decay: 'decay', joinsLate: !debias } },
+  ],
+  gradient({ grad, slots, uses, step, hyper: { decay } }) {
     const average = slots.average.mul(decay).add(grad.mul(decay.neg().add(1)));
-    return { grad: average, slots: { average } };
+    return { grad: uses.debias ? average.div(biasCorrection(decay, step)) : average, slots: { average } };
   },
 });
 
-/** The inner optimizer sees a moving average of the gradients. */
-export const gradientAveraging = (decay: number, inner: Optimizer): Optimizer => averaging({ decay }, inner);
+/**
+ * The inner optimizer sees a moving average of the gradients.
+ *
+ * @param options `debias`: divided by 1 − decayᵗ, as it starts at zero (optax.ema)
+ */
+export const gradientAveraging = (
+  decay: number,
+  inner: Optimizer,
+  options: { readonly debias?: boolean } = {},
+): Optimizer => averaging({ decay, ...options }, inner);
 
 const accumulation = /* @__PURE__ */ defineWrapper({
   name: 'accumulate',

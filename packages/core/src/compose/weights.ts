@@ -1,5 +1,14 @@
 import * as meanings from '../component/meanings.js';
-import { asMatrix, asParam, norm, oneMinus, rowIndex, where, type Tensor } from '../expression/expression.js';
+import {
+  asMatrix,
+  asParam,
+  norm,
+  oneMinus,
+  rowIndex,
+  where,
+  type Scalar,
+  type Tensor,
+} from '../expression/expression.js';
 import { defineWrapper } from './define-phased.js';
 import { count, decayRate, flag, fraction, nonNegative, positive } from '../optimizer/hyperparameters.js';
 import type { Optimizer } from '../optimizer/optimizer.js';
@@ -7,14 +16,26 @@ import { AdakitError } from '../errors.js';
 
 const exponentialAverage = /* @__PURE__ */ defineWrapper({
   name: 'ema',
-  hyperparameters: { decay: decayRate(0.999), start: count(0, 0), every: count(1), warmup: flag(false) },
+  hyperparameters: {
+    decay: decayRate(0.999),
+    start: count(0, 0),
+    every: count(1),
+    warmup: flag(false),
+    debias: flag(false),
+    overwriteEvery: { ...count(0, 0), offAtZero: true },
+  },
   slots: () => [{ name: 'average', start: 'param', meaning: { of: meanings.averageOfWeights, joinsLate: true } }],
-  after({ param, slots, step, uses, hyper: { decay, start, every } }) {
+  after({ param, slots, step, uses, hyper: { decay, start, every, overwriteEvery } }) {
     const updates = step.sub(start).div(every).floor();
-    const rate = uses.warmup ? decay.min(updates.add(1).div(updates.add(10))) : decay;
+    const most = uses.warmup ? decay.min(updates.add(1).div(updates.add(10))) : decay;
+    // What an average from zero is, once it is divided by the sum 1 − decayⁿ of its weights.
+    const corrected = (n: Scalar): Scalar => most.mul(oneMinus(decay.pow(n.sub(1)))).div(oneMinus(decay.pow(n)));
+    const rate = uses.debias ? corrected(updates.max(1)) : most;
     const next = slots.average.mul(rate).add(param.mul(oneMinus(rate)));
     const due = step.sub(start).mod(every).equal(0);
-    return { slots: { average: where(step.lessOrEqual(start), param, where(due, next, slots.average)) } };
+    const average = where(step.lessOrEqual(start), param, where(due, next, slots.average));
+    if (!uses.overwriteEvery) return { slots: { average } };
+    return { param: where(step.mod(overwriteEvery).equal(0), average, param), slots: { average } };
   },
   views: { averaged: ({ slots }) => slots.average },
 });
@@ -25,12 +46,21 @@ const exponentialAverage = /* @__PURE__ */ defineWrapper({
  *
  * @param options `start`: the step after which the average begins with the weights as they are; 0 (default): with the
  * weights before the first step; 1: as torch.optim.swa_utils.AveragedModel. `every`: steps from update to update.
- * `warmup`: the decay is at most (1 + n)/(10 + n) at update n, so that the average forgets the beginning.
+ * `warmup`: the decay is at most (1 + n)/(10 + n) at update n, so that the average forgets the beginning. `debias`: update n
+ * gives what an average from zero is, divided by 1 − decayⁿ, so that the weights before the first update do not count.
+ * `overwriteEvery`: after every so many steps training goes on from the average (`ema_overwrite_frequency` of Keras); 0
+ * (default): never.
  */
 export const ema = (
   decay: number,
   inner: Optimizer,
-  options: { readonly start?: number; readonly every?: number; readonly warmup?: boolean } = {},
+  options: {
+    readonly start?: number;
+    readonly every?: number;
+    readonly warmup?: boolean;
+    readonly debias?: boolean;
+    readonly overwriteEvery?: number;
+  } = {},
 ): Optimizer => exponentialAverage({ decay, ...options }, inner);
 
 const stochasticAverage = /* @__PURE__ */ defineWrapper({
@@ -73,6 +103,19 @@ export const lookahead = (
   inner: Optimizer,
   options: { readonly every?: number; readonly alpha?: number } = {},
 ): Optimizer => lookAhead(options, inner);
+
+const shrinking = /* @__PURE__ */ defineWrapper({
+  name: 'decoupledDecay',
+  hyperparameters: { rate: { ...decayRate(0), offAtZero: true } },
+  after: ({ param, before, uses, hyper: { rate } }) => (uses.rate ? { param: param.sub(before.mul(rate)) } : {}),
+});
+
+/**
+ * Decoupled weight decay for a rule that has none, or another: every step takes the fraction `rate` off the weights,
+ * θ ← θ − rate · θ, beside what the rule does (Loshchilov & Hutter 2019). AdamW's is lr · weightDecay; to have it follow the
+ * learning rate, give both one schedule: `.withSchedules({ lr: s, 'decoupledDecay.rate': s })`.
+ */
+export const decoupledDecay = (rate: number, inner: Optimizer): Optimizer => shrinking({ rate }, inner);
 
 const normRange = /* @__PURE__ */ defineWrapper({
   name: 'normRange',

@@ -121,6 +121,10 @@ export class GroupsNode implements TreeNode {
     return new GroupsNode(list, reaches ? rest.change(changes, group) : rest);
   }
 
+  schedule(schedules: Schedules): OptimizerNode {
+    return new GroupsNode(this.groups, this.rest.schedule(schedules));
+  }
+
   config(parameters: readonly ParameterSpec[]): OptimizerConfig {
     return {
       kind: 'groups',

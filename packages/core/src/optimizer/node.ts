@@ -50,6 +50,12 @@ export interface TreeNode {
    * @throws AdakitError for an unknown group or hyperparameter
    */
   change(changes: HyperparameterValues, group: string | undefined): OptimizerNode;
+  /**
+   * The same with these schedules on the main rule, in the place of those it had, and on the wrappers around it that they name.
+   *
+   * @throws AdakitError for a hyperparameter that cannot have one
+   */
+  schedule(schedules: Schedules): OptimizerNode;
   config(parameters: readonly ParameterSpec[]): OptimizerConfig;
 }
 
@@ -102,7 +108,11 @@ export class RuleNode implements TreeNode, Configured {
 
   change(changes: HyperparameterValues, group: string | undefined): OptimizerNode {
     if (group !== undefined && group !== 'all') throw unknownGroup(group, 'this optimizer has no groups');
-    return this.mapRule((rule) => ({ ...rule, hyperparameters: changedValues(rule, changes) }));
+    return new RuleNode({ ...(this as Configured), hyperparameters: changedValues(this, changes) });
+  }
+
+  schedule(schedules: Schedules): OptimizerNode {
+    return new RuleNode({ ...(this as Configured), schedules: parseSchedules(this, schedules) });
   }
 
   config(): OptimizerConfig {

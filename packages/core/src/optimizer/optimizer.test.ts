@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { AdakitError } from '../errors.js';
-import { accumulate, clipByGlobalNorm } from '../compose/gradients.js';
+import { accumulate, clipByGlobalNorm, lossScaling } from '../compose/gradients.js';
 import { ema } from '../compose/weights.js';
 import { makePlan } from '../plan/plan.js';
 import { cosine, exponential } from '../schedule/factories.js';
@@ -77,6 +77,52 @@ describe('with', () => {
     );
     expect(() => optimizer.with({ 'ema.decya': 0.5 })).toThrow('did you mean "decay"?');
     expect(() => optimizer.with({ 'ema.decay': 1 })).toThrow('ema: decay must be >= 0 and < 1, got 1');
+  });
+});
+
+describe('withSchedules', () => {
+  const build = (): Optimizer =>
+    ema(0.9, groups([{ match: 'a', hyperparameters: { weightDecay: 0.5 } }], clipByGlobalNorm(1, demo())));
+  const schedulesOf = (optimizer: Optimizer): string[][] => {
+    const { pieces } = makePlan(optimizer, [{ name: 'w', shape: [2] }], { allowEmptyGroups: true }).groups[0];
+    return pieces.map(({ schedules }) => Object.entries(schedules).map(([name, { kind }]) => `${name} ${kind}`));
+  };
+
+  it('reaches what is around the rule, named with it', () => {
+    const optimizer = build().withSchedules({ 'clipByGlobalNorm.maxNorm': cosine(3), lr: exponential(0.5) });
+    expect(schedulesOf(optimizer)).toEqual([[], ['maxNorm cosine'], ['lr exponential']]);
+    expect(schedulesOf(optimizer.with({ 'clipByGlobalNorm.maxNorm': 2, lr: 1 }))).toEqual(schedulesOf(optimizer));
+  });
+
+  it('takes the place of what there was, piece by piece', () => {
+    const first = build().withSchedules({ lr: cosine(3), 'ema.decay': cosine(3) });
+    expect(schedulesOf(first.withSchedules({ 'ema.decay': exponential(1) }))).toEqual([
+      ['decay exponential'],
+      [],
+      ['lr cosine'],
+    ]);
+    expect(schedulesOf(first.withSchedules({ weightDecay: cosine(1) }))).toEqual([
+      ['decay cosine'],
+      [],
+      ['weightDecay cosine'],
+    ]);
+    expect(schedulesOf(first.withSchedules({}))).toEqual([['decay cosine'], [], []]);
+  });
+
+  it('goes through data', () => {
+    const optimizer = build().withSchedules({ 'clipByGlobalNorm.maxNorm': cosine(3) });
+    const config = JSON.parse(JSON.stringify(optimizer.toConfig())) as OptimizerConfig;
+    expect(schedulesOf(restoreOptimizer(build(), config))).toEqual([[], ['maxNorm cosine'], []]);
+  });
+
+  it('refuses what is not around the rule, what has no such number, and the scale of a loss', () => {
+    expect(() => build().withSchedules({ 'emma.decay': cosine(3) })).toThrow('did you mean "ema"?');
+    expect(() => build().withSchedules({ 'ema.warmup': cosine(3) })).toThrow(
+      'ema: cannot schedule "warmup", the numeric hyperparameters are decay, start, every',
+    );
+    expect(() => lossScaling(demo()).withSchedules({ 'lossScaling.interval': cosine(3) })).toThrow(
+      'lossScaling follows what it sees of gradients, and no schedule',
+    );
   });
 });
 

@@ -1,7 +1,7 @@
 import { AdakitError } from '../errors.js';
 import type { HyperparameterValues } from './hyperparameters.js';
 import type { ParameterSpec } from './match.js';
-import { parseSchedules, type OptimizerConfig, type OptimizerNode, type Schedules } from './node.js';
+import type { OptimizerConfig, OptimizerNode, Schedules } from './node.js';
 
 /** Where a change of hyperparameters goes. */
 export interface ChangeScope {
@@ -58,14 +58,15 @@ export class Optimizer {
   }
 
   /**
-   * The same optimizer with schedules on numeric hyperparameters of the main rule; each multiplies the value there is.
+   * The same optimizer with schedules on numeric hyperparameters of the main rule; each multiplies the value there is. They
+   * take the place of those that the rule had. A wrapper's are named with it: `{ 'clipByGlobalNorm.maxNorm': linear(…) }`; a call
+   * that names some of a wrapper alone leaves the rule's as they are.
    *
    * @example `adam({ lr: 1e-3 }).withSchedules({ lr: warmup(100, cosine(10_000)) })`
    * @throws AdakitError for an unknown or boolean hyperparameter, or a malformed schedule
    */
   withSchedules(schedules: Schedules): Optimizer {
-    const parsed = parseSchedules(this.node.rule, schedules);
-    return new Optimizer(this.node.mapRule((rule) => ({ ...rule, schedules: parsed })));
+    return new Optimizer(this.node.schedule(schedules));
   }
 
   /**

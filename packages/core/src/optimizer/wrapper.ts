@@ -5,6 +5,7 @@ import type { ParameterSpec } from './match.js';
 import {
   changedValues,
   configOf,
+  parseSchedules,
   type Configured,
   type OptimizerConfig,
   type OptimizerNode,
@@ -64,10 +65,38 @@ export class WrapperNode implements TreeNode, Configured {
   }
 
   change(changes: HyperparameterValues, group: string | undefined): OptimizerNode {
-    const { component, inner, wrappers } = this;
-    const own = new Map<string, HyperparameterValues[string]>();
-    const others = new Map<string, HyperparameterValues[string]>();
-    for (const [key, value] of Object.entries(changes)) {
+    const { component, inner, initial, schedules } = this;
+    const [own, others] = this.#split(changes);
+    const hyperparameters = changedValues(this, Object.fromEntries(own));
+    const changed = { component, hyperparameters, initial, schedules };
+    return new WrapperNode(changed, others.length === 0 ? inner : inner.change(Object.fromEntries(others), group));
+  }
+
+  schedule(all: Schedules): OptimizerNode {
+    const { component, inner, hyperparameters, initial } = this;
+    const [own, others] = this.#split(all);
+    if (own.length > 0 && component.brings?.lossScaling) {
+      throw new AdakitError(
+        'unknown-hyperparameter',
+        `${component.name} follows what it sees of gradients, and no schedule`,
+      );
+    }
+    const schedules = own.length > 0 ? parseSchedules(this, Object.fromEntries(own)) : this.schedules;
+    const scheduled = { component, hyperparameters, initial, schedules };
+    const around = own.length > 0 && others.length === 0;
+    return new WrapperNode(scheduled, around ? inner : inner.schedule(Object.fromEntries(others)));
+  }
+
+  /**
+   * What is said of hyperparameters of this wrapper, and of all others.
+   *
+   * @throws AdakitError for the name of a wrapper that is not around the optimizer
+   */
+  #split<T>(named: Readonly<Record<string, T>>): [own: [string, T][], others: [string, T][]] {
+    const { component, wrappers } = this;
+    const own: [string, T][] = [];
+    const others: [string, T][] = [];
+    for (const [key, value] of Object.entries(named)) {
       const [first, name] = key.split('.', 2) as [string, string?];
       if (name !== undefined && !wrappers.includes(first)) {
         throw new AdakitError(
@@ -75,13 +104,10 @@ export class WrapperNode implements TreeNode, Configured {
           `unknown hyperparameter "${key}": nothing named "${first}" is around this optimizer${didYouMean(first, wrappers)}`,
         );
       }
-      if (name !== undefined && first === component.name) own.set(name, value);
-      else others.set(key, value);
+      if (name !== undefined && first === component.name) own.push([name, value]);
+      else others.push([key, value]);
     }
-    const { initial, schedules } = this;
-    const hyperparameters = changedValues(this, Object.fromEntries(own));
-    const changed = { component, hyperparameters, initial, schedules };
-    return new WrapperNode(changed, others.size === 0 ? inner : inner.change(Object.fromEntries(others), group));
+    return [own, others];
   }
 
   config(parameters: readonly ParameterSpec[]): OptimizerConfig {

@@ -1,3 +1,5 @@
+import type { FloatArray } from '../tensor/tensor-data.js';
+
 /**
  * Random numbers by counting: Philox4x32-10 (Salmon et al. 2011, "Parallel random numbers: as easy as 1, 2, 3"). Every
  * number is a function of its key and position alone, so it is the same on every backend, in any order, and again after
@@ -21,7 +23,7 @@ export type Distribution = 'uniform' | 'normal';
  * Fills `target` with numbers uniform in [0, 1), multiples of 2⁻²⁴, or standard normal, by the inverse of the normal
  * distribution function, in the precision of the array.
  */
-export function fillRandom(distribution: Distribution, key: RandomKey, target: Float32Array | Float64Array): void {
+export function fillRandom(distribution: Distribution, key: RandomKey, target: FloatArray): void {
   const words = new Uint32Array(4);
   for (let i = 0; i < target.length; i += 4) {
     philox(words, i / 4, 0, key.step >>> 0, key.stream >>> 0, key.seed >>> 0, key.key >>> 0);
@@ -45,7 +47,7 @@ export function nameKey(name: string): number {
  * Fills `target` with what dropout multiplies by: 0 with probability `rate`, else 1 / (1 − rate). An element is kept where
  * the uniform number of its place, as {@link fillRandom} draws it, is at least `rate`.
  */
-export function fillDropout(rate: number, key: RandomKey, target: Float32Array | Float64Array): void {
+export function fillDropout(rate: number, key: RandomKey, target: FloatArray): void {
   fillRandom('uniform', key, target);
   const kept = 1 / (1 - rate);
   for (let i = 0; i < target.length; i++) target[i] = target[i] < rate ? 0 : kept;

@@ -8,6 +8,7 @@ import type { Program } from '../program/program.js';
 import { evaluateScalars } from '../program/scalars.js';
 import { elementCount, type TensorData } from '../tensor/tensor-data.js';
 import type { KeptState } from './kept-state.js';
+import type { GradientContext } from './step-types.js';
 
 /**
  * A parameter to start with: a value to copy, a function that writes the value into its buffer, which is all zero, or a buffer
@@ -67,6 +68,8 @@ export class Memory<B> {
   readonly #kernels = new Map<string, Kernel<B>>();
   /** Bound kernels of this plan's stages, by the parameters that take part. */
   #bound = new Map<ParameterStage, Map<string, readonly BoundProgram[]>>();
+  /** Of parameters and gradients by name, once somebody has asked for them. */
+  buffers: Pick<GradientContext<B>, 'parameters' | 'gradients'> | undefined;
   /** Of all parameters of this plan: the same list every step, which a device may prepare for. */
   #gradients: readonly B[] | undefined;
 
@@ -77,7 +80,7 @@ export class Memory<B> {
   /** Forgets what holds for a plan alone, whose parameters or slots have changed. */
   planChanged(): void {
     this.#bound = new Map();
-    this.#gradients = undefined;
+    this.#gradients = this.buffers = undefined;
   }
 
   gradients(parameters: readonly PlannedParameter[]): readonly B[] {

@@ -4,7 +4,7 @@ import { jsDevice } from '../device/js/device.js';
 import { defineOptimizer } from '../optimizer/define.js';
 import { learningRate } from '../optimizer/hyperparameters.js';
 import { groups } from '../optimizer/groups.js';
-import { tensor32 } from '../tensor/tensor-data.js';
+import { tensor32, type FloatArray } from '../tensor/tensor-data.js';
 import { keptState } from './kept-state.js';
 import { Run } from './run.js';
 
@@ -28,7 +28,7 @@ describe('parameters of a run', () => {
   });
 
   it('may be written by a function into the run’s own buffer', async () => {
-    const write = (buffer: Float32Array | Float64Array): void => {
+    const write = (buffer: FloatArray): void => {
       buffer.set([1, 2]);
     };
     const run = Run.start(jsDevice(), momentum(), { w: { write, shape: [2] } });

@@ -1,3 +1,4 @@
+import { AdakitError } from '../errors.js';
 import type { PlannedParameter } from '../plan/plan.js';
 import { elementCount } from '../tensor/tensor-data.js';
 import { runStages } from './phased-run.js';
@@ -29,6 +30,7 @@ function* takeAgain<B>(
   active: readonly PlannedParameter[],
   late: LateChecks,
 ): Work<boolean> {
+  refuseAscent(active);
   const { device } = run.memory;
   const records = run.memory.recordsOf(active);
   active.forEach(({ shape }, i) => {
@@ -44,4 +46,13 @@ function* takeAgain<B>(
   } finally {
     for (const { origin, param } of records) if (origin !== undefined) device.copy(origin, param);
   }
+}
+
+/** Where the loss is to be large, what is sharp is where it is small nearby, which is not where its gradient leads. */
+function refuseAscent(active: readonly PlannedParameter[]): void {
+  if (!active.some(({ group }) => group.pieces.some(({ component }) => component.name === 'maximize'))) return;
+  throw new AdakitError(
+    'invalid-plan',
+    'maximize() and sam() cannot be combined: sam() moves to where the loss is larger; train on the negated loss without maximize()',
+  );
 }

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { accumulate, clipByGlobalNorm, lossScaling, sam } from '../compose/gradients.js';
+import { accumulate, clipByGlobalNorm, lossScaling, maximize, sam } from '../compose/gradients.js';
 import { ema, lookahead } from '../compose/weights.js';
 import type { Device } from '../device/device.js';
 import { jsDevice } from '../device/js/device.js';
@@ -10,7 +10,7 @@ import { defineOptimizer } from '../optimizer/define.js';
 import { coefficient, decayRate, flag, learningRate } from '../optimizer/hyperparameters.js';
 import { groups } from '../optimizer/groups.js';
 import type { Optimizer } from '../optimizer/optimizer.js';
-import { exponential } from '../schedule/factories.js';
+import { exponential, reduceOnPlateau } from '../schedule/factories.js';
 import { tensor32, tensor64, type FloatArray, type NamedTensors } from '../tensor/tensor-data.js';
 import { Run } from './run.js';
 import type { GradientSource, RunOptions } from './step-types.js';
@@ -546,6 +546,15 @@ describe.each(devices)('a run on $name', (device) => {
       expect(await weightsOf(skipping)).toEqual({ x: [4], y: [1] });
     });
 
+    it.each([
+      ['maximize(sam())', maximize(sam(1, sgd()))],
+      ['sam(maximize())', sam(1, maximize(sgd()))],
+    ])('but not for %s: where the loss is larger is the way it goes already', async (_, optimizer) => {
+      const run = start(optimizer, begin);
+      await expect(run.stepWith(source())).rejects.toThrow('maximize() and sam() cannot be combined');
+      expect(await weightsOf(run)).toEqual({ x: [4], y: [1] });
+    });
+
     it('which gradients from elsewhere cannot be', async () => {
       await expect(start(sam(1, sgd()), begin).applyGradients(begin)).rejects.toThrow(
         'this optimizer takes the gradient twice a step; use stepWith(), which can ask for it again',
@@ -709,6 +718,47 @@ describe.each(devices)('a run on $name', (device) => {
     await run.applyGradients({ x: tensor32([1, 1]) });
     await run.dispose();
     expect([...(await device.read(x))]).toEqual([0, 1]);
+  });
+});
+
+describe('hyperparameters of a run', () => {
+  const build = (): Optimizer =>
+    ema(
+      0.8,
+      groups(
+        [
+          { name: 'first', match: 'w', hyperparameters: { beta: 0.25 }, schedules: { beta: exponential(0.5) } },
+          { name: 'own', match: 'c', optimizer: sgd({ lr: 3 }) },
+        ],
+        demo({ lr: 0.4 }),
+      ),
+    ).withSchedules({ lr: reduceOnPlateau({ factor: 0.5, patience: 0 }), 'ema.decay': exponential(0.5) });
+  const all = { ...parameters, c: tensor32([1]) };
+
+  it('are those that the next step has, by schedules and by what has been reported', async () => {
+    const run = Run.start(jsDevice(), build(), all);
+    const plain = { weightDecay: 0, peak: false, 'ema.start': 0, 'ema.every': 1, 'ema.warmup': false };
+    const rest = { ...plain, 'ema.debias': false, 'ema.overwriteEvery': 0 };
+    expect(await run.hyperparameters()).toEqual({ ...rest, lr: 0.4, beta: 0.5, 'ema.decay': 0.8 });
+    await run.applyGradients(gradients);
+    for (const metric of [1, 1]) run.reportMetric(metric);
+    expect(await run.hyperparameters()).toEqual({ ...rest, lr: 0.2, beta: 0.5, 'ema.decay': 0.4 });
+    expect(await run.hyperparameters('first')).toMatchObject({ lr: 0.2, beta: 0.125, 'ema.decay': 0.4 });
+    expect(await run.hyperparameters('own')).toMatchObject({ lr: 3, 'ema.decay': 0.4 });
+    run.setHyperparameters({ lr: 1 });
+    expect(await run.hyperparameters()).toMatchObject({ lr: 0.5 });
+  });
+
+  it('are of groups that there are', async () => {
+    const run = Run.start(jsDevice(), build(), all);
+    await expect(run.hyperparameters('last')).rejects.toThrow(
+      'there is no group "last"; the groups that have chosen parameters are first, own',
+    );
+    const everything = [{ name: 'all of it', match: /./, hyperparameters: { lr: 3 } }];
+    const one = Run.start(jsDevice(), groups(everything, sgd()).withSchedules({ lr: exponential(0.5) }), parameters);
+    await one.applyGradients(gradients);
+    expect(await one.hyperparameters()).toEqual({ lr: 0.5 });
+    expect(await one.hyperparameters('all of it')).toEqual({ lr: 1.5 });
   });
 });
 

@@ -13,6 +13,7 @@ import {
   requireTensorsOf,
 } from './given.js';
 import { drive, driveNow } from './drive.js';
+import { hyperparametersNow } from './hyperparameters-now.js';
 import type { Training } from './training.js';
 import { wait, type Work } from './work.js';
 import type { RunParameter } from './memory.js';
@@ -162,6 +163,16 @@ export class Run<B> extends SourceRun<B> {
     super.setHyperparameters(changes, scope);
   }
 
+  /**
+   * Hyperparameters as the next step has them, with what schedules make of them: `lr`, and `ema.decay` of a wrapper.
+   *
+   * @param group name of a group. Default: what parameters have that no group chooses, or would have
+   * @throws AdakitError `unknown-parameter` for a group that there is not
+   */
+  hyperparameters(group?: string): Promise<HyperparameterValues> {
+    return this.enqueue((training) => wait(hyperparametersNow(training, group)));
+  }
+
   /** As {@link SourceRun.add}. */
   override add(parameters: Readonly<Record<string, RunParameter<B> | TensorData>>): void {
     requireParameters(parameters);
@@ -184,6 +195,13 @@ export class Run<B> extends SourceRun<B> {
   protected override *loading(training: Training<B>, state: TrainingState): Work<void> {
     requireTensorsOf(state);
     yield* super.loading(training, state);
+  }
+
+  /** As {@link SourceRun.dispose}. */
+  override async dispose(): Promise<void> {
+    await super.dispose();
+    // What is bound would keep memory that a device gives back when all of it is free.
+    this.training.memory.planChanged();
   }
 
   /** Like {@link state}, at once, on devices that never have to be waited for. @throws AdakitError `busy` */

@@ -25,8 +25,6 @@ export class Training<B> {
   readonly checks = new Set<Promise<void>>();
   /** What has become known of a step after it was taken; the next one reports it. */
   failure: Error | undefined;
-  /** Of this plan, once somebody has asked for them. */
-  #buffers: Pick<GradientContext<B>, 'parameters' | 'gradients'> | undefined;
 
   /** Without parameters at first: a run adds them. */
   constructor(device: Device<B>, optimizer: Optimizer, options: RunOptions<B>) {
@@ -42,7 +40,7 @@ export class Training<B> {
   get buffers(): Pick<GradientContext<B>, 'parameters' | 'gradients'> {
     const named = (of: 'param' | 'grad'): Record<string, B> =>
       Object.fromEntries(this.plan.parameters.map(({ name }, i) => [name, this.memory.records[i][of]]));
-    return (this.#buffers ??= { parameters: named('param'), gradients: named('grad') });
+    return (this.memory.buffers ??= { parameters: named('param'), gradients: named('grad') });
   }
 
   makePlan(optimizer: Optimizer, parameters: readonly ParameterSpec[] = this.plan.parameters): Plan {
@@ -64,7 +62,6 @@ export class Training<B> {
     this.plan = plan;
     this.scalars = new HostScalars(plan, this.scalars.plateaus);
     this.memory.planChanged();
-    this.#buffers = undefined;
     plan.phases?.start(this);
   }
 

@@ -1,37 +1,6 @@
-import { shown } from '../errors.js';
-import { scheduleProblems } from './made-schedule.js';
+import { boolean, count, fraction, listOf, nested, nonNegative, oneOf, optional, positive, whole } from './fields.js';
+import { halfWave, progress, straight } from './progress.js';
 import type { FieldCheck, FieldsOf, PlateauState, ScheduleKind } from './schedule.js';
-
-const field =
-  (wanted: string, holds: (value: unknown) => boolean): FieldCheck =>
-  (value, path) =>
-    holds(value) ? [] : [`${path} must be ${wanted}, got ${shown(value)}`];
-const isWhole = (x: unknown): boolean => Number.isSafeInteger(x) && Number(x) >= 0;
-const count = /* @__PURE__ */ field('a whole number >= 1', (x) => isWhole(x) && x !== 0);
-const whole = /* @__PURE__ */ field('a whole number >= 0', isWhole);
-const nonNegative = /* @__PURE__ */ field('a number >= 0', (x) => Number.isFinite(x) && Number(x) >= 0);
-const positive = /* @__PURE__ */ field('a number > 0', (x) => Number.isFinite(x) && Number(x) > 0);
-const fraction = /* @__PURE__ */ field('a number in [0, 1]', (x) => typeof x === 'number' && x >= 0 && x <= 1);
-const boolean = /* @__PURE__ */ field('true or false', (x) => typeof x === 'boolean');
-const oneOf = (...words: readonly string[]): FieldCheck =>
-  field(words.map((word) => JSON.stringify(word)).join(' or '), (x) => words.includes(x as string));
-const listOf =
-  (check: FieldCheck): FieldCheck =>
-  (value, path) =>
-    Array.isArray(value)
-      ? value.flatMap((item, i) => check(item, `${path}.${i}`))
-      : [`${path} must be a list, got ${shown(value)}`];
-const nested: FieldCheck = (value, path) => scheduleProblems(value, `${path}.`);
-
-/** From `from` to `to` on half a cosine wave. */
-function halfWave(from: number, to: number, progress: number): number {
-  return to + (from - to) * 0.5 * (1 + Math.cos(Math.PI * progress));
-}
-
-/** How far a schedule of so many steps has come. */
-function progress(t: number, steps: number): number {
-  return Math.min((t - 1) / steps, 1);
-}
 
 export const constantKind: ScheduleKind<FieldsOf<'constant'>> = {
   kind: 'constant',
@@ -60,7 +29,7 @@ export const exponentialKind: ScheduleKind<FieldsOf<'exponential'>> = {
 export const linearKind: ScheduleKind<FieldsOf<'linear'>> = {
   kind: 'linear',
   fields: { from: nonNegative, to: nonNegative, steps: count },
-  factor: ({ from, to, steps }, t) => from + (to - from) * progress(t, steps),
+  factor: ({ from, to, steps }, t) => straight(from, to, progress(t, steps)),
 };
 
 export const polynomialKind: ScheduleKind<FieldsOf<'polynomial'>> = {
@@ -77,16 +46,20 @@ export const cosineKind: ScheduleKind<FieldsOf<'cosine'>> = {
 
 export const cosineRestartsKind: ScheduleKind<FieldsOf<'cosineRestarts'>> = {
   kind: 'cosineRestarts',
-  fields: { steps: count, stretch: count, floor: nonNegative },
-  factor({ steps, stretch, floor }, t) {
+  fields: { steps: count, stretch: count, floor: nonNegative, shrink: /* @__PURE__ */ optional(nonNegative) },
+  factor({ steps, stretch, floor, shrink = 1 }, t) {
     const done = t - 1;
-    let [start, length] = [0, steps];
-    if (stretch === 1) start = Math.floor(done / length) * length;
+    let [start, length, restarts] = [0, steps, 0];
+    if (stretch === 1) {
+      restarts = Math.floor(done / length);
+      start = restarts * length;
+    }
     while (done >= start + length) {
       start += length;
       length *= stretch;
+      restarts++;
     }
-    return halfWave(1, floor, (done - start) / length);
+    return straight(floor, 1, shrink ** restarts * halfWave(1, 0, (done - start) / length));
   },
 };
 
@@ -117,7 +90,7 @@ export const oneCycleKind: ScheduleKind<FieldsOf<'oneCycle'>> = {
     for (const [end, from, to] of phases) {
       if (done <= end) {
         const part = end === start ? 1 : (done - start) / (end - start);
-        return shape === 'cosine' ? halfWave(from, to, part) : from + (to - from) * part;
+        return (shape === 'cosine' ? halfWave : straight)(from, to, part);
       }
       start = end;
     }
@@ -127,8 +100,9 @@ export const oneCycleKind: ScheduleKind<FieldsOf<'oneCycle'>> = {
 
 export const inverseSqrtKind: ScheduleKind<FieldsOf<'inverseSqrt'>> = {
   kind: 'inverseSqrt',
-  fields: { warmup: count },
-  factor: ({ warmup }, t) => (t < warmup ? t / warmup : Math.sqrt(warmup / t)),
+  fields: { warmup: count, timescale: /* @__PURE__ */ optional(positive) },
+  factor: ({ warmup, timescale = warmup }, t) =>
+    t < warmup ? t / warmup : Math.sqrt(timescale / (t - warmup + timescale)),
 };
 
 /** A plateau before any report. */
@@ -145,30 +119,40 @@ export const plateauKind: ScheduleKind<FieldsOf<'plateau'>> = {
     cooldown: whole,
     floor: nonNegative,
     by: /* @__PURE__ */ oneOf('loss', 'metric'),
+    eps: /* @__PURE__ */ optional(nonNegative),
+    average: /* @__PURE__ */ optional(count),
   },
   factor: (_, __, plateau) => plateau,
-  /** As torch.optim.lr_scheduler.ReduceLROnPlateau.step. */
-  report(schedule, { best, bad, cooling, factor } = plateauStart, metric) {
-    const { mode, threshold, thresholdMode } = schedule;
-    const sign = mode === 'min' ? -1 : 1;
-    const goal =
-      best === null
-        ? -sign * Infinity
-        : thresholdMode === 'relative'
-          ? best * (1 + sign * threshold)
-          : best + sign * threshold;
-    const better = mode === 'min' ? metric < goal : metric > goal;
-    const improved = { best: better ? metric : best, bad: better ? 0 : bad + 1 };
-    if (cooling > 0) return { ...improved, bad: 0, cooling: cooling - 1, factor };
-    if (improved.bad <= schedule.patience) return { ...improved, cooling, factor };
-    return {
-      best: improved.best,
-      bad: 0,
-      cooling: schedule.cooldown,
-      factor: Math.max(factor * schedule.factor, schedule.floor),
-    };
+  report(schedule, state = plateauStart, metric) {
+    const { average = 1 } = schedule;
+    if (average === 1) return judged(schedule, state, metric);
+    const { sum, reports, ...rest } = { sum: 0, reports: 0, ...state };
+    const all = { sum: sum + metric, reports: reports + 1 };
+    return all.reports < average ? { ...rest, ...all } : judged(schedule, rest, all.sum / average);
   },
 };
+
+/** As torch.optim.lr_scheduler.ReduceLROnPlateau.step. */
+function judged(
+  schedule: FieldsOf<'plateau'>,
+  { best, bad, cooling, factor }: PlateauState,
+  metric: number,
+): PlateauState {
+  const { mode, threshold, thresholdMode, eps = 0 } = schedule;
+  const sign = mode === 'min' ? -1 : 1;
+  const goal =
+    best === null
+      ? -sign * Infinity
+      : thresholdMode === 'relative'
+        ? best * (1 + sign * threshold)
+        : best + sign * threshold;
+  const better = mode === 'min' ? metric < goal : metric > goal;
+  const improved = { best: better ? metric : best, bad: better ? 0 : bad + 1 };
+  if (cooling > 0) return { ...improved, bad: 0, cooling: cooling - 1, factor };
+  if (improved.bad <= schedule.patience) return { ...improved, cooling, factor };
+  const lower = Math.max(factor * schedule.factor, schedule.floor);
+  return { best: improved.best, bad: 0, cooling: schedule.cooldown, factor: factor - lower > eps ? lower : factor };
+}
 
 export const scaledKind: ScheduleKind<FieldsOf<'scaled'>> = {
   kind: 'scaled',

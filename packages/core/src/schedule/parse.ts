@@ -1,3 +1,5 @@
+import { cyclicKind } from './cycles.js';
+import { boundedKind, inverseTimeKind, sqrtKind } from './decays.js';
 import {
   constantKind,
   cosineKind,
@@ -16,6 +18,7 @@ import {
 } from './kinds.js';
 import { AdakitError, shown } from '../errors.js';
 import { scheduleOf, scheduleProblems } from './made-schedule.js';
+import { piecewiseKind } from './points.js';
 import { wrongSchedule, type Schedule, type ScheduleKind } from './schedule.js';
 
 const kinds: readonly Pick<ScheduleKind, 'kind' | 'fields'>[] = [
@@ -29,8 +32,13 @@ const kinds: readonly Pick<ScheduleKind, 'kind' | 'fields'>[] = [
   cosineRestartsKind,
   oneCycleKind,
   inverseSqrtKind,
+  inverseTimeKind,
+  sqrtKind,
+  cyclicKind,
+  piecewiseKind,
   plateauKind,
   scaledKind,
+  boundedKind,
   productKind,
   sequenceKind,
 ];

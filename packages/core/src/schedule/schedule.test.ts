@@ -9,19 +9,24 @@ import { Run } from '../run/run.js';
 import type { TrainingState } from '../run/training-state.js';
 import { tensor32 } from '../tensor/tensor-data.js';
 import {
+  bounded,
   constantFactor,
   cosine,
   cosineRestarts,
+  cyclic,
   exponential,
   inverseSqrt,
+  inverseTime,
   linear,
   milestones,
   oneCycle,
+  piecewise,
   polynomial,
   product,
   reduceOnPlateau,
   scaled,
   sequence,
+  sqrtDecay,
   stepDecay,
   warmup,
   warmupStableDecay,
@@ -59,12 +64,51 @@ describe('a schedule gives the factor at each step, counted from 1', () => {
       warmupStableDecay({ warmup: 2, stable: 3, decay: 4 }, 0.2),
       [0.5, 1, 1, 1, 1, 1, 0.8, 0.6, 0.4, 0.2, 0.2],
     ],
+    [
+      'warmupStableDecay, cosine',
+      warmupStableDecay({ warmup: 1, stable: 1, decay: 2 }, 0.2, 'cosine'),
+      [1, 1, 1, 0.6, 0.2],
+    ],
+    ['warmupStableDecay, sqrt', warmupStableDecay({ warmup: 1, stable: 1, decay: 4 }, 0.2, 'sqrt'), [1, 1, 1, 0.6]],
+    ['sqrtDecay', sqrtDecay(9, 0.1), [1, 0.7, 1 - 0.9 * Math.sqrt(2 / 9), 1 - 0.9 * Math.sqrt(3 / 9), 0.4]],
+    ['cyclic', cyclic(2), [0, 0.5, 1, 0.5, 0, 0.5, 1]],
+    ['cyclic, lower every time', cyclic(1, { down: 2, floor: 0.2, perCycle: 0.5 }), [0.2, 1, 0.6, 0.2, 0.6, 0.4, 0.2]],
+    [
+      'piecewise',
+      piecewise([
+        [0, 3],
+        [2, 1],
+        [3, 0],
+      ]),
+      [3, 3, 1, 0, 0],
+    ],
+    ['piecewise before its first point and of one', piecewise([[2, 0.5]], 'linear'), [0.5, 0.5, 0.5, 0.5]],
+    [
+      'piecewise, linear',
+      piecewise(
+        [
+          [1, 1],
+          [3, 0],
+          [4, 2],
+        ],
+        'linear',
+      ),
+      [1, 1, 0.5, 0, 2, 2],
+    ],
+    ['bounded', bounded(exponential(0.5), { least: 0.2, most: 0.8 }), [0.8, 0.5, 0.25, 0.2, 0.2]],
+    ['bounded below alone', bounded(exponential(2), { least: 3 }), [3, 3, 4, 8]],
     ['reduceOnPlateau before any report', reduceOnPlateau(), [1, 1]],
   ];
   it.each(cases)('%s', (_, schedule, expected) => {
     factors(schedule, expected.length).forEach((factor, i) => {
       expect(factor).toBeCloseTo(expected[i], 15);
     });
+  });
+
+  it.each(cases)('%s, read from a file', (_, schedule, expected) => {
+    const read = parseSchedule('lr', JSON.parse(JSON.stringify(schedule)));
+    expect(read).toEqual(schedule);
+    expect(factors(read, expected.length)).toEqual(factors(schedule, expected.length));
   });
 
   it('cosine starts at 1, is halfway in the middle and ends at its floor', () => {
@@ -80,6 +124,85 @@ describe('a schedule gives the factor at each step, counted from 1', () => {
     expect([1, 5, 13, 29].map((t) => scheduleFactor(schedule, t))).toEqual([1, 1, 1, 1]);
     expect(scheduleFactor(schedule, 9)).toBeCloseTo(0.5, 15);
     expect(scheduleFactor(cosineRestarts(4), 4_000_001)).toBe(1);
+  });
+
+  // Formulas of Keras and optax, which count steps from 0.
+  const counts = Array.from({ length: 40 }, (_, count) => count);
+  const published: [string, Schedule, (count: number) => number][] = [
+    ['Keras InverseTimeDecay', inverseTime(0.5, { every: 7 }), (x) => 1 / (1 + (0.5 * x) / 7)],
+    [
+      'Keras InverseTimeDecay(staircase)',
+      inverseTime(0.5, { every: 7, stairs: true }),
+      (x) => 1 / (1 + 0.5 * Math.floor(x / 7)),
+    ],
+    ['Keras ExponentialDecay', exponential(0.5 ** (1 / 7)), (x) => 0.5 ** (x / 7)],
+    ['Keras ExponentialDecay(staircase)', stepDecay(7, 0.5), (x) => 0.5 ** Math.floor(x / 7)],
+    [
+      'Keras PiecewiseConstantDecay([5, 20], [1, 0.5, 0.1])',
+      piecewise([
+        [0, 1],
+        [6, 0.5],
+        [21, 0.1],
+      ]),
+      (x) => (x <= 5 ? 1 : x <= 20 ? 0.5 : 0.1),
+    ],
+    [
+      'Keras CosineDecayRestarts(t_mul 2, m_mul 0.8, alpha 0.1)',
+      cosineRestarts(5, 2, 0.1, 0.8),
+      (x) => {
+        const restart = Math.floor(Math.log(1 - (x / 5) * (1 - 2)) / Math.log(2));
+        const part = (x / 5 - (1 - 2 ** restart) / (1 - 2)) / 2 ** restart;
+        return 0.9 * 0.5 * 0.8 ** restart * (1 + Math.cos(Math.PI * part)) + 0.1;
+      },
+    ],
+    [
+      'optax piecewise_constant_schedule(1, {10: 0.5, 30: 0.2})',
+      piecewise([
+        [0, 1],
+        [10, 0.5],
+        [30, 0.1],
+      ]),
+      (x) => (x >= 30 ? 0.1 : x >= 10 ? 0.5 : 1),
+    ],
+    [
+      'optax piecewise_interpolate_schedule("cosine", 1, {10: 0.5, 30: 0.2})',
+      piecewise(
+        [
+          [0, 1],
+          [10, 0.5],
+          [30, 0.1],
+        ],
+        'cosine',
+      ),
+      (x) => {
+        const [from, to, part] = x < 10 ? [1, 0.5, x / 10] : x < 30 ? [0.5, 0.1, (x - 10) / 20] : [0.1, 0.1, 0];
+        return ((to - from) / 2) * (1 - Math.cos(Math.PI * part)) + from;
+      },
+    ],
+    [
+      'optax exponential_decay(decay_rate 0.9, transition_begin 5, end_value 0.3)',
+      bounded(sequence({ schedule: constantFactor(1, 1), steps: 5 }, { schedule: exponential(0.9), steps: 1 }), {
+        least: 0.3,
+      }),
+      (x) => Math.max(0.3, x <= 5 ? 1 : 0.9 ** (x - 5)),
+    ],
+    ['torch ASGD, lr 0.1, lambd 0.2, alpha 0.75', inverseTime(0.02, { power: 0.75 }), (x) => (1 + 0.02 * x) ** -0.75],
+  ];
+  it.each(published)('as %s', (_, schedule, formula) => {
+    for (const count of counts) expect(scheduleFactor(schedule, count + 1)).toBeCloseTo(formula(count), 14);
+  });
+
+  it('is any function, from a table of it', () => {
+    const lambda = (step: number): number => 0.95 ** step * (step % 3);
+    const schedule = piecewise(counts.map((count) => [count, lambda(count)] as const));
+    for (const count of counts) expect(scheduleFactor(schedule, count + 1)).toBe(lambda(count));
+  });
+
+  it('warmupStableDecay names the ways to fall', () => {
+    const how = 'square' as 'sqrt';
+    expect(() => warmupStableDecay({ warmup: 1, stable: 1, decay: 1 }, 0, how)).toThrow(
+      'warmupStableDecay: it falls by linear, cosine, sqrt, got "square"',
+    );
   });
 
   it('oneCycle rises to 1 and falls to almost nothing, where it stays', () => {
@@ -122,6 +245,36 @@ describe('a plateau', () => {
     expect(after(...Array<number>(40).fill(1))).toMatchObject({ factor: 0.2 });
   });
 
+  it('does not fall by no more than eps, and rests all the same', () => {
+    const small = reduceOnPlateau({ factor: 0.5, patience: 0, eps: 0.2, cooldown: 1 });
+    const kind = small.plateau();
+    const reports = [10, 10, 10, 10, 10, 10, 10];
+    const states = reports.map((_, i) =>
+      reports
+        .slice(0, i + 1)
+        .reduce<PlateauState | undefined>((state, x) => kind?.reported('metric', state, x), undefined),
+    );
+    expect(states.map((state) => state?.factor)).toEqual([1, 0.5, 0.5, 0.25, 0.25, 0.25, 0.25]);
+    expect(states.at(-2)).toMatchObject({ cooling: 1, factor: 0.25 });
+  });
+
+  it('takes the mean of several reports for one', () => {
+    const kind = reduceOnPlateau({ factor: 0.5, patience: 0, average: 3 }).plateau();
+    const all = [3, 6, 0, 2, 2, 1.9, 5, 5, 5].reduce<PlateauState[]>((states, x) => {
+      const state = kind?.reported('metric', states.at(-1), x);
+      return state === undefined ? states : [...states, state];
+    }, []);
+    const before = { best: null, bad: 0, cooling: 0, factor: 1 };
+    expect(all.slice(0, 3)).toEqual([
+      { ...before, sum: 3, reports: 1 },
+      { ...before, sum: 9, reports: 2 },
+      { ...before, best: 3 },
+    ]);
+    expect(all[5].best).toBeCloseTo(5.9 / 3, 15);
+    expect(all[8]).toMatchObject({ factor: 0.5, best: all[5].best });
+    expect(all.map(({ factor }) => factor).slice(0, 8)).toEqual(Array(8).fill(1));
+  });
+
   it('counts NaN as bad', () => {
     expect(after(10, NaN, NaN)).toMatchObject({ best: 10, factor: 0.5 });
   });
@@ -142,6 +295,26 @@ describe('a schedule is refused', () => {
     [Object.assign({}, oneCycle(3), { warm: 1.5 }), 'warm must be a number in [0, 1], got 1.5'],
     [Object.assign({}, oneCycle(3), { threePhases: 1 }), 'threePhases must be true or false, got 1'],
     [Object.assign({}, reduceOnPlateau(), { patience: -1 }), 'patience must be a whole number >= 0, got -1'],
+    [Object.assign({}, reduceOnPlateau(), { average: 0 }), 'average must be a whole number >= 1, got 0'],
+    [cosineRestarts(3, 1, 0, -1), 'shrink must be a number >= 0, got -1'],
+    [inverseSqrt(3, 0), 'timescale must be a number > 0, got 0'],
+    [inverseTime(1, { power: 0 }), 'power must be a number > 0, got 0'],
+    [cyclic(0), 'up must be a whole number >= 1, got 0; down must be a whole number >= 1, got 0'],
+    [piecewise([]), 'points must not be empty'],
+    [
+      piecewise([
+        [1, 1],
+        [1, 2],
+      ]),
+      'points.1.0 must be a step after 1, which comes before, got 1',
+    ],
+    [
+      piecewise([[0.5, -1]]),
+      'points.0.0 must be a whole number >= 0, got 0.5; points.0.1 must be a number >= 0, got -1',
+    ],
+    [{ kind: 'piecewise', points: [3], between: 'hold' }, 'points.0 must be a pair [step, factor]'],
+    [{ kind: 'piecewise', points: [[0, 1]], between: 'line' }, 'between must be "hold" or "linear" or "cosine"'],
+    [bounded(cosine(0), { most: -1 }), 'most must be a number >= 0, got -1; schedule.steps must be'],
     [scaled(1, { kind: 'x' } as unknown as Schedule), 'schedule.kind must be one of'],
     [product(cosine(0)), 'of.0.steps must be a whole number >= 1, got 0'],
     [{ kind: 'sequence', parts: [] }, 'parts must not be empty'],

@@ -18,8 +18,17 @@ export type ScheduleFields =
   | { readonly kind: 'polynomial'; readonly steps: number; readonly power: number; readonly floor: number }
   /** From 1 at step 1 to `floor` at step `steps` + 1 on half a cosine wave, then `floor` (Loshchilov & Hutter 2017, eq. 5). */
   | { readonly kind: 'cosine'; readonly steps: number; readonly floor: number }
-  /** Half a cosine wave again and again, each `stretch` times as long as the one before (CosineAnnealingWarmRestarts). */
-  | { readonly kind: 'cosineRestarts'; readonly steps: number; readonly stretch: number; readonly floor: number }
+  /**
+   * Half a cosine wave again and again, each `stretch` times as long and `shrink` (1) times as high above `floor` as the one
+   * before (CosineAnnealingWarmRestarts; keras.optimizers.schedules.CosineDecayRestarts).
+   */
+  | {
+      readonly kind: 'cosineRestarts';
+      readonly steps: number;
+      readonly stretch: number;
+      readonly floor: number;
+      readonly shrink?: number;
+    }
   /**
    * From 1/`rise` up to 1 and down to 1/(`rise`·`fall`) over `steps` steps, the way up taking the fraction `warm`
    * (Smith & Topin 2018; OneCycleLR). With `threePhases` the way down first mirrors the way up.
@@ -33,12 +42,48 @@ export type ScheduleFields =
       readonly shape: 'cosine' | 'linear';
       readonly threePhases: boolean;
     }
-  /** t / `warmup` while that is below 1, then √(`warmup` / t) (Vaswani et al. 2017, §5.3). */
-  | { readonly kind: 'inverseSqrt'; readonly warmup: number }
+  /**
+   * t / `warmup` while that is below 1, then √(s / (t − `warmup` + s)) with the `timescale` s; by default that is `warmup`, and
+   * the root √(`warmup` / t) (Vaswani et al. 2017, §5.3).
+   */
+  | { readonly kind: 'inverseSqrt'; readonly warmup: number; readonly timescale?: number }
+  /** (1 + `rate`·p)^−`power` with p = (t − 1) / `every`; with `stairs` ⌊p⌋ (keras.optimizers.schedules.InverseTimeDecay). */
+  | {
+      readonly kind: 'inverseTime';
+      readonly rate: number;
+      readonly every: number;
+      readonly power: number;
+      readonly stairs: boolean;
+    }
+  /** From 1 at step 1 to `floor` at step `steps` + 1 as 1 − √progress, then `floor` (Hägele et al. 2024, "1-sqrt"). */
+  | { readonly kind: 'sqrt'; readonly steps: number; readonly floor: number }
+  /**
+   * From `floor` up to 1 in `up` steps and down again in `down` steps, without end (Smith 2017; CyclicLR). In cycle c, counted
+   * from 0, it rises above `floor` by `perCycle`^c · `perStep`^(t − 1) of the way.
+   */
+  | {
+      readonly kind: 'cyclic';
+      readonly up: number;
+      readonly down: number;
+      readonly floor: number;
+      readonly perCycle: number;
+      readonly perStep: number;
+    }
+  /**
+   * The second of a pair after as many steps as the first says. Between pairs it stays (`hold`), or goes on a straight line or
+   * half a cosine wave to the next; before the first and after the last it is theirs.
+   */
+  | {
+      readonly kind: 'piecewise';
+      readonly points: readonly (readonly [step: number, factor: number])[];
+      readonly between: 'hold' | 'linear' | 'cosine';
+    }
   /** Falls by `factor` whenever a reported metric has not improved for more than `patience` reports (ReduceLROnPlateau). */
   | ({ readonly kind: 'plateau' } & PlateauFields)
   /** `schedule`, times `by`. */
   | { readonly kind: 'scaled'; readonly by: number; readonly schedule: Schedule }
+  /** `schedule`, but not below `least` or above `most`. */
+  | { readonly kind: 'bounded'; readonly least: number; readonly most?: number; readonly schedule: Schedule }
   /** All of them multiplied (ChainedScheduler). */
   | { readonly kind: 'product'; readonly of: readonly Schedule[] }
   /** Each part for its number of steps, counting steps anew; the last one for good (SequentialLR). */
@@ -62,6 +107,10 @@ export interface PlateauFields {
   readonly floor: number;
   /** What is reported: the loss of every step by itself, or what the user reports. Default: `metric`. */
   readonly by: 'loss' | 'metric';
+  /** A fall by no more than this is none. Default: 0. */
+  readonly eps?: number;
+  /** The mean of so many reports counts as one. Default: 1. */
+  readonly average?: number;
 }
 
 /** The fields of one kind. */
@@ -86,6 +135,9 @@ export interface PlateauState {
   /** Reports left in which none counts. */
   readonly cooling: number;
   readonly factor: number;
+  /** Where the mean of several reports counts: the sum of those since it last did, and how many they are. */
+  readonly sum?: number;
+  readonly reports?: number;
 }
 
 /** What is wrong with a field of a schedule, if anything. @param path of the field */

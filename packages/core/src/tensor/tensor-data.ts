@@ -12,6 +12,19 @@ export type DType = keyof TypedArrays;
 /** Elements of a buffer in either precision. */
 export type FloatArray = Float32Array | Float64Array;
 
+/** Typed arrays that tensors of models and of data may hold. */
+export type NumericArray =
+  | Float32Array
+  | Float64Array
+  | Int8Array
+  | Int16Array
+  | Int32Array
+  | BigInt64Array
+  | Uint8Array
+  | Uint16Array
+  | Uint32Array
+  | BigUint64Array;
+
 /** `float64` is the reference; `float32` rounds after every operation, as a device does. */
 export type Precision = 'float32' | 'float64';
 

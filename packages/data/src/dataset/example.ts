@@ -1,18 +1,5 @@
-import { closestName } from '@adakit/core';
+import { suggestion, type NumericArray } from '@adakit/core';
 import { DataError } from '../error.js';
-
-/** Typed arrays that tensors may hold. */
-export type NumericArray =
-  | Float32Array
-  | Float64Array
-  | Int8Array
-  | Int16Array
-  | Int32Array
-  | BigInt64Array
-  | Uint8Array
-  | Uint16Array
-  | Uint32Array
-  | BigUint64Array;
 
 /** A tensor: elements in row-major order, and its dimensions. */
 export interface DataTensor {
@@ -37,10 +24,9 @@ export function isTensor(value: unknown): value is DataTensor {
 export function fieldOf<V>(fields: Readonly<Record<string, V>>, name: string): V {
   if (Object.hasOwn(fields, name)) return fields[name];
   const known = Object.keys(fields);
-  const suggestion = closestName(name, known);
   throw new DataError(
     'unknown-column',
-    `there is no column '${name}'${suggestion === undefined ? '' : `, did you mean '${suggestion}'?`} (there are: ${known.join(', ')})`,
+    `there is no column '${name}'${suggestion(name, known)} (there are: ${known.join(', ')})`,
   );
 }
 

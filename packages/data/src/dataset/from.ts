@@ -1,4 +1,4 @@
-import { kindOf } from '@adakit/core';
+import { elementCount, kindOf } from '@adakit/core';
 import { DataError, requireFunction, requireList } from '../error.js';
 import { Dataset } from './dataset.js';
 import { stackField, type DataTensor, type Example } from './example.js';
@@ -61,7 +61,7 @@ function column(name: string, field: Parameters<typeof fromArrays>[0][string]): 
       `fromArrays: '${name}' must be an array or a tensor { data, dims }, got ${given?.data === undefined ? kindOf(field) : 'data without dims'}`,
     );
   }
-  const count = dims.reduce((product, size) => product * size, 1);
+  const count = elementCount(dims);
   if (dims.length === 0 || data.length !== count) {
     throw new DataError(
       'invalid-data',
@@ -69,7 +69,7 @@ function column(name: string, field: Parameters<typeof fromArrays>[0][string]): 
     );
   }
   const row = dims.slice(1);
-  const size = row.reduce((product, each) => product * each, 1);
+  const size = elementCount(row);
   const rowsAt = rowsOf(data, size);
   return {
     length: dims[0],

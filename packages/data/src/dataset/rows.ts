@@ -1,4 +1,5 @@
-import { copyInto, emptyLike, type NumericArray } from './example.js';
+import type { NumericArray } from '@adakit/core';
+import { copyInto, emptyLike } from './example.js';
 
 /** Elements from which on one call that copies them is faster than a loop, which a call costs about as much as. */
 const LONG = 128;

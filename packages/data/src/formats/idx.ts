@@ -1,5 +1,6 @@
+import { elementCount, type NumericArray } from '@adakit/core';
 import { gunzipSync } from 'fflate';
-import type { DataTensor, NumericArray } from '../dataset/example.js';
+import type { DataTensor } from '../dataset/example.js';
 import { DataError } from '../error.js';
 
 /** Arrays by element type in the header; numbers in the file are big-endian. */
@@ -36,7 +37,7 @@ export function parseIdx(file: Uint8Array, source = 'the IDX file'): DataTensor 
   const header = 4 + 4 * rank;
   if (bytes.length < header) fail(`truncated: ${bytes.length} bytes, the header alone has ${header}`);
   const dims = Array.from({ length: rank }, (_, axis) => view.getUint32(4 + 4 * axis));
-  const length = header + width * dims.reduce((product, size) => product * size, 1);
+  const length = header + width * elementCount(dims);
   if (bytes.length < length) fail(`truncated: ${bytes.length} bytes of ${length} for ${name} [${dims.join(', ')}]`);
   if (bytes.length > length) fail(`${bytes.length - length} bytes too many after the last element`);
   // A copy in memory of its own, which slice() of Node's Buffer is not.

@@ -1,6 +1,7 @@
+import { elementCount, type NumericArray } from '@adakit/core';
 import { unzipSync } from 'fflate';
 import { loadTensor } from '@adakit/state';
-import type { DataTensor, NumericArray } from '../dataset/example.js';
+import type { DataTensor } from '../dataset/example.js';
 import { emptyLike } from '../dataset/example.js';
 import { DataError } from '../error.js';
 
@@ -55,7 +56,7 @@ export function parseNpy(file: Uint8Array, source = 'the .npy file'): DataTensor
     .split(',')
     .filter((text) => text.trim() !== '')
     .map(Number);
-  const count = dims.reduce((product, size) => product * size, 1);
+  const count = elementCount(dims);
   const width = Number(type[3]);
   if (file.length - offset !== count * width) {
     fail(`should have ${count * width} bytes of elements for shape [${dims.join(', ')}], has ${file.length - offset}`);
@@ -70,7 +71,7 @@ export function parseNpy(file: Uint8Array, source = 'the .npy file'): DataTensor
 /** From column-major order. */
 function rowMajor(data: NumericArray, dims: readonly number[]): NumericArray {
   const result = emptyLike(data, data.length);
-  const strides = dims.map((_, axis) => dims.slice(0, axis).reduce((product, size) => product * size, 1));
+  const strides = dims.map((_, axis) => elementCount(dims.slice(0, axis)));
   const place = dims.map(() => 0);
   for (let i = 0; i < data.length; i++) {
     result[i] = data[place.reduce((sum, index, axis) => sum + index * strides[axis], 0)];

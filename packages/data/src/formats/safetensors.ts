@@ -1,6 +1,6 @@
 import { decodeTensors, loadTensor } from '@adakit/state';
-import type { StoredTensor } from '@adakit/core';
-import type { DataTensor, NumericArray } from '../dataset/example.js';
+import type { StoredTensor, NumericArray } from '@adakit/core';
+import type { DataTensor } from '../dataset/example.js';
 import { DataError } from '../error.js';
 
 const integers: Readonly<Partial<Record<StoredTensor['dtype'], new (bytes: ArrayBuffer) => NumericArray>>> = {

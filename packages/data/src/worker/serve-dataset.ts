@@ -1,5 +1,6 @@
+import type { NumericArray } from '@adakit/core';
 import type { Dataset } from '../dataset/dataset.js';
-import { isTensor, type NumericArray } from '../dataset/example.js';
+import { isTensor } from '../dataset/example.js';
 import { DataError } from '../error.js';
 import { hear, type Answer, type Failure, type Port, type Request } from './protocol.js';
 

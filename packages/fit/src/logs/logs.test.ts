@@ -51,6 +51,7 @@ describe('JSON lines', () => {
       ['end', 2, undefined],
     ]);
     expect(log[2].values).toEqual(history[0].validation);
+    expect(log[3].lr).toBe(0.05);
     expect(log[4].reason).toBe('completed');
   });
 
@@ -237,14 +238,17 @@ describe('TensorBoard', () => {
       [2, 'loss/train'],
       [2, 'loss/validation'],
       [2, 'loss/epoch'],
+      [2, 'lr'],
     ]);
     expect(events[5][2]).toBe(Math.fround(history[0].loss));
+    expect(events[6][2]).toBe(Math.fround(0.05));
     if (PYTHON !== undefined) {
       const read = JSON.parse(execFileSync(PYTHON, [script, directory], { encoding: 'utf8' })) as unknown;
       expect(read).toEqual({
         'loss/train': events.slice(2, 4).map(([step, , value]) => [step, value]),
         'loss/validation': [[2, events[4][2]]],
         'loss/epoch': [[2, events[5][2]]],
+        lr: [[2, events[6][2]]],
       });
     }
   });

@@ -58,6 +58,8 @@ export interface EpochEvent {
   /** Averaged over the epoch's samples, each batch before its update. */
   readonly loss: number;
   readonly validation?: MetricValues;
+  /** The learning rate that the next step would have, before the validation is reported; where what is trained says it. */
+  readonly lr?: number;
 }
 
 /** Why training ended. */

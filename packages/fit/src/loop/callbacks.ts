@@ -2,7 +2,7 @@ import { FitError } from '../error.js';
 import type { Callback, Control, EpochEvent, FitResult, StepEvent, ValidationEvent } from './callback.js';
 
 /** Events of callbacks by what they are told. */
-type EventOf<E> = {
+export type EventOf<E> = {
   [K in keyof Callback]-?: Required<Callback>[K] extends (event: E, control: Control) => unknown ? K : never;
 }[keyof Callback];
 

@@ -1,4 +1,4 @@
-import type { TensorData, TrainingState } from '@adakit/core';
+import { elementCount, type TensorData, type TrainingState } from '@adakit/core';
 import type { Batch, DataTensor } from '@adakit/data';
 import { loadTensor } from '@adakit/state';
 import { FitError } from '../error.js';
@@ -45,7 +45,7 @@ export class Carried {
       this.#carry.map(([name]) => {
         const dims = this.#dimsOf(name, batch);
         const kept = this.#tensors?.[name];
-        if (kept === undefined) return [name, { data: new Float32Array(sizeOf(dims)), dims }];
+        if (kept === undefined) return [name, { data: new Float32Array(elementCount(dims)), dims }];
         if (kept.dims.join() === dims.join()) return [name, kept];
         throw new FitError(
           'invalid-argument',
@@ -119,8 +119,4 @@ export class Carried {
       );
     });
   }
-}
-
-function sizeOf(dims: readonly number[]): number {
-  return dims.reduce((product, size) => product * size, 1);
 }

@@ -1,3 +1,4 @@
+import { getEventListeners } from 'node:events';
 import { mkdtempSync, readdirSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -6,6 +7,7 @@ import { accumulate, reduceOnPlateau } from '@adakit/core';
 import { fromElements, fromStream, type Batch, type Dataset } from '@adakit/data';
 import { Checkpoints } from '@adakit/state/node';
 import { afterAll, beforeAll, describe, expect, it, test } from 'vitest';
+import { confusionMatrix } from '../metrics/classification.js';
 import { mae } from '../metrics/regression.js';
 import { Line, points } from '../testing/line.js';
 import type { Trainable, TrainableReport } from '../trainable.js';
@@ -66,6 +68,15 @@ describe('fit', () => {
     const result = await fit(line, train(), { epochs: 3, validation: validation(), metrics: [mae()] });
     const losses = result.history.map(({ validation: values }) => values?.loss);
     expect(losses).toEqual(line.reported);
+    // The rate at the end of an epoch is the one before what its validation makes of it.
+    const strict = reduceOnPlateau({ factor: 0.5, patience: 0, threshold: 0.9 });
+    const falling = new Line(adam({ lr: 0.05 }).withSchedules({ lr: strict }));
+    const rates = (await fit(falling, train(), { epochs: 4, validation: validation() })).history.map(({ lr }) => lr);
+    expect(rates).toEqual([0.05, 0.05, 0.025, 0.0125]);
+    const told = new Line();
+    const other = { epochs: 3, validation: validation(), metrics: [mae()], plateau: 'mae' };
+    const { history } = await fit(told, train(), other);
+    expect(told.reported).toEqual(history.map(({ validation: values }) => values?.mae));
     expect(result.history[2].validation?.mae).toBeLessThan(2);
     const steps: number[] = [];
     await fit(new Line(), train(), {
@@ -232,6 +243,21 @@ describe('fit', () => {
       expect([aborted.reason, aborted.step, aborted.history]).toEqual(['aborted', 7, []]);
       expect(await fit(new Line(), train(), { ...given, checkpoints: { store, resume: true } })).toEqual(expected);
     }
+  });
+
+  it('has one listener for as many runs as there are, and none when they have ended, by an error too', async () => {
+    const { signal } = new AbortController();
+    const most: number[] = [];
+    const count = (): number => getEventListeners(signal, 'abort').length;
+    const callbacks: Callback[] = [{ onValidationBatch: () => void most.push(count()) }];
+    const options: FitOptions = { validation: validation(), signal };
+    await Promise.all(Array.from({ length: 8 }, () => fit(new Line(), train(), { ...options, callbacks })));
+    expect([Math.max(...most), count()]).toEqual([1, 0]);
+    const store = await Checkpoints.open(newDirectory());
+    await store.save(await new Line().state());
+    const resumed = fit(new Line(), train(), { ...options, checkpoints: { store, resume: true } });
+    await expect(resumed).rejects.toMatchObject({ code: 'state-mismatch' });
+    expect(count()).toBe(0);
   });
 
   it('lets timers have their turn', async () => {
@@ -573,6 +599,16 @@ describe('mistakes are named before training:', () => {
       { validation: validation(), monitor: 'mea', metrics: [mae()] },
       "fit: there is no metric 'mea' to monitor, did you mean 'mae'? (there are: loss, mae)",
     ],
+    [
+      { validation: validation(), plateau: 'lose' },
+      "fit: there is no metric 'lose' for schedules on plateaus, did you mean 'loss'? (there are: loss)",
+    ],
+    [
+      { validation: validation(), plateau: 'confusionMatrix', metrics: [confusionMatrix()] },
+      "fit: of the metric 'confusionMatrix' nobody knows which value is better; take another for schedules on plateaus",
+    ],
+    [{ plateau: 'loss' }, 'fit: plateau needs validation data; give validation'],
+    [{ plateau: 3 as never }, 'fit: plateau must be the name of a metric, got 3'],
     [{ validation: validation(), metrics: [mae(), mae()] }, "two metrics are called 'mae'"],
     [{ validation: validation() }, 'fit: what is trained cannot be validated', bare],
     [{ checkpoints: {} as never }, 'fit: checkpoints has a store, such as { store: await Checkpoints.open(folder) }'],

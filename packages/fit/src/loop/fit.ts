@@ -84,7 +84,16 @@ class Loop {
   }
 
   async run(): Promise<FitResult> {
-    await this.#resume();
+    try {
+      await this.#resume();
+      return await this.#complete();
+    } finally {
+      this.#interruption.close();
+      await this.#data.close();
+    }
+  }
+
+  async #complete(): Promise<FitResult> {
     let result: FitResult | undefined;
     try {
       await this.#train();
@@ -95,8 +104,6 @@ class Loop {
       await this.#rescue(error);
       throw error instanceof CallbackFailure ? error.at(this.#step) : error;
     } finally {
-      this.#interruption.close();
-      await this.#data.close();
       await this.#end(result);
     }
     return result;
@@ -211,12 +218,19 @@ class Loop {
         'an epoch without one step: the data are empty, or every step was skipped',
       );
     }
+    const { lr } = (await this.#model.hyperparameters?.()) ?? {};
     const validates = validation !== undefined && validateEvery === undefined;
     const values = validates ? await this.#evaluate() : undefined;
     if (validates && values === undefined) return;
     // It is over, all at once and before anybody is told: who goes on after a fault ends it again or not at all.
     const validated = values && this.#validated(values, epoch);
-    const event = { epoch, step: this.#step, loss, ...(values && { validation: values }) };
+    const event = {
+      epoch,
+      step: this.#step,
+      loss,
+      ...(values && { validation: values }),
+      ...(typeof lr === 'number' && { lr }),
+    };
     this.#record.addEpoch(event);
     this.#carried.reset();
     this.#data.passed();
@@ -256,7 +270,7 @@ class Loop {
     const metric = values[this.#monitored.name] as number;
     const improved = this.#record.validated(metric, this.#step, epoch);
     this.#metric = metric;
-    this.#model.reportMetric?.(values.loss as number);
+    this.#model.reportMetric?.(values[this.#options.plateau ?? 'loss'] as number);
     if (this.#options.signal?.aborted !== true) this.#stopEarly();
     return { step: this.#step, epoch, values, improved };
   }

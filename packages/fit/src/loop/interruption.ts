@@ -1,15 +1,19 @@
+import { onAbort } from '@adakit/core';
+
 /** Ends waiting when a signal is aborted. */
 export class Interruption {
   readonly #signal: AbortSignal | undefined;
   /** Ends what is being waited for. One listener for all of it: a promise that many race with would keep them all. */
   #reject: ((reason: unknown) => void) | undefined;
-  readonly #listener = (): void => {
-    this.#reject?.(this.#signal?.reason);
-  };
+  readonly #close: (() => void) | undefined;
 
   constructor(signal: AbortSignal | undefined) {
     this.#signal = signal;
-    signal?.addEventListener('abort', this.#listener);
+    this.#close =
+      signal &&
+      onAbort(signal, () => {
+        this.#end();
+      });
   }
 
   /** Whether an error is that of the signal. */
@@ -24,7 +28,7 @@ export class Interruption {
       return await new Promise<T>((resolve, reject) => {
         this.#reject = reject;
         promise.then(resolve, reject);
-        if (this.#signal?.aborted === true) this.#listener();
+        if (this.#signal?.aborted === true) this.#end();
       });
     } finally {
       this.#reject = undefined;
@@ -32,6 +36,10 @@ export class Interruption {
   }
 
   close(): void {
-    this.#signal?.removeEventListener('abort', this.#listener);
+    this.#close?.();
+  }
+
+  #end(): void {
+    this.#reject?.(this.#signal?.reason);
   }
 }

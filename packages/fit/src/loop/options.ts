@@ -1,4 +1,4 @@
-import { closestName, kindOf, type TrainingState } from '@adakit/core';
+import { kindOf, suggestion, type TrainingState } from '@adakit/core';
 import type { Batch, Dataset } from '@adakit/data';
 import { FitError } from '../error.js';
 import type { Metric } from '../metrics/metric.js';
@@ -39,6 +39,8 @@ export interface FitOptions {
   readonly metrics?: readonly Metric[];
   /** Name of the metric that says which validation is best. Default: `loss`. */
   readonly monitor?: string;
+  /** Name of the metric that schedules on plateaus are told of after every validation. Default: `loss`. */
+  readonly plateau?: string;
   /**
    * Ends training when so many validations in a row have not been better by more than `least` (0) than the last that was. The
    * best validation is the best all the same, by however little.
@@ -65,6 +67,7 @@ const optionNames = [
   'validateEvery',
   'metrics',
   'monitor',
+  'plateau',
   'earlyStop',
   'restoreBest',
   'carry',
@@ -86,10 +89,7 @@ export function checkOptions(model: Trainable, data: Dataset<Batch>, options: Fi
   };
   for (const name of Object.keys(options)) {
     if ((optionNames as readonly string[]).includes(name)) continue;
-    const suggestion = closestName(name, optionNames);
-    fail(
-      `there is no option '${name}'${suggestion === undefined ? '' : `, did you mean '${suggestion}'?`} (there are: ${optionNames.join(', ')})`,
-    );
+    fail(`there is no option '${name}'${suggestion(name, optionNames)} (there are: ${optionNames.join(', ')})`);
   }
   const {
     epochs,
@@ -100,6 +100,7 @@ export function checkOptions(model: Trainable, data: Dataset<Batch>, options: Fi
     callbacks = [],
     signal,
     monitor = 'loss',
+    plateau,
     earlyStop,
     restoreBest,
     checkpoints,
@@ -121,12 +122,20 @@ export function checkOptions(model: Trainable, data: Dataset<Batch>, options: Fi
   for (const [name, list] of Object.entries({ metrics, callbacks })) {
     if (!Array.isArray(list)) fail(`${name} must be a list, got ${kindOf(list)}`);
   }
-  if (typeof monitor !== 'string') fail(`monitor must be the name of a metric, got ${kindOf(monitor)}`);
+  for (const [name, value] of Object.entries({ monitor, plateau })) {
+    if (value !== undefined && typeof value !== 'string')
+      fail(`${name} must be the name of a metric, got ${kindOf(value)}`);
+  }
   if (signal !== undefined && !(signal instanceof AbortSignal)) {
     fail(`signal must be an AbortSignal, as new AbortController().signal is, got ${kindOf(signal)}`);
   }
   if (data.length === 0) fail(`there is not one batch in ${data.description}`);
-  const needValidation = { validateEvery, earlyStop, restoreBest: restoreBest === true ? true : undefined };
+  const needValidation = {
+    validateEvery,
+    earlyStop,
+    plateau,
+    restoreBest: restoreBest === true ? true : undefined,
+  };
   if (validation === undefined) {
     for (const [name, value] of Object.entries(needValidation))
       if (value !== undefined) fail(`${name} needs validation data; give validation`);
@@ -144,15 +153,16 @@ export function checkOptions(model: Trainable, data: Dataset<Batch>, options: Fi
   if (!stateful && restoreBest === true)
     fail('restoreBest needs the methods state() and load(state) of what is trained');
   const all = allMetrics(metrics);
-  const found = all.find(({ name }) => name === monitor);
-  const names = all.map(({ name }) => name);
-  if (found === undefined) {
-    const suggestion = closestName(monitor, names);
-    return fail(
-      `there is no metric '${monitor}' to monitor${suggestion === undefined ? '' : `, did you mean '${suggestion}'?`} (there are: ${names.join(', ')})`,
-    );
-  }
-  if (found.better === undefined)
-    return fail(`of the metric '${monitor}' nobody knows which value is better; monitor another`);
-  return { name: monitor, better: found.better };
+  const metricNamed = (name: string, purpose: string): Monitored => {
+    const found = all.find((metric) => metric.name === name);
+    const names = all.map((metric) => metric.name);
+    if (found === undefined) {
+      return fail(`there is no metric '${name}' ${purpose}${suggestion(name, names)} (there are: ${names.join(', ')})`);
+    }
+    if (found.better === undefined)
+      return fail(`of the metric '${name}' nobody knows which value is better; take another ${purpose}`);
+    return { name, better: found.better };
+  };
+  if (plateau !== undefined) metricNamed(plateau, 'for schedules on plateaus');
+  return metricNamed(monitor, 'to monitor');
 }

@@ -1,3 +1,4 @@
+import { elementCount } from '@adakit/core';
 import type { DataTensor } from '@adakit/data';
 import { FitError } from '../error.js';
 import { outputOf, targetOf, type Metric, type MetricOptions, type Observation } from './metric.js';
@@ -152,7 +153,7 @@ function eachLabel(
   const binary = scored.data.length === labels.length && classAxis === undefined;
   const axis = binary ? scored.dims.length : (classAxis ?? axisOfClasses(name, scored, dims));
   const classes = binary ? 2 : scored.dims[axis];
-  const inner = scored.dims.slice(axis + 1).reduce((product, size) => product * size, 1);
+  const inner = elementCount(scored.dims.slice(axis + 1));
   // The score of "not" is zero.
   const data = binary
     ? Float64Array.from({ length: 2 * labels.length }, (_, i) => (i % 2) * Number(scored.data[i >> 1]))

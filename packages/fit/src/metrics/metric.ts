@@ -1,4 +1,4 @@
-import { closestName } from '@adakit/core';
+import { suggestion } from '@adakit/core';
 import type { Batch, DataTensor } from '@adakit/data';
 import { FitError } from '../error.js';
 import type { Outputs } from '../trainable.js';
@@ -64,12 +64,11 @@ function chosen(
 ): DataTensor {
   const found = name ?? usual(names);
   if (found !== undefined && Object.hasOwn(record, found)) return record[found] as DataTensor;
-  const suggestion = found === undefined ? undefined : closestName(found, names);
   throw new FitError(
     'invalid-metric',
     found === undefined
       ? `${lacks} that it could only mean; name one with the option ${option} (there are: ${names.join(', ')})`
-      : `${lacks} '${found}'${suggestion === undefined ? '' : `, did you mean '${suggestion}'?`} (there are: ${names.join(', ')})`,
+      : `${lacks} '${found}'${suggestion(found, names)} (there are: ${names.join(', ')})`,
   );
 }
 

@@ -6,7 +6,7 @@ import { LogFile } from './log-file.js';
 
 /**
  * A log with one JSON object a line: `{"event":"step","step":1,"epoch":1,"batch":1,"loss":2.3,"time":…}`, `"validation"` with `values`,
- * `"epoch"` with the mean loss, `"end"` with the reason. A file that is there is written anew; in a run that is resumed, cut
+ * `"epoch"` with the mean loss and the learning rate, `"end"` with the reason. A file that is there is written anew; in a run that is resumed, cut
  * back to where it goes on from. Times are seconds since 1970.
  */
 export function jsonLines(path: string): Callback {
@@ -27,8 +27,8 @@ export function jsonLines(path: string): Callback {
     onValidation: ({ step, epoch, values }) => {
       add('validation', { step, epoch, values });
     },
-    onEpoch: ({ step, epoch, loss }) => {
-      add('epoch', { step, epoch, loss });
+    onEpoch: ({ step, epoch, loss, lr }) => {
+      add('epoch', { step, epoch, loss, ...(lr !== undefined && { lr }) });
     },
     onSave: () => {
       file?.flush();

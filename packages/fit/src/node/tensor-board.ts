@@ -13,7 +13,7 @@ export interface TensorBoardOptions {
 }
 
 /**
- * A log for `tensorboard --logdir DIR`: `loss/train` a step, `loss/epoch` an epoch, `<metric>/validation`. Each run adds a
+ * A log for `tensorboard --logdir DIR`: `loss/train` a step, `loss/epoch` and `lr` an epoch, `<metric>/validation`. Each run adds a
  * file; one that is resumed voids what came after the checkpoint.
  */
 export function tensorBoard(directory: string, { every = 1 }: TensorBoardOptions = {}): Callback {
@@ -40,8 +40,8 @@ export function tensorBoard(directory: string, { every = 1 }: TensorBoardOptions
       const scalars = Object.entries(scalarsOf(values)).map(([name, value]) => [`${name}/validation`, value] as const);
       add({ time: now(), step, scalars: Object.fromEntries(scalars) });
     },
-    onEpoch: ({ step, loss }) => {
-      add({ time: now(), step, scalars: { 'loss/epoch': loss } });
+    onEpoch: ({ step, loss, lr }) => {
+      add({ time: now(), step, scalars: { 'loss/epoch': loss, ...(lr !== undefined && { lr }) } });
     },
     onSave: () => {
       file?.flush();

@@ -37,6 +37,10 @@ export class Line implements Required<Omit<Trainable, 'inputs' | 'steps' | 'step
     return this.run.load(state);
   }
 
+  hyperparameters() {
+    return this.run.hyperparameters();
+  }
+
   reportMetric(metric: number): void {
     this.reported.push(metric);
     this.run.reportMetric(metric);

@@ -154,15 +154,17 @@ describe('artifacts', () => {
 
   it('have an input for the learning rate and one for what has a schedule, which the manifest gives', async () => {
     const schedule = cosine(100);
-    const optimizer = groups(
+    const rules = groups(
       [{ name: 'last', match: /^fc5/, hyperparameters: { lr: 0.5 } }],
       adam({ lr: 0.1 }).withSchedules({ beta1: schedule }),
     );
+    const optimizer = ema(0.5, rules).withSchedules({ 'ema.decay': schedule });
     const { manifest } = await exportArtifacts(model, { loss, optimizer });
     const fed = manifest.graphs.optimizer.inputs.filter(({ value }) => value !== undefined);
     expect(fed.map(({ name, role, value, schedule: by }) => [name, role, value, by])).toEqual([
       ['beta1', 'hyperparameter', 0.9, schedule],
       ['learning_rate', 'lr', 0.1, undefined],
+      ['ema.decay', 'hyperparameter', 0.5, schedule],
       ['learning_rate_1', 'lr', 0.5, undefined],
     ]);
   });

@@ -1,6 +1,7 @@
 import {
   referenceDevice,
   Run,
+  type FloatArray,
   type Optimizer,
   type Plan,
   type Precision,
@@ -17,7 +18,7 @@ import type { ManifestTensor } from './manifest.js';
 export interface StateTensor {
   readonly dtype: Precision | 'int64';
   readonly shape: readonly number[];
-  readonly data: Float32Array | Float64Array | BigInt64Array;
+  readonly data: FloatArray | BigInt64Array;
 }
 
 /** A tensor of the checkpoint. */

@@ -1,3 +1,4 @@
+import type { FloatArray } from '@adakit/core';
 import type { NodeProto } from 'onnx-buf';
 import type { Model } from '../model/model.js';
 import { Tensor } from '../model/tensor.js';
@@ -266,8 +267,8 @@ function merge(edit: ModelEdit, name: string): void {
 }
 
 /** weight + scale · left · right. */
-function sum(weight: Tensor, left: Tensor, right: Tensor, scale: number): Float32Array | Float64Array {
-  const [w, l, r] = [weight, left, right].map(({ data }) => data as Float32Array | Float64Array);
+function sum(weight: Tensor, left: Tensor, right: Tensor, scale: number): FloatArray {
+  const [w, l, r] = [weight, left, right].map(({ data }) => data as FloatArray);
   const [rows, columns, rank] = [left.dims[0], right.dims[1], left.dims[1]];
   const merged = w.slice();
   const row = new Float64Array(columns);

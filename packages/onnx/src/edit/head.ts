@@ -1,3 +1,4 @@
+import { elementCount } from '@adakit/core';
 import type { NodeProto } from 'onnx-buf';
 import type { OperatorTable } from '../entry/operator.js';
 import type { Model } from '../model/model.js';
@@ -81,7 +82,7 @@ export function replaceHead(
   const edit = new ModelEdit(model);
   const head = locate(edit, options, operators);
   const { node, weight, bias, features } = head;
-  const kernel = weight.dims.slice(2).reduce((product, size) => product * size, 1);
+  const kernel = elementCount(weight.dims.slice(2));
   const fan = { in: features * kernel, out: classes * kernel };
   const draw = (name: string, dims: readonly number[], how: Initialization): Tensor =>
     drawTensor(weight.dtype, dims, { initialization: how, fan, seed, name });

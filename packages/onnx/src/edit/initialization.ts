@@ -1,3 +1,4 @@
+import { elementCount } from '@adakit/core';
 import { Tensor } from '../model/tensor.js';
 
 /**
@@ -47,7 +48,7 @@ export function drawTensor(
   const { initialization, fan, seed, name } = options;
   const random = new Random(seed, name);
   const draw = typeof initialization === 'string' ? DRAWS[initialization] : normal(() => initialization.normal);
-  const size = dims.reduce((product, dim) => product * dim, 1);
+  const size = elementCount(dims);
   const data = dtype === 'float32' ? new Float32Array(size) : new Float64Array(size);
   for (let i = 0; i < size; i++) data[i] = draw(random, fan);
   return Tensor.of(dtype, dims, data);

@@ -1,3 +1,4 @@
+import { elementCount } from '@adakit/core';
 import type { NodeProto, TensorProto } from 'onnx-buf';
 import { dtypeFromCode } from '../model/dtype.js';
 import { BNB4_NUMBERS, unpackBits } from '../model/packed.js';
@@ -52,7 +53,7 @@ function dequantizedLinear(node: NodeProto, x: Tensor, scale: Tensor, zero: Tens
   const given = intAttribute(node, 'axis', 1);
   const axis = given < 0 ? given + dims.length : given;
   const block = intAttribute(node, 'block_size', 0);
-  const inner = dims.slice(axis + 1).reduce((product, dim) => product * dim, 1);
+  const inner = elementCount(dims.slice(axis + 1));
   const length = dims[axis] ?? 1;
   const blocks = block === 0 ? 0 : Math.ceil(length / block);
   const place = (i: number): number => {

@@ -1,3 +1,4 @@
+import type { FloatArray } from '@adakit/core';
 import { TensorProto_DataLocation, type TensorProto } from 'onnx-buf';
 import { dtypeFromCode } from '../model/dtype.js';
 import type { Model } from '../model/model.js';
@@ -78,18 +79,16 @@ function corner(proto: TensorProto, at: 0 | -1): number {
   return width === 8 ? view.getFloat64(0, true) : view.getFloat32(0, true);
 }
 
-type Floats = Float32Array | Float64Array;
-
 function sameElements(a: Tensor, b: Tensor): boolean {
   if (a.dims.join() !== b.dims.join()) return false;
-  const [x, y] = [a.data as Floats, b.data as Floats];
+  const [x, y] = [a.data as FloatArray, b.data as FloatArray];
   for (let i = 0; i < x.length; i++) if (x[i] !== y[i]) return false;
   return true;
 }
 
 function sameTransposed(a: Tensor, b: Tensor): boolean {
   if (a.dims.length !== 2 || a.dims[0] !== b.dims[1] || a.dims[1] !== b.dims[0]) return false;
-  const [x, y] = [a.data as Floats, b.data as Floats];
+  const [x, y] = [a.data as FloatArray, b.data as FloatArray];
   const [rows, columns] = a.dims;
   for (let i = 0; i < rows; i++) {
     for (let j = 0; j < columns; j++) if (x[i * columns + j] !== y[j * rows + i]) return false;
@@ -98,6 +97,6 @@ function sameTransposed(a: Tensor, b: Tensor): boolean {
 }
 
 function isUniform({ data }: Tensor): boolean {
-  const values = data as Floats;
+  const values = data as FloatArray;
   return values.every((value) => value === values[0]);
 }

@@ -61,3 +61,40 @@ export function addBodyOutput(body: Graph, value: Value): void {
   body.addNode(new Node({ name: output.name, op: 'Identity', inputs: [value], outputs: [output] }));
   body.outputs.push(output);
 }
+
+/** How a scanned input is read or a stacked output is written: along which axis, and whether from the end. */
+export interface Direction {
+  readonly axis: number;
+  readonly turned: boolean;
+}
+
+/**
+ * Writes a Scan.
+ *
+ * @param states as they are before the first step
+ * @param scanned what is read, a slice a step
+ * @param stacked how outputs of the body behind the states are written
+ * @returns the states after the last step, and the stacks
+ */
+export function scan(
+  e: Emitter,
+  body: Graph,
+  states: readonly Value[],
+  scanned: readonly (Direction & { readonly outer: Value })[],
+  stacked: readonly Direction[],
+): readonly Value[] {
+  const axes = (list: readonly Direction[]) => list.map(({ axis }) => axis);
+  const turns = (list: readonly Direction[]) => list.map(({ turned }) => Number(turned));
+  return e.control(
+    'Scan',
+    [...states, ...scanned.map(({ outer }) => outer)],
+    { body },
+    {
+      num_scan_inputs: scanned.length,
+      scan_input_axes: axes(scanned),
+      scan_input_directions: turns(scanned),
+      ...(stacked.length > 0 && { scan_output_axes: axes(stacked), scan_output_directions: turns(stacked) }),
+    },
+    states.length + stacked.length,
+  );
+}

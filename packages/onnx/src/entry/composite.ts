@@ -22,3 +22,9 @@ export function composite(operator: CompositeOperator): Operator {
 export function likeInput(ctx: InferContext): readonly ValueInfo[] {
   return [{ dtype: ctx.dtype(0), shape: ctx.shape(0) }];
 }
+
+/** As {@link likeInput}, for what is computed along the axis of an attribute, by default the last one. */
+export function likeInputAlongAxis(ctx: InferContext): readonly ValueInfo[] {
+  ctx.axis(ctx.node.attributes.int('axis', -1), ctx.rank(0));
+  return likeInput(ctx);
+}

@@ -1,5 +1,4 @@
-import { closestName } from '@adakit/core';
-import { OnnxError } from '../error.js';
+import { didYouMean, OnnxError } from '../error.js';
 import type { Node } from '../graph/node.js';
 import { SCHEMAS } from './schemas.js';
 
@@ -36,11 +35,10 @@ export function requireKnownForm({ key, label, inputs, attributes, bodies }: Nod
   }
   for (const name of [...attributes.names(), ...bodies.keys()]) {
     if (schema.attributes.has(name)) continue;
-    const known = closestName(name, schema.attributes);
     throw new OnnxError(
       'invalid-node',
       `${label}: it has the attribute '${name}', which the operator does not take` +
-        `${known === undefined ? '' : ` (did you mean '${known}'?)`}; remove it, or export the model again`,
+        `${didYouMean(name, schema.attributes)}; remove it, or export the model again`,
     );
   }
 }

@@ -1,6 +1,5 @@
-import { closestName } from '@adakit/core';
 import type { ValueInfoProto } from 'onnx-buf';
-import { OnnxError } from '../error.js';
+import { didYouMean, OnnxError } from '../error.js';
 import { describeValue } from '../graph/from-model.js';
 import type { Graph } from '../graph/graph.js';
 import type { Value, ValueInfo } from '../graph/value.js';
@@ -196,9 +195,4 @@ function lossOutput(
 
 function list(names: readonly string[]): string {
   return names.map((name) => `'${name}'`).join(', ');
-}
-
-function didYouMean(name: string, known: readonly string[]): string {
-  const suggestion = closestName(name, known);
-  return suggestion === undefined ? '' : ` (did you mean '${suggestion}'?)`;
 }

@@ -1,7 +1,7 @@
 import type { Node } from '../graph/node.js';
 import type { Value } from '../graph/value.js';
 import { bytesOfElements } from '../model/tensor.js';
-import { evaluateDim } from '../shape/dim.js';
+import { evaluateDim } from '../shape/substitution.js';
 import type { Dependencies } from './execution-order.js';
 
 /** Operators whose output is their input under another shape, in the same memory. */

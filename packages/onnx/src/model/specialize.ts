@@ -1,5 +1,4 @@
 import { create } from '@bufbuild/protobuf';
-import { closestName } from '@adakit/core';
 import {
   AttributeProto_AttributeType,
   AttributeProtoSchema,
@@ -16,7 +15,7 @@ import {
   type TensorShapeProto_Dimension,
   type ValueInfoProto,
 } from 'onnx-buf';
-import { OnnxError } from '../error.js';
+import { didYouMean, OnnxError } from '../error.js';
 import { dtypeFromCode, isDifferentiable } from './dtype.js';
 import type { Model } from './model.js';
 import type { Tensor } from './tensor.js';
@@ -170,11 +169,9 @@ function withDims(
 }
 
 function unknown(source: string, what: string, name: string, names: readonly string[]): never {
-  const suggestion = closestName(name, names);
   throw new OnnxError(
     'invalid-argument',
-    `${source} has no ${what} '${name}'` +
-      (suggestion === undefined ? '' : ` (did you mean '${suggestion}'?)`) +
+    `${source} has no ${what} '${name}'${didYouMean(name, names)}` +
       `; there ${names.length === 0 ? 'is none' : `are ${names.map((each) => `'${each}'`).join(', ')}`}`,
   );
 }

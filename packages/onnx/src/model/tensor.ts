@@ -1,3 +1,4 @@
+import { elementCount, type FloatArray, type NumericArray } from '@adakit/core';
 import { create } from '@bufbuild/protobuf';
 import { TensorProto_DataLocation, TensorProtoSchema, type TensorProto } from 'onnx-buf';
 import { OnnxError } from '../error.js';
@@ -10,25 +11,12 @@ import { unpackBits } from './packed.js';
  * 2- and 4-bit types and the 8-bit floats keep their packed bytes; complex numbers are (re, im) pairs; strings are
  * UTF-8 byte strings.
  */
-export type TensorData =
-  | Float32Array
-  | Float64Array
-  | Int8Array
-  | Int16Array
-  | Int32Array
-  | BigInt64Array
-  | Uint8Array
-  | Uint16Array
-  | Uint32Array
-  | BigUint64Array
-  | readonly Uint8Array[];
-
-type NumericData = Exclude<TensorData, readonly Uint8Array[]>;
+export type TensorData = NumericArray | readonly Uint8Array[];
 
 interface ArrayType {
   readonly BYTES_PER_ELEMENT: number;
-  new (buffer: ArrayBufferLike, byteOffset: number, length: number): NumericData;
-  from(values: ArrayLike<number>): NumericData;
+  new (buffer: ArrayBufferLike, byteOffset: number, length: number): NumericArray;
+  from(values: ArrayLike<number>): NumericArray;
 }
 
 interface Storage {
@@ -106,7 +94,7 @@ export class Tensor {
 
   /** A tensor over `data`, which is kept, not copied. */
   static of(dtype: DType, dims: readonly number[], data: TensorData): Tensor {
-    const size = dims.reduce((product, dim) => product * dim, 1);
+    const size = elementCount(dims);
     const expected = dtype === 'string' ? size : STORAGE[dtype].length(size);
     if (data.length !== expected) {
       throw new OnnxError(
@@ -129,7 +117,7 @@ export class Tensor {
 
   /** A tensor with every element equal to `value`. */
   static filled(dtype: DType, dims: readonly number[], value: number): Tensor {
-    const size = dims.reduce((product, dim) => product * dim, 1);
+    const size = elementCount(dims);
     if (dtype === 'int64') return Tensor.of(dtype, dims, new BigInt64Array(size).fill(BigInt(value)));
     if (dtype === 'float16') return Tensor.of(dtype, dims, new Uint16Array(size).fill(floatToHalf(value)));
     if (dtype === 'bfloat16') return Tensor.of(dtype, dims, new Uint16Array(size).fill(floatToBfloat16(value)));
@@ -169,7 +157,7 @@ export class Tensor {
 
   /** Number of elements. */
   get size(): number {
-    return this.dims.reduce((product, dim) => product * dim, 1);
+    return elementCount(this.dims);
   }
 
   /** The elements in row-major order; decoded at the first call. */
@@ -187,7 +175,7 @@ export class Tensor {
     if (dtype !== 'float32' && dtype !== 'float64') return undefined;
     const raw = this.#data === undefined ? this.#proto?.rawData : undefined;
     if (raw === undefined || raw.length === 0) {
-      const data = this.data as Float32Array | Float64Array;
+      const data = this.data as FloatArray;
       return (place) => data[place];
     }
     const view = new DataView(raw.buffer, raw.byteOffset, raw.byteLength);
@@ -196,7 +184,7 @@ export class Tensor {
   }
 
   /** Copies the elements to an array of the tensor's type and size, without decoding them in between where they are its bytes. */
-  copyTo(target: Float32Array | Float64Array): void {
+  copyTo(target: FloatArray): void {
     const bytes = new Uint8Array(target.buffer, target.byteOffset, target.byteLength);
     const isSame = this.dtype === (target instanceof Float32Array ? 'float32' : 'float64');
     if (isSame && this.#proto?.rawData.length === bytes.length) bytes.set(this.#proto.rawData);

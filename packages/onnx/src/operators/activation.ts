@@ -24,7 +24,7 @@ export const PRelu: Operator = {
   early: [{ before: 7, upgrade: slopePerChannel }],
   infer(ctx) {
     ctx.broadcast(ctx.shape(0), ctx.shape(1));
-    return [{ dtype: ctx.dtype(0), shape: ctx.shape(0) }];
+    return likeInput(ctx);
   },
   gradient(ctx) {
     const { e } = ctx;

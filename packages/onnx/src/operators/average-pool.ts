@@ -1,3 +1,4 @@
+import { elementCount } from '@adakit/core';
 import type { Emitter } from '../graph/emitter.js';
 import type { Value } from '../graph/value.js';
 import { Tensor } from '../model/tensor.js';
@@ -27,7 +28,7 @@ export const AveragePool: Operator = {
     const { e } = ctx;
     const [x, dy] = [ctx.input(0), ctx.grad()];
     const windows = requirePlaced(ctx, poolWindows(ctx, ctx.shape(x).slice(2)));
-    const size = windows.kernel.reduce((product, length) => product * length, 1);
+    const size = elementCount(windows.kernel);
     const counts = elementCounts(ctx, windows, dy);
     const [shares, weight] = counts === undefined ? [dy, 1 / size] : [e.div(dy, counts), 1];
     if (isTiling(windows)) return [tile(e, shares, x, windows, weight)];
@@ -45,14 +46,14 @@ export const AveragePool: Operator = {
     const windows = requirePlaced(ctx, poolWindows(ctx, ctx.shape(x).slice(2)));
     const sums = windowSums(ctx.e, x, windows);
     const counts = elementCounts(ctx, windows, sums);
-    const size = windows.kernel.reduce((product, length) => product * length, 1);
+    const size = elementCount(windows.kernel);
     return [counts === undefined ? ctx.e.scale(sums, 1 / size) : ctx.e.div(sums, counts)];
   },
 };
 
 /** A constant tensor with every element equal to `value`. */
 function filled(e: Emitter, dims: readonly number[], value: number, like: Value): Value {
-  e.allow(dims.reduce((product, dim) => product * dim, 1));
+  e.allow(elementCount(dims));
   return e.constant(Tensor.filled(like.dtype ?? 'float32', dims, value), 'window');
 }
 
@@ -92,7 +93,7 @@ function elementCounts(ctx: DefinitionContext, windows: PlacedWindows, like: Val
   const includesPadding = ctx.node.attributes.int('count_include_pad', 0) === 1;
   const reachesBeyond = ctx.node.attributes.int('ceil_mode', 0) === 1;
   if ((includesPadding || !padded) && !reachesBeyond) return undefined;
-  if (!isStaticShape(input) || !isStaticShape(output) || output.reduce((a, b) => a * b, 1) > MOST_COUNTS) {
+  if (!isStaticShape(input) || !isStaticShape(output) || elementCount(output) > MOST_COUNTS) {
     return countAtRunTime(ctx, windows, includesPadding, like);
   }
   const axes = kernel.map((_, i) => {
@@ -101,7 +102,7 @@ function elementCounts(ctx: DefinitionContext, windows: PlacedWindows, like: Val
     return Array.from({ length: output[i] }, (_, place) => countBetween(windows, i, place, from, to));
   });
   const counts = axes.reduce((outer, axis) => outer.flatMap((a) => axis.map((b) => a * b)), [1]);
-  const size = kernel.reduce((product, length) => product * length, 1);
+  const size = elementCount(kernel);
   if (counts.every((count) => count === size)) return undefined;
   const tensor = Tensor.of('float32', [1, 1, ...output], Float32Array.from(counts));
   return e.cast(e.constant(tensor, 'window_counts'), like.dtype ?? 'float32');

@@ -1,3 +1,4 @@
+import { likeInput } from '../entry/composite.js';
 import type { InferContext, Operator } from '../entry/operator.js';
 import { Conv as StandardConv } from './convolution.js';
 
@@ -24,7 +25,7 @@ const own = {
 export const ReorderInput: Operator = {
   ...own,
   op: 'ReorderInput',
-  infer: (ctx) => [{ dtype: ctx.dtype(0), shape: ctx.shape(0) }],
+  infer: likeInput,
 };
 
 /** As many channels as `channels` says out of blocks. */

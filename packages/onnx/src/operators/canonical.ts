@@ -1,5 +1,5 @@
-import { composite } from '../entry/composite.js';
-import type { InferContext } from '../entry/operator.js';
+import { elementCount } from '@adakit/core';
+import { composite, likeInput } from '../entry/composite.js';
 import { linearRecurrenceOf, statesInSteps } from '../entry/recurrent/linear.js';
 import { scaleChannels } from '../entry/standardize.js';
 import {
@@ -25,14 +25,12 @@ import { isStatic } from '../shape/dim.js';
  * executes.
  */
 
-const domain = OWN_DOMAIN;
+const canonical = { domain: OWN_DOMAIN, since: 1, notes: 'written by gradients, in no file' } as const;
 
 /** The cotangent of the input of a convolution: of the weights, the cotangent of the output, and the input for its lengths. */
 export const ConvInputGradient = composite({
   op: 'ConvInputGradient',
-  domain,
-  since: 1,
-  notes: 'written by gradients, in no file',
+  ...canonical,
   infer: (ctx) => [{ dtype: ctx.dtype(1), shape: convolutionInputShape(ctx) }],
   define: (ctx) => [transposedConvolution(ctx.e, inputConvolutionOf(ctx))],
 });
@@ -40,9 +38,7 @@ export const ConvInputGradient = composite({
 /** The cotangent of the weights of a convolution: of the input, the cotangent of the output, and the weights for their shape. */
 export const ConvWeightGradient = composite({
   op: 'ConvWeightGradient',
-  domain,
-  since: 1,
-  notes: 'written by gradients, in no file',
+  ...canonical,
   infer: (ctx) => [{ dtype: ctx.dtype(0), shape: ctx.shape(2) }],
   define: (ctx) => [productsOfGroups(ctx.e, weightConvolutionOf(ctx))],
 });
@@ -53,10 +49,8 @@ export const ConvWeightGradient = composite({
  */
 export const MaxPoolGradient = composite({
   op: 'MaxPoolGradient',
-  domain,
-  since: 1,
-  notes: 'written by gradients, in no file',
-  infer: likeFirst,
+  ...canonical,
+  infer: likeInput,
   /**
    * Without Indices, which not every provider computes: every offset of the window in turn takes what its element equals,
    * unless an earlier one has. One transposed convolution with a kernel of ones and zeros puts the parts into place.
@@ -98,7 +92,7 @@ export const MaxPoolGradient = composite({
 
 /** Weights [offsets, 1, …kernel] with a 1 at the offset that each is for. */
 function oneHot(dtype: DType, kernel: readonly number[]): Tensor {
-  const size = kernel.reduce((product, length) => product * length, 1);
+  const size = elementCount(kernel);
   const data = dtype === 'float64' ? new Float64Array(size * size) : new Float32Array(size * size);
   for (let i = 0; i < size; i++) data[i * size + i] = 1;
   return Tensor.of(dtype === 'float64' ? 'float64' : 'float32', [size, 1, ...kernel], data);
@@ -122,10 +116,8 @@ function fittedEnd(windows: PlacedWindows): readonly number[] {
 /** The cotangent of the data of Gather: of the data (for its shape), the indices and the cotangent of the result. */
 export const GatherGradient = composite({
   op: 'GatherGradient',
-  domain,
-  since: 1,
-  notes: 'written by gradients, in no file',
-  infer: likeFirst,
+  ...canonical,
+  infer: likeInput,
   /** Adds each slice of dy to where it was taken from; ScatterElements wants an index for every element. */
   define(ctx) {
     const { e } = ctx;
@@ -166,10 +158,8 @@ function piece(e: Emitter, lengths: Value, from: number, to: number): Value | un
 /** The cotangent of the data of GatherND: of the data (for its shape), the indices and the cotangent of the result. */
 export const GatherNDGradient = composite({
   op: 'GatherNDGradient',
-  domain,
-  since: 1,
-  notes: 'written by gradients, in no file',
-  infer: likeFirst,
+  ...canonical,
+  infer: likeInput,
   /** Picking from the numbers 0, 1, … in the shape of x tells where every element came from; there dy is added. */
   define(ctx) {
     const { e } = ctx;
@@ -188,9 +178,7 @@ export const GatherNDGradient = composite({
 /** x where a condition holds, 0 elsewhere: the gradient of rectifiers. */
 export const Mask = composite({
   op: 'Mask',
-  domain,
-  since: 1,
-  notes: 'written by gradients, in no file',
+  ...canonical,
   infer: (ctx) => [{ dtype: ctx.dtype(1), shape: ctx.broadcast(ctx.shape(0), ctx.shape(1)) }],
   define: ({ e, input }) => [e.where(input(0), input(1), e.scalar(0, input(1)))],
 });
@@ -201,10 +189,8 @@ export const Mask = composite({
  */
 export const ChannelAffine = composite({
   op: 'ChannelAffine',
-  domain,
-  since: 1,
-  notes: 'written by gradients, in no file',
-  infer: likeFirst,
+  ...canonical,
+  infer: likeInput,
   define({ e, input, has, shape }) {
     const scaled = scaleChannels(e, input(0), input(1), has(2) ? input(2) : undefined);
     return [e.assume(scaled, shape(input(0)))];
@@ -217,13 +203,7 @@ export const ChannelAffine = composite({
  */
 export const LinearRecurrence = composite({
   op: 'LinearRecurrence',
-  domain,
-  since: 1,
-  notes: 'written by gradients, in no file',
-  infer: (ctx) => [...likeFirst(ctx), ...likeFirst(ctx)],
+  ...canonical,
+  infer: (ctx) => [...likeInput(ctx), ...likeInput(ctx)],
   define: (ctx) => statesInSteps(ctx.e, linearRecurrenceOf(ctx)),
 });
-
-function likeFirst(ctx: InferContext) {
-  return [{ dtype: ctx.dtype(0), shape: ctx.shape(0) }];
-}

@@ -1,3 +1,4 @@
+import { likeInput } from '../entry/composite.js';
 import { unary } from '../entry/elementwise/unary.js';
 import { floatToInput } from '../entry/older-form.js';
 import type { Operator } from '../entry/operator.js';
@@ -54,7 +55,7 @@ export const Clip: Operator = {
   since: 13,
   roles: [DATA, role('setting', 'a bound')],
   followsHead: true,
-  infer: (ctx) => [{ dtype: ctx.dtype(0), shape: ctx.shape(0) }],
+  infer: likeInput,
   gradient(ctx) {
     const { e } = ctx;
     const [x, dy] = [ctx.input(0), ctx.grad()];

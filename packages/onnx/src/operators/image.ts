@@ -277,69 +277,20 @@ export const RoiAlign: Operator = {
  * too many does not count.
  */
 function alignedRegions(ctx: DefinitionContext): readonly Value[] {
-  const { e, node } = ctx;
-  const { attributes } = node;
-  const [x, boxes, batch] = [ctx.input(0), ctx.input(1), ctx.input(2)];
+  const { e } = ctx;
+  const x = ctx.input(0);
   const shape = ctx.shape(x);
-  const ratio = attributes.int('sampling_ratio', 0);
-  const mode = attributes.string('mode', 'avg');
-  const half = attributes.string('coordinate_transformation_mode', 'half_pixel') === 'half_pixel';
-  const bins = [attributes.int('output_height', 1), attributes.int('output_width', 1)];
-  const scalar = (value: number) => e.scalar(value, x);
-  const whole = (value: number) => e.scalar(value, 'int64');
-  const dtype = x.dtype === 'float64' ? 'float64' : 'float32';
-  const edge = (index: number) => {
-    const edges = e.scale(e.gather(boxes, e.int64([index]), 1), attributes.float('spatial_scale', 1));
-    return half ? e.sub(edges, scalar(0.5)) : edges;
-  };
+  const options = regionOptions(ctx);
   const lengths = [2, 3].map((axis) =>
-    isStatic(shape[axis]) ? whole(shape[axis]) : e.gather(e.shapeOf(x), whole(axis)),
+    isStatic(shape[axis]) ? e.scalar(shape[axis], 'int64') : e.gather(e.shapeOf(x), e.scalar(axis, 'int64')),
   );
-  const sides = lengths.map((length, axis) => {
-    const [first, last] = [edge(1 - axis), edge(3 - axis)];
-    const size = half ? e.sub(last, first) : e.node('Max', [e.sub(last, first), scalar(1)]);
-    const pitch = e.scale(size, 1 / bins[axis]);
-    if (ratio > 0) {
-      e.allow(bins[axis] * ratio);
-      return { length, first, pitch, used: scalar(ratio), most: whole(ratio) };
-    }
-    // [regions, 1]. Nothing is taken from a region that ends before it begins.
-    const used = e.node('Max', [e.node('Ceil', [e.div(size, scalar(bins[axis]))]), scalar(0)]);
-    const most = e.node('ReduceMax', [e.concat([e.reshape(used, [-1]), e.reshape(scalar(1), [1])], 0)], {
-      keepdims: 0,
-    });
-    return { length, first, pitch, used, most: e.cast(most, 'int64') };
-  });
-  // [regions, bins, samples · 2 pixels] along each axis.
-  const [rows, columns] = sides.map(({ length, first, pitch, used, most }, axis) => {
-    const [lines, one] = [(value: Value) => e.unsqueeze(value, [2]), scalar(1)];
-    const sample = e.cast(e.node('Range', [whole(0), most, whole(1)]), dtype);
-    const bin = e.reshape(e.cast(e.int64(Array.from({ length: bins[axis] }, (_, i) => i)), dtype), [-1, 1]);
-    const samples = e.node('Max', [used, one]);
-    const spread = ratio > 0 ? samples : lines(samples);
-    const middle = e.add(bin, e.div(e.add(sample, scalar(0.5)), spread));
-    const place = e.add(lines(first), e.mul(lines(pitch), middle));
-    const reached = e.and(e.greaterOrEqual(place, scalar(-1)), e.greaterOrEqual(e.cast(length, dtype), place));
-    const end = e.cast(e.sub(length, whole(1)), dtype);
-    const inside = e.node('Clip', [place, scalar(0), end]);
-    const before = e.node('Floor', [inside]);
-    const after = e.node('Min', [e.add(before, one), end]);
-    const share = e.sub(inside, before);
-    const pair = (a: Value, b: Value) =>
-      e.reshape(e.concat([e.unsqueeze(a, [3]), e.unsqueeze(b, [3])], 3), [0, bins[axis], -1]);
-    const counts = ratio > 0 ? undefined : e.expandLike(e.less(sample, lines(used)), place);
-    return {
-      pixels: e.cast(pair(before, after), 'int64'),
-      weights: pair(e.mask(reached, e.sub(one, share)), e.mask(reached, share)),
-      counts: counts && pair(counts, counts),
-      samples,
-    };
-  });
+  const sides = lengths.map((length, axis) => regionSide(ctx, options, length, axis));
+  const [rows, columns] = sides.map((side, axis) => samplesAlong(ctx, options, side, axis));
   // What there is of the two axes of an image together: [regions, bins, pixels, bins, pixels].
   const together = (a: Value, b: Value, combine: (a: Value, b: Value) => Value) =>
     combine(e.unsqueeze(a, [3, 4]), e.unsqueeze(b, [1, 2]));
   const [height, width] = lengths;
-  const image = e.mul(e.unsqueeze(batch, [1, 2, 3, 4]), e.mul(height, width));
+  const image = e.mul(e.unsqueeze(ctx.input(2), [1, 2, 3, 4]), e.mul(height, width));
   const inImage = together(e.mul(rows.pixels, width), columns.pixels, (a, b) => e.add(a, b));
   const channelsLast = e.transpose(x, [0, 2, 3, 1]);
   const channels = isStatic(shape[1]) ? e.int64([shape[1]]) : e.gather(e.shapeOf(x), e.int64([1]));
@@ -358,13 +309,85 @@ function alignedRegions(ctx: DefinitionContext): readonly Value[] {
     );
   const weighted = e.mul(picked, e.unsqueeze(weights, [5]));
   const pooled =
-    mode === 'max'
+    options.mode === 'max'
       ? largest(ctx, weighted, counts)
       : e.div(
           e.reduceSum(counts === undefined ? weighted : e.mask(counts, weighted), [2, 4]),
-          e.unsqueeze(e.mul(rows.samples, columns.samples), ratio > 0 ? [] : [2, 3]),
+          e.unsqueeze(e.mul(rows.samples, columns.samples), options.ratio > 0 ? [] : [2, 3]),
         );
   return [e.transpose(pooled, [0, 3, 1, 2])];
+}
+
+function regionOptions({ node: { attributes } }: DefinitionContext) {
+  return {
+    bins: [attributes.int('output_height', 1), attributes.int('output_width', 1)],
+    /** Samples a bin along an axis; 0 for as many as it has pixels. */
+    ratio: attributes.int('sampling_ratio', 0),
+    scale: attributes.float('spatial_scale', 1),
+    /** Whether pixels are where their centers are. */
+    half: attributes.string('coordinate_transformation_mode', 'half_pixel') === 'half_pixel',
+    mode: attributes.string('mode', 'avg'),
+  };
+}
+
+type RegionOptions = ReturnType<typeof regionOptions>;
+
+/** Where regions begin along an axis of an image of some length, how far their bins are apart, and how many samples these take. */
+function regionSide(ctx: DefinitionContext, { bins, ratio, scale, half }: RegionOptions, length: Value, axis: number) {
+  const { e } = ctx;
+  const scalar = (value: number) => e.scalar(value, ctx.input(0));
+  const edge = (index: number) => {
+    const edges = e.scale(e.gather(ctx.input(1), e.int64([index]), 1), scale);
+    return half ? e.sub(edges, scalar(0.5)) : edges;
+  };
+  const [first, last] = [edge(1 - axis), edge(3 - axis)];
+  const size = half ? e.sub(last, first) : e.node('Max', [e.sub(last, first), scalar(1)]);
+  const pitch = e.scale(size, 1 / bins[axis]);
+  if (ratio > 0) {
+    e.allow(bins[axis] * ratio);
+    return { length, first, pitch, used: scalar(ratio), most: e.scalar(ratio, 'int64') };
+  }
+  // [regions, 1]. Nothing is taken from a region that ends before it begins.
+  const used = e.node('Max', [e.node('Ceil', [e.div(size, scalar(bins[axis]))]), scalar(0)]);
+  const most = e.node('ReduceMax', [e.concat([e.reshape(used, [-1]), e.reshape(scalar(1), [1])], 0)], { keepdims: 0 });
+  return { length, first, pitch, used, most: e.cast(most, 'int64') };
+}
+
+/** The pixels of the samples along an axis, with their weights, whether they count, and samples a bin: [regions, bins, samples · 2]. */
+function samplesAlong(
+  ctx: DefinitionContext,
+  { bins, ratio }: RegionOptions,
+  { length, first, pitch, used, most }: ReturnType<typeof regionSide>,
+  axis: number,
+) {
+  const { e } = ctx;
+  const x = ctx.input(0);
+  const dtype = x.dtype === 'float64' ? 'float64' : 'float32';
+  const scalar = (value: number) => e.scalar(value, x);
+  const whole = (value: number) => e.scalar(value, 'int64');
+  const lines = (value: Value) => e.unsqueeze(value, [2]);
+  const one = scalar(1);
+  const sample = e.cast(e.node('Range', [whole(0), most, whole(1)]), dtype);
+  const bin = e.reshape(e.cast(e.int64(Array.from({ length: bins[axis] }, (_, i) => i)), dtype), [-1, 1]);
+  const samples = e.node('Max', [used, one]);
+  const spread = ratio > 0 ? samples : lines(samples);
+  const middle = e.add(bin, e.div(e.add(sample, scalar(0.5)), spread));
+  const place = e.add(lines(first), e.mul(lines(pitch), middle));
+  const reached = e.and(e.greaterOrEqual(place, scalar(-1)), e.greaterOrEqual(e.cast(length, dtype), place));
+  const end = e.cast(e.sub(length, whole(1)), dtype);
+  const inside = e.node('Clip', [place, scalar(0), end]);
+  const before = e.node('Floor', [inside]);
+  const after = e.node('Min', [e.add(before, one), end]);
+  const share = e.sub(inside, before);
+  const pair = (a: Value, b: Value) =>
+    e.reshape(e.concat([e.unsqueeze(a, [3]), e.unsqueeze(b, [3])], 3), [0, bins[axis], -1]);
+  const counts = ratio > 0 ? undefined : e.expandLike(e.less(sample, lines(used)), place);
+  return {
+    pixels: e.cast(pair(before, after), 'int64'),
+    weights: pair(e.mask(reached, e.sub(one, share)), e.mask(reached, share)),
+    counts: counts && pair(counts, counts),
+    samples,
+  };
 }
 
 /** The largest of all samples that count, over axes 2 and 4; 0 where none does. */

@@ -1,3 +1,5 @@
+import { elementCount } from '@adakit/core';
+import { likeInput } from '../entry/composite.js';
 import { axesFromInput } from '../entry/axes.js';
 import { defaulting, intsToInput, setInput } from '../entry/older-form.js';
 import type { InferContext, Operator } from '../entry/operator.js';
@@ -297,7 +299,7 @@ export const Transpose: Operator = {
 /** The elements of a small tensor of two axes and more in their new order. */
 function rearranged(elements: Contents | undefined, shape: Shape, perm: readonly number[]): Contents | undefined {
   if (elements === undefined || shape.length < 2 || !isStaticShape(shape)) return undefined;
-  const strides = shape.map((_, axis) => shape.slice(axis + 1).reduce((product, dim) => product * dim, 1));
+  const strides = shape.map((_, axis) => elementCount(shape.slice(axis + 1)));
   const places = perm.reduce(
     (starts: readonly number[], axis) =>
       starts.flatMap((start) => Array.from({ length: shape[axis] }, (_, i) => start + i * strides[axis])),
@@ -369,7 +371,7 @@ export const Trilu: Operator = {
   roles: [DATA, SETTING],
   infer(ctx) {
     if (ctx.rank(0) < 2) ctx.fail('it works on matrices, of rank 2 and above');
-    return [{ dtype: ctx.dtype(0), shape: ctx.shape(0) }];
+    return likeInput(ctx);
   },
   gradient(ctx) {
     const inputs = ctx.has(1) ? [ctx.grad(), ctx.input(1)] : [ctx.grad()];
@@ -381,7 +383,7 @@ export const Trilu: Operator = {
 export const ReverseSequence: Operator = {
   op: 'ReverseSequence',
   since: 10,
-  infer: (ctx) => [{ dtype: ctx.dtype(0), shape: ctx.shape(0) }],
+  infer: likeInput,
   gradient(ctx) {
     const { attributes } = ctx.node;
     return [

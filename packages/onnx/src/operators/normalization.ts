@@ -1,4 +1,4 @@
-import { composite, likeInput } from '../entry/composite.js';
+import { composite, likeInput, likeInputAlongAxis } from '../entry/composite.js';
 import type { DefinitionContext, GradientContext, Operator } from '../entry/operator.js';
 import { BIAS, DATA, GAIN } from '../entry/role.js';
 import { alongChannels, axesFrom, mean, standardize } from '../entry/standardize.js';
@@ -83,10 +83,7 @@ function rootMeanSquare(op: string, since: number): Operator {
     roles: [DATA, GAIN],
     mixes: true,
     beyondOpset: () => true,
-    infer(ctx) {
-      ctx.axis(ctx.node.attributes.int('axis', -1), ctx.rank(0));
-      return likeInput(ctx);
-    },
+    infer: likeInputAlongAxis,
     define(ctx) {
       const { e, node } = ctx;
       const x = ctx.input(0);
@@ -165,10 +162,7 @@ export const LpNormalization = composite({
   op: 'LpNormalization',
   since: 1,
   mixes: true,
-  infer(ctx) {
-    ctx.axis(ctx.node.attributes.int('axis', -1), ctx.rank(0));
-    return likeInput(ctx);
-  },
+  infer: likeInputAlongAxis,
   define(ctx) {
     const { e, node } = ctx;
     const x = ctx.input(0);

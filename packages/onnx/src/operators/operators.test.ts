@@ -7,7 +7,8 @@ import { float, type AttributeValue } from '../graph/attribute.js';
 import { Graph } from '../graph/graph.js';
 import type { Value } from '../graph/value.js';
 import { Tensor } from '../model/tensor.js';
-import { evaluateDim, symbol, type Dim } from '../shape/dim.js';
+import { symbol, type Dim } from '../shape/dim.js';
+import { evaluateDim } from '../shape/substitution.js';
 import { decomposeNodes } from '../passes/lower.js';
 import { operators } from './index.js';
 

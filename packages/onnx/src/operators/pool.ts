@@ -1,3 +1,4 @@
+import { elementCount } from '@adakit/core';
 import { countAtRunTime } from '../entry/count.js';
 import { composite } from '../entry/composite.js';
 import type { DefinitionContext, Operator, UpgradeContext } from '../entry/operator.js';
@@ -81,7 +82,7 @@ export const LpPool = composite({
       auto_pad: node.attributes.string('auto_pad'),
       count_include_pad: 1,
     });
-    const size = kernel.reduce((product, length) => product * length, 1);
+    const size = elementCount(kernel);
     return [root(ctx, e.scale(mean, size))];
   },
 });

@@ -1,3 +1,4 @@
+import { likeInput } from '../entry/composite.js';
 import { dividedByCount } from '../entry/count.js';
 import type { Operator } from '../entry/operator.js';
 import { alsoOfBools, reduction, toAttaining } from '../entry/reduction.js';
@@ -73,7 +74,7 @@ export const CumSum: Operator = {
   op: 'CumSum',
   since: 14,
   roles: [DATA, SETTING],
-  infer: (ctx) => [{ dtype: ctx.dtype(0), shape: ctx.shape(0) }],
+  infer: likeInput,
   /** x counts for all that comes after it: the same sum from the other end. */
   gradient(ctx) {
     const { attributes } = ctx.node;

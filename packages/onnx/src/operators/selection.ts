@@ -1,3 +1,4 @@
+import { likeInput } from '../entry/composite.js';
 import { setInput } from '../entry/older-form.js';
 import type { GradientContext, InferContext, Operator } from '../entry/operator.js';
 import { DATA, INDICES, role, SETTING } from '../entry/role.js';
@@ -88,7 +89,7 @@ export const ScatterElements: Operator = {
   roles: [DATA, INDICES, WRITTEN],
   infer(ctx) {
     ctx.axis(ctx.node.attributes.int('axis', 0), ctx.rank(0));
-    return [{ dtype: ctx.dtype(0), shape: ctx.shape(0) }];
+    return likeInput(ctx);
   },
   gradient(ctx) {
     const { e } = ctx;
@@ -111,7 +112,7 @@ export const ScatterND: Operator = {
   op: 'ScatterND',
   since: 18,
   roles: [DATA, INDICES, WRITTEN],
-  infer: (ctx) => [{ dtype: ctx.dtype(0), shape: ctx.shape(0) }],
+  infer: likeInput,
   gradient(ctx) {
     const { e } = ctx;
     const indices = ctx.input(1);

@@ -1,4 +1,4 @@
-import { likeInput } from '../entry/composite.js';
+import { likeInputAlongAxis } from '../entry/composite.js';
 import type { Operator, UpgradeContext } from '../entry/operator.js';
 import type { Value } from '../graph/value.js';
 import { equalShapes, normalizeAxis } from '../shape/shape.js';
@@ -9,10 +9,7 @@ export const Softmax: Operator = {
   since: 13,
   mixes: true,
   followsHead: true,
-  infer(ctx) {
-    ctx.axis(ctx.node.attributes.int('axis', -1), ctx.rank(0));
-    return [{ dtype: ctx.dtype(0), shape: ctx.shape(0) }];
-  },
+  infer: likeInputAlongAxis,
   gradient(ctx) {
     const { e } = ctx;
     const [y, dy] = [ctx.output(), ctx.grad()];
@@ -32,10 +29,7 @@ export const LogSoftmax: Operator = {
   since: 13,
   mixes: true,
   followsHead: true,
-  infer(ctx) {
-    ctx.axis(ctx.node.attributes.int('axis', -1), ctx.rank(0));
-    return [{ dtype: ctx.dtype(0), shape: ctx.shape(0) }];
-  },
+  infer: likeInputAlongAxis,
   gradient(ctx) {
     const { e } = ctx;
     const [y, dy] = [ctx.output(), ctx.grad()];
@@ -73,10 +67,7 @@ function pickedAlong({ producer, shape }: Value, axis: number): { indices: Value
 export const Hardmax: Operator = {
   op: 'Hardmax',
   since: 13,
-  infer(ctx) {
-    ctx.axis(ctx.node.attributes.int('axis', -1), ctx.rank(0));
-    return likeInput(ctx);
-  },
+  infer: likeInputAlongAxis,
   gradient: 'zero',
   upgrade(ctx) {
     const { node, opset, e } = ctx;

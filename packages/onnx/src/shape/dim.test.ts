@@ -7,7 +7,6 @@ import {
   differentDims,
   divideExactly,
   equalDims,
-  evaluateDim,
   floorDivideDims,
   hasUnknown,
   isAtLeast,
@@ -16,14 +15,13 @@ import {
   minDims,
   multiplyDims,
   productOfDims,
-  solveDims,
   subtractDims,
-  substituteDims,
   symbol,
   symbolName,
   unknown,
   type Dim,
 } from './dim.js';
+import { evaluateDim, solveDims, substituteDims } from './substitution.js';
 
 const batch = symbol('batch');
 const height = symbol('height');

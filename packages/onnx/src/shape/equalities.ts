@@ -1,5 +1,6 @@
-import { isStatic, solveDims, substituteDims, type Dim } from './dim.js';
+import { isStatic, type Dim } from './dim.js';
 import type { Shape } from './shape.js';
+import { solveDims, substituteDims } from './substitution.js';
 
 /** More than models have; what is known beyond that is left out, which costs precision only. */
 const MAX_EQUALITIES = 1000;

@@ -1,3 +1,4 @@
+import { elementCount } from '@adakit/core';
 import type { Emitter } from '../graph/emitter.js';
 import type { Value } from '../graph/value.js';
 import { inputConvolutionOf, weightConvolutionOf } from '../entry/window/canonical.js';
@@ -26,7 +27,7 @@ function chooseFormulation({ channels, windows }: WeightConvolution): WeightGrad
   const { kernel, output } = windows;
   if (groups > 1) return inputs === 1 ? swapped : productsOfGroups;
   if (isTiling(windows)) return patchProduct;
-  if (kernel.reduce((product, length) => product * length, 1) > MOST_OFFSETS) return columnProducts;
+  if (elementCount(kernel) > MOST_OFFSETS) return columnProducts;
   const positions = productOfDims(output);
   // A matrix of weights for every sample would be larger than the sample.
   if (isStatic(positions) && positions < Math.max(inputs, outputs)) return summedByProduct;
@@ -155,7 +156,7 @@ const columnProducts: WeightGradient = (e, convolution) => {
   const columns = columnsByGather(e, convolution);
   if (columns === undefined) return groups === 1 ? gathered(e, convolution) : productsOfGroups(e, convolution);
   const lead = groups === 1 ? [0] : [0, groups];
-  const count = convolution.windows.kernel.reduce((product, length) => product * length, 1);
+  const count = elementCount(convolution.windows.kernel);
   const cotangent = e.reshape(dy, [...lead, outputs, -1]);
   const products = timesTransposed(e, cotangent, e.reshape(columns, [...lead, inputs * count, -1]));
   return asWeights(e, convolution, e.reduceSum(products, [0]));
@@ -190,7 +191,7 @@ function indexOfElements({ kernel, strides, dilations, input, output, begin, end
     }
   | undefined {
   if (!isStaticShape(input) || !isStaticShape(output)) return undefined;
-  const count = kernel.reduce((product, length) => product * length, 1);
+  const count = elementCount(kernel);
   if (count * Number(productOfDims(output)) > MOST_INDICES) return undefined;
   const lengths = input.map((length, i) => length + begin[i] + end[i]);
   return {

@@ -1,3 +1,4 @@
+import { elementCount } from '@adakit/core';
 import type { Node } from '../graph/node.js';
 import type { Value } from '../graph/value.js';
 import { isStaticShape } from '../shape/shape.js';
@@ -61,6 +62,6 @@ function countOf(node: Node): number | undefined {
   const lengths = reducedAxes(node)?.map((axis) => x?.shape?.[axis]);
   const known = lengths?.filter((length) => typeof length === 'number');
   if (lengths === undefined || known?.length !== lengths.length) return undefined;
-  const count = known.reduce((a, b) => a * b, 1);
+  const count = elementCount(known);
   return count === 0 ? undefined : count;
 }

@@ -1,6 +1,5 @@
-import { closestName } from '@adakit/core';
 import { nearestNames } from '@adakit/core/states';
-import { OnnxError } from '../error.js';
+import { didYouMean, OnnxError } from '../error.js';
 
 /**
  * Parameters by exact names, by a regular expression searched in names, by a function of the name, or by a list of
@@ -24,10 +23,7 @@ export function requireKnown(option: string, filter: ParameterFilter, names: rea
   const parts = partsOf(filter);
   const unknown = parts.filter((part) => typeof part === 'string' && !names.includes(part));
   if (unknown.length > 0) {
-    const described = unknown.map((name) => {
-      const suggestion = closestName(String(name), names);
-      return `'${String(name)}'${suggestion === undefined ? '' : ` (did you mean '${suggestion}'?)`}`;
-    });
+    const described = unknown.map((name) => `'${String(name)}'${didYouMean(String(name), names)}`);
     throw new OnnxError(
       'unknown-parameter',
       `${option}: the model has no float initializer ${described.join(', ')}; it has ${listNames(names)}`,

@@ -12,7 +12,7 @@ import { isNamedAsParameter } from './declared.js';
 import { listNames, matches, requireKnown, type ParameterFilter } from './filter.js';
 import { prefixOf, type Prefix } from './prefix.js';
 import { roleOf } from './roles.js';
-import { Uses } from './uses.js';
+import { Verdicts } from './verdict.js';
 
 /** Parameters to train beside those that are by default. */
 export interface Also {
@@ -84,35 +84,25 @@ export function classifyInitializers(
   if (train !== undefined) requireKnown('train', train, names);
   requireKnown('train.also', also, names);
   const frozen = freeze === undefined ? () => undefined : frozenBy(graph, freeze, names);
-  const uses = new Uses(graph, values, operators);
+  const verdicts = new Verdicts(graph, values, operators);
   const declared = declarations(model.graph);
   const allNames = new Set(values.map(({ name }) => name));
 
-  const statistics = new Map<Value, { moving: boolean }>();
-  const frozenNormalizations = new Set<Node>();
-  for (const node of graph.nodes) {
-    const used = (...kinds: readonly RoleKind[]) =>
-      node.inputs.filter(
-        (value, index): value is Value => value !== undefined && kinds.includes(roleOf(node, index, operators).kind),
-      );
-    const running = used('statistic');
-    if (running.length === 0) continue;
-    const chosen =
-      train === undefined ||
-      used('weight', 'statistic').some((value) => matches([train, also], value.name) && frozen(value) === undefined);
-    const moving = chosen && !running.some((value) => frozen(value) !== undefined);
-    if (!moving) frozenNormalizations.add(node);
-    for (const value of running) {
-      statistics.set(value, { moving: moving || statistics.get(value)?.moving === true });
-    }
-  }
+  const isTrained = (value: Value) => matches([train ?? [], also], value.name) && frozen(value) === undefined;
+  const { moving, frozenNormalizations } = runningStatistics(
+    graph,
+    operators,
+    (weights, running) =>
+      (train === undefined || [...weights, ...running].some(isTrained)) &&
+      running.every((value) => frozen(value) === undefined),
+  );
 
   const candidates = values.map((value): Candidate => {
     const not = (reason: string): Candidate => ({ value, selected: false, reason });
     if (!isTrainableType(value)) return not(`${value.dtype ?? 'unknown'} values are not trained`);
-    const statistic = statistics.get(value);
-    if (statistic !== undefined) {
-      return not(statistic.moving ? 'running statistics, which move with the batches' : 'running statistics, frozen');
+    const moves = moving.get(value);
+    if (moves !== undefined) {
+      return not(moves ? 'running statistics, which move with the batches' : 'running statistics, frozen');
     }
     const why = frozen(value);
     if (why !== undefined) return not(why);
@@ -125,10 +115,10 @@ export function classifyInitializers(
     const declaration = declared.get(value.name);
     if (declaration === 'buffer' || declaration === 'constant') return not(`a ${declaration} of the module`);
     // With declared parameters, what nobody has declared was made by the exporter.
-    if (declared.size > 0 && declaration === undefined && uses.isNeutral(value)) {
+    if (declared.size > 0 && declaration === undefined && verdicts.isNeutral(value)) {
       return not('fills the place of a gain or a bias that the normalization does not have');
     }
-    const { learned, reason, isDoubtful } = uses.verdict(value);
+    const { learned, reason, isDoubtful } = verdicts.of(value);
     if (learned || isDoubtful !== true) return { value, selected: learned, reason };
     if (declaration === 'parameter') return { value, selected: true, reason: 'a parameter of the module' };
     if (value.tensor?.size === 1 && isNamedAsParameter(value.name, allNames)) {
@@ -137,6 +127,32 @@ export function classifyInitializers(
     return { value, selected: false, reason, isDoubtful };
   });
   return { candidates, frozenNormalizations };
+}
+
+/**
+ * Which running statistics move with the batches, and the nodes whose do not.
+ *
+ * @param isMoving says it of a node with these weights and running statistics
+ */
+function runningStatistics(
+  graph: Graph,
+  operators: OperatorTable,
+  isMoving: (weights: readonly Value[], running: readonly Value[]) => boolean,
+): { readonly moving: ReadonlyMap<Value, boolean>; readonly frozenNormalizations: ReadonlySet<Node> } {
+  const moving = new Map<Value, boolean>();
+  const frozenNormalizations = new Set<Node>();
+  for (const node of graph.nodes) {
+    const used = (kind: RoleKind) =>
+      node.inputs.filter(
+        (value, index): value is Value => value !== undefined && roleOf(node, index, operators).kind === kind,
+      );
+    const running = used('statistic');
+    if (running.length === 0) continue;
+    const moves = isMoving(used('weight'), running);
+    if (!moves) frozenNormalizations.add(node);
+    for (const value of running) moving.set(value, moves || moving.get(value) === true);
+  }
+  return { moving, frozenNormalizations };
 }
 
 /** Says of a value why it is frozen, or undefined. */

@@ -1,3 +1,4 @@
+import { elementCount } from '@adakit/core';
 import type { Tensor } from '../model/tensor.js';
 
 /**
@@ -104,7 +105,7 @@ function isWave(dims: readonly number[], read: Read, elements: number): boolean 
   if (dims.filter((size) => size > 1).length < 2) return false;
   return axes.some((axis) => {
     const places = dims[axis];
-    const stride = dims.slice(axis + 1).reduce((product, size) => product * size, 1);
+    const stride = elementCount(dims.slice(axis + 1));
     const count = elements / places;
     const step = Math.max(1, Math.floor(count / SAMPLE));
     const columnAt = (column: number, most: number): Float64Array => {

@@ -1,5 +1,5 @@
 import { create, fromBinary, toBinary } from '@bufbuild/protobuf';
-import { castTensor, elementCount, sameShape, type NamedTensors, type TensorData } from '@adakit/core';
+import { castTensor, elementCount, sameShape, type FloatArray, type NamedTensors, type TensorData } from '@adakit/core';
 import { GraphProtoSchema, ModelProtoSchema, TensorProtoSchema, type ModelProto, type TensorProto } from 'onnx-buf';
 import { OnnxError } from '../error.js';
 import { dtypeCode, dtypeFromCode } from '../model/dtype.js';
@@ -17,7 +17,7 @@ export function initialParameters(model: Model, parameters: readonly WeightSpec[
   const stored = initializers(model, parameters);
   return Object.fromEntries(
     parameters.map(({ name, dtype, shape }, i) => {
-      const data = stored[i].data as Float32Array | Float64Array;
+      const data = stored[i].data as FloatArray;
       // A float32 parameter that is trained in float64.
       if (dtype === 'float64' && data instanceof Float32Array)
         return [name, { dtype, shape, data: new Float64Array(data) }];
@@ -33,12 +33,12 @@ export function initialParameters(model: Model, parameters: readonly WeightSpec[
 export function initialCopies(
   model: Model,
   parameters: readonly WeightSpec[],
-): Readonly<Record<string, (to: Float32Array | Float64Array) => void>> {
+): Readonly<Record<string, (to: FloatArray) => void>> {
   const stored = initializers(model, parameters);
   return Object.fromEntries(
     parameters.map(({ name }, i) => [
       name,
-      (to: Float32Array | Float64Array) => {
+      (to: FloatArray) => {
         stored[i].copyTo(to);
       },
     ]),
@@ -153,6 +153,6 @@ function withValue(tensor: TensorProto, given: TensorData): TensorProto {
   });
 }
 
-function bytesOf({ buffer, byteOffset, byteLength }: Float32Array | Float64Array): Uint8Array<ArrayBuffer> {
+function bytesOf({ buffer, byteOffset, byteLength }: FloatArray): Uint8Array<ArrayBuffer> {
   return new Uint8Array(buffer as ArrayBuffer, byteOffset, byteLength);
 }

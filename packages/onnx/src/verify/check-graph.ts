@@ -1,3 +1,4 @@
+import { elementCount } from '@adakit/core';
 import type { OperatorTable } from '../entry/operator.js';
 import { OnnxError } from '../error.js';
 import type { Graph } from '../graph/graph.js';
@@ -76,7 +77,7 @@ function inspect(
 
 function contentProblems({ name, shape, contents }: Value): readonly string[] {
   if (contents === undefined || shape === undefined || !isStaticShape(shape)) return [];
-  const size = shape.reduce((product, dim) => product * dim, 1);
+  const size = elementCount(shape);
   return contents.length === size
     ? []
     : [`'${name}' of shape ${printShape(shape)} has ${contents.length} known elements`];

@@ -1,3 +1,5 @@
+import type { FloatArray } from '@adakit/core';
+
 /**
  * The largest relative error that counts as agreement. Central differences with Richardson's extrapolation leave about ε^(4/5) ≈ 3e-6 of a well-scaled float32 loss, and a
  * deep model loses two or three digits of that to the rounding of its layers, so that right gradients come out at 1e-3
@@ -42,14 +44,12 @@ export interface Finding {
   readonly verdict: Verdict;
 }
 
-type Elements = Float32Array | Float64Array;
-
 export interface Subject {
   /** The loss with the parameter at a point, which is overwritten between calls. */
-  readonly at: (point: Elements) => Promise<number>;
+  readonly at: (point: FloatArray) => Promise<number>;
   readonly loss: number;
-  readonly point: Elements;
-  readonly gradient: Elements;
+  readonly point: FloatArray;
+  readonly gradient: FloatArray;
   readonly directions: number;
   /** Numbers in [−1, 1). */
   readonly random: () => number;
@@ -96,8 +96,8 @@ interface Difference {
 
 async function checkDirection(
   { at, loss, point, gradient }: Subject,
-  unit: Elements,
-  moved: Elements,
+  unit: FloatArray,
+  moved: FloatArray,
   norm: number,
 ): Promise<Finding> {
   // A parameter at zero has no scale of its own; a step of a thousandth of one each element is one then.
@@ -214,7 +214,7 @@ async function roundingOf(along: (t: number) => Promise<number>, loss: number, s
 }
 
 /** Euclidean norm. */
-export function euclidean(values: Elements): number {
+export function euclidean(values: FloatArray): number {
   let sum = 0;
   for (const value of values) sum += value * value;
   return Math.sqrt(sum);

@@ -1,3 +1,4 @@
+import type { NamedTensors } from '@adakit/core';
 import {
   checkModel,
   differentiate,
@@ -11,18 +12,21 @@ import {
   readModel,
   withFedWeights,
   type Emitter,
+  type Graph,
   type Model,
+  type ModelCheck,
   type OperatorTable,
+  type TensorSpec,
   type TrainableOptions,
   type Value,
 } from '@adakit/onnx';
-import { Tensor } from 'onnxruntime-node';
 import { TrainingError } from '../error.js';
 import { CPU, Session } from '../execution-provider.js';
 import type { Batch } from '../feeds.js';
+import { elements, ortTensor } from '../ort-tensor.js';
 import { checkGradient, euclidean, TOLERANCE, type Finding, type Verdict } from './differences.js';
 import { chooseInputs, type Tensors } from './inputs.js';
-import { attachGraphLoss, attachLoss } from './objective.js';
+import { attachGraphLoss, attachLoss, type Objective } from './objective.js';
 import { generator } from './random.js';
 
 /** What to check, `train` and `freeze` choosing parameters as in training, and on what. */
@@ -85,27 +89,60 @@ export async function gradcheck(
   source: string | Uint8Array | Model,
   options: GradcheckOptions = {},
 ): Promise<Gradcheck> {
-  const { loss: lossName = 'mse', seed = 0, directions = 2, operators = standardOperators } = options;
-  const { timeLimit = Infinity, onProgress } = options;
   const start = performance.now();
   const read = typeof source === 'string' || source instanceof Uint8Array ? await readModel(source) : source;
   const model = inferenceForm(read);
-  const check = checkModel(model, options);
-  if (!check.trainable) {
-    throw new TrainingError(
-      'invalid-feed',
-      `${model.source} cannot be trained:\n${check.problems.map(({ node, what }) => `  ${node} ${what}`).join('\n')}`,
+  const { parameters, inputs } = requireTrainable(model, options);
+  const names = parameters.filter(({ selected }) => selected).map(({ name }) => name);
+  const random = generator(options.seed ?? 0);
+  const models = await openModels(model, names, options);
+  try {
+    const place = await choosePlace(models, inputs, options.inputs, random);
+    const findings = await checkParameters(models, place, { ...options, random, start });
+    return conclusion(
+      place,
+      names.flatMap((name) => findings.get(name) ?? []),
     );
+  } finally {
+    await models.original.release();
+    await models.compiled.release();
+    await models.objective.release?.();
   }
-  const random = generator(seed);
-  const names = check.parameters.filter(({ selected }) => selected).map(({ name }) => name);
+}
+
+function requireTrainable(model: Model, options: GradcheckOptions): ModelCheck {
+  const check = checkModel(model, options);
+  if (check.trainable) return check;
+  const problems = check.problems.map(({ node, what }) => `  ${node} ${what}`);
+  throw new TrainingError('invalid-feed', `${model.source} cannot be trained:\n${problems.join('\n')}`);
+}
+
+/** A model as it is, and its compiled loss and gradients. */
+interface Models {
+  readonly original: Session;
+  readonly compiled: Session;
+  readonly graph: Graph;
+  readonly objective: Objective;
+  /** The parameters to check, and what the model has for them. */
+  readonly names: readonly string[];
+  readonly weights: NamedTensors;
+  /** Outputs of `compiled`: the loss, and gradients by the parameters' names; of those that the loss depends on. */
+  readonly loss: Value;
+  readonly gradients: ReadonlyMap<string, Value>;
+}
+
+async function openModels(
+  model: Model,
+  names: readonly string[],
+  { loss: lossName = 'mse', operators = standardOperators }: GradcheckOptions,
+): Promise<Models> {
   const original = await openSession('the model', withFedWeights(model, names));
   const graph = importGraph(model, operators);
   const objective = lossName.endsWith('.onnx')
     ? await attachGraphLoss(graph, emitterOf(graph, operators), lossName)
     : attachLoss(graph, emitterOf(graph, operators), lossName);
   const parameters = names.map((name) => graph.requireValue(name));
-  const gradients = differentiate(graph, objective.loss, parameters, operators);
+  const cotangents = differentiate(graph, objective.loss, parameters, operators);
   const weights = initialParameters(
     model,
     parameters.map(({ name, dtype, tensor }) => ({
@@ -114,69 +151,99 @@ export async function gradcheck(
       shape: tensor?.dims ?? [],
     })),
   );
-  const base = Object.fromEntries(
-    Object.entries(weights).map(([name, { data, shape }]) => [name, tensorOf(data, shape)]),
-  );
   const e = emitterOf(graph, operators);
   graph.outputs.length = 0;
-  const lossOutput = identity(e, objective.loss);
-  const gradientOutputs = new Map([...gradients].map(([{ name }, gradient]) => [name, identity(e, gradient)]));
+  const loss = identity(e, objective.loss);
+  const gradients = new Map([...cotangents].map(([{ name }, cotangent]) => [name, identity(e, cotangent)]));
   lowerNodes(graph, operators);
   graph.removeDead();
   const compiled = await openSession('its gradients', modelFromGraph(graph));
-  try {
-    const used = new Set(compiled.inputNames);
-    const gradientsAt = (feeds: Tensors) =>
-      compiled.run(Object.fromEntries(Object.entries(feeds).filter(([name]) => used.has(name))));
-    let targets: Tensors = {};
-    const run = async (feeds: Tensors) => {
-      const outputs = await original.run({ ...base, ...feeds });
-      targets = objective.targets(outputs, random);
-      // Inputs can be too small for the way back alone: a pooling window that reaches beyond them.
-      await gradientsAt({ ...feeds, ...targets });
-      return outputs;
-    };
-    const feeds = await chooseInputs({ run, graph, specs: check.inputs, random }, options.inputs);
-    const lossAt = async (moved: Tensors) =>
-      objective.evaluate(await original.run({ ...base, ...feeds, ...moved }), targets, feeds);
-    const loss = await lossAt({});
-    if (!Number.isFinite(loss))
-      throw new TrainingError('invalid-feed', `the loss is ${loss} on these inputs; give others`);
-    if ((await lossAt({})) !== loss) {
-      throw new TrainingError('invalid-feed', 'the model draws random numbers; differences say nothing about it');
-    }
-    const results = await gradientsAt({ ...feeds, ...targets });
-    const compiledLoss = Number(results[lossOutput.name].data[0]);
-    const findings = new Map<string, GradcheckParameter>();
-    // Time that runs out leaves parameters everywhere in the model unchecked.
-    for (const name of timeLimit === Infinity ? names : shuffled(names, random)) {
-      const output = gradientOutputs.get(name);
-      const { shape, data: point } = weights[name];
-      const gradient =
-        output === undefined ? point.map(() => 0) : (results[output.name].data as Float32Array | Float64Array);
-      if (performance.now() - start > timeLimit * 1000) {
-        findings.set(name, { name, norm: euclidean(gradient), ...UNCHECKED });
-        continue;
-      }
-      onProgress?.({ done: findings.size, total: names.length, name });
-      const at = (moved: typeof point) => lossAt({ [name]: tensorOf(moved, shape) });
-      findings.set(name, { name, ...(await checkGradient({ at, loss, point, gradient, directions, random })) });
-    }
-    const ordered = names.flatMap((name) => findings.get(name) ?? []);
-    const conclusive = ordered.filter(({ verdict }) => verdict === 'ok' || verdict === 'wrong');
-    const lossAgrees = Math.abs(compiledLoss - loss) <= TOLERANCE * Math.max(Math.abs(loss), 1e-3);
-    return {
-      loss,
-      compiledLoss,
-      parameters: ordered,
-      maxRelError: conclusive.reduce((max, { relError }) => Math.max(max, relError), 0),
-      ok: lossAgrees && conclusive.length > 0 && conclusive.every(({ verdict }) => verdict === 'ok'),
-    };
-  } finally {
-    await original.release();
-    await compiled.release();
-    await objective.release?.();
+  return { original, compiled, graph, objective, names, weights, loss, gradients };
+}
+
+/** Where gradients are checked: on some inputs and targets. */
+interface Place {
+  readonly loss: number;
+  readonly compiledLoss: number;
+  /** The loss of the original model with other values for some parameters. */
+  lossAt(moved: Tensors): Promise<number>;
+  /** Outputs of the compiled graph. */
+  readonly results: Tensors;
+}
+
+async function choosePlace(
+  { original, compiled, graph, objective, weights, loss: lossOutput }: Models,
+  specs: readonly TensorSpec[],
+  given: Batch | undefined,
+  random: () => number,
+): Promise<Place> {
+  const base = Object.fromEntries(
+    Object.entries(weights).map(([name, { data, shape }]) => [name, ortTensor(data, shape)]),
+  );
+  const used = new Set(compiled.inputNames);
+  const gradientsAt = (feeds: Tensors) =>
+    compiled.run(Object.fromEntries(Object.entries(feeds).filter(([name]) => used.has(name))));
+  let targets: Tensors = {};
+  const run = async (feeds: Tensors) => {
+    const outputs = await original.run({ ...base, ...feeds });
+    targets = objective.targets(outputs, random);
+    // Inputs can be too small for the way back alone: a pooling window that reaches beyond them.
+    await gradientsAt({ ...feeds, ...targets });
+    return outputs;
+  };
+  const feeds = await chooseInputs({ run, graph, specs, random }, given);
+  const lossAt = async (moved: Tensors) =>
+    objective.evaluate(await original.run({ ...base, ...feeds, ...moved }), targets, feeds);
+  const loss = await lossAt({});
+  if (!Number.isFinite(loss)) {
+    throw new TrainingError('invalid-feed', `the loss is ${loss} on these inputs; give others`);
   }
+  if ((await lossAt({})) !== loss) {
+    throw new TrainingError('invalid-feed', 'the model draws random numbers; differences say nothing about it');
+  }
+  const results = await gradientsAt({ ...feeds, ...targets });
+  return { loss, compiledLoss: Number(results[lossOutput.name].data[0]), lossAt, results };
+}
+
+/** What differences say about each parameter. */
+async function checkParameters(
+  { names, weights, gradients }: Models,
+  { loss, lossAt, results }: Place,
+  {
+    directions = 2,
+    timeLimit = Infinity,
+    onProgress,
+    random,
+    start,
+  }: GradcheckOptions & { readonly random: () => number; readonly start: number },
+): Promise<ReadonlyMap<string, GradcheckParameter>> {
+  const findings = new Map<string, GradcheckParameter>();
+  // Time that runs out leaves parameters everywhere in the model unchecked.
+  for (const name of timeLimit === Infinity ? names : shuffled(names, random)) {
+    const output = gradients.get(name);
+    const { shape, data: point } = weights[name];
+    const gradient = output === undefined ? point.map(() => 0) : elements(results[output.name]);
+    if (performance.now() - start > timeLimit * 1000) {
+      findings.set(name, { name, norm: euclidean(gradient), ...UNCHECKED });
+      continue;
+    }
+    onProgress?.({ done: findings.size, total: names.length, name });
+    const at = (moved: typeof point) => lossAt({ [name]: ortTensor(moved, shape) });
+    findings.set(name, { name, ...(await checkGradient({ at, loss, point, gradient, directions, random })) });
+  }
+  return findings;
+}
+
+function conclusion({ loss, compiledLoss }: Place, parameters: readonly GradcheckParameter[]): Gradcheck {
+  const conclusive = parameters.filter(({ verdict }) => verdict === 'ok' || verdict === 'wrong');
+  const lossAgrees = Math.abs(compiledLoss - loss) <= TOLERANCE * Math.max(Math.abs(loss), 1e-3);
+  return {
+    loss,
+    compiledLoss,
+    parameters,
+    maxRelError: conclusive.reduce((max, { relError }) => Math.max(max, relError), 0),
+    ok: lossAgrees && conclusive.length > 0 && conclusive.every(({ verdict }) => verdict === 'ok'),
+  };
 }
 
 const UNCHECKED = {
@@ -194,11 +261,6 @@ async function openSession(what: string, model: Parameters<typeof Session.create
   } catch (error) {
     throw new TrainingError('invalid-feed', `ONNX Runtime does not accept ${what}: ${String(error)}`);
   }
-}
-
-/** A tensor of these elements, which are not copied. */
-function tensorOf(data: Float32Array | Float64Array, shape: readonly number[]): Tensor {
-  return data instanceof Float64Array ? new Tensor('float64', data, shape) : new Tensor('float32', data, shape);
 }
 
 /** Makes a value a graph output under a name of its own. Asked again for the same value, it is the same output. */

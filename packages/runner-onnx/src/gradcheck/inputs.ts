@@ -1,3 +1,4 @@
+import { elementCount } from '@adakit/core';
 import { isDifferentiable, type Graph, type TensorSpec, type Value } from '@adakit/onnx';
 import { Tensor } from 'onnxruntime-node';
 import { TrainingError } from '../error.js';
@@ -105,7 +106,7 @@ export function draw(
   random: () => number,
 ): Tensor {
   const dims = shape.map((dim) => (typeof dim === 'string' ? sizeOf(dim) : dim));
-  const size = dims.reduce((product, dim) => product * dim, 1);
+  const size = elementCount(dims);
   const fill = <T>(make: () => T): T[] => Array.from({ length: size }, make);
   const index = (least: number) => fill(() => value ?? randomIndex(random, Math.max(below, least)));
   switch (dtype) {

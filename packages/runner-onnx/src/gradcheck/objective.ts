@@ -1,3 +1,4 @@
+import { elementCount } from '@adakit/core';
 import {
   crossEntropy,
   evaluateDim,
@@ -13,6 +14,7 @@ import {
 import { Tensor } from 'onnxruntime-node';
 import { TrainingError } from '../error.js';
 import { CPU, Session } from '../execution-provider.js';
+import { elements } from '../ort-tensor.js';
 import { draw, valuesOf, type Tensors } from './inputs.js';
 import { randomIndex } from './random.js';
 
@@ -113,19 +115,14 @@ export async function attachGraphLoss(graph: Graph, e: Emitter, path: string): P
   };
 }
 
-/** The elements of a float tensor, not copied. */
-function numbersOf({ data }: Tensor): Float32Array | Float64Array {
-  return data as Float32Array | Float64Array;
-}
-
 function sumOf(tensor: Tensor): number {
   let sum = 0;
-  for (const value of numbersOf(tensor)) sum += value;
+  for (const value of elements(tensor)) sum += value;
   return sum;
 }
 
 function squaredError(output: Tensor, target: Tensor): number {
-  const [actual, wanted] = [numbersOf(output), numbersOf(target)];
+  const [actual, wanted] = [elements(output), elements(target)];
   let sum = 0;
   for (let i = 0; i < actual.length; i++) sum += (actual[i] - wanted[i]) ** 2;
   return sum / actual.length;
@@ -138,11 +135,10 @@ function randomLike({ type, dims, size }: Tensor, random: () => number): Tensor 
 
 /** Logits as [outer, classes, inner], the axes before and after that of the classes being one each. */
 function layout({ dims }: Tensor, classAxis: number) {
-  const product = (part: readonly number[]) => part.reduce((size, dim) => size * dim, 1);
   return {
-    outer: product(dims.slice(0, classAxis)),
+    outer: elementCount(dims.slice(0, classAxis)),
     classes: dims[classAxis],
-    inner: product(dims.slice(classAxis + 1)),
+    inner: elementCount(dims.slice(classAxis + 1)),
   };
 }
 
@@ -154,7 +150,7 @@ function randomLabels(logits: Tensor, classAxis: number, random: () => number): 
 
 function logLikelihood(logits: Tensor, classAxis: number, labels: Tensor): number {
   const { outer, classes, inner } = layout(logits, classAxis);
-  const values = numbersOf(logits);
+  const values = elements(logits);
   let total = 0;
   for (let n = 0; n < outer; n++) {
     for (let p = 0; p < inner; p++) {

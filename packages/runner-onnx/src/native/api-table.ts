@@ -1,7 +1,9 @@
+import type { NumericArray } from '@adakit/core';
+
 /** What an argument of a call is, by which it is typed here and converted by the foreign function interface. */
 interface ArgumentTypes {
-  /** An object of the library, memory of ours, or nothing. */
-  readonly pointer: bigint | NumberArray | null;
+  /** An object of the library, memory of ours, by which results may come back, or nothing. */
+  readonly pointer: bigint | NumericArray | null;
   readonly text: string;
   /** UTF-16 on Windows. */
   readonly path: string;
@@ -10,19 +12,6 @@ interface ArgumentTypes {
   readonly int64: number;
   readonly size: number;
 }
-
-/** Typed arrays, by whose memory results come back. */
-export type NumberArray =
-  | Float32Array
-  | Float64Array
-  | Int8Array
-  | Int16Array
-  | Int32Array
-  | BigInt64Array
-  | Uint8Array
-  | Uint16Array
-  | Uint32Array
-  | BigUint64Array;
 
 interface ResultTypes {
   /** `null` for success; else an object that holds code and text. */
@@ -44,6 +33,7 @@ export const API = {
   GetErrorCode: [1, 'int', 'pointer'],
   GetErrorMessage: [2, 'text', 'pointer'],
   CreateEnv: [3, 'status', 'int', 'text', 'pointer'],
+  DisableTelemetryEvents: [6, 'status', 'pointer'],
   CreateSessionFromArray: [8, 'status', 'pointer', 'pointer', 'size', 'pointer', 'pointer'],
   CreateSessionOptions: [10, 'status', 'pointer'],
   SetOptimizedModelFilePath: [11, 'status', 'pointer', 'path'],

@@ -1,3 +1,4 @@
+import { elementCount } from '@adakit/core';
 import { Tensor } from 'onnxruntime-node';
 import { Handle } from './handle.js';
 import type { NativeLibrary } from './library.js';
@@ -26,12 +27,11 @@ export class Binding {
     this.#library = library;
     this.#session = session;
     this.#readsInPlace = session.provider.name === 'cpu';
-    this.#handle = new Handle('a binding', library.make('CreateIoBinding', session.address), (address) => {
-      library.release('ReleaseIoBinding', address);
-    });
-    this.#runOptions = new Handle('run options', library.make('CreateRunOptions'), (address) => {
-      library.release('ReleaseRunOptions', address);
-    });
+    const free = releaseOf(library, this.#inputs, this.#outputs);
+    const address = library.make('CreateIoBinding', session.address);
+    this.#handle = new Handle('a binding', address, free).freedWhenForgotten(session.handle);
+    const options = library.make('CreateRunOptions');
+    this.#runOptions = new Handle('run options', options, library.releaseBy('ReleaseRunOptions')).freedWhenForgotten();
     for (const [key, value] of Object.entries(config)) library.call('AddRunConfigEntry', this.runOptions, key, value);
   }
 
@@ -139,8 +139,6 @@ export class Binding {
   release(): void {
     this.#handle.release();
     this.#runOptions.release();
-    for (const value of this.#inputs.values()) release(value);
-    for (const value of this.#outputs.values()) release(value ?? undefined);
     this.#inputs.clear();
     this.#outputs.clear();
   }
@@ -149,6 +147,18 @@ export class Binding {
 // Where the library answers, at once.
 const list = new BigUint64Array(1);
 const count = new BigUint64Array(1);
+
+/** How a binding is freed, with the tensors that belong to it. */
+function releaseOf(
+  library: NativeLibrary,
+  inputs: ReadonlyMap<string, Value>,
+  outputs: ReadonlyMap<string, Value | null>,
+): (address: bigint) => void {
+  return (address) => {
+    library.release('ReleaseIoBinding', address);
+    for (const value of [...inputs.values(), ...outputs.values()]) release(value ?? undefined);
+  };
+}
 
 /** Tensors on a device belong to whoever made them. */
 function release(value: Value | undefined): void {
@@ -230,7 +240,7 @@ function arrayOf(type: keyof typeof ARRAYS, { buffer, byteOffset, byteLength }: 
 }
 
 function readTexts(library: NativeLibrary, value: bigint, shape: readonly number[]): string[] {
-  const count = shape.reduce((product, size) => product * size, 1);
+  const count = elementCount(shape);
   const content = new Uint8Array(Number(library.make('GetStringTensorDataLength', value)));
   const starts = new BigUint64Array(count);
   library.call('GetStringTensorContent', value, content, content.length, starts, count);

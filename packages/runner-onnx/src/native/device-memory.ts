@@ -1,6 +1,6 @@
+import type { NumericArray } from '@adakit/core';
 import { Emitter, Graph, modelFromGraph, writeModel } from '@adakit/onnx';
 import type { ProviderChoice } from '../provider-options.js';
-import type { NumberArray } from './api-table.js';
 import { Handle } from './handle.js';
 import type { NativeLibrary } from './library.js';
 import { NativeError } from './native-error.js';
@@ -84,20 +84,16 @@ export class DeviceMemory {
     const plain = { name, options: name === 'cuda' ? { deviceId: id, arenaExtendStrategy: 'kSameAsRequested' } : {} };
     const session = await copySession(library, plain, 'float32');
     const made: Handle[] = [];
-    const keep = (what: string, address: bigint, release: (address: bigint) => void): Handle => {
-      const handle = new Handle(what, address, release);
+    const keep = (handle: Handle): Handle => {
+      handle.freedWhenForgotten([session.handle, ...made]);
       made.unshift(handle);
       return handle;
     };
     try {
       const info = library.make('CreateMemoryInfo', MEMORIES[name], DEVICE_ALLOCATOR, id, DEFAULT_MEMORY);
-      const memoryInfo = keep('memory information', info, (address) => {
-        library.release('ReleaseMemoryInfo', address);
-      });
+      const memoryInfo = keep(new Handle('memory information', info, library.releaseBy('ReleaseMemoryInfo')));
       const own = library.make('CreateAllocator', session.address, memoryInfo.address);
-      const allocator = keep('an allocator', own, (address) => {
-        library.release('ReleaseAllocator', address);
-      });
+      const allocator = keep(new Handle('an allocator', own, library.releaseBy('ReleaseAllocator')));
       const way = await firstWay(library, plain, allocator, new Set(types));
       return new DeviceMemory({ library, session, memoryInfo, allocator, way });
     } catch (error) {
@@ -120,31 +116,37 @@ export class DeviceMemory {
   }
 
   /** Copies elements of the host into a tensor of as many. */
-  upload(view: NumberArray, to: DeviceValue): void {
+  upload(view: NumericArray, to: DeviceValue): void {
     this.uploadAll([[view, to]]);
   }
 
   /** As {@link upload}, of several tensors, which are waited for once. */
-  uploadAll(pairs: readonly (readonly [view: NumberArray, to: DeviceValue])[]): void {
+  uploadAll(pairs: readonly (readonly [view: NumericArray, to: DeviceValue])[]): void {
     if (pairs.length === 0) return;
     const copies = pairs.map(([view, to]) => [new HostValue(this.#library, to.type, to.shape, view), to] as const);
-    this.#way.copy(copies);
-    for (const [from] of copies) from.release();
+    try {
+      this.#way.copy(copies);
+    } finally {
+      for (const [from] of copies) from.release();
+    }
   }
 
   /** Copies a tensor's elements into memory of the host. */
-  download(from: DeviceValue, view: NumberArray): void {
+  download(from: DeviceValue, view: NumericArray): void {
     this.downloadAll([[from, view]]);
   }
 
   /** As {@link download}, of several tensors. */
-  downloadAll(pairs: readonly (readonly [from: DeviceValue, view: NumberArray])[]): void {
+  downloadAll(pairs: readonly (readonly [from: DeviceValue, view: NumericArray])[]): void {
     if (pairs.length === 0) return;
     const copies = pairs.map(
       ([from, view]) => [from, new HostValue(this.#library, from.type, from.shape, view)] as const,
     );
-    this.#way.copy(copies);
-    for (const [, to] of copies) to.release();
+    try {
+      this.#way.copy(copies);
+    } finally {
+      for (const [, to] of copies) to.release();
+    }
   }
 
   /** Frees everything allocated here. Doing so again is harmless. */

@@ -1,6 +1,7 @@
 import { existsSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { dirname, join, resolve } from 'node:path';
+import type { NumericArray } from '@adakit/core';
 import type * as Koffi from 'koffi';
 import {
   API,
@@ -10,10 +11,10 @@ import {
   type CallName,
   type Calls,
   type CheckedCall,
-  type NumberArray,
   type ResultKind,
 } from './api-table.js';
 import { NativeError } from './native-error.js';
+import { silenceTelemetry } from '../runtime/telemetry.js';
 
 const load = createRequire(import.meta.url);
 
@@ -54,8 +55,6 @@ export class NativeLibrary {
   readonly #calls: Calls;
   /** Where calls that are made at once put what they make: new memory for each would cost more than the call. */
   readonly #out = new BigUint64Array(1);
-  /** Types of arrays of bytes, by length: a type that is made for one call leaves 18 bytes behind at every call. */
-  readonly #arrays = new Map<number, ReturnType<typeof Koffi.array>>();
   #env: bigint | undefined;
 
   /**
@@ -87,7 +86,14 @@ export class NativeLibrary {
     } catch (error) {
       throw new NativeError('unavailable', `${path} is not ONNX Runtime: ${firstLine(error)}`, { cause: error });
     }
-    const [getApi, getVersion] = koffi.decode(base, koffi.array('void *', 2)) as [bigint, bigint];
+    let functions: readonly bigint[];
+    try {
+      functions = readPointers(koffi, base, 2);
+    } catch (error) {
+      const why = `memory of libraries cannot be read in this kind of Node.js: ${firstLine(error)}`;
+      throw new NativeError('unavailable', why, { cause: error });
+    }
+    const [getApi, getVersion] = functions;
     const version = callable(koffi, getVersion, 'str', [])() as string;
     const table = callable(koffi, getApi, 'void *', ['uint32_t'])(apiVersion) as bigint | null;
     if (table === null) {
@@ -158,21 +164,25 @@ export class NativeLibrary {
   }
 
   /** Frees an object by a call that cannot fail. */
-  release(name: Exclude<CallName, CheckedCall | 'GetErrorCode' | 'GetErrorMessage'>, address: bigint): void {
+  release(name: ReleaseCall, address: bigint): void {
     this.#calls[name](address);
   }
 
+  /** As {@link release}, for a handle: it refers to nothing but the library. */
+  releaseBy(name: ReleaseCall): (address: bigint) => void {
+    return (address) => {
+      this.release(name, address);
+    };
+  }
+
   /** Where the elements of a view are; 0 where it has none, or its memory has moved on. */
-  address(view: NumberArray): bigint {
+  address(view: NumericArray): bigint {
     return view.byteLength === 0 ? 0n : this.#koffi.address(view);
   }
 
   /** A copy of memory of the library. */
   bytes(address: bigint, length: number): Uint8Array {
-    if (length === 0) return new Uint8Array(0);
-    let type = this.#arrays.get(length);
-    if (type === undefined) this.#arrays.set(length, (type = this.#koffi.array('uint8_t', length)));
-    return this.#koffi.decode(address, type) as Uint8Array;
+    return length === 0 ? new Uint8Array(0) : readBytes(this.#koffi, address, length);
   }
 
   /** The text that ends with a zero at an address. */
@@ -188,10 +198,14 @@ export class NativeLibrary {
   }
 
   async #makeEnv(): Promise<bigint> {
+    const isSilent = silenceTelemetry();
     const args = [WARNING, 'adakit'] as const;
-    this.#env =
+    const env =
       this.onlySync === undefined ? await this.makeAsync('CreateEnv', ...args) : this.make('CreateEnv', ...args);
-    return this.#env;
+    // For what does not see the environment.
+    if (isSilent) this.call('DisableTelemetryEvents', env);
+    this.#env = env;
+    return env;
   }
 
   /** What a status says, which is given back. */
@@ -202,6 +216,8 @@ export class NativeLibrary {
     return error;
   }
 }
+
+type ReleaseCall = Exclude<CallName, CheckedCall | 'GetErrorCode' | 'GetErrorMessage'>;
 
 type WithoutLast<T extends readonly unknown[]> = T extends readonly [...infer Rest, unknown] ? Rest : never;
 
@@ -285,7 +301,7 @@ const RESULTS: Readonly<Record<ResultKind, string>> = { status: 'void *', int: '
 
 function readCalls(koffi: typeof Koffi, table: bigint): Calls {
   const length = 1 + Math.max(...Object.values(API).map(([index]) => index));
-  const pointers = koffi.decode(table, koffi.array('void *', length)) as bigint[];
+  const pointers = readPointers(koffi, table, length);
   return Object.fromEntries(
     Object.entries(API).map(([name, [index, result, ...kinds]]) => [
       name,
@@ -297,6 +313,18 @@ function readCalls(koffi: typeof Koffi, table: bigint): Calls {
       ),
     ]),
   ) as unknown as Calls;
+}
+
+function readPointers(koffi: typeof Koffi, address: bigint, count: number): readonly bigint[] {
+  return [...new BigUint64Array(readBytes(koffi, address, 8 * count).buffer)];
+}
+
+/**
+ * A copy of memory, by way of a view that nobody keeps. Arrays of koffi's are of 64 MiB at most, and every length of them is
+ * a type that stays for ever.
+ */
+function readBytes(koffi: typeof Koffi, address: bigint, length: number): Uint8Array<ArrayBuffer> {
+  return new Uint8Array(koffi.view(address, length)).slice();
 }
 
 function callable(

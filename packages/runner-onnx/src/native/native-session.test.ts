@@ -1,3 +1,4 @@
+import { getEventListeners } from 'node:events';
 import { Emitter, Graph, modelFromGraph, symbol, writeModel, type DType } from '@adakit/onnx';
 import { Tensor } from 'onnxruntime-node';
 import { afterEach, describe, expect, it } from 'vitest';
@@ -74,6 +75,13 @@ describe('a run', () => {
     const y = a(0, 0);
     expect((await session.run({ a: a(5, 6), b }, { y })).y).toBe(y);
     expect(y.data).toEqual(Float32Array.of(15, 26));
+  });
+
+  it('makes outputs beyond the 64 MiB that arrays of the foreign function interface may have', async () => {
+    const session = await open(add());
+    const rows = 2 ** 23 + 1;
+    const { y } = await session.run({ a: new Tensor('float32', new Float32Array(2 * rows).fill(1), [rows, 2]), b });
+    expect([y.data.length, y.data[0], y.data.at(-1)]).toEqual([2 * rows, 11, 21]);
   });
 
   it('sees what has changed in memory that is bound already', async () => {
@@ -207,6 +215,16 @@ it('ends a run when it is told to, with the reason, and runs on', async () => {
   await expect(run).rejects.toBe(reason);
   await expect(session.run({ x: identity() }, undefined, { signal: AbortSignal.abort(reason) })).rejects.toBe(reason);
   expect((await session.run({ x: identity() })).y.data).toEqual(identity().data);
+});
+
+it('adds one listener to a signal, however many sessions run, and leaves none', async () => {
+  const sessions = await Promise.all(Array.from({ length: 3 }, () => open(powers(20))));
+  const { signal } = new AbortController();
+  const runs = sessions.map((session) => session.run({ x: identity() }, undefined, { signal }));
+  await Promise.resolve();
+  expect(getEventListeners(signal, 'abort')).toHaveLength(1);
+  await Promise.all(runs);
+  expect(getEventListeners(signal, 'abort')).toEqual([]);
 });
 
 it('is released only after the runs that have begun', async () => {

@@ -1,4 +1,5 @@
 import { promisify } from 'node:util';
+import { onAbort, type NumericArray } from '@adakit/core';
 import type { Tensor } from 'onnxruntime-node';
 import type { ProviderChoice } from '../provider-options.js';
 import type { CallOptions, RuntimeSession, SessionOptions } from '../runtime/runtime.js';
@@ -9,7 +10,6 @@ import { NativeError } from './native-error.js';
 import { makeSessionOptions } from './session-options.js';
 import { readSignature, type TensorInfo } from './signature.js';
 import { HostValue, isElementType } from './value.js';
-import type { NumberArray } from './api-table.js';
 
 /**
  * Runs that take longer go to another thread. Going there and back costs 0.1 to 0.3 ms, most of it because what is in the
@@ -31,7 +31,8 @@ export class NativeSession implements RuntimeSession {
   readonly provider: ProviderChoice;
   readonly inputs: ReadonlyMap<string, TensorInfo>;
   readonly outputs: ReadonlyMap<string, TensorInfo>;
-  readonly #handle: Handle;
+  /** For what belongs to it. */
+  readonly handle: Handle;
   /** All outputs, each into a new tensor. */
   readonly #all: Readonly<Record<string, null>>;
   /** For {@link run}: what is bound stays so until it is another. */
@@ -48,7 +49,7 @@ export class NativeSession implements RuntimeSession {
   private constructor(library: NativeLibrary, provider: ProviderChoice, handle: Handle) {
     this.library = library;
     this.provider = provider;
-    this.#handle = handle;
+    this.handle = handle;
     ({ inputs: this.inputs, outputs: this.outputs } = readSignature(library, handle.address));
     this.#all = Object.fromEntries([...this.outputs.keys()].map((name) => [name, null]));
   }
@@ -69,9 +70,7 @@ export class NativeSession implements RuntimeSession {
         library.onlySync === undefined
           ? await library.makeAsync('CreateSessionFromArray', ...args)
           : library.make('CreateSessionFromArray', ...args);
-      const handle = new Handle('a session', address, (session) => {
-        library.release('ReleaseSession', session);
-      });
+      const handle = new Handle('a session', address, library.releaseBy('ReleaseSession')).freedWhenForgotten();
       return new NativeSession(library, provider, handle);
     } finally {
       settings.release();
@@ -84,7 +83,7 @@ export class NativeSession implements RuntimeSession {
 
   /** @throws NativeError `released` */
   get address(): bigint {
-    return this.#handle.address;
+    return this.handle.address;
   }
 
   /** Tensors for runs of this session. @param config entries of the runs' options */
@@ -109,12 +108,13 @@ export class NativeSession implements RuntimeSession {
     if (this.library.onlySync !== undefined || isShort) {
       this.library.call('RunWithBinding', ...args);
     } else {
-      const terminate = (): void => {
-        this.library.call('RunOptionsSetTerminate', binding.runOptions);
-      };
       const run = this.library.callAsync('RunWithBinding', ...args);
       this.#running.set(run, binding);
-      signal?.addEventListener('abort', terminate, { once: true });
+      const forget =
+        signal &&
+        onAbort(signal, () => {
+          this.library.call('RunOptionsSetTerminate', binding.runOptions);
+        });
       try {
         await run;
       } catch (error) {
@@ -122,8 +122,8 @@ export class NativeSession implements RuntimeSession {
         throw error;
       } finally {
         this.#running.delete(run);
-        if (signal !== undefined) {
-          signal.removeEventListener('abort', terminate);
+        if (forget !== undefined) {
+          forget();
           this.library.call('RunOptionsUnsetTerminate', binding.runOptions);
         }
       }
@@ -190,7 +190,7 @@ export class NativeSession implements RuntimeSession {
       await Promise.allSettled(this.#running.keys());
       this.#binding?.release();
       this.#binding = undefined;
-      this.#handle.release();
+      this.handle.release();
     });
     this.#last = released;
     return released;
@@ -199,7 +199,7 @@ export class NativeSession implements RuntimeSession {
 
 /** A tensor of JavaScript's ONNX Runtime, whose elements are not copied. @throws NativeError `unsupported` */
 export function hostValue(library: NativeLibrary, name: string, { type, dims, data }: Tensor): HostValue {
-  if (isElementType(type)) return new HostValue(library, type, dims, data as NumberArray);
+  if (isElementType(type)) return new HostValue(library, type, dims, data as NumericArray);
   throw new NativeError(
     'unsupported',
     `the native runtime takes no ${type} tensors, as '${name}' is one; use runtime: 'node'`,

@@ -1,5 +1,5 @@
 import { Tensor } from 'onnxruntime-node';
-import type { Evaluated, WholeStep } from '@adakit/core';
+import { elementCount, type Evaluated, type NumericArray, type WholeStep } from '@adakit/core';
 import type { TrainStepGraph } from '@adakit/onnx';
 import type { StateBuffer } from '../host.js';
 import type { Session } from '../execution-provider.js';
@@ -13,7 +13,6 @@ import { NativeError } from './native-error.js';
 import { hostValue, type NativeSession } from './native-session.js';
 import { asResident } from './resident-device.js';
 import { elementType, isElementType, type DeviceValue, type ElementType } from './value.js';
-import type { NumberArray } from './api-table.js';
 
 type Feeds = Readonly<Record<string, Tensor>>;
 
@@ -75,11 +74,11 @@ export class ResidentStep {
   async run(feeds: Feeds, kept: Kept, options: CallOptions): Promise<StepOutputs> {
     const { whole, statistics } = kept;
     const { binding, fixed } = this.#prepared(feeds, kept);
-    const uploads: (readonly [NumberArray, DeviceValue])[] = [];
+    const uploads: (readonly [NumericArray, DeviceValue])[] = [];
     for (const [name, tensor] of Object.entries(feeds)) {
       const place = fixed?.inputs.get(name);
       if (place === undefined) binding.bindInput(name, hostValue(this.#session.library, name, tensor));
-      else uploads.push([tensor.data as NumberArray, place]);
+      else uploads.push([tensor.data as NumericArray, place]);
     }
     this.#memory.uploadAll(uploads);
     const outputs = this.#outputsToHost();
@@ -200,8 +199,8 @@ export class ResidentStep {
 }
 
 /** Elements for a tensor of a device to be copied into. */
-function emptyOf({ type, shape }: DeviceValue): NumberArray {
-  const count = shape.reduce((product, size) => product * size, 1);
+function emptyOf({ type, shape }: DeviceValue): NumericArray {
+  const count = elementCount(shape);
   switch (type) {
     case 'float32':
       return new Float32Array(count);

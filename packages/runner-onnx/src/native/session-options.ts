@@ -101,9 +101,8 @@ export function cudaSettings({ options }: ProviderChoice): Readonly<Record<strin
 
 /** Options for a session; to be released when it has been made. @throws NativeError of whatever does not work */
 export function makeSessionOptions(library: NativeLibrary, provider: ProviderChoice, options: SessionOptions): Handle {
-  const handle = new Handle('session options', library.make('CreateSessionOptions'), (address) => {
-    library.release('ReleaseSessionOptions', address);
-  });
+  const made = library.make('CreateSessionOptions');
+  const handle = new Handle('session options', made, library.releaseBy('ReleaseSessionOptions'));
   const set: Set = (name, ...args) => {
     library.call(name, ...([handle.address, ...args] as unknown as CallArguments<typeof name>));
   };
@@ -127,9 +126,8 @@ function appendProvider(library: NativeLibrary, options: Handle, provider: Provi
   if (name === 'cpu') return;
   if (name === 'cuda') {
     const settings = cudaSettings(provider);
-    const cuda = new Handle('CUDA options', library.make('CreateCUDAProviderOptions'), (address) => {
-      library.release('ReleaseCUDAProviderOptions', address);
-    });
+    const made = library.make('CreateCUDAProviderOptions');
+    const cuda = new Handle('CUDA options', made, library.releaseBy('ReleaseCUDAProviderOptions'));
     try {
       const keys = Object.keys(settings);
       library.call('UpdateCUDAProviderOptions', cuda.address, keys, Object.values(settings), keys.length);

@@ -1,4 +1,3 @@
-import { Handle } from './handle.js';
 import type { NativeLibrary } from './library.js';
 import { NativeError } from './native-error.js';
 
@@ -31,12 +30,10 @@ export function readSignature(library: NativeLibrary, session: bigint): Signatur
         const text = library.make(nameOf, session, i, library.allocator);
         const name = library.text(text);
         library.call('AllocatorFree', library.allocator, text);
-        const info = new Handle('type information', library.make(infoOf, session, i), (address) => {
-          library.release('ReleaseTypeInfo', address);
-        });
-        const tensor = library.make('CastTypeInfoToTensorInfo', info.address);
+        const info = library.make(infoOf, session, i);
+        const tensor = library.make('CastTypeInfoToTensorInfo', info);
         const known = tensor === 0n ? { code: undefined, shape: [] } : readTensorInfo(library, tensor);
-        info.release();
+        library.release('ReleaseTypeInfo', info);
         return [name, known] as const;
       }),
     );

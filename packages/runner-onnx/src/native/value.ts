@@ -1,4 +1,4 @@
-import type { NumberArray } from './api-table.js';
+import type { NumericArray } from '@adakit/core';
 import { Handle } from './handle.js';
 import type { NativeLibrary } from './library.js';
 import { NativeError } from './native-error.js';
@@ -64,13 +64,13 @@ export class HostValue implements Described {
   readonly type: ElementType;
   readonly shape: readonly number[];
   /** The elements. */
-  readonly view: NumberArray;
+  readonly view: NumericArray;
   readonly #handle: Handle;
   readonly #library: NativeLibrary;
   readonly #address: bigint;
 
   /** @throws NativeError `detached-memory`, `wrong-shape` for a view of another size */
-  constructor(library: NativeLibrary, type: ElementType, shape: readonly number[], view: NumberArray) {
+  constructor(library: NativeLibrary, type: ElementType, shape: readonly number[], view: NumericArray) {
     const wanted = byteCount(type, shape);
     this.#library = library;
     this.#address = library.address(view);
@@ -96,9 +96,7 @@ export class HostValue implements Described {
       shape.length,
       TYPES[type].code,
     );
-    this.#handle = new Handle('a tensor', address, (value) => {
-      library.release('ReleaseValue', value);
-    });
+    this.#handle = new Handle('a tensor', address, library.releaseBy('ReleaseValue'));
   }
 
   /** Whether the view still is what the tensor was made for: WebAssembly memory that grows leaves views of no bytes. */
@@ -153,9 +151,8 @@ export class DeviceValue implements Described {
       shape.length,
       TYPES[type].code,
     );
-    this.#handle = new Handle('a tensor on a device', address, (value) => {
-      library.release('ReleaseValue', value);
-    });
+    const release = library.releaseBy('ReleaseValue');
+    this.#handle = new Handle('a tensor on a device', address, release).freedWhenForgotten(allocator);
   }
 
   /** @throws NativeError `released` */

@@ -1,6 +1,8 @@
+import { AdakitError } from '@adakit/core';
 import { InferenceSession, listSupportedBackends, type Tensor } from 'onnxruntime-node';
 import type { ProviderChoice } from '../provider-options.js';
 import { tf32IsForbidden, type CallOptions, type Runtime, type RuntimeSession } from './runtime.js';
+import { silenceTelemetry } from './telemetry.js';
 
 /** What the binding passes on to providers. */
 const PASSED_ON: Readonly<Record<string, readonly string[]>> = {
@@ -25,6 +27,7 @@ export function nodeRuntime(why: string): Runtime {
     },
     usesTf32: ({ name }) => (name === 'cuda' ? !tf32IsForbidden() : undefined),
     async createSession(model, provider, options) {
+      silenceTelemetry();
       const chosen = { name: provider.name, ...passedOn(provider, true) };
       const session = await InferenceSession.create(model, { ...options, executionProviders: [chosen] });
       return new NodeSession(session);
@@ -45,6 +48,9 @@ function passedOn({ name, options }: ProviderChoice, wanted: boolean): ProviderC
 
 class NodeSession implements RuntimeSession {
   readonly #session: InferenceSession;
+  /** Those that have been asked for: the binding begins a run later, and must find the session then. */
+  readonly #runs = new Set<Promise<unknown>>();
+  #released: Promise<void> | undefined;
 
   constructor(session: InferenceSession) {
     this.#session = session;
@@ -60,13 +66,19 @@ class NodeSession implements RuntimeSession {
     { signal }: CallOptions = {},
   ): Promise<Readonly<Record<string, Tensor>>> {
     signal?.throwIfAborted();
-    const results = await (fetches === undefined ? this.#session.run(feeds) : this.#session.run(feeds, fetches));
+    if (this.#released !== undefined) {
+      throw new AdakitError('disposed', 'this session of onnxruntime-node has been released; make another');
+    }
+    const run = fetches === undefined ? this.#session.run(feeds) : this.#session.run(feeds, fetches);
+    this.#runs.add(run);
+    const results = await run.finally(() => this.#runs.delete(run));
     // The binding cannot end a run; what it has computed is not used.
     signal?.throwIfAborted();
     return results;
   }
 
   release(): Promise<void> {
-    return this.#session.release();
+    this.#released ??= Promise.allSettled(this.#runs).then(() => this.#session.release());
+    return this.#released;
   }
 }

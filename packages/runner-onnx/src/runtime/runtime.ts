@@ -35,7 +35,7 @@ export interface RuntimeSession {
     fetches?: Readonly<Record<string, Tensor | null>>,
     options?: CallOptions,
   ): Promise<Readonly<Record<string, Tensor>>>;
-  /** After the runs that have begun. */
+  /** After the runs that have been asked for; later ones are refused. Doing so again is harmless. */
   release(): Promise<void>;
 }
 

@@ -50,6 +50,18 @@ export function withoutSpinning(options: SessionOptions): SessionOptions {
   return { ...options, extra: { session: { force_spinning_stop: '1', ...own }, ...others } };
 }
 
+/** Threads that have been started. What listens to them must not know who uses them, who could not be forgotten then. */
+interface Crew {
+  readonly control: Int32Array;
+  readonly workers: Worker[];
+  readonly ports: MessagePort[];
+  /** Whether one of them is gone. */
+  lost: boolean;
+}
+
+/** Ends threads that nobody can use any more: they hold the memory that they compute in. */
+const forgotten = new FinalizationRegistry(endCrew);
+
 /**
  * Threads of Node.js that share the update of the parameters with the thread that trains. They are started when they are
  * asked for, sleep between updates, and do not keep the process alive.
@@ -57,10 +69,8 @@ export function withoutSpinning(options: SessionOptions): SessionOptions {
 export class WorkerThreads implements KernelThreads {
   readonly most: number;
   readonly leastShare = LEAST_SHARE;
-  #control: Int32Array | undefined;
-  readonly #workers: Worker[] = [];
-  readonly #ports: MessagePort[] = [];
   readonly #codes = new Map<ThreadCode, number>();
+  #crew: Crew | undefined;
   #ended = false;
 
   /** @param most how many may compute at the same time, the caller's among them */
@@ -69,15 +79,20 @@ export class WorkerThreads implements KernelThreads {
   }
 
   available(): number {
-    if (this.#control === undefined && !this.#ended) this.#start();
-    const ready = this.#control === undefined ? 0 : Atomics.load(this.#control, WORDS.ready);
-    return this.#ended || ready < this.most - 1 ? 1 : this.most;
+    if (this.#ended) return 1;
+    if (this.#crew === undefined) {
+      this.#crew = startCrew(this.most - 1);
+      forgotten.register(this, this.#crew, this);
+    }
+    const { control, lost } = this.#crew;
+    return lost || Atomics.load(control, WORDS.ready) < this.most - 1 ? 1 : this.most;
   }
 
   run(code: ThreadCode, calls: readonly KernelCall[], own: () => void): void {
-    const control = this.#control;
-    if (control === undefined) throw new Error('threads that are not there cannot be called');
-    const number = this.#numberOf(code);
+    const crew = this.#crew;
+    if (crew === undefined) throw new Error('threads that are not there cannot be called');
+    const { control } = crew;
+    const number = this.#numberOf(code, crew);
     Atomics.store(control, WORDS.pending, calls.length);
     calls.forEach(([from, count], i) => {
       const at = COMMON + OWN * i;
@@ -92,58 +107,68 @@ export class WorkerThreads implements KernelThreads {
       for (let left; (left = Atomics.load(control, WORDS.pending)) > 0;) Atomics.wait(control, WORDS.pending, left);
     }
     if (Atomics.exchange(control, WORDS.failed, 0) > 0) {
-      throw new Error(`a thread could not compute its share of an update: ${String(this.#failure())}`);
+      throw new Error(`a thread could not compute its share of an update: ${String(failureOf(crew))}`);
     }
   }
 
   /** Ends the threads; everything is computed in the caller's from now on. */
   end(): void {
     this.#ended = true;
-    for (const worker of this.#workers) void worker.terminate();
+    forgotten.unregister(this);
+    if (this.#crew !== undefined) endCrew(this.#crew);
+    this.#crew = undefined;
+    // They hold memory.
+    this.#codes.clear();
   }
 
-  /** A thread that cannot be had, or that is lost, leaves everything to the caller's. */
-  #start(): void {
-    const lost = (): void => {
-      this.#ended = true;
-    };
-    const shared = new SharedArrayBuffer(4 * (COMMON + OWN * (this.most - 1)));
-    const source = `(${serve.toString()})(require('node:worker_threads'))`;
-    try {
-      for (let i = 1; i < this.most; i++) {
-        const { port1, port2 } = new MessageChannel();
-        const workerData: ThreadData = { shared, port: port2, at: COMMON + OWN * (i - 1), words: WORDS, spins: SPINS };
-        const own = { name: 'adakit update', execArgv: [], workerData, transferList: [port2] };
-        const worker = new Worker(source, { eval: true, ...own });
-        worker.unref();
-        port1.unref();
-        worker.on('error', lost).on('exit', lost);
-        this.#workers.push(worker);
-        this.#ports.push(port1);
-      }
-      this.#control = new Int32Array(shared);
-    } catch {
-      // Node's permissions may forbid threads.
-      this.end();
-    }
-  }
-
-  #failure(): unknown {
-    for (const port of this.#ports) {
-      const received: { readonly message: unknown } | undefined = receiveMessageOnPort(port);
-      if (received !== undefined) return received.message;
-    }
-    return undefined;
-  }
-
-  #numberOf(code: ThreadCode): number {
+  #numberOf(code: ThreadCode, { ports }: Crew): number {
     let number = this.#codes.get(code);
     if (number === undefined) {
       this.#codes.set(code, (number = this.#codes.size));
-      for (const port of this.#ports) port.postMessage(code);
+      for (const port of ports) port.postMessage(code);
     }
     return number;
   }
+}
+
+/** A thread that cannot be had, or that is lost, leaves everything to the caller's. */
+function startCrew(count: number): Crew {
+  const shared = new SharedArrayBuffer(4 * (COMMON + OWN * count));
+  const crew: Crew = { control: new Int32Array(shared), workers: [], ports: [], lost: false };
+  const lose = (): void => {
+    crew.lost = true;
+  };
+  const source = `(${serve.toString()})(require('node:worker_threads'))`;
+  try {
+    for (let i = 0; i < count; i++) {
+      const { port1, port2 } = new MessageChannel();
+      const workerData: ThreadData = { shared, port: port2, at: COMMON + OWN * i, words: WORDS, spins: SPINS };
+      const own = { name: 'adakit update', execArgv: [], workerData, transferList: [port2] };
+      const worker = new Worker(source, { eval: true, ...own });
+      worker.unref();
+      port1.unref();
+      worker.on('error', lose).on('exit', lose);
+      crew.workers.push(worker);
+      crew.ports.push(port1);
+    }
+  } catch {
+    // Node's permissions may forbid threads.
+    lose();
+    endCrew(crew);
+  }
+  return crew;
+}
+
+function endCrew({ workers }: Crew): void {
+  for (const worker of workers) void worker.terminate();
+}
+
+function failureOf({ ports }: Crew): unknown {
+  for (const port of ports) {
+    const received: { readonly message: unknown } | undefined = receiveMessageOnPort(port);
+    if (received !== undefined) return received.message;
+  }
+  return undefined;
 }
 
 /** What a thread has of Node.js. */

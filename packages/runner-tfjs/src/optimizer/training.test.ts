@@ -1,11 +1,15 @@
 import {
   accumulate,
   clipByGlobalNorm,
+  clipByValue,
+  decoupledDecay,
   defineOptimizer,
   ema,
   groups,
   learningRate,
   lossScaling,
+  maximize,
+  milestones,
   nonNegative,
   reduceOnPlateau,
   sam,
@@ -264,6 +268,20 @@ describe('hyperparameters', () => {
     expect(rate(onMetric)).toBe(1);
     for (const metric of [1, 1]) onMetric.reportMetric(metric);
     expect(rate(onMetric)).toBe(0.5);
+  });
+
+  it('of what is around a rule follow schedules, the batches of a step too', () => {
+    const w = variable('w', [0]);
+    const growing = accumulate(1, clipByValue(1, decoupledDecay(0.25, maximize(momentum({ lr: 1 })))));
+    const optimizer = make(
+      growing.withSchedules({ 'accumulate.every': milestones([1], 2), 'clipByValue.limit': milestones([1], 0.5) }),
+    );
+    const seen = [2, 2, 4].map((gradient) => {
+      optimizer.applyGradients({ w: tf.tensor1d([gradient]) });
+      return [optimizer.iterations, ...values(w)];
+    });
+    // Up by 1; then, of two batches, by 0.5, and a quarter of 1 is taken off.
+    expect(seen).toEqual([[1, 1], [1, 1], [2, 1.25]]); // prettier-ignore
   });
 
   it('of clipping are followed by the norm it reports', async () => {

@@ -126,7 +126,17 @@ const schema: z.ZodType<StateDocument> = z
       .exactOptional(),
     lossScale: z.strictObject({ scale: real, good: count }).exactOptional(),
     plateaus: z
-      .record(z.string(), z.strictObject({ best: real.nullable(), bad: count, cooling: count, factor: z.number() }))
+      .record(
+        z.string(),
+        z.strictObject({
+          best: real.nullable(),
+          bad: count,
+          cooling: count,
+          factor: z.number(),
+          sum: real.exactOptional(),
+          reports: count.exactOptional(),
+        }),
+      )
       .exactOptional(),
     skipped: count.exactOptional(),
     origin: z.strictObject({ backend: z.string(), versions: z.record(z.string(), z.string()).exactOptional() }),
@@ -165,7 +175,11 @@ export function formatDocument(document: StateDocument, place: Place): string {
     ...(globals && { globals: mapValues(globals, realJson) }),
     ...(lossScale && { lossScale: { ...lossScale, scale: realJson(lossScale.scale) } }),
     ...(plateaus && {
-      plateaus: mapValues(plateaus, ({ best, ...rest }) => ({ best: best === null ? null : realJson(best), ...rest })),
+      plateaus: mapValues(plateaus, ({ best, sum, ...rest }) => ({
+        best: best === null ? null : realJson(best),
+        ...rest,
+        ...(sum !== undefined && { sum: realJson(sum) }),
+      })),
     }),
   };
   const text = formatJson(json, (path, problem) => {

@@ -122,7 +122,7 @@ const parameter: fc.Arbitrary<ParameterState> = fc
 
 const json = fc.dictionary(key, fc.jsonValue() as fc.Arbitrary<JsonValue>, { noNullPrototype: true });
 const plateau = fc.record(
-  { best: fc.option(real), bad: count, cooling: count, factor: finite },
+  { best: fc.option(real), bad: count, cooling: count, factor: finite, sum: real, reports: count },
   { noNullPrototype: true },
 );
 

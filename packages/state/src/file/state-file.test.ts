@@ -111,6 +111,7 @@ describe('a training state and its bytes', () => {
       plateaus: {
         'group4:lr': { best: null, bad: 0, cooling: 2, factor: 0.1 },
         ':lr': { best: -Infinity, bad: 1, cooling: 0, factor: 1 / 3 },
+        ':eps': { best: 1, bad: 0, cooling: 0, factor: 1, sum: NaN, reports: 3 },
       },
       skipped: 7,
       data: { epoch: 3, batch: 17, 'order "seed"': [1, null] },

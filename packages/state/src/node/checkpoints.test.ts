@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { tensor32, type TrainingState } from '@adakit/core';
 import { encodeState } from '../file/state-file.js';
+import { disk, type FileSystem } from './file-system.js';
 import { Checkpoints } from './index.js';
 
 let directory: string;
@@ -173,6 +174,41 @@ describe('a directory of checkpoints', () => {
     await expect(checkpoints.list()).rejects.toMatchObject({ name: 'StateFileError', file: directory });
     await checkpoints.save(stateAt(2));
     expect((await checkpoints.latest())?.state).toStrictEqual(stateAt(2));
+  });
+
+  test.each([
+    ['there is the place where its disk was mounted', true],
+    ['there is nothing, on another disk', false],
+  ])('in whose place %s is not saved to until its disk is back', async (_, isThere) => {
+    let mounted = true;
+    const elsewhere = { dev: -1, ino: -1 };
+    const stat: FileSystem['stat'] = async (path) => {
+      if (!mounted && !isThere && path === directory) throw Object.assign(new Error('gone'), { code: 'ENOENT' });
+      const found = await disk.stat(path);
+      return mounted ? found : Object.assign(found, elsewhere);
+    };
+    const checkpoints = await Checkpoints.open(directory, { fileSystem: { ...disk, stat } });
+    await checkpoints.save(stateAt(1));
+    mounted = false;
+    const before = files();
+    await expect(checkpoints.save(stateAt(2))).rejects.toMatchObject({
+      code: 'cannot-write',
+      file: directory,
+      message: expect.stringContaining('mount that again, and the next save works') as string,
+    });
+    expect(files()).toEqual(before);
+    mounted = true;
+    await checkpoints.save(stateAt(3));
+    expect((await checkpoints.list()).map(({ step }) => step)).toEqual([1, 3]);
+  });
+
+  test('on a disk that is mounted on demand, with another number every time, is saved to', async () => {
+    let dev = 1;
+    const stat: FileSystem['stat'] = async (path) => Object.assign(await disk.stat(path), { dev: dev++ });
+    const checkpoints = await Checkpoints.open(directory, { fileSystem: { ...disk, stat } });
+    await checkpoints.save(stateAt(1));
+    await checkpoints.save(stateAt(2));
+    expect(await checkpoints.list()).toHaveLength(2);
   });
 
   test('in whose place there is a file is named when it cannot be saved to', async () => {

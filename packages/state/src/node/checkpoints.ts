@@ -1,9 +1,9 @@
-import { dirname, join, resolve } from 'node:path';
+import { join, resolve } from 'node:path';
 import type { TrainingState } from '@adakit/core';
 import { StateFileError } from '../file/error.js';
-import { syncDirectory } from './atomic-file.js';
 import { fileError } from './file-access.js';
 import { disk, type FileSystem } from './file-system.js';
+import { LastingFolder } from './lasting-folder.js';
 import { statePath } from './state-path.js';
 import { openState, readState, type ReadStateOptions } from './state-reader.js';
 import { removeState, writeState, type WriteOptions } from './state-writer.js';
@@ -54,8 +54,7 @@ export interface LoadedCheckpoint {
  * ```
  */
 export class Checkpoints {
-  /** Its absolute path: the process may go to another directory. */
-  readonly directory: string;
+  readonly #folder: LastingFolder;
   readonly #options: CheckpointsOptions;
   readonly #keep: number;
   readonly #fileSystem: FileSystem;
@@ -66,9 +65,9 @@ export class Checkpoints {
   /** The end of the queue of saves. */
   #last: Promise<unknown> = Promise.resolve();
 
-  private constructor(directory: string, options: CheckpointsOptions, present: readonly NamedCheckpoint[]) {
+  private constructor(folder: LastingFolder, options: CheckpointsOptions, present: readonly NamedCheckpoint[]) {
     const { keep = 3, fileSystem = disk } = options;
-    this.directory = directory;
+    this.#folder = folder;
     this.#options = options;
     this.#keep = keep;
     this.#fileSystem = fileSystem;
@@ -82,15 +81,19 @@ export class Checkpoints {
    */
   static async open(path: string, options: CheckpointsOptions = {}): Promise<Checkpoints> {
     const { keep = 3, fileSystem = disk } = options;
-    const directory = resolve(path);
     if (!(keep >= 1)) throw new RangeError(`Checkpoints: keep must be at least 1, got ${keep}`);
     try {
-      await makeDirectory(directory, fileSystem);
-      await removeStale(directory, fileSystem);
-      return new Checkpoints(directory, options, await listFiles(directory, fileSystem));
+      const folder = await LastingFolder.open(path, fileSystem);
+      await removeStale(folder.path, fileSystem);
+      return new Checkpoints(folder, options, await listFiles(folder.path, fileSystem));
     } catch (error) {
-      throw fileError(error, 'cannot-write', directory);
+      throw fileError(error, 'cannot-write', resolve(path));
     }
+  }
+
+  /** Its absolute path: the process may go to another directory. */
+  get directory(): string {
+    return this.#folder.path;
   }
 
   /**
@@ -98,8 +101,8 @@ export class Checkpoints {
    *
    * @param metric how good the state is; one that is not finite counts as none
    * @returns the new checkpoint, which is on the disk
-   * @throws StateFileError `cannot-write` with what to do about it; later saves work when that is done. `other-writer`
-   * when another process saves to this directory
+   * @throws StateFileError `cannot-write` with what to do about it, a disk that is not mounted any more included; later saves
+   * work when that is done. `other-writer` when another process saves to this directory
    */
   save(state: TrainingState, { metric }: { readonly metric?: number } = {}): Promise<Checkpoint> {
     const saved = this.#last.then(async () => {
@@ -115,7 +118,7 @@ export class Checkpoints {
 
   async #save(state: TrainingState, metric: number | undefined): Promise<Checkpoint> {
     // Somebody may have removed it: what has been trained since must not be lost as well.
-    await makeDirectory(this.directory, this.#fileSystem);
+    await this.#folder.ensure();
     const before = await listFiles(this.directory, this.#fileSystem);
     this.#refuseOthers(before);
     await this.#removeHalves();
@@ -273,19 +276,6 @@ function nextNumber(present: readonly NamedCheckpoint[], directory: string): num
   if (Number.isSafeInteger(next)) return next;
   const problem = 'no later checkpoint could have a larger number than this one; rename it';
   throw new StateFileError('cannot-write', problem, { file: last?.path ?? directory });
-}
-
-/** Makes a directory that is not there. */
-async function makeDirectory(directory: string, fileSystem: FileSystem): Promise<void> {
-  const made = await fileSystem.mkdir(directory, { recursive: true });
-  if (made !== undefined) await syncAncestors(directory, made, fileSystem);
-}
-
-/** Makes directories durable that were made on the way from `topmost` down to `directory`. */
-async function syncAncestors(directory: string, topmost: string, fileSystem: FileSystem): Promise<void> {
-  for (let made = resolve(directory); made.length >= resolve(topmost).length; made = dirname(made)) {
-    await syncDirectory(dirname(made), fileSystem);
-  }
 }
 
 /** Numbers of up to sixteen digits; larger ones than 2⁵³ − 1 do not count. */

@@ -9,6 +9,10 @@ export interface FileStatus {
   readonly size: number;
   /** Type and permissions, as `st_mode` has them. */
   readonly mode: number;
+  /** Of the disk that it is on. */
+  readonly dev: number;
+  /** Its number there. */
+  readonly ino: number;
   readonly uid: number;
   readonly gid: number;
   /** Last change of the contents, in milliseconds since 1970. */

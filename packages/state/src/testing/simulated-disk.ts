@@ -154,7 +154,7 @@ export class SimulatedDisk implements FileSystem {
 
   async stat(path: string): Promise<FileStatus> {
     await this.#call('stat', path);
-    return status(this.#find(path));
+    return path === DIRECTORY ? { ...status(new File()), isFile: () => false } : status(this.#find(path));
   }
 
   async lstat(path: string): Promise<FileStatus> {
@@ -279,7 +279,8 @@ export class SimulatedDisk implements FileSystem {
 export const DIRECTORY = '/d';
 
 function status({ bytes, mode, mtimeMs }: File): FileStatus {
-  return { size: bytes.length, mode, uid: 0, gid: 0, mtimeMs, isFile: () => true, isSymbolicLink: () => false };
+  const where = { dev: 1, ino: 1, uid: 0, gid: 0 };
+  return { ...where, size: bytes.length, mode, mtimeMs, isFile: () => true, isSymbolicLink: () => false };
 }
 
 function systemError(code: string, path: string): Error {

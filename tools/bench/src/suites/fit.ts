@@ -1,3 +1,4 @@
+import { elementCount } from '@adakit/core';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -130,7 +131,7 @@ interface Arrays {
 
 function arraysOf(dims: readonly number[], classes: number, steps: number): Arrays {
   const count = BATCH * steps;
-  const size = dims.reduce((product, each) => product * each, 1);
+  const size = elementCount(dims);
   return {
     inputs: { data: Float32Array.from({ length: count * size }, (_, i) => Math.sin(i)), dims: [count, ...dims] },
     labels: Uint8Array.from({ length: count }, (_, i) => i % classes),

@@ -1,3 +1,4 @@
+import { elementCount } from '@adakit/core';
 import { dataFile } from '@adakit/fixtures';
 import { findHead, mse, readModel, type TensorSpec } from '@adakit/onnx';
 import { TrainingSession } from '@adakit/runner-onnx';
@@ -50,7 +51,7 @@ async function* measure({ only, rounds = 31 }: SuiteOptions): AsyncIterable<Row>
 /** A tensor as a session wants it: numbers in [−1, 1), and index 0. */
 function tensorOf({ dtype, shape }: TensorSpec): Tensor {
   const dims = shape.map((dim, axis) => (typeof dim === 'number' ? dim : axis === 0 ? BATCH : LENGTH));
-  const size = dims.reduce((product, dim) => product * dim, 1);
+  const size = elementCount(dims);
   if (dtype === 'int64') return new Tensor('int64', new BigInt64Array(size), dims);
   return new Tensor(
     'float32',

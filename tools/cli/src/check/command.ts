@@ -1,3 +1,4 @@
+import { elementCount } from '@adakit/core';
 import { checkModel, type ModelCheck, type ParameterCheck, type Problem } from '@adakit/onnx';
 import type { Command } from 'commander';
 import { oneLine, print } from '../printable.js';
@@ -93,7 +94,7 @@ function absent({ absent: names }: ModelCheck): string[] {
 }
 
 function amount(parameters: readonly ParameterCheck[]): string {
-  const elements = parameters.reduce((sum, { shape }) => sum + shape.reduce((product, size) => product * size, 1), 0);
+  const elements = parameters.reduce((sum, { shape }) => sum + elementCount(shape), 0);
   return `${parameters.length} tensor${parameters.length === 1 ? '' : 's'}, ${elements.toLocaleString('en')} elements`;
 }
 

@@ -1,6 +1,6 @@
 import { availableParallelism } from 'node:os';
 import { basename, join } from 'node:path';
-import { closestName } from '@adakit/core';
+import { suggestion } from '@adakit/core';
 import { shortNumber } from '@adakit/fit';
 import type { Command } from 'commander';
 import { INTERRUPTED, withInterruption } from '../interruption.js';
@@ -208,9 +208,8 @@ function monitoredIn(compared: readonly Compared[], wanted: string | undefined):
     return { name: undefined, words: 'training loss', of: ({ loss }) => loss };
   }
   if (!names.has(name)) {
-    const meant = closestName(name, [...names]);
     throw new UsageError(
-      `--monitor ${name} is no number of the validation${meant === undefined ? '' : `, did you mean '${meant}'?`} (there are: ${[...names].join(', ')})`,
+      `--monitor ${name} is no number of the validation${suggestion(name, names)} (there are: ${[...names].join(', ')})`,
     );
   }
   return {

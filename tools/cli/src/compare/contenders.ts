@@ -1,4 +1,4 @@
-import { camelCaseKeys, closestName } from '@adakit/core';
+import { camelCaseKeys, suggestion } from '@adakit/core';
 import { loadOptimizer } from '@adakit/plugins';
 import { recordOf } from '@adakit/testing';
 import { z } from 'zod';
@@ -92,8 +92,7 @@ function explained(issue: z.core.$ZodIssue): string {
   if (issue.code !== 'unrecognized_keys') return `${place}${issue.message}`;
   const known = issue.path.length === 0 ? fileNames : contenderNames;
   const [key] = issue.keys;
-  const meant = closestName(key, known);
-  return `${place}there is no '${key}'${meant === undefined ? '' : `, did you mean '${meant}'?`} (known: ${known.join(', ')})`;
+  return `${place}there is no '${key}'${suggestion(key, known)} (known: ${known.join(', ')})`;
 }
 
 /** Every choice of one value for each hyperparameter, with the words that tell it from the others. */

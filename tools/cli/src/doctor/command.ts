@@ -1,4 +1,4 @@
-import { closestName } from '@adakit/core';
+import { suggestion } from '@adakit/core';
 import { Option, type Command } from 'commander';
 import { inItsOwnProcess, type Launch } from '../own-process.js';
 import { print } from '../printable.js';
@@ -60,10 +60,7 @@ function lacking(need: readonly string[], { providers, backends }: Examination):
     const works = working.get(name);
     if (works !== undefined) return !works;
     const names = [...working.keys()];
-    const meant = closestName(name, names);
-    throw new UsageError(
-      `--need: there is no '${name}' here${meant === undefined ? '' : `, did you mean '${meant}'?`} (known: ${names.join(', ')})`,
-    );
+    throw new UsageError(`--need: there is no '${name}' here${suggestion(name, names)} (known: ${names.join(', ')})`);
   });
 }
 

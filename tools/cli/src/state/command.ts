@@ -153,7 +153,8 @@ function addFromTorch(state: Command): void {
     .summary('a training state from what PyTorch saved')
     .description(
       'Converts the model and optimizer that the Python function save() in docs/switching.md wrote: torch.optim.Adam, ' +
-        "AdamW and SGD, and the authors' AdaBelief, AdaBound and AdaDiff.",
+        'AdamW, SGD, RMSprop, Rprop, Adagrad, Adadelta, Adamax, NAdam, RAdam and Adafactor, ' +
+        "and the authors' AdaBelief, AdaBound and AdaDiff.",
     )
     .argument('<in>', 'safetensors file from PyTorch; - for standard input')
     .argument('<out>', 'training state to write; - for standard output')

@@ -1,4 +1,4 @@
-import { closestName } from '@adakit/core';
+import { suggestion } from '@adakit/core';
 import type { Dataset, Example } from '@adakit/data';
 import { UsageError } from '../usage-error.js';
 
@@ -52,8 +52,5 @@ async function firstOf(data: Dataset<Example>): Promise<Example> {
 
 function refuseUnknown(problem: string, name: string, known: readonly string[]): void {
   if (known.includes(name)) return;
-  const suggestion = closestName(name, known);
-  throw new UsageError(
-    `${problem} '${name}'${suggestion === undefined ? '' : `, did you mean '${suggestion}'?`} (there are: ${known.join(', ')})`,
-  );
+  throw new UsageError(`${problem} '${name}'${suggestion(name, known)} (there are: ${known.join(', ')})`);
 }

@@ -2,12 +2,15 @@ import {
   constantFactor,
   cosine,
   cosineRestarts,
+  cyclic,
   exponential,
   inverseSqrt,
+  inverseTime,
   linear,
   oneCycle,
   polynomial,
   reduceOnPlateau,
+  sqrtDecay,
   stepDecay,
   warmup,
   warmupStableDecay,
@@ -82,8 +85,14 @@ const schedules: Readonly<Record<string, (word: Word, steps: number | undefined)
     return cosine(length, floor);
   },
   'cosine-restarts': (word, steps) => {
-    const { steps: length, stretch, floor } = numbers('--schedule', word, { steps, stretch: 1, floor: 0 });
-    return cosineRestarts(length, stretch, floor);
+    const defaults = { steps, stretch: 1, floor: 0, shrink: 1 };
+    const { steps: length, stretch, floor, shrink } = numbers('--schedule', word, defaults);
+    return cosineRestarts(length, stretch, floor, shrink);
+  },
+  cyclic: (word) => {
+    const defaults = { up: undefined, down: Number(word.settings.up), floor: 0, perCycle: 1, perStep: 1 };
+    const { up, ...rest } = numbers('--schedule', word, defaults);
+    return cyclic(up, rest);
   },
   linear: (word, steps) => {
     const { from, to, steps: length } = numbers('--schedule', word, { from: 1, to: 0, steps });
@@ -120,7 +129,15 @@ const schedules: Readonly<Record<string, (word: Word, steps: number | undefined)
       );
     return warmupStableDecay({ ...rise, stable }, floor);
   },
+  sqrt: (word, steps) => {
+    const { steps: length, floor } = numbers('--schedule', word, { steps, floor: 0 });
+    return sqrtDecay(length, floor);
+  },
   'inverse-sqrt': (word) => inverseSqrt(numbers('--schedule', word, { warmup: undefined }).warmup),
+  'inverse-time': (word) => {
+    const { rate, ...rest } = numbers('--schedule', word, { rate: undefined, every: 1, power: 1 });
+    return inverseTime(rate, rest);
+  },
   plateau: (word) => reduceOnPlateau(numbers('--schedule', word, { factor: 0.1, patience: 3, cooldown: 0, floor: 0 })),
 };
 

@@ -1,6 +1,6 @@
 import { statSync } from 'node:fs';
 import { extname } from 'node:path';
-import { closestName } from '@adakit/core';
+import { suggestion } from '@adakit/core';
 import {
   characters,
   columns,
@@ -81,10 +81,9 @@ export async function loadData(spec: string, context: DataContext): Promise<Load
     case '.safetensors':
       return { data: fromArrays(await readTensors(spec)) };
   }
-  const suggestion = closestName(spec, Object.keys(builtins));
   const folder = statSync(spec, { throwIfNoEntry: false })?.isDirectory() === true;
   throw new UsageError(
-    `there are no data '${spec}'${suggestion === undefined ? '' : `, did you mean '${suggestion}'?`} ` +
+    `there are no data '${spec}'${suggestion(spec, Object.keys(builtins))} ` +
       (folder ? `A folder of images is images:${spec}. ` : '') +
       `(known: ${Object.keys(builtins).join(', ')}, text:FILE, words:FILE, images:FOLDER, cifar-10:FOLDER, cifar-100:FOLDER, ptb:FOLDER, and files .csv .tsv .jsonl .parquet .npz .safetensors)`,
   );
@@ -130,9 +129,8 @@ async function table(spec: string, rows: Dataset<Example>, context: DataContext)
   }
   for (const column of [target, ...(features ?? [])]) {
     if (known.includes(column)) continue;
-    const suggestion = closestName(column, known);
     throw new UsageError(
-      `${spec} has no column '${column}'${suggestion === undefined ? '' : `, did you mean '${suggestion}'?`} (there are: ${known.join(', ')})`,
+      `${spec} has no column '${column}'${suggestion(column, known)} (there are: ${known.join(', ')})`,
     );
   }
   const from = inputColumns(context, first, features ?? known.filter((column) => column !== target));

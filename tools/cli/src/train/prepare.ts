@@ -1,4 +1,4 @@
-import { accumulate, camelCaseKeys, clipByGlobalNorm, closestName, type Optimizer } from '@adakit/core';
+import { accumulate, camelCaseKeys, clipByGlobalNorm, suggestion, type Optimizer } from '@adakit/core';
 import { augment, type Dataset, type Example } from '@adakit/data';
 import { checkModel, type Loss, type Model, type TensorSpec } from '@adakit/onnx';
 import { loadOptimizer, type LoadedOptimizer, type OptimizerPlugin } from '@adakit/plugins';
@@ -234,9 +234,8 @@ function requireCarried(
       ['output', output],
     ] as const) {
       if (known[kind].includes(name)) continue;
-      const meant = closestName(name, known[kind]);
       throw new UsageError(
-        `--carry ${input}=${output}: the model has no ${kind} '${name}'${meant === undefined ? '' : `, did you mean '${meant}'?`} ` +
+        `--carry ${input}=${output}: the model has no ${kind} '${name}'${suggestion(name, known[kind])} ` +
           `(there are: ${known[kind].join(', ')})`,
       );
     }

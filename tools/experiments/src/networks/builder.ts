@@ -1,4 +1,4 @@
-import { fillRandom, nameKey } from '@adakit/core';
+import { elementCount, fillRandom, nameKey } from '@adakit/core';
 import { emitterOf, float, Graph, modelFromGraph, symbol, Tensor, writeModel, type Value } from '@adakit/onnx';
 
 /** What networks are built with: layers whose weights begin as PyTorch's, from a seed. */
@@ -31,7 +31,7 @@ export class Builder {
 
   /** Uniform in [−bound, bound). */
   uniform(name: string, dims: readonly number[], bound: number): Value {
-    const data = new Float32Array(dims.reduce((product, size) => product * size, 1));
+    const data = new Float32Array(elementCount(dims));
     fillRandom('uniform', { seed: this.#seed, key: nameKey(name), step: 0, stream: 0 }, data);
     return this.#graph.addInitializer(
       name,
@@ -44,7 +44,7 @@ export class Builder {
   }
 
   constant(name: string, dims: readonly number[], value: number): Value {
-    const size = dims.reduce((product, each) => product * each, 1);
+    const size = elementCount(dims);
     return this.#graph.addInitializer(name, Tensor.of('float32', dims, new Float32Array(size).fill(value)));
   }
 

@@ -10,6 +10,7 @@ import {
   tensor32,
   tensor64,
   type Device,
+  type FloatArray,
   type GradientSource,
   type NamedTensors,
   type Optimizer,
@@ -253,12 +254,12 @@ export function everyOptimizerChecks({
         const { start: from, value, gradient } = objectives[name];
         const matrix = shapes.every((shape) => shape.length === 2);
         const shape = matrix ? [1, from.length] : [from.length];
-        const parameters: Record<string, RunParameter<Float32Array | Float64Array> | TensorData> = {
+        const parameters: Record<string, RunParameter<FloatArray> | TensorData> = {
           x: tensor64([...from], shape),
         };
         const run = Run.start(referenceDevice(), make(options), parameters);
         for (let t = 0; t < steps; t++) {
-          const evaluate: GradientSource<Float32Array | Float64Array>['evaluate'] = (context) => {
+          const evaluate: GradientSource<FloatArray>['evaluate'] = (context) => {
             context.gradients.x.set(gradient([...context.parameters.x]));
             return {};
           };

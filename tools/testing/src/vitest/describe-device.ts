@@ -2,6 +2,7 @@ import {
   clipByGlobalNorm,
   defineOptimizer,
   definePhasedOptimizer,
+  elementCount,
   ema,
   evaluateScalars,
   largest,
@@ -180,7 +181,7 @@ export function describeDevice<B>(
       it.each(matrixForms)('%s, on every shape', async (_, form) => {
         const program = programOf(form);
         for (const shape of shapes) {
-          const size = shape.reduce((a, b) => a * b, 1);
+          const size = elementCount(shape);
           // Products of a large vector with itself would have 81 million elements.
           if (size > 1000 && program.instructions.some((instruction) => instruction.form === 'matMul')) continue;
           const numbers = Array.from({ length: size }, (_, i) => [Math.sin(i) * 3, Math.cos(5 * i) * 2] as const);
@@ -393,7 +394,7 @@ async function nonFinite<B>(device: Device<B>, buffers: readonly B[]): Promise<r
 /** Tensors of any shape whose elements come from a list, again and again. */
 function filler(pool: readonly number[]): (shape: readonly number[], from: number) => TensorData {
   return (shape, from) => {
-    const size = shape.reduce((a, b) => a * b, 1);
+    const size = elementCount(shape);
     const elements = Float32Array.from({ length: size }, (_, i) => pool[(from + i) % pool.length]);
     return tensor32(elements, shape);
   };

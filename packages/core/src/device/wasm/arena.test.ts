@@ -51,6 +51,20 @@ describe('memory of the WebAssembly device', () => {
     expect(again.view().every((x) => x === 0)).toBe(true);
   });
 
+  it('is given back when no buffer stands in it any more', () => {
+    const device = wasmDevice();
+    const [[a, b]] = device.allocate([[4, 4]]);
+    device.free([a]);
+    expect(device.allocate([[4]])[0][0].memory).toBe(a.memory);
+    const [[c]] = device.allocate([[4]]);
+    device.free([b, c]);
+    expect(device.allocate([[4]])[0][0].memory).toBe(a.memory);
+    const other = wasmDevice();
+    const [[x]] = other.allocate([[4]]);
+    other.free([x]);
+    expect(other.allocate([[4]])[0][0].memory).not.toBe(x.memory);
+  });
+
   it('does not give a range out twice', () => {
     const device = wasmDevice();
     const [[a]] = device.allocate([[8]]);

@@ -39,6 +39,8 @@ interface Range {
 /** One WebAssembly memory with its free ranges. */
 export class Block {
   readonly memory: WasmMemory;
+  /** How many stand in it. */
+  buffers = 0;
   readonly #limit: number;
   /** In order of addresses; neighbours are merged. */
   #free: readonly Range[] = [];
@@ -115,7 +117,7 @@ export class Block {
 export class Arena {
   readonly #limit: number;
   readonly #shared: boolean;
-  readonly #blocks: Block[] = [];
+  #blocks: readonly Block[] = [];
   readonly #owners = new Map<WasmMemory, Block>();
 
   /**
@@ -148,8 +150,15 @@ export class Arena {
     }
   }
 
+  /** A memory in which no buffer stands any more is given back, as soon as nothing is bound to it. */
   free(buffers: readonly WasmBuffer[]): void {
-    for (const buffer of buffers) this.blockOf(buffer).release(buffer.address, size(buffer.length));
+    for (const buffer of buffers) {
+      const block = this.blockOf(buffer);
+      block.release(buffer.address, size(buffer.length));
+      if (--block.buffers > 0) continue;
+      this.#owners.delete(block.memory);
+      this.#blocks = this.#blocks.filter((other) => other !== block);
+    }
   }
 
   /**
@@ -165,7 +174,7 @@ export class Arena {
     for (let column = 0; column < Math.max(...lengths.map((list) => list.length)); column++) {
       lengths.forEach((list, i) => {
         if (column >= list.length) return;
-        lists[i].push(makeBuffer(found.block.memory, next, list[column]));
+        lists[i].push(makeBuffer(found.block, next, list[column]));
         next += size(list[column]);
       });
     }
@@ -177,7 +186,7 @@ export class Arena {
     const { block, address } = this.#reserve(bytes);
     let next = address;
     return lengths.map((length) => {
-      const buffer = makeBuffer(block.memory, next, length);
+      const buffer = makeBuffer(block, next, length);
       next += size(length);
       return buffer;
     });
@@ -217,13 +226,15 @@ export class Arena {
     }
     const address = ask(block);
     if (address === undefined) return undefined;
-    this.#blocks.push(block);
+    this.#blocks = [...this.#blocks, block];
     this.#owners.set(block.memory, block);
     return { block, address };
   }
 }
 
-function makeBuffer(memory: WasmMemory, address: number, length: number): WasmBuffer {
+function makeBuffer(block: Block, address: number, length: number): WasmBuffer {
+  const { memory } = block;
+  block.buffers++;
   let view: Float32Array | undefined;
   return {
     memory,

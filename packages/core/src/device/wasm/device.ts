@@ -2,8 +2,10 @@ import { AdakitError } from '../../errors.js';
 import type { Device } from '../device.js';
 import { allFinite } from '../host-memory.js';
 import { Arena, size, type WasmBuffer } from './arena.js';
-import { wasmKernel, type KernelMemories, type KernelMemory, type Library } from './kernel.js';
+import type { Library } from './instance.js';
+import { wasmKernel } from './kernel.js';
 import { libraryBytes } from './library.js';
+import type { KernelMemories, KernelMemory } from './memories.js';
 import { callsOf, makeCalls, shares, type KernelThreads } from './threads.js';
 import { webAssembly } from './webassembly.js';
 
@@ -76,7 +78,7 @@ export function wasmKernelsIn(place: KernelMemory): WasmKernels {
 
 function kernelsIn(memories: KernelMemories, threads?: KernelThreads): WasmKernels {
   const module = new (webAssembly().Module)(libraryBytes(threads !== undefined));
-  const libraries = new Map<KernelMemory, Library>();
+  const libraries = new WeakMap<KernelMemory, Library>();
   const libraryOf = (place: KernelMemory): Library => {
     let library = libraries.get(place);
     if (library === undefined) {

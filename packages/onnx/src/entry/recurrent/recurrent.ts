@@ -7,7 +7,7 @@ import { dropping } from '../older-form.js';
 import type { DefinitionContext, GradientContext, Operator } from '../operator.js';
 import { BIAS, DATA, role, SETTING } from '../role.js';
 import { activationsOf } from './activations.js';
-import { alongTime, throughTime, type Cotangents, type ThroughTime } from './through-time.js';
+import { alongTime, inRows, throughTime, type Cotangents, type ThroughTime } from './through-time.js';
 
 const WEIGHTS = role('weight', 'weights of a layer');
 const STATE = role('aside', 'an initial state');
@@ -290,8 +290,7 @@ function unrolled(
 function stepsOf(e: Emitter, x: Value, time: number): readonly Value[] {
   const [, batch, length] = x.shape ?? [];
   if (time === 1 || !isStatic(length)) return split(e, x, 0, time).map((step) => e.squeeze(step, [0]));
-  const rows = e.assume(e.reshape(x, [-1, length]), [multiplyDims(time, batch), length]);
-  return alongTime(e, rows, time, batch);
+  return alongTime(e, inRows(e, x, length, multiplyDims(time, batch)), time, batch);
 }
 
 function scanned(

@@ -1,6 +1,6 @@
 import type { Emitter } from '../../graph/emitter.js';
 import type { Value } from '../../graph/value.js';
-import { multiplyDims } from '../../shape/dim.js';
+import { multiplyDims, type Dim } from '../../shape/dim.js';
 import type { GradientContext } from '../operator.js';
 
 /**
@@ -48,122 +48,6 @@ export interface Cotangents {
   readonly initial: readonly (() => Value)[];
 }
 
-/**
- * The backward pass of a recurrent layer of `time` steps, after a forward pass whose hidden states are known. All that depends
- * on the forward pass alone is computed for all steps at once; what is left in a step is the recurrence of the cotangents.
- *
- * @param backward how a cell writes it
- * @returns one cotangent an input of the node
- */
-export function throughTime(
-  ctx: GradientContext,
-  backward: (way: ThroughTime) => Cotangents,
-  { gates, states, time, hidden, separate, activate }: Layer,
-): readonly (Value | undefined)[] {
-  const { e, node } = ctx;
-  const direction = node.attributes.string('direction', 'forward');
-  const x = ctx.input(0);
-  const [, batch, width] = ctx.shape(x);
-  const rows = (value: Value, length: number) =>
-    e.assume(e.reshape(value, [-1, length]), [multiplyDims(time, batch), length]);
-  const inputs = e.assume(e.reshape(x, [-1, Number(width)]), [multiplyDims(time, batch), width]);
-  const ways = Array.from({ length: direction === 'bidirectional' ? 2 : 1 }, (_, way) => {
-    const isBackward = direction === 'reverse' || way === 1;
-    const inOrder = <T>(list: readonly T[]) => (isBackward ? list.toReversed() : list);
-    const part = (value: Value, axis: number) => {
-      const isWhole = value.shape?.[axis] === 1;
-      return isWhole ? value : e.slice(value, { starts: [way], ends: [way + 1], axes: [axis] });
-    };
-    const own = (index: number) => (ctx.has(index) ? e.squeeze(part(ctx.input(index), 0), [0]) : undefined);
-    const required = (index: number) => own(index) ?? ctx.fail(`input ${index} is missing`);
-    const [weights, recurrent, biases] = [required(1), required(2), own(3)];
-    const halves = biases && e.nodes('Split', [biases], { num_outputs: 2 }, 2);
-    const recurrentBias = halves?.[1];
-    const bias = halves && e.add(halves[0], withoutGates(e, halves[1], separate, gates, hidden));
-    const projected = e.node('Gemm', [inputs, weights, bias], { transB: 1 });
-
-    const hiddenStates = part(ctx.output(0), 1);
-    const some = e.assume(e.reshape(e.slice(hiddenStates, { starts: [0], ends: [1], axes: [0] }), [-1, hidden]), [
-      batch,
-      hidden,
-    ]);
-    const initial = Array.from({ length: states }, (_, i) => own(5 + i) ?? e.zerosLike(some));
-    const others =
-      time === 1
-        ? []
-        : [
-            e.assume(
-              e.reshape(
-                e.slice(hiddenStates, {
-                  starts: [isBackward ? 1 : 0],
-                  ends: [isBackward ? time : time - 1],
-                  axes: [0],
-                }),
-                [-1, hidden],
-              ),
-              [multiplyDims(time - 1, batch), hidden],
-            ),
-          ];
-    const before = e.assume(e.concat(inOrder([initial[0], ...others]), 0), [multiplyDims(time, batch), hidden]);
-    const stepsOf = (value: Value) => inOrder(alongTime(e, value, time, batch));
-    const result = backward({
-      e,
-      ctx,
-      hidden,
-      projected,
-      recurrent,
-      recurrentBias,
-      before,
-      initial,
-      arriving: ctx.hasGrad(0) ? stepsOf(rows(part(ctx.grad(0), 1), hidden)) : undefined,
-      last: initial.map((_, i) => (ctx.hasGrad(1 + i) ? e.squeeze(part(ctx.grad(1 + i), 0), [0]) : undefined)),
-      activate: (index, value) => activate(way, index, value),
-      cotangent: (value, ends) =>
-        ctx.backward(e, ends, [value]).get(value) ?? ctx.fail('its activations do not depend on their inputs'),
-      apart: (value, counts) =>
-        counts.length === 1
-          ? [value]
-          : e.nodes('Split', [value, e.int64(counts.map((count) => count * hidden))], { axis: 1 }, counts.length),
-      linear: (factors, terms, first) =>
-        e.nodes('adakit::LinearRecurrence', [factors, terms, first], { time, reverse: Number(isBackward) }, 2),
-      stepsOf,
-      rowsOf: (steps) => e.assume(e.concat(inOrder(steps), 0), [multiplyDims(time, batch), steps[0].shape?.[1] ?? 1]),
-    });
-    return { ...result, weights };
-  });
-  const joined = (index: number, write: (way: (typeof ways)[number]) => Value): Value | undefined =>
-    ctx.needs(index)
-      ? e.assume(
-          e.concat(
-            ways.map((way) => e.unsqueeze(write(way), [0])),
-            0,
-          ),
-          ctx.shape(ctx.input(index)),
-        )
-      : undefined;
-  const ofInputs = () =>
-    e.assume(
-      e.reshape(
-        ways.map(({ projected, weights }) => e.matMul(projected, weights)).reduce((a, b) => e.add(a, b)),
-        [time, -1, Number(width)],
-      ),
-      ctx.shape(x),
-    );
-  const sum = (value: Value) => e.reduceSum(value, [0]);
-  return [
-    ctx.needs(0) ? ofInputs() : undefined,
-    joined(1, ({ projected }) => e.gemm(projected, inputs, { transA: true })),
-    joined(2, ({ recurrent }) => recurrent()),
-    ctx.has(3)
-      ? joined(3, ({ projected, recurrentBias }) => e.concat([sum(projected), sum(recurrentBias ?? projected)], 0))
-      : undefined,
-    undefined,
-    ...Array.from({ length: states }, (_, i) =>
-      ctx.has(5 + i) ? joined(5 + i, ({ initial }) => initial[i]()) : undefined,
-    ),
-  ];
-}
-
 /** A layer of known sizes. */
 export interface Layer {
   readonly gates: number;
@@ -176,14 +60,142 @@ export interface Layer {
   readonly activate: (direction: number, index: number, x: Value) => Value;
 }
 
-/** A vector of all gates with zeros for some. */
-function withoutGates(e: Emitter, vector: Value, some: readonly number[], gates: number, hidden: number): Value {
-  if (some.length === 0) return vector;
+/**
+ * The backward pass of a recurrent layer of `time` steps, after a forward pass whose hidden states are known. All that depends
+ * on the forward pass alone is computed for all steps at once; what is left in a step is the recurrence of the cotangents.
+ *
+ * @param backward how a cell writes it
+ * @returns one cotangent an input of the node
+ */
+export function throughTime(
+  ctx: GradientContext,
+  backward: (way: ThroughTime) => Cotangents,
+  layer: Layer,
+): readonly (Value | undefined)[] {
+  const { e, node } = ctx;
+  const x = ctx.input(0);
+  const width = Number(ctx.shape(x)[2]);
+  const inputs = inRows(e, x, width, rowCount(ctx, layer));
+  const direction = node.attributes.string('direction', 'forward');
+  const ways = Array.from({ length: direction === 'bidirectional' ? 2 : 1 }, (_, index) => {
+    const way = wayOf(ctx, layer, inputs, { index, isBackward: direction === 'reverse' || index === 1 });
+    return { ...backward(way), weights: way.weights };
+  });
+  /** One tensor of those of all directions. */
+  const joined = (index: number, write: (way: (typeof ways)[number]) => Value): Value | undefined => {
+    if (!ctx.needs(index)) return undefined;
+    const all = e.concat(
+      ways.map((way) => e.unsqueeze(write(way), [0])),
+      0,
+    );
+    return e.assume(all, ctx.shape(ctx.input(index)));
+  };
+  const ofInputs = () => {
+    const rows = ways.map(({ projected, weights }) => e.matMul(projected, weights)).reduce((a, b) => e.add(a, b));
+    return e.assume(e.reshape(rows, [layer.time, -1, width]), ctx.shape(x));
+  };
+  const sum = (value: Value) => e.reduceSum(value, [0]);
+  return [
+    ctx.needs(0) ? ofInputs() : undefined,
+    joined(1, ({ projected }) => e.gemm(projected, inputs, { transA: true })),
+    joined(2, ({ recurrent }) => recurrent()),
+    joined(3, ({ projected, recurrentBias }) => e.concat([sum(projected), sum(recurrentBias ?? projected)], 0)),
+    undefined,
+    ...Array.from({ length: layer.states }, (_, i) => joined(5 + i, ({ initial }) => initial[i]())),
+  ];
+}
+
+/** One of the directions of a layer. */
+interface Direction {
+  /** Its place in the tensors of both. */
+  readonly index: number;
+  /** Whether its first step is the last one of time. */
+  readonly isBackward: boolean;
+}
+
+/** What there is of one direction before its backward pass, with W, [gates·hidden, input]. */
+function wayOf(
+  ctx: GradientContext,
+  layer: Layer,
+  inputs: Value,
+  direction: Direction,
+): ThroughTime & { readonly weights: Value } {
+  const { e } = ctx;
+  const { time, hidden, states } = layer;
+  const { index } = direction;
+  const batch = ctx.shape(ctx.input(0))[1];
+  const count = rowCount(ctx, layer);
+  const inOrder = <T>(list: readonly T[]) => (direction.isBackward ? list.toReversed() : list);
+  const part = (value: Value, axis: number) => {
+    const isWhole = value.shape?.[axis] === 1;
+    return isWhole ? value : e.slice(value, { starts: [index], ends: [index + 1], axes: [axis] });
+  };
+  const own = (input: number) => (ctx.has(input) ? e.squeeze(part(ctx.input(input), 0), [0]) : undefined);
+  const required = (input: number) => own(input) ?? ctx.fail(`input ${input} is missing`);
+  const [weights, recurrent, biases] = [required(1), required(2), own(3)];
+  const halves = biases && e.nodes('Split', [biases], { num_outputs: 2 }, 2);
+  const bias = halves && e.add(halves[0], withoutSeparate(e, halves[1], layer));
+  const projected = e.node('Gemm', [inputs, weights, bias], { transB: 1 });
+
+  const hiddenStates = part(ctx.output(0), 1);
+  const statesAfter = (first: number, end: number) =>
+    inRows(
+      e,
+      e.slice(hiddenStates, { starts: [first], ends: [end], axes: [0] }),
+      hidden,
+      multiplyDims(end - first, batch),
+    );
+  const some = statesAfter(0, 1);
+  const initial = Array.from({ length: states }, (_, i) => own(5 + i) ?? e.zerosLike(some));
+  const others = time === 1 ? [] : [direction.isBackward ? statesAfter(1, time) : statesAfter(0, time - 1)];
+  const before = e.concat(inOrder([initial[0], ...others]), 0);
+  const stepsOf = (rows: Value) => inOrder(alongTime(e, rows, time, batch));
+  return {
+    e,
+    ctx,
+    hidden,
+    weights,
+    projected,
+    recurrent,
+    recurrentBias: halves?.[1],
+    before: e.assume(before, [count, hidden]),
+    initial,
+    arriving: ctx.hasGrad(0) ? stepsOf(inRows(e, part(ctx.grad(0), 1), hidden, count)) : undefined,
+    last: initial.map((_, i) => (ctx.hasGrad(1 + i) ? e.squeeze(part(ctx.grad(1 + i), 0), [0]) : undefined)),
+    activate: (activation, value) => layer.activate(index, activation, value),
+    cotangent: (value, ends) =>
+      ctx.backward(e, ends, [value]).get(value) ?? ctx.fail('its activations do not depend on their inputs'),
+    apart: (value, counts) =>
+      counts.length === 1
+        ? [value]
+        : e.nodes('Split', [value, e.int64(counts.map((gates) => gates * hidden))], { axis: 1 }, counts.length),
+    linear: (factors, terms, first) => {
+      const attributes = { time, reverse: Number(direction.isBackward) };
+      return e.nodes('adakit::LinearRecurrence', [factors, terms, first], attributes, 2);
+    },
+    stepsOf,
+    rowsOf: (steps) => e.assume(e.concat(inOrder(steps), 0), [count, steps[0].shape?.[1] ?? 1]),
+  };
+}
+
+/** Time and batch as one axis. */
+function rowCount(ctx: GradientContext, { time }: Layer): Dim {
+  return multiplyDims(time, ctx.shape(ctx.input(0))[1]);
+}
+
+/** A value as `count` rows of a length. */
+export function inRows(e: Emitter, value: Value, length: number, count: Dim): Value {
+  return e.assume(e.reshape(value, [-1, length]), [count, length]);
+}
+
+/** A vector of all gates with zeros for those of {@link Layer.separate}. */
+function withoutSeparate(e: Emitter, vector: Value, { separate, gates, hidden }: Layer): Value {
+  if (separate.length === 0) return vector;
   const parts = e.nodes('Split', [vector], { num_outputs: gates }, gates);
   const zeros = e.zerosLike(parts[0]);
   return e.assume(
     e.concat(
-      parts.map((part, gate) => (some.includes(gate) ? zeros : part)),
+      parts.map((part, gate) => (separate.includes(gate) ? zeros : part)),
       0,
     ),
     [gates * hidden],
@@ -191,12 +203,7 @@ function withoutGates(e: Emitter, vector: Value, some: readonly number[], gates:
 }
 
 /** The matrices of the steps of rows. */
-export function alongTime(
-  e: Emitter,
-  rows: Value,
-  time: number,
-  batch: NonNullable<Value['shape']>[number],
-): readonly Value[] {
+export function alongTime(e: Emitter, rows: Value, time: number, batch: Dim): readonly Value[] {
   if (time === 1) return [rows];
   return e
     .nodes('Split', [rows], { axis: 0, num_outputs: time }, time)

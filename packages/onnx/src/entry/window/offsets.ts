@@ -1,3 +1,4 @@
+import { elementCount } from '@adakit/core';
 import type { Emitter } from '../../graph/emitter.js';
 import type { Value } from '../../graph/value.js';
 import { TO_THE_END, windowExtent, type PlacedWindows } from './windows.js';
@@ -20,7 +21,7 @@ export function atOffsets(
 ): readonly Value[] {
   const padded = pad(e, x, windows, firstAxis, padding);
   const { kernel, strides, dilations } = windows;
-  e.allow(kernel.reduce((product, length) => product * length, 1));
+  e.allow(elementCount(kernel));
   const axes = kernel.flatMap((length, i) => (length > 1 || strides[i] > 1 ? [i] : []));
   if (axes.length === 0) return [padded];
   return indicesOf(kernel).map((offset) =>

@@ -1,3 +1,4 @@
+import { elementCount } from '@adakit/core';
 import type { Emitter } from '../../graph/emitter.js';
 import type { Value } from '../../graph/value.js';
 import { Tensor } from '../../model/tensor.js';
@@ -11,7 +12,7 @@ export function windowSums(e: Emitter, x: Value, windows: PlacedWindows): Value 
   // Every channel is treated alike, as one more sample.
   const spatial = e.node('Shape', [x], { start: 2 });
   const samples = e.reshape(x, e.concat([e.int64([-1, 1]), spatial], 0));
-  e.allow(kernel.reduce((product, length) => product * length, 1));
+  e.allow(elementCount(kernel));
   const ones = e.constant(Tensor.filled(x.dtype ?? 'float32', [1, 1, ...kernel], 1), 'window');
   const sums = e.node('Conv', [samples, ones], { strides, dilations, pads: [...begin, ...end], kernel_shape: kernel });
   const shape = e.concat([e.node('Shape', [x], { end: 2 }), e.node('Shape', [sums], { start: 2 })], 0);

@@ -6,7 +6,7 @@ import { isDifferentiable } from '../../model/dtype.js';
 import { isStatic, type Dim } from '../../shape/dim.js';
 import { normalizeAxis, type Shape } from '../../shape/shape.js';
 import type { GradientContext, Operator, UpgradeContext } from '../../entry/operator.js';
-import { addBodyOutput, bodyOf, MOST_UNROLLED, recompute, sizeOf } from '../../entry/body.js';
+import { addBodyOutput, bodyOf, MOST_UNROLLED, recompute, scan, sizeOf, type Direction } from '../../entry/body.js';
 import { productOfRows } from '../../entry/product.js';
 import { stack } from '../../entry/stack.js';
 
@@ -53,12 +53,6 @@ export const Scan: Operator = {
     return undefined;
   },
 };
-
-/** How a scanned input is read or a stacked output is written: along which axis, and whether from the end. */
-interface Direction {
-  readonly axis: number;
-  readonly turned: boolean;
-}
 
 interface Form {
   readonly body: Graph;
@@ -188,21 +182,81 @@ function upgradeBatches(ctx: UpgradeContext): readonly Value[] {
 function scanGradient(ctx: GradientContext): readonly (Value | undefined)[] {
   const { e, node, captures } = ctx;
   const form = formOf(ctx);
-  const { body, states } = form;
-  const isFloat = ({ dtype }: Value) => isDifferentiable(dtype);
-  const carried = Array.from({ length: states }, (_, i) => i).filter((i) => isFloat(body.inputs[i]));
-  const wanted = form.inputs.map((_, j) => j).filter((j) => ctx.needs(states + j));
-  const stacked = form.outputs.map((_, k) => k).filter((k) => ctx.hasGrad(states + k));
+  const paths = pathsOf(ctx, form);
+  const step = backwardStep(ctx, form, paths);
+  const found = scanBackwards(ctx, form, paths, step);
+  const rows = found.factors.map((stack) => flatRows(e, stack));
+  const ofCaptures = new Map(
+    captures.map((value) => {
+      const product = step.products.get(value);
+      if (product === undefined) return [value, found.sums.get(value)];
+      const [a, b] = product.map((factor) => rows[step.factors.indexOf(factor)]);
+      return [value, e.assume(e.gemm(a, b, { transA: true }), ctx.shape(value))];
+    }),
+  );
+  return [
+    ...Array.from({ length: form.states }, (_, i) => found.states.get(i)),
+    ...form.inputs.map((_, j) => {
+      const slices = found.scanned.get(j);
+      return slices && e.assume(slices, ctx.shape(ctx.input(form.states + j)));
+    }),
+    ...node.captures.map((value) => ofCaptures.get(value)),
+  ];
+}
 
-  const inner = e.inside('backward');
-  const step = inner.graph;
-  const inputLike = ({ name, dtype, shape }: Value) => step.addInput(step.uniqueName(`${name}_step`), { dtype, shape });
+/** What a gradient goes through, by the places among states, scanned inputs and stacked outputs. */
+interface Paths {
+  /** States that are floats. */
+  readonly carried: readonly number[];
+  /** Scanned inputs whose cotangent is wanted. */
+  readonly wanted: readonly number[];
+  /** Stacked outputs whose cotangent is given. */
+  readonly stacked: readonly number[];
+}
+
+function pathsOf(ctx: GradientContext, { body, states, inputs, outputs }: Form): Paths {
+  const where = (count: number, holds: (index: number) => boolean) =>
+    Array.from({ length: count }, (_, i) => i).filter(holds);
+  return {
+    carried: where(states, (i) => isDifferentiable(body.inputs[i].dtype)),
+    wanted: where(inputs.length, (j) => ctx.needs(states + j)),
+    stacked: where(outputs.length, (k) => ctx.hasGrad(states + k)),
+  };
+}
+
+/** A step of the backward pass: one of the forward pass computed again, and its gradient. */
+interface BackwardStep {
+  /** Puts out the cotangents of states, sums, the cotangents of slices, factors. Its inputs are yet to be chosen of those below. */
+  readonly body: Graph;
+  /** The cotangents of the states after the step. */
+  readonly arriving: readonly Value[];
+  /** For values that the forward body uses from outside: the sum of their cotangents over the steps after this one. */
+  readonly sums: ReadonlyMap<Value, Value>;
+  /** What the forward body takes: states and slices. */
+  readonly again: readonly Value[];
+  /** The cotangents of what the step adds to the stacked outputs. */
+  readonly cotangents: readonly Value[];
+  /**
+   * For the other values from outside: factors of their cotangent in this step, which is a sum over rows. That of every step is
+   * one over the rows of all: one product behind the loop, not one and a sum a step.
+   */
+  readonly products: ReadonlyMap<Value, readonly [a: Value, b: Value]>;
+  readonly factors: readonly Value[];
+}
+
+function backwardStep(ctx: GradientContext, form: Form, { carried, wanted, stacked }: Paths): BackwardStep {
+  const { captures } = ctx;
+  const { body, states } = form;
+  const inner = ctx.e.inside('backward');
+  const { graph } = inner;
+  const inputLike = ({ name, dtype, shape }: Value) =>
+    graph.addInput(graph.uniqueName(`${name}_step`), { dtype, shape });
   const arriving = carried.map((i) => inputLike(body.inputs[i]));
-  const sums = captures.map(inputLike);
+  const sums = new Map(captures.map((value) => [value, inputLike(value)]));
   const again = body.inputs.map(inputLike);
   const cotangents = stacked.map((k) => inputLike(body.outputs[states + k]));
-  const values = new Map(body.inputs.map((input, i) => [input, again[i]]));
-  const results = recompute(ctx, inner, body, values);
+
+  const results = recompute(ctx, inner, body, new Map(body.inputs.map((input, i) => [input, again[i]])));
   const found = ctx.backward(
     inner,
     [
@@ -211,87 +265,83 @@ function scanGradient(ctx: GradientContext): readonly (Value | undefined)[] {
     ],
     [...carried.map((i) => again[i]), ...wanted.map((j) => again[states + j]), ...captures],
   );
-  const of = (value: Value) => found.get(value) ?? inner.zerosLike(value);
-  // A sum over the rows of every step is one over the rows of all: one product behind the loop, not one and a sum a step.
-  const products = captures.map((value) => {
+  const products = new Map<Value, readonly [Value, Value]>();
+  for (const value of captures) {
     const share = found.get(value);
-    return share === undefined ? undefined : productOfRows(share);
+    const product = share && productOfRows(share);
+    if (product === undefined) continue;
+    products.set(value, product);
+    sums.delete(value);
+  }
+  const factors = [...new Set([...products.values()].flat())];
+  const totals = [...sums].map(([value, sum]) => {
+    const share = found.get(value);
+    return share === undefined ? sum : inner.add(sum, share);
   });
-  const summed = captures.flatMap((_, n) => (products[n] === undefined ? [n] : []));
-  const factors = [...new Set(products.flatMap((product) => product ?? []))];
-  const totals = summed.map((n) => {
-    const share = found.get(captures[n]);
-    return share === undefined ? sums[n] : inner.add(sums[n], share);
-  });
+  const of = (value: Value) => found.get(value) ?? inner.zerosLike(value);
   const outgoing = [
     ...carried.map((i) => of(again[i])),
     ...totals,
     ...wanted.map((j) => of(again[states + j])),
     ...factors,
   ];
-  for (const value of outgoing) addBodyOutput(step, value);
-  step.removeDead();
+  for (const value of outgoing) addBodyOutput(graph, value);
+  graph.removeDead();
+  return { body: graph, arriving, sums, again, cotangents, products, factors };
+}
 
+/** What a scan from the last step to the first gives. */
+interface Backward {
+  /** The cotangents of states, and of scanned inputs, by their places. */
+  readonly states: ReadonlyMap<number, Value>;
+  readonly scanned: ReadonlyMap<number, Value>;
+  /** Sums over all steps, by value. */
+  readonly sums: ReadonlyMap<Value, Value>;
+  /** {@link BackwardStep.factors} of all steps, stacked. */
+  readonly factors: readonly Value[];
+}
+
+function scanBackwards(ctx: GradientContext, form: Form, paths: Paths, step: BackwardStep): Backward {
+  const { e } = ctx;
+  const { states } = form;
+  const { carried, wanted, stacked } = paths;
+  const { body, arriving, sums, again, cotangents, factors } = step;
   // What the steps need again: states from before them, which the forward pass has to keep, and scanned inputs.
-  const used = new Set([...step.nodes.flatMap(({ inputs, captures: inside }) => [...inputs, ...inside])]);
+  const used = new Set(body.nodes.flatMap(({ inputs, captures }) => [...inputs, ...captures]));
   const kept = again.flatMap((value, i) => (i < states && used.has(value) ? [i] : []));
   const reread = form.inputs.map((_, j) => j).filter((j) => used.has(again[states + j]));
   const history = keepStates(ctx, form, kept);
-  const scanned: readonly (Direction & { value: Value; at: Value })[] = [
-    ...kept.map((i, n) => ({ value: again[i], at: history[n], axis: 0, turned: false })),
-    ...reread.map((j) => ({ value: again[states + j], at: ctx.input(states + j), ...form.inputs[j] })),
+  const read: readonly (Direction & { inner: Value; outer: Value })[] = [
+    ...kept.map((i, n) => ({ inner: again[i], outer: history[n], axis: 0, turned: true })),
+    ...reread.map((j) => ({ inner: again[states + j], outer: ctx.input(states + j), ...turned(form.inputs[j]) })),
     ...stacked.map((k, n) => {
-      const value = cotangents[n];
-      const { turned } = form.outputs[k];
-      return { value, at: ctx.grad(states + k), axis: outputAxis(form, k, ctx.shape(value).length), turned };
+      const inner = cotangents[n];
+      const axis = outputAxis(form, k, ctx.shape(inner).length);
+      return { inner, outer: ctx.grad(states + k), ...turned({ ...form.outputs[k], axis }) };
     }),
   ];
-  step.inputs.splice(
-    0,
-    step.inputs.length,
-    ...arriving,
-    ...summed.map((n) => sums[n]),
-    ...scanned.map(({ value }) => value),
+  body.inputs.splice(0, body.inputs.length, ...arriving, ...sums.values(), ...read.map(({ inner }) => inner));
+  const outputs = scan(
+    e,
+    body,
+    [...carried.map((i) => ctx.grad(i)), ...Array.from(sums.keys(), (value) => e.zerosLike(value))],
+    read,
+    [...wanted.map((j) => turned(form.inputs[j])), ...factors.map(() => ({ axis: 0, turned: false }))],
   );
-  const stackedOutputs = wanted.length + factors.length;
-  const outputs = e.control(
-    'Scan',
-    [
-      ...carried.map((i) => ctx.grad(i)),
-      ...summed.map((n) => e.zerosLike(captures[n])),
-      ...scanned.map(({ at }) => at),
-    ],
-    { body: step },
-    {
-      num_scan_inputs: scanned.length,
-      scan_input_axes: scanned.map(({ axis }) => axis),
-      scan_input_directions: scanned.map(({ turned }) => Number(!turned)),
-      scan_output_axes:
-        stackedOutputs === 0 ? undefined : [...wanted.map((j) => form.inputs[j].axis), ...factors.map(() => 0)],
-      scan_output_directions:
-        stackedOutputs === 0
-          ? undefined
-          : [...wanted.map((j) => Number(!form.inputs[j].turned)), ...factors.map(() => 0)],
-    },
-    outgoing.length,
-  );
-  const [first, rest] = [outputs.slice(0, carried.length), outputs.slice(carried.length)];
-  const rows = rest.slice(summed.length + wanted.length).map((stack) => flatRows(e, stack));
-  const ofCaptures = captures.map((value, n) => {
-    const product = products[n];
-    if (product === undefined) return rest[summed.indexOf(n)];
-    const [a, b] = product.map((factor) => rows[factors.indexOf(factor)]);
-    return e.assume(e.gemm(a, b, { transA: true }), ctx.shape(value));
-  });
-  return [
-    ...Array.from({ length: states }, (_, i) => first.at(carried.includes(i) ? carried.indexOf(i) : states)),
-    ...form.inputs.map((_, j) =>
-      wanted.includes(j)
-        ? e.assume(rest[summed.length + wanted.indexOf(j)], ctx.shape(ctx.input(states + j)))
-        : undefined,
-    ),
-    ...node.captures.map((value) => (captures.includes(value) ? ofCaptures[captures.indexOf(value)] : undefined)),
-  ];
+  // In the order in which a step puts them out.
+  let at = 0;
+  const next = <K>(keys: Iterable<K>) => new Map(Array.from(keys, (key) => [key, outputs[at++]]));
+  return {
+    states: next(carried),
+    sums: next(sums.keys()),
+    scanned: next(wanted),
+    factors: [...next(factors).values()],
+  };
+}
+
+/** From the last step to the first, or from the first to the last. */
+function turned(direction: Direction): Direction {
+  return { ...direction, turned: !direction.turned };
 }
 
 /** The rows of a stack of matrices, one matrix below the other. */

@@ -1,5 +1,5 @@
 import type { OperatorTable } from '../../entry/operator.js';
-import { addBodyOutput } from '../../entry/body.js';
+import { addBodyOutput, scan, type Direction } from '../../entry/body.js';
 import { stack } from '../../entry/stack.js';
 import type { Emitter } from '../../graph/emitter.js';
 import type { Graph } from '../../graph/graph.js';
@@ -10,11 +10,9 @@ import { resultsOf, type Results } from './results.js';
 import type { Recurrence, Row, Source } from './recurrence.js';
 
 /** An input of the body, and what the Scan node gets for it. */
-interface Input {
+interface Input extends Direction {
   readonly inner: Value;
   readonly outer: Value;
-  readonly axis: number;
-  readonly turned: boolean;
 }
 
 interface State extends Pick<Input, 'inner' | 'outer'> {
@@ -35,7 +33,7 @@ export function writeScan(graph: Graph, recurrence: Recurrence, operators: Opera
       ),
     );
     for (const { row, output } of states) addBodyOutput(inner.graph, valueOf(row, output));
-    const stacks: { axis: number; turned: boolean; use: (stacked: Value) => void }[] = [];
+    const stacks: (Direction & { use: (stacked: Value) => void })[] = [];
     const finals: ((states: readonly Value[]) => void)[] = [];
     for (const result of results) {
       const value = valueOf(result.row, result.output);
@@ -60,19 +58,8 @@ export function writeScan(graph: Graph, recurrence: Recurrence, operators: Opera
         },
       });
     }
-    const outputs = e.control(
-      'Scan',
-      [...states.map(({ outer }) => outer), ...scanned.map(({ outer }) => outer)],
-      { body: inner.graph },
-      {
-        num_scan_inputs: scanned.length,
-        scan_input_axes: scanned.map(({ axis }) => axis),
-        scan_input_directions: scanned.map(({ turned }) => Number(turned)),
-        scan_output_axes: stacks.length === 0 ? undefined : stacks.map(({ axis }) => axis),
-        scan_output_directions: stacks.length === 0 ? undefined : stacks.map(({ turned }) => Number(turned)),
-      },
-      states.length + stacks.length,
-    );
+    const first = states.map(({ outer }) => outer);
+    const outputs = scan(e, inner.graph, first, scanned, stacks);
     for (const use of finals) use(outputs);
     stacks.forEach(({ use }, k) => {
       use(outputs[states.length + k]);

@@ -1,20 +1,17 @@
 import {
-  groups,
+  concreteShape,
+  elementCount,
   makePlan,
-  type HyperparameterValues,
   type Optimizer,
-  type OptimizerConfig,
-  type ParameterGroup,
   type ParameterSpec,
   type PlannedParameter,
 } from '@adakit/core';
-import { restoreOptimizer } from '@adakit/core/states';
-import { FORMAT_VERSION, type KeptRule, type ParameterEntry, type StateDocument } from '@adakit/state';
+import { FORMAT_VERSION, type KeptRule, type ParameterEntry, type SlotEntry, type StateDocument } from '@adakit/state';
 import { openTensors, writeStateFile, type OpenTensors, type TensorSource } from '@adakit/state/node';
-import { optimizerByName } from '../../optimizers.js';
 import { UsageError } from '../../usage-error.js';
-import { torchClasses, torchHyperparameter, torchSlot, type TorchClass } from './torch-class.js';
-import { parseTorchDocument, TORCH_KEY, type TorchDocument, type TorchGroup } from './torch-document.js';
+import { torchClasses, torchSlot, type TorchClass } from './torch-class.js';
+import { parseTorchDocument, TORCH_KEY, type TorchDocument } from './torch-document.js';
+import { optimizerOf, quoted, type Fail } from './torch-groups.js';
 
 /** What a conversion from or to PyTorch did. */
 export interface TorchReport {
@@ -51,102 +48,145 @@ interface Conversion {
 }
 
 function convert(file: OpenTensors, givenStep: number | undefined): Conversion {
-  const fail = (problem: string): never => {
+  const fail: Fail = (problem) => {
     throw new UsageError(`${file.path}: ${problem}`);
   };
   const torch = parseTorchDocument(file.metadata.get(TORCH_KEY), file.path);
-  const known = torchClasses.find(({ name }) => name === torch.class);
-  if (known === undefined) {
-    return fail(
-      `the optimizer ${torch.class} has no counterpart here; known are ${torchClasses.map(({ name }) => name).join(', ')}`,
-    );
-  }
+  const known = counterpartOf(torch, fail);
   const { optimizer, notes } = optimizerOf(torch, known, fail);
-  const names = torch.param_groups.flatMap(({ params }) => params);
-  const missing = names.filter((name) => !file.tensors.has(name));
-  if (missing.length > 0) fail(`it has no tensor for ${quoted(missing)}, which the groups name`);
-  const specs = names.map((name): ParameterSpec => ({ name, shape: file.tensors.get(name)?.shape ?? [] }));
-  const plan = makePlan(optimizer, specs, { allowEmptyGroups: true });
-  const slotsOf = new Map(plan.parameters.map(({ name, slots }) => [name, slots]));
-
-  const slotNames = (name: string) => slotsOf.get(name) ?? [];
-  const hasSlots = (name: string): boolean =>
-    slotNames(name).some(({ name: slot }) => file.tensors.has(stateName(name, slot)));
-  /** PyTorch's SGD does not count; that there are slots shows that there has been an update. */
-  const updatesOf = (name: string): number => {
-    if (known.countsUpdates) return Object.hasOwn(torch.steps, name) ? torch.steps[name] : 0;
-    if (slotNames(name).length > 0 && !hasSlots(name)) return 0;
-    return givenStep ?? torch.step ?? (hasSlots(name) ? 1 : 0);
-  };
-  const updates = new Map(names.map((name) => [name, updatesOf(name)]));
-  const step = givenStep ?? torch.step ?? Math.max(0, ...updates.values());
-  if (!known.countsUpdates && givenStep === undefined && torch.step === undefined) {
-    notes.push(`${torch.class} does not count its steps: the run is taken to be at step ${step}; give it with --step`);
-  }
-  if (torch.param_groups.some((group) => 'initial_lr' in group && group.initial_lr !== group.lr)) {
-    notes.push('a scheduler has changed the learning rate; it stays as it is now, unless you set a schedule again');
-  }
-
-  const tensors = new Map<string, TensorSource>();
-  const used = new Set(names);
-  const take = (from: string, to: string): void => {
-    const info = file.tensors.get(from);
-    if (info === undefined) return;
-    used.add(from);
-    tensors.set(to, { ...info, bytes: async () => (await file.read(from)).bytes });
-  };
-  const fresh: string[] = [];
-  for (const name of names) take(name, `param/${name}`);
-  for (const name of names) {
-    for (const { name: slot, start } of slotNames(name)) {
-      take(stateName(name, slot), `slot/${slot}/${name}`);
-      if (tensors.has(`slot/${slot}/${name}`)) continue;
-      const value = file.tensors.get(name);
-      if (updates.get(name) !== 0 || value === undefined) {
-        return fail(`"${name}" has had ${updates.get(name) ?? 0} updates, but there is no "${stateName(name, slot)}"`);
-      }
-      fresh.push(name);
-      const length = value.shape.reduce((product, size) => product * size, 1);
-      tensors.set(`slot/${slot}/${name}`, {
-        dtype: 'F32',
-        shape: value.shape,
-        bytes: () => new Uint8Array(new Float32Array(length).fill(Number(start)).buffer),
-      });
-    }
-  }
-  if (fresh.length > 0) notes.push(`without an update so far: ${quoted([...new Set(fresh)])}`);
-  const rest = [...file.tensors.keys()].filter((name) => !used.has(name));
-  const strangers = rest.filter((name) => name.startsWith('state/'));
-  if (strangers.length > 0) fail(`${known.optimizer} has no slot for ${quoted(strangers)}`);
-  for (const name of rest) take(name, `statistic/${name}`);
-  if (rest.length > 0) notes.push(`in no group, so kept as statistics: ${quoted(rest)}`);
-
+  const parameters = plannedParameters(file, torch, known, optimizer, fail);
+  const progress = progressOf(file, torch, known, parameters, givenStep);
+  const { tensors, fresh, rest } = tensorsOf(file, known, parameters, progress, fail);
+  const isCounted = known.countsUpdates || givenStep !== undefined || torch.step !== undefined;
+  const isScheduled = torch.param_groups.some((group) => 'initial_lr' in group && group.initial_lr !== group.lr);
+  const remarks: readonly (readonly [applies: boolean, remark: string])[] = [
+    [
+      !isCounted,
+      `${torch.class} does not count its steps: the run is taken to be at step ${progress.step}; give it with --step`,
+    ],
+    [isScheduled, 'a scheduler has changed the learning rate; it stays as it is now, unless you set a schedule again'],
+    [fresh.length > 0, `without an update so far: ${quoted(fresh)}`],
+    [rest.length > 0, `in no group, so kept as statistics: ${quoted(rest)}`],
+  ];
   return {
-    document: documentOf(optimizer, plan.parameters, updates, step, torch.class),
+    document: documentOf(optimizer, parameters, progress, torch.class),
     tensors,
     report: {
       class: torch.class,
       optimizer: optimizer.name,
-      step,
-      parameters: names.length,
+      step: progress.step,
+      parameters: parameters.length,
       groups: torch.param_groups.length,
-      notes,
+      notes: [...notes, ...remarks.flatMap(([applies, remark]) => (applies ? [remark] : []))],
     },
   };
+}
+
+function counterpartOf({ class: name }: TorchDocument, fail: Fail): TorchClass {
+  const known = torchClasses.find((each) => each.name === name);
+  const names = torchClasses.map((each) => each.name).join(', ');
+  return known ?? fail(`the optimizer ${name} has no counterpart here; known are ${names}`);
+}
+
+/** What the groups name, with the slots that the optimizer has for each. */
+function plannedParameters(
+  file: OpenTensors,
+  torch: TorchDocument,
+  { mostAxes = Infinity }: TorchClass,
+  optimizer: Optimizer,
+  fail: Fail,
+): readonly PlannedParameter[] {
+  const names = torch.param_groups.flatMap(({ params }) => params);
+  const missing = names.filter((name) => !file.tensors.has(name));
+  if (missing.length > 0) fail(`it has no tensor for ${quoted(missing)}, which the groups name`);
+  const specs = names.map((name): ParameterSpec => ({ name, shape: file.tensors.get(name)?.shape ?? [] }));
+  const otherwise = specs.filter(({ shape }) => shape.length > mostAxes).map(({ name }) => name);
+  if (otherwise.length > 0) {
+    fail(`${torch.class} treats parameters of more than ${mostAxes} axes otherwise than here: ${quoted(otherwise)}`);
+  }
+  return makePlan(optimizer, specs, { allowEmptyGroups: true }).parameters;
+}
+
+/** How far the run is: its steps, and the updates of each parameter. */
+interface Progress {
+  readonly step: number;
+  readonly updates: ReadonlyMap<string, number>;
+}
+
+function progressOf(
+  file: OpenTensors,
+  torch: TorchDocument,
+  known: TorchClass,
+  parameters: readonly PlannedParameter[],
+  givenStep: number | undefined,
+): Progress {
+  /** PyTorch's SGD does not count; that there are slots shows that there has been an update. */
+  const updatesOf = ({ name, slots }: PlannedParameter): number => {
+    if (known.countsUpdates) return Object.hasOwn(torch.steps, name) ? torch.steps[name] : 0;
+    const hasSlots = slots.some((slot) => file.tensors.has(stateName(name, slot.name)));
+    if (slots.length > 0 && !hasSlots) return 0;
+    return givenStep ?? torch.step ?? (hasSlots ? 1 : 0);
+  };
+  const updates = new Map(parameters.map((parameter) => [parameter.name, updatesOf(parameter)]));
+  return { step: givenStep ?? torch.step ?? Math.max(0, ...updates.values()), updates };
+}
+
+/** The tensors of the state, with the parameters that have had no update, and what no group names. */
+function tensorsOf(
+  file: OpenTensors,
+  known: TorchClass,
+  parameters: readonly PlannedParameter[],
+  { updates }: Progress,
+  fail: Fail,
+): { readonly tensors: ReadonlyMap<string, TensorSource>; readonly fresh: string[]; readonly rest: string[] } {
+  const tensors = new Map<string, TensorSource>();
+  const left = new Set(file.tensors.keys());
+  const take = (from: string, to: string): boolean => {
+    const info = file.tensors.get(from);
+    if (info === undefined) return false;
+    left.delete(from);
+    tensors.set(to, { ...info, bytes: async () => (await file.read(from)).bytes });
+    return true;
+  };
+  const fresh = new Set<string>();
+  for (const { name } of parameters) take(name, `param/${name}`);
+  for (const { name, shape: param, extents, slots } of parameters) {
+    for (const { name: slot, start, shape: form } of slots) {
+      const [from, to] = [stateName(name, slot), `slot/${slot}/${name}`];
+      if (take(from, to)) continue;
+      const count = updates.get(name) ?? 0;
+      if (count !== 0) fail(`"${name}" has had ${count} updates, but there is no "${from}"`);
+      fresh.add(name);
+      const shape = concreteShape(form, param, extents);
+      tensors.set(to, { dtype: 'F32', shape, bytes: () => filled(shape, Number(start)) });
+    }
+  }
+  const strangers = [...left].filter((name) => name.startsWith('state/'));
+  if (strangers.length > 0) fail(`${known.optimizer} has no slot for ${quoted(strangers)}`);
+  const rest = [...left];
+  for (const name of rest) take(name, `statistic/${name}`);
+  return { tensors, fresh: [...fresh], rest };
+}
+
+/** The bytes of a float32 tensor of one number. */
+function filled(shape: readonly number[], value: number): Uint8Array {
+  return new Uint8Array(new Float32Array(elementCount(shape)).fill(value).buffer);
 }
 
 function documentOf(
   optimizer: Optimizer,
   parameters: readonly PlannedParameter[],
-  updates: ReadonlyMap<string, number>,
-  step: number,
+  { step, updates }: Progress,
   torchClass: string,
 ): StateDocument {
   const rules = new Map<string, KeptRule>();
   const entries = new Map<string, ParameterEntry>();
   for (const { name, hash, slots } of parameters) {
-    const meanings = slots.flatMap((slot) => (slot.meaning ? [[slot.name, slot.meaning] as const] : []));
-    if (!rules.has(hash)) rules.set(hash, { programHash: hash, slots: Object.fromEntries(meanings) });
+    const known = slots.flatMap(({ name: slot, meaning, shape }): [string, SlotEntry][] => {
+      const axes = shape === 'number' ? ([] as const) : shape === 'param' ? undefined : shape;
+      return meaning || axes ? [[slot, { ...meaning, ...(axes && { axes }) }]] : [];
+    });
+    if (!rules.has(hash)) rules.set(hash, { programHash: hash, slots: Object.fromEntries(known) });
     const rule = [...rules.keys()].indexOf(hash);
     const count = updates.get(name) ?? step;
     const entry: ParameterEntry = { ...(count !== step && { step: count }), ...(rule > 0 && { rule }) };
@@ -162,115 +202,6 @@ function documentOf(
   };
 }
 
-/** Group keys that say how PyTorch computes, not what, and those that have their place elsewhere. */
-const inert = new Set([
-  'params',
-  'foreach',
-  'fused',
-  'capturable',
-  'differentiable',
-  'initial_lr',
-  'base_lr',
-  'buffer',
-  'name',
-  'param_names',
-]);
-
-/** Group keys that change the update of some class, whoever wrote them. */
-const active = new Set(['maximize']);
-
-interface SettledGroup {
-  readonly name: string | undefined;
-  readonly hyperparameters: HyperparameterValues;
-  readonly initial: HyperparameterValues;
-  readonly params: readonly string[];
-}
-
-/** The optimizer with the hyperparameters of the first group; the other groups say what differs. */
-function optimizerOf(
-  torch: TorchDocument,
-  known: TorchClass,
-  fail: (problem: string) => never,
-): { readonly optimizer: Optimizer; readonly notes: string[] } {
-  const attributes = Object.entries(torch.attributes);
-  const unknown = attributes.map(([name]) => name).filter((name) => !known.attributes.includes(name));
-  if (unknown.length > 0) fail(`${torch.class} has no attribute ${quoted(unknown)}`);
-  const decided = { ...known.decides, ...Object.fromEntries(attributes) };
-  const bases = torch.param_groups.map((group) => group.base_lr ?? group.initial_lr ?? group.lr);
-  const ignored = new Set<string>();
-  const [first, ...others] = torch.param_groups.map((group, i): SettledGroup => {
-    const { lr, ...values } = groupValues(group, known, ignored, fail);
-    if (typeof lr !== 'number') return fail(`the learning rate of a group is ${JSON.stringify(lr)}, not a number`);
-    // A learning rate of zero is one for the time being; what it was at construction, another group may know.
-    const base = bases[i] === 0 ? (bases.find((other) => other !== 0) ?? 1) : bases[i];
-    const { hyperparameters: initial } = optimizerByName(known.optimizer, { ...values, ...decided, lr: base });
-    // Names here have no slash and no plus, and one that is nothing but a star is none.
-    const named = typeof group.name === 'string' && group.name !== '' && group.name !== '*';
-    const name = named ? (group.name as string).replaceAll(/[/+]/g, '-') : undefined;
-    return { name, hyperparameters: { ...initial, lr }, initial, params: group.params };
-  });
-  const rule = (group: SettledGroup): Optimizer => {
-    const made = optimizerByName(known.optimizer, group.initial);
-    return restoreOptimizer(made, { ...made.toConfig(), hyperparameters: group.hyperparameters } as OptimizerConfig);
-  };
-  const names = new Set<string>();
-  const differing = others.flatMap((group, i): ParameterGroup[] => {
-    const { hyperparameters, initial, params } = group;
-    const changes = differences(hyperparameters, first.hyperparameters);
-    // Here a group that sets the learning rate sets what it was at construction, too, unless it is zero.
-    const base = Object.hasOwn(changes, 'lr') && changes.lr !== 0 ? changes.lr : first.initial.lr;
-    const isOfItsOwn = known.optimizer === 'adabound' && initial.lr !== base;
-    if (Object.keys(changes).length === 0 && !isOfItsOwn) return [];
-    const chosen =
-      group.name !== undefined && group.name !== 'all' && !names.has(group.name) ? group.name : `group${i + 2}`;
-    names.add(chosen);
-    const match = (parameter: ParameterSpec): boolean => params.includes(parameter.name);
-    return [{ name: chosen, match, ...(isOfItsOwn ? { optimizer: rule(group) } : { hyperparameters: changes }) }];
-  });
-  const left = [...ignored];
-  return {
-    optimizer: differing.length === 0 ? rule(first) : groups(differing, rule(first)),
-    notes: left.length === 0 ? [] : [`${torch.class} does not look at ${quoted(left)}, which stay behind`],
-  };
-}
-
-/**
- * Hyperparameters of a group, as `load` of an optimizer takes them. Schedulers and users put keys of their own into
- * groups, which no class of PyTorch looks at.
- */
-function groupValues(
-  group: TorchGroup,
-  known: TorchClass,
-  ignored: Set<string>,
-  fail: (problem: string) => never,
-): Record<string, unknown> {
-  const accepted = Object.keys(optimizerByName(known.optimizer, { lr: 1 }).hyperparameters)
-    .filter((name) => !Object.hasOwn(known.decides, name))
-    .map(torchHyperparameter);
-  const values: Record<string, unknown> = {};
-  for (const [key, value] of Object.entries(group)) {
-    if (key === 'betas' && Array.isArray(value)) [values.beta1, values.beta2] = value as unknown[];
-    else if (accepted.includes(key)) values[key] = value;
-    else if (key === 'decoupled_weight_decay') {
-      if (value !== known.decides.weightDecouple)
-        fail(`${known.name} with decoupled_weight_decay ${String(value)} is another class`);
-    } else if (active.has(key)) {
-      if (value !== false && value !== null)
-        fail(`the setting ${key}: ${JSON.stringify(value)} of ${known.name} has no counterpart here`);
-    } else if (!inert.has(key)) ignored.add(key);
-  }
-  return values;
-}
-
-function differences(values: HyperparameterValues, base: HyperparameterValues): HyperparameterValues {
-  return Object.fromEntries(Object.entries(values).filter(([name, value]) => base[name] !== value));
-}
-
 function stateName(parameter: string, slot: string): string {
   return `state/${parameter}/${torchSlot(slot)}`;
-}
-
-function quoted(names: readonly string[]): string {
-  const shown = names.slice(0, 8).map((name) => `"${name}"`);
-  return names.length <= 8 ? shown.join(', ') : `${shown.join(', ')} and ${names.length - 8} more`;
 }

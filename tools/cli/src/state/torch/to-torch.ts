@@ -1,4 +1,4 @@
-import { HostScalars, type HyperparameterValues, type Plan, type PlanGroup } from '@adakit/core';
+import { elementCount, HostScalars, type HyperparameterValues, type Plan, type PlanGroup } from '@adakit/core';
 import { optimizerText } from '@adakit/state';
 import { openState, writeTensors, type OpenState, type TensorSource } from '@adakit/state/node';
 import { ruleNames } from '../../optimizers.js';
@@ -52,13 +52,26 @@ async function convert(state: OpenState): Promise<{
   );
   const plateaus = new Map(Object.entries(document.plateaus ?? {}));
   const { known, groups, attributes } = torchGroups(plan, new HostScalars(plan, plateaus), document.step + 1, fail);
+  const { mostAxes = Infinity, slotsStartAt } = known;
+  const otherwise = plan.parameters.find(({ shape }) => shape.length > mostAxes);
+  if (otherwise) {
+    fail(`${known.name} treats "${otherwise.name}", of more than ${mostAxes} axes, otherwise than ${known.optimizer}`);
+  }
+  const startsAt = new Map(
+    groups.flatMap((group) => {
+      const start = slotsStartAt === undefined ? undefined : group[torchHyperparameter(slotsStartAt, known)];
+      return start === undefined ? [] : group.params.map((name) => [name, Number(start)] as const);
+    }),
+  );
 
   const tensors = new Map<string, TensorSource>();
   for (const [name, { dtype, shape }] of state.tensors) {
     const meaning = tensorMeaning(name);
     if (meaning === undefined) continue;
-    // PyTorch makes slots at the first update; those of what is around a rule have a dot in their names.
-    if (meaning.kind === 'slot' && (updates.get(meaning.parameter) === 0 || meaning.slot.includes('.'))) continue;
+    const isFresh = meaning.kind === 'slot' && updates.get(meaning.parameter) === 0;
+    const start = isFresh ? startsAt.get(meaning.parameter) : undefined;
+    // Most classes make slots at the first update. Those of what is around a rule have a dot in their names.
+    if (meaning.kind === 'slot' && ((isFresh && start === undefined) || meaning.slot.includes('.'))) continue;
     const target =
       meaning.kind === 'parameter'
         ? meaning.parameter
@@ -66,13 +79,24 @@ async function convert(state: OpenState): Promise<{
           ? `state/${meaning.parameter}/${torchSlot(meaning.slot)}`
           : meaning.statistic;
     if (tensors.has(target)) fail(`two tensors would be called "${target}"`);
-    tensors.set(target, { dtype, shape, bytes: async () => (await state.read(name)).bytes });
+    tensors.set(
+      target,
+      start === undefined
+        ? { dtype, shape, bytes: async () => (await state.read(name)).bytes }
+        : {
+            dtype: 'F32',
+            shape,
+            bytes: () => new Uint8Array(new Float32Array(elementCount(shape)).fill(start).buffer),
+          },
+    );
   }
   return {
     document: {
       class: known.name,
       param_groups: groups,
-      steps: known.countsUpdates ? Object.fromEntries([...updates].filter(([, count]) => count > 0)) : {},
+      steps: known.countsUpdates
+        ? Object.fromEntries([...updates].filter(([name, count]) => count > 0 || startsAt.has(name)))
+        : {},
       attributes,
       step: document.step,
     },
@@ -80,6 +104,9 @@ async function convert(state: OpenState): Promise<{
     notes: [...scheduleNotes(plan, document.step + 1), ...wrapperNotes(plan)],
   };
 }
+
+/** What PyTorch has as a setting of its optimizers. */
+const MAXIMIZE = 'maximize';
 
 function scheduleNotes({ groups }: Plan, step: number): string[] {
   const scheduled = new Set(groups.flatMap(({ pieces }) => Object.keys(pieces[pieces.length - 1].schedules)));
@@ -89,6 +116,7 @@ function scheduleNotes({ groups }: Plan, step: number): string[] {
 
 function wrapperNotes({ groups }: Plan): string[] {
   const around = new Set(groups.flatMap(({ pieces }) => pieces.slice(0, -1).map(({ component }) => component.name)));
+  around.delete(MAXIMIZE);
   if (around.size === 0) return [];
   return [
     `what is around the optimizer stays behind, with what it keeps: ${[...around].join(', ')}; set it up in PyTorch`,
@@ -99,6 +127,7 @@ interface SettledGroup {
   readonly optimizer: string;
   readonly values: HyperparameterValues;
   readonly baseLr: HyperparameterValues[string];
+  readonly maximize: boolean;
   readonly params: string[];
 }
 
@@ -114,11 +143,13 @@ function torchGroups(
   for (const { name, group: planned } of plan.parameters) {
     const rule = planned.pieces[planned.pieces.length - 1];
     const values = valuesNow(planned, scalars);
-    const key = JSON.stringify([rule.component.name, values, rule.initial.lr]);
+    const rising = planned.pieces.some(({ component }) => component.name === MAXIMIZE);
+    const key = JSON.stringify([rule.component.name, values, rule.initial.lr, rising]);
     const group = groups.get(key) ?? {
       optimizer: rule.component.name,
       values,
       baseLr: rule.initial.lr,
+      maximize: rising,
       params: [],
     };
     group.params.push(name);
@@ -132,9 +163,9 @@ function torchGroups(
         candidate.optimizer === optimizer &&
         Object.entries(candidate.decides).every(([name, value]) => values[name] === value),
     );
-  const attributesOf = ({ values }: SettledGroup, { attributes }: TorchClass): [string, boolean][] =>
+  const attributesOf = ({ values }: SettledGroup, { attributes, names }: TorchClass): [string, boolean][] =>
     Object.entries(values).flatMap(([name, value]): [string, boolean][] => {
-      const attribute = torchHyperparameter(name);
+      const attribute = torchHyperparameter(name, { names });
       return attributes.includes(attribute) ? [[attribute, value === true]] : [];
     });
   const [first] = list;
@@ -151,8 +182,9 @@ function torchGroups(
   return {
     known,
     attributes: Object.fromEntries(attributes),
-    groups: list.map(({ values, baseLr, params }) => ({
+    groups: list.map(({ values, baseLr, maximize, params }) => ({
       ...torchValues(values, known),
+      ...(maximize && { maximize }),
       ...(known.optimizer === 'adabound' && { base_lr: baseLr }),
       params,
     })),
@@ -170,12 +202,15 @@ function valuesNow(group: PlanGroup, scalars: HostScalars): HyperparameterValues
   );
 }
 
-/** `beta1` and `beta2` as `betas`, other names in snake_case, without what the class or its attributes say. */
-function torchValues(values: HyperparameterValues, { decides, attributes }: TorchClass): Record<string, unknown> {
-  const { beta1, beta2 } = values;
+/** Under PyTorch's names, several in lists, without what the class or its attributes say. */
+function torchValues(values: HyperparameterValues, known: TorchClass): Record<string, unknown> {
+  const listed = Object.values(known.lists).flat();
   const entries = Object.entries(values)
-    .filter(([name]) => name !== 'beta1' && name !== 'beta2' && !Object.hasOwn(decides, name))
-    .map(([name, value]) => [torchHyperparameter(name), value] as const)
-    .filter(([name]) => !attributes.includes(name));
-  return { ...Object.fromEntries(entries), ...(Object.hasOwn(values, 'beta1') && { betas: [beta1, beta2] }) };
+    .filter(([name]) => !listed.includes(name) && !Object.hasOwn(known.decides, name))
+    .map(([name, value]) => [torchHyperparameter(name, known), value] as const)
+    .filter(([name]) => !known.attributes.includes(name));
+  const lists = Object.entries(known.lists)
+    .filter(([, [first]]) => Object.hasOwn(values, first))
+    .map(([list, names]) => [list, names.map((name) => values[name])] as const);
+  return Object.fromEntries<unknown>([...entries, ...lists]);
 }

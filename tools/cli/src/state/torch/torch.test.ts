@@ -8,6 +8,7 @@ import {
   groups,
   type HyperparameterValues,
   jsDevice,
+  maximize,
   type NamedTensors,
   type Optimizer,
   type ParameterGroup,
@@ -32,6 +33,7 @@ interface Case {
     readonly hyperparameters: HyperparameterValues;
     readonly groups: readonly ParameterGroup[];
     readonly schedules: Schedules;
+    readonly maximize?: boolean;
   };
   /** Parameters after 20 steps in PyTorch. */
   readonly uninterrupted: Readonly<Record<string, readonly number[]>>;
@@ -46,7 +48,10 @@ const recorded = readData('torch-states.json') as {
   readonly late: { readonly name: string; readonly from: number };
   readonly cases: Readonly<Record<string, Case>>;
 };
-const { gradients, late, cases } = recorded;
+/** Of classes that PyTorch 2.15 has beside, on the same gradients. */
+const builtin = readData('torch-states-builtin.json') as Pick<typeof recorded, 'snippet' | 'cases'>;
+const { gradients, late } = recorded;
+const cases = { ...recorded.cases, ...builtin.cases };
 type JsRun = Run<ReturnType<ReturnType<typeof jsDevice>['allocate']>[number][number]>;
 const tensors = Object.entries(recorded.start).map(([name, { dims, data }]) => [name, tensor32(data, dims)] as const);
 const isParameter = (name: string): boolean => !name.includes('running');
@@ -62,10 +67,11 @@ const at = (name: string): string => join(folder, name);
 const torchFile = (name: string): string => dataFile(`torch-states/${name}.safetensors`);
 
 function optimizerOf({ adakit }: Case): Optimizer {
-  const { optimizer, hyperparameters, groups: list, schedules } = adakit;
+  const { optimizer, hyperparameters, groups: list, schedules, maximize: rises } = adakit;
   const known = Object.entries(schedules).map(([name, schedule]) => [name, parseSchedule(name, schedule)] as const);
   const main = optimizerByName(optimizer, hyperparameters).withSchedules(Object.fromEntries(known));
-  return list.length === 0 ? main : groups(list, main);
+  const all = list.length === 0 ? main : groups(list, main);
+  return rises === true ? maximize(all) : all;
 }
 
 async function train(run: JsRun, from: number, to: number): Promise<TrainingState> {
@@ -297,7 +303,8 @@ it('says what is not one to one', async () => {
 it('is tested with the Python functions as they are documented', async () => {
   const text = await readFile(new URL('../../../../../docs/switching.md', import.meta.url), 'utf8');
   const snippet = /```python\n(import json\n.*?)```/s.exec(text)?.[1] ?? '';
-  expect(createHash('sha256').update(snippet).digest('hex')).toBe(recorded.snippet);
+  const hash = createHash('sha256').update(snippet).digest('hex');
+  expect([recorded.snippet, builtin.snippet]).toEqual([hash, hash]);
 });
 
 describe('refuses', () => {
@@ -328,10 +335,16 @@ describe('refuses', () => {
     ['a missing slot', { ...good, steps: { w: 3 } }, {}, '"w" has had 3 updates, but there is no "state/w/exp_avg"'],
     ['a slot without a counterpart', good, { 'state/w/exp_inf': value }, 'adam has no slot for "state/w/exp_inf"'],
     [
-      'a setting without a counterpart',
-      { ...good, param_groups: [{ ...group, maximize: true }] },
+      'groups of which some rise',
+      {
+        ...good,
+        param_groups: [
+          { ...group, maximize: true },
+          { ...group, params: [] },
+        ],
+      },
       {},
-      'the setting maximize: true of Adam has no counterpart here',
+      'maximize is true of some groups and false of others; here it is one for all',
     ],
     [
       'an Adam that is an AdamW',
@@ -353,6 +366,21 @@ describe('refuses', () => {
     await writeTensors(at('bad'), new Map(Object.entries({ w: value, ...more })), metadata);
     await expect(fromTorch(at('bad'), at('never'))).rejects.toThrow(message);
     await expect(readFile(at('never'))).rejects.toThrow('ENOENT');
+  });
+
+  it('parameters that Adafactor sees otherwise, both ways', async () => {
+    const kernel = storeTensor(tensor32([1, 2], [1, 2, 1]));
+    const adafactor = { lr: 0.01, beta2_decay: -0.8, eps: [null, 1e-3], d: 1, weight_decay: 0, params: ['w'] };
+    const document = { ...good, class: 'Adafactor', param_groups: [adafactor] };
+    await writeTensors(at('bad'), new Map([['w', kernel]]), new Map([['torch', JSON.stringify(document)]]));
+    await expect(fromTorch(at('bad'), at('never'))).rejects.toThrow(
+      'Adafactor treats parameters of more than 2 axes otherwise than here: "w"',
+    );
+    const run = Run.start(jsDevice(), optimizerByName('adafactor', {}), { w: tensor32([1, 2], [1, 2, 1]) });
+    await writeState(at('state'), await run.state());
+    await expect(toTorch(at('state'), at('never'))).rejects.toThrow(
+      'Adafactor treats "w", of more than 2 axes, otherwise than adafactor',
+    );
   });
 
   const states: [string, Optimizer, string][] = [

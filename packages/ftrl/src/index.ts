@@ -1,0 +1,2 @@
+// @tier user
+export { ftrl } from './ftrl.js';

@@ -1,0 +1,2 @@
+// @tier user
+export { rprop } from './rprop.js';
