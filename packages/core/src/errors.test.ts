@@ -1,8 +1,8 @@
 import { expect, it } from 'vitest';
-import { closestName, kindOf } from './errors.js';
+import { closestName, kindOf, suggestion } from './errors.js';
 
 const known = ['weightDecay', 'lr', 'beta1', 'beta2'];
-const suggestions: [string, string | undefined][] = [
+const closest: [string, string | undefined][] = [
   ['weight_decay', 'weightDecay'],
   ['WEIGHTDECAY', 'weightDecay'],
   ['wieghtDecay', 'weightDecay'],
@@ -12,8 +12,13 @@ const suggestions: [string, string | undefined][] = [
   ['weightDecoy', 'weightDecay'],
   ['weightDecaying', undefined],
 ];
-it.each(suggestions)('the known name closest to "%s" is %s', (given, suggestion) => {
-  expect(closestName(given, known)).toBe(suggestion);
+it.each(closest)('the known name closest to "%s" is %s', (given, name) => {
+  expect(closestName(given, known)).toBe(name);
+});
+
+it('a message suggests the closest name, or says nothing', () => {
+  expect(`there is no 'betta2'${suggestion('betta2', known)}`).toBe("there is no 'betta2', did you mean 'beta2'?");
+  expect(suggestion('momentum', known)).toBe('');
 });
 
 it.each<[unknown, string]>([

@@ -97,7 +97,7 @@ test.each(['native', 'node'])(
     const { script, native, files, threads } = (await said(program, [runtime])) as Record<string, number>;
     expect([files, threads]).toEqual([0, 0]);
     expect(script).toBeLessThan(500 * SESSIONS);
-    expect(native).toBeLessThan(2000 * SESSIONS);
+    expect(native).toBeLessThan(1500 * SESSIONS);
   },
 );
 

@@ -1,13 +1,31 @@
 import { Run, tensor32 } from '@adakit/core';
-import { emitterOf, Graph, modelFromGraph, writeModel } from '@adakit/onnx';
+import { emitterOf, Graph, modelFromGraph, Tensor as OnnxTensor, writeModel } from '@adakit/onnx';
 import { sgd } from '@adakit/sgd';
 import { Tensor } from 'onnxruntime-node';
 import { describe, expect, it } from 'vitest';
-import { onnxDevice } from './index.js';
+import { mse, onnxDevice, TrainingSession } from './index.js';
 import { chooseRuntime } from './runtime/choose-runtime.js';
 import type { RuntimeSession } from './runtime/runtime.js';
 
 const cpu = { name: 'cpu', options: {} } as const;
+
+it('disposes of a training session at the end of a block', async () => {
+  const graph = new Graph('product');
+  const x = graph.addInput('x', { dtype: 'float32', shape: [1, 2] });
+  const y = emitterOf(graph).matMul(x, graph.addInitializer('w', OnnxTensor.filled('float32', [2, 2], 1)));
+  graph.rename(y, 'y');
+  graph.outputs.push(y);
+  const options = { model: writeModel(modelFromGraph(graph)), loss: mse(), optimizer: sgd({ lr: 1 }) };
+  let kept: TrainingSession;
+  {
+    await using session = await TrainingSession.create(options);
+    kept = session;
+    expect((await kept.predict({ x: { data: Float32Array.of(1, 2), dims: [1, 2] } })).y.data).toEqual(
+      Float32Array.of(3, 3),
+    );
+  }
+  await expect(kept.state()).rejects.toMatchObject({ code: 'disposed' });
+});
 
 /** y = −x */
 async function negation(runtime: 'native' | 'node'): Promise<RuntimeSession> {

@@ -10,7 +10,7 @@ const limits: Readonly<Record<string, number | undefined>> = {
   '@adakit/core': 380,
   '@adakit/data': 90,
   '@adakit/fit': 80,
-  '@adakit/onnx': 890,
+  '@adakit/onnx': 910,
   '@adakit/plugins': 20,
   '@adakit/runner-onnx': 210,
   '@adakit/runner-tfjs': 150,

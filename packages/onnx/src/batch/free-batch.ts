@@ -52,106 +52,79 @@ type Change =
 export function withFreeBatch(model: Model, { inputs, name = 'batch' }: FreeBatchOptions = {}): Model {
   const graph = upgradedGraph(model);
   const chosen = batchedInputs(model, graph.inputs, inputs);
-  const samples = new Samples(chosen);
-  for (const node of graph.nodes) samples.pass(node);
-  for (const output of graph.outputs) samples.leave(output);
-  const { problems, changes, places, mustBeFree } = samples;
+  const places = new Map<Value, BatchPlace>(chosen.map((input) => [input, { axis: 0, before: 1 }]));
+  const sized = new Set<Value>();
+  const changes: Change[] = [];
+  const problems: Problem[] = [];
+  /** Values that are the same for all samples as long as no size of a batch is in them. */
+  const mustBeFree = new Set<Value>();
+  const broken = new Set<Value>();
+  for (const node of graph.nodes) {
+    const values = [...node.inputs, ...node.captures].filter((value) => value !== undefined);
+    if (values.some((value) => broken.has(value))) {
+      for (const output of node.outputs) if (output !== undefined) broken.add(output);
+      continue;
+    }
+    const like = values.find((value) => places.has(value));
+    if (SIZES.has(node.key) || like === undefined) {
+      if (like === undefined && !values.some((value) => sized.has(value))) continue;
+      for (const output of node.outputs) if (output !== undefined) sized.add(output);
+      continue;
+    }
+    const { axis: place, before } = places.get(like) ?? { axis: 0, before: 1 };
+    try {
+      if (values.some((value) => !equalDims(places.get(value)?.before ?? before, before))) {
+        refuse(node, 'the samples of its inputs lie in different places of an axis');
+      }
+      const found = batchPlaces({
+        before,
+        node,
+        has: (index) => node.inputs.at(index) !== undefined && index < node.inputs.length,
+        shape: (index) => shapeOf(node.inputs[index], node),
+        outputShape: (index) => shapeOf(node.outputs[index], node),
+        axis: (index) => axisOf(places, node.inputs.at(index)),
+        contents: (index) => {
+          const contents = node.inputs.at(index)?.contents;
+          return contents?.every(isStatic) === true ? contents : undefined;
+        },
+        expand: (index, axis) => {
+          const dim = shapeOf(node.inputs[index], node)[axis];
+          if (dim !== 1 || shapeOf(like, node)[place] !== 1)
+            refuse(node, `'${node.inputs[index]?.name ?? ''}' cannot be repeated`);
+          changes.push({ kind: 'expand', node, index, axis, like });
+        },
+        openAxis: (axis) => changes.push({ kind: 'open', node, axis }),
+        fail: (why) => refuse(node, why),
+      });
+      node.outputs.forEach((output, i) => {
+        const at = found[i];
+        if (output !== undefined && at !== undefined) places.set(output, at);
+      });
+      const shapes = SHAPES[node.key] ?? [];
+      node.inputs.forEach((input, i) => {
+        if (input === undefined || !sized.has(input) || shapes.includes(i)) return;
+        if (!isRepeated(input, sized)) mustBeFree.add(input);
+      });
+    } catch (error) {
+      if (!(error instanceof OnnxError) || error.problems.length === 0) throw error;
+      problems.push(...error.problems);
+      for (const output of node.outputs) if (output !== undefined) broken.add(output);
+    }
+  }
+  for (const output of graph.outputs) {
+    const axis = places.get(output)?.axis;
+    if (axis !== undefined && output.shape?.[axis] !== 1) {
+      problems.push({
+        node: output.name,
+        op: 'output',
+        what: `the samples of the output would lie along an axis of ${String(output.shape?.[axis])}`,
+      });
+    }
+  }
   if (problems.length > 0) throw apart(model, problems);
   const changed = changedModel(model, changes, places, { chosen, name });
   verify(changed, { places, mustBeFree, name });
   return changed;
-}
-
-/** The samples of a batch on their way through a graph. */
-class Samples {
-  /** Where they lie in values that have them. */
-  readonly places: Map<Value, BatchPlace>;
-  /** Values that are the same for all samples as long as no size of a batch is in them. */
-  readonly mustBeFree = new Set<Value>();
-  /** What nodes have to be for more of them. */
-  readonly changes: Change[] = [];
-  readonly problems: Problem[] = [];
-  /** Values that sizes are in. */
-  readonly #sized = new Set<Value>();
-  /** Values of which nothing is known after a problem. */
-  readonly #broken = new Set<Value>();
-
-  constructor(inputs: readonly Value[]) {
-    this.places = new Map(inputs.map((input) => [input, { axis: 0, before: 1 }]));
-  }
-
-  /** Through a node, whose inputs have been passed. */
-  pass(node: Node): void {
-    const values = [...node.inputs, ...node.captures].filter((value) => value !== undefined);
-    const mark = (known: Set<Value>): void => {
-      for (const output of node.outputs) if (output !== undefined) known.add(output);
-    };
-    if (values.some((value) => this.#broken.has(value))) {
-      mark(this.#broken);
-      return;
-    }
-    const like = values.find((value) => this.places.has(value));
-    if (SIZES.has(node.key) || like === undefined) {
-      if (like !== undefined || values.some((value) => this.#sized.has(value))) mark(this.#sized);
-      return;
-    }
-    try {
-      this.#place(node, values, like);
-    } catch (error) {
-      if (!(error instanceof OnnxError) || error.problems.length === 0) throw error;
-      this.problems.push(...error.problems);
-      mark(this.#broken);
-    }
-  }
-
-  /** Out of the graph, where they have to lie along an axis of their own. */
-  leave(output: Value): void {
-    const axis = this.places.get(output)?.axis;
-    if (axis === undefined || output.shape?.[axis] === 1) return;
-    this.problems.push({
-      node: output.name,
-      op: 'output',
-      what: `the samples of the output would lie along an axis of ${String(output.shape?.[axis])}`,
-    });
-  }
-
-  /** @param like the first of the `values` of a node that has samples */
-  #place(node: Node, values: readonly Value[], like: Value): void {
-    const { axis: place, before } = this.places.get(like) ?? { axis: 0, before: 1 };
-    if (values.some((value) => !equalDims(this.places.get(value)?.before ?? before, before))) {
-      refuse(node, 'the samples of its inputs lie in different places of an axis');
-    }
-    const found = batchPlaces({
-      before,
-      node,
-      has: (index) => node.inputs.at(index) !== undefined && index < node.inputs.length,
-      shape: (index) => shapeOf(node.inputs[index], node),
-      outputShape: (index) => shapeOf(node.outputs[index], node),
-      axis: (index) => axisOf(this.places, node.inputs.at(index)),
-      contents: (index) => {
-        const contents = node.inputs.at(index)?.contents;
-        return contents?.every(isStatic) === true ? contents : undefined;
-      },
-      expand: (index, axis) => {
-        const dim = shapeOf(node.inputs[index], node)[axis];
-        if (dim !== 1 || shapeOf(like, node)[place] !== 1) {
-          refuse(node, `'${node.inputs[index]?.name ?? ''}' cannot be repeated`);
-        }
-        this.changes.push({ kind: 'expand', node, index, axis, like });
-      },
-      openAxis: (axis) => this.changes.push({ kind: 'open', node, axis }),
-      fail: (why) => refuse(node, why),
-    });
-    node.outputs.forEach((output, i) => {
-      const at = found[i];
-      if (output !== undefined && at !== undefined) this.places.set(output, at);
-    });
-    const shapes = SHAPES[node.key] ?? [];
-    node.inputs.forEach((input, i) => {
-      if (input === undefined || !this.#sized.has(input) || shapes.includes(i)) return;
-      if (!isRepeated(input, this.#sized)) this.mustBeFree.add(input);
-    });
-  }
 }
 
 /** Operators that read sizes alone. */

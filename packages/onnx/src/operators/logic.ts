@@ -1,4 +1,3 @@
-import { bitwise } from '../entry/elementwise/bitwise.js';
 import { broadcastContents } from '../entry/elementwise/contents.js';
 import { predicate } from '../entry/elementwise/predicate.js';
 import { broadcasting } from '../entry/older-form.js';
@@ -56,3 +55,16 @@ export const BitwiseNot = bitwise('BitwiseNot', 18);
 
 /** Bits shifted left or right. */
 export const BitShift = bitwise('BitShift', 11);
+
+/** An operator on the bits of integers, with broadcasting; it has no gradient. */
+function bitwise(op: string, since: number): Operator {
+  return {
+    op,
+    since,
+    infer(ctx) {
+      const indices = Array.from({ length: ctx.inputCount }, (_, i) => i);
+      return [{ dtype: ctx.dtype(0), shape: ctx.broadcast(...indices.map((i) => ctx.shape(i))) }];
+    },
+    gradient: 'none',
+  };
+}

@@ -1,16 +1,16 @@
 import { elementCount } from '@adakit/core';
 import { countAtRunTime } from '../entry/count.js';
 import { composite } from '../entry/composite.js';
-import type { DefinitionContext, Operator, UpgradeContext } from '../entry/operator.js';
+import type { DefinitionContext, InferContext, Operator, UpgradeContext } from '../entry/operator.js';
 import { shapeFromInput } from '../entry/shape-input.js';
 import { axesFrom } from '../entry/standardize.js';
-import { globalPoolShape } from '../entry/window/global.js';
 import { padForCeil } from '../entry/window/idle-windows.js';
 import { windowSums } from '../entry/window/sums.js';
 import { maxPoolGradient } from '../entry/window/canonical.js';
 import { poolWindows, requirePlaced } from '../entry/window/windows.js';
 import type { Value } from '../graph/value.js';
 import { addDims, isStatic, multiplyDims, productOfDims, subtractDims } from '../shape/dim.js';
+import type { Shape } from '../shape/shape.js';
 
 /**
  * The largest element in each window, and where it lies in the flattened input ("Indices", counted in column-major order
@@ -155,4 +155,11 @@ export const GlobalLpPool = composite({
 function integerOrder({ node }: UpgradeContext): void {
   const p = node.attributes.float('p');
   if (p !== undefined) node.attributes.set('p', Math.round(p));
+}
+
+/** The shape of a pool over everything: each spatial axis has length 1. */
+function globalPoolShape(ctx: InferContext): Shape {
+  const shape = ctx.shape(0);
+  if (shape.length < 3) ctx.fail('it works on values of rank 3 and above: [batch, channels, …spatial]');
+  return shape.map((dim, i) => (i < 2 ? dim : 1));
 }

@@ -8,7 +8,6 @@ import type { Model } from '../model/model.js';
 import { operators as standardOperators } from '../operators/index.js';
 import { adapters } from './adapters.js';
 import { declarations } from '../model/declarations.js';
-import { isNamedAsParameter } from './declared.js';
 import { listNames, matches, requireKnown, type ParameterFilter } from './filter.js';
 import { prefixOf, type Prefix } from './prefix.js';
 import { roleOf } from './roles.js';
@@ -153,6 +152,22 @@ function runningStatistics(
     for (const value of running) moving.set(value, moves || moving.get(value) === true);
   }
   return { moving, frozenNormalizations };
+}
+
+/** What PyTorch modules call parameters, rarely buffers, at the end of the path of their module; `D` and `A_log` of state spaces. */
+const OF_PARAMETERS = /\.(weight|bias|alpha|beta|gamma|logit_scale|logit_bias|temperature|original[01]|D|A_log)$/;
+
+/** Scales are buffers as well; with a bias beside them they are learned. */
+const SCALE = /\.scale$/;
+
+/**
+ * Whether a tensor has the name of a parameter of a PyTorch module: the TorchScript exporter keeps the names of parameters and
+ * buffers, and does not say which is which.
+ *
+ * @param names of all tensors of the file
+ */
+function isNamedAsParameter(name: string, names: ReadonlySet<string>): boolean {
+  return OF_PARAMETERS.test(name) || (SCALE.test(name) && names.has(name.replace(SCALE, '.bias')));
 }
 
 /** Says of a value why it is frozen, or undefined. */

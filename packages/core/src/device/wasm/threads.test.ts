@@ -45,6 +45,16 @@ describe('shares of arrays for threads', () => {
 });
 
 describe('the WebAssembly device with threads', () => {
+  it('has the memory that it gives back counted as garbage, as shared memory is not', () => {
+    const device = wasmDevice({ threads: threadsInTurn(2) });
+    const elements = 2 ** 22;
+    const [buffers] = device.allocate([[elements, elements]]);
+    device.free([buffers[0]]);
+    const before = process.memoryUsage().arrayBuffers;
+    device.free([buffers[1]]);
+    expect(process.memoryUsage().arrayBuffers - before).toBeGreaterThanOrEqual(4 * 2 * elements);
+  });
+
   it('finds what is not finite in every share', () => {
     const shared = threadsInTurn(3);
     expectFindsNonFinite(wasmDevice({ threads: shared }), [100, 7, 300]);
