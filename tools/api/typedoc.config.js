@@ -30,46 +30,75 @@ function categories(app) {
 }
 
 /**
- * Types that signatures name and nobody has to: what TypeScript computes types with, and what only this project makes.
- * TypeDoc looks for such types in one package at a time, so that the search is here.
+ * Types that signatures name and nobody has to, by package: what TypeScript computes types with, and what only this project
+ * makes. TypeDoc looks for such types in one package at a time, so that the search is here.
  */
-const ownTypes = new Set([
-  // type parameters and what follows from them
-  ...[
-    'Side',
-    'Join',
-    'ExpressionNode',
-    'ExpressionNodeReference',
-    'Form',
-    'Options',
-    'OptimizerFactory.hyperparameters',
-    'RequiredName',
-    'ValueOf',
-  ],
-  ...['TypedArrays', 'CODES', 'schema', 'trajectorySchema'],
-  // arguments of constructors that are not called from outside
-  ...['Equalities', 'Header', 'Place', 'Rearrangement', 'ShardIndex', 'TensorReader', 'Term'],
-  // results whose fields are inherited or shown where they are used
-  ...['Computed', 'Finding', 'NamedTensor', 'Verdict'],
-]);
+const ownTypes = new Set(
+  Object.entries({
+    '@adakit/cli': [
+      // shown where its fields are inherited
+      'PlotTitle',
+    ],
+    '@adakit/core': [
+      // type parameters and what follows from them
+      ...['ExpressionNode', 'ExpressionNodeReference', 'Form', 'Join', 'Side', 'TypedArrays'],
+      ...['Options', 'OptimizerFactory.hyperparameters', 'RequiredName', 'ValueOf'],
+      // shown where their members are inherited
+      ...['MadeSchedule', 'Symbolic', 'TreeNode'],
+      // a run on the inside, which plans and phases hand on
+      ...['LateChecks', 'PhasedRun', 'Snapshot', 'Steps', 'Training', 'Work'],
+    ],
+    '@adakit/onnx': [
+      // arguments of constructors that are not called from outside
+      ...['Equalities', 'Term'],
+      // what types are inferred from
+      ...['CODES', 'ROLES', 'input', 'output', 'tensor'],
+    ],
+    '@adakit/runner-onnx': [
+      // what a type is inferred from
+      'CODES',
+      // shown where their fields are inherited or used
+      ...['Finding', 'RuntimeInfo', 'Verdict'],
+    ],
+    '@adakit/runner-tfjs': [
+      // results that are handed on
+      ...['Computed', 'NamedTensor'],
+    ],
+    '@adakit/state': [
+      // arguments of constructors that are not called from outside
+      ...['Header', 'Place', 'ShardIndex', 'TensorReader'],
+      // what MappingHint says in its own fields
+      'Rearrangement',
+    ],
+    '@adakit/testing': [
+      // what types are inferred from
+      ...['schema', 'trajectorySchema'],
+    ],
+  }).flatMap(([name, types]) => types.map((type) => `${name} ${type}`)),
+);
 
 /** @param {Application} app */
 function notExported(app) {
   app.on(Application.EVENT_VALIDATE_PROJECT, (/** @type {ProjectReflection} */ project) => {
     /** @type {Set<string>} */
     const missing = new Set();
+    const unused = new Set(ownTypes);
     JSON.stringify(
       app.serializer.projectToObject(project, normalizePath(root)),
       (_, /** @type {JSONOutput.SomeType | undefined} */ value) => {
         if (value?.type !== 'reference' || typeof value.target !== 'object') return value;
         const { packageName, packagePath, qualifiedName } = value.target;
-        if (packages.has(packageName) && !value.refersToTypeParameter && !ownTypes.has(qualifiedName)) {
+        if (!packages.has(packageName) || value.refersToTypeParameter) return value;
+        const type = `${packageName} ${qualifiedName}`;
+        unused.delete(type);
+        if (!ownTypes.has(type)) {
           missing.add(`${packageName}/${packagePath}: ${qualifiedName} is part of the API and not exported`);
         }
         return value;
       },
     );
     for (const message of missing) app.logger.validationWarning(message);
+    for (const type of unused) app.logger.validationWarning(`ownTypes: no signature names ${type}; remove it`);
   });
 }
 

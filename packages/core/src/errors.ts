@@ -64,7 +64,7 @@ export function keysProblem(kind: string, given: unknown, known: readonly string
   return complaints.length > 0 ? `${complaints.join('; ')} (known: ${known.join(', ')})` : undefined;
 }
 
-/** As {@link didYouMean}, for messages with names in single quotes, as those outside of this package are. */
+/** `, did you mean 'lr'?` where a known name is close to `given`, nothing elsewhere: for messages with names in single quotes. */
 export function suggestion(given: string, known: Iterable<string>): string {
   const name = closestName(given, known);
   return name === undefined ? '' : `, did you mean '${name}'?`;

@@ -48,6 +48,7 @@ export {
   type LossScaling,
   type Measures,
   type ParameterForm,
+  type PhaseInput,
   type Slot,
   type SlotDType,
   type SlotMeaning,
@@ -166,7 +167,14 @@ export {
   warmup,
   warmupStableDecay,
 } from './schedule/factories.js';
-export { scheduleFactor, type PlateauState, type Schedule, type ScheduleData } from './schedule/schedule.js';
+export {
+  scheduleFactor,
+  type PlateauFields,
+  type PlateauState,
+  type Schedule,
+  type ScheduleData,
+  type ScheduleFields,
+} from './schedule/schedule.js';
 // @tier user: training
 export { Run, type Exclusive } from './run/run.js';
 export { SourceRun, type Stateful, type StatesLoader } from './run/source-run.js';
@@ -216,7 +224,7 @@ export {
 // @tier device: writing devices and runners
 export { onAbort } from './on-abort.js';
 export type { Component, ComponentPrograms, PhasePrograms } from './component/component.js';
-export { RuleNode } from './optimizer/node.js';
+export { RuleNode, type ChainLink, type ResolvedChain } from './optimizer/node.js';
 export { collecting, type Collecting } from './run/collecting.js';
 export { perturbing, type Perturbing } from './run/perturbing.js';
 export { secondGradient, type SecondGradient } from './run/second-gradient.js';
@@ -230,6 +238,7 @@ export type { Binding, BoundKernel, Device, Kernel, MaskedCheck, MaybePromise } 
 export { bufferNames, deviceInputs, isTotal } from './device/device.js';
 export {
   makePlan,
+  type ParameterStage,
   type Piece,
   type PhasedPlan,
   type Phases,

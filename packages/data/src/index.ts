@@ -7,7 +7,7 @@ export { stack, type Batch, type DataTensor, type Example, type Value } from './
 export { fromArrays, fromElements, fromStream } from './dataset/from.js';
 export { sampleCount, type LastBatch, type Place } from './dataset/operations.js';
 export { Reader, type Position } from './dataset/reader.js';
-export type { IndexedSource, Source } from './dataset/source.js';
+export type { Gather, IndexedSource, Source } from './dataset/source.js';
 export { DataError, type DataErrorCode } from './error.js';
 export { csv, type CsvOptions, type Row } from './formats/csv.js';
 export { parseCifar, type Pictures } from './formats/cifar.js';

@@ -4,7 +4,7 @@ import type { Callback, Control, EpochEvent, FitResult, StepEvent, ValidationEve
 import type { EventOf } from './loop/callbacks.js';
 import { LossCurve } from './loop/loss-curve.js';
 
-/** What TensorFlow.js tells callbacks; numbers, or tensors of one. */
+/** What TensorFlow.js tells callbacks; numbers, or tensors of one. @inline */
 type Logs = Readonly<Record<string, unknown>> | undefined;
 
 /** Callbacks as `model.fit` of TensorFlow.js takes them. */

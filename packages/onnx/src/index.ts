@@ -48,7 +48,8 @@ export { importGraph } from './passes/import.js';
 export { feedDraws, type Draws, type RandomInput } from './passes/draw.js';
 export { lowerNodes } from './passes/lower.js';
 export { checkGraph } from './verify/check-graph.js';
-export type { Formulation, FormulationContext, Target } from './target/target.js';
+export type { Kernel } from './target/cuda-kernels.js';
+export type { Formulation, FormulationContext, Target, Together } from './target/target.js';
 export { placement, type Placement } from './target/placement.js';
 // @tier user: targets
 export { targets, withConstantWeights, type TargetName } from './target/targets.js';
@@ -105,6 +106,7 @@ export {
   type OptimizerGraph,
   type ParameterSpec,
   type StatisticSpec,
+  type TargetOption,
   type TargetSpec,
   type TrainingGraph,
   type TrainingOptions,

@@ -4,8 +4,18 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { dataFile } from '@adakit/fixtures';
 
-// npm run demo:fine-tuning: a ResNet-18 (of torchvision's form, narrow) learns digits; then its last stage and its head
-// learn clothes, with all before frozen.
+const help = `A narrow ResNet-18, of torchvision's form, learns digits; then its last stage and its head learn clothes, with all
+before frozen.
+
+usage: npm run demo:fine-tuning
+
+There are no options. Models and checkpoints go to out/fine-tuning.
+`;
+const given = process.argv.slice(2);
+if (given.length > 0) {
+  console.log(help);
+  process.exit(given[0] === '--help' ? 0 : 2);
+}
 
 const adakit = fileURLToPath(new URL('../../cli/bin/adakit.js', import.meta.url));
 const out = join('out', 'fine-tuning');

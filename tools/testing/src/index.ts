@@ -6,6 +6,7 @@ export {
   float32Rounding,
   shaderRounding,
   type Approximation,
+  type Bounded,
   type Rounding,
 } from './error-bound.js';
 export type { Check } from './checks/check.js';

@@ -83,11 +83,11 @@ type Join<A extends Side, B> = A extends 'tensor' ? 'tensor' : B extends Express
 
 const hostNumber: ValueType = { place: 'host', shape: 'number', dtype: 'float64' };
 
-/** An operation on one value. */
+/** An operation on one value. @inline */
 type Change<K extends Side> = () => Expression<K>;
-/** An operation on two values. */
+/** An operation on two values. @inline */
 type Combination<K extends Side> = <O extends Operand>(other: O) => Expression<Join<K, O>>;
-/** A question about two values. */
+/** A question about two values. @inline */
 type Comparison<K extends Side> = <O extends Operand>(other: O) => Condition<Join<K, O>>;
 
 /** What JavaScript's operators cannot work on. */

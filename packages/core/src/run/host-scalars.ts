@@ -26,7 +26,7 @@ export interface ScalarsOf {
   readonly extents: Extents;
 }
 
-/** Hyperparameters by the names that programs have for them. */
+/** Hyperparameters by the names that programs have for them. @inline */
 type Settings = ReadonlyMap<string, number>;
 
 /** Scalars of one program. */

@@ -19,7 +19,7 @@ import {
 } from './kinds.js';
 import { scheduleOf } from './made-schedule.js';
 import { piecewiseKind } from './points.js';
-import { wrongSchedule, type FieldsOf, type Schedule } from './schedule.js';
+import { wrongSchedule, type PlateauFields, type Schedule } from './schedule.js';
 
 /** `factor` for `steps` steps, then 1. */
 export const constantFactor = (factor: number, steps: number): Schedule => scheduleOf(constantKind, { factor, steps });
@@ -116,7 +116,7 @@ export const inverseTime = (
 export const sqrtDecay = (steps: number, floor = 0): Schedule => scheduleOf(sqrtKind, { steps, floor });
 
 /** Falls whenever what is reported stops getting better. */
-export const reduceOnPlateau = (options: Partial<Omit<FieldsOf<'plateau'>, 'kind'>> = {}): Schedule =>
+export const reduceOnPlateau = (options: Partial<PlateauFields> = {}): Schedule =>
   scheduleOf(plateauKind, completed('reduceOnPlateau()', plateauDefaults, options, ['eps', 'average']));
 
 const plateauDefaults = {

@@ -4,6 +4,7 @@ import {
   notMade,
   wrongSchedule,
   type FieldsOf,
+  type PlateauFields,
   type PlateauState,
   type Schedule,
   type ScheduleFields,
@@ -31,7 +32,7 @@ export interface Followed {
 export interface Scheduled {
   /** A step begins, counted from 1. @throws AdakitError when the value has left its range */
   begin(step: number): void;
-  report(by: FieldsOf<'plateau'>['by'], metric: number): void;
+  report(by: PlateauFields['by'], metric: number): void;
 }
 
 /** A schedule with the formula of its kind, which every schedule carries: nobody loads those of others. */
@@ -109,7 +110,7 @@ export class MadeSchedule {
   /** A plateau after the report of `metric`, if there is one in it that looks at such. @param state undefined before the first */
   reported(
     this: Schedule,
-    by: FieldsOf<'plateau'>['by'],
+    by: PlateauFields['by'],
     state: PlateauState | undefined,
     metric: number,
   ): PlateauState | undefined {

@@ -79,22 +79,7 @@ export type ScheduleFields =
       readonly between: 'hold' | 'linear' | 'cosine';
     }
   /** Falls by `factor` whenever a reported metric has not improved for more than `patience` reports (ReduceLROnPlateau). */
-  | {
-      readonly kind: 'plateau';
-      readonly factor: number;
-      readonly patience: number;
-      readonly threshold: number;
-      readonly thresholdMode: 'relative' | 'absolute';
-      readonly mode: 'min' | 'max';
-      readonly cooldown: number;
-      readonly floor: number;
-      /** What is reported: the loss of every step by itself, or what the user reports. */
-      readonly by: 'loss' | 'metric';
-      /** A fall by no more than this is none (0). */
-      readonly eps?: number;
-      /** The mean of so many reports counts as one (1). */
-      readonly average?: number;
-    }
+  | ({ readonly kind: 'plateau' } & PlateauFields)
   /** `schedule`, times `by`. */
   | { readonly kind: 'scaled'; readonly by: number; readonly schedule: Schedule }
   /** `schedule`, but not below `least` or above `most`. */
@@ -103,6 +88,30 @@ export type ScheduleFields =
   | { readonly kind: 'product'; readonly of: readonly Schedule[] }
   /** Each part for its number of steps, counting steps anew; the last one for good (SequentialLR). */
   | { readonly kind: 'sequence'; readonly parts: readonly { readonly schedule: Schedule; readonly steps: number }[] };
+
+/** The fields of a schedule that falls on a plateau, as in ReduceLROnPlateau. */
+export interface PlateauFields {
+  /** What the value is multiplied by. Default: 0.1. */
+  readonly factor: number;
+  /** Reports without improvement that are let pass. Default: 10. */
+  readonly patience: number;
+  /** By how much a report has to be better than the best so far. Default: 1e-4. */
+  readonly threshold: number;
+  /** Whether that is a fraction of the best. Default: `relative`. */
+  readonly thresholdMode: 'relative' | 'absolute';
+  /** Which reports are better: the smaller or the larger. Default: `min`. */
+  readonly mode: 'min' | 'max';
+  /** Reports after a fall that do not count. Default: 0. */
+  readonly cooldown: number;
+  /** The least that the factor on the value becomes. Default: 0. */
+  readonly floor: number;
+  /** What is reported: the loss of every step by itself, or what the user reports. Default: `metric`. */
+  readonly by: 'loss' | 'metric';
+  /** A fall by no more than this is none. Default: 0. */
+  readonly eps?: number;
+  /** The mean of so many reports counts as one. Default: 1. */
+  readonly average?: number;
+}
 
 /** The fields of one kind. */
 export type FieldsOf<Name extends ScheduleFields['kind']> = Extract<ScheduleFields, { readonly kind: Name }>;

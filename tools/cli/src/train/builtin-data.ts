@@ -18,6 +18,7 @@ export interface LoadedData {
   readonly black?: readonly number[];
 }
 
+/** Data that the command knows by name. @inline */
 interface Builtin {
   readonly about: string;
   /** How to get it. */

@@ -1,15 +1,22 @@
-// How published architectures train, as docs/zoo.md says.
-//
-//   npm run zoo -- FOLDER [--only REGEXP] [--again] [--page docs/zoo.md] [--seconds 120] [--memory 3000]
-//
-// FOLDER is one that zoo.py has written. Prints a JSON line a model; results that are there are kept, and rows of the page that are
-// of other models.
-
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { parseArgs } from 'node:util';
 import { formatPage, mergeRows, readRows, rowOf, verdictOf, type Outcome } from './page.js';
 import { readRecords } from './record.js';
 import { codeVersion, survey } from './survey.js';
+
+const help = `How published architectures train, as docs/zoo.md says: a JSON line a model.
+
+usage: npm run zoo -- FOLDER [options]
+
+FOLDER is one that tools/fixtures/python/zoo.py has written. Results that are there are kept.
+
+  --only REGEXP  architectures that match
+  --again        examine models anew that have a result
+  --page FILE    also write the page of the documentation, whose rows of other models stay
+  --seconds N    for each model (default 120)
+  --memory N     MiB of JavaScript's heap for each model (default 3000)
+  --help         this text
+`;
 
 const { values: options, positionals } = parseArgs({
   allowPositionals: true,
@@ -19,9 +26,13 @@ const { values: options, positionals } = parseArgs({
     page: { type: 'string' },
     seconds: { type: 'string', default: '120' },
     memory: { type: 'string', default: '3000' },
+    help: { type: 'boolean', default: false },
   },
 });
-if (positionals.length !== 1) throw new Error('name the folder that zoo.py has written');
+if (options.help || positionals.length !== 1) {
+  console.log(help);
+  process.exit(options.help ? 0 : 2);
+}
 
 const code = codeVersion();
 const limits = { timeout: Number(options.seconds), memory: Number(options.memory), again: options.again, code };
