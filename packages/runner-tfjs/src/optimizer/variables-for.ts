@@ -94,8 +94,7 @@ function statisticsFor(
     const variable = matches === undefined ? exact : matches.get(statistic);
     if (variable === undefined) {
       problems.push(
-        `it has a statistic "${name}" without a variable; ` +
-          (list ? 'give all or the model' : 'make the model first'),
+        `it has a statistic "${name}" without a variable; ` + (list ? 'give all or the model' : 'make the model first'),
       );
     } else if (!isNumbers(value)) problems.push(`its statistic "${name}" has dtype ${value.dtype}`);
     else if (String(value.shape) !== String(variable.shape)) {
