@@ -3,9 +3,8 @@ import type { ComputePrecision, Loss, MemoryLimit, Model, Target, TrainableOptio
 import type { ExecutionProvider } from './provider-options.js';
 import type { RuntimeChoice } from './runtime/choose-runtime.js';
 import type { SessionOptions } from './runtime/runtime.js';
-import type { TrainingSession } from './training-session.js';
 
-/** What a {@link TrainingSession} trains, and how. */
+/** What a `TrainingSession` trains, and how. */
 export interface TrainingSessionOptions extends TrainableOptions, RuntimeChoice {
   /** An ONNX inference model: its path, its bytes, or one that has been read (and edited: a new head, adapters). */
   readonly model: string | Uint8Array | Model;
@@ -23,7 +22,7 @@ export interface TrainingSessionOptions extends TrainableOptions, RuntimeChoice 
    */
   readonly update?: 'auto' | 'fused' | 'graph';
   /**
-   * How many steps one run of the runtime makes in {@link TrainingSession.steps}. The update is in the graph then, and
+   * How many steps one run of the runtime makes in `steps` of the session. The update is in the graph then, and
    * parameters and state cross between host and device once for all of them. Worth it on CUDA through onnxruntime-node; the
    * native runtime leaves them on the device anyway. Default: 1.
    */
