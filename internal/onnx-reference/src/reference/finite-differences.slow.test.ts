@@ -72,6 +72,7 @@ const ELSEWHERE = new Map([
   ['adakit::ConvWeightGradient', 'the gradient of Conv'],
   ['adakit::GatherGradient', 'the gradient of Gather'],
   ['adakit::GatherNDGradient', 'the gradient of GatherND'],
+  ['adakit::LinearRecurrence', 'the gradient of LSTM'],
   ['adakit::Mask', 'the gradient of Relu'],
   ['adakit::MaxPoolGradient', 'the gradient of MaxPool'],
   ['Upsample', 'becomes Resize before anything runs'],
