@@ -7,13 +7,13 @@ const RULE = 7;
 /** The largest that the others may be. */
 const limits: Readonly<Record<string, number | undefined>> = {
   '@adakit/cli': 290,
-  '@adakit/core': 380,
-  '@adakit/data': 90,
-  '@adakit/fit': 80,
+  '@adakit/core': 395,
+  '@adakit/data': 95,
+  '@adakit/fit': 85,
   '@adakit/onnx': 910,
   '@adakit/plugins': 20,
   '@adakit/runner-onnx': 210,
-  '@adakit/runner-tfjs': 150,
+  '@adakit/runner-tfjs': 155,
   '@adakit/state': 250,
   '@adakit/testing': 140,
   'create-adakit-optimizer': 40,
