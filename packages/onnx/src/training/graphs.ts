@@ -270,7 +270,7 @@ export function trainStepGraph(model: Model, options: TrainStepOptions): TrainSt
 /**
  * The optimizer alone: parameters, gradients, slots and scalars in, new parameters and slots out.
  *
- * @param precision of all numbers. Default: float32
+ * @param options `precision` of all numbers; default: float32
  */
 export function optimizerGraph(
   emission: PlanEmission,

@@ -103,7 +103,7 @@ export class Checkpoints {
   /**
    * Saves a state, then removes what is neither among the newest nor the best. Saves are carried out in the order made.
    *
-   * @param metric how good the state is; one that is not finite counts as none
+   * @param options `metric`: how good the state is; one that is not finite counts as none
    * @returns the new checkpoint, which is on the disk
    * @throws StateFileError `cannot-write` with what to do about it, a disk that is not mounted any more included; later saves
    * work when that is done. `other-writer` when another process saves to this directory
