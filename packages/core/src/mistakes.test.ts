@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { clipByGlobalNorm } from './compose/gradients.js';
+import { clipByGlobalNorm, gradientAveraging } from './compose/gradients.js';
 import { defineWrapper, definePhasedOptimizer } from './compose/define-phased.js';
 import { ema } from './compose/weights.js';
 import { hostDevice } from './device/host.js';
@@ -68,6 +68,7 @@ const mistakes: Record<string, [what: string, call: () => unknown, message: stri
     ['bounds that are misspelt', () => groups([{ match: { rank: { atleast: 2 } as never } }], demo()), 'got the condition rank'], // prettier-ignore
     ['a role that there is not', () => groups([{ match: { role: 'biases' as never } }], demo()), 'got the condition role: "biases"'], // prettier-ignore
     ['a number for options', () => ema(0.9, demo(), 5 as never), 'ema: hyperparameters must be an object, got 5'],
+    ['a number for options of an average', () => gradientAveraging(0.9, demo(), 5 as never), 'averageGradients: hyperparameters must be an object, got 5'], // prettier-ignore
     ['null for options', () => clipByGlobalNorm(1, demo(), null as never), 'clipByGlobalNorm: hyperparameters must be an object, got null'], // prettier-ignore
   ],
   schedules: [

@@ -4,6 +4,7 @@
 export { nearestNames } from './nearest-names.js';
 // @tier device
 export { checkOutline, checkState, requireState, type ParameterOutline, type StateOutline } from './run/check-state.js';
+export { requireOptions } from './run/given.js';
 export { restoreOptimizer } from './optimizer/restore.js';
 export { parseSchedule } from './schedule/parse.js';
 export { GroupsNode } from './optimizer/groups-node.js';

@@ -11,13 +11,15 @@ export function requireModel(what: string, model: unknown): void {
   fail(`${what} takes a model, as readModel() gives it, got ${kindOf(model)}${unread}`);
 }
 
-/**
- * @param known what options there are. Default: whatever somebody else may read of them
- * @throws {OnnxError} `invalid-argument` for what is no object, and for options that there are not
- */
-export function requireOptions(what: string, options: unknown, known?: readonly string[]): void {
-  const problem = keysProblem('option', options, known ?? Object.keys(Object(options) as object));
-  if (problem !== undefined) fail(`${what}: ${problem.replace(' (known: )', '')}`);
+/** @throws {OnnxError} `invalid-argument` for what is no object, and for options that there are not */
+export function requireOptions(what: string, options: unknown, known: readonly string[]): void {
+  const problem = keysProblem('option', options, known);
+  if (problem !== undefined) fail(`${what}: ${problem}`);
+}
+
+/** @throws {OnnxError} `invalid-argument` for what is no object, whatever is read of it */
+export function requireObject(what: string, value: unknown): void {
+  if (typeof value !== 'object' || value === null) fail(`${what} must be an object, got ${kindOf(value)}`);
 }
 
 /** @throws {OnnxError} `invalid-argument` for what is no list of names */

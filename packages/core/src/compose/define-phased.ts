@@ -54,20 +54,21 @@ export function withOptions<Given extends object, Options extends object>(
 }
 
 const WRAPPER_KEYS = [
-  ...[
-    'name',
-    'hyperparameters',
-    'slots',
-    'globals',
-    'measure',
-    'total',
-    'collect',
-    'perturb',
-    'gradient',
-    'after',
-    'views',
-  ],
-  ...['secondGradient', 'collecting', 'perturbing', 'lossScaling'],
+  'name',
+  'hyperparameters',
+  'slots',
+  'globals',
+  'measure',
+  'total',
+  'collect',
+  'perturb',
+  'gradient',
+  'after',
+  'views',
+  'secondGradient',
+  'collecting',
+  'perturbing',
+  'lossScaling',
 ];
 
 /**

@@ -177,7 +177,7 @@ export const gradientAveraging = (
   decay: number,
   inner: Optimizer,
   options: { readonly debias?: boolean } = {},
-): Optimizer => averaging({ decay, ...options }, inner);
+): Optimizer => averaging(withOptions({ decay }, options), inner);
 
 const accumulation = /* @__PURE__ */ defineWrapper({
   name: 'accumulate',

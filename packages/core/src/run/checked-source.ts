@@ -42,7 +42,8 @@ function checked<T>(given: MaybePromise<T>, check: (given: T) => T): MaybePromis
 function requireEvaluated<B>(source: string, given: Evaluated, { gradients: buffers }: GradientContext<B>): Evaluated {
   requireFields(source, given, ['loss', 'gradients', 'whole', 'accept']);
   const { loss, gradients, whole, accept } = given as { readonly [K in keyof Evaluated]: unknown };
-  if (loss !== undefined && typeof loss !== 'number') fail(`the loss of ${source} must be a number, got ${kindOf(loss)}`); // prettier-ignore
+  if (loss !== undefined && typeof loss !== 'number')
+    fail(`the loss of ${source} must be a number, got ${kindOf(loss)}`);
   if (gradients !== undefined) {
     requireList(`gradients of ${source} must be a list of names, whose buffers have been written`, gradients);
     for (const name of gradients.map(String)) if (!Object.hasOwn(buffers, name)) throw stranger(source, name, buffers);

@@ -39,7 +39,12 @@ export function requireRunOptions(options: object): void {
   }
 }
 
-/** @throws AdakitError `invalid-plan` for options that there are not, and for what is no object */
+/**
+ * Refuses what is no object, and options that there are not.
+ *
+ * @param what whose options they are, at the beginning of the message
+ * @throws AdakitError `invalid-plan`
+ */
 export function requireOptions(what: string, options: unknown, known: readonly string[]): void {
   const problem = keysProblem('option', options, known);
   if (problem !== undefined) throw new AdakitError('invalid-plan', `${what}: ${problem}`);

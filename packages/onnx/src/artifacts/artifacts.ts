@@ -1,7 +1,7 @@
 import { makePlan, type Optimizer, requireOptimizer } from '@adakit/core';
 import type { ModelProto } from 'onnx-buf';
 import { OnnxError } from '../error.js';
-import { requireLoss, requireModel, requireOptions } from '../given.js';
+import { requireLoss, requireModel, requireObject } from '../given.js';
 import type { Model } from '../model/model.js';
 import type { Target } from '../target/target.js';
 import { targets, type TargetName } from '../target/targets.js';
@@ -86,7 +86,7 @@ export interface Artifacts {
  */
 export async function exportArtifacts(model: Model, options: ArtifactOptions): Promise<Artifacts> {
   requireModel('exportArtifacts()', model);
-  requireOptions('exportArtifacts()', options);
+  requireObject('exportArtifacts(): options', options);
   requireLoss(options.loss);
   requireOptimizer('exportArtifacts()', options.optimizer);
   requirePossible(options);

@@ -1,4 +1,4 @@
-import { requireOptions } from '../given.js';
+import { requireObject } from '../given.js';
 import { create } from '@bufbuild/protobuf';
 import { GraphProtoSchema, ValueInfoProtoSchema, type ModelProto } from 'onnx-buf';
 import { Graph } from '../graph/graph.js';
@@ -25,8 +25,8 @@ export interface Carried {
  * @param count 1 gives the step itself
  */
 export function severalSteps(step: TrainStepGraph, count: number): TrainStepGraph {
-  requireOptions('severalSteps()', step);
-  requireOptions('severalSteps(): plan', step.plan);
+  requireObject('severalSteps(): options', step);
+  requireObject('severalSteps(): plan', step.plan);
   if (count === 1) return step;
   const { plan, statistics } = step;
   const carried = [...carriedOf(plan), ...statistics.map(({ name, output }) => ({ input: name, output }))];

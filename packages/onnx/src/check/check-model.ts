@@ -1,6 +1,6 @@
 import type { OperatorTable } from '../entry/operator.js';
 import { OnnxError, type Problem } from '../error.js';
-import { requireModel, requireOptions } from '../given.js';
+import { requireModel, requireObject } from '../given.js';
 import { findTies } from '../edit/ties.js';
 import { emitterOf } from '../inference/emitter-of.js';
 import { differentiate } from '../gradient/differentiate.js';
@@ -69,7 +69,7 @@ export function checkModel(
   operators: OperatorTable = standardOperators,
 ): ModelCheck {
   requireModel('checkModel()', model);
-  requireOptions('checkModel()', options);
+  requireObject('checkModel(): options', options);
   const { proto } = model;
   const general = {
     irVersion: Number(proto.irVersion),

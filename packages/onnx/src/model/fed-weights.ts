@@ -1,4 +1,4 @@
-import { requireNames, requireOptions } from '../given.js';
+import { requireNames, requireObject } from '../given.js';
 import { create } from '@bufbuild/protobuf';
 import {
   GraphProtoSchema,
@@ -15,7 +15,7 @@ import type { Model } from './model.js';
 
 /** The model as it is, except that the named initializers are inputs, which have to be fed. */
 export function withFedWeights(model: Model | ModelProto, names: readonly string[]): ModelProto {
-  requireOptions('withFedWeights()', model);
+  requireObject('withFedWeights(): model', model);
   requireNames('names', names);
   const { proto, graph } = 'proto' in model ? model : { proto: model, graph: model.graph };
   if (graph === undefined) return proto;

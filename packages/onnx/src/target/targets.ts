@@ -1,4 +1,4 @@
-import { requireOptions } from '../given.js';
+import { requireObject } from '../given.js';
 import { emptyWindows } from '../entry/window/windows.js';
 import type { Node } from '../graph/node.js';
 import type { DType } from '../model/dtype.js';
@@ -165,8 +165,8 @@ export type TargetName = keyof typeof targets;
  * constant weights for its own kernel of a convolution, which is faster then than a product over windows.
  */
 export function withConstantWeights(target: Target): Target {
-  requireOptions('withConstantWeights()', target);
-  requireOptions('withConstantWeights(): partly', target.partly);
+  requireObject('withConstantWeights(): options', target);
+  requireObject('withConstantWeights(): partly', target.partly);
   const { Conv, ...partly } = target.partly;
   // A kernel that is lacking in part is lacking for constants, too.
   return Conv === ortCpu.partly.Conv || Conv === isUnblockedConvolution ? { ...target, partly } : target;

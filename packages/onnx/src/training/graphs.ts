@@ -1,7 +1,7 @@
 import type { ParameterRole, Precision } from '@adakit/core';
 import type { ModelProto } from 'onnx-buf';
 import { OnnxError } from '../error.js';
-import { requireLoss, requireModel, requireNames, requireOptions, requirePlan } from '../given.js';
+import { requireLoss, requireModel, requireNames, requireObject, requireOptions, requirePlan } from '../given.js';
 import { differentiate } from '../gradient/differentiate.js';
 import { emitterOf } from '../inference/emitter-of.js';
 import type { Emitter } from '../graph/emitter.js';
@@ -187,7 +187,7 @@ export function inferenceGraph(
 ): EmittedGraph & { readonly outputs: readonly string[] } {
   requireModel('inferenceGraph()', model);
   requireNames('inferenceGraph(): parameters', parameters);
-  requireOptions('inferenceGraph()', options);
+  requireObject('inferenceGraph(): options', options);
   const { target } = options;
   const { graph, inputs } = inferenceMode(model, parameters, target);
   const closed = graph.outputs.find((output) => !canBeRead(output));
@@ -208,7 +208,7 @@ export function evaluationGraph(
   options: TargetOption & { readonly loss: Loss; readonly parameters: readonly string[] },
 ): EvaluationGraph {
   requireModel('evaluationGraph()', model);
-  requireOptions('evaluationGraph()', options);
+  requireObject('evaluationGraph(): options', options);
   requireNames('evaluationGraph(): parameters', options.parameters);
   requireLoss(options.loss);
   const { target } = options;
@@ -276,7 +276,7 @@ export function optimizerGraph(
   emission: PlanEmission,
   options: TargetOption & { readonly precision?: Precision } = {},
 ): OptimizerGraph {
-  requireOptions('optimizerGraph()', emission);
+  requireObject('optimizerGraph(): options', emission);
   requirePlan('optimizerGraph()', emission.plan);
   requireOptions('optimizerGraph()', options, ['precision', 'target']);
   const { precision: dtype = 'float32', target } = options;
@@ -301,7 +301,7 @@ export function optimizerGraph(
 /** @throws OnnxError `invalid-argument` for what is no model, and for options without a loss */
 function requireTraining(what: string, model: Model, options: GradientsOptions): void {
   requireModel(what, model);
-  requireOptions(what, options);
+  requireObject(`${what}: options`, options);
   requireLoss(options.loss);
   if (options.outputs !== undefined) requireNames(`${what}: outputs`, options.outputs);
 }

@@ -2,7 +2,7 @@ import { create, fromBinary, toBinary } from '@bufbuild/protobuf';
 import { castTensor, elementCount, sameShape, type FloatArray, type NamedTensors, type TensorData } from '@adakit/core';
 import { GraphProtoSchema, ModelProtoSchema, TensorProtoSchema, type ModelProto, type TensorProto } from 'onnx-buf';
 import { OnnxError } from '../error.js';
-import { requireModel, requireNamed, requireNames, requireOptions } from '../given.js';
+import { requireModel, requireNamed, requireNames, requireObject } from '../given.js';
 import { dtypeCode, dtypeFromCode } from '../model/dtype.js';
 import type { Model } from '../model/model.js';
 import { Tensor } from '../model/tensor.js';
@@ -65,7 +65,7 @@ function initializers({ graph, source }: Model, parameters: readonly WeightSpec[
  * of `values`, rounded to the inputs' element types where these are narrower.
  */
 export function withConstants(model: ModelProto, inputs: readonly WeightSpec[], values: NamedTensors): ModelProto {
-  requireOptions('withConstants()', model);
+  requireObject('withConstants(): model', model);
   requireNamed('inputs', inputs);
   const { graph } = model;
   if (graph === undefined) return model;
@@ -94,7 +94,7 @@ export function withConstants(model: ModelProto, inputs: readonly WeightSpec[], 
  */
 export function withParameters(model: Model, values: NamedTensors): Model {
   requireModel('withParameters()', model);
-  requireOptions('withParameters()', values);
+  requireObject('withParameters(): values', values);
   const left = new Map(Object.entries(values));
   const initializer = model.graph.initializer.map((tensor) => {
     const value = left.get(tensor.name);

@@ -10,8 +10,8 @@ import {
   type TensorData,
   type TrainingState,
 } from '@adakit/core';
-import { checkState } from '@adakit/core/states';
-import { requireOptions, requireTensor, requireTensorsIn } from '../file/given.js';
+import { checkState, requireOptions } from '@adakit/core/states';
+import { requireTensor, requireTensorsIn } from '../file/given.js';
 import { requireAccounted } from './accounted.js';
 import type { AdaptedParameter, AdaptedSlot, AdaptReport } from './adapt-report.js';
 import { carryOver, startAfresh } from './carry-over.js';

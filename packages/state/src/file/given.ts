@@ -1,14 +1,8 @@
-import { AdakitError, keysProblem, kindOf, type ErrorCode, type TrainingState } from '@adakit/core';
+import { AdakitError, kindOf, type ErrorCode, type TrainingState } from '@adakit/core';
 import { requireState } from '@adakit/core/states';
 import { StateFileError } from './error.js';
 
 // What is given by programs whose types nobody has checked.
-
-/** @throws AdakitError `invalid-plan` for what is no object, and for options that there are not */
-export function requireOptions(what: string, options: unknown, known: readonly string[]): void {
-  const problem = keysProblem('option', options, known);
-  if (problem !== undefined) throw new AdakitError('invalid-plan', `${what}: ${problem}`);
-}
 
 /** @throws AdakitError `invalid-state` for what is no training state, and for one whose values or slots are no tensors */
 export function requireTensorsIn(what: string, state: unknown): asserts state is TrainingState {

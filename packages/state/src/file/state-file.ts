@@ -1,10 +1,11 @@
 import { sha256 as nobleSha256 } from '@noble/hashes/sha2.js';
 import { bytesToHex } from '@noble/hashes/utils.js';
 import type { StoredTensor, TrainingState } from '@adakit/core';
+import { requireOptions } from '@adakit/core/states';
 import { assembleState, contentsOf, layoutOf, requireFinite } from './contents.js';
 import { formatDocument, parseDocument } from './document.js';
 import { StateFileError } from './error.js';
-import { requireOptions, requireTensorMap, requireTensorsIn } from './given.js';
+import { requireTensorMap, requireTensorsIn } from './given.js';
 import {
   dataLength,
   formatHeader,

@@ -1,7 +1,7 @@
 import { join, resolve } from 'node:path';
 import type { TrainingState } from '@adakit/core';
+import { requireOptions } from '@adakit/core/states';
 import { StateFileError } from '../file/error.js';
-import { requireOptions } from '../file/given.js';
 import { fileError, requirePlace } from './file-access.js';
 import { disk, type FileSystem } from './file-system.js';
 import { LastingFolder } from './lasting-folder.js';

@@ -1,8 +1,8 @@
 import { createHash } from 'node:crypto';
 import { dirname, resolve } from 'node:path';
 import { kindOf } from '@adakit/core';
+import { requireOptions } from '@adakit/core/states';
 import { StateFileError, type StateFileErrorCode } from '../file/error.js';
-import { requireOptions } from '../file/given.js';
 import type { FileStatus, FileSystem, OpenFile } from './file-system.js';
 
 /** Files are read and written this many bytes at a time: few calls, and still in the processor's cache when hashed. */
