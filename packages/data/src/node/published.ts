@@ -36,7 +36,8 @@ const FILES = {
  */
 export async function cifar(folder: string, classes: 10 | 100): Promise<CifarData> {
   requireText('cifar: the folder', folder);
-  if (!Object.hasOwn(FILES, classes)) throw new DataError('invalid-argument', `cifar: classes are 10 or 100, got ${kindOf(classes)}`); // prettier-ignore
+  if (!Object.hasOwn(FILES, classes))
+    throw new DataError('invalid-argument', `cifar: classes are 10 or 100, got ${kindOf(classes)}`);
   const { training, test } = FILES[classes];
   requireFiles(
     folder,
