@@ -4,6 +4,7 @@ import type { DType } from '../model/dtype.js';
 import { OWN_DOMAIN } from '../model/opset.js';
 import { addDims, multiplyDims } from '../shape/dim.js';
 import { printShape, type Shape } from '../shape/shape.js';
+import { scan } from '../entry/body.js';
 import type { DefinitionContext, Operator } from '../entry/operator.js';
 
 /**
@@ -46,7 +47,7 @@ export const CTCLoss: Operator = {
     const { dtype, emissions, positions, finals } = lattice;
     const never = e.scalar(NEVER, dtype);
     const start = e.where(e.equal(positions, e.scalar(0, 'int64')), e.scalar(0, dtype), never);
-    const forward = scan(e, lattice, {
+    const forward = pathsThrough(e, lattice, {
       start: e.node('Expand', [start, e.node('Gather', [e.shapeOf(emissions), e.int64([1, 2])], { axis: 0 })]),
       emissions,
       skip: lattice.skip,
@@ -65,7 +66,7 @@ export const CTCLoss: Operator = {
     const never = e.scalar(NEVER, dtype);
     // Backward variables are forward ones of the sequence read from its end, time and labels alike.
     const end = e.unsqueeze(e.mul(targetLengths, e.scalar(2, 'int64')), [1]);
-    const backward = scan(e, lattice, {
+    const backward = pathsThrough(e, lattice, {
       start: flip(e, e.where(e.equal(positions, end), e.scalar(0, dtype), never)),
       emissions: flip(e, emissions),
       // A step over a state leads to that state's successor here: what is allowed lies two further.
@@ -180,7 +181,7 @@ interface Recursion {
  *
  * @returns the states after the last step [N, L], after each step [T, N, L], and the gains [T, N]
  */
-function scan(
+function pathsThrough(
   e: Emitter,
   { dtype, active }: Lattice,
   { start, emissions, skip, reverse }: Recursion,
@@ -205,17 +206,8 @@ function scan(
   const gain = inner.squeeze(inner.where(isActive, most, inner.scalar(0, dtype)), [1]);
   body.outputs.push(next, inner.node('Identity', [next]), gain);
 
-  const direction = reverse ? 1 : 0;
-  const [last, states, gains] = e.control(
-    'Scan',
-    [start, emissions, active],
-    { body },
-    {
-      num_scan_inputs: 2,
-      scan_input_directions: [direction, direction],
-      scan_output_directions: [direction, direction],
-    },
-    3,
-  );
+  const along = { axis: 0, turned: reverse };
+  const read = [emissions, active].map((outer) => ({ ...along, outer }));
+  const [last, states, gains] = scan(e, body, [start], read, [along, along]);
   return { last, states: e.assume(states, shape), gains };
 }

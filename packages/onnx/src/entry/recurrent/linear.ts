@@ -1,9 +1,9 @@
 import type { Emitter } from '../../graph/emitter.js';
 import type { Value } from '../../graph/value.js';
 import { multiplyDims } from '../../shape/dim.js';
-import { addBodyOutput } from '../body.js';
+import { addBodyOutput, scan } from '../body.js';
 import type { DefinitionContext } from '../operator.js';
-import { alongTime } from './through-time.js';
+import { alongTime, inRows } from './through-time.js';
 
 /** c[t] = k[t] ⊙ c[t − 1] + a[t]: a recurrence without products of matrices or functions. */
 export interface LinearRecurrence {
@@ -56,16 +56,14 @@ export function statesByScan(e: Emitter, recurrence: LinearRecurrence): readonly
   graph.outputs.push(next);
   addBodyOutput(graph, next);
   const byStep = (rows: Value) => e.assume(e.reshape(rows, [time, -1, Number(length)]), [time, batch, length]);
-  const turn = Number(isBackward);
-  const attributes = { num_scan_inputs: 2, scan_input_directions: [turn, turn], scan_output_directions: [turn] };
-  const [, after] = e.control('Scan', [initial, byStep(factors), byStep(terms)], { body: graph }, attributes, 2);
-  const rows = e.assume(e.reshape(after, [-1, Number(length)]), terms.shape ?? []);
+  const along = { axis: 0, turned: isBackward };
+  const scanned = [factors, terms].map((rows) => ({ ...along, outer: byStep(rows) }));
+  const [, after] = scan(e, graph, [initial], scanned, [along]);
+  const rows = inRows(e, after, Number(length), multiplyDims(time, batch));
   if (time === 1) return [initial, rows];
   const [starts, ends] = isBackward ? [[1], [time]] : [[0], [time - 1]];
-  const others = e.assume(e.reshape(e.slice(after, { starts, ends, axes: [0] }), [-1, Number(length)]), [
-    multiplyDims(time - 1, batch),
-    length,
-  ]);
+  const kept = e.slice(after, { starts, ends, axes: [0] });
+  const others = inRows(e, kept, Number(length), multiplyDims(time - 1, batch));
   const before = e.concat(isBackward ? [others, initial] : [initial, others], 0);
   return [e.assume(before, terms.shape ?? []), rows];
 }

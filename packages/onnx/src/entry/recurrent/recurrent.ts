@@ -2,7 +2,7 @@ import type { Emitter } from '../../graph/emitter.js';
 import type { Value } from '../../graph/value.js';
 import { differentDims, isStatic, multiplyDims, type Dim } from '../../shape/dim.js';
 import { printShape } from '../../shape/shape.js';
-import { addBodyOutput } from '../body.js';
+import { addBodyOutput, scan } from '../body.js';
 import { dropping } from '../older-form.js';
 import type { DefinitionContext, GradientContext, Operator } from '../operator.js';
 import { BIAS, DATA, role, SETTING } from '../role.js';
@@ -314,18 +314,9 @@ function scanned(
   const count = initial.length;
   const { state, output } = advance(inner, values.slice(count, -1), values.slice(0, count), values[values.length - 1]);
   for (const value of [...state, output]) addBodyOutput(graph, value);
-  const turn = Number(backward);
-  const results = e.control(
-    'Scan',
-    [...initial, ...projected, numbers],
-    { body: graph },
-    {
-      num_scan_inputs: projected.length + 1,
-      scan_input_directions: [...projected, numbers].map(() => turn),
-      scan_output_directions: [turn],
-    },
-    count + 1,
-  );
+  const along = { axis: 0, turned: backward };
+  const read = [...projected, numbers].map((outer) => ({ ...along, outer }));
+  const results = scan(e, graph, initial, read, [along]);
   return { outputs: results[count], state: results.slice(0, count) };
 }
 
