@@ -85,7 +85,7 @@ class PhaseTracer<H extends HyperparameterDefinitions, S extends string, G exten
       ]),
     );
     const { collecting, perturbing, secondGradient, hyperparameters } = this.source;
-    if ((collect && !collecting) || (phases.perturb && !perturbing)) {
+    if (!collect !== !collecting || !phases.perturb !== !perturbing) {
       this.fail('needs collecting to collect, perturbing to perturb');
     }
     const readsEstimate = Object.values(phases).some((program) => program && inputNames(program).includes('estimate'));
