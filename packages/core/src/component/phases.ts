@@ -86,7 +86,7 @@ class PhaseTracer<H extends HyperparameterDefinitions, S extends string, G exten
     );
     const { collecting, perturbing, secondGradient, hyperparameters } = this.source;
     if (!collect !== !collecting || !phases.perturb !== !perturbing) {
-      this.fail('needs collecting to collect, perturbing to perturb');
+      this.fail('collect needs collecting, perturb perturbing');
     }
     const readsEstimate = Object.values(phases).some((program) => program && inputNames(program).includes('estimate'));
     if (readsEstimate && !(secondGradient && 'every' in hyperparameters)) {

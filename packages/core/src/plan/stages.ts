@@ -59,19 +59,18 @@ export const planPhases: Phases['plan'] = ({ optimizer, parameters, groups }) =>
 };
 
 /** A wrapper around several groups is one piece of all of them. */
-export const namedPieces: Phases['pieces'] = ({ chain, owners }, known) => {
-  const used = new Map<string, number>();
-  return chain.map((link, i) => {
+export const namedPieces: Phases['pieces'] = ({ chain, owners }, known) =>
+  chain.map((link, i) => {
     const { kind, component, initial } = link;
+    const { name } = component;
+    const owner = owners[i];
+    const before = chain.slice(0, i).filter((outer) => outer.component.name === name).length;
+    const prefix = kind === 'rule' ? '' : `${name}${before > 0 ? String(before + 1) : ''}.`;
     // Every wrapper that somebody wrote has an object of initial values of its own, and keeps it. Written once, an optimizer
     // may be that of several groups, which have nothing in common for it.
-    const shared = known.find((piece) => piece.initial === initial && piece.owner === owners[i]);
-    const again = (used.get(component.name) ?? 0) + 1;
-    used.set(component.name, again);
-    const prefix = kind === 'rule' ? '' : `${component.name}${again > 1 ? String(again) : ''}.`;
-    return shared ?? { ...link, prefix, owner: owners[i] };
+    const shared = known.find((piece) => piece.initial === initial && piece.owner === owner);
+    return shared ?? { ...link, prefix, owner };
   });
-};
 
 /** What happens to some parameters, and the numbers that belong to all of them. */
 interface Course {
