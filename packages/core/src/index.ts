@@ -42,6 +42,7 @@ export {
 export * as meanings from './component/meanings.js';
 export {
   type Brought,
+  type Checking,
   type ComponentSource,
   type GlobalSource,
   type Inputs,

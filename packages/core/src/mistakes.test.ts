@@ -35,8 +35,19 @@ const mistakes: Record<string, [what: string, call: () => unknown, message: stri
     ['nothing', () => defineOptimizer(undefined as never), 'keys must be an object, got undefined (known: name, hyper'],
     ['null', () => defineOptimizer(null as never), 'keys must be an object, got null'],
     ['no name', () => defineOptimizer({ ...rule(), name: undefined as never }), 'has no name'],
-    ['no phased one', () => definePhasedOptimizer(undefined as never), 'has no hyperparameters'],
-    ['no wrapper', () => defineWrapper(null as never), 'has no hyperparameters'],
+    ['no phased one', () => definePhasedOptimizer(undefined as never), 'keys must be an object, got undefined (known: name, '], // prettier-ignore
+    ['no wrapper', () => defineWrapper(null as never), 'keys must be an object, got null (known: name, '],
+    ['no hyperparameters', () => defineWrapper({ name: 'w' } as never), 'optimizer "w": has no hyperparameters'],
+    [
+      'a phase of a phased one that is misspelt',
+      () => definePhasedOptimizer({ ...rule(), mesure: () => 1 } as never),
+      'unknown key "mesure", did you mean "measure"?',
+    ],
+    [
+      'a wrapper with an update',
+      () => defineWrapper({ name: 'w', hyperparameters: {}, update: () => 1 } as never),
+      'optimizer "w": unknown key "update"',
+    ],
     [
       'a phase that is misspelt',
       () => defineWrapper({ name: 'w', hyperparameters: {}, gradeint: () => 1 } as never),

@@ -1,20 +1,39 @@
 import { adam, adamw } from '@adakit/adam';
 import {
   accumulate,
+  asMatrix,
+  asParam,
   clipByGlobalNorm,
   cosine,
+  defineOptimizer,
+  eigenvectors,
   ema,
   gradientNoise,
   groups,
+  learningRate,
   lossScaling,
+  matMul,
   matrices,
   sam,
+  transpose,
   type Optimizer,
 } from '@adakit/core';
 import { emitterOf, float, Graph, modelFromGraph, symbol, Tensor as OnnxTensor, writeModel } from '@adakit/onnx';
 import { muon } from '@adakit/muon';
 import { afterEach, describe, expect, it } from 'vitest';
 import { mse, outputLoss, TrainingSession, type Batch, type StepResult, type TrainingSessionOptions } from './index.js';
+
+/** Its eigenvectors are a Loop in the graph. */
+const turned = defineOptimizer({
+  name: 'turned',
+  hyperparameters: { lr: learningRate(0.01) },
+  update({ param, grad, hyper: { lr }, matrix }) {
+    if (!matrix) return { param: param.sub(grad.mul(lr)) };
+    const g = asMatrix(grad);
+    const direction = matMul(g, eigenvectors(matMul(transpose(g), g)));
+    return { param: param.sub(asParam(direction).mul(lr)) };
+  },
+});
 
 const sessions: TrainingSession[] = [];
 afterEach(async () => {
@@ -88,6 +107,7 @@ describe.each([
     ],
     ['rules of their own for groups', groups([{ name: 'm', match: matrices, optimizer: muon() }], adam({ lr: 0.01 }))],
     ['noise', gradientNoise(adam({ lr: 0.01 }))],
+    ['a loop inside the loop over steps', turned()],
   ])('are the steps one by one, to the last bit: %s', async (_, optimizer) => {
     const options = { model: regularized(), loss: mse(), optimizer, runtime, seed: 3, outputs: ['y'] };
     const one = await create(options);

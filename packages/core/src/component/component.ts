@@ -8,7 +8,7 @@ import type {
   RepeatHyperparameter,
 } from '../optimizer/hyperparameters.js';
 import type { ParameterRole } from '../optimizer/match.js';
-import type { Phases } from '../plan/plan.js';
+import type { Phases, PlanGroup } from '../plan/plan.js';
 import type { Program } from '../program/program.js';
 import type { Collecting } from '../run/collecting.js';
 import type { Perturbing } from '../run/perturbing.js';
@@ -168,8 +168,17 @@ export interface Brought {
   readonly lossScaling?: LossScaling | undefined;
 }
 
+/** What has a say in which plans its component can be part of. */
+export interface Checking {
+  /**
+   * @param groups of the plan, in which the component is
+   * @throws AdakitError `invalid-plan` where a step would not be right for all parameters
+   */
+  check?(groups: readonly PlanGroup[]): void;
+}
+
 /** How what the loss is multiplied by changes. */
-export interface LossScaling {
+export interface LossScaling extends Checking {
   /** Before the first step. @param values hyperparameters as they were when the optimizer was made */
   readonly start: (values: HyperparameterValues) => LossScaleState;
   /** After a step, and after one that was passed over, as something was not finite. */

@@ -85,8 +85,8 @@ class PhaseTracer<H extends HyperparameterDefinitions, S extends string, G exten
       ]),
     );
     const { collecting, perturbing, secondGradient, hyperparameters } = this.source;
-    if ((collect && !collecting) || (phases.perturb && !perturbing)) {
-      this.fail('needs collecting to collect, perturbing to perturb');
+    if (!collect !== !collecting || !phases.perturb !== !perturbing) {
+      this.fail('collect needs collecting, perturb perturbing');
     }
     const readsEstimate = Object.values(phases).some((program) => program && inputNames(program).includes('estimate'));
     if (readsEstimate && !(secondGradient && 'every' in hyperparameters)) {

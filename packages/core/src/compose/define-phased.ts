@@ -27,23 +27,31 @@ export type PhasedOptimizerSource<
  * Defines an optimizer with more phases than `update`: numbers of all parameters together, views, and the like. What plans
  * and runs these comes with it; {@link defineOptimizer} does without.
  *
- * @throws AdakitError `invalid-rule` for names that are no identifiers
+ * @throws AdakitError `invalid-rule` for names that are no identifiers, and for keys that there are not
  */
 export function definePhasedOptimizer<
   const H extends HyperparameterDefinitions,
   const S extends string = never,
   const G extends string = never,
 >(source: PhasedOptimizerSource<H, S, G>): OptimizerFactory<H> {
-  return factoryOf(phased(source), source.hyperparameters);
+  return factoryOf(phased(source, WRAPPER_KEYS + ' update'), source.hyperparameters);
 }
 
+/** @param keys that it may have */
 function phased<H extends HyperparameterDefinitions, S extends string, G extends string>(
   source: ComponentSource<H, S, G>,
+  keys: string,
 ): Component {
-  if (!(source as typeof source | undefined)?.hyperparameters) refuse(source, 'has no hyperparameters');
+  const problem = keysProblem('key', source, keys.split(' '));
+  if (problem !== undefined) refuse(source, problem);
+  if (!(source as Partial<typeof source>).hyperparameters) refuse(source, 'has no hyperparameters');
   const phases = { pieces: namedPieces, plan: planPhases, run: phasedRun };
   return { ...makeComponent(source, tracePhases), phases, brings: source };
 }
+
+const WRAPPER_KEYS =
+  'name hyperparameters slots globals measure total collect perturb gradient after views ' +
+  'secondGradient collecting perturbing lossScaling';
 
 /** What a wrapper is given beside its options, with these, which it checks: spread, a number would be passed over. */
 export function withOptions<Given extends object, Options extends object>(
@@ -52,24 +60,6 @@ export function withOptions<Given extends object, Options extends object>(
 ): Given & Options {
   return Object(options) === options ? { ...given, ...options } : (options as Given & Options);
 }
-
-const WRAPPER_KEYS = [
-  'name',
-  'hyperparameters',
-  'slots',
-  'globals',
-  'measure',
-  'total',
-  'collect',
-  'perturb',
-  'gradient',
-  'after',
-  'views',
-  'secondGradient',
-  'collecting',
-  'perturbing',
-  'lossScaling',
-];
 
 /**
  * Defines something that goes around an optimizer: a transform of gradients, an average of weights, a constraint.
@@ -81,9 +71,7 @@ export function defineWrapper<
   const S extends string = never,
   const G extends string = never,
 >(source: Omit<ComponentSource<H, S, G>, 'update'>): WrapperFactory<H> {
-  const component = phased(source);
-  const problem = keysProblem('key', source, WRAPPER_KEYS);
-  if (problem !== undefined) refuse(source, problem);
+  const component = phased(source, WRAPPER_KEYS);
   return Object.assign(
     (options: HyperparameterOptions<H>, inner: Optimizer): Optimizer =>
       new Optimizer(

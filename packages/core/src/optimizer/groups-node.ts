@@ -68,16 +68,12 @@ export class GroupsNode implements TreeNode {
     const inner = chosen.reduce((rest, group) => applyGroup(group, rest), this.rest);
     const { chain, path, owners } = inner.resolve(parameter);
     const names = chosen.map(({ name }) => name);
-    const left = names.length === 0 && path !== '';
     // A group without an optimizer changes the rule alone: wrappers stay those of the rest.
-    const writer = chosen.findLast(({ optimizer }) => optimizer !== undefined)?.name;
+    const writers = chosen.flatMap(({ name, optimizer }) => (optimizer ? [name] : [])).slice(-1);
     return {
       chain,
-      path: [...(left ? ['*'] : level(names)), path].join('/'),
-      owners: chain.map(({ kind }, i) => {
-        const within = kind === 'rule' ? names : writer === undefined ? [] : [writer];
-        return [...level(within), owners[i]].join('/');
-      }),
+      path: within(names, path),
+      owners: chain.map(({ kind }, i) => within(kind === 'rule' ? names : writers, owners[i])),
     };
   }
 
@@ -148,9 +144,10 @@ function pick(values: HyperparameterValues, isWanted: (key: string) => boolean):
   return Object.fromEntries(Object.entries(values).filter(([key]) => isWanted(key)));
 }
 
-/** Groups at one depth in a path, in which a slash goes deeper. */
-function level(names: readonly string[]): readonly string[] {
-  return names.length === 0 ? [] : [names.join('+')];
+/** A path in groups at one depth, in which a slash goes deeper; what none of them has chosen may be in deeper ones. */
+function within(names: readonly string[], path: string): string {
+  if (names.length > 0) return `${names.join('+')}/${path}`;
+  return path && `*/${path}`;
 }
 
 /** What paths of groups are written with, so that no name may have it. */

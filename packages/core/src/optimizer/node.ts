@@ -177,11 +177,11 @@ export interface ResolvedChain {
   readonly owners: readonly string[];
 }
 
-export function parseSchedules({ component, hyperparameters }: Configured, schedules: Schedules): Schedules {
+export function parseSchedules({ component }: Pick<Configured, 'component'>, schedules: Schedules): Schedules {
   return Object.fromEntries(
     Object.entries(Object(schedules) === schedules ? schedules : { schedules }).map(([name, schedule]) => [
       name,
-      requireSchedule(name, schedule).on(component.name, name, hyperparameters),
+      requireSchedule(name, schedule).on(component, name),
     ]),
   );
 }

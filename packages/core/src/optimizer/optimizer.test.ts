@@ -7,7 +7,7 @@ import { cosine, exponential } from '../schedule/factories.js';
 import { scheduleFactor } from '../schedule/schedule.js';
 import { restoreOptimizer } from './restore.js';
 import { defineOptimizer } from './define.js';
-import { coefficient, flag, learningRate } from './hyperparameters.js';
+import { coefficient, flag, learningRate, repeats } from './hyperparameters.js';
 import { groups, type ParameterGroup } from './groups.js';
 import type { OptimizerConfig } from './node.js';
 import type { Optimizer } from './optimizer.js';
@@ -120,6 +120,13 @@ describe('withSchedules', () => {
     expect(() => build().withSchedules({ 'ema.warmup': cosine(3) })).toThrow(
       'ema: cannot schedule "warmup", the numeric hyperparameters are decay, start, every',
     );
+    const shaped = defineOptimizer({
+      name: 'shaped',
+      hyperparameters: { lr: learningRate(1), times: repeats(2) },
+      update: ({ param }) => ({ param }),
+    });
+    // It is part of the program, which no schedule changes.
+    expect(() => shaped().withSchedules({ times: cosine(3) })).toThrow('shaped: cannot schedule "times"');
     expect(() => lossScaling(demo()).withSchedules({ 'lossScaling.interval': cosine(3) })).toThrow(
       'lossScaling follows what it sees of gradients, and no schedule',
     );
@@ -397,7 +404,7 @@ describe('an optimizer as data', () => {
     [
       'with a group’s rule that is not there',
       () => restoreOptimizer(demo(), groups([{ match: 'a', optimizer: other() }], demo()).toConfig()),
-      'the state uses the optimizer "other", which this run does not have; make the run with it, in the same group',
+      'the state uses the rule "other", which this run does not have; make the run with it, in its group',
     ],
     [
       'with a value out of range',

@@ -22,12 +22,7 @@ import { WrapperNode } from './wrapper.js';
  * @throws AdakitError `state-mismatch` when it is made of other pieces, or for values that these do not accept
  */
 export function restoreOptimizer(optimizer: Optimizer, config: OptimizerConfig): Optimizer {
-  const components = new Map(
-    optimizer.node.pieces.map(({ component }) => [
-      `${component.isRule ? 'rule' : 'wrapper'} ${component.name}`,
-      component,
-    ]),
-  );
+  const components = optimizer.node.pieces.map(({ component }) => component);
   const [mine, saved] = [chainText(optimizer.node), configChainText(config)];
   if (mine !== saved) {
     throw new AdakitError(
@@ -49,7 +44,7 @@ function configChainText(config: OptimizerConfig): string {
   return config.inner === undefined ? config.name : `${config.name}(${configChainText(config.inner)})`;
 }
 
-function nodeFromConfig(config: OptimizerConfig, components: ReadonlyMap<string, Component>): OptimizerNode {
+function nodeFromConfig(config: OptimizerConfig, components: readonly Component[]): OptimizerNode {
   if (config.kind === 'groups') {
     return new GroupsNode(
       config.groups.map(({ name, match, optimizer, hyperparameters, initial, schedules }) => ({
@@ -63,28 +58,25 @@ function nodeFromConfig(config: OptimizerConfig, components: ReadonlyMap<string,
       nodeFromConfig(config.rest, components),
     );
   }
-  const component = components.get(`${config.kind} ${config.name}`);
-  if (component === undefined) {
+  const { kind, name, hyperparameters, initial, schedules, inner } = config;
+  const named = components.filter((each) => each.name === name && each.isRule === (kind === 'rule'));
+  // Of several, such as `freezeRows` of other rows, that which has as many hyperparameters.
+  const { length } = Object.keys(hyperparameters);
+  const component = named.find((each) => Object.keys(each.hyperparameters).length === length) ?? named.at(0);
+  if (!component) {
     throw new AdakitError(
       'state-mismatch',
-      `the state uses the ${config.kind === 'rule' ? 'optimizer' : 'wrapper'} "${config.name}", which this run does not have; ` +
-        'make the run with it, in the same group',
+      `the state uses the ${kind} "${name}", which this run does not have; ` + 'make the run with it, in its group',
     );
   }
-  const configured: Configured = {
-    component,
-    hyperparameters: config.hyperparameters,
-    initial: config.initial,
-    schedules: {},
-  };
+  const saved = { component, initial };
   const parsed: Configured = {
     component,
-    hyperparameters: parseHyperparameters(configured, config.hyperparameters, 'perStep'),
-    initial: parseHyperparameters(configured, config.initial, 'atConstruction'),
-    schedules: parseSchedules(configured, schedulesFrom(config.schedules)),
+    hyperparameters: parseHyperparameters(saved, hyperparameters, 'perStep'),
+    initial: parseHyperparameters(saved, initial, 'atConstruction'),
+    schedules: parseSchedules(saved, schedulesFrom(schedules)),
   };
-  if (config.kind === 'rule' || config.inner === undefined) return new RuleNode(parsed);
-  return new WrapperNode(parsed, nodeFromConfig(config.inner, components));
+  return inner ? new WrapperNode(parsed, nodeFromConfig(inner, components)) : new RuleNode(parsed);
 }
 
 function schedulesFrom(data: SchedulesData): Schedules {

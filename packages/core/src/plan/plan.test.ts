@@ -1,6 +1,14 @@
 import { describe, expect, it } from 'vitest';
-import { accumulate, centralization, clipByGlobalNorm, clipByValue, lossScaling, sam } from '../compose/gradients.js';
-import { ema, lookahead, maxNorm } from '../compose/weights.js';
+import {
+  accumulate,
+  centralization,
+  clipByGlobalNorm,
+  clipByValue,
+  lossScaling,
+  maximize,
+  sam,
+} from '../compose/gradients.js';
+import { decoupledDecay, ema, lookahead, maxNorm } from '../compose/weights.js';
 import { sum, type Tensor } from '../expression/expression.js';
 import { defineOptimizer } from '../optimizer/define.js';
 import { definePhasedOptimizer, defineWrapper } from '../compose/define-phased.js';
@@ -167,13 +175,47 @@ describe('a plan', () => {
   });
 
   it('tells groups of the same name at different depths apart', () => {
-    const inner = groups([{ name: 'x', match: /bias/, optimizer: momentum() }], sgd());
-    const { parameters: planned } = plan(groups([{ name: 'x', match: /^a.weight/, optimizer: sgd() }], inner));
-    const rules = planned.map(({ name, group }) => [name, group.pieces[0].component.name]);
+    const inner = groups([{ name: 'x', match: /bias/, optimizer: counting({ lr: 1 }) }], counting({ lr: 2 }));
+    const outer = groups([{ name: 'x', match: /^a.weight/, optimizer: counting({ lr: 3 }) }], inner);
+    const { parameters: planned, globals } = plan(outer);
+    const rules = planned.map(({ name, group }) => [name, group.pieces[0].hyperparameters.lr]);
     expect(rules).toEqual([
-      ['a.weight', 'sgd'],
-      ['a.bias', 'momentum'],
-      ['b.weight', 'sgd'],
+      ['a.weight', 3],
+      ['a.bias', 1],
+      ['b.weight', 2],
+    ]);
+    expect(globals.map(({ name, start }) => [name, start])).toEqual([
+      ['x/total', 3],
+      ['*/x/total', 1],
+      ['total', 2],
+    ]);
+  });
+
+  it('keeps an optimizer that two groups have, and the rest, apart in each, as if it had been written three times', () => {
+    const clipped = clipByGlobalNorm(1, sgd());
+    const list = [
+      { name: 'a', match: 'a.bias', optimizer: clipped },
+      { name: 'b', match: 'b.weight', optimizer: ema(0.9, clipped) },
+    ];
+    const { globals, stages } = plan(groups(list, clipped));
+    expect(globals.map(({ name }) => name)).toEqual([
+      'clipByGlobalNorm.norm',
+      'a/clipByGlobalNorm.norm',
+      'b/clipByGlobalNorm.norm',
+    ]);
+    expect(stages.filter(({ kind }) => kind === 'total')).toHaveLength(3);
+  });
+
+  it('takes an update and what comes after it as one, whatever other groups have to measure before', () => {
+    const clipped = { match: /bias/, optimizer: clipByGlobalNorm(1, sgd()) };
+    const { stages } = plan(decoupledDecay(0.1, groups([clipped], clipByGlobalNorm(2, sgd()))));
+    expect(described(stages)).toEqual([
+      'clipByGlobalNorm.measure ×2',
+      'total clipByGlobalNorm.total',
+      'clipByGlobalNorm.measure ×1',
+      'total clipByGlobalNorm.total',
+      'clipByGlobalNorm.gradient + sgd.update + decoupledDecay.after ×2, ' +
+        'clipByGlobalNorm.gradient + sgd.update + decoupledDecay.after ×1',
     ]);
   });
 
@@ -296,6 +338,24 @@ describe('a plan is refused', () => {
       'invalid-plan',
       'accumulate() and sam() cannot be combined',
     ],
+    [
+      'that scales the loss twice',
+      () => plan(lossScaling(clipByValue(1, lossScaling(sgd())))),
+      'invalid-plan',
+      'the loss is scaled in two places; put one lossScaling() around everything',
+    ],
+    [
+      'that scales the loss in a group, so that gradients of the others would stay scaled',
+      () => plan(groups([{ match: /bias/, optimizer: lossScaling(sgd()) }], sgd())),
+      'invalid-plan',
+      'lossScaling() is inside a group, but the loss is one for all parameters; put it around groups()',
+    ],
+    ...[maximize(sam(1, sgd())), sam(1, maximize(sgd()))].map((optimizer): [string, () => unknown, string, string] => [
+      `of ${String(optimizer)}: where the loss is larger is the way it goes already`,
+      () => plan(optimizer),
+      'invalid-plan',
+      'maximize() and sam() cannot be combined: sam() moves to where the loss is larger',
+    ]),
   ];
   it.each(wrong)('%s', (_, make, code, message) => {
     expect(make).toThrow(message);

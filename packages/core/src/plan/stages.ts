@@ -1,3 +1,4 @@
+import type { Brought } from '../component/component.js';
 import type { Configured } from '../optimizer/node.js';
 import { linkPrograms, type Linked } from '../program/link.js';
 import { inputNames, type Program } from '../program/program.js';
@@ -22,8 +23,6 @@ interface Task {
   readonly parameters: readonly PlannedParameter[];
 }
 
-const paramType = { place: 'device', shape: 'param', dtype: 'float32' } as const;
-
 /**
  * The stages of components with any of the phases.
  *
@@ -31,42 +30,47 @@ const paramType = { place: 'device', shape: 'param', dtype: 'float32' } as const
  */
 export const planPhases: Phases['plan'] = ({ optimizer, parameters, groups }) => {
   const { tasks, perturb, globals } = inOrder(parameters);
-  const collectors = tasks.filter(({ phase }) => phase === 'collect');
-  const collector = collectors.at(0)?.piece;
-  collector?.component.brings?.collecting?.check(collectors, parameters, perturb.length > 0);
   const ofBatch = tasks.findLastIndex(({ phase }) => phase === 'collect') + 1;
   const pieces = groups.flatMap((group) => group.pieces);
-  // Whatever the parameters are, where they are not known yet.
-  const scalers: readonly Configured[] = pieces.length === 0 ? optimizer.node.pieces : pieces;
-  const second = pieces.map(({ component }) => component.brings?.secondGradient).find(Boolean);
+  const bringing = <P extends Configured>(what: keyof Brought, among: readonly P[]): P | undefined => {
+    const found = among.find(({ component }) => component.brings?.[what]);
+    found?.component.brings?.[what]?.check?.(groups);
+    return found;
+  };
+  const collector = bringing('collecting', pieces);
   return {
     batchStages: stagesOf(tasks.slice(0, ofBatch)),
     batches: collector && { group: groups[0], piece: collector },
     perturbStages: stagesOf(perturb),
-    perturbs: perturb.at(-1)?.piece.component.brings?.perturbing,
+    perturbs: bringing('perturbing', pieces)?.component.brings?.perturbing,
     stages: stagesOf(tasks.slice(ofBatch)),
-    estimate: second?.reader(parameters),
+    estimate: bringing('secondGradient', pieces)?.component.brings?.secondGradient?.reader(parameters),
     globals,
-    views: [...new Set(parameters.flatMap(viewNames))],
-    lossScale: scalers.find(({ component }) => component.brings?.lossScaling),
+    views: [
+      ...new Set(
+        parameters.flatMap((parameter) =>
+          parameter.group.pieces.flatMap((piece) => Object.keys(programsOf(piece, parameter).views ?? {})),
+        ),
+      ),
+    ],
+    // Whatever the parameters are, where they are not known yet.
+    lossScale: bringing('lossScaling', pieces.length > 0 ? pieces : optimizer.node.pieces),
   };
 };
 
 /** A wrapper around several groups is one piece of all of them. */
-export const namedPieces: Phases['pieces'] = ({ chain, owners }, known) => {
-  const used = new Map<string, number>();
-  return chain.map((link, i) => {
+export const namedPieces: Phases['pieces'] = ({ chain, owners }, known) =>
+  chain.map((link, i) => {
     const { kind, component, initial } = link;
-    // Every wrapper that somebody wrote has an object of initial values of its own, and keeps it.
-    const shared = known.find(
-      (piece) => kind === 'wrapper' && piece.component === component && piece.initial === initial,
-    );
-    const again = (used.get(component.name) ?? 0) + 1;
-    used.set(component.name, again);
-    const prefix = kind === 'rule' ? '' : `${component.name}${again > 1 ? String(again) : ''}.`;
-    return shared ?? { ...link, prefix, owner: owners[i] };
+    const { name } = component;
+    const owner = owners[i];
+    const before = chain.slice(0, i).filter((outer) => outer.component.name === name).length;
+    const prefix = kind === 'rule' ? '' : `${name}${before > 0 ? String(before + 1) : ''}.`;
+    // Every wrapper that somebody wrote has an object of initial values of its own, and keeps it. Written once, an optimizer
+    // may be that of several groups, which have nothing in common for it.
+    const shared = known.find((piece) => piece.initial === initial && piece.owner === owner);
+    return shared ?? { ...link, prefix, owner };
   });
-};
 
 /** What happens to some parameters, and the numbers that belong to all of them. */
 interface Course {
@@ -119,24 +123,35 @@ function byPiece(parameters: readonly PlannedParameter[], depth: number): Readon
   return members;
 }
 
-/** Fuses what happens to a parameter between totals into one program. */
+/**
+ * Fuses what happens to a parameter between totals that it is part of into one program. Totals of others do not part it: what
+ * comes after an update reads the parameter before it, which only the same program remembers.
+ */
 function stagesOf(tasks: readonly Task[]): Stage[] {
   const steps: (Task | Map<PlannedParameter, Task[]>)[] = [];
+  const pending = new Map<PlannedParameter, Task[]>();
   for (const task of tasks) {
-    if (task.phase === 'total') {
-      steps.push(task);
-      continue;
-    }
-    let last = steps.at(-1);
-    if (!(last instanceof Map)) steps.push((last = new Map<PlannedParameter, Task[]>()));
-    for (const parameter of task.parameters) last.set(parameter, [...(last.get(parameter) ?? []), task]);
+    const { phase, parameters } = task;
+    if (phase === 'total') {
+      const due = [...pending].filter(([parameter]) => parameters.includes(parameter));
+      for (const [parameter] of due) pending.delete(parameter);
+      steps.push(new Map(due), task);
+    } else for (const parameter of parameters) pending.set(parameter, [...(pending.get(parameter) ?? []), task]);
   }
+  steps.push(pending);
   const linked = new Map<string, Program>();
   // From the last: whether a later one reads the gradient decides whether it is written. One between that leaves the
   // gradient alone changes nothing about that; one that makes another ends it.
   const readsGradientLater = new Set<PlannedParameter>();
-  const stages = steps.toReversed().map((step) => {
-    if (!(step instanceof Map)) return totalStage(step);
+  const stages = steps.toReversed().flatMap((step): Stage | [] => {
+    if (!(step instanceof Map)) {
+      const {
+        piece,
+        parameters: [first],
+      } = step;
+      return { kind: 'total', program: renamed(programsOf(piece, first).total as Program, piece), group: first.group };
+    }
+    if (step.size === 0) return [];
     const programs = [...step].map(([parameter, parts]) => {
       const program = link(parts, parameter, readsGradientLater.has(parameter), linked);
       if (inputNames(program).includes('grad')) readsGradientLater.add(parameter);
@@ -159,14 +174,14 @@ function link(
   keepGradient: boolean,
   known: Map<string, Program>,
 ): Program {
-  const linked = parts.flatMap(({ piece, phase }): (Linked & { key: string })[] => {
+  const keys: unknown[] = [keepGradient];
+  const linked = parts.flatMap(({ piece, phase }): Linked[] => {
     const program = programsOf(piece, parameter)[phase];
     if (program === undefined) return [];
-    const remember = phase === 'update' ? { of: 'param', as: 'before', type: paramType } : undefined;
-    const key = `${program.hash} ${piece.prefix} ${globalPrefix(piece)} ${phase}`;
-    return [{ program, rename: renaming(piece), key, ...(remember && { remember }) }];
+    keys.push(program.hash, piece.prefix, piece.owner, phase);
+    return [{ program, rename: renaming(piece), remember: phase === 'update' ? ['param', 'before'] : undefined }];
   });
-  const key = JSON.stringify([linked.map((part) => part.key), keepGradient]);
+  const key = JSON.stringify(keys);
   let program = known.get(key);
   if (program === undefined) {
     const name = parts.map(({ piece, phase }) => `${piece.component.name}.${phase}`).join(' + ');
@@ -176,17 +191,9 @@ function link(
   return program;
 }
 
-function viewNames(parameter: PlannedParameter): string[] {
-  return parameter.group.pieces.flatMap((piece) => Object.keys(programsOf(piece, parameter).views ?? {}));
-}
-
-function totalStage({ piece, parameters: [first] }: Task): Stage {
-  return { kind: 'total', program: renamed(programsOf(piece, first).total as Program, piece), group: first.group };
-}
-
 function parameterStage(entries: readonly { parameter: PlannedParameter; program: Program }[]): Stage {
   const used = entries.filter(({ program }) => Object.keys(program.outputs).length > 0);
-  const outputs = new Set(used.flatMap(({ program }) => Object.keys(program.outputs)));
-  const named = (start: string): string[] => [...outputs].filter((output) => output.startsWith(start));
+  const outputs = [...new Set(used.flatMap(({ program }) => Object.keys(program.outputs)))];
+  const named = (start: string): string[] => outputs.filter((output) => output.startsWith(start));
   return { kind: 'parameters', calls: callsOf(used), sums: named('sum.'), largest: named('largest.') };
 }

@@ -62,7 +62,7 @@ describe('linkPrograms', () => {
 
   it('remembers what a name stood for before a part changed it', () => {
     const hold = built({ param: deviceInput('before', 'param') });
-    const remembered = { of: 'param', as: 'before', type: param.type };
+    const remembered = ['param', 'before'] as const;
     const linked = linkPrograms('held', [
       { program: built({ param: param.neg() }) },
       { program: sgd, remember: remembered },

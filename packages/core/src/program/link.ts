@@ -1,14 +1,13 @@
 import { buildProgram, type Program } from './program.js';
-import type { ValueType } from '../expression/type.js';
-import type { ExpressionNode, ExpressionNodeReference } from '../expression/expression.js';
+import { deviceInput, type ExpressionNode, type ExpressionNodeReference } from '../expression/expression.js';
 
 /** A program with its names seen from outside. */
 export interface Linked {
   readonly program: Program;
   /** New names of inputs and outputs; names that are missing stay. */
   readonly rename?: (name: string) => string;
-  /** Remembers what `of` is before this part under the name `as`, for later parts. */
-  readonly remember?: { readonly of: string; readonly as: string; readonly type: ValueType };
+  /** Remembers what `of`, which has the parameter's shape, is before this part under the name `as`, for later parts. */
+  readonly remember?: readonly [of: string, as: string] | undefined;
 }
 
 /**
@@ -25,10 +24,7 @@ export function linkPrograms(
   const current = new Map<string, ExpressionNodeReference>();
   const outputs = new Map<string, ExpressionNodeReference>();
   for (const { program, rename = (same: string): string => same, remember } of parts) {
-    if (remember !== undefined) {
-      const { of, as, type } = remember;
-      current.set(as, current.get(of) ?? { node: { form: 'input', type, name: of } });
-    }
+    if (remember) current.set(remember[1], current.get(remember[0]) ?? deviceInput(remember[0], 'param'));
     const nodes: ExpressionNodeReference[] = [];
     for (const instruction of program.instructions) {
       if (instruction.form === 'input') {

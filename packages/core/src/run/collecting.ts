@@ -1,5 +1,7 @@
 import { AdakitError } from '../errors.js';
-import type { Piece, Plan, PlannedParameter } from '../plan/plan.js';
+import type { Checking } from '../component/component.js';
+import { checkOneForAll } from '../plan/one-for-all.js';
+import type { Plan, PlanGroup, PlannedParameter } from '../plan/plan.js';
 import { runStages, type CompleteStep } from './phased-run.js';
 import type { LateChecks, Steps } from './step.js';
 import type { GradientSource, StepReport } from './step-types.js';
@@ -7,17 +9,7 @@ import type { CollectedBatches } from './training-state.js';
 import { wait, type Work } from './work.js';
 
 /** What makes a step of several batches: see {@link collecting}. */
-export interface Collecting {
-  /**
-   * @param collectors who collects whose gradients
-   * @param perturbs whether the gradient is taken twice
-   * @throws AdakitError `invalid-plan` where a step would not be one for all parameters
-   */
-  check(
-    collectors: readonly { readonly piece: Piece; readonly parameters: readonly PlannedParameter[] }[],
-    parameters: readonly PlannedParameter[],
-    perturbs: boolean,
-  ): void;
+export interface Collecting extends Checking {
   /** Takes in a batch, and with the last one the step. */
   step<B>(run: Steps<B>, source: GradientSource<B>, samples: number, complete: CompleteStep): Work<StepReport>;
 }
@@ -25,25 +17,16 @@ export interface Collecting {
 /** For components with the phase `collect`: they bring what runs it, so that others need not load it. */
 export const collecting: Collecting = { check, step };
 
-function check(
-  collectors: Parameters<Collecting['check']>[0],
-  parameters: readonly PlannedParameter[],
-  perturbs: boolean,
-): void {
-  const refuse = (problem: string): never => {
-    throw new AdakitError('invalid-plan', problem);
-  };
-  if (new Set(collectors.map(({ piece }) => piece)).size > 1) {
-    refuse('gradients are collected in two places; put one accumulate() around everything');
-  }
-  if (collectors.flatMap((collector) => collector.parameters).length < parameters.length) {
-    refuse('accumulate() is inside a group, but a step is one for all parameters; put it around groups()');
-  }
-  if (perturbs) {
-    refuse(
-      'accumulate() and sam() cannot be combined: the second gradient would need all batches again; use larger batches',
-    );
-  }
+function check(groups: readonly PlanGroup[]): void {
+  checkOneForAll(groups, 'collecting', {
+    twice: 'gradients are collected in two places; put one accumulate() around everything',
+    inside: 'accumulate() is inside a group, but a step is one for all parameters; put it around groups()',
+  });
+  if (!groups.some(({ pieces }) => pieces.some(({ component }) => component.brings?.perturbing))) return;
+  throw new AdakitError(
+    'invalid-plan',
+    'accumulate() and sam() cannot be combined: the second gradient would need all batches again; use larger batches',
+  );
 }
 
 function* step<B>(run: Steps<B>, source: GradientSource<B>, samples: number, complete: CompleteStep): Work<StepReport> {

@@ -99,7 +99,8 @@ export class Memory<B> {
   /** The programs of a stage on some parameters. Calls of one program that follow each other are one for the device. */
   bindStage(stage: ParameterStage, members: readonly PlannedParameter[]): readonly BoundProgram[] {
     const isAll = members.length === this.records.length;
-    const id = isAll ? '' : members.map(({ index }) => index).join();
+    // None of them is not all of them.
+    const id = isAll ? 'all' : members.map(({ index }) => index).join();
     const known = this.#bound.get(stage) ?? new Map<string, readonly BoundProgram[]>();
     this.#bound.set(stage, known);
     let bound = known.get(id);

@@ -1,5 +1,6 @@
 import { AdakitError } from '../errors.js';
-import type { PlannedParameter } from '../plan/plan.js';
+import type { Checking } from '../component/component.js';
+import type { PlanGroup, PlannedParameter } from '../plan/plan.js';
 import { elementCount } from '../tensor/tensor-data.js';
 import { runStages } from './phased-run.js';
 import type { LateChecks, Steps } from './step.js';
@@ -7,7 +8,7 @@ import type { GradientSource } from './step-types.js';
 import { wait, type Work } from './work.js';
 
 /** What takes the gradient where a component has moved the parameters to: see {@link perturbing}. */
-export interface Perturbing {
+export interface Perturbing extends Checking {
   /**
    * Gradients at the perturbed point; the parameters are back where they were in any case.
    *
@@ -22,7 +23,16 @@ export interface Perturbing {
 }
 
 /** For components with the phase `perturb`: they bring what runs it, so that others need not load it. */
-export const perturbing: Perturbing = { takeAgain };
+export const perturbing: Perturbing = { check, takeAgain };
+
+/** Where the loss is to be large, what is sharp is where it is small nearby, which is not where its gradient leads. */
+function check(groups: readonly PlanGroup[]): void {
+  if (!groups.some(({ pieces }) => pieces.some(({ component }) => component.name === 'maximize'))) return;
+  throw new AdakitError(
+    'invalid-plan',
+    'maximize() and sam() cannot be combined: sam() moves to where the loss is larger; train on the negated loss without maximize()',
+  );
+}
 
 function* takeAgain<B>(
   run: Steps<B>,
@@ -30,7 +40,6 @@ function* takeAgain<B>(
   active: readonly PlannedParameter[],
   late: LateChecks,
 ): Work<boolean> {
-  refuseAscent(active);
   const { device } = run.memory;
   const records = run.memory.recordsOf(active);
   active.forEach(({ shape }, i) => {
@@ -46,13 +55,4 @@ function* takeAgain<B>(
   } finally {
     for (const { origin, param } of records) if (origin !== undefined) device.copy(origin, param);
   }
-}
-
-/** Where the loss is to be large, what is sharp is where it is small nearby, which is not where its gradient leads. */
-function refuseAscent(active: readonly PlannedParameter[]): void {
-  if (!active.some(({ group }) => group.pieces.some(({ component }) => component.name === 'maximize'))) return;
-  throw new AdakitError(
-    'invalid-plan',
-    'maximize() and sam() cannot be combined: sam() moves to where the loss is larger; train on the negated loss without maximize()',
-  );
 }

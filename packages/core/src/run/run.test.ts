@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { accumulate, clipByGlobalNorm, lossScaling, maximize, sam } from '../compose/gradients.js';
+import { accumulate, clipByGlobalNorm, lossScaling, sam } from '../compose/gradients.js';
 import { ema, lookahead } from '../compose/weights.js';
 import type { Device } from '../device/device.js';
 import { jsDevice } from '../device/js/device.js';
@@ -86,6 +86,14 @@ describe.each(devices)('a run on $name', (device) => {
     expect(values(state, 'b')).toEqual([-1.5]);
     expect([...state.parameters.b.slots.m.data]).toEqual([4]);
     expect([state.step, state.origin, run.backend]).toEqual([1, device.name, device.name]);
+  });
+
+  it('changes nothing in a step for which there is no gradient, after one for which there were all', async () => {
+    const run = start();
+    await run.applyGradients(gradients);
+    const { parameters: before } = await run.state();
+    expect(await run.applyGradients({})).toEqual({ step: 2, outcome: 'taken' });
+    expect((await run.state()).parameters).toEqual(before);
   });
 
   it('leaves parameters without a gradient, their slots and step counts as they are', async () => {
@@ -550,15 +558,6 @@ describe.each(devices)('a run on $name', (device) => {
       expect(await weightsOf(skipping)).toEqual({ x: [4], y: [1] });
     });
 
-    it.each([
-      ['maximize(sam())', maximize(sam(1, sgd()))],
-      ['sam(maximize())', sam(1, maximize(sgd()))],
-    ])('but not for %s: where the loss is larger is the way it goes already', async (_, optimizer) => {
-      const run = start(optimizer, begin);
-      await expect(run.stepWith(source())).rejects.toThrow('maximize() and sam() cannot be combined');
-      expect(await weightsOf(run)).toEqual({ x: [4], y: [1] });
-    });
-
     it('which gradients from elsewhere cannot be', async () => {
       await expect(start(sam(1, sgd()), begin).applyGradients(begin)).rejects.toThrow(
         'this optimizer takes the gradient twice a step; use stepWith(), which can ask for it again',
@@ -567,6 +566,12 @@ describe.each(devices)('a run on $name', (device) => {
   });
 
   describe('shows its weights', () => {
+    it('before the first step, for which schedules have no value', async () => {
+      // 0.5 · 0.4⁻¹ would be no decay.
+      const run = start(ema(0.5, demo()).withSchedules({ 'ema.decay': exponential(0.4) }));
+      expect(await run.weights('averaged')).toEqual(await run.weights('trained'));
+    });
+
     it('as trained, or as its pieces keep them beside', async () => {
       const run = start(ema(0.5, sgd()), { x: tensor32([4]) });
       expect([run.views, run.defaultView]).toEqual([['trained', 'averaged'], 'averaged']);
@@ -684,6 +689,18 @@ describe.each(devices)('a run on $name', (device) => {
     await run.applyGradients({ x: tensor32([3]), y: tensor32([4]) });
     expect(await run.globals()).toEqual({ 'clipByGlobalNorm.norm': 5 });
     expect((await run.state()).globals).toEqual({ 'clipByGlobalNorm.norm': 5 });
+  });
+
+  it.each([
+    [{ p: 1 }, 19],
+    [{ p: 2 }, 13],
+    [{ p: 3 }, Math.cbrt(27 + 64 + 1728)],
+    [{ infinity: true }, 12],
+  ])('limits the norm of all gradients with %j, the norm_type of PyTorch', async (options, norm) => {
+    const run = start(clipByGlobalNorm(2, sgd(), options), { x: tensor32([0, 0]), y: tensor32([0]) });
+    await run.applyGradients({ x: tensor32([-3, 4]), y: tensor32([12]) });
+    expect((await run.globals())['clipByGlobalNorm.norm']).toBeCloseTo(norm, 4);
+    expect((await run.weights()).y.data[0]).toBeCloseTo((-12 * 2) / norm, 4);
   });
 
   it('reduces gradients before anything else looks at them', async () => {

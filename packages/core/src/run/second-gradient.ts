@@ -1,3 +1,4 @@
+import type { Checking } from '../component/component.js';
 import { AdakitError } from '../errors.js';
 import { programsOf, type Piece, type PlannedParameter } from '../plan/plan.js';
 import { elementCount } from '../tensor/tensor-data.js';
@@ -6,7 +7,7 @@ import type { LateChecks, Steps } from './step.js';
 import type { GradientSource } from './step-types.js';
 
 /** What plans and takes in the estimate that a component reads: see {@link secondGradient}. */
-export interface SecondGradient {
+export interface SecondGradient extends Checking {
   /**
    * Who reads it of the pieces of some parameters.
    *

@@ -16,7 +16,8 @@ export function* weightsOf<B>(run: Training<B>, view: string): Work<NamedTensors
 function* viewed<B>(run: Training<B>, view: string): Work<NamedTensors> {
   const { plan, memory, scalars } = run;
   const scratch: B[] = [];
-  scalars.begin({ step: run.step, lossScale: 1, samples: 1, allSamples: 1 });
+  // Before the first step every view is of the weights as they are, and schedules have no value yet.
+  if (run.step > 0) scalars.begin({ step: run.step, lossScale: 1, samples: 1, allSamples: 1 });
   for (const parameter of plan.parameters) {
     const { shape, index, group } = parameter;
     const record = memory.records[index];

@@ -11,6 +11,12 @@ import {
   type ScheduleKind,
 } from './schedule.js';
 
+/** A component, as far as schedules look at it. */
+export interface Owner {
+  readonly name: string;
+  readonly hyperparameters: Readonly<Record<string, { readonly type: string }>>;
+}
+
 /** A hyperparameter that follows a schedule, in a run. */
 export interface Followed {
   /** What it is called, for errors. */
@@ -63,15 +69,16 @@ export class MadeSchedule {
   /**
    * Itself, where it can be the schedule of a hyperparameter.
    *
-   * @param values all hyperparameters that `owner` has
-   * @throws AdakitError for a hyperparameter that is no number, or wrong fields
+   * @param owner whose hyperparameter it is
+   * @throws AdakitError for a hyperparameter that is no number, or shapes the program, and for wrong fields
    */
-  on(this: Schedule, owner: string, hyperparameter: string, values: Readonly<Record<string, unknown>>): Schedule {
-    const numeric = Object.keys(values).filter((key) => typeof values[key] === 'number');
+  on(this: Schedule, owner: Owner, hyperparameter: string): Schedule {
+    const { name, hyperparameters } = owner;
+    const numeric = Object.keys(hyperparameters).filter((key) => hyperparameters[key].type === 'number');
     if (!numeric.includes(hyperparameter)) {
       throw new AdakitError(
         'unknown-hyperparameter',
-        `${owner}: cannot schedule "${hyperparameter}", the numeric hyperparameters are ${numeric.join(', ')}`,
+        `${name}: cannot schedule "${hyperparameter}", the numeric hyperparameters are ${numeric.join(', ')}`,
       );
     }
     const problems = this.problems();

@@ -104,7 +104,7 @@ function read(
         if (graphs.length > 0) throw fail(`${label} has a list of graphs, which no operator takes`);
         return g === undefined
           ? []
-          : [[attribute, readBody(graph, g, `${name}/${attribute}`, { fail, find })] as const];
+          : [[attribute, readBody(graph, g, `${name}/${attribute}`, { fail, find }, source.opType)] as const];
       }),
     );
     graph.addNode(
@@ -140,16 +140,19 @@ function namesReadBy(graph: GraphProto, isMeant: (node: NodeProto) => boolean): 
   return names;
 }
 
-/** The body of a node, whose values get other names where the graphs around it have the same. */
-function readBody(outer: Graph, proto: GraphProto, name: string, surroundings: Surroundings): Graph {
+/** The body of a node of type `op`, whose values get other names where the graphs around it have the same. */
+function readBody(outer: Graph, proto: GraphProto, name: string, surroundings: Surroundings, op: string): Graph {
   const body = new Graph(name, outer);
-  // Shapes are not taken over: they may change from one step of a loop to the next.
+  // The number of the turn and whether there is one, whose shape ONNX Runtime must know of a Loop inside a Scan.
+  const counters = op === 'Loop' ? proto.input.slice(0, 2) : [];
+  // Other shapes are not taken over: they may change from one step of a loop to the next.
   const describe = (info: ValueInfoProto) => {
     const { dtype, type } = describeValue(body, info);
     return { dtype, type };
   };
   const placement: Placement = {
-    input: (info) => body.addInput(body.uniqueName(info.name), describe(info)),
+    input: (info) =>
+      body.addInput(body.uniqueName(info.name), counters.includes(info) ? describeValue(body, info) : describe(info)),
     rename: (original) => body.uniqueName(original),
     describe,
   };

@@ -5,6 +5,7 @@ import {
   defineOptimizer,
   ema,
   flag,
+  freezeRows,
   groups,
   learningRate,
   lossScaling,
@@ -55,6 +56,18 @@ describe('getConfig and fromConfig', () => {
     expect(loaded.initial).toEqual({ lr: 0.5, nesterov: true });
     expect(loaded.toConfig()).toEqual(optimizer.optimizer.toConfig());
     expect(String(loaded)).toBe(String(full));
+  });
+
+  it('restore wrappers of one name that are made of other hyperparameters, each of its own', () => {
+    const frozen = groups(
+      [
+        { match: 'a', optimizer: freezeRows([0, 2], plain()) },
+        { match: 'b', optimizer: freezeRows([1], plain()) },
+      ],
+      plain(),
+    );
+    registerOptimizers(frozen);
+    expect(restored(tfjsOptimizer(frozen).getConfig()).toConfig()).toEqual(frozen.toConfig());
   });
 
   it('restore the policy for what is not finite', () => {

@@ -11,7 +11,10 @@ export interface OptimizerLoader {
 type Node = Optimizer['node'];
 type Component = Node['rule']['component'];
 
-/** How a component is found, from the hyperparameters it was made with; by kind and name. */
+/**
+ * How a component is found, from the hyperparameters it was made with; by kind and name, and with the number of its
+ * hyperparameters, in which those of one name differ, such as `freezeRows` of other rows.
+ */
 const known = new Map<string, (initial: Readonly<Record<string, unknown>>) => Component>();
 
 export function rememberLoader({ optimizerName, load }: OptimizerLoader): void {
@@ -21,8 +24,13 @@ export function rememberLoader({ optimizerName, load }: OptimizerLoader): void {
 /** Remembers everything that an optimizer is made of. */
 export function rememberOptimizer({ node }: Optimizer): void {
   for (const { component } of node.pieces) {
-    known.set(`${component.isRule ? 'rule' : 'wrapper'} ${component.name}`, () => component);
+    const name = `${component.isRule ? 'rule' : 'wrapper'} ${component.name}`;
+    for (const key of [name, numbered(name, component.hyperparameters)]) known.set(key, () => component);
   }
+}
+
+function numbered(name: string, hyperparameters: object): string {
+  return `${name} ${Object.keys(hyperparameters).length}`;
 }
 
 /**
@@ -63,13 +71,13 @@ function skeleton(config: OptimizerConfig): Node {
     );
   }
   const { kind, name, initial, inner } = config;
-  const find = known.get(`${kind} ${name}`);
+  const find = known.get(numbered(`${kind} ${name}`, initial)) ?? known.get(`${kind} ${name}`);
   if (find === undefined) {
-    const names = [...known.keys()].map((key) => key.replace(/^\w+ /, ''));
+    const names = new Set([...known.keys()].map((key) => key.split(' ')[1]));
     throw new AdakitError(
       'state-mismatch',
       `the configuration asks for the ${kind === 'wrapper' ? 'wrapper' : 'optimizer'} ${JSON.stringify(name)}, ` +
-        `known are ${names.join(', ') || 'none'}; pass it to registerOptimizers() before loading`,
+        `known are ${[...names].join(', ') || 'none'}; pass it to registerOptimizers() before loading`,
     );
   }
   const configured = { component: find(initial), hyperparameters: {}, initial: {}, schedules: {} };
