@@ -822,14 +822,15 @@ describe('learned is what constants do without', () => {
   });
 
   it('thresholds that are not means, temperatures that are not deviations', () => {
+    const spaced = Array.from({ length: 12 }, (_, at) => 0.3 * at);
     const verdicts = chosen(({ e, x, weight, table }) => {
-      const hidden = e.matMul(x(), weight('w', 4, 6));
-      const ordered = e.node('Sigmoid', [e.sub(weight('cutpoints', 6), hidden)]);
-      const assigned = e.mul(e.node('Softmax', [hidden]), e.sub(hidden, weight('centroids', 6)));
-      const places = e.square(e.sub(hidden, table('places', [6], [0, 0.3, 0.6, 0.9, 1.2, 1.5])));
-      const scores = e.div(e.add(e.add(ordered, assigned), places), weight('temperatures', 6));
-      const standard = e.div(e.sub(scores, weight('mean', 6)), weight('deviation', 6));
-      return e.matMul(standard, weight('v', 6, 2));
+      const hidden = e.matMul(x(), weight('w', 4, 12));
+      const ordered = e.node('Sigmoid', [e.sub(weight('cutpoints', 12), hidden)]);
+      const assigned = e.mul(e.node('Softmax', [hidden]), e.sub(hidden, weight('centroids', 12)));
+      const places = e.square(e.sub(hidden, table('places', [12], spaced)));
+      const scores = e.div(e.add(e.add(ordered, assigned), places), weight('temperatures', 12));
+      const standard = e.div(e.sub(scores, weight('mean', 12)), weight('deviation', 12));
+      return e.matMul(standard, weight('v', 12, 2));
     });
     expect(verdicts).toMatchObject({
       cutpoints: '+ what activations are subtracted from',
@@ -917,14 +918,11 @@ describe('numbers that nothing learned begins with are constants wherever they a
 
   it('evenly spaced numbers that an expectation is taken of', () => {
     const verdicts = chosen(({ e, image, weight, table }) => {
-      const odds = e.node('Softmax', [e.node('Conv', [image(), weight('w', 6, 3, 1, 1)])], { axis: 1 });
-      const distance = e.node('Conv', [odds, table('dfl.conv.weight', [1, 6, 1, 1], [0, 1, 2, 3, 4, 5])]);
-      const grid = table(
-        'grid',
-        [8],
-        Array.from({ length: 8 }, (_, at) => Math.fround(-1 + (at * 2) / 7)),
-      );
-      return e.mul(distance, grid);
+      const odds = e.node('Softmax', [e.node('Conv', [image(), weight('w', 16, 3, 1, 1)])], { axis: 1 });
+      const bins = Array.from({ length: 16 }, (_, at) => at);
+      const distance = e.node('Conv', [odds, table('dfl.conv.weight', [1, 16, 1, 1], bins)]);
+      const grid = Array.from({ length: 64 }, (_, at) => Math.fround(-1 + (at * 2) / 63));
+      return e.mul(e.reshape(distance, [0, -1]), table('grid', [64], grid));
     });
     const places = '- evenly spaced numbers, which an expectation is taken of';
     expect(verdicts).toEqual({ w: '+ convolution kernel', 'dfl.conv.weight': places, grid: places });

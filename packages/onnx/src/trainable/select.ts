@@ -28,7 +28,8 @@ export interface TrainableOptions {
    * Which parameters to train. By default what is used as weights and biases are: kernels, matrices, embeddings, gains and
    * biases, position embeddings, tokens; not running statistics, masks, grids, position codes or what prepares an input, and
    * not single numbers, unless they are named as PyTorch modules name parameters. Where the file says which tensors are
-   * buffers and which are parameters, as PyTorch's dynamo exporter does, the former are not, and of the latter all but tables.
+   * buffers and which are parameters, as PyTorch's dynamo exporter does, the former are not, and of the latter all but position
+   * codes.
    * In a model with adapters, the adapters alone. `{ also: 'scale' }` adds to the default.
    */
   readonly train?: ParameterFilter | Also;

@@ -25,7 +25,9 @@ export function tableKind(tensor: Tensor, isWeight: boolean): string | undefined
 export function patternKind(tensor: Tensor): string | undefined {
   const read = tensor.reader();
   if (read === undefined) return undefined;
+  // Small ones are somebody's examples.
   const numbers = corner(tensor.dims).map(read);
+  if (numbers.length < FEWEST_NUMBERS) return undefined;
   if (areRepeated(numbers)) return 'a table whose numbers repeat, as of places or filters';
   return isSparse(tensor, read) ? 'zeros but for a few places, or for one number' : undefined;
 }
@@ -34,7 +36,7 @@ export function patternKind(tensor: Tensor): string | undefined {
 export function isSteps(tensor: Tensor): boolean {
   const { dims, size } = tensor;
   const read = tensor.reader();
-  if (read === undefined || size < SHORTEST_SIDE || !dims.includes(size)) return false;
+  if (read === undefined || size < FEWEST_NUMBERS || !dims.includes(size)) return false;
   const step = read(1) - read(0);
   const tolerance = 1e-6 * Math.max(Math.abs(read(0)), Math.abs(read(size - 1)));
   for (let place = 1; place < size; place++) {
@@ -131,6 +133,8 @@ function isWholeNumbers(read: Read, size: number): boolean {
   return least !== most && Math.max(-least, most) >= 2;
 }
 
+/** A 3 × 3 kernel is the least that is looked at for a pattern. */
+const FEWEST_NUMBERS = 9;
 /** Columns that are looked at, of as many places. */
 const SAMPLE = 64;
 /** Fewer places are no evidence: two of them, and the factor, are free. */

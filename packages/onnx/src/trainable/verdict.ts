@@ -117,7 +117,7 @@ export class Verdicts {
     const kind = role.kind === 'factor' ? this.#uses.factorKind(value, node) : undefined;
     if (kind !== undefined) return this.#table(value, kind);
     if (this.#origins.isFrequency(node)) return constant('frequencies of position codes');
-    if (isStepsOf(value)) return constant(PLACES);
+    if (isStepsOf(value)) return doubtful(PLACES);
     const pattern = this.#uses.patternKind(value);
     return pattern === undefined ? learned(role.what) : doubtful(pattern);
   }
@@ -144,7 +144,7 @@ export class Verdicts {
     }
     if (this.#origins.isFollowed(node)) return learned(role.what);
     if (wide) return this.#unlessNamed(value, 'a table for the output: no layer comes after it');
-    if (role === SCALES && isStepsOf(value)) return constant(PLACES);
+    if (role === SCALES && isStepsOf(value)) return doubtful(PLACES);
     return this.#isUnit(node, index)
       ? this.#unlessNamed(value, 'brings the output of a layer with a bias to its unit')
       : learned(role.what);
