@@ -28,8 +28,11 @@ export function project(
       isolate,
       // Every graph is checked after every pass: packages/onnx/src/verify.
       env: { ADAKIT_CHECK_GRAPHS: '1', ...env },
-      testTimeout: 60_000,
+      // For what hangs. Machines may be slow, and busy with other files.
+      testTimeout: 300_000,
       pool: 'forks' as const,
+      // Vitest leaves a core free, which of two is half of the machine.
+      maxWorkers: '100%',
     },
   };
 }

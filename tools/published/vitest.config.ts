@@ -15,5 +15,7 @@ export default defineConfig({
     testTimeout: 300_000,
     hookTimeout: 300_000,
     pool: 'forks',
+    // Vitest leaves a core free, which of two is half of the machine.
+    maxWorkers: '100%',
   },
 });

@@ -77,7 +77,6 @@ export function workspaceManifest({ name, version, description, keywords, adakit
       build: 'tsc -b',
       prepack: 'tsc -b && node ../../tools/release/readme-links.js absolute',
       postpack: 'node ../../tools/release/readme-links.js restore',
-      'package-check': 'publint --strict && attw --pack . --profile esm-only',
     },
     dependencies: { '@adakit/core': version },
     devDependencies: { '@adakit/fixtures': version, '@adakit/testing': version },

@@ -2,7 +2,7 @@ import { mkdtempSync, readdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { beforeAll, describe, expect, inject, test } from 'vitest';
 import { filesOf, publishedPackages, readText } from './packages.js';
-import { documentedInstall, firstExample, Project } from './project.js';
+import { firstExample, Project } from './project.js';
 import { documentedInstalls, readmes } from './readmes.js';
 
 const newProject = () => new Project(mkdtempSync(join(inject('workspace'), 'project-')), inject('registry'));
@@ -37,14 +37,6 @@ describe('with npm, everything in one project', () => {
 
   test('the command runs', async () => {
     expect(await project.command('adakit', ['--help'])).toContain('Usage: adakit');
-  });
-});
-
-describe('with pnpm, what each README says to install and no more', () => {
-  test.each(readmes)('the first example of $file runs', async ({ readme }) => {
-    const project = newProject();
-    await project.install('pnpm', documentedInstall(readme));
-    await project.run(firstExample(readme));
   });
 });
 

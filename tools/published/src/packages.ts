@@ -26,6 +26,8 @@ export interface PublishedPackage {
 /** A package as it was published. */
 export interface Tarball {
   readonly name: string;
+  /** Its path. */
+  readonly file: string;
   /** Bytes, compressed. */
   readonly size: number;
   /** Paths in the package. */
@@ -73,6 +75,7 @@ export async function publishedTarball(storage: string, name: string): Promise<T
   const paths = (await tar('--list')).trim().split('\n');
   return {
     name,
+    file,
     size: statSync(file).size,
     files: paths.map((path) => path.replace(/^package\//, '')),
     readme: await tar('--extract', '--to-stdout', 'package/README.md'),

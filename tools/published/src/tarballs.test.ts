@@ -1,3 +1,6 @@
+import { checkPackage, createPackageFromTarballData } from '@arethetypeswrong/core';
+import { readFileSync } from 'node:fs';
+import { publint } from 'publint';
 import ts from 'typescript';
 import { describe, expect, inject, test } from 'vitest';
 import { publishedPackages, readText } from './packages.js';
@@ -27,6 +30,9 @@ function importedPackages(source: string): string[] {
     .filter((name) => !name.startsWith('.') && !name.startsWith('node:'))
     .map((name) => name.split('/', name.startsWith('@') ? 2 : 1).join('/'));
 }
+
+/** Ways to look for a module that find none in packages of nothing but ECMAScript modules. */
+const NOT_OF_MODULES: readonly string[] = ['node10', 'node16-cjs'];
 
 const packages = publishedPackages();
 const names = packages.map(({ manifest }) => manifest.name);
@@ -134,6 +140,18 @@ describe.each(packages)('$manifest.name', ({ directory, manifest }) => {
       expect(Object.keys(entry)).toEqual(['@adakit/source', 'types', 'default']);
       expect(paths()).toEqual(expect.arrayContaining(Object.values(entry).map((path) => path.slice(2))));
     }
+  });
+
+  test('is clean for publint, and its types are right', async () => {
+    const bytes = new Uint8Array(readFileSync(tarball().file));
+    const { messages } = await publint({ strict: true, pack: { tarball: bytes.buffer } });
+    expect(messages).toEqual([]);
+    const analysis = await checkPackage(createPackageFromTarballData(bytes));
+    expect(analysis.types).toBeTruthy();
+    const problems = 'problems' in analysis ? analysis.problems : [];
+    expect(
+      problems.filter((problem) => !('resolutionKind' in problem) || !NOT_OF_MODULES.includes(problem.resolutionKind)),
+    ).toEqual([]);
   });
 
   test('depends on published packages of its own version, and on nothing else of this repository', () => {

@@ -17,6 +17,8 @@ export interface WasmBuffer {
 }
 
 const PAGE = 65536;
+/** The least that systems make memory of, in bytes. */
+const SYSTEM_PAGE = 4096;
 /** Growing detaches every view, so small needs are met together. */
 const LEAST_GROWTH = 16;
 /**
@@ -68,8 +70,10 @@ export class Block {
     this.#free = this.#free
       .map((range) => (range.from === from ? { from: Math.min(to, range.to), to: range.to } : range))
       .filter((range) => range.to > range.from);
+    const memory = new Uint8Array(this.memory.buffer);
+    memory.fill(0, from, Math.min(to, this.#top));
     // What has never been used is zero, but its pages are not there: one that is read first and then written is made twice.
-    new Uint8Array(this.memory.buffer, from, bytes).fill(0);
+    for (let at = Math.max(from, this.#top); at < to; at += SYSTEM_PAGE) memory[at] = 0;
     this.#top = Math.max(this.#top, to);
     return from;
   }

@@ -27,6 +27,8 @@ export function wasmKernel(
   };
   return {
     bind(bindings) {
+      // They take a while to start, and are there when something is run.
+      threads?.available();
       const segments = segmentsOf(bindings, { compiled, memories, threads });
       return {
         run(scalars) {
