@@ -309,7 +309,10 @@ const PLACES = 'evenly spaced numbers, which an expectation is taken of';
 
 /** Whether all elements of a value are the same number, signs aside. */
 function isUniform({ tensor }: Value): boolean {
-  return tensor?.data.every((element) => Math.abs(Number(element)) === Math.abs(Number(tensor.data[0]))) === true;
+  const read = tensor?.reader();
+  if (tensor === undefined || read === undefined) return false;
+  for (let place = 1; place < tensor.size; place++) if (Math.abs(read(place)) !== Math.abs(read(0))) return false;
+  return true;
 }
 
 function isStepsOf({ tensor }: Value): boolean {
