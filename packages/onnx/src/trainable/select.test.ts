@@ -949,6 +949,17 @@ describe('numbers that nothing learned begins with are constants wherever they a
   });
 });
 
+it('vectors of spectral normalization are constants, without a doubt', () => {
+  const normalized = model(({ e, x, weight }) => {
+    const w = weight('weight_orig', 4, 6);
+    const value = e.matMul(weight('weight_u', 4), e.matMul(w, weight('weight_v', 6)));
+    return e.matMul(x(), e.div(w, value));
+  });
+  const reason = '- what the largest singular value of weights is found by';
+  expect(selection(normalized)).toEqual({ weight_orig: '+ weight matrix', weight_u: reason, weight_v: reason });
+  expect(checkModel(normalized).parameters.some(({ isDoubtful }) => isDoubtful)).toBe(false);
+});
+
 describe('a batch normalization that is frozen and written out', () => {
   const frozen = (root: (b: Inputs, variance: Value) => Value) =>
     chosen((b) => {

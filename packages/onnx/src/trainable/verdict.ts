@@ -103,6 +103,8 @@ export class Verdicts {
     if (role.kind === 'data' && single) return this.#unlessNamed(value, 'a single number');
     if (role === SUBTRACTED && this.#isBar(value, use)) return learned('subtracted from activations');
     if (role === DIVISOR && this.#isTemperature(value, use)) return learned('divides activations');
+    if (role === DIVISOR && use.path === 'product')
+      return constant('what the largest singular value of weights is found by');
     if (role === STATE && !single && !isZero(value)) return learned(role.what);
     return this.#passesGradient(use) ? this.#unlessNamed(value, role.what) : constant(role.what);
   }
