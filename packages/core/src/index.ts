@@ -222,7 +222,7 @@ export {
   type TensorData,
 } from './tensor/tensor-data.js';
 // @tier device: writing devices and runners
-export { onAbort } from './run/on-abort.js';
+export { onAbort, signalProblem } from './run/on-abort.js';
 export type { Component, ComponentPrograms, PhasePrograms } from './component/component.js';
 export { RuleNode, type ChainLink, type ResolvedChain } from './optimizer/node.js';
 export { collecting, type Collecting } from './run/collecting.js';

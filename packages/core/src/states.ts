@@ -3,8 +3,9 @@
 // @tier user: errors
 export { nearestNames } from './nearest-names.js';
 // @tier device
-export { checkOutline, checkState, requireState, type ParameterOutline, type StateOutline } from './run/check-state.js';
+export { checkOutline, checkState, type ParameterOutline, type StateOutline } from './run/check-state.js';
 export { requireOptions } from './run/given.js';
+export { requireState } from './run/require-state.js';
 export { restoreOptimizer } from './optimizer/restore.js';
 export { parseSchedule } from './schedule/parse.js';
 export { GroupsNode } from './optimizer/groups-node.js';

@@ -1,4 +1,4 @@
-import { AdakitError, keysProblem, kindOf } from '@adakit/core';
+import { AdakitError, keysProblem, kindOf, signalProblem } from '@adakit/core';
 
 /** What can be wrong with a training loop. */
 export type FitErrorCode =
@@ -12,6 +12,12 @@ export class FitError extends AdakitError<FitErrorCode> {
 /** @throws FitError `invalid-argument` for what is no object, and for options that there are not */
 export function requireOptions(what: string, options: unknown, known: readonly string[]): void {
   const problem = keysProblem('option', options, known);
+  if (problem !== undefined) throw new FitError('invalid-argument', `${what}: ${problem}`);
+}
+
+/** @throws FitError `invalid-argument` for what is no signal */
+export function requireSignal(what: string, signal: unknown): void {
+  const problem = signalProblem(signal);
   if (problem !== undefined) throw new FitError('invalid-argument', `${what}: ${problem}`);
 }
 

@@ -26,6 +26,8 @@ const mistakes: Record<string, [what: string, call: () => unknown, message: stri
   ],
   evaluate: [
     ['null for options', () => fitting.evaluate(model, data, null as never), 'evaluate: options must be an object, got null'], // prettier-ignore
+    ['a controller for its signal', () => fitting.evaluate(model, data, { signal: new AbortController() as never }), 'evaluate: signal must be an AbortSignal, as new AbortController().signal is, got AbortController'], // prettier-ignore
+    ['milliseconds for a signal', () => fitting.evaluate(model, data, { signal: 100 as never }), 'evaluate: signal must be an AbortSignal, as new AbortController().signal is, got 100'], // prettier-ignore
     ['a metric for metrics', () => fitting.evaluate(model, data, { metrics: fitting.mae() as never }), 'evaluate: metrics must be a list, got Object'], // prettier-ignore
   ],
   metrics: [
@@ -44,6 +46,7 @@ const mistakes: Record<string, [what: string, call: () => unknown, message: stri
     ['no folder', () => tensorBoard(no), 'tensorBoard writes to a path, got undefined'],
     ['null for a log', () => tensorBoard('runs', null as never), 'tensorBoard: options must be an object, got null'],
     ['no file', () => jsonLines(no), 'jsonLines writes to a path, got undefined'],
+    ['a controller for its signal', () => fitting.tfjsCallbacks({ stopTraining: false }, [], { signal: new AbortController() as never }), 'tfjsCallbacks: signal must be an AbortSignal'], // prettier-ignore
     ['no model', () => fitting.tfjsCallbacks(no, []), 'tfjsCallbacks takes the model, got undefined'],
     [
       'no callbacks',

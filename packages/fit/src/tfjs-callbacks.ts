@@ -1,5 +1,5 @@
 import { kindOf } from '@adakit/core';
-import { FitError, requireOptions } from './error.js';
+import { FitError, requireOptions, requireSignal } from './error.js';
 import type { Callback, Control, EpochEvent, FitResult, StepEvent, ValidationEvent } from './loop/callback.js';
 import type { EventOf } from './loop/callbacks.js';
 import { LossCurve } from './loop/loss-curve.js';
@@ -41,6 +41,7 @@ export function tfjsCallbacks(
   options: TfjsCallbacksOptions = {},
 ): TfjsCallbacks {
   requireOptions('tfjsCallbacks', options, ['step', 'epochs', 'batches', 'signal']);
+  requireSignal('tfjsCallbacks', options.signal);
   if (Object(model) !== model) {
     throw new FitError('invalid-argument', `tfjsCallbacks takes the model, got ${kindOf(model)}`);
   }

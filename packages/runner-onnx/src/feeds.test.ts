@@ -90,6 +90,33 @@ describe.each(['native', 'node'] as const)('a batch that cannot be computed with
     await expect(session.step(good, { samples: NaN })).rejects.toThrow('samples must be a number above 0, got NaN');
   });
 
+  it.each<[string, unknown, string]>([
+    ['null', null, 'options must be an object, got null'],
+    [
+      'a controller for its signal',
+      { signal: new AbortController() },
+      'signal must be an AbortSignal, as new AbortController().signal is, got AbortController',
+    ],
+    ['milliseconds', { signal: 100 }, 'signal must be an AbortSignal, as new AbortController().signal is, got 100'],
+    [
+      'an option that is misspelt',
+      { sginal: AbortSignal.timeout(1) },
+      'unknown option "sginal", did you mean "signal"?',
+    ],
+  ])('is refused with %s for what is known beside', async (_, options, message) => {
+    const { tokens, keep } = good;
+    const calls = {
+      step: () => session.step(good, options as never),
+      steps: () => session.steps([good], options as never),
+      evaluate: () => session.evaluate(good, options as never),
+      predict: () => session.predict({ tokens, keep }, options as never),
+    };
+    for (const [name, call] of Object.entries(calls)) {
+      await expect(call(), name).rejects.toMatchObject({ name: 'TrainingError', code: 'invalid-option' });
+      await expect(call(), name).rejects.toThrow(`${name}: ${message}`);
+    }
+  });
+
   it('is a failed run where only ONNX Runtime finds it out, and training goes on', async () => {
     const before = await session.state();
     const beyond = { ...good, tokens: { data: BigInt64Array.of(0n, 1n, 2n, 99n), dims: [2, 2] } };

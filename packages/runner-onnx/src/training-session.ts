@@ -1,6 +1,8 @@
 import {
   hostView,
+  keysProblem,
   sameShape,
+  signalProblem,
   type ChangeScope,
   type Exclusive,
   type HyperparameterValues,
@@ -240,6 +242,7 @@ export class TrainingSession implements Stateful {
    * changed then, running statistics included
    */
   async step(batch: Batch, options: BatchOptions = {}): Promise<StepResult> {
+    requireOptions('step', options, ['samples']);
     const feeds = toFeeds(this.inputs, batch);
     const counted = sampleCount(this.#modelInputs, feeds);
     let outputs: StepResult['outputs'] | undefined;
@@ -272,7 +275,9 @@ export class TrainingSession implements Stateful {
    * changed, or, where such steps are skipped, they are taken again one by one. Those before stay; `onStep` has been told of
    * them
    */
-  async steps(batches: readonly Batch[], { onStep, ...options }: StepsOptions = {}): Promise<readonly StepResult[]> {
+  async steps(batches: readonly Batch[], given: StepsOptions = {}): Promise<readonly StepResult[]> {
+    requireOptions('steps', given, ['onStep']);
+    const { onStep, ...options } = given;
     const list: unknown = batches;
     if (!Array.isArray(list)) {
       throw new TrainingError('invalid-feed', 'steps takes a list of batches; step takes one');
@@ -295,12 +300,16 @@ export class TrainingSession implements Stateful {
   }
 
   /** Loss and outputs of a batch in inference mode; nothing is updated. */
-  evaluate(batch: Batch, { weights, signal }: WeightsOptions = {}): Promise<Evaluation> {
+  async evaluate(batch: Batch, options: WeightsOptions = {}): Promise<Evaluation> {
+    requireOptions('evaluate', options, ['weights']);
+    const { weights, signal } = options;
     return this.#run.exclusively((run) => this.#inference.evaluate(batch, this.#inUse(run, weights), { signal }));
   }
 
   /** The model's outputs for inputs without targets, in inference mode. */
-  predict(inputs: Batch, { weights, signal }: WeightsOptions = {}): Promise<Readonly<Record<string, Tensor>>> {
+  async predict(inputs: Batch, options: WeightsOptions = {}): Promise<Readonly<Record<string, Tensor>>> {
+    requireOptions('predict', options, ['weights']);
+    const { weights, signal } = options;
     return this.#run.exclusively((run) => this.#inference.predict(inputs, this.#inUse(run, weights), { signal }));
   }
 
@@ -481,4 +490,10 @@ const MOST_INSIDE = 2 ** 31 - 2 ** 27;
 
 function weightBytes({ graph }: Model): number {
   return graph.initializer.reduce((sum, { rawData }) => sum + rawData.length, 0);
+}
+
+/** @throws TrainingError `invalid-option` for what is no object, options that a call does not have, and what is no signal */
+function requireOptions(call: string, options: AbortOptions, known: readonly string[]): void {
+  const problem = keysProblem('option', options, ['signal', ...known]) ?? signalProblem(options.signal);
+  if (problem !== undefined) throw new TrainingError('invalid-option', `${call}: ${problem}`);
 }

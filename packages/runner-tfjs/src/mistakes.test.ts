@@ -14,6 +14,7 @@ afterEach(() => {
 });
 
 const made = (): AdakitOptimizer => {
+  tf.disposeVariables();
   const w = tf.variable(tf.tensor([1, 2]), true, 'w');
   const optimizer = tfjsOptimizer(ema(0.9, adam()));
   optimizer.minimize(() => tf.sum(tf.square(w)));
@@ -25,6 +26,13 @@ const grouped = (): AdakitOptimizer =>
 const loaded = async (variables: unknown) => {
   const optimizer = made();
   return optimizer.load(await optimizer.state(), variables as never);
+};
+
+/** Loads a state whose optimizer has been changed. */
+const changed = async (changes: object) => {
+  const optimizer = made();
+  const state = await optimizer.state();
+  return optimizer.load({ ...state, optimizer: { ...state.optimizer, ...changes } });
 };
 
 const mistakes: Record<string, [what: string, call: () => unknown, message: string][]> = {
@@ -65,6 +73,9 @@ const mistakes: Record<string, [what: string, call: () => unknown, message: stri
       () => made().load(undefined as never),
       'a training state has optimizer and parameters; this has nothing',
     ],
+    ['a state made by hand, without what it was made with', () => changed({ initial: undefined }), 'the state is malformed: initial of "ema" is undefined'], // prettier-ignore
+    ['a state made by hand, without schedules', () => changed({ schedules: undefined }), 'the state is malformed: schedules of "ema" is undefined'], // prettier-ignore
+    ['a state that JSON has made objects of', async () => made().load(JSON.parse(JSON.stringify(await made().state())) as never), 'value or slots of "w" are no tensors; take it from state() or readState()'], // prettier-ignore
     ['a name for variables', () => loaded('w'), 'it has a parameter "w" that this run lacks'], // prettier-ignore
     ['null for variables', () => loaded(null), 'it has a parameter "w" that this run lacks'], // prettier-ignore
     ['numbers for variables', () => loaded([1]), 'it has a parameter "w" that'],

@@ -33,7 +33,7 @@ beforeAll(async () => {
 
 const no = undefined as never;
 const mapping = [{ from: 'w', to: 'v' }];
-const noTensors = 'value or slots of "w" are no tensors; take the state from state() or readState()';
+const noTensors = 'value or slots of "w" are no tensors; take it from state() or readState()';
 const mistakes: Record<string, [what: string, call: () => unknown, message: string][]> = {
   adaptState: [
     [

@@ -35,11 +35,14 @@ export function matchData(match: ParameterMatch, chosen: readonly string[]): Mat
   };
 }
 
-/** A match from its data. */
+/** A match from its data. @throws TypeError or SyntaxError for data of none */
 export function matchFromData(data: MatchData): ParameterMatch {
   if (typeof data === 'string') return data;
   if ('pattern' in data) return new RegExp(data.pattern, data.flags);
-  if ('names' in data) return ({ name }) => data.names.includes(name);
+  if ('names' in data) {
+    const names = new Set(data.names);
+    return ({ name }) => names.has(name);
+  }
   const { name, ...rest } = data.conditions;
   if (name === undefined) return rest;
   return { ...rest, name: typeof name === 'string' ? name : new RegExp(name.pattern, name.flags) };

@@ -5,6 +5,7 @@ import { restoreOptimizer } from '../optimizer/restore.js';
 import { makePlan, type Plan, type PlannedParameter } from '../plan/plan.js';
 import { sameShape } from '../tensor/tensor-data.js';
 import { countProblems, isCount, shapesOf, shapeText, slotCountProblems, slotProblems } from './check-slots.js';
+import { requireState } from './require-state.js';
 import type { ParameterState, TrainingState } from './training-state.js';
 
 /** What a state says besides the elements of its tensors: all that decides whether it fits. */
@@ -40,21 +41,6 @@ export function checkState(
   const checked = checkOutline({ ...state, parameters: Object.fromEntries(outlines) }, optimizer, parameters);
   if (problems.length > 0) throw misfit(problems);
   return checked;
-}
-
-/**
- * Refuses what is no training state, e.g. a checkpoint in the place of its `state`.
- *
- * @throws AdakitError `invalid-state`
- */
-export function requireState(state: unknown): asserts state is TrainingState {
-  const { optimizer, parameters } = Object(state) as Readonly<Record<string, unknown>>;
-  if (optimizer && parameters) return;
-  const keys = Object.keys(Object(state) as object).join(', ');
-  throw new AdakitError(
-    'invalid-state',
-    `a training state has optimizer and parameters; this has ${keys || 'nothing'}`,
-  );
 }
 
 /** Like {@link checkState}, before any tensor has been read. */

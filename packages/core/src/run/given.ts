@@ -1,6 +1,5 @@
 import { AdakitError, keysProblem, kindOf, shown, type ErrorCode } from '../errors.js';
 import { ROLES } from '../optimizer/matching.js';
-import type { ParameterGroup } from '../optimizer/groups.js';
 import type { ParameterSpec } from '../optimizer/match.js';
 import { elementCount, isTensor, noTensor, type TensorData } from '../tensor/tensor-data.js';
 import { isCount } from './check-slots.js';
@@ -83,41 +82,6 @@ export function requireTensor(code: ErrorCode, what: string, value: unknown): Te
     throw new AdakitError(code, `${what} has shape [${shape.join(', ')}] but ${data.length} elements`);
   }
   return value;
-}
-
-/** @throws AdakitError `invalid-state` for what JSON has made of tensors, and the like */
-export function requireTensorsOf(state: unknown): void {
-  const { optimizer, parameters } = Object(state) as Readonly<Record<string, unknown>>;
-  if (Object(optimizer) === optimizer) requirePieces(optimizer);
-  for (const [name, parameter] of Object.entries(Object(parameters) as object)) {
-    const { value, slots } = Object(parameter) as Readonly<Record<string, unknown>>;
-    if ([value, ...(Object.values(slots ?? [undefined]) as unknown[])].every(isTensor)) continue;
-    throw new AdakitError(
-      'invalid-state',
-      `the state is malformed: value or slots of "${name}" are no tensors; take it from state() or readState()`,
-    );
-  }
-}
-
-/** @throws AdakitError `invalid-state` for a piece without its settings */
-function requirePieces(config: unknown): void {
-  const { kind, name, inner, groups, rest, ...settings } = Object(config) as Readonly<Record<string, unknown>>;
-  if (kind === 'groups') {
-    const members = (Array.isArray(groups) ? groups : [undefined]).map(
-      (group: unknown) => Object(group) as ParameterGroup,
-    );
-    for (const { optimizer } of members) if (optimizer !== undefined) requirePieces(optimizer);
-    requirePieces(rest);
-    return;
-  }
-  for (const key of ['hyperparameters', 'initial', 'schedules']) {
-    if (Object(settings[key]) === settings[key]) continue;
-    throw new AdakitError(
-      'invalid-state',
-      `the state is malformed: ${key} of ${shown(name)} is ${shown(settings[key])}`,
-    );
-  }
-  if (inner !== undefined) requirePieces(inner);
 }
 
 /** @throws AdakitError `unknown-parameter` for a name that no parameter has, and for what is no list of names */

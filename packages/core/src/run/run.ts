@@ -1,6 +1,5 @@
 import type { Device, MaybePromise } from '../device/device.js';
 import { AdakitError } from '../errors.js';
-import type { HyperparameterValues } from '../optimizer/hyperparameters.js';
 import type { ParameterSpec } from '../optimizer/match.js';
 import type { Optimizer } from '../optimizer/optimizer.js';
 import { sameShape, type FloatArray, type NamedTensors, type TensorData } from '../tensor/tensor-data.js';
@@ -15,13 +14,10 @@ import {
   requireRunOptions,
   requireStepOptions,
   requireTensor,
-  requireTensorsOf,
 } from './given.js';
 import { checkedSeveral, checkedSource } from './checked-source.js';
 import { drive, driveNow } from './drive.js';
-import { hyperparametersNow } from './hyperparameters-now.js';
-import type { Training } from './training.js';
-import { wait, type Work } from './work.js';
+import { wait } from './work.js';
 import type { RunParameter } from './memory.js';
 import { SourceRun, takeStep } from './source-run.js';
 import { takeSeveral, type SeveralStepsSource } from './several-steps.js';
@@ -167,16 +163,6 @@ export class Run<B> extends SourceRun<B> {
     return this.enqueue((training) => takeSeveral(training, checked, count));
   }
 
-  /**
-   * Hyperparameters as the next step has them, with what schedules make of them: `lr`, and `ema.decay` of a wrapper.
-   *
-   * @param group name of a group. Default: what parameters have that no group chooses, or would have
-   * @throws AdakitError `unknown-parameter` for a group that there is not
-   */
-  hyperparameters(group?: string): Promise<HyperparameterValues> {
-    return this.enqueue((training) => wait(hyperparametersNow(training, group)));
-  }
-
   /** As {@link SourceRun.add}. */
   override add(parameters: Readonly<Record<string, RunParameter<B> | TensorData>>): void {
     requireParameters(parameters);
@@ -211,11 +197,6 @@ export class Run<B> extends SourceRun<B> {
         }),
       ),
     );
-  }
-
-  protected override *loading(training: Training<B>, state: TrainingState): Work<void> {
-    requireTensorsOf(state);
-    yield* super.loading(training, state);
   }
 
   /** As {@link SourceRun.dispose}. */

@@ -174,6 +174,20 @@ export class SourceRun<B> implements Stateful {
     });
   }
 
+  /**
+   * Hyperparameters as the next step has them, with what schedules make of them: `lr`, and `ema.decay` of a wrapper.
+   *
+   * @param group name of a group. Default: what parameters have that no group chooses, or would have
+   * @throws AdakitError `unknown-parameter` for a group that there is not
+   */
+  async hyperparameters(group?: string): Promise<HyperparameterValues> {
+    const moment = await this.enqueue(({ plan, scalars, step }) =>
+      wait({ plan, plateaus: new Map(scalars.plateaus), step }),
+    );
+    const { hyperparametersNow } = await this.#states();
+    return hyperparametersNow(moment, group);
+  }
+
   async state(): Promise<TrainingState> {
     const snapshot = await this.enqueue((training) => takeSnapshot(training));
     const { stateOf } = await this.#states();

@@ -1,7 +1,7 @@
 import { requireDataset } from './given.js';
 import { kindOf, type MaybePromise } from '@adakit/core';
 import { matchInputs, sampleCount, type Batch, type Dataset } from '@adakit/data';
-import { FitError, requireOptions } from '../error.js';
+import { FitError, requireOptions, requireSignal } from '../error.js';
 import { loss as meanLoss, type Metric, type MetricValue } from '../metrics/metric.js';
 import type { Trainable } from '../trainable.js';
 import { BatchRuns } from './batch-runs.js';
@@ -37,6 +37,7 @@ export async function evaluate(
   const { metrics = [], carry = {}, signal, onBatch } = options;
   if (!Array.isArray(metrics))
     throw new FitError('invalid-argument', `evaluate: metrics must be a list, got ${kindOf(metrics)}`);
+  requireSignal('evaluate', signal);
   requireDataset('evaluate', data);
   if (Object(model) !== model || model.evaluate === undefined) {
     throw new FitError('invalid-argument', 'what is trained cannot be evaluated: it has no method evaluate(batch)');

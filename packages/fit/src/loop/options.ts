@@ -1,6 +1,6 @@
 import { kindOf, suggestion, type TrainingState } from '@adakit/core';
 import type { Batch, Dataset } from '@adakit/data';
-import { FitError, requireOptions } from '../error.js';
+import { FitError, requireOptions, requireSignal } from '../error.js';
 import type { Metric } from '../metrics/metric.js';
 import type { Trainable } from '../trainable.js';
 import type { Callback } from './callback.js';
@@ -135,9 +135,7 @@ export function checkOptions(model: Trainable, data: Dataset<Batch>, options: Fi
     if (value !== undefined && typeof value !== 'string')
       fail(`${name} must be the name of a metric, got ${kindOf(value)}`);
   }
-  if (signal !== undefined && !(signal instanceof AbortSignal)) {
-    fail(`signal must be an AbortSignal, as new AbortController().signal is, got ${kindOf(signal)}`);
-  }
+  requireSignal('fit', signal);
   if (data.length === 0) fail(`there is not one batch in ${data.description}`);
   const needValidation = {
     validateEvery,

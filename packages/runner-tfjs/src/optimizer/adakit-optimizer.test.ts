@@ -1,4 +1,13 @@
-import { cosine, defineOptimizer, groups, learningRate, nonNegative, tensor32, type Optimizer } from '@adakit/core';
+import {
+  cosine,
+  defineOptimizer,
+  groups,
+  learningRate,
+  nonNegative,
+  tensor32,
+  type AdakitError,
+  type Optimizer,
+} from '@adakit/core';
 import * as tf from '@tensorflow/tfjs';
 import { describe, expect, it, vi } from 'vitest';
 import '../device/fused/cpu.js';
@@ -85,6 +94,21 @@ describe('a tf.Optimizer', () => {
     const [w, unused] = [variable('w', [1]), variable('unused', [1])];
     make(momentum({ lr: 0.25, mu: 0 })).minimize(() => w.square().sum(), false, [w, unused]);
     expect([values(w), values(unused)]).toEqual([[0.5], [1]]);
+  });
+
+  it('minimizes by a list that has a variable twice, as that of a model with shared layers', () => {
+    const w = variable('w', [1]);
+    make(momentum({ lr: 0.25, mu: 0 })).minimize(() => w.square().sum(), false, [w, w]);
+    expect(values(w)).toEqual([0.5]);
+  });
+
+  it('counts its steps in saveIterations(), too', async () => {
+    const w = variable('w', [1]);
+    const optimizer = make(momentum());
+    for (let i = 0; i < 3; i++) optimizer.minimize(() => w.sum());
+    const { name, tensor } = await optimizer.saveIterations();
+    expect([name, values(tensor)]).toEqual(['iter', [3]]);
+    tensor.dispose();
   });
 
   it('applies gradients given as an array or by name, and skips variables without one', () => {
@@ -404,5 +428,27 @@ describe('misuse', () => {
     await expect(optimizer.state()).rejects.toThrow(disposed);
     await expect(optimizer.load(state)).rejects.toMatchObject({ code: 'disposed' });
     expect(tf.memory().numTensors).toBe(before);
+  });
+
+  it('disposing at any moment of a load leaves nothing behind', async () => {
+    const w = variable('w', [1]);
+    const before = tf.memory().numTensors;
+    let outcome: unknown;
+    for (let turns = 0; outcome !== 'loaded'; turns++) {
+      const optimizer = make(momentum(), { fused: false });
+      optimizer.minimize(() => w.sum());
+      const state = await optimizer.state();
+      const loading = optimizer.load(state).then(
+        () => 'loaded',
+        (error: unknown) => (error as AdakitError).code,
+      );
+      outcome = undefined;
+      void loading.then((value) => (outcome = value));
+      for (let i = 0; i < turns; i++) await Promise.resolve();
+      optimizer.dispose();
+      expect([outcome, await loading]).toContain(outcome ?? 'disposed');
+      expect(() => optimizer.minimize(() => w.sum())).toThrow('has been disposed');
+      expect(tf.memory().numTensors).toBe(before);
+    }
   });
 });

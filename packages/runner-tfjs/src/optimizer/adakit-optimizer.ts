@@ -9,12 +9,11 @@ import {
   type OverallState,
   type Stateful,
   type StepReport,
-  type TensorData,
   type TrainingState,
 } from '@adakit/core';
 import * as tf from '@tensorflow/tfjs-core';
-import type { serialization, NamedTensorMap, Scalar, TensorContainer, Variable } from '@tensorflow/tfjs-core';
-import { Cell } from '../device/cell.js';
+import type { serialization, NamedTensorMap, Scalar, Tensor, TensorContainer, Variable } from '@tensorflow/tfjs-core';
+import type { Cell } from '../device/cell.js';
 import { TfjsDevice, type TfjsDeviceOptions } from '../device/device.js';
 import type { NamedTensor, SavedSlots } from './saved-weights.js';
 import { toConfig } from './to-config.js';
@@ -110,6 +109,12 @@ export class AdakitOptimizer extends tf.Optimizer implements Stateful {
     return this.#run.skipped;
   }
 
+  /** {@link iterations} as a weight, under the name that TensorFlow.js gives it. */
+  override saveIterations(): Promise<NamedTensor> {
+    this.iterations_ = this.iterations;
+    return super.saveIterations();
+  }
+
   /** What the loss is multiplied by in {@link computeGradients}. */
   get lossScale(): number {
     return this.#run.lossScale;
@@ -138,6 +143,17 @@ export class AdakitOptimizer extends tf.Optimizer implements Stateful {
     this.#run.setHyperparameters(changes, scope);
   }
 
+  /**
+   * Hyperparameters as the next step has them, with what schedules make of them: `lr`, and `ema.decay` of a wrapper.
+   *
+   * @param group name of a group, which is known once it has chosen variables: with the first step. Default: what variables
+   * have that no group chooses, before the first step without wrappers
+   * @throws AdakitError `unknown-parameter` for a group that there is not
+   */
+  hyperparameters(group?: string): ReturnType<SourceRun<Cell>['hyperparameters']> {
+    return this.#run.hyperparameters(group);
+  }
+
   /** Tells schedules on plateaus how training goes, e.g. a validation loss after every epoch. */
   reportMetric(metric: number): void {
     this.#run.reportMetric(metric);
@@ -151,13 +167,13 @@ export class AdakitOptimizer extends tf.Optimizer implements Stateful {
   /** The loss, and the gradients of the loss times {@link lossScale}, as {@link applyGradients} wants them. */
   override computeGradients(f: () => Scalar, varList?: Variable[]): Computed {
     this.#run.assertAlive();
-    const scale = this.lossScale;
-    const loss = scale === 1 ? f : (): Scalar => tf.mul(f(), scale);
-    const computed = this.#statistics.observe(() => super.computeGradients(loss, varList));
-    if (scale === 1) return computed;
-    const value = tf.tidy(() => tf.div<Scalar>(computed.value, scale));
-    computed.value.dispose();
-    return { value, grads: computed.grads };
+    const { lossScale } = this;
+    // The gradient alone is multiplied: the loss itself might overflow, and would round.
+    const scaled = tf.customGrad<Scalar>((loss) => ({
+      value: tf.clone(loss as Scalar),
+      gradFunc: (dy: Tensor) => tf.mul(dy, lossScale),
+    }));
+    return this.#statistics.observe(() => super.computeGradients(lossScale === 1 ? f : () => scaled(f()), varList));
   }
 
   /**
@@ -212,11 +228,8 @@ export class AdakitOptimizer extends tf.Optimizer implements Stateful {
     this.#assertTraining();
     this.#saved?.assertMet();
     return this.#withoutTraining(`withWeights('${view}')`, async () => {
-      // Those being trained are what the variables hold, and all are before anything has been trained.
-      const names = view === 'trained' ? new Map<Variable, string>() : this.#names;
-      const weights = names.size > 0 ? await this.#run.weights(view) : {};
       const { whileHolding } = await states();
-      return whileHolding(names, weights, work);
+      return whileHolding(this.#run, view, this.#names, work);
     });
   }
 
@@ -230,13 +243,8 @@ export class AdakitOptimizer extends tf.Optimizer implements Stateful {
     this.#saved?.assertMet();
     this.#forgetDisposed();
     const taking = this.#run.state();
-    const reading = this.#statistics.variables.map(async ([variable, name]): Promise<[string, TensorData]> => {
-      const data = await this.#device.read(new Cell(variable));
-      return [name, { dtype: 'float32', shape: [...variable.shape], data }];
-    });
-    const state = await taking;
-    const statistics = Object.fromEntries(await Promise.all(reading));
-    return reading.length === 0 ? state : { ...state, statistics };
+    const reading = this.#statistics.read(this.#device);
+    return { ...(await taking), ...(await reading) };
   }
 
   /**
@@ -251,14 +259,12 @@ export class AdakitOptimizer extends tf.Optimizer implements Stateful {
   load(state: TrainingState, variables?: Variables): Promise<void> {
     return this.#withoutTraining('load()', async () => {
       const { loadState } = await states();
-      await tf.ready();
-      this.#run.assertAlive();
       this.#forgetDisposed();
       const next = this.#start(this.optimizer);
-      const known = { names: this.#names, statistics: this.#statistics.variables };
-      const { names, statistics } = await loadState(next, state, variables, known);
-      for (const [name, variable] of statistics) this.#statistics.add(variable, name);
-      this.#replaceRun(next, names);
+      const known = { run: this.#run, names: this.#names, statistics: this.#statistics };
+      await loadState(next, state, variables, known, (names) => {
+        this.#replaceRun(next, names);
+      });
     });
   }
 
@@ -473,5 +479,6 @@ export function tfjsOptimizer(optimizer: Optimizer, options?: TfjsOptimizerOptio
 
 /** Gradients in the order of the variables asked for. */
 function inOrder(grads: NamedTensorMap, varList: readonly Variable[] | undefined): Gradients {
-  return varList?.map(({ name }) => ({ name, tensor: grads[name] })) ?? grads;
+  // Of layers that models share, a list of weights has the same ones twice.
+  return varList ? [...new Set(varList)].map(({ name }) => ({ name, tensor: grads[name] })) : grads;
 }

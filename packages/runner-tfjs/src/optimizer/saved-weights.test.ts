@@ -244,6 +244,41 @@ describe('setWeights', () => {
     expect(await contents(optimizer)).toEqual({ iterations: [1], 'w/velocity': [1] });
   });
 
+  it('knows the slots of rules that groups choose by role, rank or shape', async () => {
+    const two = defineOptimizer({
+      name: 'two',
+      hyperparameters: {},
+      slots: () => ['m', 'v'],
+      update: ({ param, grad, slots }) => ({ param: param.sub(slots.m), slots: { m: grad, v: slots.v } }),
+    });
+    const matricesOnly = defineOptimizer({
+      name: 'matrices_only',
+      hyperparameters: {},
+      slots: () => ['p'],
+      update: ({ param, grad, matrix }) => {
+        if (!matrix) throw new Error('no matrix');
+        return { param: param.sub(grad), slots: { p: grad } };
+      },
+    });
+    const rules = groups(
+      [
+        { match: { role: 'norm' }, optimizer: two() },
+        { match: { rank: 4 }, optimizer: two() },
+        { match: { shape: [7] }, optimizer: two() },
+        { match: { role: 'embedding' }, optimizer: matricesOnly() },
+      ],
+      momentum(),
+    );
+    const shapes = { 'n/gamma': [2], 'c/kernel': [1, 1, 2, 1], seven: [7], 'e/embeddings': [3, 2], rest: [2] };
+    const variables = Object.entries(shapes).map(([name, shape]) => tf.variable(tf.zeros(shape), true, name));
+    const [first, second] = [make(rules), make(rules)];
+    step(first, ...variables);
+    await setCopies(second, first);
+    step(first, ...variables);
+    step(second, ...variables);
+    expect(await contents(second)).toEqual(await contents(first));
+  });
+
   it('refuses a variable with some of its slots only, and two weights of one name', async () => {
     const two = defineOptimizer({
       name: 'two',

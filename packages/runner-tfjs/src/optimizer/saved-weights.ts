@@ -81,11 +81,17 @@ export async function readWeights(
     const entry = found.get(variable) ?? { slots: new Map<string, Tensor>(), count: total };
     found.set(variable, entry);
     if (slash > 0 && leaf === iterations) entry.count = tensor;
-    else if (slash > 0 && slotSets(optimizer, variable).flat().includes(leaf)) entry.slots.set(leaf, tensor);
-    else throw mismatch(`"${name}" is not a slot of ${describe(optimizer, variable)}`);
+    else entry.slots.set(leaf, tensor);
   }
   for (const [variable, { slots }] of found) {
-    const missing = slotSets(optimizer, variable).map((names) => names.filter((slot) => !slots.has(slot)));
+    const sets = slotSets(optimizer, variable, slots);
+    const known = new Set(sets.flat());
+    const stranger = [...slots.keys()].find((slot) => variable === '' || !known.has(slot));
+    if (stranger !== undefined) {
+      const name = variable === '' ? stranger : `${variable}/${stranger}`;
+      throw mismatch(`"${name}" is not a slot of ${String(optimizer)} (slots: ${[...known].join(', ') || 'none'})`);
+    }
+    const missing = sets.map((names) => names.filter((slot) => !slots.has(slot)));
     if (missing.every((names) => names.length > 0)) throw mismatch(`"${variable}/${missing[0][0]}" is missing`);
   }
   const overall = { step: await readCount(total), ...(others && (await readRest(others))) };
@@ -165,11 +171,20 @@ function fits({ name, slots }: SavedRecord, variable: Variable, optimizer: Optim
   );
 }
 
-/** The slots that a variable may have, which depends on whether it is a matrix; its shape is not known yet. */
-function slotSets(optimizer: Optimizer, variable: string): string[][] {
-  return [[1, 1], [1]].map((shape) => {
-    const plan = makePlan(optimizer, [{ name: variable, shape, units: 'last' }], { allowEmptyGroups: true });
-    return plan.parameters[0].slots.map(({ name }) => name);
+/**
+ * The slots that a variable may have, which depends on the rule that groups choose for it, and on its shape. That is not known
+ * yet: it is one of its slots' as a rule, and has two axes or one.
+ */
+function slotSets(optimizer: Optimizer, variable: string, saved: ReadonlyMap<string, Tensor>): string[][] {
+  const shapes = [[1, 1], [1], ...[...saved.values()].map(({ shape }) => shape)];
+  return shapes.flatMap((shape) => {
+    try {
+      const plan = makePlan(optimizer, [parameterOf({ shape }, variable)], { allowEmptyGroups: true });
+      return [plan.parameters[0].slots.map(({ name }) => name)];
+    } catch {
+      // The rule is for no variable of such a shape.
+      return [];
+    }
   });
 }
 
@@ -191,11 +206,6 @@ async function readRest(source: Tensor): Promise<Omit<OverallState, 'step'>> {
   } catch {
     throw mismatch(`"${rest}" is not JSON`);
   }
-}
-
-function describe(optimizer: Optimizer, variable: string): string {
-  const names = [...new Set(slotSets(optimizer, variable).flat())];
-  return `${String(optimizer)} (slots: ${names.join(', ') || 'none'})`;
 }
 
 function recordText({ name, slots }: SavedRecord): string {

@@ -147,6 +147,23 @@ describe('a state', () => {
     expect((await second.optimizer.state()).parameters).toEqual({});
   });
 
+  it('keeps what no variable can hold: PyTorch counts its batches there', async () => {
+    const [first, second] = [make('counted', { normalized: true }), make('counted', { normalized: true })];
+    await train(first, 2);
+    const state = await first.optimizer.state();
+    const counted = { dtype: 'I64', shape: [], bytes: new Uint8Array(new BigInt64Array([7n]).buffer) } as const;
+    await second.optimizer.load(
+      { ...state, statistics: { ...state.statistics, 'bn.num_batches_tracked': counted } },
+      second.model,
+    );
+    await train(second, 1);
+    const { statistics } = await second.optimizer.state();
+    expect(statistics?.['bn.num_batches_tracked']).toEqual(counted);
+    expect(Object.keys(statistics ?? {})).toHaveLength(3);
+    await second.optimizer.load(state, second.model);
+    expect(await second.optimizer.state()).toEqual(state);
+  });
+
   it('leaves frozen weights to their owner', async () => {
     const [first, second] = [make('frozen', { normalized: true }), make('frozen', { normalized: true })];
     for (const { model } of [first, second]) {

@@ -1,6 +1,12 @@
+import type { TensorData, TrainingState } from '@adakit/core';
 import * as tf from '@tensorflow/tfjs-core';
 import type { Tensor, Variable } from '@tensorflow/tfjs-core';
+import { Cell } from '../device/cell.js';
+import type { TfjsDevice } from '../device/device.js';
 import { isAlive, registeredVariables } from './variables.js';
+
+/** As a state holds them, by name. */
+export type StoredStatistics = NonNullable<TrainingState['statistics']>;
 
 /** Variables as they were at a moment. */
 export interface Snapshot {
@@ -18,6 +24,9 @@ export class Statistics {
   /** With the names by which states know them. */
   readonly #names = new Map<Variable, string>();
 
+  /** Those of a loaded state that TensorFlow.js has no variables for: PyTorch counts its batches there, say. */
+  others: StoredStatistics = {};
+
   /** Those seen so far that have not been disposed, with their names. */
   get variables(): readonly (readonly [variable: Variable, name: string])[] {
     return [...this.#names].filter(([variable]) => isAlive(variable));
@@ -25,6 +34,17 @@ export class Statistics {
 
   add(variable: Variable, name: string): void {
     this.#names.set(variable, name);
+  }
+
+  /** Their values now, and {@link others}, as a part of a state; nothing where there are none. */
+  async read(device: TfjsDevice): Promise<Pick<TrainingState, 'statistics'>> {
+    const { others } = this;
+    const reading = this.variables.map(async ([variable, name]): Promise<[string, TensorData]> => {
+      const data = await device.read(new Cell(variable));
+      return [name, { dtype: 'float32', shape: [...variable.shape], data }];
+    });
+    const statistics = { ...others, ...Object.fromEntries(await Promise.all(reading)) };
+    return Object.keys(statistics).length > 0 ? { statistics } : {};
   }
 
   /** Evaluates a loss function and notes what it assigns to. */

@@ -122,6 +122,14 @@ describe('the loss scale', () => {
     expect(values(w)).toEqual([Math.fround(1e-38)]);
   });
 
+  it('leaves a loss alone whose multiple would overflow', () => {
+    const w = variable('w', [4]);
+    const optimizer = make(lossScaling(momentum({ lr: 0.25 }), { initialScale: 2 ** 127 }));
+    // 4 · 2^127 is infinite in float32; the gradient, 2^127, is not.
+    expect(values(optimizer.minimize(() => w.sum(), true) as tf.Scalar)).toEqual([4]);
+    expect([values(w), optimizer.skipped]).toEqual([[3.75], 0]);
+  });
+
   it('can only be scaled back if there is one, which shows at once', () => {
     expect(() => tfjsOptimizer(momentum(), { nonFinite: 'scaleBack' })).toThrow('lossScaling()');
   });
@@ -268,6 +276,21 @@ describe('hyperparameters', () => {
     expect(rate(onMetric)).toBe(1);
     for (const metric of [1, 1]) onMetric.reportMetric(metric);
     expect(rate(onMetric)).toBe(0.5);
+  });
+
+  it('are told as the next step has them, at any time', async () => {
+    const w = variable('w', [0]);
+    const scheduled = momentum({ lr: 2 }).withSchedules({ lr: milestones([1], 0.5) });
+    const optimizer = make(ema(0.9, groups([{ name: 'last', match: 'w', hyperparameters: { lr: 8 } }], scheduled)));
+    expect(await optimizer.hyperparameters()).toEqual({ lr: 2, mu: 0 });
+    const step = (): unknown => optimizer.minimize(() => w.sum());
+    step();
+    // Nobody has to wait for it before the next step.
+    const after = optimizer.hyperparameters('last');
+    step();
+    expect(await after).toMatchObject({ lr: 4, 'ema.decay': 0.9 });
+    expect([optimizer.learningRate, (await optimizer.hyperparameters()).lr]).toEqual([2, 1]);
+    await expect(optimizer.hyperparameters('first')).rejects.toThrow('there is no group "first"');
   });
 
   it('of what is around a rule follow schedules, the batches of a step too', () => {

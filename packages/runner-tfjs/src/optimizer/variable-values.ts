@@ -1,22 +1,28 @@
-import type { NamedTensors, TensorData } from '@adakit/core';
+import type { SourceRun, TensorData } from '@adakit/core';
 import { AdakitError } from '@adakit/core/runner';
 import { clone, keep, tensor, tidy, type Tensor, type Variable } from '@tensorflow/tfjs-core';
+import type { Cell } from '../device/cell.js';
 import { isAlive } from './variables.js';
 
 /**
- * Does `work` while variables hold other values, given by name; afterwards they are what they were.
+ * Does `work` while variables hold a view of their weights; afterwards they are what they were.
  *
- * @throws AdakitError `invalid-plan` for what is no function
+ * @param trained variables, with the names by which the run knows them
+ * @throws AdakitError `invalid-plan` for what is no function, `unknown-view`
  */
 export async function whileHolding<T>(
-  names: ReadonlyMap<Variable, string>,
-  values: NamedTensors,
+  run: Pick<SourceRun<Cell>, 'weights'>,
+  view: string,
+  trained: ReadonlyMap<Variable, string>,
   work: () => T | Promise<T>,
 ): Promise<T> {
   if (typeof work !== 'function') throw new AdakitError('invalid-plan', 'withWeights() takes a function');
+  // Those being trained are what the variables hold, and all are before anything has been trained.
+  const others = view === 'trained' ? [] : [...trained];
+  const values = others.length > 0 ? await run.weights(view) : {};
   const before: [Variable, Tensor][] = [];
   try {
-    for (const [variable, name] of names) {
+    for (const [variable, name] of others) {
       before.push([variable, keep(clone(variable))]);
       assign(variable, values[name]);
     }

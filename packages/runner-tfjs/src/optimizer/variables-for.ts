@@ -3,12 +3,13 @@ import { AdakitError } from '@adakit/core/runner';
 import type { Variable } from '@tensorflow/tfjs-core';
 import { matchByName } from './match-by-name.js';
 import { assertDistinct } from './distinct.js';
+import type { Statistics, StoredStatistics } from './statistics.js';
 import { registeredVariables, type LayersModelLike, type LayerVariableLike, type Variables } from './variables.js';
 
 /** The variables that an optimizer knows already, with the names by which states know them. */
 export interface KnownVariables {
   readonly names: ReadonlyMap<Variable, string>;
-  readonly statistics: readonly (readonly [variable: Variable, name: string])[];
+  readonly statistics: Statistics;
 }
 
 /** Variables with what a state has for them. */
@@ -16,6 +17,8 @@ export interface FoundVariables {
   /** Those to train, with their names in the state. */
   readonly names: Map<Variable, string>;
   readonly statistics: readonly (readonly [name: string, variable: Variable, value: TensorData])[];
+  /** Statistics that are for no variable of TensorFlow.js, where all are float32. */
+  readonly others: StoredStatistics;
 }
 
 /**
@@ -36,7 +39,7 @@ export function variablesFor(
   const names = new Map([...found].sort(([, a], [, b]) => order.indexOf(a) - order.indexOf(b)));
   assertDistinct([...names.values()]);
   const others = given?.others.filter((variable) => !names.has(variable));
-  return { names, statistics: statisticsFor(state, others, known) };
+  return { names, ...statisticsFor(state, others, known) };
 }
 
 /** The variables that a state is for, by exact names. */
@@ -82,19 +85,22 @@ function statisticsFor(
   state: TrainingState,
   list: readonly Variable[] | undefined,
   known: KnownVariables,
-): FoundVariables['statistics'] {
+): Omit<FoundVariables, 'names'> {
   const saved = Object.entries(state.statistics ?? {}).map(([name, value]) => ({ name, value }));
-  const seen = new Map(known.statistics.map(([variable, name]) => [name, variable]));
+  const seen = new Map(known.statistics.variables.map(([variable, name]) => [name, variable]));
   const registered = registeredVariables();
   const matches = list && matchByName(saved, list);
   const problems: string[] = [];
-  const found = saved.flatMap((statistic): (readonly [string, Variable, TensorData])[] => {
+  const others: Record<string, TensorData | StoredTensor> = {};
+  const statistics = saved.flatMap((statistic): (readonly [string, Variable, TensorData])[] => {
     const { name, value } = statistic;
     const exact = seen.get(name) ?? (Object.hasOwn(registered, name) ? registered[name] : undefined);
     const variable = matches === undefined ? exact : matches.get(statistic);
-    if (variable === undefined) {
+    if (variable === undefined && !isNumbers(value)) others[name] = value;
+    else if (variable === undefined) {
       problems.push(
-        `it has a statistic "${name}" without a variable; ` + (list ? 'give all or the model' : 'make the model first'),
+        `it has a statistic "${name}" without a variable; ` +
+          `${list ? 'give all or the model' : 'make the model first'}, or take it out of the state`,
       );
     } else if (!isNumbers(value)) problems.push(`its statistic "${name}" has dtype ${value.dtype}`);
     else if (String(value.shape) !== String(variable.shape)) {
@@ -102,7 +108,7 @@ function statisticsFor(
     } else return [[name, variable, value]];
     return [];
   });
-  if (problems.length === 0) return found;
+  if (problems.length === 0) return { statistics, others };
   throw new AdakitError('state-mismatch', `the state does not fit these variables:\n  ${problems.join('\n  ')}`);
 }
 

@@ -31,7 +31,7 @@ const roles: Readonly<Record<string, ParameterRole>> = {
 };
 
 /** A variable as optimizers see it: the last axis counts the outputs of a layer. */
-export function parameterOf({ shape }: Variable, name: string): ParameterSpec {
+export function parameterOf({ shape }: Pick<Variable, 'shape'>, name: string): ParameterSpec {
   const weight = baseName(name).replace(/^.*\//, '');
   const role = Object.hasOwn(roles, weight) ? roles[weight] : undefined;
   return { name, shape, units: 'last', ...(role && { role }) };

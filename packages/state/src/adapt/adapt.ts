@@ -10,8 +10,8 @@ import {
   type TensorData,
   type TrainingState,
 } from '@adakit/core';
-import { checkState, requireOptions } from '@adakit/core/states';
-import { requireTensor, requireTensorsIn } from '../file/given.js';
+import { checkState, requireOptions, requireState } from '@adakit/core/states';
+import { requireTensor } from '../file/given.js';
 import { requireAccounted } from './accounted.js';
 import type { AdaptedParameter, AdaptedSlot, AdaptReport } from './adapt-report.js';
 import { carryOver, startAfresh } from './carry-over.js';
@@ -82,7 +82,7 @@ export function adaptState(
   parameters: AdaptedParameters,
   options: AdaptOptions = {},
 ): AdaptedState {
-  requireTensorsIn('adaptState()', state);
+  requireState(state);
   requireOptimizer('adaptState()', optimizer);
   requireOptions('adaptState()', options, ['keep', 'added', 'removed', 'frozen', 'slots']);
   requireChoices(options);

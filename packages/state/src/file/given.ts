@@ -1,21 +1,7 @@
-import { AdakitError, kindOf, type ErrorCode, type TrainingState } from '@adakit/core';
-import { requireState } from '@adakit/core/states';
+import { AdakitError, kindOf, type ErrorCode } from '@adakit/core';
 import { StateFileError } from './error.js';
 
 // What is given by programs whose types nobody has checked.
-
-/** @throws AdakitError `invalid-state` for what is no training state, and for one whose values or slots are no tensors */
-export function requireTensorsIn(what: string, state: unknown): asserts state is TrainingState {
-  requireState(state);
-  for (const [name, parameter] of Object.entries<unknown>(state.parameters)) {
-    const { value, slots } = Object(parameter) as Readonly<Record<string, unknown>>;
-    if (Object(slots) === slots && [value, ...(Object.values(slots as object) as unknown[])].every(isTensor)) continue;
-    throw new AdakitError(
-      'invalid-state',
-      `${what}: value or slots of "${name}" are no tensors; take the state from state() or readState()`,
-    );
-  }
-}
 
 /** @throws AdakitError for what is no tensor */
 export function requireTensor(code: ErrorCode, what: string, value: unknown): void {

@@ -5,7 +5,7 @@ import { requireOptions } from '@adakit/core/states';
 import { assembleState, contentsOf, layoutOf, requireFinite } from './contents.js';
 import { formatDocument, parseDocument } from './document.js';
 import { StateFileError } from './error.js';
-import { requireTensorMap, requireTensorsIn } from './given.js';
+import { requireTensorMap } from './given.js';
 import {
   dataLength,
   formatHeader,
@@ -51,7 +51,6 @@ const NAMELESS = 'the state';
  * @throws StateFileError for a state that a file cannot hold
  */
 export function encodeState(state: TrainingState, options: EncodeOptions = {}): Uint8Array {
-  requireTensorsIn('encodeState()', state);
   requireOptions('encodeState()', options, ['metric', 'finite']);
   const { metric, finite = false } = options;
   const file = NAMELESS;

@@ -11,8 +11,8 @@ import {
   type TensorData,
   type TrainingState,
 } from '@adakit/core';
-import { matches, matchFromData } from '@adakit/core/states';
-import { requireList, requireTensorsIn } from '../file/given.js';
+import { matches, matchFromData, requireState } from '@adakit/core/states';
+import { requireList } from '../file/given.js';
 import { isLoadable, loadTensor } from '../file/stored-tensor.js';
 import { mismatch, mapTensor } from './map-tensor.js';
 import type { ParameterMapping } from './parameter-mapping.js';
@@ -28,7 +28,7 @@ import { axisMoves, moveSlot } from './slot-axes.js';
  * one twice, does not fit a shape, or tears apart the rows and columns that a slot is along
  */
 export function mapState(state: TrainingState, mappings: readonly ParameterMapping[]): TrainingState {
-  requireTensorsIn('mapState()', state);
+  requireState(state);
   requireList('invalid-mapping', 'mappings', mappings, ['from', 'to']);
   const { parameters, statistics = {} } = state;
   const unknown = mappings.find(({ from }) => !Object.hasOwn(parameters, from) && !Object.hasOwn(statistics, from));

@@ -1,5 +1,6 @@
 import type { TrainingState } from '@adakit/core';
-import { requireList, requireTensorsIn } from '../file/given.js';
+import { requireState } from '@adakit/core/states';
+import { requireList } from '../file/given.js';
 
 /** Layers whose parameters are laid out differently in different frameworks. */
 export type LayerKind =
@@ -35,7 +36,7 @@ export type MatrixAxes = 'io' | 'oi' | 'vd';
 
 /** The parameters of a state, in their order, and then its running statistics. */
 export function describeParameters(state: TrainingState): ParameterDescription[] {
-  requireTensorsIn('describeParameters()', state);
+  requireState(state);
   const { parameters, statistics = {} } = state;
   return [
     ...Object.entries(parameters).map(([name, { value, units }]) => ({

@@ -3,7 +3,7 @@ import type { TrainingState } from '@adakit/core';
 import { contentsOf, layoutOf, requireFinite } from '../file/contents.js';
 import { formatDocument, type StateDocument } from '../file/document.js';
 import { StateFileError } from '../file/error.js';
-import { requireTensorMap, requireTensorsIn } from '../file/given.js';
+import { requireTensorMap } from '../file/given.js';
 import {
   dataLength,
   formatHeader,
@@ -69,7 +69,6 @@ const DEFAULT_SHARD_BYTES = 4 * 2 ** 30;
  */
 export async function writeState(path: string, state: TrainingState, options: WriteStateOptions = {}): Promise<void> {
   requirePlace('cannot-write', 'a state is written to', path, options, ['metric', ...WRITE_OPTIONS]);
-  requireTensorsIn('writeState()', state);
   const { metric, ...rest } = options;
   const { document, tensors } = contentsOf(state, path, metric);
   await writeStateFile(path, document, tensors, rest);
