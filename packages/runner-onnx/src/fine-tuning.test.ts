@@ -56,6 +56,25 @@ async function run(bytes: Uint8Array, feeds: Record<string, Tensor>): Promise<Re
   }
 }
 
+it('says what it does not train that may be a parameter', async () => {
+  const graph = new Graph('net');
+  const e = emitterOf(graph);
+  const weight = (name: string, ...dims: number[]) =>
+    graph.addInitializer(name, OnnxTensor.of('float32', dims, random(dims.reduce((a, b) => a * b, 1))));
+  const input = graph.addInput('x', { dtype: 'float32', shape: [symbol('batch'), 10] });
+  graph.outputs.push(e.mul(e.matMul(input, weight('w', 10, 5)), weight('head.sharpness', 1)));
+  const model = parseModel(writeModel(modelFromGraph(graph)));
+  const chosen = async (train?: TrainingSessionOptions['train']) => {
+    const { parameters, leftOut } = await create(model, train === undefined ? {} : { train });
+    return { parameters, leftOut };
+  };
+  const { leftOut } = await chosen();
+  expect(leftOut).toEqual(['head.sharpness']);
+  expect(await chosen({ also: leftOut })).toEqual({ parameters: ['w', 'head.sharpness'], leftOut: [] });
+  expect(await chosen('w')).toEqual({ parameters: ['w'], leftOut: [] });
+  expect((await create(mlp)).leftOut).toEqual([]);
+});
+
 const initializers = (bytes: Uint8Array): Record<string, Uint8Array> =>
   Object.fromEntries(parseModel(bytes).graph.initializer.map(({ name, rawData }) => [name, rawData]));
 

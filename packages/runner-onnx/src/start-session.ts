@@ -58,6 +58,7 @@ export interface SessionParts {
   readonly model: Model;
   readonly inputs: readonly TensorSpec[];
   readonly targets: readonly TargetSpec[];
+  readonly leftOut: readonly string[];
   /** How many steps one run of the runtime makes. */
   readonly stepsPerRun: number;
   readonly run: Run<StateBuffer>;
@@ -97,6 +98,7 @@ export async function startSession(options: TrainingSessionOptions): Promise<Ses
     model: base,
     inputs: graph.inputs,
     targets: graph.targets,
+    leftOut: graph.selection.leftOut,
     stepsPerRun,
     run,
     steps,

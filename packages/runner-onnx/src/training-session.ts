@@ -111,6 +111,11 @@ export interface StepResult extends StepReport {
 export class TrainingSession implements Stateful {
   /** Inputs and targets that {@link step} takes. */
   readonly inputs: readonly (TensorSpec | TargetSpec)[];
+  /**
+   * Names of tensors that are not trained, by their places in the network or their numbers, though they may be parameters:
+   * `train: { also: session.leftOut }` trains them. Empty where `train` says what is trained.
+   */
+  readonly leftOut: readonly string[];
   /** How many steps one run makes in {@link steps}. */
   readonly stepsPerRun: number;
   /** Without the values of weights, where it was read here. */
@@ -130,6 +135,7 @@ export class TrainingSession implements Stateful {
 
   private constructor(parts: SessionParts) {
     this.inputs = [...parts.inputs, ...parts.targets];
+    this.leftOut = parts.leftOut;
     this.stepsPerRun = parts.stepsPerRun;
     this.#model = parts.model;
     this.#modelInputs = parts.inputs;

@@ -26,7 +26,8 @@ export interface ParameterCheck {
   readonly selected: boolean;
   readonly reason: string;
   /**
-   * Whether it may be a parameter all the same: only its place in the network speaks against it. `train: { also }` says so.
+   * Whether it may be a parameter all the same: only its place in the network or its first numbers speak against it.
+   * `train: { also }` says so.
    */
   readonly isDoubtful?: true;
 }
@@ -123,7 +124,7 @@ export function checkModel(
       dtype: written.get(value.name) ?? value.dtype ?? 'unknown',
       selected: trained,
       reason: selected && !trained ? unreached : `${reason}${trained ? tieOf(value.name) : ''}`,
-      ...(isDoubtful && hasOwnName(value.name) && { isDoubtful }),
+      ...(isDoubtful && { isDoubtful }),
     };
   });
   if (problems.length === 0 && !parameters.some(({ selected }) => selected)) {
@@ -136,11 +137,6 @@ export function checkModel(
 function absentParameters({ graph }: Model): string[] {
   const present = new Set(graph.initializer.map(({ name }) => name));
   return [...declarations(graph)].flatMap(([name, kind]) => (kind === 'parameter' && !present.has(name) ? [name] : []));
-}
-
-/** Whether a name is that of a tensor of a module, not one that an exporter has made up for a constant. */
-function hasOwnName(name: string): boolean {
-  return /^[A-Za-z_]\w*(\.\w+)*$/.test(name) && !/_\d+$|_output$|^constants?\d*$/i.test(name);
 }
 
 /** What to do where nothing is left to train because the model computes with integers. */

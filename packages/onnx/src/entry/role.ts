@@ -32,6 +32,12 @@ export const ADDED = role('operand', 'added to activations');
 /** A gain or a temperature. */
 export const SCALES = role('operand', 'scales activations');
 export const SUBTRACTED = role('aside', 'subtracted, like a mean');
+/** A threshold, say, that activations are compared with. */
+export const MINUEND = role('operand', 'what activations are subtracted from');
+export const STATE = role('aside', 'an initial state');
+export const DIVISOR = role('aside', 'a divisor, like a deviation');
+/** A class token, a prompt. */
+export const JOINED = role('operand', 'joined to activations');
 /** What a condition chooses: activations, or what stands in their place. */
 export const FILLED = role('operand', 'filled into activations');
 export const INDICES = role('aside', 'indices');

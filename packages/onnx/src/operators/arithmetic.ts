@@ -1,7 +1,7 @@
 import { binary, type BinaryGradient } from '../entry/elementwise/binary.js';
 import { toAttaining, variadic } from '../entry/elementwise/variadic.js';
 import { broadcasting } from '../entry/older-form.js';
-import { ADDED, BOUND, DATA, role, SCALES, SUBTRACTED } from '../entry/role.js';
+import { ADDED, BOUND, DATA, DIVISOR, MINUEND, role, SCALES, SUBTRACTED } from '../entry/role.js';
 import type { Value } from '../graph/value.js';
 import {
   addDims,
@@ -30,7 +30,7 @@ export const Sub = binary(
   'Sub',
   14,
   { a: ({ dy }) => dy, b: ({ e, dy }) => e.neg(dy) },
-  { contents: subtractDims, roles: [DATA, SUBTRACTED], early: [broadcasting] },
+  { contents: subtractDims, roles: [MINUEND, SUBTRACTED], early: [broadcasting] },
 );
 
 /** y = a b; ∂y/∂a = b, ∂y/∂b = a. */
@@ -52,7 +52,7 @@ export const Div = binary(
   'Div',
   14,
   { a: ({ e, b, dy }) => e.div(dy, b), b: ({ e, b, y, dy }) => e.neg(e.mul(dy, e.div(y, b))) },
-  { contents: divide, roles: [DATA, role('aside', 'a divisor, like a deviation')], early: [broadcasting] },
+  { contents: divide, roles: [DATA, DIVISOR], early: [broadcasting] },
 );
 
 /**

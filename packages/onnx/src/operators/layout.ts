@@ -3,7 +3,7 @@ import { likeInput } from '../entry/composite.js';
 import { axesFromInput } from '../entry/axes.js';
 import { defaulting, intsToInput, setInput } from '../entry/older-form.js';
 import type { InferContext, Operator } from '../entry/operator.js';
-import { DATA, role, SETTING } from '../entry/role.js';
+import { DATA, JOINED, SETTING } from '../entry/role.js';
 import { openShapeFromInput, shapeFromInput } from '../entry/shape-input.js';
 import type { Contents } from '../graph/value.js';
 import {
@@ -26,7 +26,7 @@ import { isStaticShape, MAX_CONTENTS, printShape, type Shape } from '../shape/sh
 export const Concat: Operator = {
   op: 'Concat',
   since: 13,
-  roles: [role('operand', 'joined to activations')],
+  roles: [JOINED],
   moves: true,
   early: [defaulting(4, { axis: 1 })],
   infer(ctx) {

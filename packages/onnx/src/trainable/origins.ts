@@ -12,6 +12,8 @@ export interface Subject {
   readonly operators: OperatorTable;
   /** The initializers of the model, as opposed to those that the import has added. */
   readonly candidates: ReadonlySet<Value>;
+  /** The names of those that the file says are parameters. */
+  readonly parameters: ReadonlySet<string>;
   readonly consumers: ReadonlyMap<Value, readonly Node[]>;
 }
 

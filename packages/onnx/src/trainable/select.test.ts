@@ -256,7 +256,7 @@ describe('weights and biases are trained in operators that runtimes and exporter
     });
     expect(verdicts).toEqual({
       w: '+ weight matrix',
-      logit_scale: '+ scales activations',
+      logit_scale: '+ kept within bounds, as learned numbers are',
       logit_bias: '+ added to activations',
       half: '- a single number',
     });
@@ -382,7 +382,7 @@ describe('constants are not trained', () => {
       return e.matMul(e.node('Softmax', [e.add(conv, bias)], { axis: -1 }), weight('w', 7, 2));
     });
     expect(verdicts).toMatchObject({
-      places: '- a table of places, whose numbers repeat',
+      places: '- a table whose numbers repeat, as of places or filters',
       fc1: '+ added to activations',
       fc2: '+ added to activations',
     });
@@ -627,20 +627,30 @@ describe('what a file says of its tensors', () => {
           Array.from({ length: 36 }, (_, i) => i),
         ),
       );
-      const rotated = e.matMul(coded, weight('rotation', 6, 6));
+      const counted = e.add(
+        coded,
+        table(
+          'counts',
+          [6, 6],
+          Array.from({ length: 36 }, (_, i) => (i * 5) % 7),
+        ),
+      );
+      const rotated = e.matMul(counted, weight('rotation', 6, 6));
       const normalized = e.node('LayerNormalization', [rotated, table('gain', [6], ones), table('filling', [6], ones)]);
       const filled = e.node('LayerNormalization', [normalized, table('made', [6], ones), table('none', [6], zeros)]);
       return e.matMul(e.add(filled, weight('shift', 6)), weight('head', 6, 2));
     });
-  const kinds = { w: 'PARAMETER', scale: 'PARAMETER', phases: 'PARAMETER', code: 'PARAMETER', gain: 'PARAMETER' };
+  const names = ['w', 'scale', 'phases', 'code', 'counts', 'gain'];
+  const kinds = Object.fromEntries(names.map((name) => [name, 'PARAMETER']));
   const all = { ...kinds, rotation: 'BUFFER', shift: 'CONSTANT_TENSOR', head: 'PARAMETER' };
 
-  it('counts: buffers are not trained, of parameters all but tables, and nothing that only fills a place', () => {
+  it('counts: buffers are not trained, of parameters all but codes, and nothing that only fills a place', () => {
     expect(selection(declaring(all, source()))).toEqual({
       w: '+ weight matrix',
       scale: '+ a parameter of the module',
       phases: '+ a parameter of the module',
-      code: '- a table of whole numbers',
+      code: '- a table of waves or steps, like position codes',
+      counts: '+ added to activations',
       rotation: '- a buffer of the module',
       gain: '+ scale of a normalization',
       // Not ones where a bias is: the sum of two parameters, say.
@@ -652,6 +662,8 @@ describe('what a file says of its tensors', () => {
     });
     const named = selection(declaring(all, source()), { train: { also: ['rotation', 'code', 'made'] } });
     expect(named).toMatchObject({ rotation: '+ selected', code: '+ selected', made: '+ selected' });
+    const { parameters } = checkModel(declaring(all, source()));
+    expect(parameters.flatMap(({ name, isDoubtful }) => (isDoubtful === true ? [name] : []))).toEqual(['code']);
   });
 
   it('is silent without parameters, of weights that were made buffers before they were exported', () => {
@@ -660,6 +672,7 @@ describe('what a file says of its tensors', () => {
     expect(selection(source())).toMatchObject({
       scale: '- a single number',
       phases: '- angles of a sine or cosine',
+      counts: '- a table of whole numbers',
       rotation: '+ weight matrix',
       made: '+ scale of a normalization',
     });
@@ -690,11 +703,12 @@ describe('single numbers with the names of modules', () => {
   });
 
   it('are left out otherwise, and said to be doubtful where they are not constants of an exporter', () => {
-    const { parameters } = checkModel(scaledBy(star, 'attention.sqrt_d', 'onnx::Mul_12', 'val_3'));
+    const { parameters } = checkModel(scaledBy(star, 'attention.sqrt_d', 'act.omega_0', 'onnx::Mul_12', 'val_3'));
     expect(parameters.map(({ name, selected, isDoubtful }) => [name, selected, isDoubtful])).toEqual([
       ['w', true, undefined],
       [star, false, true],
       ['attention.sqrt_d', false, true],
+      ['act.omega_0', false, true],
       ['onnx::Mul_12', false, undefined],
       ['val_3', false, undefined],
     ]);
@@ -707,6 +721,243 @@ describe('single numbers with the names of modules', () => {
     });
     expect(selection(bound)).toMatchObject({ 'act.alpha': expect.stringMatching(/^- /) as string });
   });
+});
+
+describe('a name tells a weight from constants whose numbers it begins with', () => {
+  const identity = Array.from({ length: 36 }, (_, at) => (at % 7 === 0 ? 1 : 0));
+  const whole = Array.from({ length: 36 }, (_, at) => ((at * 5) % 7) - 3);
+
+  it.each([
+    ['codes', identity, '- a mask'],
+    ['e.weight', identity, '+ embedding table'],
+    ['codes', whole, '- a table of whole numbers'],
+    ['e.weight', whole, '+ embedding table'],
+  ])('a table %s that is looked up', (name, data, verdict) => {
+    const verdicts = chosen(({ e, tokens, weight, table }) =>
+      e.matMul(e.gather(table(name, [6, 6], data), tokens()), weight('w', 6, 2)),
+    );
+    expect(verdicts[name]).toBe(verdict);
+  });
+
+  it.each(['pos_proj.weight', 'onnx::MatMul_7'])('a projection of places by whole numbers, %s', (name) => {
+    const verdicts = chosen(({ e, x, weight, table }) => {
+      const places = e.node('Expand', [table('places', [1, 6, 6], whole), e.int64([1, 6, 6])]);
+      const bias = e.matMul(places, table(name, [6, 3], whole.slice(18)));
+      return e.matMul(e.add(e.matMul(x(), weight('w', 4, 3)), bias), weight('v', 3, 2));
+    });
+    expect(verdicts).toMatchObject({ places: '- a table of whole numbers', [name]: '+ added to activations' });
+  });
+
+  it('recurrent weights that begin as identities, a slice for each gate', () => {
+    const verdicts = chosen(({ e, x, weight, table }) => {
+      const gates = table('rnn.weight_hh_l0', [6, 2], [1, 0, 0, 1, 1, 0, 0, 1, 1, 0, 0, 1]);
+      const turned = [2, 0, 4].map((start) => e.slice(gates, { starts: [start], ends: [start + 2], axes: [0] }));
+      const inputs = [e.unsqueeze(x(), [0]), weight('w', 1, 6, 4), e.unsqueeze(e.concat(turned, 0), [0])];
+      return e.nodes('GRU', inputs, { hidden_size: 2 }, 1)[0];
+    });
+    expect(verdicts['rnn.weight_hh_l0']).toBe('+ weights of a layer');
+  });
+
+  it('a kernel that enlarges maps, the same for every channel', () => {
+    const twice = [1, 3, 3, 1].flatMap((y) => [1, 3, 3, 1].map((x) => (x * y) / 16));
+    const enlarging = (name: string) =>
+      chosen(({ e, image, weight, table }) => {
+        const kernel = table(name, [3, 1, 4, 4], [twice, twice, twice].flat());
+        return e.node('Conv', [e.node('ConvTranspose', [image(), kernel], { group: 3 }), weight('w', 2, 3, 1, 1)]);
+      })[name];
+    expect(enlarging('up.weight')).toBe('+ convolution kernel');
+    expect(enlarging('up.kernel')).toBe('- the same filter for every channel');
+  });
+
+  it('what prepares an input, divides it or belongs to the output by its place alone', () => {
+    const verdicts = chosen(({ e, x, weight }) => {
+      const scaled = e.mul(x(), weight('input.weight', 4));
+      const widened = e.mul(e.unsqueeze(scaled, [2]), weight('tokenizer.kernel', 4, 6));
+      const hidden = e.matMul(widened, weight('w', 6, 3));
+      return e.add(hidden, weight('head.bias', 4, 3));
+    });
+    expect(verdicts).toMatchObject({
+      'input.weight': '+ has the name of a parameter',
+      'tokenizer.kernel': '- prepares an input: no layer comes before it',
+      'head.bias': '+ has the name of a parameter',
+    });
+  });
+
+  it('but no mask that is called a bias, and no code of positions', () => {
+    const verdicts = chosen(({ e, tokens, weight, table }) => {
+      const mask = table(
+        'attention.bias',
+        [8, 8],
+        Array.from({ length: 64 }, (_, at) => Number(at % 8 <= at / 8)),
+      );
+      const words = e.gather(weight('words', 30, 6), tokens());
+      const waves = Array.from({ length: 48 }, (_, at) => Math.sin(Math.floor(at / 6) / 10 ** (at % 6)));
+      const placed = e.add(words, table('positions.weight', [8, 6], waves));
+      return e.matMul(e.matMul(e.sub(mask, e.matMul(placed, e.transpose(words, [0, 2, 1]))), words), weight('v', 6, 2));
+    });
+    expect(verdicts).toMatchObject({
+      'attention.bias': '- a mask',
+      'positions.weight': '- a table of waves or steps, like position codes',
+    });
+  });
+});
+
+describe('learned is what constants do without', () => {
+  it('a function that keeps numbers positive or within bounds', () => {
+    const verdicts = chosen(({ e, graph, x, weight, table }) => {
+      const scaled = e.mul(x(), e.exp(weight('logs', 4)));
+      const hidden = e.matMul(scaled, weight('w', 4, 3));
+      const gated = e.mul(hidden, e.node('Tanh', [table('block.gate', [1], [0])]));
+      const decayed = e.mul(gated, e.neg(e.exp(table('decay', [3], [-2, -1, 0]))));
+      const deviation = e.node('Expand', [e.exp(weight('log_std', 1, 2)), e.int64([5, 2])]);
+      graph.outputs.push(deviation);
+      return e.matMul(decayed, weight('v', 3, 2));
+    });
+    expect(verdicts).toMatchObject({
+      logs: '+ kept within bounds, as learned numbers are',
+      'block.gate': '+ kept within bounds, as learned numbers are',
+      decay: '+ kept within bounds, as learned numbers are',
+      log_std: '+ kept within bounds, as learned numbers are',
+    });
+  });
+
+  it('thresholds that are not means, temperatures that are not deviations', () => {
+    const spaced = Array.from({ length: 12 }, (_, at) => 0.3 * at);
+    const verdicts = chosen(({ e, x, weight, table }) => {
+      const hidden = e.matMul(x(), weight('w', 4, 12));
+      const ordered = e.node('Sigmoid', [e.sub(weight('cutpoints', 12), hidden)]);
+      const assigned = e.mul(e.node('Softmax', [hidden]), e.sub(hidden, weight('centroids', 12)));
+      const places = e.square(e.sub(hidden, table('places', [12], spaced)));
+      const scores = e.div(e.add(e.add(ordered, assigned), places), weight('temperatures', 12));
+      const standard = e.div(e.sub(scores, weight('mean', 12)), weight('deviation', 12));
+      return e.matMul(standard, weight('v', 12, 2));
+    });
+    expect(verdicts).toMatchObject({
+      cutpoints: '+ what activations are subtracted from',
+      centroids: '+ subtracted from activations',
+      places: '- subtracted, like a mean',
+      temperatures: '+ divides activations',
+      mean: '- subtracted, like a mean',
+      deviation: '- a divisor, like a deviation',
+    });
+  });
+
+  it('initial states that are not zero, and tokens that are joined to an input', () => {
+    const verdicts = chosen(({ e, x, weight, table }) => {
+      const joined = e.concat(
+        [e.unsqueeze(x(), [0]), e.node('Expand', [weight('token', 1, 1, 4), e.int64([1, 5, 4])])],
+        0,
+      );
+      const padded = e.concat(
+        [joined, e.node('Expand', [table('pad', [1, 1, 4], [0, 0, 0, 0]), e.int64([1, 5, 4])])],
+        0,
+      );
+      const state = e.node('Expand', [weight('h0', 1, 1, 2), e.int64([1, 5, 2])]);
+      const inputs = [padded, weight('w', 1, 6, 4), weight('r', 1, 6, 2), undefined, undefined, state];
+      return e.nodes('GRU', inputs, { hidden_size: 2 }, 1)[0];
+    });
+    expect(verdicts).toMatchObject({
+      token: '+ joined to activations',
+      pad: '- prepares an input: no layer comes before it',
+      h0: '+ an initial state',
+    });
+  });
+
+  it('scores of which some forbid, but no distances with a mask', () => {
+    const scored = (other: (at: number) => number) =>
+      chosen(({ e, tokens, weight, table }) => {
+        const words = e.gather(weight('words', 30, 6), tokens());
+        const data = Array.from({ length: 64 }, (_, at) => (at % 8 > Math.floor(at / 8) ? -1e4 : other(at)));
+        const scores = e.add(e.matMul(words, e.transpose(words, [0, 2, 1])), table('scores', [8, 8], data));
+        return e.matMul(e.node('Softmax', [scores]), weight('v', 8, 2));
+      }).scores;
+    expect(scored((at) => randomNumbers(64, 5)[at])).toBe('+ added to activations');
+    expect(scored((at) => 0.3 * ((at % 8) - Math.floor(at / 8)))).toBe('- a mask');
+  });
+});
+
+describe('numbers that nothing learned begins with are constants wherever they are', () => {
+  const adjacency = [0, 0.5, 0.5, 0, 0.25, 0, 0.25, 0.5, 0.25, 0.25, 0, 0.5, 0, 0.5, 0.5, 0];
+
+  it('filters, matrices and tables whose numbers repeat or are almost all zero, unless they are called weights', () => {
+    const [repeated, sparse] = [
+      'a table whose numbers repeat, as of places or filters',
+      'zeros but for a few places, or for one number',
+    ];
+    const edges = [-1, 0, 1, -2, 0, 2, -1, 0, 1];
+    const verdicts = chosen(({ e, image, weight, table }) => {
+      const sobel = (name: string, size: number) =>
+        e.node('Conv', [
+          image(),
+          table(
+            name,
+            [1, 3, 3, 3],
+            [edges, edges, edges].flat().map((edge) => edge * size),
+          ),
+        ]);
+      const both = e.add(sobel('sobel', 1), sobel('conv.weight', 2));
+      const hidden = e.matMul(e.reshape(both, [0, -1]), weight('w', 36, 4));
+      const mixed = e.matMul(hidden, table('adjacency', [4, 4], adjacency));
+      const moved = e.matMul(mixed, table('permutation', [4, 4], [0, 1, 0, 0, 1, 0, 0, 0, 0, 0, 0, 1, 0, 0, 1, 0]));
+      const same = e.matMul(moved, table('identity', [4, 4], [1, 0, 0, 0, 0, 1, 0, 0, 0, 0, 1, 0, 0, 0, 0, 1]));
+      const near = Array.from({ length: 16 }, (_, at) => -0.3 * Math.abs((at % 4) - Math.floor(at / 4)));
+      return e.matMul(
+        e.add(e.matMul(e.transpose(same, [1, 0]), same), table('alibi', [4, 4], near)),
+        weight('v', 4, 2),
+      );
+    });
+    expect(verdicts).toMatchObject({
+      sobel: `- ${repeated}`,
+      'conv.weight': '+ convolution kernel',
+      adjacency: `- ${repeated}`,
+      permutation: `- ${sparse}`,
+      identity: '+ weight matrix',
+      alibi: `- ${repeated}`,
+    });
+  });
+
+  it('evenly spaced numbers that an expectation is taken of', () => {
+    const verdicts = chosen(({ e, image, weight, table }) => {
+      const odds = e.node('Softmax', [e.node('Conv', [image(), weight('w', 16, 3, 1, 1)])], { axis: 1 });
+      const bins = Array.from({ length: 16 }, (_, at) => at);
+      const distance = e.node('Conv', [odds, table('dfl.conv.weight', [1, 16, 1, 1], bins)]);
+      const grid = Array.from({ length: 64 }, (_, at) => Math.fround(-1 + (at * 2) / 63));
+      return e.mul(e.reshape(distance, [0, -1]), table('grid', [64], grid));
+    });
+    const places = '- evenly spaced numbers, which an expectation is taken of';
+    expect(verdicts).toEqual({ w: '+ convolution kernel', 'dfl.conv.weight': places, grid: places });
+  });
+
+  it('what brings the output of a layer with a bias to its unit, but no gain after a normalization or within', () => {
+    const verdicts = chosen(({ e, x, weight }) => {
+      const layer = (name: string, value: Value) =>
+        e.node('Gemm', [value, weight(`${name}.w`, 4, 4), weight(`${name}.b`, 4)]);
+      const scaled = e.add(x(), e.mul(layer('first', x()), weight('gain', 4)));
+      const normalized = e.node('LayerNormalization', [scaled, weight('n', 4), weight('nb', 4)]);
+      return [
+        e.add(e.mul(layer('head', scaled), weight('std', 4)), weight('mean', 4)),
+        e.mul(normalized, weight('after', 4)),
+      ];
+    });
+    const unit = '- brings the output of a layer with a bias to its unit';
+    expect(verdicts).toMatchObject({
+      gain: '+ scales activations',
+      std: unit,
+      mean: unit,
+      after: '+ scales activations',
+    });
+  });
+});
+
+it('vectors of spectral normalization are constants, without a doubt', () => {
+  const normalized = model(({ e, x, weight }) => {
+    const w = weight('weight_orig', 4, 6);
+    const value = e.matMul(weight('weight_u', 4), e.matMul(w, weight('weight_v', 6)));
+    return e.matMul(x(), e.div(w, value));
+  });
+  const reason = '- what the largest singular value of weights is found by';
+  expect(selection(normalized)).toEqual({ weight_orig: '+ weight matrix', weight_u: reason, weight_v: reason });
+  expect(checkModel(normalized).parameters.some(({ isDoubtful }) => isDoubtful)).toBe(false);
 });
 
 describe('a batch normalization that is frozen and written out', () => {

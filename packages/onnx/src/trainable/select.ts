@@ -9,6 +9,7 @@ import { operators as standardOperators } from '../operators/index.js';
 import { adapters } from './adapters.js';
 import { declarations } from '../model/declarations.js';
 import { listNames, matches, requireKnown, type ParameterFilter } from './filter.js';
+import { hasOwnName } from './names.js';
 import { prefixOf, type Prefix } from './prefix.js';
 import { roleOf } from './roles.js';
 import { Verdicts } from './verdict.js';
@@ -27,7 +28,8 @@ export interface TrainableOptions {
    * Which parameters to train. By default what is used as weights and biases are: kernels, matrices, embeddings, gains and
    * biases, position embeddings, tokens; not running statistics, masks, grids, position codes or what prepares an input, and
    * not single numbers, unless they are named as PyTorch modules name parameters. Where the file says which tensors are
-   * buffers and which are parameters, as PyTorch's dynamo exporter does, the former are not, and of the latter all but tables.
+   * buffers and which are parameters, as PyTorch's dynamo exporter does, the former are not, and of the latter all but position
+   * codes.
    * In a model with adapters, the adapters alone. `{ also: 'scale' }` adds to the default.
    */
   readonly train?: ParameterFilter | Also;
@@ -45,7 +47,10 @@ export interface Candidate {
   readonly selected: boolean;
   /** Why, in a few words. */
   readonly reason: string;
-  /** Whether only its place in the network speaks against it, which whoever knows it to be a parameter knows better. */
+  /**
+   * Whether only its place in the network or its first numbers speak against it, which whoever knows it to be a parameter knows
+   * better. Not said of what an exporter has named.
+   */
   readonly isDoubtful?: true;
 }
 
@@ -83,9 +88,9 @@ export function classifyInitializers(
   if (train !== undefined) requireKnown('train', train, names);
   requireKnown('train.also', also, names);
   const frozen = freeze === undefined ? () => undefined : frozenBy(graph, freeze, names);
-  const verdicts = new Verdicts(graph, values, operators);
   const declared = declarations(model.graph);
-  const allNames = new Set(values.map(({ name }) => name));
+  const parameters = new Set([...declared].flatMap(([name, kind]) => (kind === 'parameter' ? [name] : [])));
+  const verdicts = new Verdicts(graph, values, operators, parameters);
 
   const isTrained = (value: Value) => matches([train ?? [], also], value.name) && frozen(value) === undefined;
   const { moving, frozenNormalizations } = runningStatistics(
@@ -118,12 +123,7 @@ export function classifyInitializers(
       return not('fills the place of a gain or a bias that the normalization does not have');
     }
     const { learned, reason, isDoubtful } = verdicts.of(value);
-    if (learned || isDoubtful !== true) return { value, selected: learned, reason };
-    if (declaration === 'parameter') return { value, selected: true, reason: 'a parameter of the module' };
-    if (value.tensor?.size === 1 && isNamedAsParameter(value.name, allNames)) {
-      return { value, selected: true, reason: 'has the name of a parameter' };
-    }
-    return { value, selected: false, reason, isDoubtful };
+    return { value, selected: learned, reason, ...(isDoubtful && hasOwnName(value.name) && { isDoubtful }) };
   });
   return { candidates, frozenNormalizations };
 }
@@ -152,22 +152,6 @@ function runningStatistics(
     for (const value of running) moving.set(value, moves || moving.get(value) === true);
   }
   return { moving, frozenNormalizations };
-}
-
-/** What PyTorch modules call parameters, rarely buffers, at the end of the path of their module; `D` and `A_log` of state spaces. */
-const OF_PARAMETERS = /\.(weight|bias|alpha|beta|gamma|logit_scale|logit_bias|temperature|original[01]|D|A_log)$/;
-
-/** Scales are buffers as well; with a bias beside them they are learned. */
-const SCALE = /\.scale$/;
-
-/**
- * Whether a tensor has the name of a parameter of a PyTorch module: the TorchScript exporter keeps the names of parameters and
- * buffers, and does not say which is which.
- *
- * @param names of all tensors of the file
- */
-function isNamedAsParameter(name: string, names: ReadonlySet<string>): boolean {
-  return OF_PARAMETERS.test(name) || (SCALE.test(name) && names.has(name.replace(SCALE, '.bias')));
 }
 
 /** Says of a value why it is frozen, or undefined. */

@@ -4,29 +4,45 @@ import type { Tensor } from '../model/tensor.js';
 /**
  * What kind of table of constants the elements of a float tensor are, in a few words, or undefined: what training finds
  * is none of these.
+ *
+ * @param isWeight whether the tensor is called a weight, which may begin as a mask or as whole numbers do
  */
-export function tableKind(tensor: Tensor): string | undefined {
+export function tableKind(tensor: Tensor, isWeight: boolean): string | undefined {
   const read = tensor.reader();
   const { size } = tensor;
   // What is learned is known by its first numbers: a large table is not decoded for that.
   if (read === undefined || size < 2) return undefined;
-  if (isMask(read, size)) return 'a mask';
-  if (isWholeNumbers(read, size)) return 'a table of whole numbers';
+  if (!isWeight && isMask(read, size)) return 'a mask';
+  if (!isWeight && isWholeNumbers(read, size)) return 'a table of whole numbers';
   return isWave(tensor.dims, read, size) ? 'a table of waves or steps, like position codes' : undefined;
 }
 
 /**
- * What kind of constants the elements of one side of a product of two constants are, or undefined: the other side then is
- * the weight. Beside the tables of `tableKind`, places say (coordinates of the pixels of a window, which a network computes
- * a bias from) are numbers that repeat, which learned ones do not, zeros aside.
+ * What kind of constants the elements of a matrix or a kernel are that is not called a weight, or undefined. Numbers of what is
+ * learned do not repeat (places in a window, a filter, an adjacency matrix), nor are they zeros, unless it begins so: with one
+ * number, with the identity.
  */
-export function factorKind(tensor: Tensor): string | undefined {
-  const { data } = tensor;
-  if (!(data instanceof Float32Array || data instanceof Float64Array)) return undefined;
-  const numbers = data.filter((value) => value !== 0);
-  const different = new Set(numbers).size;
-  const repeat = different > 1 && different * 2 <= numbers.length;
-  return tableKind(tensor) ?? (repeat ? 'a table of places, whose numbers repeat' : undefined);
+export function patternKind(tensor: Tensor): string | undefined {
+  const read = tensor.reader();
+  if (read === undefined) return undefined;
+  // Small ones are somebody's examples.
+  const numbers = corner(tensor.dims).map(read);
+  if (numbers.length < FEWEST_NUMBERS) return undefined;
+  if (areRepeated(numbers)) return 'a table whose numbers repeat, as of places or filters';
+  return isSparse(tensor, read) ? 'zeros but for a few places, or for one number' : undefined;
+}
+
+/** Whether a tensor is a vector of evenly spaced numbers, 0 to 15 say: places that an expectation is taken of. */
+export function isSteps(tensor: Tensor): boolean {
+  const { dims, size } = tensor;
+  const read = tensor.reader();
+  if (read === undefined || size < FEWEST_NUMBERS || !dims.includes(size)) return false;
+  const step = read(1) - read(0);
+  const tolerance = 1e-6 * Math.max(Math.abs(read(0)), Math.abs(read(size - 1)));
+  for (let place = 1; place < size; place++) {
+    if (Math.abs(read(place) - read(0) - place * step) > place * tolerance) return false;
+  }
+  return step !== 0;
 }
 
 /**
@@ -53,19 +69,56 @@ const FORBIDDING = -1e4;
 /** Swin and others forbid with a plain −100. */
 const LOWEST_SCORE = -10;
 
-/** Zeros and something forbidding, or zeros and ones, both of them present. */
+/** Zeros and something forbidding, or zeros and ones, both of them present; what is forbidding beside numbers that repeat. */
 function isMask(read: Read, size: number): boolean {
-  const first = read(0);
-  let other = first;
-  for (let place = 0; place < size; place++) {
+  const seen = new Set<number>();
+  for (let place = 0; place < size && seen.size < 3; place++) seen.add(read(place));
+  const [low, high] = [Math.min(...seen), Math.max(...seen)];
+  if (seen.size < 3) return low <= FORBIDDING || (low === 0 && high === 1) || (low <= LOWEST_SCORE && high === 0);
+  if (low > FORBIDDING) return false;
+  const others: number[] = [];
+  for (let place = 0; place < size && others.length < SAMPLE; place++) {
     const value = read(place);
-    if (value <= FORBIDDING) return true;
-    if (value === first || value === other) continue;
-    if (other !== first) return false;
-    other = value;
+    if (value > FORBIDDING) others.push(value);
   }
-  const [low, high] = [Math.min(first, other), Math.max(first, other)];
-  return (low === 0 && high === 1) || (low <= LOWEST_SCORE && high === 0);
+  return new Set(others).size < 2 || areRepeated(others);
+}
+
+/** Whether some numbers, zeros aside, are several, each of them there twice on average. */
+function areRepeated(numbers: readonly number[]): boolean {
+  const others = numbers.filter((value) => value !== 0);
+  const different = new Set(others).size;
+  return different > 1 && different * 2 <= others.length;
+}
+
+/** The places of the first elements along each axis. Many weights of few bits would repeat. */
+function corner(dims: readonly number[]): number[] {
+  let places = [0];
+  for (const [axis, size] of dims.entries()) {
+    const stride = elementCount(dims.slice(axis + 1));
+    const starts = Array.from({ length: Math.min(size, 8) }, (_, at) => at * stride);
+    places = places.flatMap((place) => starts.map((start) => place + start));
+  }
+  return places.slice(0, 2 * SAMPLE);
+}
+
+/**
+ * Whether three elements in four are zero, or all that are not are the same number, and it is not the identity, or several of
+ * it below or beside each other.
+ */
+function isSparse({ dims, size: elements }: Tensor, read: Read): boolean {
+  const size = Math.min(elements, 2 ** 16);
+  const columns = dims.at(-1) ?? 1;
+  const side = Math.min(columns, elements / columns);
+  const others = new Set<number>();
+  let [count, offDiagonal] = [0, 0];
+  for (let place = 0; place < size && (count * 4 < size || others.size < 2); place++) {
+    if (read(place) === 0) continue;
+    count++;
+    if (others.size < 2) others.add(read(place));
+    if (Math.floor(place / columns) % side !== (place % columns) % side) offDiagonal++;
+  }
+  return offDiagonal > 0 && (count * 4 < size || (others.size === 1 && count < size));
 }
 
 /** Multiples of one half, with more than zeros and ones among them and not all alike: strides, anchors, grids. */
@@ -80,6 +133,8 @@ function isWholeNumbers(read: Read, size: number): boolean {
   return least !== most && Math.max(-least, most) >= 2;
 }
 
+/** A 3 × 3 kernel is the least that is looked at for a pattern. */
+const FEWEST_NUMBERS = 9;
 /** Columns that are looked at, of as many places. */
 const SAMPLE = 64;
 /** Fewer places are no evidence: two of them, and the factor, are free. */

@@ -4,7 +4,8 @@ import type { Value } from '../graph/value.js';
 import { isDifferentiable } from '../model/dtype.js';
 import type { Origins, Subject } from './origins.js';
 import { roleOf } from './roles.js';
-import { factorKind, tableKind } from './tables.js';
+import { hasOwnName, isNamedAsWeight } from './names.js';
+import { patternKind, tableKind } from './tables.js';
 
 /** A place where a constant enters what is computed from other values, or its end. */
 export interface Use {
@@ -16,11 +17,15 @@ export interface Use {
   readonly lookedUp: boolean;
   /** Whether it is combined with fixed statistics first: a batch normalization that is frozen, written out. */
   readonly isFrozen: boolean;
+  /** Whether a function that keeps numbers positive or within bounds comes first, which constants do without. */
+  readonly isBounded: boolean;
 }
 
-/** How a constant reaches a use: as it is but for layout, or as a part of something computed. */
-type Path = 'alone' | 'computed';
+/** How a constant reaches a use: as it is but for layout, as the weight of a product of constants, or otherwise computed with. */
+type Path = 'alone' | 'product' | 'computed';
 
+/** What a policy is uncertain by, say. */
+const OUTPUT: Role = { kind: 'aside', what: 'an output that does not depend on what is fed' };
 export const NO_GRADIENT: Role = { kind: 'aside', what: 'no gradient passes its use' };
 
 /** The uses of constants, through what is computed from constants alone. */
@@ -39,29 +44,34 @@ export class Uses {
 
   /** Every use of a value, through operations on constants. */
   *of(from: Value): Generator<Use> {
-    const pending: (Pick<Use, 'path' | 'lookedUp' | 'isFrozen'> & { readonly value: Value })[] = [
-      { value: from, path: 'alone', lookedUp: false, isFrozen: false },
+    const pending: (Omit<Use, 'node' | 'index' | 'role'> & { readonly value: Value })[] = [
+      { value: from, path: 'alone', lookedUp: false, isFrozen: false, isBounded: false },
     ];
     const seen = new Set<Value>([from]);
     for (let next = pending.pop(); next !== undefined; next = pending.pop()) {
-      const { value, path, lookedUp, isFrozen } = next;
+      const { value, ...way } = next;
+      const { path, lookedUp, isFrozen } = way;
+      if (value.producer !== undefined && this.#subject.graph.outputs.includes(value)) {
+        yield { node: value.producer, index: 0, ...way, role: OUTPUT };
+      }
       for (const node of this.#subject.consumers.get(value) ?? []) {
+        if (this.#subject.operators.get(node.key)?.shapeOnly === true) continue;
         for (const inside of usesInBodies(node, value)) yield this.#useInBody(from, inside);
         for (const [index, input] of node.inputs.entries()) {
           if (input !== value) continue;
           const role = roleOf(node, index, this.#subject.operators);
           const results = this.#origins.constantResults(node);
           const isTable =
-            (role.kind === 'operand' && this.tableKind(from) !== undefined) ||
+            (role.kind === 'operand' && path !== 'product' && this.tableKind(from) !== undefined) ||
             (role.kind === 'factor' && this.factorKind(from, node) !== undefined);
           // Statistics that are computed from the weights they normalize.
           const ofWeights = role.kind === 'statistic' && value !== from;
           if (results.length === 0 || !(PASSES.has(role.kind) || ofWeights) || isTable) {
-            yield { node, index, path, lookedUp, isFrozen, role };
+            yield { node, index, ...way, role };
             continue;
           }
           const floats = results.filter(({ dtype }) => dtype === undefined || isDifferentiable(dtype));
-          if (floats.length === 0) yield { node, index, path, lookedUp, isFrozen, role: NO_GRADIENT };
+          if (floats.length === 0) yield { node, index, ...way, role: NO_GRADIENT };
           const meetsScaled = node.inputs.some(
             (input, i) => i !== index && input !== undefined && this.#scaled.has(input),
           );
@@ -70,9 +80,10 @@ export class Uses {
             seen.add(result);
             pending.push({
               value: result,
-              path: role.kind === 'data' || role.kind === 'lookup' ? path : 'computed',
+              path: pathThrough(role.kind, path),
               lookedUp: lookedUp || role.kind === 'lookup',
               isFrozen: isFrozen || meetsScaled,
+              isBounded: way.isBounded || (path === 'alone' && BOUNDING.has(node.op)),
             });
           }
         }
@@ -80,24 +91,52 @@ export class Uses {
     }
   }
 
+  /** Whether a value is called a weight, or the file says that it is a parameter. */
+  isWeight(value: Value): boolean {
+    return this.#subject.parameters.has(value.name) || isNamedAsWeight(value);
+  }
+
   /** What kind of table of constants a value is, if it is one. */
   tableKind(value: Value): string | undefined {
     if (value.tensor !== undefined && !this.#tableKinds.has(value)) {
-      this.#tableKinds.set(value, isBiasByName(value) ? undefined : tableKind(value.tensor));
+      this.#tableKinds.set(value, tableKind(value.tensor, this.isWeight(value)));
     }
     return this.#tableKinds.get(value);
   }
 
-  /** What kind of table one side of a product of constants is, if that is what the product is. */
-  factorKind({ tensor }: Value, node: Node): string | undefined {
-    return tensor !== undefined && this.#origins.constantResults(node).length > 0 ? factorKind(tensor) : undefined;
+  /**
+   * What kind of constants a matrix, a kernel or a table is by its numbers, if a module calls it something else than a weight.
+   * What has no name of a module may be learned numbers that an exporter has looked up at many places.
+   */
+  patternKind(value: Value): string | undefined {
+    return hasOwnName(value.name) ? this.#patternKind(value) : undefined;
+  }
+
+  /**
+   * What kind of constants one side of a product of constants is, if that is what the product is: the other side is the weight.
+   * Of two that may be either, the second is.
+   */
+  factorKind(value: Value, node: Node): string | undefined {
+    if (this.#origins.constantResults(node).length === 0) return undefined;
+    const kindOf = (side: Value) => this.tableKind(side) ?? this.#patternKind(side);
+    let [other] = node.inputs;
+    if (value === node.inputs[1]) {
+      // It may be laid out anew.
+      while (other?.producer !== undefined) [other] = other.producer.inputs;
+      if (other !== undefined && kindOf(other) !== undefined) return undefined;
+    }
+    return kindOf(value);
+  }
+
+  #patternKind(value: Value): string | undefined {
+    return value.tensor === undefined || this.isWeight(value) ? undefined : patternKind(value.tensor);
   }
 
   /** Where what surrounds a use is not known: what is added or multiplied in a body is learned unless it is a table. */
   #useInBody(value: Value, { node, index }: Pick<Use, 'node' | 'index'>): Use {
     const role = roleOf(node, index, this.#subject.operators);
     const kind = role.kind === 'operand' ? this.tableKind(value) : undefined;
-    const use = { node, index, lookedUp: false, isFrozen: false };
+    const use = { node, index, lookedUp: false, isFrozen: false, isBounded: false };
     if (kind !== undefined) return { ...use, path: 'computed', role: { kind: 'aside', what: kind } };
     if (role.kind === 'operand') return { ...use, path: 'computed', role: { ...role, kind: 'weight' } };
     return { ...use, path: 'alone', role };
@@ -131,13 +170,13 @@ export class Uses {
   }
 }
 
-/**
- * Whether a value is a vector that its module calls a bias (`fc.bias`, `in_proj_bias`, `bias_ih_l0`, `dense/bias:0`): some begin as
- * zeros and ones (forget gates), whole numbers (3 to 6) or evenly spaced.
- */
-function isBiasByName({ name, tensor }: Value): boolean {
-  return tensor?.dims.length === 1 && /(^|[^a-z])bias([^a-z]|$)/i.test(name);
+function pathThrough(kind: RoleKind, path: Path): Path {
+  if (kind === 'data' || kind === 'lookup' || path === 'product') return path;
+  return kind === 'factor' ? 'product' : 'computed';
 }
+
+/** What keeps a number positive or within bounds: learned ones are kept as what comes before it. */
+const BOUNDING: ReadonlySet<string> = new Set(['Exp', 'LogSoftmax', 'Sigmoid', 'Softmax', 'Softplus', 'Tanh']);
 
 /** Places from which constants pass into what is computed from constants alone. */
 const PASSES: ReadonlySet<RoleKind> = new Set(['data', 'factor', 'lookup', 'operand']);

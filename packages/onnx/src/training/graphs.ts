@@ -70,6 +70,8 @@ export interface TrainingSelection {
   readonly parameters: readonly string[];
   /** Batch normalizations that use their running statistics in training, by their place among all. */
   readonly frozenNormalizations: readonly number[];
+  /** Names of initializers that the default leaves out though they may be parameters, for `train: { also }`. */
+  readonly leftOut: readonly string[];
 }
 
 /** Options of {@link gradientsGraph}. */
@@ -468,6 +470,7 @@ function select(
     selection: {
       parameters: candidates.map(({ name }) => name),
       frozenNormalizations: normalizations.flatMap((node, place) => (frozen.has(node) ? [place] : [])),
+      leftOut: found.candidates.flatMap(({ value, isDoubtful }) => (isDoubtful === true ? [value.name] : [])),
     },
   };
 }

@@ -1,7 +1,14 @@
 import { emitterOf, Graph, modelFromGraph, symbol, Tensor, writeModel } from '@adakit/onnx';
 
-/** x [batch, features] → logits [batch, classes] through one hidden layer of eight, half of which may be dropped. */
-export function smallClassifier(features: number, classes: number, { dropout = false } = {}): Uint8Array {
+/**
+ * x [batch, features] → logits [batch, classes] through one hidden layer of eight, half of which may be dropped. A single number
+ * `head.sharpness` may scale the logits.
+ */
+export function smallClassifier(
+  features: number,
+  classes: number,
+  { dropout = false, sharpness = false } = {},
+): Uint8Array {
   const graph = new Graph('classifier');
   const e = emitterOf(graph);
   const weight = (name: string, ...dims: number[]) => {
@@ -11,7 +18,8 @@ export function smallClassifier(features: number, classes: number, { dropout = f
   const x = graph.addInput('x', { dtype: 'float32', shape: [symbol('batch'), features] });
   const tanh = e.node('Tanh', [e.node('Gemm', [x, weight('fc1.weight', features, 8), weight('fc1.bias', 8)])]);
   const hidden = dropout ? e.node('Dropout', [tanh]) : tanh;
-  const logits = e.node('Gemm', [hidden, weight('fc2.weight', 8, classes), weight('fc2.bias', classes)]);
+  const scores = e.node('Gemm', [hidden, weight('fc2.weight', 8, classes), weight('fc2.bias', classes)]);
+  const logits = sharpness ? e.mul(scores, weight('head.sharpness', 1)) : scores;
   graph.rename(logits, 'logits');
   graph.outputs.push(logits);
   return writeModel(modelFromGraph(graph));

@@ -5,11 +5,8 @@ export function smallLanguageModel(vocabulary: number): Uint8Array {
   const graph = new Graph('bigrams');
   const e = emitterOf(graph);
   const weight = (name: string, ...dims: number[]) => {
-    // No sines: tables of waves are taken for position codes, which are not trained.
-    const numbers = Float32Array.from(
-      { length: dims.reduce((a, b) => a * b) },
-      (_, i) => ((i * i * 7) % 11) / 15 - 1 / 3,
-    );
+    // Neither evenly spaced sines nor numbers that repeat: such tables are taken for constants, which are not trained.
+    const numbers = Float32Array.from({ length: dims.reduce((a, b) => a * b) }, (_, i) => Math.sin(i * i + 1) / 3);
     return graph.addInitializer(name, Tensor.of('float32', dims, numbers));
   };
   const tokens = graph.addInput('tokens', { dtype: 'int64', shape: [symbol('batch'), symbol('length')] });

@@ -141,6 +141,7 @@ async function train(path: string, options: Options): Promise<void> {
     ...memoryLimitOf(prepared.model, options, batch),
   });
   try {
+    if (options.quiet !== true) process.stderr.write(leftOut(session));
     const given: FitOptions = {
       ...(epochs !== undefined && { epochs }),
       ...(steps !== undefined && { steps }),
@@ -212,6 +213,16 @@ async function run(
   if (result.reason !== 'aborted') return;
   process.stderr.write(`adakit: interrupted after step ${result.step}. ${goOn(options)}\n`);
   process.exitCode = INTERRUPTED;
+}
+
+/** What may be missed among what is trained: nothing, for most models. */
+function leftOut({ leftOut: names }: TrainingSession): string {
+  if (names.length === 0) return '';
+  const [shown, more] = [names.slice(0, 8).map(oneLine).join(', '), names.length - 8];
+  return (
+    `adakit: not trained, though they may be parameters: ${shown}${more > 0 ? ` and ${more} more` : ''}; ` +
+    'adakit check says why, --train-also NAME trains them\n'
+  );
 }
 
 const failures: ReadonlySet<string> = new Set([

@@ -7,7 +7,7 @@ import { dataFile } from '@adakit/fixtures';
 import { seeded } from '@adakit/fixtures/programs';
 import { readModel } from '@adakit/onnx';
 import { readState } from '@adakit/state/node';
-import { afterAll, beforeAll, describe, expect, it, test } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it, test, vi } from 'vitest';
 import { errorText } from '../errors.js';
 import { addOptimizersCommand } from '../optimizers-command.js';
 import { runCommand } from '../testing/run-command.js';
@@ -24,6 +24,7 @@ beforeAll(() => {
   before = process.cwd();
   writeFileSync(join(folder, 'net.onnx'), smallClassifier(4, 3));
   writeFileSync(join(folder, 'dropout.onnx'), smallClassifier(4, 3, { dropout: true }));
+  writeFileSync(join(folder, 'sharpness.onnx'), smallClassifier(4, 3, { sharpness: true }));
   writeFileSync(join(folder, 'two-towers.onnx'), twoTowers(7, 5, 2));
   writeFileSync(join(folder, 'words.onnx'), smallLanguageModel(6));
   writeFileSync(join(folder, 'song.txt'), 'The cat sat. The dog ran! '.repeat(40));
@@ -124,6 +125,26 @@ describe('adakit train', () => {
     expect(readFileSync(join(folder, 'loss.svg'), 'utf8')).toMatch(/<\/svg>$/);
     expect(readdirSync(join(folder, 'log')).map((name) => name.split('.')[0])).toEqual(['events', 'log']);
     expect(await weights('net-trained.onnx')).not.toBe(await weights('net.onnx'));
+  });
+
+  it('says what it does not train that may be a parameter, unless it is told to train it or to be quiet', async () => {
+    const said = async (...args: readonly string[]) => {
+      const written = vi.spyOn(process.stderr, 'write').mockReturnValue(true);
+      process.chdir(folder);
+      try {
+        await runCommand(addTrainCommand, 'train', ...args, ...table.slice(1), '--steps', '1');
+        return written.mock.calls.map(([chunk]) => String(chunk)).filter((chunk) => chunk.startsWith('adakit:'));
+      } finally {
+        written.mockRestore();
+        process.chdir(before);
+      }
+    };
+    expect(await said('sharpness.onnx')).toEqual([
+      'adakit: not trained, though they may be parameters: head.sharpness; adakit check says why, --train-also NAME trains them\n',
+    ]);
+    expect(await said('sharpness.onnx', '--train-also', 'head.sharpness')).toEqual([]);
+    expect(await said('sharpness.onnx', '--quiet')).toEqual([]);
+    expect(await said('net.onnx')).toEqual([]);
   });
 
   it('feeds the inputs of a model by columns of their names, by --field, and the last one by what is left', async () => {

@@ -5,12 +5,11 @@ import { printShape } from '../../shape/shape.js';
 import { addBodyOutput, scan } from '../body.js';
 import { dropping } from '../older-form.js';
 import type { DefinitionContext, GradientContext, Operator } from '../operator.js';
-import { BIAS, DATA, role, SETTING } from '../role.js';
+import { BIAS, DATA, role, SETTING, STATE } from '../role.js';
 import { activationsOf } from './activations.js';
 import { alongTime, inRows, throughTime, type Cotangents, type ThroughTime } from './through-time.js';
 
 const WEIGHTS = role('weight', 'weights of a layer');
-const STATE = role('aside', 'an initial state');
 
 /** What a step of a recurrent cell is written with; matrices are [batch, …]. */
 export interface Step {
