@@ -1,5 +1,5 @@
 import { defineWrapper, withOptions } from './define-phased.js';
-import { coefficient, count, decayRate, epsilon, flag, nonNegative, positive } from '../optimizer/hyperparameters.js';
+import { count, decayRate, epsilon, flag, nonNegative, positive } from '../optimizer/hyperparameters.js';
 import type { ParameterRole } from '../optimizer/match.js';
 import type { Optimizer } from '../optimizer/optimizer.js';
 import { checkOneForAll } from '../plan/one-for-all.js';
@@ -51,16 +51,11 @@ export const clipByRms = (limit: number, inner: Optimizer): Optimizer => rmsClip
 
 const globalNormClip = /* @__PURE__ */ defineWrapper({
   name: 'clipByGlobalNorm',
-  hyperparameters: { maxNorm: positive(1), infinity: flag(false), p: coefficient(0) },
+  hyperparameters: { maxNorm: positive(1), infinity: flag(false) },
   globals: () => ['norm'],
-  measure({ grad, uses, hyper: { p } }) {
-    if (uses.infinity) return { largest: { norm: largest(grad.abs()) } };
-    return { sums: uses.p ? { powers: sum(grad.abs().pow(p)) } : { squares: sum(grad.square()) } };
-  },
-  total({ sums, largest: most, uses, hyper: { p } }) {
-    if (uses.infinity) return { norm: most.norm };
-    return { norm: uses.p ? sums.powers.pow(scalar(1).div(p)) : sums.squares.sqrt() };
-  },
+  measure: ({ grad, uses }) =>
+    uses.infinity ? { largest: { norm: largest(grad.abs()) } } : { sums: { squares: sum(grad.square()) } },
+  total: ({ sums, largest: most, uses }) => ({ norm: uses.infinity ? most.norm : sums.squares.sqrt() }),
   gradient: ({ grad, globals, hyper: { maxNorm } }) => ({
     grad: grad.mul(maxNorm.div(globals.norm.add(1e-6)).min(1)),
   }),
@@ -70,12 +65,12 @@ const globalNormClip = /* @__PURE__ */ defineWrapper({
  * Limits the norm of all gradients together: g ← g · min(1, maxNorm / (norm + 1e-6)), as torch.nn.utils.clip_grad_norm_.
  * The norm before clipping is reported as `clipByGlobalNorm.norm`.
  *
- * @param options `infinity`: the largest absolute element instead of the Euclidean norm; `p`: (Σ|g|ᵖ)^(1/p)
+ * @param options `infinity`: the largest absolute element instead of the Euclidean norm
  */
 export const clipByGlobalNorm = (
   maxNorm: number,
   inner: Optimizer,
-  options: { readonly infinity?: boolean; readonly p?: number } = {},
+  options: { readonly infinity?: boolean } = {},
 ): Optimizer => globalNormClip(withOptions({ maxNorm }, options), inner);
 
 const normalized = /* @__PURE__ */ defineWrapper({

@@ -692,11 +692,9 @@ describe.each(devices)('a run on $name', (device) => {
   });
 
   it.each([
-    [{ p: 1 }, 19],
-    [{ p: 2 }, 13],
-    [{ p: 3 }, Math.cbrt(27 + 64 + 1728)],
+    [{}, 13],
     [{ infinity: true }, 12],
-  ])('limits the norm of all gradients with %j, the norm_type of PyTorch', async (options, norm) => {
+  ])('limits the norm of all gradients with %j', async (options, norm) => {
     const run = start(clipByGlobalNorm(2, sgd(), options), { x: tensor32([0, 0]), y: tensor32([0]) });
     await run.applyGradients({ x: tensor32([-3, 4]), y: tensor32([12]) });
     expect((await run.globals())['clipByGlobalNorm.norm']).toBeCloseTo(norm, 4);
