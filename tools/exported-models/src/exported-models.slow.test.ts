@@ -39,7 +39,7 @@ describe.each(models)('$file', (exported) => {
   });
 
   test('has gradients that agree with differences', { timeout: 600_000 }, async () => {
-    const { parameters, ok } = await compareDifferences(exported, await readReference(exported), { timeLimit: 60 });
+    const { parameters, ok } = await compareDifferences(exported, await readReference(exported), { timeLimit: 20 });
     expect(parameters.filter(({ verdict }) => verdict === 'wrong')).toEqual([]);
     expect(ok).toBe(true);
   });

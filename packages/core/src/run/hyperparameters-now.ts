@@ -5,18 +5,16 @@ import type { Piece, Plan, PlanGroup } from '../plan/plan.js';
 import type { HostScalars } from './host-scalars.js';
 import type { Training } from './training.js';
 
-/** Where a run is. */
-interface Moment extends Pick<Training<unknown>, 'plan' | 'step'> {
-  readonly plateaus: HostScalars['plateaus'];
-}
-
 /**
  * Hyperparameters as the next step has them, with what schedules and plateaus make of them. A wrapper's are named with it.
  *
  * @param group name of a group. Default: what parameters have that no group chooses; the main rule's alone where there are none
  * @throws AdakitError `unknown-parameter` for a group that there is not
  */
-export function hyperparametersNow({ plan, plateaus, step }: Moment, group: string | undefined): HyperparameterValues {
+export function hyperparametersNow(
+  { plan, plateaus, step }: Pick<Training<unknown>, 'plan' | 'step'> & Pick<HostScalars, 'plateaus'>,
+  group: string | undefined,
+): HyperparameterValues {
   const { path, pieces } = group === undefined ? ofTheRest(plan) : groupNamed(plan.groups, group);
   const values = pieces.flatMap(({ prefix, hyperparameters, schedules }) =>
     Object.entries(hyperparameters).map(([name, value]) => {
