@@ -4,7 +4,7 @@
 export { nearestNames } from './nearest-names.js';
 // @tier device
 export { checkOutline, checkState, type ParameterOutline, type StateOutline } from './run/check-state.js';
-export { requireOptions } from './run/given.js';
+export { requireOptions, requireTensor } from './run/given.js';
 export { requireState } from './run/require-state.js';
 export { restoreOptimizer } from './optimizer/restore.js';
 export { parseSchedule } from './schedule/parse.js';

@@ -46,13 +46,7 @@ export const planPhases: Phases['plan'] = ({ optimizer, parameters, groups }) =>
     stages: stagesOf(tasks.slice(ofBatch)),
     estimate: bringing('secondGradient', pieces)?.component.brings?.secondGradient?.reader(parameters),
     globals,
-    views: [
-      ...new Set(
-        parameters.flatMap((parameter) =>
-          parameter.group.pieces.flatMap((piece) => Object.keys(programsOf(piece, parameter).views ?? {})),
-        ),
-      ),
-    ],
+    views: [...new Set(parameters.flatMap(viewNames))],
     // Whatever the parameters are, where they are not known yet.
     lossScale: bringing('lossScaling', pieces.length > 0 ? pieces : optimizer.node.pieces),
   };
@@ -144,13 +138,7 @@ function stagesOf(tasks: readonly Task[]): Stage[] {
   // gradient alone changes nothing about that; one that makes another ends it.
   const readsGradientLater = new Set<PlannedParameter>();
   const stages = steps.toReversed().flatMap((step): Stage | [] => {
-    if (!(step instanceof Map)) {
-      const {
-        piece,
-        parameters: [first],
-      } = step;
-      return { kind: 'total', program: renamed(programsOf(piece, first).total as Program, piece), group: first.group };
-    }
+    if (!(step instanceof Map)) return totalStage(step);
     if (step.size === 0) return [];
     const programs = [...step].map(([parameter, parts]) => {
       const program = link(parts, parameter, readsGradientLater.has(parameter), linked);
@@ -189,6 +177,14 @@ function link(
     known.set(key, program);
   }
   return program;
+}
+
+function viewNames(parameter: PlannedParameter): string[] {
+  return parameter.group.pieces.flatMap((piece) => Object.keys(programsOf(piece, parameter).views ?? {}));
+}
+
+function totalStage({ piece, parameters: [first] }: Task): Stage {
+  return { kind: 'total', program: renamed(programsOf(piece, first).total as Program, piece), group: first.group };
 }
 
 function parameterStage(entries: readonly { parameter: PlannedParameter; program: Program }[]): Stage {

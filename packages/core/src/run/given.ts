@@ -74,7 +74,12 @@ export function requireGiven(what: string, values: unknown): void {
   throw new AdakitError('invalid-state', `${what} are given by name, as { name: … }, got ${kindOf(values)}`);
 }
 
-/** @throws AdakitError for what is no tensor, and for elements that do not fill the shape */
+/**
+ * Refuses what is no tensor, and elements that do not fill the shape.
+ *
+ * @param what it is, at the beginning of the message
+ * @throws AdakitError with the `code`
+ */
 export function requireTensor(code: ErrorCode, what: string, value: unknown): TensorData {
   if (!isTensor(value)) throw noTensor(what, value, code);
   const { shape, data } = value;

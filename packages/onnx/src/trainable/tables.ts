@@ -25,7 +25,6 @@ export function tableKind(tensor: Tensor, isWeight: boolean): string | undefined
 export function patternKind(tensor: Tensor): string | undefined {
   const read = tensor.reader();
   if (read === undefined) return undefined;
-  // Small ones are somebody's examples.
   const numbers = corner(tensor.dims).map(read);
   if (numbers.length < FEWEST_NUMBERS) return undefined;
   if (areRepeated(numbers)) return 'a table whose numbers repeat, as of places or filters';
@@ -133,7 +132,7 @@ function isWholeNumbers(read: Read, size: number): boolean {
   return least !== most && Math.max(-least, most) >= 2;
 }
 
-/** A 3 × 3 kernel is the least that is looked at for a pattern. */
+/** Fewer may look like a pattern by chance: a 3 × 3 kernel is the least that is looked at for one. */
 const FEWEST_NUMBERS = 9;
 /** Columns that are looked at, of as many places. */
 const SAMPLE = 64;

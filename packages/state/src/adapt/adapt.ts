@@ -10,8 +10,7 @@ import {
   type TensorData,
   type TrainingState,
 } from '@adakit/core';
-import { checkState, requireOptions, requireState } from '@adakit/core/states';
-import { requireTensor } from '../file/given.js';
+import { checkState, requireOptions, requireState, requireTensor } from '@adakit/core/states';
 import { requireAccounted } from './accounted.js';
 import type { AdaptedParameter, AdaptedSlot, AdaptReport } from './adapt-report.js';
 import { carryOver, startAfresh } from './carry-over.js';

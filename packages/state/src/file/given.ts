@@ -3,12 +3,6 @@ import { StateFileError } from './error.js';
 
 // What is given by programs whose types nobody has checked.
 
-/** @throws AdakitError for what is no tensor */
-export function requireTensor(code: ErrorCode, what: string, value: unknown): void {
-  if (isTensor(value)) return;
-  throw new AdakitError(code, `${what} must be a tensor such as tensor32([1, 2], [2]), got ${kindOf(value)}`);
-}
-
 /**
  * @param of what its elements are
  * @throws AdakitError for what is no list of objects, each with these fields
@@ -34,9 +28,4 @@ export function requireTensorMap(file: string, tensors: unknown): void {
       tensor: String(tensor),
     });
   }
-}
-
-function isTensor(value: unknown): boolean {
-  const { shape, data } = Object(value) as Readonly<Record<string, unknown>>;
-  return Array.isArray(shape) && ArrayBuffer.isView(data);
 }

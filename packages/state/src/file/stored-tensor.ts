@@ -1,6 +1,6 @@
 import type { SlotState, StoredDType, StoredTensor, TensorData } from '@adakit/core';
+import { requireTensor } from '@adakit/core/states';
 import { StateFileError, type Place } from './error.js';
-import { requireTensor } from './given.js';
 
 /**
  * Element types of safetensors: size in bits and, for floating-point types of which non-finite elements can be found,

@@ -1,5 +1,6 @@
 import { AdakitError, elementCount, type TensorData } from '@adakit/core';
-import { requireList, requireTensor } from '../file/given.js';
+import { requireTensor } from '@adakit/core/states';
+import { requireList } from '../file/given.js';
 import type { ParameterMapping } from './parameter-mapping.js';
 
 /** One tensor in the layout that `mapping` leads to; a copy. With `toPart` it is the part. */
