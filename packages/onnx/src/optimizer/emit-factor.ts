@@ -49,9 +49,10 @@ function identity(e: Emitter, count: number, precision: Precision): Value {
   return e.cast(e.equal(column, e.transpose(column, [1, 0])), precision);
 }
 
-/** Divided by its largest magnitude, so that squares of elements neither vanish nor overflow. */
-function scaledToOne(e: Emitter, matrix: Value, precision: Precision): Value {
-  const largest = e.node('ReduceMax', [e.node('Abs', [matrix])], { keepdims: 0 });
+/** Divided by the largest magnitude along the axes (default: of all), so that squares of elements neither vanish nor overflow. */
+function scaledToOne(e: Emitter, matrix: Value, precision: Precision, axes?: readonly number[]): Value {
+  const magnitudes = e.node('Abs', [matrix]);
+  const largest = e.node('ReduceMax', axes === undefined ? [magnitudes] : [magnitudes, e.int64(axes)], { keepdims: 1 });
   const isZero = e.equal(largest, e.scalar(0, precision));
   return e.div(matrix, e.where(isZero, e.scalar(1, precision), largest));
 }
@@ -61,7 +62,8 @@ function orthonormal(e: Emitter, matrix: Value, { precision, dims: [rows, cols],
   const count = Math.min(rows, cols);
   const column = indices(e, rows, precision);
   const row = e.transpose(indices(e, count, precision), [1, 0]);
-  const scaled = scaledToOne(e, matrix, precision);
+  // Q is the same for columns of any lengths.
+  const scaled = scaledToOne(e, matrix, precision, [0]);
   const none = e.constant(Tensor.filled(precision, [rows, count], 0));
   const ones = e.constant(Tensor.filled(precision, [1, count], 1));
   const reflected = (inner: Emitter, w: Value, v: Value, divisor: Value): Value =>
@@ -71,7 +73,7 @@ function orthonormal(e: Emitter, matrix: Value, { precision, dims: [rows, cols],
     const at = inner.cast(index, precision);
     const here = inner.equal(column, at);
     const whole = inner.reshape(inner.gather(w, index, 1), [rows, 1]);
-    const x = inner.where(inner.greaterOrEqual(column, at), whole, zero);
+    const x = scaledToOne(inner, inner.where(inner.greaterOrEqual(column, at), whole, zero), precision);
     const length = inner.sqrt(inner.reduceSum(inner.square(x)));
     const isZero = inner.equal(length, zero);
     const divisor = inner.where(isZero, one, length);

@@ -1,4 +1,6 @@
 import {
+  asMatrix,
+  asParam,
   clipByGlobalNorm,
   defineOptimizer,
   definePhasedOptimizer,
@@ -8,6 +10,7 @@ import {
   largest,
   learningRate,
   makePlan,
+  orthonormal,
   printProgram,
   referenceDevice,
   Run,
@@ -189,6 +192,15 @@ export function describeDevice<B>(
             await expectAgreement(program, ...columns(numbers), shape, units);
           }
         }
+      });
+
+      it('orthonormal columns of lengths whose squares vanish beside each other', async () => {
+        const program = programOf((x) => asParam(orthonormal(asMatrix(x))));
+        const numbers = Array.from(
+          { length: 12 },
+          (_, i) => [Math.sin((i + 1) ** 2) * 10 ** (-14 * (i % 3)), 0] as const,
+        );
+        await expectAgreement(program, ...columns(numbers), [4, 3]);
       });
 
       it.each(matrixForms.filter(([form]) => !/noise|indices|against/.test(form)))(
