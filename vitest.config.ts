@@ -1,3 +1,4 @@
+import { fileURLToPath } from 'node:url';
 import { defineConfig } from 'vitest/config';
 
 const folders = ['packages/*/src', 'tools/*/src', 'internal/*/src'];
@@ -26,6 +27,7 @@ export function project(
       include,
       exclude,
       isolate,
+      setupFiles: [fileURLToPath(new URL('vitest.setup.ts', import.meta.url))],
       // Every graph is checked after every pass: packages/onnx/src/verify.
       env: { ADAKIT_CHECK_GRAPHS: '1', ...env },
       // For what hangs. Machines may be slow, and busy with other files.
