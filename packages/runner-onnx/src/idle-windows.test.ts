@@ -3,34 +3,47 @@ import { sgd } from '@adakit/sgd';
 import { expect, it } from 'vitest';
 import { mse, TrainingSession } from './index.js';
 
-/** x·w, pooled by windows of two with padding of one to each side: of 3 elements, a third window would begin in the padding. */
-function pooled(op: 'AveragePool' | 'MaxPool', dims: readonly number[]): Uint8Array {
+interface Pool {
+  readonly op: 'AveragePool' | 'MaxPool';
+  readonly dims: readonly number[];
+  readonly attributes?: Readonly<Record<string, readonly number[]>>;
+  /** Of 1, 2, 3, … */
+  readonly pooledOnce: readonly number[];
+}
+
+/** x·w, pooled with `ceil_mode`, by windows of two with padding of one to each side unless attributes say otherwise. */
+function pooled({ op, dims, attributes }: Pool): Uint8Array {
   const graph = new Graph('pooled');
   const e = emitterOf(graph);
   const x = graph.addInput('x', { dtype: 'float32', shape: [symbol('batch'), 1, ...dims] });
   const w = graph.addInitializer('w', Tensor.of('float32', [1], Float32Array.of(2)));
   const axes = dims.map(() => 2);
-  const y = e.node(op, [e.mul(x, w)], {
-    kernel_shape: axes,
-    strides: axes,
-    pads: [...dims, ...dims].map(() => 1),
-    ceil_mode: 1,
-  });
+  const byTwo = { kernel_shape: axes, strides: axes, pads: [...dims, ...dims].map(() => 1) };
+  const y = e.node(op, [e.mul(x, w)], { ...(attributes ?? byTwo), ceil_mode: 1 });
   graph.rename(y, 'y');
   graph.outputs.push(y);
   return writeModel(modelFromGraph(graph));
 }
 
-// The second axis, of 4 elements, has a third window, which reaches beyond nothing.
-it.each([
-  ['AveragePool', [3], [1, 2.5]],
-  ['MaxPool', [3], [1, 3]],
-  ['AveragePool', [3, 4], [1, 2.5, 4, 7, 8.5, 10]],
-  ['MaxPool', [3, 4], [1, 3, 4, 9, 11, 12]],
-] as const)('%s of %j trains though a window is left out', async (op, dims, pooledOnce) => {
-  const size = dims.reduce<number>((a, b) => a * b, 1);
+it.each<Pool>([
+  // A third window would begin in the padding.
+  { op: 'AveragePool', dims: [3], pooledOnce: [1, 2.5] },
+  { op: 'MaxPool', dims: [3], pooledOnce: [1, 3] },
+  // The second axis, of 4 elements, has a third window, which reaches beyond nothing.
+  { op: 'AveragePool', dims: [3, 4], pooledOnce: [1, 2.5, 4, 7, 8.5, 10] },
+  { op: 'MaxPool', dims: [3, 4], pooledOnce: [1, 3, 4, 9, 11, 12] },
+  // The first axis, of windows of three, needs padding of two for its second window: as much as kernels have elements.
+  {
+    op: 'MaxPool',
+    dims: [4, 2],
+    attributes: { kernel_shape: [2, 1], strides: [3, 2], dilations: [2, 1] },
+    pooledOnce: [5, 7],
+  },
+])('$op of $dims trains though a window is left out', async (pool) => {
+  const { dims, pooledOnce } = pool;
+  const size = dims.reduce((a, b) => a * b, 1);
   const session = await TrainingSession.create({
-    model: pooled(op, dims),
+    model: pooled(pool),
     loss: mse(),
     train: 'w',
     optimizer: sgd({ lr: 1 }),
