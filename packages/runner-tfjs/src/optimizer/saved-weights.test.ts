@@ -454,5 +454,7 @@ it('keeps the numbers of all variables together while they wait for their variab
   const second = tfjsOptimizer(first.optimizer);
   await second.setWeights(await first.getWeights());
   expect(await texts(second)).toEqual(await texts(first));
-  w.dispose();
+  tf.dispose([w]);
+  first.dispose();
+  second.dispose();
 });

@@ -27,6 +27,7 @@ import {
   type Optimizer,
   type TrainingState,
   exponential,
+  tensor32,
 } from '@adakit/core';
 import { formatAdaptReport } from './adapt-report.js';
 import { adaptState, type AdaptOptions } from './adapt.js';
