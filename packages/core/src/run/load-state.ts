@@ -1,9 +1,12 @@
 import { checkState } from './check-state.js';
 import type { Training } from './training.js';
+import { wait, type Work } from './work.js';
 import type { TrainingState } from './training-state.js';
 
 /** Goes on from a state. @throws AdakitError when it does not fit; nothing has changed then */
-export function loadState<B>(run: Training<B>, state: TrainingState): void {
+export function* loadState<B>(run: Training<B>, state: TrainingState): Work<void> {
+  // A step that is taken back is none of the state's.
+  while (run.checks.size > 0) yield* wait(Promise.all(run.checks));
   const { memory } = run;
   const { optimizer, plan } = checkState(state, run.optimizer, run.plan.parameters);
   run.optimizer = optimizer;

@@ -111,4 +111,12 @@ describe('a run that goes on', () => {
     expect(() => Run.start(jsDevice(), momentum(), {}, { nonFinite: 'scaleBack' })).toThrow('lossScaling()');
     Run.start(jsDevice(), lossScaling(momentum()), {}, { nonFinite: 'scaleBack' });
   });
+
+  it('that come between the batches of a step take part in it only with a gradient', async () => {
+    const run = Run.start(jsDevice(), accumulate(2, momentum()), { w: tensor32([1]) });
+    await run.applyGradients({ w: tensor32([1]) });
+    run.add({ late: tensor32([8]) });
+    await run.applyGradients({ w: tensor32([1]) });
+    expect((await run.state()).parameters).toMatchObject({ w: { step: 1 }, late: { step: 0 } });
+  });
 });

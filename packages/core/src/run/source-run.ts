@@ -237,7 +237,7 @@ export class SourceRun<B> implements Stateful {
 
   protected *loading(training: Training<B>, state: TrainingState): Work<void> {
     const { loadState } = yield* wait(this.#states());
-    loadState(training, state);
+    yield* loadState(training, state);
   }
 
   /** @throws AdakitError `disposed` */
@@ -286,6 +286,9 @@ function addParameters<B>(
   if (taken) throw new AdakitError('unknown-parameter', `this run has a parameter "${taken.name}" already`);
   const plan = training.makePlan(training.optimizer, [...before, ...given.map(({ spec }) => spec)]);
   training.memory.add(plan.parameters.slice(before.length), given.map(({ parameter }) => parameter), plan.optimizer); // prettier-ignore
+  const { collected } = training;
+  // They had no gradient in the batches before.
+  if (collected) training.collected = { ...collected, without: [...(collected.without ?? []), ...Object.keys(parameters)] }; // prettier-ignore
   training.adopt(plan);
 }
 

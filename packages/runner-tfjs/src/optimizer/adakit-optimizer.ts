@@ -236,20 +236,22 @@ export class AdakitOptimizer extends tf.Optimizer implements Stateful {
   /**
    * Copies everything that training needs to go on: the variables updated so far, by name, with their slots and step
    * counts, hyperparameters, and the variables that evaluating the loss has changed (moving mean and variance of batch
-   * normalizations) as `statistics`. The state is that of the moment of the call.
+   * normalizations) as `statistics`. The state is that of the moment of the call. It has the seed of a state that was loaded.
    */
   async state(): Promise<TrainingState> {
     this.#assertTraining();
     this.#saved?.assertMet();
     this.#forgetDisposed();
     const taking = this.#run.state();
-    const reading = this.#statistics.read(this.#device);
-    return { ...(await taking), ...(await reading) };
+    const { others } = this.#statistics;
+    const readings = this.#statistics.read(this.#device);
+    const { completeState } = await states();
+    return completeState(await taking, others, readings);
   }
 
   /**
    * Replaces the values of variables, their slots and step counts, statistics, and the hyperparameters by those of
-   * `state`; also before the first step.
+   * `state`; also before the first step. What it says of the data is the caller's to read, and to put into later states.
    *
    * @param variables those that the state is for, or a layers model: found by name, also where TensorFlow.js has numbered
    * the names (`kernel_1`). Default: the variables updated so far, and any others that TensorFlow.js knows by the names in

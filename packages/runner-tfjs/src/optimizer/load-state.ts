@@ -41,7 +41,11 @@ export async function loadState(
       assign(variable, value);
       known.statistics.add(variable, name);
     }
-    known.statistics.others = others;
+    const { random } = state;
+    known.statistics.others = {
+      ...(Object.keys(others).length > 0 && { statistics: others }),
+      ...(random && { random }),
+    };
     adopt(names);
   } catch (error) {
     void next.dispose();

@@ -444,3 +444,17 @@ describe('model.save with the optimizer', () => {
     Object.assign(classNameMap, registered);
   });
 });
+
+it('keeps the numbers of all variables together while they wait for their variables', async () => {
+  const w = tf.variable(tf.tensor1d([3, 4]), true, 'waiting');
+  const first = tfjsOptimizer(clipByGlobalNorm(1, defineOptimizer({ name: 'plain', hyperparameters: { lr: learningRate(0.1) }, update: ({ param, grad, hyper: { lr } }) => ({ param: param.sub(grad.mul(lr)) }) })())); // prettier-ignore
+  first.minimize(() => tf.sum(tf.square(w)), false, [w]);
+  const texts = async (optimizer: AdakitOptimizer): Promise<unknown[]> =>
+    (await optimizer.getWeights()).map(({ name, tensor }) => [name, Array.from(tensor.dataSync())]);
+  const second = tfjsOptimizer(first.optimizer);
+  await second.setWeights(await first.getWeights());
+  expect(await texts(second)).toEqual(await texts(first));
+  tf.dispose([w]);
+  first.dispose();
+  second.dispose();
+});

@@ -36,7 +36,9 @@ export interface SavedRecord extends KeptState {
  * @param waiting what was read before and has not met its variables yet
  */
 export function nameWeights(state: TrainingState, waiting: SavedSlots | undefined): NamedTensor[] {
-  const { step: steps, globals, collected, lossScale, plateaus, skipped, parameters } = state;
+  const { step: steps, collected, lossScale, plateaus, skipped, parameters } = state;
+  // A run that has not all of its variables yet lacks the numbers of the others.
+  const globals = (state.globals ?? waiting?.globals) && { ...waiting?.globals, ...state.globals };
   const all = { globals, collected, lossScale, plateaus, skipped };
   const others = Object.fromEntries(Object.entries(all).filter(([, value]) => value !== undefined));
   const trained = Object.entries(parameters).map(([name, kept]) => ({ name, ...keptState(kept) }));
@@ -50,7 +52,7 @@ export function nameWeights(state: TrainingState, waiting: SavedSlots | undefine
     if (step !== steps || Object.keys(slots).length === 0) weights.push(count(`${name}/${iterations}`, step));
   }
   if (Object.keys(others).length > 0) {
-    weights.push({ name: rest, tensor: keep(scalar(JSON.stringify(others), 'string')) });
+    weights.push({ name: rest, tensor: keep(scalar(JSON.stringify(others, writtenNumber), 'string')) });
   }
   return weights;
 }
@@ -105,15 +107,18 @@ export async function readWeights(
     }
     records.push({ name, ...keptState({ step: await readCount(count), slots: Object.fromEntries(entries) }) });
   }
-  return { overall, slots: new SavedSlots(records) };
+  return { overall, slots: new SavedSlots(records, overall.globals) };
 }
 
 /** What was kept for variables that have not turned up yet. */
 export class SavedSlots {
   readonly records: readonly SavedRecord[];
+  /** Numbers of all variables together, for which a run has no place before it has variables. */
+  readonly globals: OverallState['globals'];
 
-  constructor(records: readonly SavedRecord[]) {
+  constructor(records: readonly SavedRecord[], globals: OverallState['globals']) {
     this.records = records;
+    this.globals = globals;
   }
 
   /**
@@ -144,7 +149,7 @@ export class SavedSlots {
   /** The others, once some have met their variables; `undefined` for none. */
   without(names: readonly string[]): SavedSlots | undefined {
     const others = this.records.filter(({ name }) => !names.includes(name));
-    return others.length > 0 ? new SavedSlots(others) : undefined;
+    return others.length > 0 ? new SavedSlots(others, this.globals) : undefined;
   }
 
   /** @throws AdakitError `invalid-state` while a state would lack what these belong to */
@@ -202,10 +207,21 @@ async function readCount(tensor: Tensor): Promise<number> {
 async function readRest(source: Tensor): Promise<Omit<OverallState, 'step'>> {
   const [text] = await source.data<'string'>();
   try {
-    return JSON.parse(text) as Omit<OverallState, 'step'>;
+    return JSON.parse(text, readNumber) as Omit<OverallState, 'step'>;
   } catch {
     throw mismatch(`"${rest}" is not JSON`);
   }
+}
+
+/** A number that JSON has no text for becomes its name. */
+function writtenNumber(_: string, value: unknown): unknown {
+  return typeof value === 'number' && !Number.isFinite(value) ? String(value) : value;
+}
+
+/** Its inverse. Lists are of names, among which such a word is one. */
+function readNumber(this: unknown, _: string, value: unknown): unknown {
+  const isNumber = !Array.isArray(this) && ['NaN', 'Infinity', '-Infinity'].some((name) => name === value);
+  return isNumber ? Number(value) : value;
 }
 
 function recordText({ name, slots }: SavedRecord): string {

@@ -190,3 +190,11 @@ describe('a state', () => {
     await expect(second.optimizer.load(part, second.model)).rejects.toThrow('lacks the parameter "short/bias_1"');
   });
 });
+
+it('has the seed of the state that was loaded, whoever draws with it', async () => {
+  const [first, second] = [make('seeded'), make('seeded')];
+  await train(first, 1);
+  await second.optimizer.load({ ...(await first.optimizer.state()), random: { seed: 3 } }, second.model);
+  await train(second, 1);
+  expect((await second.optimizer.state()).random).toEqual({ seed: 3 });
+});

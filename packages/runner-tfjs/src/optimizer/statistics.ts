@@ -1,12 +1,15 @@
-import type { TensorData, TrainingState } from '@adakit/core';
+import type { FloatArray, MaybePromise, TrainingState } from '@adakit/core';
 import * as tf from '@tensorflow/tfjs-core';
 import type { Tensor, Variable } from '@tensorflow/tfjs-core';
 import { Cell } from '../device/cell.js';
 import type { TfjsDevice } from '../device/device.js';
 import { isAlive, registeredVariables } from './variables.js';
 
-/** As a state holds them, by name. */
-export type StoredStatistics = NonNullable<TrainingState['statistics']>;
+/** What a state has beside what is trained here. */
+export type Others = Pick<TrainingState, 'statistics' | 'random'>;
+
+/** A statistic whose value is being read. */
+export type StatisticReading = readonly [name: string, shape: readonly number[], data: MaybePromise<FloatArray>];
 
 /** Variables as they were at a moment. */
 export interface Snapshot {
@@ -24,8 +27,11 @@ export class Statistics {
   /** With the names by which states know them. */
   readonly #names = new Map<Variable, string>();
 
-  /** Those of a loaded state that TensorFlow.js has no variables for: PyTorch counts its batches there, say. */
-  others: StoredStatistics = {};
+  /**
+   * What a loaded state has that is not of TensorFlow.js, to go on with it elsewhere: statistics that there are no variables
+   * for, such as the batches that PyTorch counts, and the seed of what the model draws.
+   */
+  others: Others = {};
 
   /** Those seen so far that have not been disposed, with their names. */
   get variables(): readonly (readonly [variable: Variable, name: string])[] {
@@ -36,15 +42,9 @@ export class Statistics {
     this.#names.set(variable, name);
   }
 
-  /** Their values now, and {@link others}, as a part of a state; nothing where there are none. */
-  async read(device: TfjsDevice): Promise<Pick<TrainingState, 'statistics'>> {
-    const { others } = this;
-    const reading = this.variables.map(async ([variable, name]): Promise<[string, TensorData]> => {
-      const data = await device.read(new Cell(variable));
-      return [name, { dtype: 'float32', shape: [...variable.shape], data }];
-    });
-    const statistics = { ...others, ...Object.fromEntries(await Promise.all(reading)) };
-    return Object.keys(statistics).length > 0 ? { statistics } : {};
+  /** Begins to read their values. */
+  read(device: TfjsDevice): readonly StatisticReading[] {
+    return this.variables.map(([variable, name]) => [name, variable.shape, device.read(new Cell(variable))]);
   }
 
   /** Evaluates a loss function and notes what it assigns to. */

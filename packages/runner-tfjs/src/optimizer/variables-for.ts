@@ -3,7 +3,7 @@ import { AdakitError } from '@adakit/core/runner';
 import type { Variable } from '@tensorflow/tfjs-core';
 import { matchByName } from './match-by-name.js';
 import { assertDistinct } from './distinct.js';
-import type { Statistics, StoredStatistics } from './statistics.js';
+import type { Statistics } from './statistics.js';
 import { registeredVariables, type LayersModelLike, type LayerVariableLike, type Variables } from './variables.js';
 
 /** The variables that an optimizer knows already, with the names by which states know them. */
@@ -18,7 +18,7 @@ export interface FoundVariables {
   readonly names: Map<Variable, string>;
   readonly statistics: readonly (readonly [name: string, variable: Variable, value: TensorData])[];
   /** Statistics that are for no variable of TensorFlow.js, where all are float32. */
-  readonly others: StoredStatistics;
+  readonly others: NonNullable<TrainingState['statistics']>;
 }
 
 /**
@@ -91,12 +91,12 @@ function statisticsFor(
   const registered = registeredVariables();
   const matches = list && matchByName(saved, list);
   const problems: string[] = [];
-  const others: Record<string, TensorData | StoredTensor> = {};
+  const others: [name: string, value: StoredTensor][] = [];
   const statistics = saved.flatMap((statistic): (readonly [string, Variable, TensorData])[] => {
     const { name, value } = statistic;
     const exact = seen.get(name) ?? (Object.hasOwn(registered, name) ? registered[name] : undefined);
     const variable = matches === undefined ? exact : matches.get(statistic);
-    if (variable === undefined && !isNumbers(value)) others[name] = value;
+    if (variable === undefined && !isNumbers(value)) others.push([name, value]);
     else if (variable === undefined) {
       problems.push(
         `it has a statistic "${name}" without a variable; ` +
@@ -108,7 +108,7 @@ function statisticsFor(
     } else return [[name, variable, value]];
     return [];
   });
-  if (problems.length === 0) return { statistics, others };
+  if (problems.length === 0) return { statistics, others: Object.fromEntries(others) };
   throw new AdakitError('state-mismatch', `the state does not fit these variables:\n  ${problems.join('\n  ')}`);
 }
 

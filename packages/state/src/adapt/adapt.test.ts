@@ -27,6 +27,7 @@ import {
   type Optimizer,
   type TrainingState,
   exponential,
+  tensor32,
 } from '@adakit/core';
 import { formatAdaptReport } from './adapt-report.js';
 import { adaptState, type AdaptOptions } from './adapt.js';
@@ -504,4 +505,14 @@ describe('trees', () => {
       'what the schedule of :lr has seen',
     ]);
   });
+});
+
+it('sums of batches are zero where the step that they were for is dropped', async () => {
+  const optimizer = accumulate(2, adam());
+  const run = Run.start(referenceDevice(), optimizer, { w: tensor32([1]) });
+  await run.applyGradients({ w: tensor32([1]) });
+  const values = { w: tensor32([1]), late: tensor32([1]) };
+  const { state, report } = adaptState(await run.state(), optimizer, values, { added: ['late'] });
+  expect(report.dropped).toEqual(['the gradients of 1 batches of a step that is not complete']);
+  expect([...state.parameters.w.slots['accumulate.gradientSum'].data]).toEqual([0]);
 });

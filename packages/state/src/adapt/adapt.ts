@@ -6,6 +6,7 @@ import {
   type NamedTensors,
   type Optimizer,
   type ParameterSpec,
+  type ParameterState,
   type Plan,
   type TensorData,
   type TrainingState,
@@ -118,7 +119,9 @@ export function adaptState(
   const adapted: TrainingState = {
     optimizer: target.toConfig(specs),
     step,
-    parameters: Object.fromEntries(present.map(({ name, parameter }) => [name, parameter])),
+    parameters: Object.fromEntries(
+      present.map(({ name, parameter }) => [name, shared.collected ? parameter : withoutSums(parameter, plan)]),
+    ),
     ...shared,
     ...(skipped !== undefined && { skipped }),
     ...(statistics && { statistics }),
@@ -181,6 +184,16 @@ function absent(name: string, outcome: 'removed' | 'frozen', { parameters }: Tra
 function savedSpec(name: string, { parameters }: TrainingState): ParameterSpec {
   const { value, role, units } = parameters[name];
   return { name, shape: value.shape, ...(role && { role }), ...(units && { units }) };
+}
+
+/** A parameter at the beginning of a step: what batches would have added to is zero. */
+function withoutSums(parameter: ParameterState, { batches }: Plan): ParameterState {
+  if (batches === undefined) return parameter;
+  const { prefix } = batches.piece;
+  const slots = Object.entries(parameter.slots).map(
+    ([name, slot]) => [name, name.startsWith(prefix) ? { ...slot, data: slot.data.map(() => 0) } : slot] as const,
+  );
+  return { ...parameter, slots: Object.fromEntries(slots) };
 }
 
 /** What belongs to all parameters together, as far as the new optimizer has a place for it. */

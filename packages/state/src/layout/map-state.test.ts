@@ -7,7 +7,9 @@ import {
   learningRate,
   ema,
   groups,
+  jsDevice,
   makePlan,
+  Run,
   tensor32,
   tensor64,
   type TrainingState,
@@ -369,4 +371,62 @@ describe('inverseMappings', () => {
       'the shape of "a", which a mapping starts from, is not given',
     );
   });
+});
+
+describe('what a mapping cannot carry', () => {
+  const plain = defineOptimizer({
+    name: 'plain',
+    hyperparameters: { lr: learningRate(0.1), weightDecay: coefficient(0) },
+    update: ({ param, grad, hyper: { lr } }) => ({ param: param.sub(grad.mul(lr)) }),
+  });
+  const half = (index: number) => ({ toPart: { index, of: 2 }, shape: [2] });
+
+  it('is two settings in one parameter', () => {
+    const optimizer = groups([{ name: 'decayed', match: 'a', hyperparameters: { weightDecay: 0.5 } }], plain());
+    const state = Run.start(jsDevice(), optimizer, { a: tensor32([1]), b: tensor32([2]) }).stateNow();
+    const joined = [{ from: 'a', to: 'c', ...half(0) }, { from: 'b', to: 'c', ...half(1) }]; // prettier-ignore
+    expect(() => mapState(state, joined)).toThrow('"c" would be made of parameters in the group "decayed" and of "b"');
+  });
+
+  it('is a statistic in parts', () => {
+    const state = {
+      ...Run.start(jsDevice(), plain(), { a: tensor32([1]) }).stateNow(),
+      statistics: { m: tensor32([1, 2]) },
+    };
+    const cut = [0, 1].map((index) => ({ from: 'm', to: `m${index}`, fromPart: { index, of: 2 }, view: [1] }));
+    expect(() => mapState(state, [{ from: 'a', to: 'a' }, ...cut])).toThrow('the statistic "m" is cut');
+  });
+});
+
+it('adds up slots that hold weights as it does the weights', async () => {
+  const rule = defineOptimizer({
+    name: 'momentum',
+    hyperparameters: { lr: learningRate(1) },
+    slots: () => ['velocity'],
+    update({ param, grad, slots, hyper: { lr } }) {
+      const velocity = slots.velocity.mul(0.5).add(grad);
+      return { param: param.sub(velocity.mul(lr)), slots: { velocity } };
+    },
+  });
+  // Two biases whose sum is one elsewhere: a run of the sum, with both gradients, moves as they do together.
+  const run = Run.start(jsDevice(), ema(0.5, rule()), { a: tensor32([1]), b: tensor32([2]) });
+  await run.applyGradients({ a: tensor32([1]), b: tensor32([1]) });
+  const { sum } = mapState(await run.state(), [
+    { from: 'a', to: 'sum' },
+    { from: 'b', to: 'sum', addend: 'add' },
+  ]).parameters;
+  const averages = await run.weights('averaged');
+  expect(sum.slots['ema.average'].data[0]).toBe(averages.a.data[0] + averages.b.data[0]);
+  expect(sum.slots.velocity.data[0]).toBe(1);
+});
+
+it('keeps slots along the rows of a parameter without elements', () => {
+  const rowed = defineOptimizer({
+    name: 'rowed',
+    hyperparameters: { lr: learningRate(1) },
+    slots: () => [{ name: 'rows', shape: ['rows', 1], start: 3 }],
+    update: ({ param, slots }) => ({ param, slots }),
+  });
+  const state = Run.start(jsDevice(), rowed(), { a: tensor32([], [3, 0]) }).stateNow();
+  expect(mapState(state, [{ from: 'a', to: 'b' }]).parameters.b.slots).toEqual(state.parameters.a.slots);
 });

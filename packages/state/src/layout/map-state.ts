@@ -1,6 +1,7 @@
 import {
   elementCount,
   filled,
+  meanings as meaningWords,
   sameShape,
   type OptimizerConfig,
   type ParameterSpec,
@@ -74,10 +75,24 @@ function renameMatches(
   }
   const groups = config.groups.map((group) => {
     const match = matchFromData(group.match);
-    const chosen = new Set(specs.filter((spec) => matches(match, spec)).map(({ name }) => name));
-    const names = [...new Set(mappings.filter(({ from }) => chosen.has(from)).map(({ to }) => to))];
+    const chosen = specs.filter((spec) => matches(match, spec));
+    const isChosen = ({ from }: ParameterMapping): boolean => chosen.some(({ name }) => name === from);
+    const names = [...new Set(mappings.filter(isChosen).map(({ to }) => to))];
+    const torn = mappings.find((mapping) => names.includes(mapping.to) && !isChosen(mapping));
+    if (torn)
+      throw mismatch(`"${torn.to}" would be made of parameters in the group "${group.name}" and of "${torn.from}"`);
     const { optimizer } = group;
-    return { ...group, match: { names }, ...(optimizer && { optimizer: renameMatches(optimizer, specs, mappings) }) };
+    return {
+      ...group,
+      match: { names },
+      ...(optimizer && {
+        optimizer: renameMatches(
+          optimizer,
+          chosen,
+          mappings.filter(({ to }) => names.includes(to)),
+        ),
+      }),
+    };
   });
   return { ...config, groups, rest: renameMatches(config.rest, specs, mappings) };
 }
@@ -113,6 +128,13 @@ function countParts(mappings: readonly ParameterMapping[], end: 'from' | 'to'): 
   return counts;
 }
 
+/** What slots hold that are weights of another time or another average, and so are sums where the weights are. */
+const HOLD_WEIGHTS: ReadonlySet<string> = new Set([
+  meaningWords.averageOfWeights,
+  'param at the start',
+  'base iterate of schedule-free',
+]);
+
 /** One parameter from all mappings that lead to it. */
 function mapParameter(parameters: TrainingState['parameters'], mappings: readonly ParameterMapping[]): ParameterState {
   const bases = mappings.filter(({ addend }) => addend !== 'add');
@@ -123,22 +145,31 @@ function mapParameter(parameters: TrainingState['parameters'], mappings: readonl
     const steps = `"${first}" at step ${step} and "${other.from}" at step ${parameters[other.from].step}`;
     throw mismatch(`"${to}" would be made of ${steps}`);
   }
-  const values = bases.map((mapping) => {
-    const tensor = mapTensor(parameters[mapping.from].value, mapping);
-    if (mapping.addend === 'zero') tensor.data.fill(0);
-    const addends = mappings.filter((more) => more.addend === 'add' && more.toPart?.index === mapping.toPart?.index);
-    for (const more of addends) addTo(tensor, mapTensor(parameters[more.from].value, more), more);
-    return tensor;
-  });
-  const value = join(bases, values);
+  /** What is a sum or an addend where the parameter is one: its value, and slots that hold weights. */
+  const summed = (of: (parameter: ParameterState) => TensorData): TensorData =>
+    join(
+      bases,
+      bases.map((mapping) => {
+        const tensor = mapTensor(of(parameters[mapping.from]), mapping);
+        if (mapping.addend === 'zero') tensor.data.fill(0);
+        const addends = mappings.filter(
+          (more) => more.addend === 'add' && more.toPart?.index === mapping.toPart?.index,
+        );
+        for (const more of addends) addTo(tensor, mapTensor(of(parameters[more.from]), more), more);
+        return tensor;
+      }),
+    );
+  const value = summed((parameter) => parameter.value);
   const units = bases[0].units ?? parameters[first].units;
   const slot = (name: string): SlotState => {
-    const lacking = bases.find(({ from }) => !Object.hasOwn(parameters[from].slots, name));
+    const lacking = mappings.find(({ from }) => !Object.hasOwn(parameters[from].slots, name));
     if (lacking)
       throw mismatch(`"${to}" would be made of "${first}" with the slot "${name}" and "${lacking.from}" without`);
     const { axes } = slots[name];
     if (axes !== undefined)
       return mapAxes(name, parameters[first], bases, { shape: value.shape, units: units ?? 'first' });
+    const meaning = meanings && Object.hasOwn(meanings, name) ? meanings[name].of : '';
+    if (HOLD_WEIGHTS.has(meaning)) return { ...slots[name], ...summed((parameter) => parameter.slots[name]) };
     return {
       ...slots[name],
       ...join(
@@ -227,6 +258,15 @@ function mapStatistics(
   statistics: NonNullable<TrainingState['statistics']>,
   mappings: readonly ParameterMapping[],
 ): NonNullable<TrainingState['statistics']> {
+  const cut = mappings.find(
+    (mapping, i) =>
+      Object.hasOwn(statistics, mapping.from) &&
+      (mapping.fromPart ??
+        mapping.toPart ??
+        mapping.addend ??
+        mappings.findIndex(({ from }) => from === mapping.from) !== i),
+  );
+  if (cut) throw mismatch(`the statistic "${cut.from}" is cut, joined or added up, which only parameters are`);
   const mapped = Object.entries(statistics).map(([name, tensor]) => {
     const mapping = mappings.find(({ from }) => from === name);
     if (mapping === undefined) return [name, tensor] as const;

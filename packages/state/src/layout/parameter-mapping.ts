@@ -35,7 +35,7 @@ export interface ParameterMapping {
   /**
    * For a parameter that is the sum of two elsewhere, as the bias of a recurrent layer: `zero` makes the second of the two
    * from it, zero in value with the same slots, since both have the same gradient; `add` adds the second to what the
-   * mapping of the first made, whose slots hold.
+   * mapping of the first made, whose slots hold. Slots that hold weights, such as averages of them, are sums as the value is.
    */
   readonly addend?: 'zero' | 'add';
   /**

@@ -43,6 +43,8 @@ function fit(
   target: { readonly rows: number; readonly cols: number },
   swapped: boolean,
 ): { readonly rows: Int32Array; readonly cols: Int32Array } | undefined {
+  // Rows of no elements are not told apart, and stay.
+  if (origins.length === 0) return swapped ? undefined : { rows: identity(target.rows), cols: identity(target.cols) };
   const rows = new Int32Array(target.rows).fill(-1);
   const cols = new Int32Array(target.cols).fill(-1);
   for (let i = 0; i < origins.length; i++) {
@@ -67,10 +69,9 @@ export function moveSlot(slot: SlotState, axes: readonly [Extent, Extent], moves
   const swap = (extent: Extent): Extent =>
     !isOfView(extent) || !moves.swapped ? extent : extent === 'rows' ? 'cols' : 'rows';
   const target: readonly [Extent, Extent] = transposed ? [swap(b), swap(a)] : [swap(a), swap(b)];
-  const whole = (length: number) => Int32Array.from({ length }, (_, i) => i);
   const origins = target.map((extent, axis) => {
     // What is neither rows nor columns stays where it is.
-    return isOfView(extent) ? moves[extent] : whole(slot.shape[transposed ? 1 - axis : axis]);
+    return isOfView(extent) ? moves[extent] : identity(slot.shape[transposed ? 1 - axis : axis]);
   });
   const [height, width] = origins.map(({ length }) => length);
   const data = slot.data.slice();
@@ -82,6 +83,10 @@ export function moveSlot(slot: SlotState, axes: readonly [Extent, Extent], moves
     }
   }
   return { ...slot, axes: target, shape: [height, width], data };
+}
+
+function identity(length: number): Int32Array {
+  return Int32Array.from({ length }, (_, i) => i);
 }
 
 function isOfView(extent: Extent): extent is 'rows' | 'cols' {

@@ -6,6 +6,7 @@ import {
   type Optimizer,
   type OptimizerConfig,
   type ParameterSpec,
+  type TensorData,
   type TrainingState,
 } from '@adakit/core';
 import { checkState } from '@adakit/core/states';
@@ -155,14 +156,26 @@ function cast(state: TrainingState, dtype: 'float32' | 'float64'): TrainingState
   const parameters = Object.entries(state.parameters).map(([name, parameter]) => {
     const slots = Object.entries(parameter.slots).map(
       // What is kept in a narrow format stays in it.
-      ([slot, tensor]) => [slot, tensor.narrow ? tensor : { ...tensor, ...castTensor(tensor, dtype) }] as const,
+      ([slot, tensor]) =>
+        [
+          slot,
+          tensor.narrow ? tensor : { ...tensor, ...castOf(`slot "${slot}" of "${name}"`, tensor, dtype) },
+        ] as const,
     );
     return [
       name,
-      { ...parameter, value: castTensor(parameter.value, dtype), slots: Object.fromEntries(slots) },
+      { ...parameter, value: castOf(`parameter "${name}"`, parameter.value, dtype), slots: Object.fromEntries(slots) },
     ] as const;
   });
   return { ...state, parameters: Object.fromEntries(parameters) };
+}
+
+/** @throws UsageError for a number that is too large for the element type. @param what names the tensor */
+function castOf(what: string, tensor: TensorData, dtype: 'float32' | 'float64'): TensorData {
+  const result = castTensor(tensor, dtype);
+  const lost = result.data.findIndex((x, i) => !Number.isFinite(x) && Number.isFinite(tensor.data[i]));
+  if (lost < 0) return result;
+  throw new UsageError(`${what} has ${tensor.data[lost]}, which is too large for ${dtype}; keep its element type`);
 }
 
 /**

@@ -136,11 +136,16 @@ export function compareTensors(name: string, a: StoredTensor, b: StoredTensor, t
     if (magnitude < Infinity) scale = Math.max(scale, magnitude);
     if (x[i] === y[i] || (p !== p && q !== q)) continue;
     differing++;
-    const difference = Math.abs(p - q);
+    const difference = distance(x[i], y[i]);
     maxAbs = Math.max(maxAbs, difference === difference ? difference : Infinity);
     maxRel = Math.max(maxRel, magnitude < Infinity ? difference / magnitude : Infinity);
   }
   return { name, maxAbs, maxRel, maxUlp: maxUlp(a, b), differing, same: maxAbs <= tolerance * scale };
+}
+
+/** |a − b|, which is not 0 for whole numbers that are the same as doubles. */
+function distance(a: number | bigint, b: number | bigint): number {
+  return Math.abs(Number(typeof a === 'bigint' && typeof b === 'bigint' ? a - b : Number(a) - Number(b)));
 }
 
 function elements(tensor: StoredTensor): ArrayLike<number | bigint> {

@@ -22,6 +22,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { optimizerByName } from '../optimizers.js';
 import { runCommand } from '../testing/run-command.js';
 import { addStateCommand } from './command.js';
+import { convertFile } from './convert.js';
 import { compareTensors, diffFiles, type FileDifference } from './diff.js';
 
 let folder: string;
@@ -432,4 +433,21 @@ describe('adakit state verify', () => {
     const { output, exitCode } = await adakit('verify', file, '--finite');
     expect([output.includes('non-finite: '), exitCode]).toEqual([true, 1]);
   });
+});
+
+it('convert refuses a number that the element type cannot hold', async () => {
+  const state = await trained();
+  const { 'd/bias': bias, ...rest } = state.parameters;
+  const value = tensor64([1, 1e300]);
+  const file = await written('large', { ...state, parameters: { ...rest, 'd/bias': { ...bias, value } } });
+  await expect(convertFile(file, at('small'), { dtype: 'float32' })).rejects.toThrow('"d/bias" has 1e+300');
+});
+
+it('diff tells whole numbers apart that are one as doubles', () => {
+  const [a, b] = [2n ** 60n, 2n ** 60n + 1n].map((x): StoredTensor => ({
+    dtype: 'I64',
+    shape: [1],
+    bytes: new Uint8Array(BigInt64Array.of(x).buffer),
+  }));
+  expect(compareTensors('count', a, b, 0)).toMatchObject({ maxAbs: 1, same: false });
 });

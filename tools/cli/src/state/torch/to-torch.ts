@@ -1,5 +1,5 @@
 import { elementCount, HostScalars, type HyperparameterValues, type Plan, type PlanGroup } from '@adakit/core';
-import { optimizerText } from '@adakit/state';
+import { optimizerText, type StateDocument } from '@adakit/state';
 import { openState, writeTensors, type OpenState, type TensorSource } from '@adakit/state/node';
 import { ruleNames } from '../../optimizers.js';
 import { UsageError } from '../../usage-error.js';
@@ -101,7 +101,7 @@ async function convert(state: OpenState): Promise<{
       step: document.step,
     },
     tensors,
-    notes: [...scheduleNotes(plan, document.step + 1), ...wrapperNotes(plan)],
+    notes: [...scheduleNotes(plan, document.step + 1), ...wrapperNotes(plan), ...positionNotes(document)],
   };
 }
 
@@ -121,6 +121,11 @@ function wrapperNotes({ groups }: Plan): string[] {
   return [
     `what is around the optimizer stays behind, with what it keeps: ${[...around].join(', ')}; set it up in PyTorch`,
   ];
+}
+
+function positionNotes({ random, data }: StateDocument): string[] {
+  const left = [...(random ? ['the seed of what the model draws'] : []), ...(data ? ['the position in the data'] : [])];
+  return left.length === 0 ? [] : [`PyTorch has no place for ${left.join(' and ')}, which stay behind`];
 }
 
 interface SettledGroup {
