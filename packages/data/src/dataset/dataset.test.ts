@@ -107,6 +107,11 @@ it('refuses a position in other data, or in the same prepared differently', asyn
   const position = asExamples(indexedNumbers(10)).shuffle(1).batch(2).reader().position();
   const other = asExamples(indexedNumbers(10)).shuffle(2).batch(2).reader();
   await expect(other.resume(position)).rejects.toThrow('elements(10) | shuffle(seed 1) | batch(2, keep)');
+  const renamed = (field: string) =>
+    fromArrays({ a: [1], b: [2] })
+      .rename({ x: field })
+      .reader();
+  await expect(renamed('a').resume(renamed('b').position())).rejects.toThrow('rename(x: b)');
   await expect(other.resume(null)).rejects.toThrow('null is no position in data');
 });
 
@@ -120,6 +125,42 @@ test('an error while reading ahead is thrown when its element is due', async () 
   // Going on means to try it again.
   await expect(data.next()).rejects.toThrow('three');
   expect(data.taken).toBe(3);
+});
+
+test('a stream that has become shorter than where a reader is to go on is told of, and is no end of the pass', async () => {
+  const batches = (count: number) => asExamples(streamed(count)).batch(4);
+  const position = { pass: 1, taken: 3, data: batches(10).description };
+  const resumed = async (count: number) => {
+    const reader = batches(count).reader();
+    await reader.resume(position);
+    return reader;
+  };
+  for (const count of [9, 10, 12]) expect(await (await resumed(count)).next()).toBeUndefined();
+  expect(await (await resumed(13)).next()).toMatchObject({ x: { dims: [1] } });
+  for (const count of [1, 8]) {
+    const reader = await resumed(count);
+    for (let i = 0; i < 2; i++) {
+      await expect(reader.next()).rejects.toMatchObject({
+        code: 'data-mismatch',
+        message: expect.stringContaining('ends before the place to go on from, behind 3 elements of a pass') as string,
+      });
+    }
+    expect(reader.position()).toEqual(position);
+  }
+});
+
+test('what owes an element that may never come is closed without it', async () => {
+  const stalled = fromStream('stalled', async function* () {
+    yield 1;
+    await new Promise(() => undefined);
+    yield 2;
+  });
+  const reader = stalled.prefetch(2).reader();
+  expect(await reader.next()).toBe(1);
+  // It is being prepared.
+  await new Promise((resolve) => setTimeout(resolve, 20));
+  await reader.close();
+  expect(reader.position()).toMatchObject({ pass: 0, taken: 1 });
 });
 
 test('a stream is closed when its reader is', async () => {

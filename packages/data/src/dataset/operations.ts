@@ -92,7 +92,8 @@ export function renamed(source: Source<Example>, names: Readonly<Record<string, 
   const choose = <V>(fields: Readonly<Record<string, V>>): Record<string, V> =>
     Object.fromEntries(entries.map(([name, field]) => [name, fieldOf(fields, field)]));
   const { gather } = source;
-  return { ...mapped(source, choose), gather: gather && ((places, pass) => choose(gather(places, pass))) };
+  const description = `rename(${entries.map(([name, field]) => `${name}: ${field}`).join(', ')})`;
+  return { ...mapped(source, choose, description), gather: gather && ((places, pass) => choose(gather(places, pass))) };
 }
 
 /** Each next element drawn from a window that is filled up in order. */
@@ -280,10 +281,16 @@ export function prefetched<T>(source: Source<T>, count: number): Source<T> {
     ...source,
     async *read(pass, from) {
       const iterator = source.read(pass, from)[Symbol.asyncIterator]();
+      /** Elements that the source owes. */
+      let owed = 0;
       const next = (): Promise<IteratorResult<T, unknown>> => {
         const promise = iterator.next();
+        owed++;
+        const arrived = (): void => {
+          owed--;
+        };
         // Its error is thrown when its turn comes.
-        promise.catch(() => undefined);
+        promise.then(arrived, arrived);
         return promise;
       };
       const ahead: Promise<IteratorResult<T, unknown>>[] = [];
@@ -302,7 +309,10 @@ export function prefetched<T>(source: Source<T>, count: number): Source<T> {
         }
       } finally {
         ended = true;
-        await iterator.return?.();
+        const closed = iterator.return?.();
+        // What is owed may never come, and nobody waits for it any more.
+        if (owed > 0) closed?.catch(() => undefined);
+        else await closed;
       }
     },
   };

@@ -1,6 +1,6 @@
 import type { JsonObject, JsonValue } from '@adakit/core';
 import { DataError } from '../error.js';
-import type { Source } from './source.js';
+import { isIndexed, type Source } from './source.js';
 
 /** A place in data, as plain JSON to be saved with a training state. */
 export interface Position extends JsonObject {
@@ -21,6 +21,8 @@ export class Reader<T> {
   #pass = 0;
   #taken = 0;
   #elements: AsyncIterator<T> | undefined;
+  /** Whether a stream has still to show that it is as long as {@link resume} wants it, by the element before the next one. */
+  #unproven = false;
 
   constructor(source: Source<T>) {
     this.#source = source;
@@ -36,17 +38,24 @@ export class Reader<T> {
     return this.#taken;
   }
 
-  /** The next element; undefined at the end of a pass, after which the next one begins. */
+  /**
+   * The next element; undefined at the end of a pass, after which the next one begins.
+   *
+   * @throws DataError `data-mismatch` where a stream ends before the place that was resumed; what reading throws
+   */
   async next(): Promise<T | undefined> {
-    this.#elements ??= this.#source.read(this.#pass, this.#taken)[Symbol.asyncIterator]();
+    const elements = (this.#elements ??= this.#open());
     let result: IteratorResult<T, unknown>;
     try {
-      result = await this.#elements.next();
+      if (this.#unproven) await this.#passBefore(elements);
+      result = await elements.next();
     } catch (error) {
       // Whoever goes on nevertheless goes on with the same element.
       this.#elements = undefined;
       throw error;
     }
+    // It has been closed in the meantime, which moves nothing.
+    if (this.#elements !== elements) return undefined;
     if (result.done !== true) {
       this.#taken++;
       return result.value;
@@ -57,6 +66,23 @@ export class Reader<T> {
     return undefined;
   }
 
+  #open(): AsyncIterator<T> {
+    return this.#source.read(this.#pass, this.#taken - (this.#unproven ? 1 : 0))[Symbol.asyncIterator]();
+  }
+
+  /** Reads the element before the next one. */
+  async #passBefore(elements: AsyncIterator<T>): Promise<void> {
+    const { done } = await elements.next();
+    if (done === true && this.#elements === elements) {
+      throw new DataError(
+        'data-mismatch',
+        `${this.#source.description} ends before the place to go on from, behind ${this.#taken} elements of a pass: ` +
+          'the data have become shorter. Go on with the former, or start anew',
+      );
+    }
+    this.#unproven = false;
+  }
+
   /** Where it is: {@link resume} with it, in this process or another, goes on with the element that would be next. */
   position(): Position {
     return { pass: this.#pass, taken: this.#taken, data: this.#source.description };
@@ -64,7 +90,7 @@ export class Reader<T> {
 
   /**
    * Goes to a position. Elements before it are not made where the data can be had in any order; a stream is read again up
-   * to it.
+   * to it, and the next call of {@link next} tells where it ends before.
    *
    * @throws DataError `data-mismatch` for a position in other data, or no position at all
    */
@@ -79,6 +105,7 @@ export class Reader<T> {
     }
     await this.close();
     [this.#pass, this.#taken] = [pass, taken];
+    this.#unproven = taken > 0 && !isIndexed(this.#source);
   }
 
   /** Lets go of files and of what was read ahead; the next element is read anew. */

@@ -74,9 +74,23 @@ class Connection {
     return this.#taken(this.#described);
   }
 
-  async *read(pass: number, from: number, ahead: number): AsyncGenerator {
-    const stream = this.#next++;
+  read(pass: number, from: number, ahead: number): AsyncIterable<unknown> {
     const box = new Mailbox<Said>();
+    const elements = this.#elements(box, pass, from, ahead);
+    return {
+      [Symbol.asyncIterator]: () => ({
+        next: () => elements.next(),
+        return: (): Promise<IteratorResult<unknown>> => {
+          // Whoever still waits for an element does so no longer: it may never come, and would keep Node running.
+          box.put({ tell: 'end', stream: NaN });
+          return elements.return(undefined);
+        },
+      }),
+    };
+  }
+
+  async *#elements(box: Mailbox<Said>, pass: number, from: number, ahead: number): AsyncGenerator {
+    const stream = this.#next++;
     this.#streams.set(stream, box);
     if (this.#ended !== undefined) box.close(this.#ended);
     this.#ask({ ask: 'read', stream, pass, from, ahead });

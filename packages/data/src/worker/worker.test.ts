@@ -114,6 +114,34 @@ describe('a dataset that a worker serves', () => {
     await expect.poll(() => closed).toBe(true);
   });
 
+  it('is no longer waited for when reading ends, so that it does not keep Node running', async () => {
+    const { port1, port2 } = new MessageChannel();
+    ports.push(port1, port2);
+    serveDataset(
+      fromStream('stalled', async function* () {
+        yield { n: 1 };
+        await new Promise(() => undefined);
+        yield { n: 2 };
+      }),
+      port1,
+    );
+    let held = false;
+    const holding = (holds: boolean) => () => {
+      held = holds;
+      return port2;
+    };
+    const port = Object.assign(port2, { ref: holding(true), unref: holding(false) });
+    const reader = (await fromWorker(port)).reader();
+    await reader.next();
+    const next = reader.next();
+    await new Promise((resolve) => setTimeout(resolve, 20));
+    expect(held).toBe(true);
+    await reader.close();
+    expect(await next).toBeUndefined();
+    expect(held).toBe(false);
+    expect(reader.position()).toMatchObject({ pass: 0, taken: 1 });
+  });
+
   it('throws what the data throw, with their code', async () => {
     const broken = await through(
       batches.map(({ labels }) => {

@@ -8,6 +8,7 @@ import { fromElements, fromStream, type Batch, type Dataset } from '@adakit/data
 import { Checkpoints } from '@adakit/state/node';
 import { afterAll, beforeAll, describe, expect, it, test } from 'vitest';
 import { confusionMatrix } from '../metrics/classification.js';
+import type { Metric } from '../metrics/metric.js';
 import { mae } from '../metrics/regression.js';
 import { Line, points } from '../testing/line.js';
 import type { Trainable, TrainableReport } from '../trainable.js';
@@ -245,6 +246,35 @@ describe('fit', () => {
     }
   });
 
+  it('tells nobody of anything after its end, also where it is aborted while a batch is evaluated', async () => {
+    const controller = new AbortController();
+    class Slow extends Line {
+      override async evaluate(batch: Batch) {
+        controller.abort();
+        await new Promise((resolve) => setTimeout(resolve, 20));
+        return super.evaluate(batch);
+      }
+    }
+    const told: string[] = [];
+    const callback: Callback = {
+      onValidationBatch: () => void told.push('batch'),
+      onEnd: () => void told.push('end'),
+    };
+    const options = { validation: validation(), callbacks: [callback], signal: controller.signal };
+    expect(await fit(new Slow(), train(), options)).toMatchObject({ reason: 'aborted' });
+    await new Promise((resolve) => setTimeout(resolve, 40));
+    expect(told).toEqual(['batch', 'end']);
+  });
+
+  it('saves nothing before the first batch', async () => {
+    const store = await Checkpoints.open(newDirectory());
+    const aborted = { signal: AbortSignal.abort(), checkpoints: { store } };
+    expect(await fit(new Line(), train(), aborted)).toMatchObject({ reason: 'aborted', step: 0 });
+    const callbacks: Callback[] = [{ onStart: () => Promise.reject(new Error('no folder for the log')) }];
+    await expect(fit(new Line(), train(), { callbacks, checkpoints: { store } })).rejects.toThrow('no folder');
+    expect(await store.list()).toEqual([]);
+  });
+
   it('has one listener for as many runs as there are, and none when they have ended, by an error too', async () => {
     const { signal } = new AbortController();
     const most: number[] = [];
@@ -348,6 +378,16 @@ describe('an interrupted run', () => {
     const first = await fit(new Line(adam({ lr: 1.5 })), train(), options(await open(directory), stopping));
     expect(first.reason).toBe('early-stop');
     expect(await fit(new Line(adam({ lr: 1.5 })), train(), options(await open(directory), stopping))).toEqual(first);
+  });
+
+  it('is not resumed with another metric to go by', async () => {
+    const store = await open(newDirectory());
+    await fit(new Line(), train(), options(store, { epochs: 1 }));
+    const other = options(store, { monitor: 'mae' });
+    await expect(fit(new Line(), train(), other)).rejects.toMatchObject({
+      code: 'state-mismatch',
+      message: expect.stringContaining("by 'loss', and 'mae' is to be monitored; go on with monitor: 'loss'") as string,
+    });
   });
 
   it('is not resumed on other data, nor from a checkpoint of somebody else', async () => {
@@ -505,6 +545,21 @@ describe('a fault', () => {
     const resumed = new Line(adam({ lr: 1.5 }));
     expect(await fit(resumed, train(), { ...options, checkpoints: { store, resume: true } })).toEqual(result);
     expect(await resumed.weights()).toEqual(await whole.weights());
+  });
+
+  it('of a metric that gives no number is counted as no validation', async () => {
+    const result = await fit(new Line(), train(), { epochs: 2, validation: validation(), metrics: [mae()] });
+    for (const other of [{ monitor: 'mae' }, { plateau: 'mae' }]) {
+      const store = await Checkpoints.open(newDirectory());
+      const given = { epochs: 2, validation: validation(), checkpoints: { store, resume: true }, ...other };
+      const wrong: Metric = { ...mae(), start: () => ({ add: () => undefined, value: () => undefined as never }) };
+      await expect(fit(new Line(), train(), { ...given, metrics: [wrong] })).rejects.toMatchObject({
+        code: 'invalid-metric',
+        message: "the metric 'mae' must give a number, as it is compared; got undefined",
+      });
+      const { history } = await fit(new Line(), train(), { ...given, metrics: [mae()] });
+      expect(history).toEqual(result.history);
+    }
   });
 
   it('in a callback names it, and the state is saved', async () => {

@@ -1,4 +1,4 @@
-import type { TrainingState } from '@adakit/core';
+import { kindOf, type TrainingState } from '@adakit/core';
 import { matchInputs, sampleCount, type Batch, type Dataset } from '@adakit/data';
 import { FitError } from '../error.js';
 import type { Trainable, TrainableReport } from '../trainable.js';
@@ -81,6 +81,8 @@ class Loop {
     this.#step = model.stepCount ?? 0;
     this.#record = new TrainingRecord(this.#monitored, earlyStop, this.#step);
     this.#interruption = new Interruption(signal);
+    // Before the first batch there is nothing to go on from, and some models do not know their parameters.
+    if (this.#step === 0) this.#saved = this.#moment();
   }
 
   async run(): Promise<FitResult> {
@@ -128,7 +130,7 @@ class Loop {
         continue;
       }
       if (this.#stopped || this.#step >= this.#steps || this.#data.position.pass >= this.#epochs) return;
-      const batches = await this.#unlessAborted(this.#data.next(this.#room()));
+      const batches = await this.#unlessAborted(this.#interruption.wait(this.#data.next(this.#room())));
       if (batches === undefined) continue;
       if (batches.length === 0) {
         await this.#endEpoch();
@@ -182,10 +184,10 @@ class Loop {
     return validateEvery !== undefined && this.#isDue(validateEvery) && this.#step !== this.#record.lastValidation.step;
   }
 
-  /** What a promise comes to; undefined where the signal is aborted before. */
+  /** What a promise comes to; undefined where that is the reason of the signal. */
   async #unlessAborted<T>(promise: Promise<T>): Promise<T | undefined> {
     try {
-      return await this.#interruption.wait(promise);
+      return await promise;
     } catch (error) {
       if (this.#interruption.isReason(error)) return undefined;
       throw error;
@@ -267,10 +269,10 @@ class Loop {
 
   /** Draws the conclusions from a validation. */
   #validated(values: MetricValues, epoch: number): ValidationEvent {
-    const metric = values[this.#monitored.name] as number;
+    const metric = numberOf(values, this.#monitored.name);
+    this.#model.reportMetric?.(numberOf(values, this.#options.plateau ?? 'loss'));
     const improved = this.#record.validated(metric, this.#step, epoch);
     this.#metric = metric;
-    this.#model.reportMetric?.(values[this.#options.plateau ?? 'loss'] as number);
     if (this.#options.signal?.aborted !== true) this.#stopEarly();
     return { step: this.#step, epoch, values, improved };
   }
@@ -373,4 +375,14 @@ class Loop {
       curve,
     };
   }
+}
+
+/** @throws FitError `invalid-metric` for what cannot be compared */
+function numberOf(values: MetricValues, name: string): number {
+  const value: unknown = values[name];
+  if (typeof value === 'number') return value;
+  throw new FitError(
+    'invalid-metric',
+    `the metric '${name}' must give a number, as it is compared; got ${kindOf(value)}`,
+  );
 }

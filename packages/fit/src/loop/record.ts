@@ -92,6 +92,7 @@ export class TrainingRecord {
       {
         sum: this.#sum,
         samples: this.#samples,
+        monitor: this.#monitored.name,
         best: this.#best,
         reference: this.#reference,
         bad: this.#bad,
@@ -103,18 +104,30 @@ export class TrainingRecord {
     );
   }
 
-  /** Goes on from what {@link toJson} gave. @throws FitError `state-mismatch` for anything else */
+  /** Goes on from what {@link toJson} gave. @throws FitError `state-mismatch` for anything else, and for what was monitored otherwise */
   load(json: JsonValue): void {
     const saved = parsed(json);
+    this.#requireSameMonitor(saved);
     [this.#sum, this.#samples, this.#bad] = [saved.sum, saved.samples, saved.bad];
     [this.#best, this.#reference, this.#lastValidation] = [saved.best, saved.reference, saved.lastValidation];
     this.#history = [...saved.history];
     this.#curve = LossCurve.fromJson(saved.curve);
   }
+
+  /** Values of two metrics cannot be compared, and the best checkpoint is that of the former. */
+  #requireSameMonitor({ monitor = this.#monitored.name, best }: Saved): void {
+    if (best === undefined || monitor === this.#monitored.name) return;
+    throw new FitError(
+      'state-mismatch',
+      `the best validation of the newest checkpoint is by '${monitor}', and '${this.#monitored.name}' is to be monitored; ` +
+        `go on with monitor: '${monitor}', or load the checkpoint into the model and start without resume`,
+    );
+  }
 }
 
 /** What a checkpoint has of a record. */
 interface Saved {
+  readonly monitor?: string;
   readonly sum: number;
   readonly samples: number;
   readonly best?: FitResult['best'];

@@ -134,9 +134,11 @@ async function table(spec: string, rows: Dataset<Example>, context: DataContext)
     );
   }
   const from = inputColumns(context, first, features ?? known.filter((column) => column !== target));
-  if (!classifies) return { data: collected.map(columns({ ...from, target: [target] })) };
+  // Who goes on with a training has to learn the same from the same.
+  const name = `columns(${JSON.stringify({ ...from, target })})`;
+  if (!classifies) return { data: collected.map(columns({ ...from, target: [target] }), name) };
   const classes = context.classes ?? (await classesOf(collected, target));
-  return { data: collected.map(columns({ ...from, target: { from: target, classes } })), classes };
+  return { data: collected.map(columns({ ...from, target: { from: target, classes } }), name), classes };
 }
 
 /**

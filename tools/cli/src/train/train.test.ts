@@ -549,6 +549,9 @@ describe('mistakes are named, exit code 2:', () => {
       'the position belongs to other data',
     );
     await expect(
+      train(...table, '--checkpoint', 'taken', '--resume', '--epochs', '2', '--features', 'b,a,c,d'),
+    ).rejects.toThrow('the position belongs to other data');
+    await expect(
       train(...table, '--checkpoint', 'taken', '--resume', '--epochs', '2', '--optimizer', 'lion'),
     ).rejects.toThrow(
       /^the checkpoints are of adam, and the options ask for lion; .* adakit state convert --optimizer/,
