@@ -218,10 +218,9 @@ function writtenNumber(_: string, value: unknown): unknown {
   return typeof value === 'number' && !Number.isFinite(value) ? String(value) : value;
 }
 
-/** Its inverse. Lists are of names, among which such a word is one. */
+/** Its inverse: all text but names, which are in lists, is a number. */
 function readNumber(this: unknown, _: string, value: unknown): unknown {
-  const isNumber = !Array.isArray(this) && ['NaN', 'Infinity', '-Infinity'].some((name) => name === value);
-  return isNumber ? Number(value) : value;
+  return typeof value === 'string' && !Array.isArray(this) ? Number(value) : value;
 }
 
 function recordText({ name, slots }: SavedRecord): string {
