@@ -15,7 +15,7 @@ describeOptimizer(prodigy, {
         expAvg: { of: 'mean(grad) in units of d', decay: 'beta1' },
         expAvgSq: { of: 'mean(grad^2) in units of d', decay: 'beta2' },
         s: { of: "Prodigy's s" },
-        p0: { of: 'param at the start' },
+        p0: { of: 'start(param)' },
       },
     ],
   ],

@@ -54,7 +54,7 @@ export const prodigy = definePhasedOptimizer({
     { name: 'expAvg', meaning: { of: 'mean(grad) in units of d', decay: 'beta1' } },
     { name: 'expAvgSq', meaning: { of: 'mean(grad^2) in units of d', decay: 'beta2' } },
     { name: 's', meaning: { of: "Prodigy's s" } },
-    { name: 'p0', start: 'param', meaning: { of: 'param at the start' } },
+    { name: 'p0', start: 'param', meaning: { of: 'start(param)' } },
   ],
   globals: () => [...distance, { name: 'dMax', start: 'initial.d0' }, 'numerator', 'denominator'],
 

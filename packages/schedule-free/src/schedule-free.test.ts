@@ -8,7 +8,7 @@ import { scheduleFreeAdamW, scheduleFreeSgd } from './schedule-free.js';
 describeOptimizer(scheduleFreeAdamW, {
   references: referenceRunFiles('schedule-free-adamw'),
   hash: '53af2faec5caf1f90bb143a3a734a569',
-  slots: [[{}, { z: { of: 'base iterate of schedule-free' }, expAvgSq: { of: 'mean(grad^2)', decay: 'beta2' } }]],
+  slots: [[{}, { z: { of: 'iterate(param)' }, expAvgSq: { of: 'mean(grad^2)', decay: 'beta2' } }]],
   refuses: [[{ lr: 0 }, 'scheduleFreeAdamW: lr must be > 0, got 0']],
   converges: {
     parabola: { steps: 300, options: { lr: 10 } },
@@ -20,7 +20,7 @@ describeOptimizer(scheduleFreeAdamW, {
 describeOptimizer(scheduleFreeSgd, {
   references: referenceRunFiles('schedule-free-sgd'),
   hash: 'f0b40bb6f7d976ba42b3040d95c1c98e',
-  slots: [[{}, { z: { of: 'base iterate of schedule-free' } }]],
+  slots: [[{}, { z: { of: 'iterate(param)' } }]],
   refuses: [[{ lr: 0 }, 'scheduleFreeSgd: lr must be > 0, got 0']],
   converges: {
     parabola: { steps: 300, options: { lr: 1 } },

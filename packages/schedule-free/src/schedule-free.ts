@@ -28,7 +28,7 @@ import {
  *
  * The parameter that is trained is y. Evaluate, predict with and export the view `averaged`, x = y + (1 − 1/β)(z − y).
  */
-const iterate = { name: 'z', start: 'param', meaning: { of: 'base iterate of schedule-free' } } as const;
+const iterate = { name: 'z', start: 'param', meaning: { of: 'iterate(param)' } } as const;
 
 const shared = {
   /** Exponent r of the step in the weights of the average. */

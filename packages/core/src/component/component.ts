@@ -34,6 +34,7 @@ export interface SlotMeaning {
   /**
    * The quantity, in the words of {@link meanings}: two slots of the same quantity and the same axes can stand for each
    * other. Counterparts along rows and along columns have the same quantity, so that they change places with the axes.
+   * Weights of another time or another average are `word(param)`: where two parameters become their sum, so do these.
    */
   readonly of: string;
   /**

@@ -1,7 +1,6 @@
 import {
   elementCount,
   filled,
-  meanings as meaningWords,
   sameShape,
   type OptimizerConfig,
   type ParameterSpec,
@@ -128,12 +127,8 @@ function countParts(mappings: readonly ParameterMapping[], end: 'from' | 'to'): 
   return counts;
 }
 
-/** What slots hold that are weights of another time or another average, and so are sums where the weights are. */
-const HOLD_WEIGHTS: ReadonlySet<string> = new Set([
-  meaningWords.averageOfWeights,
-  'param at the start',
-  'base iterate of schedule-free',
-]);
+/** The quantities that are weights, of another time or another average, and so are sums where the weights are. */
+const OF_WEIGHTS = /^\w+\(param\)$/;
 
 /** One parameter from all mappings that lead to it. */
 function mapParameter(parameters: TrainingState['parameters'], mappings: readonly ParameterMapping[]): ParameterState {
@@ -169,7 +164,7 @@ function mapParameter(parameters: TrainingState['parameters'], mappings: readonl
     if (axes !== undefined)
       return mapAxes(name, parameters[first], bases, { shape: value.shape, units: units ?? 'first' });
     const meaning = meanings && Object.hasOwn(meanings, name) ? meanings[name].of : '';
-    if (HOLD_WEIGHTS.has(meaning)) return { ...slots[name], ...summed((parameter) => parameter.slots[name]) };
+    if (OF_WEIGHTS.test(meaning)) return { ...slots[name], ...summed((parameter) => parameter.slots[name]) };
     return {
       ...slots[name],
       ...join(
