@@ -9,5 +9,6 @@ export type AdamWOptions = Omit<HyperparameterOptions<typeof adam.hyperparameter
  * default as in PyTorch. Its states are Adam's.
  */
 export function adamw(options: AdamWOptions = {}): Optimizer {
-  return adam({ weightDecay: 1e-2, ...options, weightDecouple: true });
+  // Spread, a number would be passed over.
+  return adam(Object(options) === options ? { weightDecay: 1e-2, ...options, weightDecouple: true } : options);
 }

@@ -1,5 +1,7 @@
 // @tier user: errors
 export { AdakitError, closestName, keysProblem, kindOf, suggestion, type ErrorCode } from './errors.js';
+export { optionsProblem, type OptionKind } from './options.js';
+export * as kinds from './kinds.js';
 // @tier author: writing rules and wrappers
 export {
   asMatrix,
@@ -223,7 +225,7 @@ export {
   type TensorData,
 } from './tensor/tensor-data.js';
 // @tier device: writing devices and runners
-export { onAbort, signalProblem } from './run/on-abort.js';
+export { onAbort } from './run/on-abort.js';
 export type { Component, ComponentPrograms, PhasePrograms } from './component/component.js';
 export { RuleNode, type ChainLink, type ResolvedChain } from './optimizer/node.js';
 export { collecting, type Collecting } from './run/collecting.js';

@@ -2,9 +2,11 @@
 // load whatever index.ts names at the start.
 // @tier user: errors
 export { nearestNames } from './nearest-names.js';
+export { optionsProblem, type OptionKind } from './options.js';
+export * as kinds from './kinds.js';
 // @tier device
 export { checkOutline, checkState, type ParameterOutline, type StateOutline } from './run/check-state.js';
-export { requireOptions, requireTensor } from './run/given.js';
+export { requireTensor } from './run/given.js';
 export { requireState } from './run/require-state.js';
 export { restoreOptimizer } from './optimizer/restore.js';
 export { parseSchedule } from './schedule/parse.js';

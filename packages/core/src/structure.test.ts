@@ -16,6 +16,8 @@ const FLOORS: readonly string[] = [
   'schedule',
   'component',
   'optimizer',
+  'options',
+  'kinds',
   'pieces',
   'plan',
   'device',

@@ -1,15 +1,8 @@
+import { kinds, type OptionKind } from '@adakit/core';
 import type { Dataset } from './dataset/dataset.js';
 import { emptyLike, isTensor, type DataTensor, type Example } from './dataset/example.js';
 import { Draws } from './dataset/random-order.js';
-import {
-  DataError,
-  requireCount,
-  requireDataset,
-  requireList,
-  requireOptions,
-  requireSeed,
-  requireText,
-} from './error.js';
+import { DataError, requireDataset, requireOptions } from './error.js';
 
 /** How pictures are changed at random. */
 export interface AugmentOptions {
@@ -37,12 +30,14 @@ export interface AugmentOptions {
  */
 export function augment(data: Dataset<Example>, options: AugmentOptions): Dataset<Example> {
   requireDataset('augment', data);
-  requireOptions('augment', options, ['field', 'seed', 'crop', 'flip', 'fill']);
+  requireOptions('augment', options, {
+    field: kinds.required(kinds.text),
+    seed: kinds.required(kinds.seed),
+    crop: kinds.count(),
+    flip: kinds.flag,
+    fill: kinds.numbers,
+  } satisfies Record<keyof AugmentOptions, OptionKind>);
   const { field, seed, crop = 0, flip = false, fill = [] } = options;
-  requireText('augment: field', field);
-  requireList('augment: fill', fill);
-  requireCount('augment: crop', crop, 0);
-  requireSeed(seed);
   let draws: { readonly pass: number; readonly of: Draws } | undefined;
   const change = (example: Example, { pass, index }: { readonly pass: number; readonly index: number }): Example => {
     if (draws?.pass !== pass) draws = { pass, of: new Draws('augment', seed, pass) };

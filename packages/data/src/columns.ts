@@ -1,4 +1,4 @@
-import { kindOf } from '@adakit/core';
+import { kindOf, kinds, type OptionKind } from '@adakit/core';
 import { fieldOf, isTensor, type Example, type Value } from './dataset/example.js';
 import { DataError } from './error.js';
 
@@ -14,19 +14,22 @@ export type ColumnChoice =
  * that were not named
  */
 export function columns(choices: Readonly<Record<string, ColumnChoice>>): (row: Example) => Example {
-  const given: object = Object(choices) === choices ? choices : { choices };
-  const entries = Object.entries(given as typeof choices);
-  for (const [name, choice] of entries as [string, unknown][]) {
-    const { from, classes } = Object(choice) as Readonly<Record<string, unknown>>;
-    if (typeof choice === 'string' || Array.isArray(choice) || (typeof from === 'string' && Array.isArray(classes)))
-      continue;
-    throw new DataError(
-      'invalid-argument',
-      `columns: '${name}' must be a column, a list of columns or { from, classes }, got ${kindOf(choice)}`,
-    );
+  const problem = CHOICES(choices);
+  if (problem !== undefined) throw new DataError('invalid-argument', `columns: choices ${problem}`);
+  const entries = Object.entries(choices);
+  for (const [name, choice] of entries) {
+    const wrong = CHOICE(choice);
+    if (wrong !== undefined) throw new DataError('invalid-argument', `columns: '${name}' ${wrong}`);
   }
   return (row) => Object.fromEntries(entries.map(([name, choice]) => [name, chosen(row, choice)]));
 }
+
+const CHOICES = kinds.required(kinds.object);
+const CHOICE: OptionKind = (choice) =>
+  typeof choice === 'string' || (Array.isArray(choice) && kinds.names(choice) === undefined)
+    ? undefined
+    : NAMED(choice) && `must be a column, a list of columns or { from, classes }, got ${kindOf(choice)}`;
+const NAMED = kinds.options({ from: kinds.required(kinds.text), classes: kinds.required(kinds.list) });
 
 function chosen(row: Example, choice: ColumnChoice): Value {
   if (typeof choice === 'string') return fieldOf(row, choice);

@@ -1,4 +1,4 @@
-import { AdakitError, keysProblem, kindOf } from '@adakit/core';
+import { AdakitError, kindOf, kinds, optionsProblem, type OptionKind } from '@adakit/core';
 
 /** What can be wrong with data. */
 export type DataErrorCode =
@@ -21,9 +21,9 @@ export function requireList(what: string, value: unknown): void {
   throw new DataError('invalid-argument', `${what} must be a list, got ${kindOf(value)}`);
 }
 
-/** @throws DataError for what is no object, and for options that there are not */
-export function requireOptions(what: string, options: unknown, known: readonly string[]): void {
-  const problem = keysProblem('option', options, known);
+/** @throws DataError for what is no object, options that there are not, and such of another kind */
+export function requireOptions(what: string, options: unknown, known: Readonly<Record<string, OptionKind>>): void {
+  const problem = optionsProblem(options, known);
   if (problem !== undefined) throw new DataError('invalid-argument', `${what}: ${problem}`);
 }
 
@@ -55,7 +55,6 @@ export function requireCount(what: string, value: number, least: number): void {
 
 /** @throws DataError unless `seed` is a whole number in [0, 2³²) */
 export function requireSeed(seed: number): void {
-  if (!Number.isInteger(seed) || seed < 0 || seed >= 2 ** 32) {
-    throw new DataError('invalid-argument', `a seed must be a whole number in [0, 2³²), got ${seed}`);
-  }
+  const problem = kinds.required(kinds.seed)(seed);
+  if (problem !== undefined) throw new DataError('invalid-argument', `a seed ${problem}`);
 }

@@ -1,4 +1,4 @@
-import type { NumericArray } from '@adakit/core';
+import { kindOf, type NumericArray } from '@adakit/core';
 import { emptyLike, isTensor, type Batch, type DataTensor } from './dataset/example.js';
 import { DataError, requireList } from './error.js';
 
@@ -32,6 +32,11 @@ const arrays: Readonly<Record<string, NumericArray>> = {
  */
 export function matchInputs(specs: readonly InputSpec[]): (batch: Batch) => Batch {
   requireList('matchInputs: specs', specs);
+  for (const spec of specs as readonly unknown[]) {
+    const { name, dtype, shape } = Object(spec) as Readonly<Record<string, unknown>>;
+    if (typeof name === 'string' && typeof dtype === 'string' && Array.isArray(shape)) continue;
+    throw new DataError('invalid-argument', `matchInputs: specs are { name, dtype, shape }, got ${kindOf(spec)}`);
+  }
   const byName = new Map(specs.map((spec) => [spec.name, spec]));
   return (batch) => {
     let result = batch;

@@ -1,4 +1,4 @@
-import { AdakitError, keysProblem, kindOf, signalProblem } from '@adakit/core';
+import { AdakitError, kindOf, optionsProblem, type OptionKind } from '@adakit/core';
 
 /** What can be wrong with a training loop. */
 export type FitErrorCode =
@@ -9,15 +9,9 @@ export class FitError extends AdakitError<FitErrorCode> {
   override readonly name = 'FitError';
 }
 
-/** @throws FitError `invalid-argument` for what is no object, and for options that there are not */
-export function requireOptions(what: string, options: unknown, known: readonly string[]): void {
-  const problem = keysProblem('option', options, known);
-  if (problem !== undefined) throw new FitError('invalid-argument', `${what}: ${problem}`);
-}
-
-/** @throws FitError `invalid-argument` for what is no signal */
-export function requireSignal(what: string, signal: unknown): void {
-  const problem = signalProblem(signal);
+/** @throws FitError `invalid-argument` for what is no object, options that there are not, and such of another kind */
+export function requireOptions(what: string, options: unknown, known: Readonly<Record<string, OptionKind>>): void {
+  const problem = optionsProblem(options, known);
   if (problem !== undefined) throw new FitError('invalid-argument', `${what}: ${problem}`);
 }
 

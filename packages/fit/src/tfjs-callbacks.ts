@@ -1,5 +1,5 @@
-import { kindOf } from '@adakit/core';
-import { FitError, requireOptions, requireSignal } from './error.js';
+import { kindOf, kinds, type OptionKind } from '@adakit/core';
+import { FitError, requireOptions } from './error.js';
 import type { Callback, Control, EpochEvent, FitResult, StepEvent, ValidationEvent } from './loop/callback.js';
 import type { EventOf } from './loop/callbacks.js';
 import { LossCurve } from './loop/loss-curve.js';
@@ -40,8 +40,12 @@ export function tfjsCallbacks(
   callbacks: readonly Callback[],
   options: TfjsCallbacksOptions = {},
 ): TfjsCallbacks {
-  requireOptions('tfjsCallbacks', options, ['step', 'epochs', 'batches', 'signal']);
-  requireSignal('tfjsCallbacks', options.signal);
+  requireOptions('tfjsCallbacks', options, {
+    step: kinds.count(),
+    epochs: kinds.count(1),
+    batches: kinds.count(1),
+    signal: kinds.signal,
+  } satisfies Record<keyof TfjsCallbacksOptions, OptionKind>);
   if (Object(model) !== model) {
     throw new FitError('invalid-argument', `tfjsCallbacks takes the model, got ${kindOf(model)}`);
   }

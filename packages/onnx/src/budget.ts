@@ -1,3 +1,4 @@
+import { kinds, type OptionKind } from '@adakit/core';
 import { OnnxError } from './error.js';
 
 /**
@@ -21,6 +22,15 @@ export interface Limits {
 }
 
 const DEFAULTS: Limits = { nodes: 100_000, elements: 2 ** 25, bytes: 2 ** 28, seconds: 120, depth: 100 };
+
+/** {@link Limits} in options. */
+export const LIMITS: OptionKind = kinds.options({
+  nodes: kinds.limit,
+  elements: kinds.limit,
+  bytes: kinds.limit,
+  seconds: kinds.limit,
+  depth: kinds.limit,
+} satisfies Record<keyof Limits, OptionKind>);
 
 const WHAT: Readonly<Record<keyof Limits, string>> = {
   nodes: 'nodes',

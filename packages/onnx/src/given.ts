@@ -1,4 +1,4 @@
-import { keysProblem, kindOf } from '@adakit/core';
+import { kindOf, optionsProblem, type OptionKind } from '@adakit/core';
 import { OnnxError } from './error.js';
 
 // What is given by programs whose types nobody has checked.
@@ -11,9 +11,9 @@ export function requireModel(what: string, model: unknown): void {
   fail(`${what} takes a model, as readModel() gives it, got ${kindOf(model)}${unread}`);
 }
 
-/** @throws {OnnxError} `invalid-argument` for what is no object, and for options that there are not */
-export function requireOptions(what: string, options: unknown, known: readonly string[]): void {
-  const problem = keysProblem('option', options, known);
+/** @throws {OnnxError} `invalid-argument` for what is no object, options that there are not, and such of another kind */
+export function requireOptions(what: string, options: unknown, known: Readonly<Record<string, OptionKind>>): void {
+  const problem = optionsProblem(options, known);
   if (problem !== undefined) fail(`${what}: ${problem}`);
 }
 

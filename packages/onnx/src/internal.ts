@@ -4,6 +4,8 @@ export { dtypeCode, dtypeFromCode } from './model/dtype.js';
 export { firstNodes } from './model/first-nodes.js';
 export { decomposeNodes } from './passes/lower.js';
 export { upgradeNodes } from './passes/upgrade.js';
+export { TRAINABLE_OPTIONS } from './trainable/select.js';
+export { TRAINING_OPTIONS } from './training/graphs.js';
 export { hasUnknown } from './shape/dim.js';
 export { printShape } from './shape/shape.js';
 export { ALTERNATIVES, withFormulations } from './target/alternatives.js';

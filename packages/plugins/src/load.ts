@@ -2,10 +2,12 @@ import { existsSync, statSync } from 'node:fs';
 import { isAbsolute, join, resolve } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import {
-  keysProblem,
+  kinds,
+  optionsProblem,
   suggestion,
   type HyperparameterDefinitions,
   type Optimizer,
+  type OptionKind,
   type TrainingState,
 } from '@adakit/core';
 import { PluginError, requireText } from './error.js';
@@ -54,7 +56,10 @@ export interface LoadOptions {
  */
 export async function loadOptimizer(name: string, options: LoadOptions = {}): Promise<LoadedOptimizer> {
   requireText('the name of an optimizer', name);
-  const problem = keysProblem('option', options, ['folder', 'included']);
+  const problem = optionsProblem(options, {
+    folder: kinds.text,
+    included: kinds.object,
+  } satisfies Record<keyof LoadOptions, OptionKind>);
   if (problem !== undefined) throw new PluginError('unknown-optimizer', `loadOptimizer: ${problem}`);
   const { folder = process.cwd(), included = {} } = options;
   if (/^\.{0,2}\//.test(name) || isAbsolute(name) || /\.m?js$/.test(name)) {

@@ -80,7 +80,10 @@ export class Inference {
 
   /** Outputs for inputs. */
   predict(inputs: Batch, weights: WeightsInUse, options?: CallOptions): Promise<Readonly<Record<string, Tensor>>> {
-    this.#prediction ??= new Folded(inferenceGraph(this.#model(), this.#weights, this.#options), this.#options);
+    this.#prediction ??= new Folded(
+      inferenceGraph(this.#model(), this.#weights, { target: this.#options.target }),
+      this.#options,
+    );
     return this.#prediction.run(toFeeds(this.#prediction.graph.inputs, inputs), weights, options);
   }
 

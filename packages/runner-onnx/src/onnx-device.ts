@@ -12,6 +12,7 @@ import {
 import { programGraph, type ProgramGraph } from '@adakit/onnx';
 import type { Tensor } from 'onnxruntime-node';
 import { onFirst, Session } from './execution-provider.js';
+import { requireOptions, RUNTIME_CHOICE } from './given.js';
 import { elements, ortTensor } from './ort-tensor.js';
 import { parseProvider, type ExecutionProvider, type ProviderChoice } from './provider-options.js';
 import { chooseRuntime, type RuntimeChoice } from './runtime/choose-runtime.js';
@@ -41,12 +42,7 @@ export function onnxDevice(
       `onnxDevice takes a list of providers, such as ['cpu'], got ${kindOf(executionProviders)}`,
     );
   }
-  if (Object(choice) !== choice) {
-    throw new TrainingError(
-      'invalid-option',
-      `onnxDevice: the choice of a runtime must be an object, got ${kindOf(choice)}`,
-    );
-  }
+  requireOptions('onnxDevice', choice, RUNTIME_CHOICE);
   const providers = executionProviders.map(parseProvider);
   const runtime = chooseRuntime(choice, providers, {});
   const kernels = new Map<string, Promise<GraphKernel>>();

@@ -1,4 +1,4 @@
-import { closestName } from '@adakit/core';
+import { closestName, kindOf, kinds, type OptionKind } from '@adakit/core';
 import { TrainingError } from './error.js';
 
 /** Names as ONNX Runtime's JavaScript knows them: `cpu`, `webgpu`, `cuda`, … */
@@ -50,33 +50,18 @@ export interface ProviderChoice {
   readonly options: Readonly<Record<string, string | number | boolean>>;
 }
 
-interface OptionKind {
-  readonly what: string;
-  readonly check: (value: unknown) => boolean;
-}
-
-const bool: OptionKind = { what: 'true or false', check: (value) => typeof value === 'boolean' };
-const count: OptionKind = {
-  what: 'a whole number of 0 or more',
-  check: (value) => Number.isSafeInteger(value) && Number(value) >= 0,
-};
-const oneOf = (...known: readonly string[]): OptionKind => ({
-  what: known.map((name) => `'${name}'`).join(' or '),
-  check: (value) => known.includes(value as string),
-});
-
 const OPTIONS: Readonly<Record<string, Readonly<Record<string, OptionKind>>>> = {
   cuda: {
-    deviceId: count,
-    useTf32: bool,
-    cudnnConvAlgoSearch: oneOf('exhaustive', 'heuristic', 'default'),
-    gpuMemLimit: count,
-    preferNhwc: bool,
-    enableCudaGraph: bool,
+    deviceId: kinds.count(),
+    useTf32: kinds.flag,
+    cudnnConvAlgoSearch: kinds.oneOf('exhaustive', 'heuristic', 'default'),
+    gpuMemLimit: kinds.count(),
+    preferNhwc: kinds.flag,
+    enableCudaGraph: kinds.flag,
   },
-  webgpu: { preferredLayout: oneOf('NCHW', 'NHWC') },
-  dml: { deviceId: count },
-  coreml: { coreMlFlags: count },
+  webgpu: { preferredLayout: kinds.oneOf('NCHW', 'NHWC') },
+  dml: { deviceId: kinds.count() },
+  coreml: { coreMlFlags: kinds.count() },
 };
 
 /** The provider for graphs that are not run often enough to be recorded. */
@@ -92,11 +77,11 @@ export function withoutRecording<P extends ProviderChoice>(provider: P): P {
  */
 export function parseProvider(given: ExecutionProvider): ProviderChoice {
   if (typeof given === 'string') return { name: given, options: {} };
-  const { name, ...options } = given as { readonly name?: unknown } & ProviderChoice['options'];
+  const { name, ...options } = Object(given) as { readonly name?: unknown } & ProviderChoice['options'];
   if (typeof name !== 'string') {
     throw new TrainingError(
       'invalid-provider',
-      `an execution provider is a name or { name, …options }, got ${JSON.stringify(given)}`,
+      `an execution provider is a name or { name, …options }, got ${kindOf(given)}`,
     );
   }
   const known = Object.hasOwn(OPTIONS, name) ? OPTIONS[name] : {};
@@ -111,12 +96,9 @@ export function parseProvider(given: ExecutionProvider): ProviderChoice {
           (all === '' ? '; it has none' : `; it has ${all}`),
       );
     }
-    if (!known[option].check(value)) {
-      throw new TrainingError(
-        'invalid-provider',
-        `the option ${option} of '${name}' must be ${known[option].what}, got ${JSON.stringify(value)}`,
-      );
-    }
+    const problem = known[option](value);
+    if (problem !== undefined)
+      throw new TrainingError('invalid-provider', `the option ${option} of '${name}' ${problem}`);
   }
   return { name, options };
 }

@@ -1,7 +1,14 @@
-import { elementCount, fillDropout, fillRandom, nameKey, type GradientContext, type TrainingState } from '@adakit/core';
+import {
+  elementCount,
+  fillDropout,
+  fillRandom,
+  kinds,
+  nameKey,
+  type GradientContext,
+  type TrainingState,
+} from '@adakit/core';
 import { evaluateDim, type GradientsGraph, type RandomInput } from '@adakit/onnx';
 import type { Tensor } from 'onnxruntime-node';
-import { TrainingError } from './error.js';
 import { ortTensor } from './ort-tensor.js';
 
 /** When numbers are drawn: for which step, and for which of the batches that make it. */
@@ -16,11 +23,7 @@ export class RandomNumbers {
   /** Memory by input, used again as long as its size stays. */
   readonly #drawn = new Map<string, Float32Array>();
 
-  /** @throws TrainingError `invalid-option` for a seed that is no integer in [0, 2³²) */
   constructor(seed: number = globalThis.crypto.getRandomValues(new Uint32Array(1))[0]) {
-    if (!isSeed(seed)) {
-      throw new TrainingError('invalid-option', `seed must be a whole number in [0, 2^32), got ${seed}`);
-    }
     this.#seed = seed;
   }
 
@@ -31,7 +34,7 @@ export class RandomNumbers {
   /** Goes on with the seed of a state, where it has one. */
   load({ random }: TrainingState): void {
     const seed = random?.seed;
-    if (typeof seed === 'number' && isSeed(seed)) this.#seed = seed;
+    if (typeof seed === 'number' && kinds.seed(seed) === undefined) this.#seed = seed;
   }
 
   /** Numbers for the random inputs of a graph, valid until the next call. */
@@ -59,8 +62,4 @@ export class RandomNumbers {
     else fillRandom(draw.distribution, key, numbers);
     return ortTensor(numbers, dims);
   }
-}
-
-function isSeed(seed: number): boolean {
-  return Number.isInteger(seed) && seed >= 0 && seed < 2 ** 32;
 }

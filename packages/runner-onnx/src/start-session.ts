@@ -1,12 +1,13 @@
 import {
   hostView,
-  kindOf,
+  kinds,
   lossScaling,
   makePlan,
   Run,
   severalStepsProblem,
   type MaybePromise,
   type Optimizer,
+  type OptionKind,
   type ParameterSpec,
   type Plan,
 } from '@adakit/core';
@@ -28,8 +29,10 @@ import {
   type TargetSpec,
   type TensorSpec,
 } from '@adakit/onnx';
+import { TRAINING_OPTIONS } from '@adakit/onnx/internal';
 import { TrainingError } from './error.js';
 import { onFirst } from './execution-provider.js';
+import { requireOptions, RUNTIME_CHOICE } from './given.js';
 import { hostDeviceFor, trainedWeights, type StateBuffer } from './host.js';
 import { Inference } from './inference.js';
 import { DeviceMemory, hasDeviceMemory } from './native/device-memory.js';
@@ -120,7 +123,7 @@ interface Asked {
 }
 
 function checked(options: TrainingSessionOptions): Asked {
-  requireChoices(options);
+  requireOptions('TrainingSession.create', options, OPTIONS);
   const { executionProviders = ['cpu'], session = {}, stepsPerRun = 1 } = options;
   const providers = executionProviders.map(parseProvider);
   if (options.memoryLimit !== undefined) requireNotRecorded(providers);
@@ -333,35 +336,24 @@ function isCpu({ name }: ProviderChoice): boolean {
   return name === 'cpu';
 }
 
-/** For callers without types: a choice that is misspelt would be the other one without a word. */
-function requireChoices(options: TrainingSessionOptions): void {
-  const { model } = Object(options) as { readonly model?: unknown };
-  if (
-    typeof model !== 'string' &&
-    (Object(model) !== model || !(model instanceof Uint8Array || 'graph' in (model as Model)))
-  ) {
-    throw new TrainingError(
-      'invalid-option',
-      `model is a path, a Uint8Array or what readModel() gives, got ${kindOf(model)}`,
-    );
-  }
-  for (const name of ['executionProviders', 'outputs'] as const) {
-    const given: unknown = options[name];
-    if (given === undefined || Array.isArray(given)) continue;
-    throw new TrainingError('invalid-option', `${name} is a list, such as ['cpu'], got ${JSON.stringify(given)}`);
-  }
-  for (const [name, known] of CHOICES) {
-    const given = options[name];
-    if (given === undefined || known.includes(given)) continue;
-    throw new TrainingError('invalid-option', `${name} is one of ${known.join(', ')}, got ${JSON.stringify(given)}`);
-  }
-}
-
-const CHOICES: readonly (readonly [name: 'update' | 'nonFinite' | 'runtime', known: readonly string[]])[] = [
-  ['update', ['auto', 'fused', 'graph']],
-  ['nonFinite', ['refuse', 'skip', 'scaleBack']],
-  ['runtime', ['auto', 'native', 'node']],
-];
+const OPTIONS: Readonly<Record<keyof TrainingSessionOptions, OptionKind>> = {
+  ...TRAINING_OPTIONS,
+  ...RUNTIME_CHOICE,
+  model: kinds.required(
+    kinds.kind(
+      'a path, a Uint8Array or what readModel() gives',
+      (model) => typeof model === 'string' || model instanceof Uint8Array || 'graph' in (Object(model) as object),
+    ),
+  ),
+  optimizer: kinds.anything,
+  executionProviders: kinds.kind("a list, such as ['cpu']", Array.isArray),
+  update: kinds.oneOf('auto', 'fused', 'graph'),
+  stepsPerRun: kinds.count(1),
+  nonFinite: kinds.oneOf('refuse', 'skip', 'scaleBack'),
+  seed: kinds.seed,
+  outputs: kinds.names,
+  session: kinds.object,
+};
 
 /** What is computed again waits for a number that the host reads, which a recording cannot hold. */
 function requireNotRecorded(providers: readonly ProviderChoice[]): void {
@@ -381,9 +373,6 @@ function requireSeveral(
   const refuse = (why: string): never => {
     throw new TrainingError('invalid-option', why);
   };
-  if (!Number.isSafeInteger(count) || count < 1) {
-    refuse(`stepsPerRun must be a whole number of at least 1, got ${count}`);
-  }
   const problem = severalStepsProblem(plan);
   if (problem !== undefined) refuse(`stepsPerRun cannot be ${count}: ${problem}; leave it out`);
   if (fused) refuse("stepsPerRun has the update in the graph: leave update out, or take 'graph'");

@@ -1,14 +1,14 @@
 import {
   hostView,
-  keysProblem,
+  kinds,
   sameShape,
-  signalProblem,
   type ChangeScope,
   type Exclusive,
   type HyperparameterValues,
   type JsonObject,
   type NamedTensors,
   type Optimizer,
+  type OptionKind,
   type ParameterSpec,
   type Run,
   type Stateful,
@@ -30,6 +30,7 @@ import {
 import type { Tensor } from 'onnxruntime-node';
 import { TrainingError } from './error.js';
 import { sampleCount, toFeeds, type Batch } from './feeds.js';
+import { requireOptions } from './given.js';
 import { trainedWeights, type StateBuffer } from './host.js';
 import type { Evaluation, Inference, WeightsInUse } from './inference.js';
 import type { ExecutionProviderName } from './provider-options.js';
@@ -87,6 +88,10 @@ export interface StateOptions {
   /** Where the caller is in the data, or whatever else it needs to go on: anything that JSON holds, in an object. */
   readonly data?: JsonObject;
 }
+
+const ABORT: Readonly<Record<keyof AbortOptions, OptionKind>> = { signal: kinds.signal };
+const WEIGHTS: Readonly<Record<keyof WeightsOptions, OptionKind>> = { ...ABORT, weights: kinds.text };
+const STATE: Readonly<Record<keyof StateOptions, OptionKind>> = { data: kinds.object };
 
 /** What a step reports. */
 export interface StepResult extends StepReport {
@@ -242,7 +247,7 @@ export class TrainingSession implements Stateful {
    * changed then, running statistics included
    */
   async step(batch: Batch, options: BatchOptions = {}): Promise<StepResult> {
-    requireOptions('step', options, ['samples']);
+    requireOptions('step', options, { ...ABORT, samples: kinds.within({ above: 0 }) });
     const feeds = toFeeds(this.inputs, batch);
     const counted = sampleCount(this.#modelInputs, feeds);
     let outputs: StepResult['outputs'] | undefined;
@@ -276,7 +281,7 @@ export class TrainingSession implements Stateful {
    * them
    */
   async steps(batches: readonly Batch[], given: StepsOptions = {}): Promise<readonly StepResult[]> {
-    requireOptions('steps', given, ['onStep']);
+    requireOptions('steps', given, { ...ABORT, onStep: kinds.callable });
     const { onStep, ...options } = given;
     const list: unknown = batches;
     if (!Array.isArray(list)) {
@@ -301,14 +306,14 @@ export class TrainingSession implements Stateful {
 
   /** Loss and outputs of a batch in inference mode; nothing is updated. */
   async evaluate(batch: Batch, options: WeightsOptions = {}): Promise<Evaluation> {
-    requireOptions('evaluate', options, ['weights']);
+    requireOptions('evaluate', options, WEIGHTS);
     const { weights, signal } = options;
     return this.#run.exclusively((run) => this.#inference.evaluate(batch, this.#inUse(run, weights), { signal }));
   }
 
   /** The model's outputs for inputs without targets, in inference mode. */
   async predict(inputs: Batch, options: WeightsOptions = {}): Promise<Readonly<Record<string, Tensor>>> {
-    requireOptions('predict', options, ['weights']);
+    requireOptions('predict', options, WEIGHTS);
     const { weights, signal } = options;
     return this.#run.exclusively((run) => this.#inference.predict(inputs, this.#inUse(run, weights), { signal }));
   }
@@ -324,7 +329,8 @@ export class TrainingSession implements Stateful {
   }
 
   /** A copy of everything needed to go on: parameters, slots, step, running statistics, hyperparameters and the seed. */
-  state(options: StateOptions = {}): Promise<TrainingState> {
+  async state(options: StateOptions = {}): Promise<TrainingState> {
+    requireOptions('state', options, STATE);
     return this.#run.exclusively(async (run) => this.#complete(await run.state(), this.#statistics.copies(), options));
   }
 
@@ -347,7 +353,8 @@ export class TrainingSession implements Stateful {
   }
 
   /** Writes the state to a file, complete or not at all; {@link load} goes on from it, here or on another backend. */
-  save(path: string, options: StateOptions = {}): Promise<void> {
+  async save(path: string, options: StateOptions = {}): Promise<void> {
+    requireOptions('save', options, STATE);
     return this.#run.exclusively(async (run) =>
       // Nothing changes before it is written, so nothing has to be copied.
       writeState(path, this.#complete(await run.state(hostView), this.#statistics.stored, options)),
@@ -365,14 +372,14 @@ export class TrainingSession implements Stateful {
    * @throws OnnxError `invalid-argument` for weights beyond the half precision of the original; TrainingError `needs-path` for a model with external data and no path; StateFileError `cannot-write` with
    * what to do about it, or `other-writer` when another process exports to the same path
    */
-  exportModel(path?: string, { externalData, precision, weights }: ExportOptions = {}): Promise<Uint8Array> {
+  async exportModel(path?: string, options: ExportOptions = {}): Promise<Uint8Array> {
+    requireOptions('exportModel', options, {
+      externalData: kinds.flag,
+      precision: kinds.oneOf('file', 'float32'),
+      weights: kinds.text,
+    } satisfies Record<keyof ExportOptions, OptionKind>);
+    const { externalData, precision, weights } = options;
     return this.#run.exclusively(async (run) => {
-      if (!['file', 'float32', undefined].includes(precision)) {
-        throw new TrainingError(
-          'invalid-option',
-          `precision is one of file, float32, got ${JSON.stringify(precision)}`,
-        );
-      }
       const wide = withParameters(this.#model, await this.#inUse(run, weights).read());
       const trained = inferenceForm(precision === 'float32' ? wide : asWritten(wide));
       if (!(externalData ?? weightBytes(trained) > MOST_INSIDE)) {
@@ -490,10 +497,4 @@ const MOST_INSIDE = 2 ** 31 - 2 ** 27;
 
 function weightBytes({ graph }: Model): number {
   return graph.initializer.reduce((sum, { rawData }) => sum + rawData.length, 0);
-}
-
-/** @throws TrainingError `invalid-option` for what is no object, options that a call does not have, and what is no signal */
-function requireOptions(call: string, options: AbortOptions, known: readonly string[]): void {
-  const problem = keysProblem('option', options, ['signal', ...known]) ?? signalProblem(options.signal);
-  if (problem !== undefined) throw new TrainingError('invalid-option', `${call}: ${problem}`);
 }

@@ -1,9 +1,11 @@
 import assert from 'node:assert/strict';
 import {
+  kinds,
   referenceDevice,
   Run,
   type FloatArray,
   type NamedTensors,
+  type OptionKind,
   type Optimizer,
   type Precision,
   type RunParameter,
@@ -20,6 +22,9 @@ export interface Agreement {
   /** Subnormal numbers are kept, not flushed to zero. Default: true. */
   readonly subnormals?: boolean;
 }
+
+/** {@link Agreement}, as it may be. */
+export const AGREEMENT: Readonly<Record<keyof Agreement, OptionKind>> = { exact: kinds.flag, subnormals: kinds.flag };
 
 /**
  * Whether a number of a device agrees with the interpreter's.

@@ -1,17 +1,25 @@
 import { AdakitError, keysProblem, kindOf, shown, type ErrorCode } from '../errors.js';
+import * as kinds from '../kinds.js';
 import { ROLES } from '../optimizer/matching.js';
 import type { ParameterSpec } from '../optimizer/match.js';
+import { optionsProblem, type OptionKind } from '../options.js';
 import { elementCount, isTensor, noTensor, type TensorData } from '../tensor/tensor-data.js';
 import { isCount } from './check-slots.js';
-import type { NonFinitePolicy, StepOptions } from './step-types.js';
+import type { RunOptions, StepOptions } from './step-types.js';
 import type { OverallState } from './training-state.js';
 
 // What a run is given by programs whose types nobody has checked. Runners that check it themselves do without.
 
-const POLICIES: readonly NonFinitePolicy[] = ['refuse', 'skip', 'scaleBack'];
 const VERBS = ['allocate', 'write', 'copy', 'read', 'free', 'nonFinite', 'compile'];
 const WORDS = { role: ROLES, units: ['first', 'last'] } as const;
-const OPTIONS = ['nonFinite', 'reduceGradients', 'openGroups', 'resume'];
+const OPTIONS: Readonly<Record<keyof RunOptions<never>, OptionKind>> = {
+  nonFinite: kinds.oneOf('refuse', 'skip', 'scaleBack'),
+  reduceGradients: kinds.callable,
+  openGroups: kinds.flag,
+  resume: kinds.kind('an object with a step, as a training state has', (resume) =>
+    isCount((Object(resume) as OverallState).step),
+  ),
+};
 
 /** @throws AdakitError `invalid-plan` for what cannot make memory, e.g. `jsDevice` in the place of `jsDevice()` */
 export function requireDevice(device: unknown): void {
@@ -22,20 +30,8 @@ export function requireDevice(device: unknown): void {
 
 /** @throws AdakitError `invalid-plan` for an option that a run does not have, and for one of another kind than there is */
 export function requireRunOptions(options: object): void {
-  requireOptions('a run', options, OPTIONS);
-  const { nonFinite, reduceGradients, resume } = options as Readonly<Record<string, unknown>>;
-  const fail = (problem: string): never => {
-    throw new AdakitError('invalid-plan', problem);
-  };
-  if (nonFinite !== undefined && !POLICIES.some((policy) => policy === nonFinite)) {
-    fail(`nonFinite must be one of ${POLICIES.join(', ')}, got ${shown(nonFinite)}`);
-  }
-  if (reduceGradients !== undefined && typeof reduceGradients !== 'function') {
-    fail(`reduceGradients must be a function, got ${kindOf(reduceGradients)}`);
-  }
-  if (resume !== undefined && !isCount((Object(resume) as OverallState).step)) {
-    fail(`resume must have a step, as a training state has, got ${kindOf(resume)}`);
-  }
+  const problem = optionsProblem(options, OPTIONS);
+  if (problem !== undefined) throw new AdakitError('invalid-plan', `a run: ${problem}`);
 }
 
 /**

@@ -1,6 +1,6 @@
 import { getEventListeners } from 'node:events';
 import { expect, it } from 'vitest';
-import { onAbort, signalProblem } from './on-abort.js';
+import { onAbort } from './on-abort.js';
 
 it('tells all listeners, of which the signal has one', () => {
   const controller = new AbortController();
@@ -27,15 +27,4 @@ it('leaves no listener behind, and can be asked again', () => {
   onAbort(controller.signal, listener);
   controller.abort();
   expect(told).toBe(1);
-});
-
-it('says what is wrong with what is no signal', () => {
-  const { signal } = new AbortController();
-  for (const right of [undefined, signal, AbortSignal.timeout(1), AbortSignal.any([signal])]) {
-    expect(signalProblem(right)).toBeUndefined();
-  }
-  const message = 'signal must be an AbortSignal, as new AbortController().signal is, got';
-  expect(signalProblem(null)).toBe(`${message} null`);
-  expect(signalProblem(new AbortController())).toBe(`${message} AbortController`);
-  expect(signalProblem({ aborted: true })).toBe(`${message} Object`);
 });

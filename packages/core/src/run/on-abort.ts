@@ -1,5 +1,3 @@
-import { kindOf } from '../errors.js';
-
 /** What is told of signals. */
 const listeners = new WeakMap<AbortSignal, Set<() => void>>();
 
@@ -24,14 +22,6 @@ export function onAbort(signal: AbortSignal, listener: () => void): () => void {
     all.delete(own);
     if (all.size === 0) signal.removeEventListener('abort', tell);
   };
-}
-
-/** What is wrong with a signal that somebody has passed, or `undefined`. One of another realm is a signal, too. */
-export function signalProblem(signal: unknown): string | undefined {
-  const { aborted, addEventListener } = Object(signal) as Partial<AbortSignal>;
-  if (signal === undefined || (typeof aborted === 'boolean' && typeof addEventListener === 'function'))
-    return undefined;
-  return `signal must be an AbortSignal, as new AbortController().signal is, got ${kindOf(signal)}`;
 }
 
 function tell(this: AbortSignal): void {

@@ -64,7 +64,11 @@ export const cyclic = (
     readonly perCycle?: number;
     readonly perStep?: number;
   } = {},
-): Schedule => scheduleOf(cyclicKind, { up, down: up, floor: 0, perCycle: 1, perStep: 1, ...options });
+): Schedule =>
+  scheduleOf(cyclicKind, {
+    up,
+    ...completed('cyclic()', { down: up, floor: 0, perCycle: 1, perStep: 1 }, options),
+  });
 
 /**
  * What a table says: `piecewise([[0, 1], [100, 0.5]])` is 1 for 100 steps, then 0.5. With `'linear'` or `'cosine'` it goes from
@@ -110,7 +114,11 @@ export const inverseSqrt = (warmup: number, timescale?: number): Schedule =>
 export const inverseTime = (
   rate: number,
   options: { readonly every?: number; readonly power?: number; readonly stairs?: boolean } = {},
-): Schedule => scheduleOf(inverseTimeKind, { rate, every: 1, power: 1, stairs: false, ...options });
+): Schedule =>
+  scheduleOf(inverseTimeKind, {
+    rate,
+    ...completed('inverseTime()', { every: 1, power: 1, stairs: false }, options),
+  });
 
 /** From 1 to `floor` in `steps` steps as 1 − √progress: at first steep, then flat. */
 export const sqrtDecay = (steps: number, floor = 0): Schedule => scheduleOf(sqrtKind, { steps, floor });
@@ -135,14 +143,16 @@ export const scaled = (by: number, schedule: Schedule): Schedule => scheduleOf(s
 
 /** `schedule`, but not below `least` (0) or above `most`. */
 export const bounded = (schedule: Schedule, options: { readonly least?: number; readonly most?: number }): Schedule =>
-  scheduleOf(boundedKind, { least: 0, ...options, schedule });
+  scheduleOf(boundedKind, { ...completed('bounded()', { least: 0 }, options, ['most']), schedule });
 
 /** All of them multiplied. */
 export const product = (...of: readonly Schedule[]): Schedule => scheduleOf(productKind, { of });
 
 /** One after the other, each for its number of steps; the last one for good. */
-export const sequence = (...parts: readonly { readonly schedule: Schedule; readonly steps: number }[]): Schedule =>
-  scheduleOf(sequenceKind, { parts });
+export const sequence = (...parts: readonly { readonly schedule: Schedule; readonly steps: number }[]): Schedule => {
+  for (const part of parts) requireKeys('sequence()', 'field', part, ['schedule', 'steps']);
+  return scheduleOf(sequenceKind, { parts });
+};
 
 /** A straight rise from 0 (step 1 takes the first fraction, not 0) to 1 in `steps` steps, then `then`. */
 export const warmup = (steps: number, then: Schedule): Schedule =>

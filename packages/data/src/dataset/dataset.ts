@@ -1,4 +1,4 @@
-import { kindOf, type MaybePromise } from '@adakit/core';
+import { kinds, type MaybePromise } from '@adakit/core';
 import { DataError, requireCount, requireFunction, requireList, requireOptions, requireSeed } from '../error.js';
 import type { Batch, Example } from './example.js';
 import {
@@ -41,6 +41,8 @@ export interface SplitOptions {
   /** Of the choice. Default: 0. `null`: no choice, parts follow each other as the data do. */
   readonly seed?: number | null;
 }
+
+const NAMES = kinds.required(kinds.record("fields by their new names, as { x: 'image' }", kinds.text));
 
 /**
  * Elements to train on, read when they are needed. Immutable: operations make another. Data are in one of two forms:
@@ -104,6 +106,8 @@ export class Dataset<T> implements AsyncIterable<T> {
    * @throws DataError `unknown-column`, when applied
    */
   rename(this: Dataset<Example>, names: Readonly<Record<string, string>>): Dataset<Example> {
+    const problem = NAMES(names);
+    if (problem !== undefined) throw new DataError('invalid-argument', `rename: names ${problem}`);
     return new Dataset(renamed(this.#source, names));
   }
 
@@ -121,7 +125,7 @@ export class Dataset<T> implements AsyncIterable<T> {
    * @throws DataError `invalid-argument`
    */
   shuffle(seed: number, options: ShuffleOptions = {}): Dataset<T> {
-    requireOptions('shuffle', options, ['window']);
+    requireOptions('shuffle', options, { window: kinds.count(2) });
     const { window } = options;
     requireSeed(seed);
     const source = this.#source;
@@ -132,7 +136,6 @@ export class Dataset<T> implements AsyncIterable<T> {
       return new Dataset(permuted(source, seed));
     }
     const size = window ?? 4096;
-    requireCount('shuffle: window', size, 2);
     return new Dataset(windowed(source, seed, size));
   }
 
@@ -142,12 +145,9 @@ export class Dataset<T> implements AsyncIterable<T> {
    * @throws DataError `invalid-argument`
    */
   batch(this: Dataset<Example>, size: number, options: BatchOptions = {}): Dataset<Batch> {
-    requireOptions('batch', options, ['last']);
+    requireOptions('batch', options, { last: kinds.oneOf('keep', 'drop', 'pad') });
     const { last = 'keep' } = options;
     requireCount('batch: size', size, 1);
-    if (!['keep', 'drop', 'pad'].includes(last)) {
-      throw new DataError('invalid-argument', `batch: last is one of keep, drop, pad, got ${kindOf(last)}`);
-    }
     return new Dataset(batched(this.#source, size, last));
   }
 
@@ -170,9 +170,8 @@ export class Dataset<T> implements AsyncIterable<T> {
    * @throws DataError `invalid-argument`
    */
   split(shares: readonly number[], options: SplitOptions = {}): Dataset<T>[] {
-    requireOptions('split', options, ['seed']);
+    requireOptions('split', options, { seed: (seed) => (seed === null ? undefined : kinds.seed(seed)) });
     const { seed = 0 } = options;
-    if (seed !== null) requireSeed(seed);
     requireList('split: shares', shares);
     return parts(this.#source, shares, seed ?? undefined).map((part) => new Dataset(part));
   }

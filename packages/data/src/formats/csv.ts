@@ -1,7 +1,8 @@
+import { kinds, type OptionKind } from '@adakit/core';
 import papaparse from 'papaparse';
 import { fromStream } from '../dataset/from.js';
 import type { Dataset } from '../dataset/dataset.js';
-import { DataError, requireList, requireOptions, requireText } from '../error.js';
+import { DataError, requireOptions } from '../error.js';
 import { requireSource, textPieces, type TextSource } from './text-source.js';
 
 /** How a table of text is read. */
@@ -14,6 +15,13 @@ export interface CsvOptions {
   readonly name?: string;
 }
 
+/** {@link CsvOptions}, as they may be. */
+export const CSV_OPTIONS: Readonly<Record<keyof CsvOptions, OptionKind>> = {
+  delimiter: kinds.text,
+  columns: kinds.names,
+  name: kinds.text,
+};
+
 /** A row of a table; fields that are written as numbers are numbers. */
 export type Row = Readonly<Record<string, number | string>>;
 
@@ -23,10 +31,8 @@ export type Row = Readonly<Record<string, number | string>>;
  * @throws DataError `invalid-data`, when read, for rows with more or fewer fields than there are columns, naming the line
  */
 export function csv(source: TextSource, options: CsvOptions = {}): Dataset<Row> {
-  requireOptions('csv', options, ['delimiter', 'columns', 'name']);
+  requireOptions('csv', options, CSV_OPTIONS);
   const { delimiter = ',', columns, name = 'csv' } = options;
-  requireText('csv: delimiter', delimiter);
-  if (columns !== undefined) requireList('csv: columns', columns);
   requireSource(name, source);
   return fromStream(name, async function* () {
     let names = columns;

@@ -1,7 +1,8 @@
+import { kinds, type OptionKind } from '@adakit/core';
 import { parquetMetadataAsync, parquetReadObjects, type AsyncBuffer, type Compressors } from 'hyparquet';
 import { Dataset } from '../dataset/dataset.js';
 import type { Example } from '../dataset/example.js';
-import { DataError, requireList, requireOptions } from '../error.js';
+import { DataError, requireOptions } from '../error.js';
 import { asValue } from './json-lines.js';
 
 /** What is read of a Parquet file. */
@@ -14,6 +15,13 @@ export interface ParquetOptions {
   readonly name?: string;
 }
 
+/** {@link ParquetOptions}, as they may be. */
+export const PARQUET_OPTIONS: Readonly<Record<keyof ParquetOptions, OptionKind>> = {
+  columns: kinds.names,
+  compressors: kinds.object,
+  name: kinds.text,
+};
+
 /**
  * Rows of a Parquet file, read one row group at a time. int64 stays bigint, lists of numbers become float32 tensors.
  *
@@ -21,9 +29,8 @@ export interface ParquetOptions {
  * @throws DataError `invalid-data` for a damaged file, `unknown-column`
  */
 export async function parquet(file: Uint8Array | AsyncBuffer, options: ParquetOptions = {}): Promise<Dataset<Example>> {
-  requireOptions('parquet', options, ['columns', 'compressors', 'name']);
+  requireOptions('parquet', options, PARQUET_OPTIONS);
   const { columns, compressors, name = 'parquet' } = options;
-  if (columns !== undefined) requireList('parquet: columns', columns);
   const buffer: AsyncBuffer = file instanceof Uint8Array ? inMemory(file) : file;
   const metadata = await parquetMetadataAsync(buffer).catch((error: unknown) => {
     throw damaged(name, error);

@@ -1,8 +1,8 @@
-import { kindOf } from '@adakit/core';
+import { kindOf, kinds, type OptionKind } from '@adakit/core';
 import { Dataset } from '../dataset/dataset.js';
 import type { Example } from '../dataset/example.js';
 import { indexed } from '../dataset/source.js';
-import { DataError, requireCount, requireList, requireOptions, requireText } from '../error.js';
+import { DataError, requireCount, requireOptions, requireText } from '../error.js';
 
 /** A text as numbers. */
 export interface Tokens {
@@ -49,8 +49,10 @@ export function spacedTokens(text: string, options: VocabularyOptions = {}): Tok
 
 function requireTokenized(what: string, text: unknown, options: VocabularyOptions): void {
   requireText(`${what}: text`, text);
-  requireOptions(what, options, ['vocabulary', 'most']);
-  if (options.vocabulary !== undefined) requireList(`${what}: vocabulary`, options.vocabulary);
+  requireOptions(what, options, {
+    vocabulary: kinds.names,
+    most: kinds.count(2),
+  } satisfies Record<keyof VocabularyOptions, OptionKind>);
 }
 
 const UNKNOWN = '<unknown>';
@@ -78,7 +80,6 @@ function mostFrequent(tokens: readonly string[], most: number | undefined): stri
   // By code units where counts are equal: the same on every machine.
   const sorted = [...counts].sort(([a, m], [b, n]) => n - m || (a < b ? -1 : 1)).map(([token]) => token);
   if (most === undefined || sorted.length <= most) return sorted;
-  requireCount('vocabulary: most', most, 2);
   return [UNKNOWN, ...sorted.slice(0, most - 1)];
 }
 
@@ -109,13 +110,17 @@ export function nextTokens(tokens: Tokens, length: number, options: WindowOption
       `nextTokens takes tokens, as words(text) gives them, got ${kindOf(tokens)}`,
     );
   }
-  requireOptions('nextTokens', options, ['stride', 'streams', 'names']);
+  requireOptions('nextTokens', options, {
+    stride: kinds.count(1),
+    streams: kinds.count(1),
+    names: kinds.kind(
+      'a list of two names',
+      (names) => Array.isArray(names) && names.length === 2 && !kinds.names(names),
+    ),
+  } satisfies Record<keyof WindowOptions, OptionKind>);
   const { stride = length, streams = 1, names = ['input', 'target'] } = options;
-  requireList('nextTokens: names', names);
   const [input, target] = names;
   requireCount('nextTokens: length', length, 1);
-  requireCount('nextTokens: stride', stride, 1);
-  requireCount('nextTokens: streams', streams, 1);
   const part = Math.floor(ids.length / streams);
   const count = Math.floor((part - 1 - length) / stride) + 1;
   if (count < 1) {

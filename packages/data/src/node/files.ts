@@ -5,11 +5,11 @@ import { asyncBufferFromFile } from 'hyparquet';
 import type { Dataset } from '../dataset/dataset.js';
 import type { DataTensor, Example } from '../dataset/example.js';
 import { DataError, requireOptions, requireText } from '../error.js';
-import { csv, type CsvOptions, type Row } from '../formats/csv.js';
+import { csv, CSV_OPTIONS, type CsvOptions, type Row } from '../formats/csv.js';
 import { parseIdx } from '../formats/idx.js';
 import { jsonLines } from '../formats/json-lines.js';
 import { parseNpy, parseNpz } from '../formats/npy.js';
-import { parquet, type ParquetOptions } from '../formats/parquet.js';
+import { parquet, PARQUET_OPTIONS, type ParquetOptions } from '../formats/parquet.js';
 import { parseSafetensors } from '../formats/safetensors.js';
 
 /** @throws DataError `cannot-read` with the reason */
@@ -49,8 +49,8 @@ async function requireFile(path: string): Promise<void> {
  * @throws DataError `cannot-read`
  */
 export async function csvFile(path: string, options: CsvOptions = {}): Promise<Dataset<Row>> {
+  requireOptions('csvFile', options, CSV_OPTIONS);
   await requireFile(path);
-  requireOptions('csvFile', options, ['delimiter', 'columns', 'name']);
   const delimiter = options.delimiter ?? (extname(path).toLowerCase() === '.tsv' ? '\t' : ',');
   return csv(() => createReadStream(path), { name: basename(path), ...options, delimiter });
 }
@@ -63,8 +63,8 @@ export async function jsonLinesFile(path: string): Promise<Dataset<Example>> {
 
 /** Rows of a Parquet file; parts are read when they are needed. @throws DataError as `parquet`, and `cannot-read` */
 export async function parquetFile(path: string, options: ParquetOptions = {}): Promise<Dataset<Example>> {
+  requireOptions('parquetFile', options, PARQUET_OPTIONS);
   await requireFile(path);
-  requireOptions('parquetFile', options, ['columns', 'compressors', 'name']);
   return parquet(await asyncBufferFromFile(path), { name: basename(path), ...options });
 }
 

@@ -1,11 +1,11 @@
 import type { SharpConstructor } from 'sharp';
-import { kindOf } from '@adakit/core';
+import { kinds, type OptionKind } from '@adakit/core';
 import { readdir } from 'node:fs/promises';
 import { basename, extname, join } from 'node:path';
 import { Dataset } from '../dataset/dataset.js';
 import type { Example } from '../dataset/example.js';
 import { indexed } from '../dataset/source.js';
-import { DataError, requireCount, requireList, requireOptions, requireText } from '../error.js';
+import { DataError, requireOptions, requireText } from '../error.js';
 import { cannotRead } from './files.js';
 
 /** How images are read. */
@@ -34,20 +34,20 @@ export async function images(
   options: ImagesOptions,
 ): Promise<{ readonly data: Dataset<Example>; readonly classes: readonly string[] }> {
   requireText('images: the folder', folder);
-  requireOptions('images', options, ['size', 'channels', 'layout', 'fit']);
+  requireOptions('images', options, {
+    size: kinds.required(
+      kinds.kind(
+        'height and width, two whole numbers of at least 1',
+        (size) =>
+          Array.isArray(size) && size.length === 2 && size.every((each) => Number.isSafeInteger(each) && each >= 1),
+      ),
+    ),
+    channels: kinds.oneOf(1, 3),
+    layout: kinds.oneOf('NCHW', 'NHWC'),
+    fit: kinds.oneOf('cover', 'fill'),
+  } satisfies Record<keyof ImagesOptions, OptionKind>);
   const { size, channels = 3, layout = 'NCHW', fit = 'cover' } = options;
-  requireList('images: size', size);
-  for (const [name, given, words] of [
-    ['channels', channels, [1, 3]],
-    ['layout', layout, ['NCHW', 'NHWC']],
-    ['fit', fit, ['cover', 'fill']],
-  ] as const) {
-    if (words.some((word) => word === given)) continue;
-    throw new DataError('invalid-argument', `images: ${name} is one of ${words.join(', ')}, got ${kindOf(given)}`);
-  }
   const [height, width] = size;
-  requireCount('images: height', height, 1);
-  requireCount('images: width', width, 1);
   const sharp = await loadSharp();
   const entries = await readdir(folder, { withFileTypes: true }).catch((error: unknown) => {
     throw cannotRead(folder, error);

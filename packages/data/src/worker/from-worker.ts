@@ -1,5 +1,6 @@
+import { kinds } from '@adakit/core';
 import { Dataset } from '../dataset/dataset.js';
-import { DataError, requireCount, requireOptions } from '../error.js';
+import { DataError, requireOptions } from '../error.js';
 import { hear, hearEnd, requirePort, type Answer, type Port, type Request } from './protocol.js';
 
 /** How a dataset in a worker is read. */
@@ -23,10 +24,9 @@ export interface FromWorkerOptions {
  * @throws DataError `cannot-read` where the worker ends before; reading throws it where it ends later
  */
 export async function fromWorker<T>(worker: Port, options: FromWorkerOptions = {}): Promise<Dataset<T>> {
-  requireOptions('fromWorker', options, ['ahead']);
+  requireOptions('fromWorker', options, { ahead: kinds.count(1) });
   const { ahead = 2 } = options;
   requirePort('fromWorker', worker);
-  requireCount('fromWorker: ahead', ahead, 1);
   const connection = new Connection(worker);
   const { description, length } = await connection.description();
   return new Dataset<T>({

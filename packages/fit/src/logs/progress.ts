@@ -1,4 +1,4 @@
-import { kindOf } from '@adakit/core';
+import { kindOf, kinds } from '@adakit/core';
 import { FitError, requireOptions } from '../error.js';
 import type { Callback, RunStart } from '../loop/callback.js';
 import { scalarsOf } from '../loop/callback.js';
@@ -31,7 +31,7 @@ export function progress(stream: ProgressStream, options: ProgressOptions = {}):
       `progress is written to a stream such as process.stderr, got ${kindOf(stream)}`,
     );
   }
-  requireOptions('progress', options, ['now']);
+  requireOptions('progress', options, { now: kinds.callable });
   const { now = () => performance.now() } = options;
   const terminal = stream.isTTY === true;
   let start: RunStart = {};

@@ -1,4 +1,4 @@
-import { elementCount, type TensorData, type TrainingState } from '@adakit/core';
+import { elementCount, kinds, type TensorData, type TrainingState } from '@adakit/core';
 import type { Batch, DataTensor } from '@adakit/data';
 import { loadTensor } from '@adakit/state';
 import { FitError } from '../error.js';
@@ -6,6 +6,9 @@ import type { Outputs, Trainable } from '../trainable.js';
 
 /** Inputs of a model and the outputs that they are fed with at the next batch: `{ h0: 'hn', c0: 'cn' }`. */
 export type Carry = Readonly<Record<string, string>>;
+
+/** {@link Carry} in options. */
+export const CARRY = kinds.record("names of outputs by inputs, as { h0: 'hn' }", kinds.text);
 
 /** Before the names of what is carried, among the tensors of a state that no optimizer updates. */
 const PREFIX = 'carried/';

@@ -1,12 +1,12 @@
 import { requireDataset } from './given.js';
-import { kindOf, type MaybePromise } from '@adakit/core';
+import { kindOf, kinds, type MaybePromise, type OptionKind } from '@adakit/core';
 import { matchInputs, sampleCount, type Batch, type Dataset } from '@adakit/data';
-import { FitError, requireOptions, requireSignal } from '../error.js';
+import { FitError, requireOptions } from '../error.js';
 import { loss as meanLoss, type Metric, type MetricValue } from '../metrics/metric.js';
 import type { Trainable } from '../trainable.js';
 import { BatchRuns } from './batch-runs.js';
 import { Breather } from './breather.js';
-import { Carried, type Carry } from './carried.js';
+import { Carried, CARRY, type Carry } from './carried.js';
 import { Interruption } from './interruption.js';
 
 /** What metrics say, by name; `loss` is always among them. */
@@ -33,11 +33,13 @@ export async function evaluate(
   data: Dataset<Batch>,
   options: EvaluateOptions = {},
 ): Promise<MetricValues> {
-  requireOptions('evaluate', options, ['metrics', 'carry', 'signal', 'onBatch']);
+  requireOptions('evaluate', options, {
+    metrics: kinds.list,
+    carry: CARRY,
+    signal: kinds.signal,
+    onBatch: kinds.callable,
+  } satisfies Record<keyof EvaluateOptions, OptionKind>);
   const { metrics = [], carry = {}, signal, onBatch } = options;
-  if (!Array.isArray(metrics))
-    throw new FitError('invalid-argument', `evaluate: metrics must be a list, got ${kindOf(metrics)}`);
-  requireSignal('evaluate', signal);
   requireDataset('evaluate', data);
   if (Object(model) !== model || model.evaluate === undefined) {
     throw new FitError('invalid-argument', 'what is trained cannot be evaluated: it has no method evaluate(batch)');

@@ -1,10 +1,10 @@
-import { kindOf, suggestion, type TrainingState } from '@adakit/core';
+import { kinds, suggestion, type OptionKind, type TrainingState } from '@adakit/core';
 import type { Batch, Dataset } from '@adakit/data';
-import { FitError, requireOptions, requireSignal } from '../error.js';
+import { FitError, requireOptions } from '../error.js';
 import type { Metric } from '../metrics/metric.js';
 import type { Trainable } from '../trainable.js';
 import type { Callback } from './callback.js';
-import type { Carry } from './carried.js';
+import { CARRY, type Carry } from './carried.js';
 import { allMetrics } from './evaluate.js';
 import { requireDataset, requireModel } from './given.js';
 
@@ -60,21 +60,28 @@ export interface FitOptions {
   readonly signal?: AbortSignal;
 }
 
-const optionNames = [
-  'epochs',
-  'steps',
-  'validation',
-  'validateEvery',
-  'metrics',
-  'monitor',
-  'plateau',
-  'earlyStop',
-  'restoreBest',
-  'carry',
-  'checkpoints',
-  'callbacks',
-  'signal',
-] as const satisfies readonly (keyof FitOptions)[];
+/** {@link FitOptions}, as they may be; data, metrics and the store are looked at apart. */
+const OPTIONS: Readonly<Record<keyof FitOptions, OptionKind>> = {
+  epochs: kinds.count(1),
+  steps: kinds.count(1),
+  validation: kinds.anything,
+  validateEvery: kinds.count(1),
+  metrics: kinds.list,
+  monitor: kinds.text,
+  plateau: kinds.text,
+  earlyStop: kinds.options({ patience: kinds.required(kinds.count(1)), least: kinds.within({ atLeast: 0 }) }),
+  restoreBest: kinds.flag,
+  carry: CARRY,
+  checkpoints: kinds.options({ store: kinds.anything, everySteps: kinds.count(1), resume: kinds.flag } satisfies Record<
+    keyof CheckpointOptions,
+    OptionKind
+  >),
+  callbacks: kinds.kind(
+    'a list of callbacks',
+    (list) => Array.isArray(list) && list.every((callback) => Object(callback) === callback),
+  ),
+  signal: kinds.signal,
+};
 
 /** The metric that says which validation is best. */
 export interface Monitored {
@@ -87,55 +94,20 @@ export function checkOptions(model: Trainable, data: Dataset<Batch>, options: Fi
   const fail = (problem: string): never => {
     throw new FitError('invalid-argument', `fit: ${problem}`);
   };
-  requireOptions('fit', options, optionNames);
+  requireOptions('fit', options, OPTIONS);
   const {
-    epochs,
-    steps,
     validation,
     validateEvery,
     metrics = [],
-    callbacks = [],
-    signal,
     monitor = 'loss',
     plateau,
     earlyStop,
     restoreBest,
     checkpoints,
-    carry,
   } = options;
-  if (earlyStop !== undefined) requireOptions('fit: earlyStop', earlyStop, ['patience', 'least']);
-  if (checkpoints !== undefined) requireOptions('fit: checkpoints', checkpoints, ['store', 'everySteps', 'resume']);
-  const counts = {
-    epochs,
-    steps,
-    validateEvery,
-    'earlyStop.patience': earlyStop?.patience,
-    'checkpoints.everySteps': checkpoints?.everySteps,
-  };
-  for (const [name, value] of Object.entries(counts)) {
-    if (value !== undefined && (!Number.isSafeInteger(value) || value < 1))
-      fail(`${name} must be a whole number of at least 1, got ${value}`);
-  }
   requireModel('fit', model, 'step');
   requireDataset('fit', data);
   if (validation !== undefined) requireDataset('fit: validation', validation);
-  for (const [name, list] of Object.entries({ metrics, callbacks })) {
-    if (!Array.isArray(list)) fail(`${name} must be a list, got ${kindOf(list)}`);
-  }
-  for (const [name, value] of Object.entries<unknown>({ restoreBest, 'checkpoints.resume': checkpoints?.resume })) {
-    if (value !== undefined && typeof value !== 'boolean') fail(`${name} must be true or false, got ${kindOf(value)}`);
-  }
-  if (
-    carry !== undefined &&
-    (Object(carry) !== carry || Object.values<unknown>(carry).some((name) => typeof name !== 'string'))
-  ) {
-    fail(`carry names outputs by inputs, as { h0: 'hn' }, got ${kindOf(carry)}`);
-  }
-  for (const [name, value] of Object.entries({ monitor, plateau })) {
-    if (value !== undefined && typeof value !== 'string')
-      fail(`${name} must be the name of a metric, got ${kindOf(value)}`);
-  }
-  requireSignal('fit', signal);
   if (data.length === 0) fail(`there is not one batch in ${data.description}`);
   const needValidation = {
     validateEvery,

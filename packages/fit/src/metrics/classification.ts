@@ -1,4 +1,4 @@
-import { elementCount, kindOf } from '@adakit/core';
+import { elementCount, kinds, type OptionKind } from '@adakit/core';
 import type { DataTensor } from '@adakit/data';
 import { FitError, requireOptions } from '../error.js';
 import { METRIC_OPTIONS, outputOf, targetOf, type Metric, type MetricOptions, type Observation } from './metric.js';
@@ -14,7 +14,11 @@ export interface ClassificationOptions extends MetricOptions {
   readonly ignoreIndex?: number;
 }
 
-const CLASSIFICATION_OPTIONS = [...METRIC_OPTIONS, 'classAxis', 'ignoreIndex'];
+const CLASSIFICATION_OPTIONS: Readonly<Record<keyof ClassificationOptions, OptionKind>> = {
+  ...METRIC_OPTIONS,
+  classAxis: kinds.within({ integer: true }),
+  ignoreIndex: kinds.within({ integer: true }),
+};
 
 /** Share of the labels, 0…1, that have the largest score alone. One score a label means two classes, positive or not. */
 export function accuracy(options: ClassificationOptions = {}): Metric {
@@ -66,11 +70,8 @@ export interface F1Options extends ClassificationOptions {
 
 /** F₁ = 2·TP / (2·TP + FP + FN). */
 export function f1(options: F1Options = {}): Metric {
-  requireOptions('f1', options, ['average', ...CLASSIFICATION_OPTIONS]);
+  requireOptions('f1', options, { ...CLASSIFICATION_OPTIONS, average: kinds.oneOf('macro', 'weighted', 'micro') });
   const { name = 'f1', average = 'macro', ...rest } = options;
-  if (!['macro', 'weighted', 'micro'].includes(average)) {
-    throw new FitError('invalid-metric', `f1: average is one of macro, weighted, micro, got ${kindOf(average)}`);
-  }
   return { name, better: 'higher', start: () => counting(name, rest, (counts) => f1Of(counts, average)) };
 }
 

@@ -1,4 +1,4 @@
-import { suggestion } from '@adakit/core';
+import { kinds, suggestion, type OptionKind } from '@adakit/core';
 import type { Batch, DataTensor } from '@adakit/data';
 import { FitError } from '../error.js';
 import type { Outputs } from '../trainable.js';
@@ -40,8 +40,12 @@ export interface MetricOptions {
   readonly name?: string;
 }
 
-/** Their names. */
-export const METRIC_OPTIONS: readonly (keyof MetricOptions)[] = ['output', 'target', 'name'];
+/** {@link MetricOptions}, as they may be. */
+export const METRIC_OPTIONS: Readonly<Record<keyof MetricOptions, OptionKind>> = {
+  output: kinds.text,
+  target: kinds.text,
+  name: kinds.text,
+};
 
 /** The output that a metric looks at. @throws FitError `invalid-metric` */
 export function outputOf({ outputs }: Observation, metric: string, name: string | undefined): DataTensor {

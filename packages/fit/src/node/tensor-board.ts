@@ -1,6 +1,7 @@
 import { readdirSync } from 'node:fs';
 import { hostname } from 'node:os';
 import { join } from 'node:path';
+import { kinds } from '@adakit/core';
 import { requireOptions, requirePath } from '../error.js';
 import { makeFolder } from '@adakit/state/node';
 import { scalarsOf, type Callback } from '../loop/callback.js';
@@ -19,7 +20,7 @@ export interface TensorBoardOptions {
  */
 export function tensorBoard(directory: string, options: TensorBoardOptions = {}): Callback {
   requirePath('tensorBoard', directory);
-  requireOptions('tensorBoard', options, ['every']);
+  requireOptions('tensorBoard', options, { every: kinds.count(1) });
   const { every = 1 } = options;
   let file: LogFile<TensorBoardEvent> | undefined;
   const now = (): number => Date.now() / 1000;

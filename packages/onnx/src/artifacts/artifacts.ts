@@ -1,7 +1,7 @@
-import { makePlan, type Optimizer, requireOptimizer } from '@adakit/core';
+import { kinds, makePlan, requireOptimizer, type OptionKind, type Optimizer } from '@adakit/core';
 import type { ModelProto } from 'onnx-buf';
 import { OnnxError } from '../error.js';
-import { requireLoss, requireModel, requireObject } from '../given.js';
+import { requireLoss, requireModel, requireOptions } from '../given.js';
 import type { Model } from '../model/model.js';
 import type { Target } from '../target/target.js';
 import { targets, type TargetName } from '../target/targets.js';
@@ -10,6 +10,7 @@ import {
   gradientsGraph,
   optimizerGraph,
   trainStepGraph,
+  TRAINING_OPTIONS,
   type GradientsGraph,
   type OptimizerGraph,
   type TrainingOptions,
@@ -86,7 +87,13 @@ export interface Artifacts {
  */
 export async function exportArtifacts(model: Model, options: ArtifactOptions): Promise<Artifacts> {
   requireModel('exportArtifacts()', model);
-  requireObject('exportArtifacts(): options', options);
+  requireOptions('exportArtifacts()', options, {
+    ...TRAINING_OPTIONS,
+    target: kinds.oneOf(...Object.keys(ARTIFACT_TARGETS)),
+    optimizer: kinds.anything,
+    stepsPerRun: kinds.count(1),
+    feedRandom: kinds.flag,
+  } satisfies Record<keyof ArtifactOptions, OptionKind>);
   requireLoss(options.loss);
   requireOptimizer('exportArtifacts()', options.optimizer);
   requirePossible(options);
@@ -146,19 +153,12 @@ export async function exportArtifacts(model: Model, options: ArtifactOptions): P
 }
 
 /** @throws OnnxError `invalid-argument` */
-function requirePossible({ target = 'cpu', stepsPerRun = 1, precision }: ArtifactOptions): void {
-  if (!Number.isSafeInteger(stepsPerRun) || stepsPerRun < 1) {
-    throw new OnnxError('invalid-argument', `stepsPerRun must be a whole number of at least 1, got ${stepsPerRun}`);
-  }
+function requirePossible({ precision }: ArtifactOptions): void {
   if (precision === 'float16') {
     throw new OnnxError(
       'invalid-argument',
       'artifacts cannot train in float16, which needs a scale of the loss that a host decides on; use bfloat16',
     );
-  }
-  if (!Object.hasOwn(ARTIFACT_TARGETS, target)) {
-    const known = Object.keys(ARTIFACT_TARGETS).join(', ');
-    throw new OnnxError('invalid-argument', `target is one of ${known}, got ${JSON.stringify(target)}`);
   }
 }
 

@@ -1,3 +1,4 @@
+import { kinds } from '@adakit/core';
 import { create } from '@bufbuild/protobuf';
 import {
   GraphProtoSchema,
@@ -11,7 +12,7 @@ import {
 } from 'onnx-buf';
 import { makeNode, ModelEdit } from '../edit/model-edit.js';
 import { OnnxError, problemsError, type Problem } from '../error.js';
-import { requireModel, requireNames, requireOptions } from '../given.js';
+import { requireModel, requireOptions } from '../given.js';
 import type { Node } from '../graph/node.js';
 import type { Value } from '../graph/value.js';
 import type { Model } from '../model/model.js';
@@ -52,10 +53,8 @@ type Change =
  */
 export function withFreeBatch(model: Model, options: FreeBatchOptions = {}): Model {
   requireModel('withFreeBatch()', model);
-  requireOptions('withFreeBatch()', options, ['inputs', 'name']);
+  requireOptions('withFreeBatch()', options, { inputs: kinds.names, name: kinds.text });
   const { inputs, name = 'batch' } = options;
-  if (inputs !== undefined) requireNames('withFreeBatch(): inputs', inputs);
-  requireNames('withFreeBatch(): name', [name]);
   const graph = upgradedGraph(model);
   const chosen = batchedInputs(model, graph.inputs, inputs);
   const places = new Map<Value, BatchPlace>(chosen.map((input) => [input, { axis: 0, before: 1 }]));

@@ -1,6 +1,6 @@
 import type { OperatorTable } from '../entry/operator.js';
 import { OnnxError, type Problem } from '../error.js';
-import { requireModel, requireObject } from '../given.js';
+import { requireModel, requireOptions } from '../given.js';
 import { findTies } from '../edit/ties.js';
 import { emitterOf } from '../inference/emitter-of.js';
 import { differentiate } from '../gradient/differentiate.js';
@@ -14,7 +14,7 @@ import { dtypesOf } from '../model/written-types.js';
 import { operatorKey } from '../model/opset.js';
 import { operators as standardOperators } from '../operators/index.js';
 import { requireNoObstacles, requireRunnable } from '../inference/infer.js';
-import { classifyInitializers, noTrainable, type TrainableOptions } from '../trainable/select.js';
+import { classifyInitializers, noTrainable, TRAINABLE_OPTIONS, type TrainableOptions } from '../trainable/select.js';
 import { tensorSpec, type TensorSpec } from '../training/tensor-spec.js';
 
 /** One initializer and what training would do with it. */
@@ -70,7 +70,7 @@ export function checkModel(
   operators: OperatorTable = standardOperators,
 ): ModelCheck {
   requireModel('checkModel()', model);
-  requireObject('checkModel(): options', options);
+  requireOptions('checkModel()', options, TRAINABLE_OPTIONS);
   const { proto } = model;
   const general = {
     irVersion: Number(proto.irVersion),

@@ -1,9 +1,10 @@
+import { kinds } from '@adakit/core';
 import type { FloatArray } from '@adakit/core';
 import { requireModel, requireOptions } from '../given.js';
 import type { NodeProto } from 'onnx-buf';
 import type { Model } from '../model/model.js';
 import { Tensor } from '../model/tensor.js';
-import { listNames, matches, requireKnown, type ParameterFilter } from '../trainable/filter.js';
+import { FILTER, listNames, matches, requireKnown, type ParameterFilter } from '../trainable/filter.js';
 import { drawTensor } from './initialization.js';
 import { intAttribute, labelOf, makeNode, ModelEdit, refuse } from './model-edit.js';
 import {
@@ -50,9 +51,14 @@ export interface AdapterOptions {
  */
 export function addAdapters(model: Model, options: AdapterOptions = {}): Model {
   requireModel('addAdapters()', model);
-  requireOptions('addAdapters()', options, ['weights', 'nodes', 'rank', 'alpha', 'seed']);
+  requireOptions('addAdapters()', options, {
+    weights: FILTER,
+    nodes: FILTER,
+    rank: kinds.count(1),
+    alpha: kinds.within({ above: 0 }),
+    seed: kinds.seed,
+  });
   const { weights, nodes, rank = 8, alpha = rank, seed = 0 } = options;
-  if (!Number.isInteger(rank) || rank < 1) refuse(`addAdapters: a rank of ${rank}; a whole number is needed`);
   const edit = new ModelEdit(model);
   const matrices = findMatrices(edit);
   if (weights !== undefined) requireKnown('weights', weights, [...edit.initializers.keys()]);

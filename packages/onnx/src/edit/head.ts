@@ -1,4 +1,4 @@
-import { elementCount } from '@adakit/core';
+import { elementCount, kinds, type OptionKind } from '@adakit/core';
 import { requireModel, requireOptions } from '../given.js';
 import type { NodeProto } from 'onnx-buf';
 import type { OperatorTable } from '../entry/operator.js';
@@ -6,7 +6,7 @@ import type { Model } from '../model/model.js';
 import { operatorKey } from '../model/opset.js';
 import { Tensor } from '../model/tensor.js';
 import { operators as standardOperators } from '../operators/index.js';
-import { drawTensor, type Initialization } from './initialization.js';
+import { drawTensor, INITIALIZATION, type Initialization } from './initialization.js';
 import { intAttribute, labelOf, ModelEdit, refuse } from './model-edit.js';
 import { weightSource, type WeightSource } from './weight-source.js';
 
@@ -17,6 +17,8 @@ export interface HeadPlace {
   /** The Gemm, MatMul or Conv node that it is. */
   readonly node?: string;
 }
+
+const HEAD_PLACE: Readonly<Record<keyof HeadPlace, OptionKind>> = { output: kinds.text, node: kinds.text };
 
 /** The last layer of a classifier: a product or convolution with constant weights, and perhaps a bias. */
 export interface Head {
@@ -50,7 +52,7 @@ export interface ReplaceHeadOptions extends HeadPlace {
  */
 export function findHead(model: Model, place: HeadPlace = {}, operators: OperatorTable = standardOperators): Head {
   requireModel('findHead()', model);
-  requireOptions('findHead()', place, ['output', 'node']);
+  requireOptions('findHead()', place, HEAD_PLACE);
   const { node, weight, bias, classes, features } = locate(new ModelEdit(model), place, operators);
   return {
     node: node.name,
@@ -81,9 +83,13 @@ export function replaceHead(
   operators: OperatorTable = standardOperators,
 ): Model {
   requireModel('replaceHead()', model);
-  requireOptions('replaceHead()', options, ['classes', 'output', 'node', 'initialization', 'seed']);
+  requireOptions('replaceHead()', options, {
+    ...HEAD_PLACE,
+    classes: kinds.required(kinds.count(1)),
+    initialization: INITIALIZATION,
+    seed: kinds.seed,
+  });
   const { classes, initialization = 'kaiming-uniform', seed = 0 } = options;
-  if (!Number.isInteger(classes) || classes < 1) refuse(`replaceHead: ${classes} classes; a whole number is needed`);
   const edit = new ModelEdit(model);
   const head = locate(edit, options, operators);
   const { node, weight, bias, features } = head;

@@ -1,4 +1,4 @@
-import { elementCount } from '@adakit/core';
+import { elementCount, kinds, optionsProblem } from '@adakit/core';
 import { Tensor } from '../model/tensor.js';
 
 /**
@@ -38,6 +38,14 @@ const DRAWS: Readonly<Record<Extract<Initialization, string>, Draw>> = {
   'xavier-normal': normal((fan) => Math.sqrt(2 / (fan.in + fan.out))),
   zeros: () => 0,
 };
+
+/** An {@link Initialization} in options. */
+export const INITIALIZATION = kinds.kind(
+  `one of ${Object.keys(DRAWS).join(', ')} or { normal: σ }`,
+  (value) =>
+    (typeof value === 'string' && Object.hasOwn(DRAWS, value)) ||
+    optionsProblem(value, { normal: kinds.required(kinds.within({ atLeast: 0 })) }) === undefined,
+);
 
 /** A tensor of drawn numbers: for a seed and a name always the same. */
 export function drawTensor(

@@ -1,3 +1,4 @@
+import { kinds } from '@adakit/core';
 import { OnnxError } from '../error.js';
 import { requireOptions } from '../given.js';
 import type { Emitter } from '../graph/emitter.js';
@@ -20,7 +21,14 @@ import { floatOutput, type FloatOutput } from './model-output.js';
 export function bceWithLogits(
   options: LossOptions & { readonly positiveWeight?: number | readonly number[]; readonly classAxis?: number } = {},
 ): Loss {
-  requireOptions('bceWithLogits', options, [...LOSS_OPTIONS, 'positiveWeight', 'classAxis']);
+  requireOptions('bceWithLogits', options, {
+    ...LOSS_OPTIONS,
+    positiveWeight: kinds.kind(
+      'a number or a list of numbers',
+      (weight) => Number.isFinite(weight) || kinds.numbers(weight) === undefined,
+    ),
+    classAxis: kinds.within({ integer: true }),
+  });
   const name = 'bceWithLogits';
   const { positiveWeight = 1, classAxis = 1 } = options;
   /** log σ(x) and log σ(−x), on a new last axis. */

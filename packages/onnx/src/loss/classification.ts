@@ -1,10 +1,11 @@
+import { kinds, type OptionKind } from '@adakit/core';
 import { OnnxError } from '../error.js';
 import type { Emitter } from '../graph/emitter.js';
 import type { Graph } from '../graph/graph.js';
 import type { Value } from '../graph/value.js';
 import { Tensor } from '../model/tensor.js';
 import { isStatic } from '../shape/dim.js';
-import { reducedLoss, targetInput, type AttachedLoss, type LossOptions } from './loss.js';
+import { LOSS_OPTIONS, reducedLoss, targetInput, type AttachedLoss, type LossOptions } from './loss.js';
 import type { FloatOutput } from './model-output.js';
 
 /** Options of losses whose targets are integer labels, of the shape of the output without its axis of classes. */
@@ -19,6 +20,14 @@ export interface ClassificationOptions extends LossOptions {
   /** Weight of each class; the mean is over the weights of the labels, as in PyTorch. */
   readonly classWeights?: readonly number[];
 }
+
+/** {@link ClassificationOptions}, as they may be. */
+export const CLASSIFICATION_OPTIONS: Readonly<Record<keyof ClassificationOptions, OptionKind>> = {
+  ...LOSS_OPTIONS,
+  classAxis: kinds.within({ integer: true }),
+  ignoreIndex: kinds.within({ integer: true }),
+  classWeights: kinds.numbers,
+};
 
 /** Which axis of an output holds the classes, and how many there are. */
 export interface Classes {

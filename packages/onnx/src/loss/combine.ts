@@ -1,4 +1,4 @@
-import { kindOf } from '@adakit/core';
+import { kindOf, kinds } from '@adakit/core';
 import { OnnxError } from '../error.js';
 import { requireLoss, requireOptions } from '../given.js';
 import type { Value } from '../graph/value.js';
@@ -23,7 +23,7 @@ export function weightedSum(terms: readonly WeightedLoss[]): Loss {
     throw new OnnxError('invalid-argument', `weightedSum: a list of { loss, weight }, got ${kindOf(given)}`);
   }
   for (const term of terms) {
-    requireOptions('weightedSum', term, ['loss', 'weight']);
+    requireOptions('weightedSum', term, { loss: kinds.anything, weight: kinds.within() });
     requireLoss(term.loss);
   }
   if (terms.length === 0) throw new OnnxError('invalid-argument', 'weightedSum: give at least one loss');
@@ -46,7 +46,7 @@ export function weightedSum(terms: readonly WeightedLoss[]): Loss {
  * @param options.output default: the only output, or the only one that is a single float number
  */
 export function outputLoss(options: { readonly output?: string } = {}): Loss {
-  requireOptions('outputLoss', options, ['output']);
+  requireOptions('outputLoss', options, { output: kinds.text });
   const name = 'outputLoss';
   return {
     name,
@@ -85,7 +85,11 @@ export interface Penalties {
 /** A loss plus penalties on the size of the parameters that are trained. */
 export function regularized(loss: Loss, penalties: Penalties): Loss {
   requireLoss(loss);
-  requireOptions('regularized', penalties, ['l1', 'l2', 'match']);
+  requireOptions('regularized', penalties, {
+    l1: kinds.within({ atLeast: 0 }),
+    l2: kinds.within({ atLeast: 0 }),
+    match: kinds.kind('a regular expression', (match) => match instanceof RegExp),
+  });
   const { l1 = 0, l2 = 0, match } = penalties;
   return {
     name: `regularized(${loss.name})`,

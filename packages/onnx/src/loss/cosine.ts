@@ -1,3 +1,4 @@
+import { kinds } from '@adakit/core';
 import { OnnxError } from '../error.js';
 import { requireOptions } from '../given.js';
 import type { Value } from '../graph/value.js';
@@ -14,10 +15,13 @@ import { floatOutput } from './model-output.js';
  * @param options.eps ε > 0, default 1e-8
  */
 export function cosineDistance(options: LossOptions & { readonly axis?: number; readonly eps?: number } = {}): Loss {
-  requireOptions('cosineDistance', options, [...LOSS_OPTIONS, 'axis', 'eps']);
+  requireOptions('cosineDistance', options, {
+    ...LOSS_OPTIONS,
+    axis: kinds.within({ integer: true }),
+    eps: kinds.within({ above: 0 }),
+  });
   const name = 'cosineDistance';
   const { axis = -1, eps = 1e-8 } = options;
-  if (!(eps > 0)) throw new OnnxError('invalid-argument', `${name}: eps must be > 0, got ${eps}`);
   return {
     name,
     attach(e, graph) {

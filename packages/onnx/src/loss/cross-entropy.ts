@@ -1,6 +1,8 @@
+import { kinds } from '@adakit/core';
 import { OnnxError } from '../error.js';
 import { requireOptions } from '../given.js';
 import {
+  CLASSIFICATION_OPTIONS,
   classWeightTensor,
   labelLoss,
   requireClasses,
@@ -8,7 +10,7 @@ import {
   type ClassificationOptions,
 } from './classification.js';
 import { canBeDrawn, drawnLabelLoss } from './drawn.js';
-import { LOSS_OPTIONS, reducedLoss, targetInput, type Loss } from './loss.js';
+import { reducedLoss, targetInput, type Loss } from './loss.js';
 import { floatOutput } from './model-output.js';
 
 /** Options of {@link crossEntropy}. */
@@ -28,20 +30,16 @@ export interface CrossEntropyOptions extends ClassificationOptions {
  * targets is not. Label smoothing: Szegedy et al., "Rethinking the inception architecture" (2016), §7.
  */
 export function crossEntropy(options: CrossEntropyOptions = {}): Loss {
-  requireOptions('crossEntropy', options, [
-    ...LOSS_OPTIONS,
-    'classAxis',
-    'ignoreIndex',
-    'classWeights',
-    'labelSmoothing',
-    'softTargets',
-  ]);
+  requireOptions('crossEntropy', options, {
+    ...CLASSIFICATION_OPTIONS,
+    labelSmoothing: kinds.within({ atLeast: 0, below: 1 }),
+    softTargets: kinds.flag,
+  });
   const name = 'crossEntropy';
   const { labelSmoothing = 0, softTargets = false, classWeights } = options;
   const fail = (problem: string): never => {
     throw new OnnxError('invalid-argument', `${name}: ${problem}`);
   };
-  if (!(labelSmoothing >= 0 && labelSmoothing < 1)) fail(`labelSmoothing must be in [0, 1), got ${labelSmoothing}`);
   if (softTargets && options.ignoreIndex !== undefined) fail('ignoreIndex needs labels; soft targets have none');
   // Smoothed or soft targets have the same Gauss–Newton matrix as labels: it depends on the output alone.
   const drawn: Loss = {

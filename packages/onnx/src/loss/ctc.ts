@@ -1,3 +1,4 @@
+import { kinds, type OptionKind } from '@adakit/core';
 import { OnnxError } from '../error.js';
 import { requireOptions } from '../given.js';
 import type { Emitter } from '../graph/emitter.js';
@@ -37,14 +38,14 @@ export interface CtcOptions extends LossOptions {
  * The reduction `mean` divides each loss by the number of its labels (at least 1) before the mean over the batch.
  */
 export function ctc(options: CtcOptions = {}): Loss {
-  requireOptions('ctc', options, [
+  requireOptions('ctc', options, {
     ...LOSS_OPTIONS,
-    'blank',
-    'zeroInfinity',
-    'batchFirst',
-    'inputLengths',
-    'targetLengths',
-  ]);
+    blank: kinds.count(),
+    zeroInfinity: kinds.flag,
+    batchFirst: kinds.flag,
+    inputLengths: kinds.text,
+    targetLengths: kinds.text,
+  } satisfies Record<keyof CtcOptions, OptionKind>);
   const name = 'ctc';
   const { blank = 0, zeroInfinity = false, batchFirst = false, reduction = 'mean' } = options;
   const fail = (problem: string): never => {

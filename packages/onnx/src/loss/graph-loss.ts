@@ -1,3 +1,4 @@
+import { kinds } from '@adakit/core';
 import type { ValueInfoProto } from 'onnx-buf';
 import { didYouMean, OnnxError } from '../error.js';
 import { requireModel, requireOptions } from '../given.js';
@@ -10,7 +11,7 @@ import { parseModel, type Model } from '../model/model.js';
 import { isStatic, symbolName, type Dim } from '../shape/dim.js';
 import { requireNoObstacles } from '../inference/infer.js';
 import { printShape, type Shape } from '../shape/shape.js';
-import { reduce, type Loss, type Reduction, type LossTarget } from './loss.js';
+import { LOSS_OPTIONS, reduce, type Loss, type Reduction, type LossTarget } from './loss.js';
 
 /** How {@link graphLoss} joins the graph of a loss to the model. */
 export interface GraphLossOptions {
@@ -40,7 +41,11 @@ export interface GraphLossOptions {
  */
 export function graphLoss(source: Model | Uint8Array, options: GraphLossOptions = {}): Loss {
   if (!(source instanceof Uint8Array)) requireModel('graphLoss()', source);
-  requireOptions('graphLoss()', options, ['inputs', 'output', 'reduction']);
+  requireOptions('graphLoss()', options, {
+    inputs: kinds.record("names by name, as { prediction: 'logits' }", kinds.text),
+    output: LOSS_OPTIONS.output,
+    reduction: LOSS_OPTIONS.reduction,
+  });
   const model = source instanceof Uint8Array ? parseModel(source, 'the loss model') : source;
   const name = `graphLoss(${model.source})`;
   const constants = new Set(model.graph.initializer.map((tensor) => tensor.name));

@@ -1,4 +1,4 @@
-import { OnnxError } from '../error.js';
+import { kinds } from '@adakit/core';
 import { requireOptions } from '../given.js';
 import type { Emitter } from '../graph/emitter.js';
 import type { Value } from '../graph/value.js';
@@ -25,12 +25,14 @@ export interface KlDivergenceOptions extends LossOptions {
  * The mean is over batch and positions, not over classes: for [batch, classes] torch.nn.KLDivLoss calls it `batchmean`.
  */
 export function klDivergence(options: KlDivergenceOptions = {}): Loss {
-  requireOptions('klDivergence', options, [...LOSS_OPTIONS, 'targets', 'temperature', 'classAxis']);
+  requireOptions('klDivergence', options, {
+    ...LOSS_OPTIONS,
+    targets: kinds.oneOf('probabilities', 'logits'),
+    temperature: kinds.within({ above: 0 }),
+    classAxis: kinds.within({ integer: true }),
+  });
   const name = 'klDivergence';
   const { targets: kind = 'probabilities', temperature = 1 } = options;
-  if (!(temperature > 0)) {
-    throw new OnnxError('invalid-argument', `${name}: temperature must be > 0, got ${temperature}`);
-  }
   return {
     name,
     attach(e, graph) {

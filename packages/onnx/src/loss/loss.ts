@@ -1,3 +1,4 @@
+import { kinds, type OptionKind } from '@adakit/core';
 import { OnnxError } from '../error.js';
 import type { Emitter } from '../graph/emitter.js';
 import type { Graph } from '../graph/graph.js';
@@ -68,22 +69,17 @@ export interface LossOptions {
   readonly sampleWeights?: string;
 }
 
-/** Their names. */
-export const LOSS_OPTIONS: readonly (keyof LossOptions)[] = ['output', 'target', 'reduction', 'sampleWeights'];
+/** {@link LossOptions}, as they may be. */
+export const LOSS_OPTIONS: Readonly<Record<keyof LossOptions, OptionKind>> = {
+  output: kinds.text,
+  target: kinds.text,
+  reduction: kinds.oneOf('mean', 'sum'),
+  sampleWeights: kinds.text,
+};
 
 /** Mean or sum over all elements. */
 export function reduce(e: Emitter, x: Value, reduction: Reduction = 'mean'): Value {
-  switch (reduction) {
-    case 'sum':
-      return e.reduceSum(x);
-    case 'mean':
-      return e.node('ReduceMean', [x], { keepdims: 0 });
-    default:
-      throw new OnnxError(
-        'invalid-argument',
-        `reduction '${String(reduction)}' is neither 'mean' nor 'sum'; training needs a single number`,
-      );
-  }
+  return reduction === 'sum' ? e.reduceSum(x) : e.node('ReduceMean', [x], { keepdims: 0 });
 }
 
 /**

@@ -1,7 +1,7 @@
 import { requireOptions } from '../given.js';
-import { labelLoss, requireClasses, type ClassificationOptions } from './classification.js';
+import { CLASSIFICATION_OPTIONS, labelLoss, requireClasses, type ClassificationOptions } from './classification.js';
 import { canBeDrawn, drawnLabelLoss } from './drawn.js';
-import { LOSS_OPTIONS, type Loss } from './loss.js';
+import type { Loss } from './loss.js';
 import { floatOutput } from './model-output.js';
 
 /**
@@ -10,7 +10,7 @@ import { floatOutput } from './model-output.js';
  * of shape [batch, d₁, …].
  */
 export function nll(options: ClassificationOptions = {}): Loss {
-  requireOptions('nll', options, [...LOSS_OPTIONS, 'classAxis', 'ignoreIndex', 'classWeights']);
+  requireOptions('nll', options, CLASSIFICATION_OPTIONS);
   const name = 'nll';
   const drawn: Loss = {
     name: `${name} of drawn labels`,

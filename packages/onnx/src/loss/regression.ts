@@ -1,4 +1,4 @@
-import { OnnxError } from '../error.js';
+import { kinds } from '@adakit/core';
 import { requireOptions } from '../given.js';
 import type { Emitter } from '../graph/emitter.js';
 import type { Value } from '../graph/value.js';
@@ -51,9 +51,8 @@ export function l1(options: LossOptions = {}): Loss {
  * @param options.delta δ > 0, default 1
  */
 export function huber(options: LossOptions & { readonly delta?: number } = {}): Loss {
-  requireOptions('huber', options, [...LOSS_OPTIONS, 'delta']);
+  requireOptions('huber', options, { ...LOSS_OPTIONS, delta: kinds.within({ above: 0 }) });
   const { delta = 1 } = options;
-  if (!(delta > 0)) throw new OnnxError('invalid-argument', `huber: delta must be > 0, got ${delta}`);
   return errorLoss('huber', options, (e, error) => {
     const size = e.node('Abs', [error]);
     const limit = e.scalar(delta, error);
@@ -70,9 +69,8 @@ export function huber(options: LossOptions & { readonly delta?: number } = {}): 
  * @param options.beta β > 0, default 1; for β → 0 it becomes {@link l1}
  */
 export function smoothL1(options: LossOptions & { readonly beta?: number } = {}): Loss {
-  requireOptions('smoothL1', options, [...LOSS_OPTIONS, 'beta']);
+  requireOptions('smoothL1', options, { ...LOSS_OPTIONS, beta: kinds.within({ above: 0, because: 'for 0 take l1' }) });
   const { beta = 1 } = options;
-  if (!(beta > 0)) throw new OnnxError('invalid-argument', `smoothL1: beta must be > 0, got ${beta}; for 0 take l1`);
   return errorLoss('smoothL1', options, (e, error) => {
     const size = e.node('Abs', [error]);
     const quadratic = e.scale(e.square(error), 0.5 / beta);

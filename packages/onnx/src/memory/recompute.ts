@@ -1,3 +1,4 @@
+import { kinds, type OptionKind } from '@adakit/core';
 import type { OperatorTable } from '../entry/operator.js';
 import { OnnxError } from '../error.js';
 import { copiedGraph } from '../graph/copy.js';
@@ -30,6 +31,12 @@ export interface MemoryLimit {
   /** Sizes of the free dimensions that the limit is for, by name: the largest batch. */
   readonly dims?: Readonly<Record<string, number>>;
 }
+
+/** A {@link MemoryLimit}, as it may be. */
+export const MEMORY_LIMIT: OptionKind = kinds.options({
+  bytes: kinds.required(kinds.limit),
+  dims: kinds.record('sizes by name, as { batch: 128 }', kinds.count(1)),
+} satisfies Record<keyof MemoryLimit, OptionKind>);
 
 /** What a {@link MemoryLimit} has come to. */
 export interface MemoryReport {
@@ -75,9 +82,6 @@ export function limitMemory(
   limit: MemoryLimit,
   operators: OperatorTable = standardOperators,
 ): Limited {
-  if (!(limit.bytes > 0)) {
-    throw new OnnxError('invalid-argument', `a memory limit must be a number of bytes above 0, got ${limit.bytes}`);
-  }
   const sizes = new Map(Object.entries(limit.dims ?? {}));
   requireSizes(graph, sizes);
   const nodes = [...graph.nodes];
@@ -110,13 +114,6 @@ function requireSizes({ inputs }: Graph, sizes: ReadonlyMap<string, number>): vo
       'invalid-argument',
       `how much memory a step takes depends on ${missing.join(', ')}; say how large ${missing.length > 1 ? 'they are' : 'it is'} ` +
         `at most: dims: { ${missing.map((name) => `${name}: …`).join(', ')} } beside the limit, or fix the dimension with specialize()`,
-    );
-  }
-  for (const [name, size] of sizes) {
-    if (Number.isSafeInteger(size) && size > 0) continue;
-    throw new OnnxError(
-      'invalid-argument',
-      `the memory limit's dimension '${name}' cannot be ${size}; give a whole number of 1 or more`,
     );
   }
 }

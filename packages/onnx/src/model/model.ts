@@ -1,7 +1,7 @@
-import { kindOf } from '@adakit/core';
+import { kindOf, type OptionKind } from '@adakit/core';
 import { create, fromBinary, toBinary } from '@bufbuild/protobuf';
 import { ModelProtoSchema, type GraphProto, type ModelProto } from 'onnx-buf';
-import { Budget, type Limits } from '../budget.js';
+import { Budget, LIMITS, type Limits } from '../budget.js';
 import { OnnxError } from '../error.js';
 import { requireModel, requireOptions } from '../given.js';
 import { loadExternalData } from './external-data.js';
@@ -39,7 +39,7 @@ export interface Model {
  * `invalid-model`.
  */
 export async function readModel(source: string | Uint8Array, options: ReadOptions = {}): Promise<Model> {
-  requireOptions('readModel()', options, ['limits']);
+  requireOptions('readModel()', options, READ_OPTIONS);
   if (typeof source !== 'string') return parseModel(source, 'model', options);
   const { proto, graph } = parseProto(await readBytes(source), source);
   const { dirname } = await import('node:path');
@@ -52,6 +52,8 @@ export interface ReadOptions {
   readonly limits?: Partial<Limits>;
 }
 
+const READ_OPTIONS: Readonly<Record<keyof ReadOptions, OptionKind>> = { limits: LIMITS };
+
 /**
  * As {@link readModel}, for bytes already in memory. Tensors refer to `bytes` and do not copy them; those in other files
  * are an error once they are needed.
@@ -63,7 +65,7 @@ export function parseModel(bytes: Uint8Array, source = 'model', options: ReadOpt
       `${source}: a model is read from a path or a Uint8Array, got ${kindOf(bytes)}`,
     );
   }
-  requireOptions('parseModel()', options, ['limits']);
+  requireOptions('parseModel()', options, READ_OPTIONS);
   const { proto, graph } = parseProto(bytes, source);
   return toModel(proto, graph, source, options);
 }

@@ -1,3 +1,4 @@
+import { kinds } from '@adakit/core';
 import { create } from '@bufbuild/protobuf';
 import {
   AttributeProto_AttributeType,
@@ -19,7 +20,7 @@ import { didYouMean, OnnxError } from '../error.js';
 import { requireModel, requireOptions } from '../given.js';
 import { dtypeFromCode, isDifferentiable } from './dtype.js';
 import type { Model } from './model.js';
-import type { Tensor } from './tensor.js';
+import { Tensor } from './tensor.js';
 
 /** What {@link specialize} fixes. */
 export interface Specialization {
@@ -39,7 +40,13 @@ export interface Specialization {
  */
 export function specialize(model: Model, options: Specialization): Model {
   requireModel('specialize()', model);
-  requireOptions('specialize()', options, ['dims', 'inputs']);
+  requireOptions('specialize()', options, {
+    dims: kinds.object,
+    inputs: kinds.record(
+      'tensors by name',
+      kinds.kind('a tensor', (value) => value instanceof Tensor),
+    ),
+  });
   const { dims = {}, inputs = {} } = options;
   const sizes = { ...model.sizes, ...dims };
   withSizes(model, sizes);

@@ -1,3 +1,4 @@
+import { kinds } from '@adakit/core';
 import { nearestNames } from '@adakit/core/states';
 import { didYouMean, OnnxError } from '../error.js';
 
@@ -6,6 +7,14 @@ import { didYouMean, OnnxError } from '../error.js';
  * these: `['fc.weight', /^layer4\./]`.
  */
 export type ParameterFilter = string | RegExp | ((name: string) => boolean) | readonly ParameterFilter[];
+
+/** A {@link ParameterFilter} in options. */
+export const FILTER = kinds.kind('a name, an expression, a function of names or a list of these', isFilter);
+
+export function isFilter(value: unknown): value is ParameterFilter {
+  if (Array.isArray(value)) return value.every(isFilter);
+  return typeof value === 'string' || typeof value === 'function' || value instanceof RegExp;
+}
 
 /** Whether a filter names `name`. */
 export function matches(filter: ParameterFilter, name: string): boolean {

@@ -1,3 +1,4 @@
+import { kinds, type OptionKind } from '@adakit/core';
 import type { OperatorTable } from '../entry/operator.js';
 import type { RoleKind } from '../entry/role.js';
 import { OnnxError } from '../error.js';
@@ -8,7 +9,7 @@ import type { Model } from '../model/model.js';
 import { operators as standardOperators } from '../operators/index.js';
 import { adapters } from './adapters.js';
 import { declarations } from '../model/declarations.js';
-import { listNames, matches, requireKnown, type ParameterFilter } from './filter.js';
+import { isFilter, listNames, matches, requireKnown, type ParameterFilter } from './filter.js';
 import { hasOwnName } from './names.js';
 import { prefixOf, type Prefix } from './prefix.js';
 import { roleOf } from './roles.js';
@@ -39,6 +40,29 @@ export interface TrainableOptions {
    * outside of `train`, when that is given.
    */
   readonly freeze?: FreezeFilter;
+}
+
+/** {@link TrainableOptions}, as they may be. */
+export const TRAINABLE_OPTIONS: Readonly<Record<keyof TrainableOptions, OptionKind>> = {
+  train: kinds.kind(
+    'a name, an expression, a function of names, a list of these or { also }',
+    (value) => isFilter(value) || isOnly('also', value, isFilter),
+  ),
+  freeze: kinds.kind('a name, an expression, a function of names, { before } or a list of these', isFreezeFilter),
+};
+
+function isFreezeFilter(value: unknown): value is FreezeFilter {
+  if (Array.isArray(value)) return value.every(isFreezeFilter);
+  return (
+    isFilter(value) ||
+    isOnly('before', value, (place) => place !== undefined && kinds.names([place].flat()) === undefined)
+  );
+}
+
+/** Whether something is an object with this key, whose value `holds`, and no other. */
+function isOnly(key: string, value: unknown, holds: (value: unknown) => boolean): boolean {
+  const entries = Object.entries(Object(value) as object);
+  return entries.length === 1 && entries[0][0] === key && holds(entries[0][1]);
 }
 
 /** What the selection says about one initializer. */

@@ -1,7 +1,7 @@
-import type { ParameterRole, Precision } from '@adakit/core';
+import { kinds, type OptionKind, type ParameterRole, type Precision } from '@adakit/core';
 import type { ModelProto } from 'onnx-buf';
 import { OnnxError } from '../error.js';
-import { requireLoss, requireModel, requireNames, requireObject, requireOptions, requirePlan } from '../given.js';
+import { requireLoss, requireModel, requireNames, requireOptions, requirePlan } from '../given.js';
 import { differentiate } from '../gradient/differentiate.js';
 import { emitterOf } from '../inference/emitter-of.js';
 import type { Emitter } from '../graph/emitter.js';
@@ -13,7 +13,7 @@ import type { Value } from '../graph/value.js';
 import { executableGraph, importGraph, upgradedGraph } from '../passes/import.js';
 import type { Loss } from '../loss/loss.js';
 import { arrangeNodes } from '../memory/arrange.js';
-import { limitMemory, type MemoryLimit, type MemoryReport } from '../memory/recompute.js';
+import { limitMemory, MEMORY_LIMIT, type MemoryLimit, type MemoryReport } from '../memory/recompute.js';
 import { twoPeriods } from '../memory/periods.js';
 import type { ComputePrecision, DType } from '../model/dtype.js';
 import type { Model } from '../model/model.js';
@@ -33,11 +33,17 @@ import { requireNoObstacles, requireRunnable } from '../inference/infer.js';
 import { isStatic } from '../shape/dim.js';
 import { isStaticShape, type Shape } from '../shape/shape.js';
 import { emitPlan, type PlanBindings, type PlanEmission } from '../optimizer/emit-plan.js';
-import { classifyInitializers, noTrainable, selectedValues, type TrainableOptions } from '../trainable/select.js';
+import {
+  classifyInitializers,
+  noTrainable,
+  selectedValues,
+  TRAINABLE_OPTIONS,
+  type TrainableOptions,
+} from '../trainable/select.js';
 import { rollRecurrences } from '../passes/roll/roll.js';
 import { setTrainingMode, type RunningStatistic } from '../passes/mode.js';
 import { addOutput } from '../graph/output.js';
-import type { Target } from '../target/target.js';
+import type { Target, Together } from '../target/target.js';
 import { ortCpu } from '../target/targets.js';
 import { afterPass } from '../verify/passes.js';
 import { parameterRoles } from './parameter-role.js';
@@ -48,6 +54,13 @@ export interface TargetOption {
   /** Default: ONNX Runtime on the CPU, `targets['ort-cpu']`. */
   readonly target?: Target;
 }
+
+const TARGET_OPTION: Readonly<Record<keyof TargetOption, OptionKind>> = {
+  target: kinds.kind("a target, such as targets['ort-cpu']", (target) => {
+    const { partly, own, formulations } = Object(target) as Partial<Target>;
+    return Object(partly) === partly && Array.isArray(own) && Object(formulations) === formulations;
+  }),
+};
 
 /** What to train and towards what. */
 export interface TrainingOptions extends TrainableOptions, TargetOption {
@@ -63,6 +76,15 @@ export interface TrainingOptions extends TrainableOptions, TargetOption {
    */
   readonly memoryLimit?: MemoryLimit;
 }
+
+/** {@link TrainingOptions}, as they may be; the loss is looked at apart. */
+export const TRAINING_OPTIONS: Readonly<Record<keyof TrainingOptions, OptionKind>> = {
+  ...TRAINABLE_OPTIONS,
+  ...TARGET_OPTION,
+  loss: kinds.anything,
+  precision: kinds.oneOf('float32', 'float16', 'bfloat16'),
+  memoryLimit: MEMORY_LIMIT,
+};
 
 /** What was chosen to be trained. Which it would be may depend on the values of weights, and these change. */
 export interface TrainingSelection {
@@ -88,6 +110,29 @@ export interface GradientsOptions extends TrainingOptions {
   /** Outputs of the model that are wanted as they are in training mode, beside the loss. Default: none. */
   readonly outputs?: readonly string[];
 }
+
+const GRADIENTS_OPTIONS: Readonly<Record<keyof GradientsOptions, OptionKind>> = {
+  ...TRAINING_OPTIONS,
+  selection: kinds.options({
+    parameters: kinds.required(kinds.names),
+    frozenNormalizations: kinds.required(kinds.list),
+    leftOut: kinds.required(kinds.names),
+  } satisfies Record<keyof TrainingSelection, OptionKind>),
+  lossScale: kinds.flag,
+  feedRandom: kinds.flag,
+  outputs: kinds.names,
+};
+
+const EMISSION: Readonly<Record<keyof PlanEmission, OptionKind>> = {
+  plan: kinds.anything,
+  stages: kinds.list,
+  cohort: kinds.callable,
+  together: kinds.options({
+    elements: kinds.required(kinds.number),
+    parameters: kinds.required(kinds.number),
+  } satisfies Record<keyof Together, OptionKind>),
+  scalars: kinds.oneOf('fed', 'computed'),
+};
 
 /** Options of {@link trainStepGraph}. */
 export interface TrainStepOptions extends GradientsOptions, PlanEmission {}
@@ -189,7 +234,7 @@ export function inferenceGraph(
 ): EmittedGraph & { readonly outputs: readonly string[] } {
   requireModel('inferenceGraph()', model);
   requireNames('inferenceGraph(): parameters', parameters);
-  requireObject('inferenceGraph(): options', options);
+  requireOptions('inferenceGraph()', options, TARGET_OPTION);
   const { target } = options;
   const { graph, inputs } = inferenceMode(model, parameters, target);
   const closed = graph.outputs.find((output) => !canBeRead(output));
@@ -210,8 +255,11 @@ export function evaluationGraph(
   options: TargetOption & { readonly loss: Loss; readonly parameters: readonly string[] },
 ): EvaluationGraph {
   requireModel('evaluationGraph()', model);
-  requireObject('evaluationGraph(): options', options);
-  requireNames('evaluationGraph(): parameters', options.parameters);
+  requireOptions('evaluationGraph()', options, {
+    ...TARGET_OPTION,
+    loss: kinds.anything,
+    parameters: kinds.required(kinds.names),
+  });
   requireLoss(options.loss);
   const { target } = options;
   const { graph, inputs } = inferenceMode(model, options.parameters, target);
@@ -230,7 +278,7 @@ export function evaluationGraph(
  * @throws OnnxError `not-differentiable`, `no-trainable-parameter`, `unknown-parameter` or whatever importing throws
  */
 export function gradientsGraph(model: Model, options: GradientsOptions): GradientsGraph {
-  requireTraining('gradientsGraph()', model, options);
+  requireTraining('gradientsGraph()', model, options, GRADIENTS_OPTIONS);
   const training = differentiateModel(model, options);
   const e = emitterOf(training.graph);
   const outputs = Object.entries(training.gradients).map(
@@ -250,7 +298,7 @@ export function gradientsGraph(model: Model, options: GradientsOptions): Gradien
  * @throws OnnxError `invalid-argument` for a plan of other parameters, or whatever {@link gradientsGraph} throws
  */
 export function trainStepGraph(model: Model, options: TrainStepOptions): TrainStepGraph {
-  requireTraining('trainStepGraph()', model, options);
+  requireTraining('trainStepGraph()', model, options, { ...GRADIENTS_OPTIONS, ...EMISSION });
   requirePlan('trainStepGraph()', options.plan);
   const training = differentiateModel(model, options);
   const { graph, parameters, gradients } = training;
@@ -278,9 +326,12 @@ export function optimizerGraph(
   emission: PlanEmission,
   options: TargetOption & { readonly precision?: Precision } = {},
 ): OptimizerGraph {
-  requireObject('optimizerGraph(): options', emission);
+  requireOptions('optimizerGraph()', emission, EMISSION);
   requirePlan('optimizerGraph()', emission.plan);
-  requireOptions('optimizerGraph()', options, ['precision', 'target']);
+  requireOptions('optimizerGraph()', options, {
+    ...TARGET_OPTION,
+    precision: kinds.oneOf('float32', 'float64'),
+  });
   const { precision: dtype = 'float32', target } = options;
   const graph = new Graph('optimizer');
   const { parameters } = emission.plan;
@@ -300,12 +351,16 @@ export function optimizerGraph(
   };
 }
 
-/** @throws OnnxError `invalid-argument` for what is no model, and for options without a loss */
-function requireTraining(what: string, model: Model, options: GradientsOptions): void {
+/** @throws OnnxError `invalid-argument` for what is no model, wrong options, and options without a loss */
+function requireTraining(
+  what: string,
+  model: Model,
+  options: GradientsOptions,
+  known: Readonly<Record<string, OptionKind>>,
+): void {
   requireModel(what, model);
-  requireObject(`${what}: options`, options);
+  requireOptions(what, options, known);
   requireLoss(options.loss);
-  if (options.outputs !== undefined) requireNames(`${what}: outputs`, options.outputs);
 }
 
 /**

@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto';
 import { createReadStream } from 'node:fs';
 import { stat } from 'node:fs/promises';
 import { join } from 'node:path';
-import { keysProblem, kindOf, type StoredTensor } from '@adakit/core';
+import { kindOf, kinds, type StoredTensor } from '@adakit/core';
 import {
   ARTIFACT_FILES,
   externalize,
@@ -14,6 +14,7 @@ import {
   type TensorLocation,
 } from '@adakit/onnx';
 import { TrainingError } from '../error.js';
+import { requireOptions } from '../given.js';
 import { makeFolder, openTensors, writeFileAtomically, writeTensors, writeWithData } from '@adakit/state/node';
 
 /** How artifacts are written. */
@@ -37,8 +38,7 @@ export async function writeArtifacts(
   artifacts: Artifacts,
   options: WriteArtifactsOptions = {},
 ): Promise<Manifest> {
-  const problem = keysProblem('option', options, ['externalData']);
-  if (problem !== undefined) throw new TrainingError('invalid-option', `writeArtifacts: ${problem}`);
+  requireOptions('writeArtifacts', options, { externalData: kinds.flag });
   const { graphs, checkpoint, manifest } = Object(artifacts) as Artifacts;
   if (!((checkpoint as unknown) instanceof Map) || Object(graphs) !== graphs) {
     throw new TrainingError(

@@ -1,4 +1,5 @@
-import { keysProblem, kindOf, type NamedTensors } from '@adakit/core';
+import { TRAINABLE_OPTIONS } from '@adakit/onnx/internal';
+import { kindOf, kinds, type NamedTensors, type OptionKind } from '@adakit/core';
 import {
   checkModel,
   differentiate,
@@ -23,6 +24,7 @@ import {
 import { TrainingError } from '../error.js';
 import { CPU, Session } from '../execution-provider.js';
 import type { Batch } from '../feeds.js';
+import { requireOptions } from '../given.js';
 import { elements, ortTensor } from '../ort-tensor.js';
 import { checkGradient, euclidean, TOLERANCE, type Finding, type Verdict } from './differences.js';
 import { chooseInputs, type Tensors } from './inputs.js';
@@ -111,8 +113,8 @@ export async function gradcheck(
   }
 }
 
-function requireTrainable(model: Model, options: GradcheckOptions): ModelCheck {
-  const check = checkModel(model, options);
+function requireTrainable(model: Model, { train, freeze }: GradcheckOptions): ModelCheck {
+  const check = checkModel(model, { ...(train && { train }), ...(freeze && { freeze }) });
   if (check.trainable) return check;
   const problems = check.problems.map(({ node, what }) => `  ${node} ${what}`);
   throw new TrainingError('invalid-feed', `${model.source} cannot be trained:\n${problems.join('\n')}`);
@@ -247,37 +249,26 @@ function conclusion({ loss, compiledLoss }: Place, parameters: readonly Gradchec
   };
 }
 
-const OPTIONS: Readonly<Record<keyof GradcheckOptions, 'string' | 'number' | 'object' | 'function' | 'any'>> = {
-  loss: 'string',
-  inputs: 'object',
-  seed: 'number',
-  directions: 'number',
-  timeLimit: 'number',
-  operators: 'object',
-  onProgress: 'function',
-  train: 'any',
-  freeze: 'any',
+const OPTIONS: Readonly<Record<keyof GradcheckOptions, OptionKind>> = {
+  ...TRAINABLE_OPTIONS,
+  loss: kinds.text,
+  inputs: kinds.object,
+  seed: kinds.seed,
+  directions: kinds.count(1),
+  timeLimit: kinds.limit,
+  operators: kinds.object,
+  onProgress: kinds.callable,
 };
 
 /** @throws TrainingError `invalid-option` for what is no model, and for options that there are not or of another kind */
 function requireGiven(source: unknown, options: GradcheckOptions): void {
-  const fail = (problem: string): never => {
-    throw new TrainingError('invalid-option', `gradcheck: ${problem}`);
-  };
   if (typeof source !== 'string' && !(source instanceof Uint8Array) && !('graph' in Object(source))) {
-    fail(`it takes a path, a Uint8Array or what readModel() gives, got ${kindOf(source)}`);
+    throw new TrainingError(
+      'invalid-option',
+      `gradcheck: it takes a path, a Uint8Array or what readModel() gives, got ${kindOf(source)}`,
+    );
   }
-  const problem = keysProblem('option', options, Object.keys(OPTIONS));
-  if (problem !== undefined) fail(problem);
-  for (const [name, kind] of Object.entries(OPTIONS)) {
-    const value: unknown = options[name as keyof GradcheckOptions];
-    if (value === undefined || kind === 'any' || (typeof value === kind && value !== null)) continue;
-    fail(`${name} must be ${kind === 'object' ? 'an' : 'a'} ${kind}, got ${kindOf(value)}`);
-  }
-  const { directions = 1 } = options;
-  if (!Number.isSafeInteger(directions) || directions < 1) {
-    fail(`directions must be a whole number of at least 1, got ${directions}`);
-  }
+  requireOptions('gradcheck', options, OPTIONS);
 }
 
 const UNCHECKED = {

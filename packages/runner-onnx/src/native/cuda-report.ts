@@ -1,7 +1,6 @@
-import { keysProblem } from '@adakit/core';
-import { TrainingError } from '../error.js';
 import { createReadStream, existsSync } from 'node:fs';
 import { dirname, join } from 'node:path';
+import { requireOptions, RUNTIME_CHOICE } from '../given.js';
 import { nativeLibrary, type NativeLibrary } from './library.js';
 import { NativeError } from './native-error.js';
 
@@ -57,8 +56,7 @@ const CUDNN = 'libcudnn.so.9';
  * @param options `libraryPath`: as for a session. Default: the library that onnxruntime-node brings
  */
 export async function cudaReport(options: { readonly libraryPath?: string } = {}): Promise<CudaReport> {
-  const problem = keysProblem('option', options, ['libraryPath']);
-  if (problem !== undefined) throw new TrainingError('invalid-option', `cudaReport: ${problem}`);
+  requireOptions('cudaReport', options, { libraryPath: RUNTIME_CHOICE.libraryPath });
   const { libraryPath } = options;
   let library: NativeLibrary;
   try {

@@ -11,7 +11,8 @@ import {
   type TensorData,
   type TrainingState,
 } from '@adakit/core';
-import { checkState, requireOptions, requireState, requireTensor } from '@adakit/core/states';
+import { checkState, kinds, requireState, requireTensor, type OptionKind } from '@adakit/core/states';
+import { requireOptions } from '../file/given.js';
 import { requireAccounted } from './accounted.js';
 import type { AdaptedParameter, AdaptedSlot, AdaptReport } from './adapt-report.js';
 import { carryOver, startAfresh } from './carry-over.js';
@@ -40,6 +41,14 @@ export interface AdaptOptions {
    */
   readonly slots?: Readonly<Record<string, string>>;
 }
+
+const OPTIONS: Readonly<Record<keyof AdaptOptions, OptionKind>> = {
+  keep: kinds.oneOf('given', 'saved'),
+  added: kinds.names,
+  removed: kinds.names,
+  frozen: kinds.names,
+  slots: kinds.record("names of slots by name, as { new: 'saved' }", kinds.text),
+};
 
 /** What {@link adaptState} has made of a state. */
 export interface AdaptedState {
@@ -84,8 +93,7 @@ export function adaptState(
 ): AdaptedState {
   requireState(state);
   requireOptimizer('adaptState()', optimizer);
-  requireOptions('adaptState()', options, ['keep', 'added', 'removed', 'frozen', 'slots']);
-  requireChoices(options);
+  requireOptions('adaptState()', options, OPTIONS);
   if (Object(parameters) !== parameters || Array.isArray(parameters)) {
     throw mismatch([`the parameters of the run are given by name, as { weight: tensor }, got ${kindOf(parameters)}`]);
   }
@@ -145,16 +153,6 @@ export function adaptState(
       ],
     },
   };
-}
-
-/** @throws AdakitError `state-mismatch` for lists that are none, and other words than there are */
-function requireChoices({ keep = 'given', slots = {}, ...lists }: AdaptOptions): void {
-  if (!['given', 'saved'].includes(keep)) throw mismatch([`keep is given or saved, got ${kindOf(keep)}`]);
-  if (Object(slots) !== slots) throw mismatch([`slots are given by name, as { new: 'saved' }, got ${kindOf(slots)}`]);
-  for (const [name, list] of Object.entries<unknown>({ ...lists })) {
-    if (list !== undefined && !Array.isArray(list))
-      throw mismatch([`"${name}" is a list of names, got ${kindOf(list)}`]);
-  }
 }
 
 /** A parameter of the run; what it does not say of itself is as saved. */

@@ -1,18 +1,43 @@
 import { AdakitError, kindOf, type ErrorCode } from '@adakit/core';
+import { optionsProblem, type OptionKind } from '@adakit/core/states';
 import { StateFileError } from './error.js';
 
 // What is given by programs whose types nobody has checked.
 
 /**
- * @param of what its elements are
- * @throws AdakitError for what is no list of objects, each with these fields
+ * Refuses what is no object, options that there are not, and such of another kind.
+ *
+ * @param what whose options they are, at the beginning of the message
+ * @throws AdakitError `invalid-plan`
  */
-export function requireList(code: ErrorCode, of: string, list: unknown, fields: readonly string[]): void {
+export function requireOptions(what: string, options: unknown, known: Readonly<Record<string, OptionKind>>): void {
+  const problem = optionsProblem(options, known);
+  if (problem !== undefined) throw new AdakitError('invalid-plan', `${what}: ${problem}`);
+}
+
+/**
+ * @param of what its elements are
+ * @param known fields that there are. Default: any
+ * @throws AdakitError for what is no list of objects, each with these fields and no others than there are
+ */
+export function requireList(
+  code: ErrorCode,
+  of: string,
+  list: unknown,
+  fields: readonly string[],
+  known?: Readonly<Record<string, OptionKind>>,
+): void {
   const isWrong = (each: unknown): boolean =>
     fields.some((field) => (Object(each) as Readonly<Record<string, unknown>>)[field] === undefined);
   const wrong: readonly unknown[] = Array.isArray(list) ? list.filter(isWrong) : [list];
-  if (wrong.length === 0) return;
-  throw new AdakitError(code, `${of} must be a list of { ${fields.join(', ')}, … }, got ${kindOf(wrong[0])}`);
+  if (wrong.length > 0) {
+    throw new AdakitError(code, `${of} must be a list of { ${fields.join(', ')}, … }, got ${kindOf(wrong[0])}`);
+  }
+  if (known === undefined) return;
+  for (const each of list as readonly unknown[]) {
+    const problem = optionsProblem(each, known);
+    if (problem !== undefined) throw new AdakitError(code, `${of}: ${problem}`);
+  }
 }
 
 /** @throws StateFileError `invalid-entry` for what is no Map of stored tensors by name */

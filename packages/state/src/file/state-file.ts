@@ -1,11 +1,11 @@
 import { sha256 as nobleSha256 } from '@noble/hashes/sha2.js';
 import { bytesToHex } from '@noble/hashes/utils.js';
 import type { StoredTensor, TrainingState } from '@adakit/core';
-import { requireOptions } from '@adakit/core/states';
+import { kinds } from '@adakit/core/states';
 import { assembleState, contentsOf, layoutOf, requireFinite } from './contents.js';
 import { formatDocument, parseDocument } from './document.js';
 import { StateFileError } from './error.js';
-import { requireTensorMap } from './given.js';
+import { requireOptions, requireTensorMap } from './given.js';
 import {
   dataLength,
   formatHeader,
@@ -51,7 +51,7 @@ const NAMELESS = 'the state';
  * @throws StateFileError for a state that a file cannot hold
  */
 export function encodeState(state: TrainingState, options: EncodeOptions = {}): Uint8Array {
-  requireOptions('encodeState()', options, ['metric', 'finite']);
+  requireOptions('encodeState()', options, { metric: kinds.number, finite: kinds.flag });
   const { metric, finite = false } = options;
   const file = NAMELESS;
   const contents = contentsOf(state, file, metric);
@@ -77,7 +77,7 @@ export function encodeState(state: TrainingState, options: EncodeOptions = {}): 
  * @throws StateFileError for the first violation of the format, with its code and place
  */
 export function decodeState(bytes: Uint8Array, options: DecodeOptions = {}): TrainingState {
-  requireOptions('decodeState()', options, ['file', 'finite']);
+  requireOptions('decodeState()', options, { file: kinds.text, finite: kinds.flag });
   const { file = NAMELESS, finite = false } = options;
   const { header, data } = split(bytes, file);
   const parsed = parseStateHeader(header, data.length, file, sha256);
@@ -111,7 +111,7 @@ export function encodeTensors(
  * @throws StateFileError for the first violation of the format
  */
 export function decodeTensors(bytes: Uint8Array, options: { file?: string } = {}): TensorFile {
-  requireOptions('decodeTensors()', options, ['file']);
+  requireOptions('decodeTensors()', options, { file: kinds.text });
   const { file = 'the safetensors file' } = options;
   const { header, data } = split(bytes, file);
   const { tensors, metadata } = parseHeader(header, data.length, file);

@@ -1,3 +1,4 @@
+import { kinds, type OptionKind } from '@adakit/core/states';
 import { requireList } from '../file/given.js';
 import { AdakitError, elementCount, sameShape } from '@adakit/core';
 import { rearrangements, type Conventions, type ImageChannels, type Rearrangement } from './layer-layouts.js';
@@ -10,7 +11,7 @@ import {
   type Convention,
   type ParameterDescription,
 } from './parameter-description.js';
-import type { ParameterMapping } from './parameter-mapping.js';
+import { REARRANGEMENT, type ParameterMapping } from './parameter-mapping.js';
 import { extractRecurrent, recurrentMappings } from './recurrent-layouts.js';
 
 /** What shapes and names leave open about one parameter; anything left out is derived. */
@@ -22,6 +23,15 @@ export interface MappingHint extends Rearrangement {
   /** Channels of the image that a dense layer's outputs are shaped into; 1 if they are none. For its bias, too. */
   readonly outputChannels?: number;
 }
+
+/** A {@link MappingHint}, as it may be. */
+const HINT: Readonly<Record<keyof MappingHint, OptionKind>> = {
+  ...REARRANGEMENT,
+  from: kinds.text,
+  to: kinds.text,
+  inputChannels: kinds.count(1),
+  outputChannels: kinds.count(1),
+};
 
 type Aligned = { readonly mappings: readonly ParameterMapping[] } | { readonly problems: readonly string[] };
 type Pair = readonly [ParameterDescription, ParameterDescription];
@@ -45,7 +55,7 @@ export function deriveMappings(
 ): ParameterMapping[] {
   for (const list of [from, to])
     requireList('ambiguous-mapping', 'descriptions of parameters', list, ['name', 'shape']);
-  requireList('ambiguous-mapping', 'hints', hints, ['from']);
+  requireList('ambiguous-mapping', 'hints', hints, ['from'], HINT);
   requireNamed(from, to, hints);
   const [parametersFrom, parametersTo] = [from, to].map((list) => list.filter((each) => !statisticOf(each)));
   const [statisticsFrom, statisticsTo] = [from, to].map((list) => list.filter((each) => statisticOf(each)));

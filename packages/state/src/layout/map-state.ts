@@ -15,7 +15,7 @@ import { matches, matchFromData, requireState } from '@adakit/core/states';
 import { requireList } from '../file/given.js';
 import { isLoadable, loadTensor } from '../file/stored-tensor.js';
 import { mismatch, mapTensor } from './map-tensor.js';
-import type { ParameterMapping } from './parameter-mapping.js';
+import { MAPPING, type ParameterMapping } from './parameter-mapping.js';
 import { axisMoves, moveSlot } from './slot-axes.js';
 
 /**
@@ -29,7 +29,7 @@ import { axisMoves, moveSlot } from './slot-axes.js';
  */
 export function mapState(state: TrainingState, mappings: readonly ParameterMapping[]): TrainingState {
   requireState(state);
-  requireList('invalid-mapping', 'mappings', mappings, ['from', 'to']);
+  requireList('invalid-mapping', 'mappings', mappings, ['from', 'to'], MAPPING);
   const { parameters, statistics = {} } = state;
   const unknown = mappings.find(({ from }) => !Object.hasOwn(parameters, from) && !Object.hasOwn(statistics, from));
   if (unknown) throw mismatch(`it maps "${unknown.from}", but the state has ${quoted(Object.keys(parameters))}`);

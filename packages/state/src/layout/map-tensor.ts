@@ -1,12 +1,12 @@
 import { AdakitError, elementCount, type TensorData } from '@adakit/core';
 import { requireTensor } from '@adakit/core/states';
 import { requireList } from '../file/given.js';
-import type { ParameterMapping } from './parameter-mapping.js';
+import { MAPPING, type ParameterMapping } from './parameter-mapping.js';
 
 /** One tensor in the layout that `mapping` leads to; a copy. With `toPart` it is the part. */
 export function mapTensor(tensor: TensorData, mapping: ParameterMapping): TensorData {
   requireTensor('invalid-mapping', 'what a mapping moves', tensor);
-  requireList('invalid-mapping', 'mappings', [mapping], ['from', 'to']);
+  requireList('invalid-mapping', 'mappings', [mapping], ['from', 'to'], MAPPING);
   const { fromPart = { index: 0, of: 1 }, reorder, toPart } = mapping;
   const length = tensor.data.length / fromPart.of;
   const view = mapping.view ?? tensor.shape;

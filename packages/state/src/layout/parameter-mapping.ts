@@ -1,5 +1,6 @@
 import { AdakitError, kindOf } from '@adakit/core';
 import { z } from 'zod';
+import { kinds, type OptionKind } from '@adakit/core/states';
 import { requireList } from '../file/given.js';
 
 /** One of several runs of equal length into which the elements of a tensor, row by row, are cut. */
@@ -45,6 +46,27 @@ export interface ParameterMapping {
   readonly units?: 'first' | 'last';
 }
 
+const SIZES = kinds.kind(
+  'a list of whole numbers',
+  (sizes) => Array.isArray(sizes) && sizes.every((each) => Number.isSafeInteger(each) && each >= 0),
+);
+const PART = kinds.options({ index: kinds.required(kinds.count()), of: kinds.required(kinds.count(1)) });
+
+/** How elements are rearranged, as it may be said. */
+export const REARRANGEMENT = { view: SIZES, permute: SIZES, shape: SIZES };
+
+/** A {@link ParameterMapping}, as it may be. */
+export const MAPPING: Readonly<Record<keyof ParameterMapping, OptionKind>> = {
+  ...REARRANGEMENT,
+  from: kinds.text,
+  to: kinds.text,
+  fromPart: PART,
+  toPart: PART,
+  reorder: kinds.options({ axis: kinds.required(kinds.count()), order: kinds.required(SIZES) }),
+  addend: kinds.oneOf('zero', 'add'),
+  units: kinds.oneOf('first', 'last'),
+};
+
 const size = z.int().nonnegative();
 const part = z
   .strictObject({ index: size, of: size })
@@ -87,7 +109,7 @@ export function inverseMappings(
   mappings: readonly ParameterMapping[],
   shapes: Readonly<Record<string, readonly number[]>>,
 ): ParameterMapping[] {
-  requireList('invalid-mapping', 'mappings', mappings, ['from', 'to']);
+  requireList('invalid-mapping', 'mappings', mappings, ['from', 'to'], MAPPING);
   if (Object(shapes) !== shapes) {
     throw new AdakitError('invalid-mapping', `shapes are given by name, as { weight: [2, 3] }, got ${kindOf(shapes)}`);
   }

@@ -1,13 +1,14 @@
 import { join, resolve } from 'node:path';
 import type { TrainingState } from '@adakit/core';
-import { requireOptions } from '@adakit/core/states';
+import { kinds, type OptionKind } from '@adakit/core/states';
 import { StateFileError } from '../file/error.js';
+import { requireOptions } from '../file/given.js';
 import { fileError, requirePlace } from './file-access.js';
 import { disk, type FileSystem } from './file-system.js';
 import { LastingFolder } from './lasting-folder.js';
 import { statePath } from './state-path.js';
-import { openState, readState, type ReadStateOptions } from './state-reader.js';
-import { removeState, writeState, type WriteOptions } from './state-writer.js';
+import { openState, READ_OPTIONS, readState, type ReadStateOptions } from './state-reader.js';
+import { removeState, WRITE_OPTIONS, writeState, type WriteOptions } from './state-writer.js';
 import { isLockOn, removeStale } from './temporary-files.js';
 
 /** Which states {@link Checkpoints} keeps, and how it writes them. */
@@ -18,7 +19,14 @@ export interface CheckpointsOptions extends WriteOptions {
   readonly best?: 'min' | 'max';
 }
 
-const OPTIONS = ['keep', 'best', 'shardBytes', 'finite', 'fileSystem'];
+const OPTIONS: Readonly<Record<keyof CheckpointsOptions, OptionKind>> = {
+  ...WRITE_OPTIONS,
+  keep: kinds.kind(
+    'a whole number of at least 1, or Infinity',
+    (keep) => (Number.isSafeInteger(keep) || keep === Infinity) && Number(keep) >= 1,
+  ),
+  best: kinds.oneOf('min', 'max'),
+};
 
 /** One saved state in a directory of checkpoints. */
 export interface Checkpoint {
@@ -80,12 +88,11 @@ export class Checkpoints {
   /**
    * Opens a directory, and makes it if it is not there.
    *
-   * @throws StateFileError `cannot-write`; RangeError for a `keep` below 1
+   * @throws StateFileError `cannot-write`
    */
   static async open(path: string, options: CheckpointsOptions = {}): Promise<Checkpoints> {
     requirePlace('cannot-write', 'checkpoints are kept at', path, options, OPTIONS);
-    const { keep = 3, fileSystem = disk } = options;
-    if (!(keep >= 1)) throw new RangeError(`Checkpoints: keep must be at least 1, got ${keep}`);
+    const { fileSystem = disk } = options;
     try {
       const folder = await LastingFolder.open(path, fileSystem);
       await removeStale(folder.path, fileSystem);
@@ -109,7 +116,7 @@ export class Checkpoints {
    * work when that is done. `other-writer` when another process saves to this directory
    */
   save(state: TrainingState, options: { readonly metric?: number } = {}): Promise<Checkpoint> {
-    requireOptions('Checkpoints.save()', options, ['metric']);
+    requireOptions('Checkpoints.save()', options, { metric: kinds.number });
     const { metric } = options;
     const saved = this.#last.then(async () => {
       try {
@@ -166,6 +173,7 @@ export class Checkpoints {
    * @throws StateFileError `no-valid-checkpoint` if there are some, but none is valid
    */
   async latest(options: ReadStateOptions = {}): Promise<LoadedCheckpoint | undefined> {
+    requireOptions('Checkpoints.latest()', options, READ_OPTIONS);
     return this.#firstValid((checkpoints) => [...checkpoints].reverse(), options);
   }
 
@@ -175,6 +183,7 @@ export class Checkpoints {
    * @returns undefined if no checkpoint has a metric
    */
   async best(options: ReadStateOptions = {}): Promise<LoadedCheckpoint | undefined> {
+    requireOptions('Checkpoints.best()', options, READ_OPTIONS);
     return this.#firstValid((checkpoints) => this.#ranked(checkpoints), options);
   }
 

@@ -1,9 +1,10 @@
 import { createHash } from 'node:crypto';
 import { dirname, resolve } from 'node:path';
 import { kindOf } from '@adakit/core';
-import { requireOptions } from '@adakit/core/states';
+import { kinds, type OptionKind } from '@adakit/core/states';
+import { requireOptions } from '../file/given.js';
 import { StateFileError, type StateFileErrorCode } from '../file/error.js';
-import type { FileStatus, FileSystem, OpenFile } from './file-system.js';
+import type { FileOptions, FileStatus, FileSystem, OpenFile } from './file-system.js';
 
 /** Files are read and written this many bytes at a time: few calls, and still in the processor's cache when hashed. */
 export const CHUNK_BYTES = 2 ** 20;
@@ -45,13 +46,16 @@ export function fileError(error: unknown, code: StateFileErrorCode, file: string
   return new StateFileError(code, known ? `${REMEDIES[systemCode]} (${reason})` : reason, { file }, { cause: error });
 }
 
-/** @throws StateFileError for what is no path, AdakitError `invalid-plan` for options that there are not */
+/** {@link FileOptions}, as they may be. */
+export const FILE_OPTIONS: Readonly<Record<keyof FileOptions, OptionKind>> = { fileSystem: kinds.object };
+
+/** @throws StateFileError for what is no path, AdakitError `invalid-plan` for options that there are not, or of another kind */
 export function requirePlace(
   code: StateFileErrorCode,
   what: string,
   path: unknown,
   options: unknown = {},
-  known: readonly string[] = ['fileSystem'],
+  known: Readonly<Record<string, OptionKind>> = FILE_OPTIONS,
 ): void {
   if (typeof path !== 'string') throw new StateFileError(code, `${what} a path, got ${kindOf(path)}`);
   requireOptions(path, options, known);

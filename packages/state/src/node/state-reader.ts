@@ -1,13 +1,24 @@
 import { basename, join } from 'node:path';
 import type { StoredTensor, TrainingState } from '@adakit/core';
+import { kinds, type OptionKind } from '@adakit/core/states';
 import { assembleState, layoutOf, requireFinite, type StateLayout } from '../file/contents.js';
 import { parseDocument, type StateDocument } from '../file/document.js';
 import { StateFileError, type Place } from '../file/error.js';
+import { requireOptions } from '../file/given.js';
 import { MAX_HEADER_BYTES, type TensorEntry, type TensorInfo } from '../file/header.js';
 import { parseIndex, type ShardIndex } from '../file/shard-index.js';
 import { checkTensor, parseStateHeader, type SealedStateHeader } from '../file/state-header.js';
 import { elementBits } from '../file/stored-tensor.js';
-import { fileError, followLinks, openRegularFile, readFully, requirePlace, sha256, statusOf } from './file-access.js';
+import {
+  FILE_OPTIONS,
+  fileError,
+  followLinks,
+  openRegularFile,
+  readFully,
+  requirePlace,
+  sha256,
+  statusOf,
+} from './file-access.js';
 import { disk, type FileOptions, type FileSystem } from './file-system.js';
 import { isIndexPath, statePath, type StatePath } from './state-path.js';
 import { TensorReader, type InspectTensor } from './tensor-reader.js';
@@ -17,6 +28,12 @@ export interface ReadStateOptions extends FileOptions {
   /** Refuse infinities and NaN in parameters and slots. Default: false. */
   readonly finite?: boolean;
 }
+
+/** {@link ReadStateOptions}, as they may be. */
+export const READ_OPTIONS: Readonly<Record<keyof ReadStateOptions, OptionKind>> = {
+  ...FILE_OPTIONS,
+  finite: kinds.flag,
+};
 
 /** Where a tensor is. */
 export interface TensorLocation extends TensorInfo {
@@ -33,7 +50,7 @@ export interface TensorLocation extends TensorInfo {
  * @throws StateFileError for the first violation of the format, with its code and place
  */
 export async function readState(path: string, options: ReadStateOptions = {}): Promise<TrainingState> {
-  requirePlace('cannot-read', 'a state is read from', path, options, ['fileSystem', 'finite']);
+  requirePlace('cannot-read', 'a state is read from', path, options, READ_OPTIONS);
   const { fileSystem = disk } = options;
   const state = await openState(path, { fileSystem });
   try {
@@ -129,6 +146,7 @@ export class OpenState {
 
   /** Reads everything and checks it. */
   async load(options: ReadStateOptions = {}): Promise<TrainingState> {
+    requireOptions('OpenState.load()', options, READ_OPTIONS);
     const tensors = new Map<string, StoredTensor>();
     await this.#readAll(true, options, (name, tensor) => tensors.set(name, tensor));
     return assembleState(this.document, this.#layout, (name) => {
@@ -140,6 +158,7 @@ export class OpenState {
 
   /** Checks everything and keeps nothing: memory does not grow with the state. */
   async verify(options: ReadStateOptions = {}): Promise<void> {
+    requireOptions('OpenState.verify()', options, READ_OPTIONS);
     await this.#readAll(false, options, () => undefined);
   }
 

@@ -1,5 +1,6 @@
 import { join } from 'node:path';
 import type { TrainingState } from '@adakit/core';
+import { kinds, type OptionKind } from '@adakit/core/states';
 import { contentsOf, layoutOf, requireFinite } from '../file/contents.js';
 import { formatDocument, type StateDocument } from '../file/document.js';
 import { StateFileError } from '../file/error.js';
@@ -21,6 +22,7 @@ import { storedByteLength } from '../file/stored-tensor.js';
 import { createFile, createStandaloneFile, syncDirectory, type AtomicFile } from './atomic-file.js';
 import { exclusively } from './exclusive.js';
 import {
+  FILE_OPTIONS,
   fileError,
   openRegularFile,
   readFully,
@@ -55,7 +57,12 @@ export interface WriteStateOptions extends WriteOptions {
   readonly metric?: number;
 }
 
-const WRITE_OPTIONS = ['shardBytes', 'finite', 'fileSystem'];
+/** {@link WriteOptions}, as they may be. */
+export const WRITE_OPTIONS: Readonly<Record<keyof WriteOptions, OptionKind>> = {
+  ...FILE_OPTIONS,
+  shardBytes: kinds.limit,
+  finite: kinds.flag,
+};
 const DEFAULT_SHARD_BYTES = 4 * 2 ** 30;
 
 /**
@@ -68,7 +75,7 @@ const DEFAULT_SHARD_BYTES = 4 * 2 ** 30;
  * @throws StateFileError for a state that a file cannot hold, `cannot-write` with what to do about it, `other-writer`
  */
 export async function writeState(path: string, state: TrainingState, options: WriteStateOptions = {}): Promise<void> {
-  requirePlace('cannot-write', 'a state is written to', path, options, ['metric', ...WRITE_OPTIONS]);
+  requirePlace('cannot-write', 'a state is written to', path, options, { metric: kinds.number, ...WRITE_OPTIONS });
   const { metric, ...rest } = options;
   const { document, tensors } = contentsOf(state, path, metric);
   await writeStateFile(path, document, tensors, rest);

@@ -2,7 +2,10 @@ import { realpath } from 'node:fs/promises';
 import { resolve } from 'node:path';
 import {
   castTensor,
+  kinds,
   makePlan,
+  optionsProblem,
+  type OptionKind,
   type Optimizer,
   type OptimizerConfig,
   type ParameterSpec,
@@ -53,6 +56,18 @@ export interface ConvertOptions {
   readonly inPlace?: boolean;
 }
 
+const OPTIONS: Readonly<Record<keyof ConvertOptions, OptionKind>> = {
+  dtype: kinds.oneOf('float32', 'float64'),
+  mapping: kinds.list,
+  like: kinds.text,
+  hints: kinds.list,
+  optimizer: kinds.text,
+  hyperparameters: kinds.object,
+  slots: kinds.object,
+  plugins: kinds.names,
+  inPlace: kinds.flag,
+};
+
 /** What {@link convertFile} has done. */
 export interface ConvertReport {
   /** The mappings applied, if any. */
@@ -68,6 +83,12 @@ export interface ConvertReport {
  * @throws UsageError when it would replace its source and was not told to
  */
 export async function convertFile(source: string, target: string, options: ConvertOptions): Promise<ConvertReport> {
+  const problem = optionsProblem(options, OPTIONS);
+  if (problem !== undefined) throw new UsageError(`convertFile: ${problem}`);
+  if (options.like === undefined && options.hints !== undefined)
+    throw new UsageError('convertFile: hints are for like');
+  if (options.like !== undefined && options.mapping !== undefined)
+    throw new UsageError('convertFile: like derives the mapping; leave one of them out');
   if (!options.inPlace && (await realPath(source)) === (await realPath(target))) {
     throw new UsageError(`${target} is the file that is converted; name another one, or replace it with --in-place`);
   }

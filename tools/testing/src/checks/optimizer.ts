@@ -4,15 +4,18 @@ import { basename } from 'node:path';
 import {
   closestName,
   jsDevice,
+  kinds,
   makePlan,
   referenceDevice,
   wasmDevice,
   type Device,
   type HyperparameterDefinitions,
+  type OptionKind,
   type Optimizer,
   type OptimizerFactory,
   type SlotMeaning,
 } from '@adakit/core';
+import { requireOptions } from '../given.js';
 import {
   lossyReferenceInterruptions,
   parseReferenceRun,
@@ -59,6 +62,19 @@ export interface OptimizerExpectations {
   readonly devices?: Subject['devices'];
 }
 
+const EXPECTATIONS: Readonly<Record<keyof OptimizerExpectations, OptionKind>> = {
+  trajectories: kinds.names,
+  references: kinds.names,
+  others: kinds.object,
+  required: kinds.object,
+  hash: kinds.text,
+  slots: kinds.list,
+  refuses: kinds.list,
+  shapes: kinds.list,
+  converges: kinds.object,
+  devices: kinds.list,
+};
+
 /** Rules by their names. */
 export type Rules = Readonly<
   Record<string, { readonly load: (given: Readonly<Record<string, unknown>>) => Optimizer }>
@@ -92,6 +108,7 @@ const RECORDED_RUNS = 3;
  * @throws AdakitError for a recorded run that cannot be read
  */
 export function optimizerChecks(factory: CheckedFactory, expectations: OptimizerExpectations): Check[] {
+  requireOptions(`the expectations of ${factory.optimizerName}`, expectations, EXPECTATIONS);
   const { required = {}, hash, slots = [], refuses = [], shapes, converges, devices } = expectations;
   const name = factory.optimizerName;
   const make = (options: Readonly<Record<string, unknown>> = {}): Optimizer =>

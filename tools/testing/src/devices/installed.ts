@@ -1,7 +1,8 @@
 import { createRequire } from 'node:module';
 import { join, resolve } from 'node:path';
 import { pathToFileURL } from 'node:url';
-import { closestName, type Device } from '@adakit/core';
+import { closestName, kinds, type Device, type OptionKind } from '@adakit/core';
+import { requireOptions } from '../given.js';
 import { DeviceUnavailable, type DeviceOffer, type StartedDevice } from './offer.js';
 
 /** What a module exports. */
@@ -86,10 +87,12 @@ export interface InstalledDevicesOptions {
  *
  * @throws DeviceUnavailable for a name that is none
  */
-export function installedDevices({
-  folder,
-  names = namesIn(process.env.ADAKIT_DEVICES),
-}: InstalledDevicesOptions = {}): readonly DeviceOffer[] {
+export function installedDevices(options: InstalledDevicesOptions = {}): readonly DeviceOffer[] {
+  requireOptions('installedDevices()', options, {
+    folder: kinds.text,
+    names: kinds.names,
+  } satisfies Record<keyof InstalledDevicesOptions, OptionKind>);
+  const { folder, names = namesIn(process.env.ADAKIT_DEVICES) } = options;
   // Where somebody names a project, its own versions count.
   const places =
     folder === undefined ? [besideKit, installedIn(process.cwd())] : [installedIn(resolve(folder)), besideKit];

@@ -7,6 +7,7 @@ import {
   elementCount,
   ema,
   evaluateScalars,
+  kinds,
   largest,
   learningRate,
   makePlan,
@@ -29,8 +30,9 @@ import {
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { boundProgram, exact, float32Rounding, float64Rounding, type Approximation } from '../error-bound.js';
-import { agrees, ExpectedTraining, type Agreement } from '../expected-training.js';
+import { agrees, AGREEMENT, ExpectedTraining, type Agreement } from '../expected-training.js';
 import { elementwiseForms, matrixForms, programOf } from '../forms.js';
+import { requireOptions } from '../given.js';
 import { inventedOptimizer } from '../invented-rule.js';
 import { sameBits } from '../resume.js';
 import { placeOf, runKernel } from './kernel.js';
@@ -53,6 +55,7 @@ export function describeDevice<B>(
   make: () => MaybePromise<Device<B>>,
   promises: DevicePromises = {},
 ): void {
+  requireOptions(`the promises of the device ${name}`, promises, { ...AGREEMENT, rules: kinds.count() });
   const { subnormals = true, rules = 100 } = promises;
   describe(`the device ${name}`, () => {
     let made: Promise<Device<B>> | undefined;

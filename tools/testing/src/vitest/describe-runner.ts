@@ -21,7 +21,8 @@ import {
   type TrainingState,
 } from '@adakit/core';
 import { afterEach, describe, expect, it } from 'vitest';
-import { ExpectedTraining, type Agreement } from '../expected-training.js';
+import { AGREEMENT, ExpectedTraining, type Agreement } from '../expected-training.js';
+import { requireOptions } from '../given.js';
 import { sameBits } from '../resume.js';
 
 /** What a runner is asked to train. */
@@ -58,6 +59,7 @@ export function describeRunner(
   start: (task: RunnerTask) => MaybePromise<RunnerAtWork>,
   agreement: Agreement = {},
 ): void {
+  requireOptions(`the agreement of the runner ${name}`, agreement, AGREEMENT);
   describe(`the runner ${name}`, () => {
     const atWork: RunnerAtWork[] = [];
     afterEach(async () => {

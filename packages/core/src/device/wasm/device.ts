@@ -60,7 +60,9 @@ export function requireWasmOptions(what: string, options: WasmDeviceOptions): vo
   const problem =
     keysProblem('option', options, ['memoryLimit', 'threads']) ??
     (memoryLimit === undefined || (typeof memoryLimit === 'number' && memoryLimit > 0)
-      ? threads !== undefined && Object(threads) !== threads && `threads must be KernelThreads, got ${kindOf(threads)}`
+      ? threads !== undefined &&
+        typeof (Object(threads) as Partial<KernelThreads>).run !== 'function' &&
+        `threads must be KernelThreads, got ${kindOf(threads)}`
       : `memoryLimit must be a number of bytes, got ${shown(memoryLimit)}`);
   if (problem) throw new AdakitError('invalid-plan', `${what}: ${problem}`);
 }
