@@ -88,6 +88,11 @@ describe('adamw', () => {
   });
 });
 
+it('what is no object of options is refused', () => {
+  expect(() => adamw(0.1 as never)).toThrow('adam: hyperparameters must be an object, got 0.1');
+  expect(() => adamw(null as never)).toThrow('adam: hyperparameters must be an object, got null');
+});
+
 it('the README’s example runs', async () => {
   expect(await runReadme(new URL('../README.md', import.meta.url))).toBe(1);
 });

@@ -1,7 +1,5 @@
 // @tier user: errors
 export { AdakitError, closestName, keysProblem, kindOf, suggestion, type ErrorCode } from './errors.js';
-export { optionsProblem, type OptionKind } from './options.js';
-export * as kinds from './kinds.js';
 // @tier author: writing rules and wrappers
 export {
   asMatrix,
@@ -276,3 +274,6 @@ export { concreteShape, extentSize, matrixExtents } from './expression/extents.j
 export { joinShapes } from './expression/type.js';
 export { fillDropout, fillRandom, nameKey, philox, type Distribution, type RandomKey } from './random/philox.js';
 export type { RoundingArithmetic } from './tensor/narrow.js';
+// @tier device: options of functions
+export { optionsProblem, type OptionKind } from './options.js';
+export * as kinds from './kinds.js';

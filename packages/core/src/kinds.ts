@@ -57,8 +57,16 @@ export const signal = /* @__PURE__ */ kind('an AbortSignal, as new AbortControll
 });
 
 /** An object by whose names there are values of a kind. @param what it must be, for messages */
-export const record = (what: string, of: OptionKind): OptionKind =>
-  kind(what, (value) => isObject(value) && Object.values(value).every((each) => each !== undefined && !of(each)));
+export const record =
+  (what: string, of: OptionKind): OptionKind =>
+  (value) => {
+    if (!isObject(value)) return kind(what, isObject)(value);
+    for (const [name, each] of Object.entries(value)) {
+      const problem = required(of)(each);
+      if (problem !== undefined) return `is wrong: ${name} ${problem}`;
+    }
+    return undefined;
+  };
 
 /** Options in an option. */
 export const options =

@@ -13,7 +13,16 @@ import { groups } from './optimizer/groups.js';
 import { learningRate } from './optimizer/hyperparameters.js';
 import type { Optimizer } from './optimizer/optimizer.js';
 import { Run } from './run/run.js';
-import { cosine, oneCycle, reduceOnPlateau, warmupStableDecay } from './schedule/factories.js';
+import {
+  bounded,
+  cosine,
+  cyclic,
+  inverseTime,
+  oneCycle,
+  reduceOnPlateau,
+  sequence,
+  warmupStableDecay,
+} from './schedule/factories.js';
 import { bfloat16 } from './tensor/narrow.js';
 import { castTensor, filled, tensor32, type FloatArray } from './tensor/tensor-data.js';
 
@@ -83,6 +92,10 @@ const mistakes: Record<string, [what: string, call: () => unknown, message: stri
     ['null for options', () => clipByGlobalNorm(1, demo(), null as never), 'clipByGlobalNorm: hyperparameters must be an object, got null'], // prettier-ignore
   ],
   schedules: [
+    ['a number for those of a cycle', () => cyclic(10, 5 as never), 'the schedule of cyclic() is wrong: options must be an object, got 5'], // prettier-ignore
+    ['null for those of a fall', () => inverseTime(0.1, null as never), 'the schedule of inverseTime() is wrong: options must be an object, got null'], // prettier-ignore
+    ['no bounds', () => bounded(cosine(2), undefined as never), 'the schedule of bounded() is wrong: options must be an object, got undefined'], // prettier-ignore
+    ['a part with more than there is', () => sequence({ schedule: cosine(2), step: 2 } as never), 'unknown field "step", did you mean "steps"?'], // prettier-ignore
     ['no steps', () => warmupStableDecay(undefined as never), 'steps must be an object, got undefined (known: warmup, stable, decay)'], // prettier-ignore
     ['null', () => oneCycle(10, null as never), 'the schedule of oneCycle() is wrong: options must be an object, got null'], // prettier-ignore
     ['an option that is misspelt', () => reduceOnPlateau({ patients: 3 } as never), 'unknown option "patients", did you mean "patience"?'], // prettier-ignore
@@ -103,12 +116,18 @@ const mistakes: Record<string, [what: string, call: () => unknown, message: stri
     ['null', () => wasmDevice(null as never), 'wasmDevice(): options must be an object, got null'],
     ['an option that is misspelt, for which no other device is taken', () => hostDevice({ memorylimit: 1e6 } as never), 'hostDevice(): unknown option "memorylimit", did you mean "memoryLimit"?'], // prettier-ignore
     ['a number of threads', () => wasmDevice({ threads: 4 as never }), 'threads must be KernelThreads, got 4'],
+    [
+      'threads that cannot run',
+      () => wasmDevice({ threads: {} as never }),
+      'threads must be KernelThreads, got Object',
+    ],
   ],
   runs: [
     ['no device', () => Run.start(undefined as never, demo(), {}), 'a run needs a device such as jsDevice(), got undefined'], // prettier-ignore
     ['the function for a device', () => Run.start(jsDevice as never, demo(), {}), 'a run needs a device such as jsDevice(), got Function'], // prettier-ignore
     ['null for options', () => Run.start(jsDevice(), demo(), {}, null as never), 'a run: options must be an object, got null'], // prettier-ignore
-    ['a count to go on from', () => Run.start(jsDevice(), demo(), {}, { resume: 5 as never }), 'resume must have a step, as a training state has, got 5'], // prettier-ignore
+    ['a word for a flag', () => Run.start(jsDevice(), demo(), {}, { openGroups: 'no' as never }), 'a run: openGroups must be true or false, got "no"'], // prettier-ignore
+    ['a count to go on from', () => Run.start(jsDevice(), demo(), {}, { resume: 5 as never }), 'resume must be an object with a step, as a training state has, got 5'], // prettier-ignore
     ['no function to reduce by', () => Run.start(jsDevice(), demo(), {}, { reduceGradients: true as never }), 'reduceGradients must be a function, got true'], // prettier-ignore
     ['units that there are not', () => Run.start(jsDevice(), demo(), { w: { value: tensor32([1]), units: 'rows' as never } }), 'units of the parameter "w" is one of first, last, got "rows"'], // prettier-ignore
     ['null for options of gradients', () => run().applyGradients({}, null as never), 'applyGradients(): options must be an object, got null'], // prettier-ignore

@@ -40,12 +40,25 @@ const mistakes: Record<string, [what: string, call: () => unknown, message: stri
     ['JSON lines', () => jsonLines(5 as never), 'json-lines: text is read from a string, a Uint8Array or a function'],
   ],
   options: [
+    ['a delimiter that is none', () => csv('a', { delimiter: 1 as never }), 'csv: delimiter must be text, got 1'], // prettier-ignore
+    ['numbers for columns', () => csv('a', { columns: [1] as never }), 'csv: columns must be a list of names, got Array'], // prettier-ignore
+    ['a name that is none', () => parquet(new Uint8Array(4), { name: 1 as never }), 'parquet: name must be text, got 1'], // prettier-ignore
+    ['a word for a flag', () => augment(data, { field: 'x', seed: 1, flip: 'no' as never }), 'augment: flip must be true or false, got "no"'], // prettier-ignore
+    ['a word for how many', () => words('a b', { most: 'all' as never }), 'words: most must be a whole number of at least 2, got "all"'], // prettier-ignore
+    ['numbers for a vocabulary', () => words('a b', { vocabulary: [1] as never }), 'words: vocabulary must be a list of names, got Array'], // prettier-ignore
+    ['one name of two', () => nextTokens(words('a b c'), 1, { names: ['x'] as never }), 'nextTokens: names must be a list of two names, got Array'], // prettier-ignore
+    ['a word for columns', () => columns('x' as never), 'columns: choices must be an object, got "x"'], // prettier-ignore
+    ['a choice that is misspelt', () => columns({ x: { from: 'a', classes: [], clases: [] } as never }), "'x' must be a column, a list of columns or { from, classes }, got Object"], // prettier-ignore
+    ['null for an input', () => matchInputs([null] as never), 'matchInputs: specs are { name, dtype, shape }, got null'], // prettier-ignore
+    ['no names', () => data.rename(null as never), 'rename: names must be fields by their new names'], // prettier-ignore
+    ['a number for a field', () => data.rename({ y: 1 as never }), 'rename: names is wrong: y must be text, got 1'], // prettier-ignore
+    ['one of a file that is not there', () => csvFile('nowhere.csv', { delim: ';' } as never), 'csvFile: unknown option "delim"'], // prettier-ignore
     ['null', () => csv('a', null as never), 'csv: options must be an object, got null'],
     ['one that is misspelt', () => csv('a', { delimeter: ';' } as never), 'unknown option "delimeter", did you mean "delimiter"?'], // prettier-ignore
     ['null of a file', () => parquet(new Uint8Array(4), null as never), 'parquet: options must be an object, got null'],
     ['none of pictures', () => augment(data, no), 'augment: options must be an object, got undefined'],
     ['no pictures', () => augment(no, { field: 'x', seed: 1 }), 'augment takes a Dataset, such as fromArrays({ … }), got undefined'], // prettier-ignore
-    ['another end of a pass', () => data.batch(2, { last: 'dropp' as never }), 'batch: last is one of keep, drop, pad, got "dropp"'], // prettier-ignore
+    ['another end of a pass', () => data.batch(2, { last: 'dropp' as never }), 'batch: last must be one of keep, drop, pad, got "dropp"'], // prettier-ignore
     [
       'a word for those of batches',
       () => data.batch(2, 'drop' as never),
@@ -62,16 +75,16 @@ const mistakes: Record<string, [what: string, call: () => unknown, message: stri
       'split: options must be an object, got 7',
     ],
     ['none of images', () => images('folder', no), 'images: options must be an object, got undefined'],
-    ['a layout that there is not', () => images('folder', { size: [1, 1], layout: 'HWC' as never }), 'images: layout is one of NCHW, NHWC, got "HWC"'], // prettier-ignore
+    ['a layout that there is not', () => images('folder', { size: [1, 1], layout: 'HWC' as never }), 'images: layout must be one of NCHW, NHWC, got "HWC"'], // prettier-ignore
   ],
   text: [
     ['none', () => words(no), 'words: text must be text, got undefined'],
     ['a number', () => characters(5 as never), 'characters: text must be text, got 5'],
-    ['a word for a vocabulary', () => spacedTokens('a', { vocabulary: 'a' as never }), 'spacedTokens: vocabulary must be a list, got "a"'], // prettier-ignore
+    ['a word for a vocabulary', () => spacedTokens('a', { vocabulary: 'a' as never }), 'spacedTokens: vocabulary must be a list of names, got "a"'], // prettier-ignore
     ['no tokens', () => nextTokens(no, 4), 'nextTokens takes tokens, as words(text) gives them, got undefined'],
   ],
   examples: [
-    ['no columns', () => columns(no), "columns: 'choices' must be a column, a list of columns or { from, classes }, got undefined"], // prettier-ignore
+    ['no columns', () => columns(no), 'columns: choices is required'], // prettier-ignore
     ['a number for a column', () => columns({ x: 5 as never }), "columns: 'x' must be a column"],
     ['none to stack', () => stack(no), 'stack: examples must be a list, got undefined'],
     ['no inputs', () => matchInputs(no), 'matchInputs: specs must be a list, got undefined'],

@@ -78,6 +78,10 @@ const mistakes: Record<string, [what: string, call: () => unknown, message: stri
     ['no names to feed', () => onnx.withFedWeights(model, no), 'names must be a list of names, got undefined'],
   ],
   losses: [
+    ['a name that is no text', () => onnx.mse({ target: 3 as never }), 'mse: target must be text, got 3'], // prettier-ignore
+    ['a word for a flag', () => onnx.ctc({ zeroInfinity: 'yes' as never }), 'ctc: zeroInfinity must be true or false, got "yes"'], // prettier-ignore
+    ['a list for a number', () => onnx.huber({ delta: [1] as never }), 'huber: delta must be a finite number, got 1'], // prettier-ignore
+    ['a name for names', () => onnx.graphLoss(model, { inputs: 'y' as never }), 'graphLoss(): inputs must be names by name'], // prettier-ignore
     ['null', () => onnx.crossEntropy(null as never), 'crossEntropy: options must be an object, got null'],
     ['an option that is misspelt', () => onnx.crossEntropy({ classaxis: -1 } as never), 'unknown option "classaxis", did you mean "classAxis"?'], // prettier-ignore
     ['a number', () => onnx.huber(0.5 as never), 'huber: options must be an object, got 0.5'],
@@ -94,6 +98,25 @@ const mistakes: Record<string, [what: string, call: () => unknown, message: stri
     ['no penalties', () => onnx.regularized(onnx.mse(), no), 'regularized: options must be an object, got undefined'],
     ['no loss to penalize', () => onnx.regularized(no, {}), 'a loss is needed, such as crossEntropy(), not undefined'],
     ['null of a graph', () => onnx.graphLoss(model, null as never), 'graphLoss(): options must be an object, got null'],
+  ],
+  options: [
+    ['one of training that is misspelt', () => onnx.gradientsGraph(model, { loss: onnx.mse(), outptus: ['y'] } as never), 'gradientsGraph(): unknown option "outptus", did you mean "outputs"?'], // prettier-ignore
+    ['one of a step', () => onnx.trainStepGraph(model, { loss: onnx.mse(), paln: 1 } as never), 'trainStepGraph(): unknown option "paln", did you mean "plan"?'], // prettier-ignore
+    ['one of inference', () => onnx.inferenceGraph(model, [], { traget: 1 } as never), 'inferenceGraph(): unknown option "traget", did you mean "target"?'], // prettier-ignore
+    ['one of evaluation', () => onnx.evaluationGraph(model, { loss: onnx.mse(), params: [] } as never), 'evaluationGraph(): unknown option "params"'], // prettier-ignore
+    ['one of artifacts', () => onnx.exportArtifacts(model, { loss: onnx.mse(), optimizer: adam(), steps: 2 } as never), 'exportArtifacts(): unknown option "steps"'], // prettier-ignore
+    ['one of a check', () => onnx.checkModel(model, { trian: 'w' } as never), 'checkModel(): unknown option "trian", did you mean "train"?'], // prettier-ignore
+    ['a number of parameters', () => onnx.checkModel(model, { train: 3 as never }), 'train must be a name, an expression, a function of names'], // prettier-ignore
+    ['null to freeze', () => onnx.checkModel(model, { freeze: null as never }), 'freeze must be a name, an expression, a function of names'], // prettier-ignore
+    ['a target by its name', () => onnx.gradientsGraph(model, { loss: onnx.mse(), target: 'portable' as never }), "target must be a target, such as targets['ort-cpu'], got \"portable\""], // prettier-ignore
+    ['a target of nothing', () => onnx.inferenceGraph(model, [], { target: {} as never }), "target must be a target, such as targets['ort-cpu'], got Object"], // prettier-ignore
+    ['a word for a flag', () => onnx.gradientsGraph(model, { loss: onnx.mse(), feedRandom: 'no' as never }), 'feedRandom must be true or false, got "no"'], // prettier-ignore
+    ['bytes for a limit', () => onnx.gradientsGraph(model, { loss: onnx.mse(), memoryLimit: 1e9 as never }), 'memoryLimit is wrong: options must be an object, got 1000000000'], // prettier-ignore
+    ['a limit that is misspelt', () => onnx.parseModel(new Uint8Array(1), 'm', { limits: { node: 1 } as never }), 'limits is wrong: unknown option "node", did you mean "nodes"?'], // prettier-ignore
+    ['a limit that is none', () => onnx.readModel(new Uint8Array(1), { limits: { nodes: NaN } }), 'limits is wrong: nodes must be a number above 0, got NaN'], // prettier-ignore
+    ['an array for a tensor', () => onnx.specialize(model, { inputs: { x: [1] as never } }), 'inputs is wrong: x must be a tensor, got Array'], // prettier-ignore
+    ['a way to start that there is not', () => onnx.replaceHead(model, { classes: 2, initialization: 'ones' as never }), 'initialization must be one of kaiming-uniform'], // prettier-ignore
+    ['half a seed', () => onnx.addAdapters(model, { seed: 0.5 }), 'addAdapters(): seed must be a whole number in [0, 2³²), got 0.5'], // prettier-ignore
   ],
 };
 

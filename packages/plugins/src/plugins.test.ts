@@ -166,6 +166,16 @@ it.each<[what: string, call: () => unknown, message: string]>([
     'loadOptimizer: options must be an object, got null',
   ],
   ['an option that is misspelt', () => loadOptimizer('adam', { foldr: '.' } as never), 'did you mean "folder"?'],
+  [
+    'a folder that is no path',
+    () => loadOptimizer('adam', { folder: 1 as never }),
+    'loadOptimizer: folder must be text',
+  ],
+  [
+    'a list of optimizers',
+    () => loadOptimizer('adam', { included: [] as never }),
+    'included must be an object, got Array',
+  ],
   ['no folder', () => pluginIn(undefined as never), 'the folder of a plugin must be text, got undefined'],
   ['no package', () => loadPlugin(undefined as never), 'the folder of a plugin must be text, got undefined'],
   ['a number to look from', () => installedOptimizers(5 as never), 'the folder to look from must be text, got 5'],

@@ -86,8 +86,10 @@ describe.each(['native', 'node'] as const)('a batch that cannot be computed with
     await expect(session.steps(good as never)).rejects.toThrow('steps takes a list of batches; step takes one');
     await expect(session.load(undefined as never)).rejects.toThrow('a training state has optimizer and parameters');
     const halved = session.exportModel(undefined, { precision: 'float16' as never });
-    await expect(halved).rejects.toThrow('precision is one of file, float32, got "float16"');
-    await expect(session.step(good, { samples: NaN })).rejects.toThrow('samples must be a number above 0, got NaN');
+    await expect(halved).rejects.toThrow('exportModel: precision must be one of file, float32, got "float16"');
+    await expect(session.step(good, { samples: NaN })).rejects.toThrow(
+      'step: samples must be a finite number, got NaN',
+    );
   });
 
   it.each<[string, unknown, string]>([
@@ -115,6 +117,35 @@ describe.each(['native', 'node'] as const)('a batch that cannot be computed with
       await expect(call(), name).rejects.toMatchObject({ name: 'TrainingError', code: 'invalid-option' });
       await expect(call(), name).rejects.toThrow(`${name}: ${message}`);
     }
+  });
+
+  it.each<[string, unknown, string]>([
+    ['null', null, 'options must be an object, got null'],
+    ['a list', [], 'options must be an object, got a list'],
+    ['an option that there is not', { dta: {}, precison: 'file' }, 'unknown option "dta"'],
+  ])('or not, a state and a model are not asked for with %s', async (_, options, message) => {
+    const calls = {
+      state: () => session.state(options as never),
+      save: () => session.save('nowhere/state.safetensors', options as never),
+      exportModel: () => session.exportModel('nowhere/model.onnx', options as never),
+    };
+    for (const [name, call] of Object.entries(calls)) {
+      await expect(call(), name).rejects.toMatchObject({ name: 'TrainingError', code: 'invalid-option' });
+      await expect(call(), name).rejects.toThrow(`${name}: ${message}`);
+    }
+  });
+
+  it.each<[string, (s: TrainingSession) => Promise<unknown>, string]>([
+    ['data', (s) => s.state({ data: 'epoch 3' as never }), 'state: data must be an object, got "epoch 3"'],
+    ['data', (s) => s.save('nowhere/a', { data: [1] as never }), 'save: data must be an object, got Array'],
+    ['externalData', (s) => s.exportModel('nowhere/a', { externalData: 'yes' as never }), 'exportModel: externalData must be true or false, got "yes"'], // prettier-ignore
+    ['weights', (s) => s.exportModel('nowhere/a', { weights: null as never }), 'exportModel: weights must be text, got null'], // prettier-ignore
+    ['weights', (s) => s.evaluate(good, { weights: 1 as never }), 'evaluate: weights must be text, got 1'],
+    ['onStep', (s) => s.steps([good], { onStep: true as never }), 'steps: onStep must be a function, got true'],
+    ['samples', (s) => s.step(good, { samples: 0 }), 'step: samples must be > 0, got 0'],
+  ])('is no matter where %s is of another kind', async (_, call, message) => {
+    const refused = expect(call(session)).rejects;
+    await refused.toMatchObject({ name: 'TrainingError', code: 'invalid-option', message });
   });
 
   it('is a failed run where only ONNX Runtime finds it out, and training goes on', async () => {
@@ -147,16 +178,32 @@ describe.each(['native', 'node'] as const)('a batch that cannot be computed with
 });
 
 it.each<[wrong: object, message: string]>([
-  [{ update: 'grap' }, 'update is one of auto, fused, graph, got "grap"'],
-  [{ nonFinite: 'Skip' }, 'nonFinite is one of refuse, skip, scaleBack, got "Skip"'],
-  [{ runtime: 'natve' }, 'runtime is one of auto, native, node, got "natve"'],
-  [{ executionProviders: 'cpu' }, 'executionProviders is a list, such as [\'cpu\'], got "cpu"'],
-  [{ model: undefined }, 'model is a path, a Uint8Array or what readModel() gives, got undefined'],
-  [{ model: new ArrayBuffer(1) }, 'model is a path, a Uint8Array or what readModel() gives, got ArrayBuffer'],
+  [{ update: 'grap' }, 'TrainingSession.create: update must be one of auto, fused, graph, got "grap"'],
+  [{ nonFinite: 'Skip' }, 'TrainingSession.create: nonFinite must be one of refuse, skip, scaleBack, got "Skip"'],
+  [{ runtime: 'natve' }, 'TrainingSession.create: runtime must be one of auto, native, node, got "natve"'],
+  [
+    { executionProviders: 'cpu' },
+    'TrainingSession.create: executionProviders must be a list, such as [\'cpu\'], got "cpu"',
+  ],
+  [{ model: undefined }, 'TrainingSession.create: model is required'],
+  [
+    { model: new ArrayBuffer(1) },
+    'TrainingSession.create: model must be a path, a Uint8Array or what readModel() gives, got ArrayBuffer',
+  ],
   [
     { loss: crossEntropy },
     'a loss is needed, such as crossEntropy(), not the function crossEntropy; call it: crossEntropy()',
   ],
+  [{ optimiser: sgd({ lr: 1 }) }, 'unknown option "optimiser", did you mean "optimizer"?'],
+  [{ train: 3 }, 'train must be a name, an expression, a function of names, a list of these or { also }, got 3'],
+  [{ freeze: { befor: 'w' } }, 'freeze must be a name, an expression, a function of names, { before } or a list'],
+  [{ target: 'ort-cpu' }, 'target must be a target, such as targets[\'ort-cpu\'], got "ort-cpu"'],
+  [{ memoryLimit: 1e9 }, 'memoryLimit is wrong: options must be an object, got 1000000000 (known: bytes, dims)'],
+  [{ precision: 'half' }, 'precision must be one of float32, float16, bfloat16, got "half"'],
+  [{ stepsPerRun: '2' }, 'stepsPerRun must be a whole number of at least 1, got "2"'],
+  [{ seed: '1' }, 'seed must be a whole number in [0, 2³²), got "1"'],
+  [{ session: 'fast' }, 'session must be an object, got "fast"'],
+  [{ libraryPath: 1 }, 'libraryPath must be text, got 1'],
   [{ loss: undefined }, 'a loss is needed, such as crossEntropy(), not undefined'],
 ])('%o is refused, not taken for something else', async (wrong, message) => {
   await expect(create(wrong)).rejects.toMatchObject({ message });

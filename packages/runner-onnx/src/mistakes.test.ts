@@ -21,18 +21,14 @@ const mistakes: Record<string, [what: string, call: () => unknown, message: stri
     [
       'a loss that is no name',
       () => gradcheck('model.onnx', { loss: {} as never }),
-      'loss must be a string, got Object',
+      'gradcheck: loss must be text, got Object',
     ],
     ['no directions', () => gradcheck('model.onnx', { directions: 0 }), 'directions must be a whole number of at least 1, got 0'], // prettier-ignore
     ['a word for inputs', () => gradcheck('model.onnx', { inputs: 'ones' as never }), 'inputs must be an object, got "ones"'], // prettier-ignore
   ],
   others: [
     ['a provider for a list', () => onnxDevice('cpu' as never), "onnxDevice takes a list of providers, such as ['cpu'], got \"cpu\""], // prettier-ignore
-    [
-      'null for a runtime',
-      () => onnxDevice(['cpu'], null as never),
-      'the choice of a runtime must be an object, got null',
-    ],
+    ['null for a runtime', () => onnxDevice(['cpu'], null as never), 'onnxDevice: options must be an object, got null'],
     ['null for a report', () => cudaReport(null as never), 'cudaReport: options must be an object, got null'],
     [
       'no artifacts',

@@ -16,9 +16,9 @@ it.each([
     "the execution provider 'cuda' has no option 'use_tf32' (did you mean 'useTf32'?); it has deviceId",
   ],
   [{ name: 'cpu', threads: 2 }, "the execution provider 'cpu' has no option 'threads'; it has none"],
-  [{ name: 'cuda', deviceId: -1 }, "the option deviceId of 'cuda' must be a whole number of 0 or more, got -1"],
-  [{ name: 'cuda', cudnnConvAlgoSearch: 'fast' }, "must be 'exhaustive' or 'heuristic' or 'default', got \"fast\""],
-  [{ deviceId: 1 }, 'an execution provider is a name or { name, …options }, got {"deviceId":1}'],
+  [{ name: 'cuda', deviceId: -1 }, "the option deviceId of 'cuda' must be a whole number of at least 0, got -1"],
+  [{ name: 'cuda', cudnnConvAlgoSearch: 'fast' }, 'must be one of exhaustive, heuristic, default, got "fast"'],
+  [{ deviceId: 1 }, 'an execution provider is a name or { name, …options }, got Object'],
 ])('refuses %j', (given, message) => {
   expect(() => parseProvider(given as unknown as ExecutionProvider)).toThrow(message);
 });

@@ -46,15 +46,19 @@ const mistakes: Record<string, [what: string, call: () => unknown, message: stri
     ['elements for a parameter', () => adaptState(state, demo, { w: [1, 2] } as never), 'the parameter "w" must be a tensor such as tensor32([1, 2], [2]), got'], // prettier-ignore
     ['null for options', () => adaptState(state, demo, weights, null as never), 'adaptState(): options must be an object, got null'], // prettier-ignore
     ['an option that is misspelt', () => adaptState(state, demo, weights, { add: [] } as never), 'unknown option "add", did you mean "added"?'], // prettier-ignore
-    ['a name for a list', () => adaptState(state, demo, weights, { added: 'v' as never }), '"added" is a list of names, got "v"'], // prettier-ignore
+    ['a name for a list', () => adaptState(state, demo, weights, { added: 'v' as never }), 'adaptState(): added must be a list of names, got "v"'], // prettier-ignore
     [
       'another word',
       () => adaptState(state, demo, weights, { keep: 'save' as never }),
-      'keep is given or saved, got "save"',
+      'adaptState(): keep must be one of given, saved, got "save"',
     ],
     ['what JSON has made of a state', () => adaptState(JSON.parse(JSON.stringify(state)) as never, demo, weights), noTensors], // prettier-ignore
   ],
   mappings: [
+    ['a field that is misspelt', () => mapState(state, [{ from: 'w', to: 'v', permut: [0] }] as never), 'mappings: unknown option "permut", did you mean "permute"?'], // prettier-ignore
+    ['an axis for axes', () => mapTensor(weights.w, { from: 'w', to: 'v', permute: 0 as never }), 'mappings: permute must be a list of whole numbers, got 0'], // prettier-ignore
+    ['a part of no whole', () => inverseMappings([{ from: 'w', to: 'v', fromPart: {} as never }], { w: [2] }), 'mappings: fromPart is wrong: index is required'], // prettier-ignore
+    ['a hint that is misspelt', () => deriveMappings([], [], [{ from: 'w', inputChanels: 3 }] as never), 'hints: unknown option "inputChanels", did you mean "inputChannels"?'], // prettier-ignore
     ['no state', () => mapState(no, mapping), 'a training state has optimizer and parameters; this has nothing'],
     ['no list', () => mapState(state, no), 'mappings must be a list of { from, to, … }, got undefined'],
     [
@@ -77,6 +81,9 @@ const mistakes: Record<string, [what: string, call: () => unknown, message: stri
     ],
   ],
   files: [
+    ['a word for a metric', () => encodeState(state, { metric: 'good' as never }), 'encodeState(): metric must be a number, got "good"'], // prettier-ignore
+    ['a word for a flag', () => decodeState(encodeState(state), { finite: 'no' as never }), 'decodeState(): finite must be true or false, got "no"'], // prettier-ignore
+    ['a file that is no name', () => decodeTensors(new Uint8Array(8), { file: 1 as never }), 'decodeTensors(): file must be text, got 1'], // prettier-ignore
     ['no state', () => encodeState(no), 'a training state has optimizer and parameters; this has nothing'],
     ['null for options', () => encodeState(state, null as never), 'encodeState(): options must be an object, got null'],
     ['a name for options', () => decodeState(encodeState(state), 'run' as never), 'decodeState(): options must be an object, got "run"'], // prettier-ignore
@@ -88,6 +95,10 @@ const mistakes: Record<string, [what: string, call: () => unknown, message: stri
     ['nothing to load', () => loadTensor(no), 'undefined elements cannot be read as real numbers'],
   ],
   places: [
+    ['a word for the size of shards', () => writeState('run.safetensors', state, { shardBytes: '1G' as never }), 'run.safetensors: shardBytes must be a number above 0, got "1G"'], // prettier-ignore
+    ['a path for a file system', () => readState('run.safetensors', { fileSystem: '/' as never }), 'fileSystem must be an object, got "/"'], // prettier-ignore
+    ['half a checkpoint', () => Checkpoints.open('/nowhere', { keep: 0.5 }), 'keep must be a whole number of at least 1, or Infinity, got 0.5'], // prettier-ignore
+    ['another word for the best', () => Checkpoints.open('/nowhere', { best: 'lowest' as never }), 'best must be one of min, max, got "lowest"'], // prettier-ignore
     ['no path to read', () => readState(no), 'a state is read from a path, got undefined'],
     ['no path to open', () => openState(no), 'a state is read from a path, got undefined'],
     ['no path of tensors', () => openTensors(no), 'tensors are read from a path, got undefined'],

@@ -668,7 +668,7 @@ describe('mistakes are named before training:', () => {
     [{ validation: validation() }, 'fit: what is trained cannot be validated', bare],
     [{ checkpoints: {} as never }, 'fit: checkpoints has a store, such as { store: await Checkpoints.open(folder) }'],
     [{ validation: [] as never }, 'fit: validation takes a Dataset of batches'],
-    [{ callbacks: {} as never }, 'fit: callbacks must be a list, got Object'],
+    [{ callbacks: {} as never }, 'fit: callbacks must be a list of callbacks, got Object'],
     [{ validation: validation(), metrics: mae() as never }, 'fit: metrics must be a list, got Object'],
     [{ monitor: mae() as never }, 'fit: monitor must be the name of a metric, got Object'],
     [{ signal: new AbortController() as never }, 'fit: signal must be an AbortSignal'],

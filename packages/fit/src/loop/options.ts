@@ -60,6 +60,8 @@ export interface FitOptions {
   readonly signal?: AbortSignal;
 }
 
+const METRIC_NAME = kinds.kind('the name of a metric', (name) => typeof name === 'string');
+
 /** {@link FitOptions}, as they may be; data, metrics and the store are looked at apart. */
 const OPTIONS: Readonly<Record<keyof FitOptions, OptionKind>> = {
   epochs: kinds.count(1),
@@ -67,8 +69,8 @@ const OPTIONS: Readonly<Record<keyof FitOptions, OptionKind>> = {
   validation: kinds.anything,
   validateEvery: kinds.count(1),
   metrics: kinds.list,
-  monitor: kinds.text,
-  plateau: kinds.text,
+  monitor: METRIC_NAME,
+  plateau: METRIC_NAME,
   earlyStop: kinds.options({ patience: kinds.required(kinds.count(1)), least: kinds.within({ atLeast: 0 }) }),
   restoreBest: kinds.flag,
   carry: CARRY,

@@ -148,7 +148,7 @@ describe('artifacts', () => {
       'stepsPerRun must be a whole number of at least 1, got 0.5',
     );
     await expect(exportArtifacts(model, { loss, optimizer: adam(), target: 'ort-cpu' as never })).rejects.toThrow(
-      'target is one of cpu, cuda, webgpu, wasm, portable, got "ort-cpu"',
+      'target must be one of cpu, cuda, webgpu, wasm, portable, got "ort-cpu"',
     );
   });
 

@@ -182,7 +182,7 @@ describe('addAdapters', () => {
       "no weight is left to adapt with rank 20; matrices are 'w1' [6, 20]",
     );
     expect(() => adaptedWeights({ weights: 'w3' })).toThrow("weights: the model has no float initializer 'w3'");
-    expect(() => adaptedWeights({ rank: 0 })).toThrow('a rank of 0');
+    expect(() => adaptedWeights({ rank: 0 })).toThrow('rank must be a whole number of at least 1, got 0');
     const elsewhere = buildModel((b) => {
       const w = b.weight('w', 6, 5);
       b.output('y', b.e.add(b.e.matMul(x(b), w), b.e.node('ReduceMax', [w, b.e.int64([0])], { keepdims: 0 })));

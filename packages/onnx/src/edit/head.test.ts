@@ -154,7 +154,7 @@ describe('replaceHead', () => {
     );
     expect(() => replaceHead(deep, { classes: 2, node: 'fc' })).toThrow("no layer 'fc' in model can be replaced");
     expect(() => replaceHead(deep, { classes: 2, output: 'z' })).toThrow("no output 'z'; it has 'y'");
-    expect(() => replaceHead(mnist, { classes: 0 })).toThrow('0 classes; a whole number is needed');
+    expect(() => replaceHead(mnist, { classes: 0 })).toThrow('classes must be a whole number of at least 1, got 0');
   });
 
   it('raises an IR version that lists weights among the inputs', async () => {

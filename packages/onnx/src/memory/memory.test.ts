@@ -138,8 +138,10 @@ describe('a memory limit', () => {
     expect(() => gradients({ memoryLimit: { bytes: 1e9 } })).toThrow(
       /depends on batch; say how large it is at most: dims: { batch: … }/,
     );
-    expect(() => gradients({ memoryLimit: { bytes: 1e9, dims: { batch: 0 } } })).toThrow(/'batch' cannot be 0/);
-    expect(() => gradients({ memoryLimit: { bytes: NaN } })).toThrow(/bytes above 0, got NaN/);
+    expect(() => gradients({ memoryLimit: { bytes: 1e9, dims: { batch: 0 } } })).toThrow(
+      'gradientsGraph(): memoryLimit is wrong: dims is wrong: batch must be a whole number of at least 1, got 0',
+    );
+    expect(() => gradients({ memoryLimit: { bytes: NaN } })).toThrow('bytes must be a number above 0, got NaN');
     expect(gradients({ memoryLimit: { bytes: 1e9 } }, deep({ batch: 8 })).memory?.repeated).toBe(0);
   });
 });

@@ -5,7 +5,7 @@ import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { tensor32, type TrainingState } from '@adakit/core';
 import { encodeState } from '../file/state-file.js';
 import { disk, type FileSystem } from './file-system.js';
-import { Checkpoints } from './index.js';
+import { Checkpoints, openState } from './index.js';
 
 let directory: string;
 beforeEach(() => {
@@ -44,6 +44,19 @@ describe('a directory of checkpoints', () => {
     expect(await checkpoints.list()).toEqual([]);
     expect(await checkpoints.latest()).toBeUndefined();
     expect(await checkpoints.best()).toBeUndefined();
+  });
+
+  test('refuses options that there are not, also where it has nothing to read', async () => {
+    const checkpoints = await Checkpoints.open(directory);
+    const given = { finit: true } as never;
+    await expect(checkpoints.latest(given)).rejects.toThrow('Checkpoints.latest(): unknown option "finit"');
+    await expect(checkpoints.best(given)).rejects.toThrow('Checkpoints.best(): unknown option "finit"');
+    const { path } = await checkpoints.save(stateAt(1));
+    await using state = await openState(path);
+    await expect(state.load(given)).rejects.toThrow('OpenState.load(): unknown option "finit"');
+    await expect(state.verify({ finite: 1 as never })).rejects.toThrow(
+      'OpenState.verify(): finite must be true or false',
+    );
   });
 
   test('keeps the newest', async () => {

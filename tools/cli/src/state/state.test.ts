@@ -443,6 +443,17 @@ it('convert refuses a number that the element type cannot hold', async () => {
   await expect(convertFile(file, at('small'), { dtype: 'float32' })).rejects.toThrow('"d/bias" has 1e+300');
 });
 
+it.each<[string, unknown, string]>([
+  ['none', undefined, 'options must be an object, got undefined'],
+  ['one that is misspelt', { dtpye: 'float32' }, 'unknown option "dtpye", did you mean "dtype"?'],
+  ['another element type', { dtype: 'float16' }, 'dtype must be one of float32, float64, got "float16"'],
+  ['a name for plugins', { plugins: 'mine' }, 'plugins must be a list of names, got "mine"'],
+  ['hints for nothing', { hints: [] }, 'hints are for like'],
+  ['two mappings', { like: 'a', mapping: [] }, 'like derives the mapping; leave one of them out'],
+])('convertFile refuses options before it reads: %s', async (_, options, message) => {
+  await expect(convertFile(at('nowhere'), at('there'), options as never)).rejects.toThrow(`convertFile: ${message}`);
+});
+
 it('diff tells whole numbers apart that are one as doubles', () => {
   const [a, b] = [2n ** 60n, 2n ** 60n + 1n].map((x): StoredTensor => ({
     dtype: 'I64',

@@ -1,5 +1,6 @@
 import { coefficient, defineOptimizer, flag, learningRate } from '@adakit/core';
 import { expect, it } from 'vitest';
+import { installedDevices } from '../devices/installed.js';
 import { optimizerChecks, type CheckedFactory } from './optimizer.js';
 
 const traced = 'is the same program whenever it is traced';
@@ -65,4 +66,15 @@ it('a hyperparameter that is declared and forgotten is found, and one that needs
     update: ({ param, grad, hyper }) => ({ param: param.sub(grad.mul(hyper.lr)) }),
   });
   expect(await problem(forgetful, depends)).toContain('weightDecay, nesterov: declared');
+});
+
+it('an expectation that is misspelt is refused: it would be one that nobody looks after', () => {
+  const rule = descent(() => 2);
+  expect(() => optimizerChecks(rule, { refues: [] } as never)).toThrow(
+    'the expectations of descent: unknown option "refues", did you mean "refuses"?',
+  );
+  expect(() => optimizerChecks(rule, { references: 'run.json' as never })).toThrow(
+    'references must be a list of names',
+  );
+  expect(() => installedDevices({ name: [] } as never)).toThrow('unknown option "name", did you mean "names"?');
 });
