@@ -99,7 +99,7 @@ const mistakes: Record<string, [what: string, call: () => unknown, message: stri
     ['no loss to penalize', () => onnx.regularized(no, {}), 'a loss is needed, such as crossEntropy(), not undefined'],
     ['null of a graph', () => onnx.graphLoss(model, null as never), 'graphLoss(): options must be an object, got null'],
   ],
-  options: [
+  'options of another kind': [
     ['one of training that is misspelt', () => onnx.gradientsGraph(model, { loss: onnx.mse(), outptus: ['y'] } as never), 'gradientsGraph(): unknown option "outptus", did you mean "outputs"?'], // prettier-ignore
     ['one of a step', () => onnx.trainStepGraph(model, { loss: onnx.mse(), paln: 1 } as never), 'trainStepGraph(): unknown option "paln", did you mean "plan"?'], // prettier-ignore
     ['one of inference', () => onnx.inferenceGraph(model, [], { traget: 1 } as never), 'inferenceGraph(): unknown option "traget", did you mean "target"?'], // prettier-ignore

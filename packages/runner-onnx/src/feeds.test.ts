@@ -194,6 +194,12 @@ it.each<[wrong: object, message: string]>([
     { loss: crossEntropy },
     'a loss is needed, such as crossEntropy(), not the function crossEntropy; call it: crossEntropy()',
   ],
+  [{ loss: undefined }, 'a loss is needed, such as crossEntropy(), not undefined'],
+])('%o is refused, not taken for something else', async (wrong, message) => {
+  await expect(create(wrong)).rejects.toMatchObject({ message });
+});
+
+it.each<[wrong: object, message: string]>([
   [{ optimiser: sgd({ lr: 1 }) }, 'unknown option "optimiser", did you mean "optimizer"?'],
   [{ train: 3 }, 'train must be a name, an expression, a function of names, a list of these or { also }, got 3'],
   [{ freeze: { befor: 'w' } }, 'freeze must be a name, an expression, a function of names, { before } or a list'],
@@ -204,7 +210,8 @@ it.each<[wrong: object, message: string]>([
   [{ seed: '1' }, 'seed must be a whole number in [0, 2³²), got "1"'],
   [{ session: 'fast' }, 'session must be an object, got "fast"'],
   [{ libraryPath: 1 }, 'libraryPath must be text, got 1'],
-  [{ loss: undefined }, 'a loss is needed, such as crossEntropy(), not undefined'],
-])('%o is refused, not taken for something else', async (wrong, message) => {
-  await expect(create(wrong)).rejects.toMatchObject({ message });
+])('%#: an option that there is not, or of another kind, is refused before a model is read', async (wrong, message) => {
+  const refused = expect(create({ model: 'nowhere.onnx', ...wrong })).rejects;
+  await refused.toMatchObject({ name: 'TrainingError', code: 'invalid-option' });
+  await refused.toThrow(`TrainingSession.create: ${message}`);
 });
