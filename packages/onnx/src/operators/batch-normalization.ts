@@ -50,9 +50,9 @@ export const BatchNormalization: Operator = {
    * keep them, and the form is that of the file.
    */
   setMode({ node, e, training, isFed: dependsOnBatch, keep }) {
-    if (![3, 4].every((input) => node.inputs[input]?.tensor !== undefined)) return;
-    if (node.inputs[0] === undefined || !dependsOnBatch(node.inputs[0])) return;
-    if (training && keep !== undefined) {
+    if (!areStored(node)) return;
+    const [x] = node.inputs;
+    if (training && keep !== undefined && x !== undefined && dependsOnBatch(x)) {
       node.attributes.set('training_mode', 1);
       keep(3, 1);
       keep(4, 2);
@@ -67,10 +67,12 @@ export const BatchNormalization: Operator = {
     const trains = opset >= 14 ? isTraining(ctx) : node.outputs.slice(1).some((output) => output !== undefined);
     if (trains && node.inputs[0] !== undefined && !isFed(node.inputs[0])) return ofWeights(ctx, node.inputs[0]);
     if (opset >= 14) {
-      // Whether it trains is decided by how the model is used, as far as it can do without the running statistics it computes.
-      if (node.outputs.slice(1).some((output) => output !== undefined && isUsed(output))) return undefined;
+      const isResult = node.outputs.slice(1).some((output) => output !== undefined && isUsed(output));
+      // Where the model needs running statistics that nothing keeps, the form is that of the file.
+      if (isResult && !areStored(node)) return undefined;
+      // Whether it trains is decided by how the model is used.
       node.attributes.delete('training_mode');
-      node.outputs.length = 1;
+      if (!isResult) node.outputs.length = 1;
       return undefined;
     }
     if (node.outputs.slice(1).some((output) => output !== undefined)) {
@@ -80,6 +82,11 @@ export const BatchNormalization: Operator = {
     return undefined;
   },
 };
+
+/** Whether the running statistics are tensors of the model, which may change. */
+function areStored({ inputs }: Node): boolean {
+  return inputs[3]?.tensor !== undefined && inputs[4]?.tensor !== undefined;
+}
 
 /** The running statistics that the model has use of are those stored. */
 function toInference(node: Node, e: Emitter): void {

@@ -23,12 +23,12 @@ export function decomposeNodes(
   operators: OperatorTable = standardOperators,
   target: Target = ortCpu,
 ): void {
-  rewrite(graph, operators, target, (node, operator) => {
-    // Whether what differs between training and inference can be executed is known once its mode is.
-    if (operator?.define === undefined || operator.setMode !== undefined) return undefined;
+  rewrite(graph, operators, target, (node, operator) =>
     // What a runtime has beside the standard is for formulations: gradients are written for the standard.
-    return operator.domain === undefined && executes(target, node, operator) ? undefined : operator.define;
-  });
+    operator?.define === undefined || (operator.domain === undefined && executes(target, node, operator))
+      ? undefined
+      : operator.define,
+  );
 }
 
 /**
