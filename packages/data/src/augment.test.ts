@@ -106,7 +106,7 @@ describe('augmented pictures', () => {
 
   test.each<[Partial<AugmentOptions>, string]>([
     [{ crop: -1 }, 'augment: crop must be a whole number of at least 0, got -1'],
-    [{ seed: 0.5 }, 'a seed must be a whole number in [0, 2³²), got 0.5'],
+    [{ seed: 0.5 }, 'augment: seed must be a whole number in [0, 2³²), got 0.5'],
     [{ field: 'picture' }, "augment: there is no field 'picture' (there are: image, label)"],
     [
       { field: 'label' },

@@ -90,6 +90,8 @@ export interface StateOptions {
 }
 
 const ABORT: Readonly<Record<keyof AbortOptions, OptionKind>> = { signal: kinds.signal };
+const BATCH: Readonly<Record<keyof BatchOptions, OptionKind>> = { ...ABORT, samples: kinds.within({ above: 0 }) };
+const STEPS: Readonly<Record<keyof StepsOptions, OptionKind>> = { ...ABORT, onStep: kinds.callable };
 const WEIGHTS: Readonly<Record<keyof WeightsOptions, OptionKind>> = { ...ABORT, weights: kinds.text };
 const STATE: Readonly<Record<keyof StateOptions, OptionKind>> = { data: kinds.object };
 
@@ -247,7 +249,7 @@ export class TrainingSession implements Stateful {
    * changed then, running statistics included
    */
   async step(batch: Batch, options: BatchOptions = {}): Promise<StepResult> {
-    requireOptions('step', options, { ...ABORT, samples: kinds.within({ above: 0 }) });
+    requireOptions('step', options, BATCH);
     const feeds = toFeeds(this.inputs, batch);
     const counted = sampleCount(this.#modelInputs, feeds);
     let outputs: StepResult['outputs'] | undefined;
@@ -281,7 +283,7 @@ export class TrainingSession implements Stateful {
    * them
    */
   async steps(batches: readonly Batch[], given: StepsOptions = {}): Promise<readonly StepResult[]> {
-    requireOptions('steps', given, { ...ABORT, onStep: kinds.callable });
+    requireOptions('steps', given, STEPS);
     const { onStep, ...options } = given;
     const list: unknown = batches;
     if (!Array.isArray(list)) {

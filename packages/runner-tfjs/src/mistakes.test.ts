@@ -2,6 +2,7 @@ import { adam } from '@adakit/adam';
 import { AdakitError, ema, groups } from '@adakit/core';
 import * as tf from '@tensorflow/tfjs';
 import { afterEach, beforeAll, describe, expect, it } from 'vitest';
+import { tfjsDevice } from './device/device.js';
 import { tfjsOptimizer, type AdakitOptimizer } from './optimizer/adakit-optimizer.js';
 import { drawnLabels } from './optimizer/estimate.js';
 import { registerOptimizers } from './optimizer/register.js';
@@ -38,6 +39,21 @@ const changed = async (changes: object) => {
 const mistakes: Record<string, [what: string, call: () => unknown, message: string][]> = {
   'an optimizer': [
     ['null for options', () => tfjsOptimizer(adam(), null as never), 'got options: null'],
+    [
+      'null for those of a device',
+      () => tfjsDevice('cpu', null as never),
+      'tfjsDevice(): options must be an object, got null',
+    ],
+    [
+      'one that is misspelt',
+      () => tfjsDevice('cpu', { fusd: true } as never),
+      'tfjsDevice(): unknown option "fusd", did you mean "fused"?',
+    ],
+    [
+      'a word for a flag',
+      () => tfjsDevice('cpu', { fused: 'no' as never }),
+      'tfjsDevice(): fused must be true or false, got "no"',
+    ],
     ['a learning rate for options', () => tfjsOptimizer(adam(), 0.1 as never), 'got options: 0.1'],
     ['nothing to register', () => { registerOptimizers(undefined as never); }, 'registerOptimizers() needs an optimizer, got undefined'], // prettier-ignore
   ],
@@ -82,8 +98,13 @@ const mistakes: Record<string, [what: string, call: () => unknown, message: stri
   ],
   drawnLabels: [
     ['no optimizer', () => drawnLabels(undefined as never, { seed: 1 }), 'it takes an optimizer that tfjsOptimizer() has made, got undefined'], // prettier-ignore
+    [
+      'a word for a seed',
+      () => drawnLabels(made(), { seed: '1' as never }),
+      'drawnLabels: seed must be a whole number in [0, 2³²), got "1"',
+    ],
     ['no options', () => drawnLabels(made(), undefined as never), 'options must be an object, got undefined (known: seed, outputs)'], // prettier-ignore
-    ['outputs that there are not', () => drawnLabels(made(), { seed: 1, outputs: 'logit' as never }), 'outputs are logits or probabilities, got "logit"'], // prettier-ignore
+    ['outputs that there are not', () => drawnLabels(made(), { seed: 1, outputs: 'logit' as never }), 'drawnLabels: outputs must be one of logits, probabilities, got "logit"'], // prettier-ignore
   ],
 };
 

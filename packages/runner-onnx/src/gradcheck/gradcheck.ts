@@ -255,7 +255,7 @@ const OPTIONS: Readonly<Record<keyof GradcheckOptions, OptionKind>> = {
   inputs: kinds.object,
   seed: kinds.seed,
   directions: kinds.count(1),
-  timeLimit: kinds.limit,
+  timeLimit: kinds.kind('a number of seconds', (limit) => typeof limit === 'number' && limit >= 0),
   operators: kinds.object,
   onProgress: kinds.callable,
 };

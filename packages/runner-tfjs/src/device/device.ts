@@ -1,10 +1,14 @@
 import {
+  AdakitError,
+  kinds,
+  optionsProblem,
   type BoundKernel,
   type Device,
   type FloatArray,
   type Kernel,
   type MaskedCheck,
   type MaybePromise,
+  type OptionKind,
   type Program,
 } from '@adakit/core';
 import * as tf from '@tensorflow/tfjs-core';
@@ -31,10 +35,12 @@ export interface TfjsDeviceOptions {
  * TensorFlow.js has one current backend. A device with a name makes its own current whenever it works.
  *
  * @param backendName e.g. `cpu`, `wasm`, `webgl`, `webgpu`, `tensorflow`. Default: whichever is current
- * @throws BackendError when the backend has not been imported, or has not been started with `startBackend` where that
+ * @throws AdakitError `invalid-plan` for options that there are not, BackendError when the backend has not been imported, or has not been started with `startBackend` where that
  * takes time (`wasm`, `webgpu`)
  */
 export function tfjsDevice(backendName?: string, options: TfjsDeviceOptions = {}): Device<Cell> {
+  const problem = optionsProblem(options, { fused: kinds.flag } satisfies Record<keyof TfjsDeviceOptions, OptionKind>);
+  if (problem !== undefined) throw new AdakitError('invalid-plan', `tfjsDevice(): ${problem}`);
   return backendName === undefined ? new TfjsDevice(options) : new NamedTfjsDevice(options, backendName);
 }
 

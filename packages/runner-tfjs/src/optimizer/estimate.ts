@@ -1,5 +1,5 @@
 // @tier user
-import { AdakitError, fillRandom, keysProblem, kindOf, nameKey } from '@adakit/core';
+import { AdakitError, fillRandom, kindOf, kinds, nameKey, optionsProblem, type OptionKind } from '@adakit/core';
 import {
   add,
   argMax,
@@ -49,9 +49,6 @@ export function drawnLabels(
 ): (labels: Tensor, outputs: Tensor) => Tensor {
   requireGiven(optimizer, options);
   const { seed, outputs: kind = 'logits' } = options;
-  if (!Number.isInteger(seed) || seed < 0 || seed >= 2 ** 32) {
-    throw new AdakitError('invalid-plan', `drawnLabels: seed must be a whole number in [0, 2^32), got ${seed}`);
-  }
   /** The estimate that is being made, and how many labels have been drawn for it. */
   let estimate: { readonly step: number; count: number } | undefined;
   optimizer.estimator = (loss, step) => () => {
@@ -80,14 +77,13 @@ export function drawnLabels(
   };
 }
 
-/** @throws AdakitError `invalid-plan` for anything but an optimizer of TensorFlow.js and options that there are */
+/** @throws AdakitError `invalid-plan` for anything but an optimizer of TensorFlow.js and options as there are */
 function requireGiven(optimizer: unknown, options: DrawnLabelsOptions): void {
-  const { outputs = 'logits' } = Object(options) as Partial<DrawnLabelsOptions>;
   const problem =
-    keysProblem('option', options, ['seed', 'outputs']) ??
-    (['logits', 'probabilities'].includes(outputs)
-      ? undefined
-      : `outputs are logits or probabilities, got ${JSON.stringify(outputs)}`) ??
+    optionsProblem(options, {
+      seed: kinds.required(kinds.seed),
+      outputs: kinds.oneOf('logits', 'probabilities'),
+    } satisfies Record<keyof DrawnLabelsOptions, OptionKind>) ??
     (Object(optimizer) === optimizer && 'applyGradients' in (optimizer as object)
       ? undefined
       : `it takes an optimizer that tfjsOptimizer() has made, got ${kindOf(optimizer)}`);
