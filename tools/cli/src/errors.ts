@@ -1,17 +1,10 @@
-import { AdakitError } from '@adakit/core';
-import { OnnxError } from '@adakit/onnx';
-import { oneLine } from './printable.js';
-import { InvalidArgumentError, type Command } from 'commander';
-import { TrainingFailure } from './train/training-failure.js';
-import { UsageError } from './usage-error.js';
-
-const PREFIX = 'adakit: ';
+import type { Command } from 'commander';
 
 /** Gives what commander says of wrong options the prefix of all other messages. Call it before commands are added. */
 export function prefixErrors(program: Command): Command {
   return program.configureOutput({
     outputError: (text, write) => {
-      write(text.replace(/^error: /, PREFIX));
+      write(text.replace(/^error: /, 'adakit: '));
     },
   });
 }
@@ -39,12 +32,4 @@ export function askLast(program: Command): Command {
   }
   for (const command of program.commands) askLast(command);
   return program;
-}
-
-/** What to print for an error that is no defect of the program: mistakes of users, and files that are wrong. */
-export function errorText(error: unknown): string | undefined {
-  const expected = [UsageError, TrainingFailure, InvalidArgumentError, AdakitError, OnnxError];
-  if (!(error instanceof Error) || !expected.some((kind) => error instanceof kind)) return undefined;
-  // Names in a message come from files.
-  return `${PREFIX}${error.message.split('\n').map(oneLine).join('\n')}\n`;
 }

@@ -1,4 +1,3 @@
-import { closestName } from '@adakit/core';
 import { Help, type Command } from 'commander';
 
 /** Leaves out the defaults of options that may be repeated: none so far, which says nothing. Call it before commands are added. */
@@ -20,11 +19,12 @@ export function addHelpCommand(program: Command): void {
     .command('help')
     .argument('[command...]')
     .description('display help for command')
-    .action((names: readonly string[]) => {
+    .action(async (names: readonly string[]) => {
       let shown = program;
       for (const name of names) {
         const next = shown.commands.find((command) => command.name() === name);
         if (next === undefined) {
+          const { closestName } = await import('@adakit/core');
           const meant = closestName(
             name,
             shown.commands.map((command) => command.name()),

@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { Command } from 'commander';
 import { addCommands } from './commands.js';
-import { askLast, errorText, pointToHelp, prefixErrors } from './errors.js';
+import { askLast, pointToHelp, prefixErrors } from './errors.js';
 import { tidyHelp } from './help-command.js';
 import { printable } from './printable.js';
 import { outliveReaders } from './standard-streams.js';
@@ -26,6 +26,7 @@ pointToHelp(askLast(program));
 try {
   await program.parseAsync();
 } catch (error) {
+  const { errorText } = await import('./error-text.js');
   const debug = program.opts<{ debug?: true }>().debug === true;
   const text = errorText(error);
   if (text === undefined) {

@@ -4,7 +4,8 @@ import { join } from 'node:path';
 import { Command, type Option } from 'commander';
 import { afterAll, beforeAll, describe, expect, it, test } from 'vitest';
 import { addCommands } from './commands.js';
-import { askLast, errorText, pointToHelp, prefixErrors } from './errors.js';
+import { errorText } from './error-text.js';
+import { askLast, pointToHelp, prefixErrors } from './errors.js';
 import { smallClassifier } from './testing/small-classifier.js';
 
 function program(): { readonly command: Command; readonly printed: () => string } {

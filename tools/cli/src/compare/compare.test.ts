@@ -2,7 +2,7 @@ import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSy
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, beforeEach, describe, expect, it, test } from 'vitest';
-import { errorText } from '../errors.js';
+import { errorText } from '../error-text.js';
 import type { Launch } from '../own-process.js';
 import { runCommand } from '../testing/run-command.js';
 import { smallClassifier } from '../testing/small-classifier.js';

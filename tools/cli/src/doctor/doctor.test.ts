@@ -1,5 +1,5 @@
 import { describe, expect, it, test } from 'vitest';
-import { errorText } from '../errors.js';
+import { errorText } from '../error-text.js';
 import type { Launch } from '../own-process.js';
 import { runCommand } from '../testing/run-command.js';
 import { addDoctorCommand } from './command.js';

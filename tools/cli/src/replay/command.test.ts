@@ -6,7 +6,7 @@ import { goldenFiles } from '@adakit/fixtures';
 import { afterAll, beforeAll, describe, expect, it, test, vi } from 'vitest';
 import { testedBackends } from '../testing/tested-backends.js';
 import { missingBackend, parseBackends } from './backends.js';
-import { replayFiles } from './command.js';
+import { replayFiles } from './run.js';
 import { formatReports } from './format.js';
 
 let folder: string;
