@@ -18,6 +18,23 @@ export function pointToHelp(program: Command, path = program.name()): Command {
 }
 
 /**
+ * Refuses values that are empty, as those of a variable of the shell that is not set: they would name the current folder.
+ * Call it before commands are run.
+ */
+export function refuseEmpty(program: Command): Command {
+  return program.hook('preAction', (_, asked) => {
+    for (const option of asked.options) {
+      if (asked.getOptionValue(option.attributeName()) !== '') continue;
+      asked.error(`error: option '${option.flags}' argument is empty`, { code: 'commander.invalidArgument' });
+    }
+    for (const [i, argument] of asked.registeredArguments.entries()) {
+      if (![asked.processedArgs[i] as unknown].flat().includes('')) continue;
+      asked.error(`error: argument '${argument.name()}' is empty`, { code: 'commander.invalidArgument' });
+    }
+  });
+}
+
+/**
  * Asks for options that have to be given after the names of all others have been looked at: who writes `--dta iris` would learn
  * that `--data` is missing, and not what was meant. Call it after commands are added.
  */

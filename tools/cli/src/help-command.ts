@@ -1,5 +1,11 @@
 import { Help, type Command } from 'commander';
 
+/** What holds for all commands, after their list. */
+export const generalHelp = `
+adakit COMMAND --help lists what a command takes, with examples.
+Exit codes: 0 all is well, 1 what was checked is not or training failed, 2 a file or an option is wrong,
+3 a defect of the command (--debug shows where), 130 interrupted.`;
+
 /** Leaves out the defaults of options that may be repeated: none so far, which says nothing. Call it before commands are added. */
 export function tidyHelp(program: Command): Command {
   const { optionDescription } = Help.prototype;

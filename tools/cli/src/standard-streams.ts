@@ -32,9 +32,15 @@ export async function withSource<T>(source: string, use: (path: string) => Promi
  * Writes a file, or to standard output, once it is complete.
  *
  * @param target path, or `-`
+ * @throws UsageError where standard output is a terminal
  */
 export async function withTarget<T>(target: string, write: (path: string) => Promise<T>): Promise<T> {
   if (target !== STANDARD) return write(target);
+  if (process.stdout.isTTY) {
+    throw new UsageError(
+      'standard output is a terminal, which cannot show a file; name one, or send it on with > or |',
+    );
+  }
   return inFolder(async (folder) => {
     const path = join(folder, 'standard output');
     const result = await write(path);

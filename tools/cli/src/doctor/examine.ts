@@ -38,8 +38,16 @@ export const tfjsBackends = {
   tensorflow: '@tensorflow/tfjs-node',
 } as const;
 
-/** Tries everything, each in a process of its own: what crashes is reported. */
-export async function examine(launch: Launch): Promise<Examination> {
+/**
+ * Tries everything, each in a process of its own: what crashes is reported.
+ *
+ * @param onLook told what is tried next, as `--probe` names it
+ */
+export async function examine(launchProbe: Launch, onLook?: (what: string) => void): Promise<Examination> {
+  const launch: Launch = (args, options) => {
+    onLook?.(args[args.length - 1]);
+    return launchProbe(args, options);
+  };
   const binding = await attempt(launch, 'onnxruntime');
   const native = await attempt(launch, 'native');
   const runtimes: Check[] = [

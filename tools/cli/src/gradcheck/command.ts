@@ -1,4 +1,5 @@
-import { InvalidArgumentError, type Command } from 'commander';
+import type { Command } from 'commander';
+import { whole } from '../option-values.js';
 import { addSelectionOptions, type SelectionOptions } from '../selection.js';
 import { addSpecializeOptions, type SpecializeOptions } from '../specialize-options.js';
 
@@ -24,12 +25,12 @@ export function addGradcheckCommand(program: Command): void {
     .argument('<model>', 'ONNX file; - for standard input')
     .option('--loss <name>', 'mse, cross-entropy, sum, the name of an output, or an ONNX file that computes it', 'mse')
     .option('--inputs <file>', 'safetensors file with inputs by name; random ones by default')
-    .option('--seed <n>', 'of all that is random', count, 0)
-    .option('--directions <k>', 'random directions for every parameter', count, 2)
+    .option('--seed <n>', 'of all that is random', whole(0), 0)
+    .option('--directions <k>', 'random directions for every parameter', whole(1), 2)
     .option(
       '--limit <seconds>',
       'begin no further parameter after that time; those left are said to be unchecked',
-      count,
+      whole(0),
     )
     .option('--json', 'print the findings as JSON')
     .addHelpText(
@@ -46,9 +47,4 @@ export function addGradcheckCommand(program: Command): void {
       const { checkGradients } = await import('./run.js');
       await checkGradients(path, options);
     });
-}
-
-function count(text: string): number {
-  if (!/^\d{1,9}$/.test(text)) throw new InvalidArgumentError('a whole number is needed.');
-  return Number(text);
 }

@@ -10,7 +10,6 @@ import type { GradcheckOptions } from './command.js';
 /** Runs `adakit gradcheck`. */
 export async function checkGradients(path: string, options: GradcheckOptions): Promise<void> {
   const { loss, seed, directions, limit } = options;
-  if (directions < 1) throw new UsageError('--directions must be at least 1');
   const inputs = options.inputs === undefined ? {} : { inputs: await readInputs(options.inputs) };
   const model = await openModel(path, options);
   const progress = new Progress();

@@ -15,6 +15,13 @@ export function addOptimizersCommand(program: Command): void {
     )
     .argument('[name]', 'an optimizer, a package, or the path of a module or a package')
     .option('--json', 'print as JSON')
+    .addHelpText(
+      'after',
+      '\nExamples:\n' +
+        '  adakit optimizers\n' +
+        '  adakit optimizers sgd\n' +
+        '  adakit optimizers ./my-adam --json | jq .hyperparameters',
+    )
     .action(async (name: string | undefined, options: OptimizersOptions) => {
       const { showOptimizers } = await import('./run.js');
       await showOptimizers(name, options);

@@ -20,7 +20,7 @@ export function addRecordCommand(program: Command): void {
     )
     .argument('<object>', 'FILE.py:NAME or MODULE:NAME')
     .requiredOption('--name <rule>', 'the rule that is compared with it, as its defineOptimizer is called')
-    .option('--out <folder>', 'where the files go', 'reference')
+    .option('--out <dir>', 'where the files go', 'reference')
     .option(
       '--case <name=options>',
       'a run with options as JSON, e.g. decay={"weight_decay":0.1}; a name that begins with "sparse" has sparse gradients; ' +
@@ -29,6 +29,13 @@ export function addRecordCommand(program: Command): void {
       [],
     )
     .option('--python <program>', 'which Python', 'python3')
+    .addHelpText(
+      'after',
+      '\nExamples:\n' +
+        '  adakit record adabelief.py:AdaBelief --name adabelief\n' +
+        '  adakit record optax:lion --name lion --out tests/reference\n' +
+        "  adakit record torch.optim:Adam --name adam --case 'defaults={}' --case 'decay={\"weight_decay\":0.1}'",
+    )
     .action(async (object: string, options: RecordOptions) => {
       const { record } = await import('./run.js');
       record(object, options);

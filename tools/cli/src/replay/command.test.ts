@@ -44,6 +44,14 @@ it('finds a golden trajectory ok on every backend', async () => {
   );
 });
 
+it('tells what comes next', async () => {
+  const told: string[] = [];
+  await replayFiles([golden('adadiff-defaults')], ['js', 'wasm'], [], (file, backend) => {
+    told.push(`${file} ${backend}`);
+  });
+  expect(told).toEqual(['js', 'wasm'].map((backend) => `${golden('adadiff-defaults')} ${backend}`));
+});
+
 it('reports file, optimizer, backend, steps, errors, tolerance and verdict', async () => {
   const file = golden('adadiff-defaults');
   const [report] = await replayFiles([file], ['js']);

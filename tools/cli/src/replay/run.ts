@@ -14,6 +14,7 @@ import {
 } from '@adakit/testing';
 import { backendNames } from '../known-names.js';
 import { print } from '../printable.js';
+import { Progress } from '../progress.js';
 import { UsageError } from '../usage-error.js';
 import { missingBackend, parseBackends, withBackend } from './backends.js';
 import type { ReplayOptions } from './command.js';
@@ -37,7 +38,12 @@ type Case = { readonly file: string } & (
 
 /** Runs `adakit replay`. */
 export async function replayAll(files: readonly string[], options: ReplayOptions): Promise<void> {
-  const reports = await replayFiles(files, parseBackends(options.backend), options.plugin);
+  const progress = new Progress();
+  const reports = await replayFiles(files, parseBackends(options.backend), options.plugin, (file, backend) => {
+    progress.update(`replaying ${file} on ${backend}`);
+  }).finally(() => {
+    progress.clear();
+  });
   print(options.json ? `${JSON.stringify(reports, null, 2)}\n` : formatReports(reports));
   if (reports.some((report) => 'ok' in report && !report.ok)) process.exitCode = 1;
 }
@@ -47,12 +53,14 @@ export async function replayAll(files: readonly string[], options: ReplayOptions
  *
  * @param backends by name, which must be there; `all`: as far as they are
  * @param plugins packages and modules to look for rules in first
+ * @param onReplay told what comes next
  * @throws UsageError naming every file that cannot be used, or a backend that is not there; nothing has been replayed then
  */
 export async function replayFiles(
   files: readonly string[],
   backends: 'all' | readonly string[],
   plugins: readonly string[] = [],
+  onReplay?: (file: string, backend: string) => void,
 ): Promise<FileReport[]> {
   const problems: string[] = [];
   const cases: Case[] = [];
@@ -79,7 +87,10 @@ export async function replayFiles(
       reports.push({ file: one.file, optimizer: one.reference.optimizer, skipped: one.skipped });
       continue;
     }
-    for (const backend of available) reports.push(await replayCase(one, backend));
+    for (const backend of available) {
+      onReplay?.(one.file, backend);
+      reports.push(await replayCase(one, backend));
+    }
   }
   return reports;
 }

@@ -1,4 +1,5 @@
 import { InvalidArgumentError, Option, type Command } from 'commander';
+import { whole } from '../option-values.js';
 import { pluginOption } from '../plugin-option.js';
 
 /** What `adakit state convert` has to be told. */
@@ -66,11 +67,11 @@ function addConvert(state: Command): void {
     .addOption(new Option('--dtype <type>', 'element type of parameters and slots').choices(['float32', 'float64']))
     .addOption(new Option('--mapping <file>', 'names and layouts: JSON, see docs/switching.md').conflicts('like'))
     .option('--like <file>', 'names and layouts of this state, ONNX model or safetensors file; derived')
-    .option('--hint <json>', 'with --like: what is ambiguous, e.g. {"from":"a","to":"b"}; repeatable', parseHint)
+    .option('--hint <json>', 'with --like: what is ambiguous, e.g. {"from":"a","to":"b"}; may be repeated', parseHint)
     .option('--save-mapping <file>', 'also write the mapping that was derived')
     .option('--optimizer <name>', 'go on with this optimizer, found as adakit train finds it')
-    .option('--set <name=value>', 'a hyperparameter, e.g. lr=1e-4; repeatable', parseSetting)
-    .option('--slot <new=old>', 'take the saved slot "old" as the slot "new"; repeatable', parseSlot)
+    .option('--set <name=value>', 'a hyperparameter, e.g. lr=1e-4; may be repeated', parseSetting)
+    .option('--slot <new=old>', 'take the saved slot "old" as the slot "new"; may be repeated', parseSlot)
     .addOption(pluginOption())
     .option('--in-place', 'the file may be replaced by what becomes of it')
     .option('--json', 'print the report as JSON')
@@ -150,7 +151,7 @@ function addFromTorch(state: Command): void {
     )
     .argument('<in>', 'safetensors file from PyTorch; - for standard input')
     .argument('<out>', 'training state to write; - for standard output')
-    .option('--step <n>', 'steps of the run, for optimizers that do not count them', parseStep)
+    .option('--step <n>', 'steps of the run, for optimizers that do not count them', whole(0))
     .option('--json', 'print the report as JSON')
     .addHelpText(
       'after',
@@ -215,12 +216,5 @@ function split(text: string): [string, string] {
 function parseTolerance(text: string): number {
   const value = Number(text);
   if (text.trim() === '' || !(value >= 0)) throw new InvalidArgumentError('It must be a number that is not negative.');
-  return value;
-}
-
-function parseStep(text: string): number {
-  const value = Number(text);
-  if (text.trim() === '' || !Number.isSafeInteger(value) || value < 0)
-    throw new InvalidArgumentError('It must be a count.');
   return value;
 }

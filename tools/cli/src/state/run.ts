@@ -1,7 +1,7 @@
-import { writeFile } from 'node:fs/promises';
 import type { MappingHint } from '@adakit/state';
+import { writeFileAtomically } from '@adakit/state/node';
 import { z } from 'zod';
-import { requireFolderOf } from '../output-place.js';
+import { isSameFile, requireFolderOf } from '../output-place.js';
 import { oneLine, print, printable } from '../printable.js';
 import { requireOneStandardInput, STANDARD, withSource, withTarget } from '../standard-streams.js';
 import { UsageError } from '../usage-error.js';
@@ -32,10 +32,13 @@ export async function convert(source: string, target: string, flags: ConvertComm
     plugins: flags.plugin,
     ...(flags.inPlace && { inPlace: true }),
   };
-  if (flags.saveMapping !== undefined) requireFolderOf('--save-mapping', flags.saveMapping);
+  if (flags.saveMapping !== undefined) {
+    if (like === undefined) throw new UsageError('--save-mapping writes what --like derives; give --like FILE');
+    requireFolderOf('--save-mapping', flags.saveMapping);
+  }
   const report = await between(source, target, (from, to) => convertFile(from, to, options));
   if (flags.saveMapping !== undefined) {
-    await writeFile(flags.saveMapping, `${JSON.stringify(report.mappings ?? [], null, 2)}\n`);
+    await writeFileAtomically(flags.saveMapping, Buffer.from(json(report.mappings ?? [])));
   }
   say(target, flags.json ? json(report) : formatConversion(named(target), report));
 }
@@ -62,19 +65,31 @@ export async function verify(files: readonly string[], flags: VerifyCommandOptio
 
 /** Runs `adakit state from-torch`. */
 export async function convertFromTorch(source: string, target: string, flags: FromTorchOptions): Promise<void> {
-  const report = await between(source, target, (from, to) => fromTorch(from, to, flags.step));
+  const report = await betweenFiles(source, target, (from, to) => fromTorch(from, to, flags.step));
   say(target, flags.json ? json(report) : formatTorchReport(named(target), report));
 }
 
 /** Runs `adakit state to-torch`. */
 export async function convertToTorch(source: string, target: string, flags: ToTorchOptions): Promise<void> {
-  const report = await between(source, target, toTorch);
+  const report = await betweenFiles(source, target, toTorch);
   say(target, flags.json ? json(report) : formatTorchReport(named(target), report));
 }
 
 /** From a file to another, either of which may be a standard stream. */
 function between<T>(source: string, target: string, work: (from: string, to: string) => Promise<T>): Promise<T> {
   return withSource(source, (from) => withTarget(target, (to) => work(from, to)));
+}
+
+/** The same for what the other side may have no place for: the source stays. @throws UsageError */
+async function betweenFiles<T>(
+  source: string,
+  target: string,
+  work: (from: string, to: string) => Promise<T>,
+): Promise<T> {
+  if (source !== STANDARD && (await isSameFile(source, target))) {
+    throw new UsageError(`${target} is the file that is converted; name another one`);
+  }
+  return between(source, target, work);
 }
 
 const named = (target: string): string => (target === STANDARD ? 'standard output' : target);

@@ -49,6 +49,16 @@ describe('- stands for a standard stream:', () => {
     expect(report()).toMatch(/^standard output:\n/);
   });
 
+  it('bytes do not go to a terminal', async () => {
+    const { isTTY } = process.stdout;
+    process.stdout.isTTY = true;
+    try {
+      await expect(piped('convert', file, '-')).rejects.toThrow('standard output is a terminal');
+    } finally {
+      process.stdout.isTTY = isTTY;
+    }
+  });
+
   it('what goes to PyTorch and comes back through pipes is the same state', async () => {
     const report = said();
     const { bytes: torch } = await piped('to-torch', file, '-');

@@ -201,6 +201,7 @@ function sequenceLength(inputs: readonly TensorSpec[], sequence: number | undefi
 async function text(kind: 'text' | 'words', path: string, context: DataContext): Promise<LoadedData> {
   const { inputs, sequence, streams = 1, folder, classes, vocabulary: most = 10_000 } = context;
   const content = isText(path) ? loadText(path, folder) : await readTextFile(path);
+  if (content.trim() === '') throw new UsageError(`${kind}:${path}: the text is empty`);
   const length = sequenceLength(inputs, sequence);
   const known = classes === undefined ? {} : { vocabulary: classes };
   const tokens = kind === 'text' ? characters(content, known) : words(content, { most, ...known });

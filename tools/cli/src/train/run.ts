@@ -8,7 +8,7 @@ import type { TrainingSession } from '@adakit/runner-onnx';
 import { Checkpoints } from '@adakit/state/node';
 import { INTERRUPTED, withInterruption } from '../interruption.js';
 import { memoryLimitOf } from '../memory-limit.js';
-import { requireFolder, requireFolderOf } from '../output-place.js';
+import { isSameFile, requireFolder, requireFolderOf } from '../output-place.js';
 import { requirePlotFile, writePlot } from '../plot/file.js';
 import { oneLine, print } from '../printable.js';
 import { STANDARD } from '../standard-streams.js';
@@ -26,7 +26,11 @@ export async function train(path: string, options: TrainOptions): Promise<void> 
   checkCombinations(options);
   if (options.plot !== undefined) await requirePlotFile('--plot', options.plot);
   if (options.out === STANDARD) throw new UsageError('--out -: a model is written to a file; name one');
-  if (options.out !== undefined) requireFolderOf('--out', options.out);
+  const out = options.out ?? `${path === STANDARD ? 'model' : basename(path, extname(path))}-trained.onnx`;
+  requireFolderOf('--out', out);
+  if (path !== STANDARD && (await isSameFile(path, out))) {
+    throw new UsageError(`--out ${out} is the model that is trained; name another file`);
+  }
   if (options.checkpoint !== undefined) await requireFolder('--checkpoint', options.checkpoint);
   if (options.log !== undefined) await requireFolder('--log', options.log);
   const { loaded, settings: hyperparameters } = await optimizerOrHint(options);
@@ -78,7 +82,7 @@ export async function train(path: string, options: TrainOptions): Promise<void> 
         },
       }),
     };
-    await run(path, session, options, given, data);
+    await run(path, out, session, options, given, data);
   } finally {
     await session.dispose();
   }
@@ -86,6 +90,7 @@ export async function train(path: string, options: TrainOptions): Promise<void> 
 
 async function run(
   path: string,
+  out: string,
   session: TrainingSession,
   options: TrainOptions,
   given: FitOptions,
@@ -96,7 +101,6 @@ async function run(
     ...(quiet === true ? [] : [progress(process.stderr)]),
     ...(log === undefined ? [] : [jsonLines(join(log, 'log.jsonl')), tensorBoard(log)]),
   ];
-  const out = options.out ?? `${basename(path, extname(path))}-trained.onnx`;
   // It goes on to the end of the file: a signal that comes while the model is written ends nothing.
   const result = await withInterruption('finishing the step', async (signal) => {
     try {
@@ -249,7 +253,7 @@ function summary(
 ): string {
   const last = history.at(-1);
   const lines = [
-    `${reason === 'completed' ? 'trained' : reason}: ${step} steps, ${epochs} epochs on ${session.executionProvider}${detail === undefined ? '' : `; ${detail}`}`,
+    `${reason === 'completed' ? 'trained' : reason}: ${counted(step, 'step')}, ${counted(epochs, 'epoch')} on ${session.executionProvider}${detail === undefined ? '' : `; ${detail}`}`,
     ...(last === undefined
       ? []
       : [
@@ -266,3 +270,5 @@ function summary(
   ];
   return `${lines.map(oneLine).join('\n')}\n`;
 }
+
+const counted = (count: number, what: string): string => `${count} ${what}${count === 1 ? '' : 's'}`;

@@ -1,6 +1,7 @@
 import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { Readable } from 'node:stream';
 import type { Dataset, DataTensor, Example } from '@adakit/data';
 import type { FitResult } from '@adakit/fit';
 import { dataFile } from '@adakit/fixtures';
@@ -125,6 +126,15 @@ describe('adakit train', () => {
     expect(readFileSync(join(folder, 'loss.svg'), 'utf8')).toMatch(/<\/svg>$/);
     expect(readdirSync(join(folder, 'log')).map((name) => name.split('.')[0])).toEqual(['events', 'log']);
     expect(await weights('net-trained.onnx')).not.toBe(await weights('net.onnx'));
+  });
+
+  it('a model that comes by standard input gets a name all the same', async () => {
+    const given: { readonly stdin: Readable } = process;
+    const bytes = readFileSync(join(folder, 'net.onnx'));
+    const stdin = vi.spyOn(given, 'stdin', 'get').mockReturnValue(Readable.from([bytes]));
+    const { output } = await train('-', '--data', 'iris', '--batch', '150');
+    stdin.mockRestore();
+    expect(output).toMatch(/^trained: 1 step, 1 epoch on cpu\n[^]*\nmodel: model-trained.onnx\n/);
   });
 
   it('says what it does not train that may be a parameter, unless it is told to train it or to be quiet', async () => {

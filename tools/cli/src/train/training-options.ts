@@ -139,8 +139,12 @@ export interface OptimizerOptions {
   readonly set: readonly string[];
 }
 
-/** Values separated by commas. */
-export const list = (text: string): string[] => text.split(',').map((each) => each.trim());
+/** Values separated by commas. @throws InvalidArgumentError for one that is empty */
+export function list(text: string): string[] {
+  const values = text.split(',').map((each) => each.trim());
+  if (values.includes('')) throw new InvalidArgumentError('a value between commas is empty.');
+  return values;
+}
 
 function augmentation(text: string): Augmentation {
   const entries = list(text).map((word): [string, number | boolean] => {

@@ -16,6 +16,13 @@ export function addVerifyPluginCommand(program: Command): void {
     )
     .argument('<place>', 'the folder of a package, built, or the name of one that is installed')
     .option('--json', 'print as JSON; its field badge is what shields.io reads')
+    .addHelpText(
+      'after',
+      '\nExamples:\n' +
+        '  adakit verify-plugin .\n' +
+        '  adakit verify-plugin adakit-optimizer-mine\n' +
+        '  adakit verify-plugin . --json | jq .badge > badge.json',
+    )
     .action(async (place: string, options: VerifyPluginOptions) => {
       const { verify } = await import('./run.js');
       await verify(place, options);

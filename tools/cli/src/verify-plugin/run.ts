@@ -1,10 +1,17 @@
 import { oneLine, print } from '../printable.js';
+import { Progress } from '../progress.js';
 import type { VerifyPluginOptions } from './command.js';
 import { verifyPlugin, type CheckResult, type PluginReport } from './verify.js';
 
 /** Runs `adakit verify-plugin`. */
 export async function verify(place: string, { json }: VerifyPluginOptions): Promise<void> {
-  const report = await verifyPlugin(place);
+  const progress = new Progress();
+  const onCheck = (name: string): void => {
+    progress.update(`checking that it ${name}`);
+  };
+  const report = await verifyPlugin(place, undefined, onCheck).finally(() => {
+    progress.clear();
+  });
   print(json ? `${JSON.stringify(report, null, 2)}\n` : formatReport(report));
   if (report.failed > 0) process.exitCode = 1;
 }
