@@ -184,6 +184,8 @@ describe('options that say nothing together, or name what is not there', () => {
     ['verify-plugin .', 'there is no '],
     // Names.
     [`${train} --optimizer adm`, "there is no optimizer 'adm', did you mean 'adam'?"],
+    [`${train} --optimizer sgd`, 'sgd: lr is required; give it with --set lr=NUMBER'],
+    [`${exported} --optimizer sgd`, 'sgd: lr is required; give it with --set lr=NUMBER'],
     [`${train} --set l=1`, 'adam: unknown hyperparameter "l", did you mean "lr"?'],
     [`${train} --set lr`, "--set: 'lr' is not of the form name=value"],
     [`${train} --set lr=abc`, 'adam: lr must be a finite number, got "abc"'],
@@ -227,7 +229,8 @@ describe('options that say nothing together, or name what is not there', () => {
     ['optimizers adm', "there is no optimizer 'adm', did you mean 'adam'?"],
     ['gradcheck net.onnx --loss zz', "'zz' is neither a loss (mse, cross-entropy, sum, FILE.onnx) nor an output"],
     ['replay t.csv -b tfjs-cpuu', 'unknown backend "tfjs-cpuu", did you mean "tfjs-cpu"?'],
-    ['replay gone.json', 'gone.json: no such file'],
+    ['replay gone.json', 'cannot read gone.json: there is no such file'],
+    ['replay .', 'cannot read .: it is a folder'],
     ['record a.py:B --name b --python no-such-python', '--python: no-such-python cannot be run'],
     ['completion bsh', "there is no completion for 'bsh', did you mean 'bash'?"],
     ['state conver', "unknown command 'conver'\n(Did you mean convert?)"],

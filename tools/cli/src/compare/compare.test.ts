@@ -237,7 +237,11 @@ describe('mistakes are named before anything is trained:', () => {
       () => [...usual, '--optimizers', 'adam,adma'],
       "there is no optimizer 'adma', did you mean 'adam'?",
     ],
-    ['a missing learning rate', () => [...usual, '--optimizers', 'sgd'], 'sgd: lr is required'],
+    [
+      'a missing learning rate',
+      () => [...usual, '--optimizers', 'sgd'],
+      'sgd: lr is required; give it with "set": { "lr": … } in a file for --config',
+    ],
     [
       'one twice',
       () => [...usual, '--optimizers', 'adam,adam'],

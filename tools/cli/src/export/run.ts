@@ -3,6 +3,7 @@ import { clipByGlobalNorm, ema, type Optimizer } from '@adakit/core';
 import { ARTIFACT_TARGETS, exportArtifacts, type ArtifactTarget, type Manifest } from '@adakit/onnx';
 import { loadOptimizer } from '@adakit/plugins';
 import { writeArtifacts } from '@adakit/runner-onnx';
+import { loadRule } from '../load-rule.js';
 import { memoryLimitOf } from '../memory-limit.js';
 import { openModel } from '../open-model.js';
 import { requireFolder } from '../output-place.js';
@@ -20,7 +21,7 @@ export async function exportGraphs(path: string, options: ExportOptions): Promis
   known('--target', options.target, ARTIFACT_TARGETS);
   const target = options.target as ArtifactTarget;
   const { plugin } = await loadOptimizer(options.optimizer, { included: factories });
-  const rule = plugin.load(hyperparametersOf(plugin, options.set));
+  const rule = loadRule(plugin, hyperparametersOf(plugin, options.set));
   await requireFolder('--out', options.out);
   const model = await openModel(path, options);
   const artifacts = await exportArtifacts(model, {

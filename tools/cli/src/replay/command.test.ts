@@ -149,7 +149,7 @@ describe('what cannot be replayed is named, all at once', () => {
     const unknown = await altered('adam-defaults', (t) => (t.optimizer = 'adamm'));
     const option = await altered('adam-defaults', (t) => (t.hyperparameters.momentum = 0.9));
     const attempt = replayFiles(['/nowhere.json', notJson, unknown, option], ['js']);
-    await expect(attempt).rejects.toThrow('/nowhere.json: no such file');
+    await expect(attempt).rejects.toThrow('/nowhere.json: there is no such file');
     await expect(attempt).rejects.toThrow(`${notJson}: not JSON`);
     await expect(attempt).rejects.toThrow(`${unknown}: there is no optimizer 'adamm', did you mean 'adam'?`);
     await expect(attempt).rejects.toThrow(`${option}: adam: unknown hyperparameter "momentum"`);

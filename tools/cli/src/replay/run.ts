@@ -1,4 +1,3 @@
-import { readFile } from 'node:fs/promises';
 import type { Optimizer } from '@adakit/core';
 import {
   isReferenceRun,
@@ -12,6 +11,7 @@ import {
   type ReplayReport,
   type Trajectory,
 } from '@adakit/testing';
+import { readTextFile } from '../json-file.js';
 import { backendNames } from '../known-names.js';
 import { print } from '../printable.js';
 import { Progress } from '../progress.js';
@@ -67,7 +67,7 @@ export async function replayFiles(
   const rules = await RecordedRules.of(plugins);
   for (const file of files) {
     try {
-      cases.push(await readCase(file, await readFile(file, 'utf8'), rules));
+      cases.push(await readCase(file, await readTextFile(file), rules));
     } catch (error) {
       problems.push(describe(file, error));
     }
@@ -124,7 +124,7 @@ function replayCase(one: Exclude<Case, { readonly skipped: string }>, backend: s
 }
 
 function describe(file: string, error: unknown): string {
-  if (error instanceof Error && 'code' in error && error.code === 'ENOENT') return `${file}: no such file`;
   const message = error instanceof Error ? error.message : String(error);
-  return message.startsWith(file) ? message : `${file}: ${message}`;
+  const saysWhere = [file, `cannot read ${file}`].some((start) => message.startsWith(start));
+  return saysWhere ? message : `${file}: ${message}`;
 }

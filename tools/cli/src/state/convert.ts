@@ -22,6 +22,7 @@ import {
 import { isPluginName, loadOptimizer, withPackage } from '@adakit/plugins';
 import { readState, writeState } from '@adakit/state/node';
 import { readJsonFile } from '../json-file.js';
+import { loadRule } from '../load-rule.js';
 import { isSameFile } from '../output-place.js';
 import { oneLine } from '../printable.js';
 import { knowsWrappers, optimizerOf, type Rules } from '../optimizers.js';
@@ -123,7 +124,7 @@ async function adapt(
   const loaded = await loadOptimizer(name, { included: factories });
   const { plugin } = loaded;
   if (plugin.optimizerName === saved.name) return adaptState(state, saved.with(hyperparameters), values, options);
-  const optimizer = replaceRule(state.optimizer, plugin.load(hyperparameters), {
+  const optimizer = replaceRule(state.optimizer, loadRule(plugin, hyperparameters), {
     ...rules,
     [plugin.optimizerName]: plugin,
   });

@@ -7,6 +7,7 @@ import { installHint, PluginError, withPackage } from '@adakit/plugins';
 import type { TrainingSession } from '@adakit/runner-onnx';
 import { Checkpoints } from '@adakit/state/node';
 import { INTERRUPTED, withInterruption } from '../interruption.js';
+import { loadRule } from '../load-rule.js';
 import { memoryLimitOf } from '../memory-limit.js';
 import { isSameFile, requireFolder, requireFolderOf } from '../output-place.js';
 import { requirePlotFile, writePlot } from '../plot/file.js';
@@ -34,7 +35,7 @@ export async function train(path: string, options: TrainOptions): Promise<void> 
   if (options.checkpoint !== undefined) await requireFolder('--checkpoint', options.checkpoint);
   if (options.log !== undefined) await requireFolder('--log', options.log);
   const { loaded, settings: hyperparameters } = await optimizerOrHint(options);
-  const rule = loaded.plugin.load(hyperparameters);
+  const rule = loadRule(loaded.plugin, hyperparameters);
   const prepared = await prepare(path, options);
   const { batch, epochs, steps, accumulate: collected = 1 } = options;
   const batches = Math.ceil((prepared.training.length ?? 0) / batch);

@@ -470,7 +470,7 @@ describe('mistakes are named, exit code 2:', () => {
     ],
     ['a hyperparameter out of range', [...table, '--set', 'lr=-1'], 'adam: lr must be > 0, got -1'],
     ['no setting', [...table, '--set', 'lr'], "--set: 'lr' is not of the form name=value"],
-    ['a missing learning rate', [...table, '--optimizer', 'sgd'], 'sgd: lr is required'],
+    ['a missing learning rate', [...table, '--optimizer', 'sgd'], 'sgd: lr is required; give it with --set lr=NUMBER'],
     [
       'an unknown schedule',
       [...table, '--schedule', 'cosin'],
