@@ -6,7 +6,7 @@ import { loadOptimizer } from '@adakit/plugins';
 import type { RuntimeReport } from '@adakit/runner-onnx';
 import { machine, type Machine } from '../machine.js';
 import { print } from '../printable.js';
-import { Progress } from '../progress.js';
+import { withProgress, type Say } from '../progress.js';
 import * as factories from '../rules.js';
 import { formatTable } from '../table.js';
 import { prepare, startSession, withGradients, type Prepared, type Started } from '../train/prepare.js';
@@ -66,18 +66,17 @@ interface Report {
 export async function bench(path: string, options: BenchOptions): Promise<void> {
   const rules = await Promise.all(options.optimizers.map((name) => ruleNamed(name, options)));
   const prepared = await prepare(path, { ...options, val: 'none' });
-  const progress = new Progress();
   const subjects: Subject[] = [];
   try {
-    for (const [i, rule] of rules.entries()) {
-      progress.update(`starting session ${i + 1} of ${rules.length}`);
-      subjects.push(await startSubject(options.optimizers[i], rule, prepared, options));
-    }
-    const report = await measure(path, subjects, options, progress);
-    progress.clear();
+    const report = await withProgress(async (say) => {
+      for (const [i, rule] of rules.entries()) {
+        say(`starting session ${i + 1} of ${rules.length}`);
+        subjects.push(await startSubject(options.optimizers[i], rule, prepared, options));
+      }
+      return measure(path, subjects, options, say);
+    });
     print(options.json === true ? `${JSON.stringify(report, null, 2)}\n` : text(report));
   } finally {
-    progress.clear();
     await Promise.all(subjects.map(({ session }) => session.dispose()));
   }
 }
@@ -129,7 +128,7 @@ async function measure(
   path: string,
   subjects: readonly Subject[],
   { accumulate = 1, clip, rounds, data }: BenchOptions,
-  progress: Progress,
+  say: Say,
 ): Promise<Report> {
   const [{ session, batch, batches }] = subjects;
   const parameters = session.parameterSpecs;
@@ -144,7 +143,7 @@ async function measure(
     ...Object.fromEntries(updates.map(({ name, contender }) => [`update ${name}`, contender])),
   };
   const onRound = (round: number, of: number) => {
-    progress.update(`round ${round} of ${of}`);
+    say(`round ${round} of ${of}`);
   };
   const times = await compare(contenders, { rounds, rest: REST, runUp: RUN_UP, onRound });
   const examples = batch[session.inputs[0].name].dims[0];

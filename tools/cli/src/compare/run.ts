@@ -7,7 +7,7 @@ import { requireFolder } from '../output-place.js';
 import { inItsOwnProcess, type Launch } from '../own-process.js';
 import { requirePlotFile, writePlot } from '../plot/file.js';
 import { print } from '../printable.js';
-import { Progress } from '../progress.js';
+import { withProgress, type Say } from '../progress.js';
 import { formatTable } from '../table.js';
 import { UsageError } from '../usage-error.js';
 import type { CompareOptions } from './command.js';
@@ -65,8 +65,10 @@ export async function compare(
   // The processes get a Ctrl-C as well: what runs is saved, and nothing more begins.
   const outcomes = await withInterruption('waiting for what runs to be saved', async (signal) => {
     const share = jobs === 1 ? undefined : Math.max(1, Math.floor(availableParallelism() / jobs));
-    const progress = reporting(runs.length, options.quiet === true);
-    return doRuns(runs, { jobs, threads: options.threads ?? share, launch, signal, onEnd: progress });
+    return withProgress((say) => {
+      const onEnd = options.quiet === true ? () => undefined : reporting(runs.length, say);
+      return doRuns(runs, { jobs, threads: options.threads ?? share, launch, signal, onEnd });
+    });
   });
   const compared = contenders.map(({ name, optimizer, set }, i): Compared => {
     const mine = outcomes.slice(i * seeds.length, (i + 1) * seeds.length);
@@ -123,12 +125,11 @@ function runOf(
   };
 }
 
-function reporting(total: number, quiet: boolean): (run: Run, outcome: Outcome, before: boolean) => void {
-  const progress = new Progress();
+function reporting(total: number, say: Say): (run: Run, outcome: Outcome, before: boolean) => void {
   let done = 0;
   return ({ name }, { status }, before) => {
     done++;
-    if (!quiet) progress.update(`${done} of ${total}: ${name} ${before ? 'was there already' : status}`);
+    say(`${done} of ${total}: ${name} ${before ? 'was there already' : status}`);
   };
 }
 

@@ -1,7 +1,7 @@
 import { suggestion } from '@adakit/core';
 import { inItsOwnProcess, type Launch } from '../own-process.js';
 import { print } from '../printable.js';
-import { Progress } from '../progress.js';
+import { withProgress } from '../progress.js';
 import { UsageError } from '../usage-error.js';
 import type { DoctorOptions } from './command.js';
 import { examine, type Check, type Examination } from './examine.js';
@@ -12,11 +12,11 @@ export async function doctor(
   launch: Launch = inItsOwnProcess,
 ): Promise<void> {
   if (what !== undefined) return answer(what);
-  const progress = new Progress();
-  const found = await examine(launch, (looked) => {
-    progress.update(`looking at ${looked}`);
-  });
-  progress.clear();
+  const found = await withProgress((say) =>
+    examine(launch, (next) => {
+      say(`looking at ${next}`);
+    }),
+  );
   const missing = lacking(need, found);
   print(json === true ? `${JSON.stringify({ ...found, missing }, null, 2)}\n` : text(found, missing));
   if (missing.length > 0) process.exitCode = 1;

@@ -2,7 +2,7 @@ import { gradcheck, TrainingError, type Batch, type BatchTensor, type Gradcheck 
 import { openTensors } from '@adakit/state/node';
 import { openModel } from '../open-model.js';
 import { oneLine, print } from '../printable.js';
-import { Progress } from '../progress.js';
+import { withProgress } from '../progress.js';
 import { selectionOf } from '../selection.js';
 import { UsageError } from '../usage-error.js';
 import type { GradcheckOptions } from './command.js';
@@ -12,21 +12,21 @@ export async function checkGradients(path: string, options: GradcheckOptions): P
   const { loss, seed, directions, limit } = options;
   const inputs = options.inputs === undefined ? {} : { inputs: await readInputs(options.inputs) };
   const model = await openModel(path, options);
-  const progress = new Progress();
-  const result = await gradcheck(model, {
-    loss,
-    seed,
-    directions,
-    ...inputs,
-    ...selectionOf(options),
-    ...(limit === undefined ? {} : { timeLimit: limit }),
-    onProgress: ({ done, total, name }) => {
-      progress.update(`${done} of ${total} parameters checked, now ${name}`);
-    },
-  }).catch((error: unknown) => {
+  const result = await withProgress((say) =>
+    gradcheck(model, {
+      loss,
+      seed,
+      directions,
+      ...inputs,
+      ...selectionOf(options),
+      ...(limit === undefined ? {} : { timeLimit: limit }),
+      onProgress: ({ done, total, name }) => {
+        say(`${done} of ${total} parameters checked, now ${name}`);
+      },
+    }),
+  ).catch((error: unknown) => {
     throw error instanceof TrainingError ? new UsageError(error.message) : error;
   });
-  progress.clear();
   print(options.json ? `${JSON.stringify(result, null, 2)}\n` : formatGradcheck(path, result));
   if (!result.ok) process.exitCode = 1;
 }

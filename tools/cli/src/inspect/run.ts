@@ -1,4 +1,5 @@
 import { print } from '../printable.js';
+import { withProgress } from '../progress.js';
 import { requireOneStandardInput, withSource } from '../standard-streams.js';
 import type { InspectOptions } from './command.js';
 import { formatInspection } from './format.js';
@@ -8,7 +9,14 @@ import { inspectFile, type Inspection } from './inspect.js';
 export async function inspect(files: readonly string[], { plugin, json }: InspectOptions): Promise<void> {
   requireOneStandardInput(files);
   const inspections: Inspection[] = [];
-  for (const file of files) inspections.push(await withSource(file, (path) => inspectFile(path, plugin)));
+  await withProgress(async (say) => {
+    for (const file of files) {
+      const onPart = (tensor: string): void => {
+        say(`${file}: reading ${tensor}`);
+      };
+      inspections.push(await withSource(file, (path) => inspectFile(path, plugin, onPart)));
+    }
+  });
   print(json ? inspectionsJson(inspections) : inspections.map(formatInspection).join('\n'));
   if (inspections.some(({ valid }) => !valid)) process.exitCode = 1;
 }

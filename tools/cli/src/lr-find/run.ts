@@ -5,7 +5,7 @@ import { shortNumber } from '@adakit/fit';
 import type { TrainingSession } from '@adakit/runner-onnx';
 import { requirePlotFile, writePlot } from '../plot/file.js';
 import { print } from '../printable.js';
-import { Progress } from '../progress.js';
+import { withProgress } from '../progress.js';
 import { chosenOptimizer, prepare, startSession, withGradients } from '../train/prepare.js';
 import { TrainingFailure } from '../train/training-failure.js';
 import { UsageError } from '../usage-error.js';
@@ -27,17 +27,17 @@ export async function findRate(path: string, options: LrFindOptions): Promise<vo
   const optimizer = withGradients(loaded.plugin.load({ ...settings, lr: from }), options);
   const prepared = await prepare(path, { ...options, val: 'none' });
   const { session, batches } = await startSession(prepared, optimizer, options);
-  const progress = new Progress();
   let found: RangeResult;
   try {
     const next = endless(session, batches);
     let step = 0;
-    found = await rangeTest({ from, to, steps }, async (lr) => {
-      progress.update(`step ${++step} of ${steps}, learning rate ${shortNumber(lr)}`);
-      return stepAt(session, lr, next, options.accumulate ?? 1);
-    });
+    found = await withProgress((say) =>
+      rangeTest({ from, to, steps }, async (lr) => {
+        say(`step ${++step} of ${steps}, learning rate ${shortNumber(lr)}`);
+        return stepAt(session, lr, next, options.accumulate ?? 1);
+      }),
+    );
   } finally {
-    progress.clear();
     await session.dispose();
   }
   const about = { optimizer: String(optimizer), from, to, ...found };

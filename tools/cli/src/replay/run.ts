@@ -14,7 +14,7 @@ import {
 import { readTextFile } from '../json-file.js';
 import { backendNames } from '../known-names.js';
 import { print } from '../printable.js';
-import { Progress } from '../progress.js';
+import { withProgress } from '../progress.js';
 import { UsageError } from '../usage-error.js';
 import { missingBackend, parseBackends, withBackend } from './backends.js';
 import type { ReplayOptions } from './command.js';
@@ -38,12 +38,12 @@ type Case = { readonly file: string } & (
 
 /** Runs `adakit replay`. */
 export async function replayAll(files: readonly string[], options: ReplayOptions): Promise<void> {
-  const progress = new Progress();
-  const reports = await replayFiles(files, parseBackends(options.backend), options.plugin, (file, backend) => {
-    progress.update(`replaying ${file} on ${backend}`);
-  }).finally(() => {
-    progress.clear();
-  });
+  const backends = parseBackends(options.backend);
+  const reports = await withProgress((say) =>
+    replayFiles(files, backends, options.plugin, (file, backend) => {
+      say(`replaying ${file} on ${backend}`);
+    }),
+  );
   print(options.json ? `${JSON.stringify(reports, null, 2)}\n` : formatReports(reports));
   if (reports.some((report) => 'ok' in report && !report.ok)) process.exitCode = 1;
 }

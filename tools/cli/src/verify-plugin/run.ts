@@ -1,17 +1,15 @@
 import { oneLine, print } from '../printable.js';
-import { Progress } from '../progress.js';
+import { withProgress } from '../progress.js';
 import type { VerifyPluginOptions } from './command.js';
 import { verifyPlugin, type CheckResult, type PluginReport } from './verify.js';
 
 /** Runs `adakit verify-plugin`. */
 export async function verify(place: string, { json }: VerifyPluginOptions): Promise<void> {
-  const progress = new Progress();
-  const onCheck = (name: string): void => {
-    progress.update(`checking that it ${name}`);
-  };
-  const report = await verifyPlugin(place, undefined, onCheck).finally(() => {
-    progress.clear();
-  });
+  const report = await withProgress((say) =>
+    verifyPlugin(place, undefined, (check) => {
+      say(`checking that it ${check}`);
+    }),
+  );
   print(json ? `${JSON.stringify(report, null, 2)}\n` : formatReport(report));
   if (report.failed > 0) process.exitCode = 1;
 }
