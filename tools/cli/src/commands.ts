@@ -17,7 +17,10 @@ import { addStateCommand } from './state/command.js';
 import { addTrainCommand } from './train/command.js';
 import { addVerifyPluginCommand } from './verify-plugin/command.js';
 
-/** Adds all commands, in the order in which help shows them. */
+/**
+ * Adds all commands, in the order in which help shows them. What they run is loaded when they are run, for help and completion to
+ * be there at once: start.test.ts.
+ */
 export function addCommands(program: Command): void {
   addTrainCommand(program);
   addLrFindCommand(program);
