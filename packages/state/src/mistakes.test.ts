@@ -95,7 +95,7 @@ const mistakes: Record<string, [what: string, call: () => unknown, message: stri
     ['nothing to load', () => loadTensor(no), 'undefined elements cannot be read as real numbers'],
   ],
   places: [
-    ['a word for the size of shards', () => writeState('run.safetensors', state, { shardBytes: '1G' as never }), 'run.safetensors: shardBytes must be a number above 0, got "1G"'], // prettier-ignore
+    ['a word for the size of shards', () => writeState('/nowhere/run.safetensors', state, { shardBytes: '1G' as never }), '/nowhere/run.safetensors: shardBytes must be a number above 0, got "1G"'], // prettier-ignore
     ['a path for a file system', () => readState('run.safetensors', { fileSystem: '/' as never }), 'fileSystem must be an object, got "/"'], // prettier-ignore
     ['half a checkpoint', () => Checkpoints.open('/nowhere', { keep: 0.5 }), 'keep must be a whole number of at least 1, or Infinity, got 0.5'], // prettier-ignore
     ['another word for the best', () => Checkpoints.open('/nowhere', { best: 'lowest' as never }), 'best must be one of min, max, got "lowest"'], // prettier-ignore
