@@ -4,7 +4,7 @@ import { FitError } from '../error.js';
 import type { Trainable, TrainableReport } from '../trainable.js';
 import { BatchRuns, type Taken } from './batch-runs.js';
 import { Breather } from './breather.js';
-import type { EndReason, FitResult, RunStart, StepEvent, ValidationEvent } from './callback.js';
+import type { EndReason, FitResult, Resumed, RunStart, StepEvent, ValidationEvent } from './callback.js';
 import { CallbackFailure, Callbacks, type Told } from './callbacks.js';
 import { Carried } from './carried.js';
 import { evaluate, type MetricValues } from './evaluate.js';
@@ -289,15 +289,19 @@ class Loop {
       return;
     }
     if (this.#moment() === this.#saved) return;
-    await this.#callbacks.call('onSave', { step: this.#step });
+    await this.#callbacks.call('onSave', this.#place);
     await this.#write(checkpoints.store);
+  }
+
+  /** Where training is. */
+  get #place(): Resumed {
+    const { pass, taken } = this.#data.position;
+    return { step: this.#step, epochs: pass, batch: taken, lastValidation: this.#record.lastValidation };
   }
 
   /** What differs between two checkpoints. */
   #moment(): string {
-    const { pass, taken } = this.#data.position;
-    const { step, epoch } = this.#record.lastValidation;
-    return [this.#step, pass, taken, step, epoch].join();
+    return JSON.stringify(this.#place);
   }
 
   /** Writes the model's state with the loop's own, to go on from. */
@@ -328,8 +332,7 @@ class Loop {
     await (this.#model as Required<Trainable>).load(found.state);
     this.#carried.load(found.state);
     this.#step = step;
-    const { pass, taken } = this.#data.position;
-    this.#resumed = { step, epochs: pass, batch: taken, lastValidation: this.#record.lastValidation };
+    this.#resumed = this.#place;
     this.#saved = this.#moment();
     this.#stopEarly();
   }
