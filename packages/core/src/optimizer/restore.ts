@@ -4,7 +4,7 @@ import { parseSchedule } from '../schedule/parse.js';
 import { GroupsNode } from './groups-node.js';
 import { parseHyperparameters } from './hyperparameter-values.js';
 import type { MatchData, ParameterMatch, ParameterSpec } from './match.js';
-import { matchFromData } from './matching.js';
+import { matches, matchFromData } from './matching.js';
 import {
   parseSchedules,
   RuleNode,
@@ -20,8 +20,8 @@ import { WrapperNode } from './wrapper.js';
 /**
  * The same pieces as `optimizer` has, with all settings of a saved one, groups included.
  *
- * @param parameters names of those that the saved one was for. A group that chose by a function has those of them that it chose;
- * of others, which may join later, the function of `optimizer`'s group of that name decides. Default: nobody is asked
+ * @param parameters names of those that the saved one was for. A group that is saved as a list of names has those of them that it
+ * chose; of others, which may join later, `optimizer`'s group of that name decides. Default: they are in no such group
  * @throws AdakitError `state-mismatch` when it is made of other pieces, or for values that these do not accept
  */
 export function restoreOptimizer(
@@ -102,22 +102,21 @@ function nodeFromConfig(config: OptimizerConfig, given: Given, mine: OptimizerNo
   return new WrapperNode(parsed, nodeFromConfig(inner, given, mine?.kind === 'wrapper' ? mine.inner : undefined));
 }
 
-/** The functions that {@link restoredMatch} has put saved names before: states are loaded any number of times. */
-const functions = /* @__PURE__ */ new WeakMap<Predicate, Predicate>();
+/** The matches that {@link restoredMatch} has put saved names before: states are loaded any number of times. */
+const originals = /* @__PURE__ */ new WeakMap<(parameter: ParameterSpec) => boolean, ParameterMatch>();
 
-type Predicate = (parameter: ParameterSpec) => boolean;
-
-/** A saved match. Of what a function would choose besides, states do not know. */
+/** A saved match. Of what a list of names would choose besides, states do not know. */
 function restoredMatch(
   saved: MatchData,
   known: ReadonlySet<string> | undefined,
   mine: ParameterMatch | undefined,
 ): ParameterMatch {
   const match = matchFromData(saved);
-  if (known === undefined || typeof match !== 'function' || typeof mine !== 'function') return match;
-  const original = functions.get(mine) ?? mine;
-  const restored: Predicate = (parameter) => (known.has(parameter.name) ? match : original)(parameter);
-  functions.set(restored, original);
+  if (known === undefined || typeof match !== 'function' || mine === undefined) return match;
+  const original = typeof mine === 'function' ? (originals.get(mine) ?? mine) : mine;
+  const restored = (parameter: ParameterSpec): boolean =>
+    known.has(parameter.name) ? match(parameter) : matches(original, parameter);
+  originals.set(restored, original);
   return restored;
 }
 

@@ -99,7 +99,7 @@ describe('parameters of a run', () => {
 });
 
 describe('a run that goes on', () => {
-  it('has what joins it in the groups whose functions choose it, and what was there as it was', async () => {
+  it('has what joins it in the groups that choose it, of whom states know the names, and what was there as it was', async () => {
     const isBias = ({ name }: ParameterSpec): boolean => name.endsWith('bias');
     const optimizer = (match: ParameterMatch) =>
       accumulate(1, groups([{ name: 'bias', match, hyperparameters: { lr: 2 } }], momentum()));
@@ -109,6 +109,8 @@ describe('a run that goes on', () => {
     // What chooses nothing any more has no say in what the state knows.
     const changed = optimizer(({ name }) => name === 'b.bias' || name === 'w');
     const resumed = [start(), Run.start(jsDevice(), changed, { 'a.bias': tensor32([0]), w: tensor32([0]) })];
+    // What maps a state to other names leaves lists of names of patterns as well.
+    resumed.push(Run.start(jsDevice(), optimizer(/bias$/), { 'a.bias': tensor32([0]), w: tensor32([0]) }));
     for (const run of [whole, ...resumed]) {
       if (run !== whole) await run.load(structuredClone(state));
       run.add({ 'b.bias': tensor32([0]) });
