@@ -9,7 +9,7 @@ import { Checkpoints } from '@adakit/state/node';
 import { afterAll, beforeAll, describe, expect, it, test } from 'vitest';
 import { confusionMatrix } from '../metrics/classification.js';
 import type { Metric } from '../metrics/metric.js';
-import { mae } from '../metrics/regression.js';
+import { mae, r2 } from '../metrics/regression.js';
 import { Line, points } from '../testing/line.js';
 import type { Trainable, TrainableReport } from '../trainable.js';
 import type { Callback, EpochEvent, StepEvent } from './callback.js';
@@ -359,6 +359,30 @@ describe('an interrupted run', () => {
       await expect(resumed).rejects.toThrow('no record of the loop that this version of fit can read');
     }
   });
+
+  it.each([
+    ['loss', undefined, 'min'],
+    ['loss', 'max', 'min'],
+    ['r2', 'min', 'max'],
+    ['r2', undefined, 'max'],
+  ] as const)(
+    'does not begin where the best by %s is to be kept by a store that keeps %s',
+    async (monitor, best, wanted) => {
+      const store = await Checkpoints.open(newDirectory(), best && { best });
+      const line = new Line();
+      const metrics = [mae(), r2()];
+      await expect(fit(line, train(), options(store, { metrics, monitor }))).rejects.toMatchObject({
+        code: 'invalid-argument',
+        message: expect.stringMatching(
+          `restoreBest needs a store that keeps the best ${monitor}.*best: '${wanted}'`,
+        ) as string,
+      });
+      expect(line.seen).toEqual([]);
+      const right = await Checkpoints.open(newDirectory(), { best: wanted });
+      await fit(line, train(), options(right, { metrics, monitor, epochs: 1 }));
+      await fit(new Line(), train(), options(store, { metrics, monitor, epochs: 1, restoreBest: false }));
+    },
+  );
 
   it('ends with the best weights, not with those of a checkpoint that is left', async () => {
     const directory = newDirectory();
