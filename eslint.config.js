@@ -49,6 +49,7 @@ export default defineConfig(
   {
     ignores: [
       '**/dist/',
+      '**/.cache/',
       'node_modules/',
       '.nx/',
       'out/',

@@ -24,6 +24,23 @@ function normalizing(): Uint8Array {
   return writeModel(modelFromGraph(graph));
 }
 
+/** The same in training form, whose running statistics are outputs of the model: `mean` as it is, `variance` squared. */
+function telling(): Uint8Array {
+  const graph = new Graph('tell');
+  const e = emitterOf(graph);
+  const x = graph.addInput('x', { dtype: 'float32', shape: [symbol('batch'), 2] });
+  const vector = (name: string, a: number, b: number) =>
+    graph.addInitializer(name, OnnxTensor.of('float32', [2], Float32Array.of(a, b)));
+  const inputs = [x, vector('scale', 1, 2), vector('bias', 0, 0), vector('mean', 0, 1), vector('variance', 1, 4)];
+  const attributes = { momentum: float(0.75), training_mode: 1 };
+  const [y, mean, variance] = e.nodes('BatchNormalization', inputs, attributes, 3);
+  for (const [name, value] of Object.entries({ y, mean_now: mean, squared: e.square(variance) })) {
+    graph.rename(value, name);
+    graph.outputs.push(value);
+  }
+  return writeModel(modelFromGraph(graph));
+}
+
 const x = { data: Float32Array.of(1, 2, 3, 2, 5, 6, 7, 6), dims: [4, 2] };
 const batch = { x, target: { data: new Float32Array(8), dims: [4, 2] } };
 /** After one step: three quarters of what was there, and a quarter of the batch, with the means 4, 4 and variances 5, 4. */
@@ -32,7 +49,7 @@ const moved = { mean: [1, 1.75], variance: [2, 4] };
 type Way = readonly [update: 'fused' | 'graph', runtime: 'node' | 'native'];
 
 const create = ([update, runtime]: Way, model: string | Uint8Array = normalizing()) =>
-  TrainingSession.create({ model, loss: mse(), optimizer: sgd({ lr: 0.1 }), update, runtime });
+  TrainingSession.create({ model, loss: mse({ output: 'y' }), optimizer: sgd({ lr: 0.1 }), update, runtime });
 
 /** With the native runtime they stay on the device. */
 const WAYS: readonly Way[] = [
@@ -165,6 +182,40 @@ describe.each(WAYS)('running statistics, with the %s update in the runtime %s', 
       await rm(directory, { recursive: true });
       await session.dispose();
     }
+  });
+
+  it('move as well where they are outputs of the model, which are those stored', async () => {
+    const session = await create(way, telling());
+    expect(session.parameters).toEqual(['scale', 'bias']);
+    await session.step(batch);
+    const { statistics = {} } = await session.state();
+    const values = Object.entries(statistics).map(([name, value]) => [name, 'data' in value ? [...value.data] : []]);
+    expect(Object.fromEntries(values)).toEqual(moved);
+    const exported = await InferenceSession.create(await session.exportModel());
+    const { y, mean_now: mean, squared } = await exported.run({ x: new Tensor('float32', x.data, x.dims) });
+    expect([mean.data, squared.data].map((data) => [...(data as Float32Array)])).toEqual([moved.mean, [4, 16]]);
+    for (const outputs of [await session.predict({ x }), (await session.evaluate(batch)).outputs]) {
+      expect(outputs.y.data).toEqual(y.data);
+      expect(outputs.mean_now.data).toEqual(mean.data);
+      expect(outputs.squared.data).toEqual(squared.data);
+    }
+    await exported.release();
+    await session.dispose();
+  });
+
+  it('stay, and are used, where they are frozen, outputs of the model or not', async () => {
+    const [update, runtime] = way;
+    const losses = [];
+    for (const model of [normalizing(), telling()]) {
+      const options = { model, loss: mse({ output: 'y' }), optimizer: sgd({ lr: 0.1 }), update, runtime };
+      const session = await TrainingSession.create({ ...options, freeze: ['mean', 'variance'] });
+      losses.push((await session.step(batch)).loss);
+      expect((await session.state()).statistics).toBeUndefined();
+      await session.dispose();
+    }
+    // y = x for the first column, and x - 1 for the second.
+    expect(losses[0]).toBeCloseTo((1 + 9 + 25 + 49 + 1 + 1 + 25 + 25) / 8, 3);
+    expect(losses[1]).toBe(losses[0]);
   });
 
   it('are what they were after a step that is not finite', async () => {

@@ -204,7 +204,7 @@ export interface UpgradeContext {
 /** What the change between the forms for training and for inference sees. */
 export interface ModeContext {
   readonly node: Node;
-  /** Adds constants. */
+  /** Adds constants and nodes. */
   readonly e: Emitter;
   readonly training: boolean;
   /** Whether a value of the graph depends on what is fed. */

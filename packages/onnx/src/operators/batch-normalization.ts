@@ -3,7 +3,9 @@ import { dropping } from '../entry/older-form.js';
 import type { DefinitionContext, GradientContext, Operator, UpgradeContext } from '../entry/operator.js';
 import { BIAS, DATA, GAIN, role } from '../entry/role.js';
 import { alongChannels, scaleChannels } from '../entry/standardize.js';
+import type { Emitter } from '../graph/emitter.js';
 import { isFed } from '../graph/fed.js';
+import { Node } from '../graph/node.js';
 import type { Value } from '../graph/value.js';
 
 const STATISTIC = role('statistic', 'running statistics');
@@ -45,17 +47,19 @@ export const BatchNormalization: Operator = {
   define: definition,
   /**
    * In training form with the statistics of the batch, if there is one; where the running ones are computed, nothing could
-   * keep them.
+   * keep them, and the form is that of the file.
    */
-  setMode({ node, training, isFed: dependsOnBatch, keep }) {
-    if (!training || keep === undefined || ![3, 4].every((input) => node.inputs[input]?.tensor !== undefined)) return;
-    if (node.inputs[0] === undefined || !dependsOnBatch(node.inputs[0])) return;
-    node.attributes.set('training_mode', 1);
-    keep(3, 1);
-    keep(4, 2);
+  setMode({ node, e, training, isFed: dependsOnBatch, keep }) {
+    if (!areStored(node)) return;
+    const [x] = node.inputs;
+    if (training && keep !== undefined && x !== undefined && dependsOnBatch(x)) {
+      node.attributes.set('training_mode', 1);
+      keep(3, 1);
+      keep(4, 2);
+    } else toInference(node, e);
   },
   upgrade(ctx) {
-    const { node, opset, e, fail } = ctx;
+    const { node, opset, isUsed, fail } = ctx;
     if (node.attributes.int('spatial', 1) !== 1)
       fail('has statistics for every element (spatial = 0); use one a channel');
     node.attributes.delete('spatial');
@@ -63,11 +67,12 @@ export const BatchNormalization: Operator = {
     const trains = opset >= 14 ? isTraining(ctx) : node.outputs.slice(1).some((output) => output !== undefined);
     if (trains && node.inputs[0] !== undefined && !isFed(node.inputs[0])) return ofWeights(ctx, node.inputs[0]);
     if (opset >= 14) {
-      // Whether it trains is decided by how the model is used, unless the running statistics are results of the model.
-      if (node.outputs.slice(1).some((output) => output !== undefined && e.graph.outputs.includes(output)))
-        return undefined;
+      const isResult = node.outputs.slice(1).some((output) => output !== undefined && isUsed(output));
+      // Where the model needs running statistics that nothing keeps, the form is that of the file.
+      if (isResult && !areStored(node)) return undefined;
+      // Whether it trains is decided by how the model is used.
       node.attributes.delete('training_mode');
-      node.outputs.length = 1;
+      if (!isResult) node.outputs.length = 1;
       return undefined;
     }
     if (node.outputs.slice(1).some((output) => output !== undefined)) {
@@ -77,6 +82,22 @@ export const BatchNormalization: Operator = {
     return undefined;
   },
 };
+
+/** Whether the running statistics are tensors of the model, which may change. */
+function areStored({ inputs }: Node): boolean {
+  return inputs[3]?.tensor !== undefined && inputs[4]?.tensor !== undefined;
+}
+
+/** The running statistics that the model has use of are those stored. */
+function toInference(node: Node, e: Emitter): void {
+  node.attributes.delete('training_mode');
+  const results = node.outputs.splice(1);
+  for (const [i, result] of results.entries()) {
+    if (result === undefined) continue;
+    e.graph.addNode(new Node({ name: result.name, op: 'Identity', inputs: [node.inputs[3 + i]], outputs: [result] }));
+  }
+  if (results.length > 0) e.graph.sort();
+}
 
 function isTraining({ node }: Pick<DefinitionContext, 'node'>): boolean {
   return node.attributes.int('training_mode', 0) === 1;

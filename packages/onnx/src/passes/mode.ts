@@ -4,6 +4,7 @@ import { fedValues, isFed } from '../graph/fed.js';
 import type { Graph } from '../graph/graph.js';
 import type { Node } from '../graph/node.js';
 import type { Value } from '../graph/value.js';
+import { emitterOf } from '../inference/emitter-of.js';
 import { inferNode } from '../inference/infer.js';
 import { operators as standardOperators } from '../operators/index.js';
 import { afterPass } from '../verify/passes.js';
@@ -41,17 +42,18 @@ export function setTrainingMode(
       };
       setMode({ node, e, training, isFed: (value) => fed.has(value), keep: frozen.has(node) ? undefined : keep });
     }
-    for (const body of node.bodies.values()) setBodyMode(body, e, training, operators);
+    for (const body of node.bodies.values()) setBodyMode(body, training, operators);
   }
   afterPass('mode', graph, operators);
   return [...statistics.values()];
 }
 
 /** What a body computes stays inside it, so it moves no statistics. */
-function setBodyMode(body: Graph, e: Emitter, training: boolean, operators: OperatorTable): void {
+function setBodyMode(body: Graph, training: boolean, operators: OperatorTable): void {
+  const e = emitterOf(body, operators);
   for (const node of body.nodes) {
     operators.get(node.key)?.setMode?.({ node, e, training, isFed, keep: undefined });
-    for (const inner of node.bodies.values()) setBodyMode(inner, e, training, operators);
+    for (const inner of node.bodies.values()) setBodyMode(inner, training, operators);
   }
 }
 
@@ -66,7 +68,8 @@ function keepStatistic(
   if (initializer?.tensor === undefined) {
     throw new Error(`${node.label} keeps a statistic at input ${input}, which is no initializer`);
   }
-  const updated = graph.addValue(graph.uniqueName(`${initializer.name}_updated`));
+  // The model may have use of it as well.
+  const updated = node.outputs[output] ?? graph.addValue(graph.uniqueName(`${initializer.name}_updated`));
   updated.producer = node;
   node.outputs[output] = updated;
   const known = statistics.get(initializer);
