@@ -1,5 +1,15 @@
 import { execFileSync } from 'node:child_process';
-import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import fs, {
+  fstatSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs';
+import { syncBuiltinESMExports } from 'node:module';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { adam } from '@adakit/adam';
@@ -130,6 +140,39 @@ describe('JSON lines', () => {
       expect(readFileSync(path, 'utf8')).toBe(lines.slice(0, left).join(''));
     }
   });
+});
+
+it('logs are on the disk before the checkpoint that has what they tell of', async () => {
+  const { fdatasyncSync } = fs;
+  const directory = join(folder, 'synced');
+  const done: string[] = [];
+  fs.fdatasyncSync = (descriptor) => {
+    const { ino } = fstatSync(descriptor);
+    const name = readdirSync(directory).find((each) => statSync(join(directory, each)).ino === ino);
+    done.push(String(name).replace(/^events.*/, 'events'));
+    fdatasyncSync(descriptor);
+  };
+  syncBuiltinESMExports();
+  try {
+    const store = await Checkpoints.open(join(directory, 'checkpoints'));
+    const alive: CheckpointStore = {
+      latest: () => store.latest(),
+      best: () => store.best(),
+      save: (state, about) => {
+        const logged = readFileSync(join(directory, 'log.jsonl'), 'utf8').split('\n').length - 1;
+        done.push(`step ${state.step} behind ${logged} lines`);
+        return store.save(state, about);
+      },
+    };
+    await fit(new Line(), data(), {
+      checkpoints: { store: alive },
+      callbacks: [jsonLines(join(directory, 'log.jsonl')), tensorBoard(directory), jsonLines('/dev/null')],
+    });
+    expect(done).toEqual(['log.jsonl', 'events', 'step 2 behind 3 lines']);
+  } finally {
+    fs.fdatasyncSync = fdatasyncSync;
+    syncBuiltinESMExports();
+  }
 });
 
 interface Field {

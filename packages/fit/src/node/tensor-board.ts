@@ -51,7 +51,7 @@ export function tensorBoard(directory: string, options: TensorBoardOptions = {})
     },
     onSave: (place) => {
       add({ time: now(), step: place.step, checkpoint: textOf(place) });
-      file?.flush();
+      file?.sync();
     },
     onEnd: () => {
       file?.close();
