@@ -414,6 +414,24 @@ describe('an interrupted run', () => {
     });
   });
 
+  it('is not resumed with other data to validate with, though there were none for a while', async () => {
+    const store = await open(newDirectory());
+    await fit(new Line(), train(), options(store, { epochs: 1 }));
+    const refused = async (): Promise<void> => {
+      const grown = options(store, { validation: points(62).skip(50).batch(4) });
+      await expect(fit(new Line(), train(), grown)).rejects.toMatchObject({
+        code: 'state-mismatch',
+        message: expect.stringMatching(
+          /^the best validation of the newest checkpoint was made with other data[^]*arrays\(60:[^]*arrays\(62:/,
+        ) as string,
+      });
+    };
+    await refused();
+    await fit(new Line(), train(), { epochs: 2, checkpoints: { store, resume: true } });
+    await refused();
+    expect(await fit(new Line(), train(), options(store))).toMatchObject({ epochs: 4 });
+  });
+
   it('is not resumed on other data, nor from a checkpoint of somebody else', async () => {
     const directory = newDirectory();
     await fit(new Line(), train(), options(await open(directory), { epochs: 1 }));

@@ -64,7 +64,7 @@ class Loop {
     this.#model = model;
     this.#options = options;
     this.#monitored = checkOptions(model, data, options);
-    const { steps, epochs, carry, callbacks = [], earlyStop, signal } = options;
+    const { steps, epochs, carry, callbacks = [], signal } = options;
     this.#steps = steps ?? Infinity;
     this.#epochs = epochs ?? (steps === undefined ? 1 : Infinity);
     this.#batches = data.length;
@@ -79,7 +79,7 @@ class Loop {
       },
     });
     this.#step = model.stepCount ?? 0;
-    this.#record = new TrainingRecord(this.#monitored, earlyStop, this.#step);
+    this.#record = new TrainingRecord(this.#monitored, options, this.#step);
     this.#interruption = new Interruption(signal);
     // Before the first batch there is nothing to go on from, and some models do not know their parameters.
     if (this.#step === 0) this.#saved = this.#moment();
