@@ -57,7 +57,7 @@ export async function loadOptimizer(name: string, options: LoadOptions = {}): Pr
   const problem = keysProblem('option', options, ['folder', 'included']);
   if (problem !== undefined) throw new PluginError('unknown-optimizer', `loadOptimizer: ${problem}`);
   const { folder = process.cwd(), included = {} } = options;
-  if (/^\.{0,2}\//.test(name) || isAbsolute(name) || /\.m?js$/.test(name)) {
+  if (/^\.{1,2}(\/|$)/.test(name) || isAbsolute(name) || /\.m?js$/.test(name)) {
     const path = resolve(folder, name);
     if (!existsSync(path)) throw new PluginError('unknown-optimizer', `there is no file ${path}`);
     if (statSync(path).isDirectory()) return loadPlugin(pluginIn(path));

@@ -105,6 +105,7 @@ it('says what is wrong with a plugin', async () => {
   await expect(loadOptimizer('emty', { folder })).rejects.toThrow(
     "there is no optimizer 'emty', did you mean 'empty'?",
   );
+  await expect(loadOptimizer('.', { folder })).rejects.toThrow(`there is no ${join(folder, 'package.json')}`);
   await expect(loadOptimizer('./gone.js', { folder })).rejects.toThrow(`there is no file ${join(folder, 'gone.js')}`);
   await expect(loadOptimizer('@a/adakit-optimizer-b', { folder })).rejects.toThrow('npm install @a/adakit-optimizer-b');
   install('adakit-optimizer-odd', rule('odd'), { adakit: { optimizers: { odd: { paper: 'none' } } } });

@@ -1,12 +1,12 @@
 #!/usr/bin/env node
 // The published package contains dist/. In a fresh checkout it does not exist yet: build it once.
-import { spawnSync } from 'node:child_process';
 import { existsSync } from 'node:fs';
-import { createRequire } from 'node:module';
 import { fileURLToPath } from 'node:url';
 
 const entry = new URL('../dist/main.js', import.meta.url);
 if (!existsSync(entry)) {
+  const { spawnSync } = await import('node:child_process');
+  const { createRequire } = await import('node:module');
   process.stderr.write('adakit: building the workspace once…\n');
   const tsc = createRequire(import.meta.url).resolve('typescript/bin/tsc');
   const project = fileURLToPath(new URL('..', import.meta.url));

@@ -1,7 +1,8 @@
 import { StateFileError } from '@adakit/state';
 import { Command } from 'commander';
 import { expect, it } from 'vitest';
-import { errorText, pointToHelp, prefixErrors } from './errors.js';
+import { errorText } from './error-text.js';
+import { pointToHelp, prefixErrors } from './errors.js';
 import { UsageError } from './usage-error.js';
 
 it('mistakes in options have the prefix of all other errors, in commands as well', () => {

@@ -1,17 +1,10 @@
-import { AdakitError } from '@adakit/core';
-import { OnnxError } from '@adakit/onnx';
-import { oneLine } from './printable.js';
-import { InvalidArgumentError, type Command } from 'commander';
-import { TrainingFailure } from './train/training-failure.js';
-import { UsageError } from './usage-error.js';
-
-const PREFIX = 'adakit: ';
+import type { Command } from 'commander';
 
 /** Gives what commander says of wrong options the prefix of all other messages. Call it before commands are added. */
 export function prefixErrors(program: Command): Command {
   return program.configureOutput({
     outputError: (text, write) => {
-      write(text.replace(/^error: /, PREFIX));
+      write(text.replace(/^error: /, 'adakit: '));
     },
   });
 }
@@ -22,6 +15,23 @@ export function pointToHelp(program: Command, path = program.name()): Command {
   program.showHelpAfterError(`(${path} --help ${what})`);
   for (const command of program.commands) pointToHelp(command, `${path} ${command.name()}`);
   return program;
+}
+
+/**
+ * Refuses values that are empty, as those of a variable of the shell that is not set: they would name the current folder.
+ * Call it before commands are run.
+ */
+export function refuseEmpty(program: Command): Command {
+  return program.hook('preAction', (_, asked) => {
+    for (const option of asked.options) {
+      if (asked.getOptionValue(option.attributeName()) !== '') continue;
+      asked.error(`error: option '${option.flags}' argument is empty`, { code: 'commander.invalidArgument' });
+    }
+    for (const [i, argument] of asked.registeredArguments.entries()) {
+      if (![asked.processedArgs[i] as unknown].flat().includes('')) continue;
+      asked.error(`error: argument '${argument.name()}' is empty`, { code: 'commander.invalidArgument' });
+    }
+  });
 }
 
 /**
@@ -39,12 +49,4 @@ export function askLast(program: Command): Command {
   }
   for (const command of program.commands) askLast(command);
   return program;
-}
-
-/** What to print for an error that is no defect of the program: mistakes of users, and files that are wrong. */
-export function errorText(error: unknown): string | undefined {
-  const expected = [UsageError, TrainingFailure, InvalidArgumentError, AdakitError, OnnxError];
-  if (!(error instanceof Error) || !expected.some((kind) => error instanceof kind)) return undefined;
-  // Names in a message come from files.
-  return `${PREFIX}${error.message.split('\n').map(oneLine).join('\n')}\n`;
 }

@@ -1,7 +1,7 @@
 import { referenceRunFiles } from '@adakit/fixtures';
 import { deviceNames, installedDevices, optimizerChecks } from '@adakit/testing';
 import { describe, expect, it } from 'vitest';
-import { optimizerNames } from './optimizers.js';
+import { optimizerNames } from './known-names.js';
 import * as factories from './rules.js';
 
 // All that this repository has must be there: nothing is left out because it is not installed.

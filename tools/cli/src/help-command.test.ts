@@ -3,7 +3,7 @@ import { expect, it } from 'vitest';
 import { prefixErrors } from './errors.js';
 import { addHelpCommand, tidyHelp } from './help-command.js';
 
-function help(...names: string[]): { printed: string; code: number } {
+async function help(...names: string[]): Promise<{ printed: string; code: number }> {
   let [printed, code] = ['', 0];
   const program = prefixErrors(
     new Command('adakit').exitOverride((error) => {
@@ -14,22 +14,22 @@ function help(...names: string[]): { printed: string; code: number } {
   program.command('state').command('convert').description('makes one of another');
   addHelpCommand(program);
   try {
-    program.parse(['node', 'adakit', 'help', ...names]);
+    await program.parseAsync(['node', 'adakit', 'help', ...names]);
   } catch {
     // The code says what has happened.
   }
   return { printed, code };
 }
 
-it('help of a command, and of one within it', () => {
-  expect(help().printed).toMatch(/^Usage: adakit /);
-  expect(help('state').printed).toMatch(/^Usage: adakit state /);
-  expect(help('state', 'convert').printed).toContain('makes one of another');
+it('help of a command, and of one within it', async () => {
+  expect((await help()).printed).toMatch(/^Usage: adakit /);
+  expect((await help('state')).printed).toMatch(/^Usage: adakit state /);
+  expect((await help('state', 'convert')).printed).toContain('makes one of another');
 });
 
-it('help of what is no command is a mistake, with the name that was meant', () => {
-  expect(help('stat')).toEqual({ printed: "adakit: unknown command 'stat'\n(Did you mean state?)\n", code: 2 });
-  expect(help('state', 'xyz')).toEqual({ printed: "adakit: unknown command 'xyz'\n", code: 2 });
+it('help of what is no command is a mistake, with the name that was meant', async () => {
+  expect(await help('stat')).toEqual({ printed: "adakit: unknown command 'stat'\n(Did you mean state?)\n", code: 2 });
+  expect(await help('state', 'xyz')).toEqual({ printed: "adakit: unknown command 'xyz'\n", code: 2 });
 });
 
 it('says no default of an option that has none but an empty list', () => {

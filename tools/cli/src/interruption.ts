@@ -1,5 +1,5 @@
 /** What ends a command early: Ctrl-C, what stops services, and a terminal that is closed. */
-const SIGNALS = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;
+export const SIGNALS = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;
 
 /** The exit code of what was interrupted. */
 export const INTERRUPTED = 130;

@@ -1,8 +1,8 @@
 import { readFileSync } from 'node:fs';
 import { Command } from 'commander';
 import { addCommands } from './commands.js';
-import { askLast, errorText, pointToHelp, prefixErrors } from './errors.js';
-import { tidyHelp } from './help-command.js';
+import { askLast, pointToHelp, prefixErrors, refuseEmpty } from './errors.js';
+import { generalHelp, tidyHelp } from './help-command.js';
 import { printable } from './printable.js';
 import { outliveReaders } from './standard-streams.js';
 import { TrainingFailure } from './train/training-failure.js';
@@ -16,16 +16,18 @@ const program = tidyHelp(prefixErrors(new Command('adakit')))
   .description('Optimizers written once, run on TensorFlow.js and inside ONNX Runtime.')
   .version(version)
   .option('--debug', 'show where an error comes from')
+  .addHelpText('after', generalHelp)
   .exitOverride((error) => {
     // Commander has printed its message already; only help and --version are not mistakes.
     process.exit(error.exitCode === 0 ? 0 : 2);
   });
 addCommands(program);
-pointToHelp(askLast(program));
+pointToHelp(askLast(refuseEmpty(program)));
 
 try {
   await program.parseAsync();
 } catch (error) {
+  const { errorText } = await import('./error-text.js');
   const debug = program.opts<{ debug?: true }>().debug === true;
   const text = errorText(error);
   if (text === undefined) {

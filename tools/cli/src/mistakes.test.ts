@@ -4,7 +4,8 @@ import { join } from 'node:path';
 import { Command, type Option } from 'commander';
 import { afterAll, beforeAll, describe, expect, it, test } from 'vitest';
 import { addCommands } from './commands.js';
-import { askLast, errorText, pointToHelp, prefixErrors } from './errors.js';
+import { errorText } from './error-text.js';
+import { askLast, pointToHelp, prefixErrors, refuseEmpty } from './errors.js';
 import { smallClassifier } from './testing/small-classifier.js';
 
 function program(): { readonly command: Command; readonly printed: () => string } {
@@ -13,7 +14,7 @@ function program(): { readonly command: Command; readonly printed: () => string 
     writeErr: (text) => (printed += text),
   });
   addCommands(command);
-  pointToHelp(askLast(command));
+  pointToHelp(askLast(refuseEmpty(command)));
   return { command, printed: () => printed };
 }
 
@@ -60,7 +61,7 @@ const refused: Readonly<Record<string, readonly [value: string, why: string] | '
   '--case': ['decay', 'name={…} is needed, with options as JSON, such as decay={"weight_decay":0.1}.'],
   '--clip': ['-1', 'a number above 0 is needed.'],
   '--dim': ['batch', 'name=number is needed.'],
-  '--directions': ['many', 'a whole number is needed.'],
+  '--directions': ['0', 'a whole number of at least 1 is needed.'],
   '--dtype': ['float16', 'Allowed choices are float32, float64.'],
   '--early-stop': ['0', 'a whole number of at least 1 is needed.'],
   '--ema': ['0', 'a number above 0 is needed.'],
@@ -75,7 +76,7 @@ const refused: Readonly<Record<string, readonly [value: string, why: string] | '
   '--hint': ['{', ''],
   '--jobs': ['0', 'a whole number of at least 1 is needed.'],
   '--keep': ['0', 'a whole number of at least 1 is needed.'],
-  '--limit': ['soon', 'a whole number is needed.'],
+  '--limit': ['soon', 'a whole number of at least 0 is needed.'],
   '--lr': ['0', 'a number above 0 is needed.'],
   '--memory-for': ['batch', 'name=number is needed.'],
   '--memory-limit': ['much', 'bytes are needed, such as 512MiB or 2GiB.'],
@@ -89,7 +90,7 @@ const refused: Readonly<Record<string, readonly [value: string, why: string] | '
   'state convert --set': ['lr', 'It must be <name>=<value>.'],
   '--slot': ['a', ''],
   '--start': ['1,b', 'two numbers are needed, as 0.5,-1.'],
-  '--step': ['-1', 'It must be a count.'],
+  '--step': ['-1', 'a whole number of at least 0 is needed.'],
   '--steps': ['0', 'a whole number of at least 1'],
   '--steps-per-run': ['0', 'a whole number of at least 1 is needed.'],
   '--take': ['0', 'a whole number of at least 1 is needed.'],
@@ -101,10 +102,10 @@ const refused: Readonly<Record<string, readonly [value: string, why: string] | '
   '--vocabulary': ['1', 'a whole number of at least 2 is needed.'],
   '--warmup': ['0', 'a whole number of at least 1 is needed.'],
   // Lists, whose entries are looked up later.
-  '--backend': 'any',
-  '--features': 'any',
-  '--need': 'any',
-  '--optimizers': 'any',
+  '--backend': ['cpu,', 'a value between commas is empty.'],
+  '--features': [',a', 'a value between commas is empty.'],
+  '--need': ['cpu,,cuda', 'a value between commas is empty.'],
+  '--optimizers': ['adam, ,sgd', 'a value between commas is empty.'],
 };
 
 test.each(named.filter(([, { option }]) => option.parseArg !== undefined))(
@@ -125,6 +126,7 @@ let folder: string;
 beforeAll(() => {
   folder = mkdtempSync(join(tmpdir(), 'adakit-mistakes-'));
   writeFileSync(join(folder, 'net.onnx'), smallClassifier(4, 3));
+  writeFileSync(join(folder, 'blank.txt'), '\n');
   writeFileSync(join(folder, 't.csv'), `a,b,kind\n${'1,2,x\n2,1,y\n'.repeat(4)}`);
   process.chdir(folder);
 });
@@ -165,14 +167,25 @@ describe('options that say nothing together, or name what is not there', () => {
     ['compare net.onnx --data iris', 'which optimizers? Give --optimizers a,b,… or --config FILE'],
     ['compare net.onnx --data iris --optimizers adam --seed none', '--seed none: a comparison goes from seed to seed'],
     ['compare net.onnx --data iris --optimizers adam,adam', "there are two contenders 'adam'; give one another name"],
-    ['gradcheck net.onnx --directions 0', '--directions must be at least 1'],
     [`${exported} --precision float16`, 'artifacts cannot train in float16'],
     ['train net.onnx --dta iris', "unknown option '--dta'\n(Did you mean --data?)"],
     ['train net.onnx', "required option '--data <spec>' not specified"],
     ['train net.onnx more --data iris', "too many arguments for 'train'. Expected 1 argument but got 2."],
     ['state convert a', "missing required argument 'out'"],
+    [`${train} --out net.onnx`, '--out net.onnx is the model that is trained; name another file'],
+    ['state convert a b --save-mapping map.json', '--save-mapping writes what --like derives; give --like FILE'],
+    ['state to-torch net.onnx ./net.onnx', './net.onnx is the file that is converted; name another one'],
+    ['state from-torch net.onnx net.onnx', 'net.onnx is the file that is converted; name another one'],
+    [
+      'state convert a b --like a --save-mapping none/map.json',
+      '--save-mapping none/map.json: there is no folder none',
+    ],
+    ['train net.onnx --data text:blank.txt', 'text:blank.txt: the text is empty'],
+    ['verify-plugin .', 'there is no '],
     // Names.
     [`${train} --optimizer adm`, "there is no optimizer 'adm', did you mean 'adam'?"],
+    [`${train} --optimizer sgd`, 'sgd: lr is required; give it with --set lr=NUMBER'],
+    [`${exported} --optimizer sgd`, 'sgd: lr is required; give it with --set lr=NUMBER'],
     [`${train} --set l=1`, 'adam: unknown hyperparameter "l", did you mean "lr"?'],
     [`${train} --set lr`, "--set: 'lr' is not of the form name=value"],
     [`${train} --set lr=abc`, 'adam: lr must be a finite number, got "abc"'],
@@ -216,7 +229,8 @@ describe('options that say nothing together, or name what is not there', () => {
     ['optimizers adm', "there is no optimizer 'adm', did you mean 'adam'?"],
     ['gradcheck net.onnx --loss zz', "'zz' is neither a loss (mse, cross-entropy, sum, FILE.onnx) nor an output"],
     ['replay t.csv -b tfjs-cpuu', 'unknown backend "tfjs-cpuu", did you mean "tfjs-cpu"?'],
-    ['replay gone.json', 'gone.json: no such file'],
+    ['replay gone.json', 'cannot read gone.json: there is no such file'],
+    ['replay .', 'cannot read .: it is a folder'],
     ['record a.py:B --name b --python no-such-python', '--python: no-such-python cannot be run'],
     ['completion bsh', "there is no completion for 'bsh', did you mean 'bash'?"],
     ['state conver', "unknown command 'conver'\n(Did you mean convert?)"],
@@ -227,4 +241,23 @@ describe('options that say nothing together, or name what is not there', () => {
     expect(text).toMatch(/^adakit: /);
     expect(text).toContain(message);
   });
+});
+
+/** Variables of a shell that are not set. */
+it.each([
+  [['train', 'net.onnx', '--data', 'iris', '--out', ''], "option '--out <file>' argument is empty"],
+  [['train', 'net.onnx', '--data', 'iris', '--checkpoint', ''], "option '--checkpoint <dir>' argument is empty"],
+  [['export', 'net.onnx', '--out', ''], "option '--out <dir>' argument is empty"],
+  [['check', ''], "argument 'model' is empty"],
+  [['state', 'verify', 'a.safetensors', ''], "argument 'file' is empty"],
+])('an empty value is none: %j', async (words, message) => {
+  expect(await said(...words)).toContain(`adakit: ${message}\n(adakit ${words[0]}`);
+});
+
+it('help of every command has an example', () => {
+  for (const each of program().command.commands.flatMap((one) => (one.commands.length > 0 ? one.commands : [one]))) {
+    let text = '';
+    each.configureOutput({ writeOut: (more) => (text += more) }).outputHelp();
+    if (each.name() !== 'help') expect(text, each.name()).toMatch(/\nExamples?:\n {2}(adakit|source) /);
+  }
 });

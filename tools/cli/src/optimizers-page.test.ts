@@ -4,7 +4,8 @@ import { concreteShape, makePlan, needsOf, type Program, type Shape } from '@ada
 import { pluginIn } from '@adakit/plugins';
 import { format, resolveConfig } from 'prettier';
 import { expect, it } from 'vitest';
-import { optimizerByName, optimizerNames } from './optimizers.js';
+import { optimizerNames } from './known-names.js';
+import { optimizerByName } from './optimizers.js';
 import { packageOf } from './testing/package-of.js';
 
 // docs/optimizers.md says what every rule is and costs. To write it again: npx vitest run tools/cli/src/optimizers-page -u

@@ -24,7 +24,8 @@ import {
   type Optimizer,
 } from '@adakit/core';
 import { expect, it } from 'vitest';
-import { knowsWrappers, optimizerByName, optimizerNames, optimizerOf } from './optimizers.js';
+import { optimizerNames } from './known-names.js';
+import { knowsWrappers, optimizerByName, optimizerOf } from './optimizers.js';
 
 const inner = optimizerByName('adam', { lr: 0.5 });
 const trees: readonly Optimizer[] = [

@@ -31,9 +31,6 @@ import type { OptimizerPlugin } from '@adakit/plugins';
 import * as factories from './rules.js';
 import { UsageError } from './usage-error.js';
 
-/** Names of the optimizers that the command knows. */
-export const optimizerNames = Object.keys(factories) as readonly (keyof typeof factories)[];
-
 /**
  * An optimizer by name, as files name it.
  *

@@ -1,6 +1,6 @@
 import { closeSync, openSync, statSync, unlinkSync, type Stats } from 'node:fs';
-import { rm } from 'node:fs/promises';
-import { basename, dirname, join } from 'node:path';
+import { realpath, rm } from 'node:fs/promises';
+import { basename, dirname, join, resolve } from 'node:path';
 import { makeFolder } from '@adakit/state/node';
 import { UsageError } from './usage-error.js';
 
@@ -40,6 +40,12 @@ export async function requireFolder(option: string, folder: string): Promise<voi
   } finally {
     if (made !== undefined) await rm(made, { recursive: true });
   }
+}
+
+/** Whether two paths lead to the same file, by links as well. Neither need be there. */
+export async function isSameFile(a: string, b: string): Promise<boolean> {
+  const [first, second] = await Promise.all([a, b].map((path) => realpath(path).catch(() => resolve(path))));
+  return first === second;
 }
 
 /** @throws UsageError where no file can be made in a folder */

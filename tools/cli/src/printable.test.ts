@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import { Graph, modelFromGraph, parseModel, writeModel, checkModel } from '@adakit/onnx';
 import { describe, expect, test } from 'vitest';
-import { formatCheck } from './check/command.js';
+import { formatCheck } from './check/run.js';
 import { Progress } from './progress.js';
 import { oneLine, printable } from './printable.js';
 import { formatTable } from './table.js';

@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { Progress } from './progress.js';
+import { Progress, withProgress } from './progress.js';
 
 /** What is written in the course of some messages a second apart. */
 function written(isTTY: boolean, seconds: number): string {
@@ -21,4 +21,15 @@ test('a terminal has one line, which is rewritten and removed', () => {
 test('a log has a line every ten seconds, and none of short work', () => {
   expect(written(false, 9)).toBe('');
   expect(written(false, 25)).toBe('10 of 25 things\n20 of 25 things\n');
+});
+
+test('a terminal is clean after work that fails', async () => {
+  let [text, now] = ['', 0];
+  const progress = new Progress({ isTTY: true, write: (more: string) => (text += more) }, () => (now += 1000));
+  const work = withProgress((say) => {
+    say('half of it');
+    return Promise.reject(new Error('no'));
+  }, progress);
+  await expect(work).rejects.toThrow('no');
+  expect(text).toBe('\r\x1b[Khalf of it\r\x1b[K');
 });

@@ -38,3 +38,17 @@ export class Progress {
     this.#shown = false;
   }
 }
+
+/** Says how far work is. */
+export type Say = (text: string) => void;
+
+/** Work that says how far it is. The terminal is clean when it ends, however it does. */
+export async function withProgress<T>(work: (say: Say) => Promise<T>, progress = new Progress()): Promise<T> {
+  try {
+    return await work((text) => {
+      progress.update(text);
+    });
+  } finally {
+    progress.clear();
+  }
+}

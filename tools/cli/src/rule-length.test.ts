@@ -1,6 +1,6 @@
 import { readdirSync, readFileSync } from 'node:fs';
 import { expect, it } from 'vitest';
-import { optimizerNames } from './optimizers.js';
+import { optimizerNames } from './known-names.js';
 import { packageOf } from './testing/package-of.js';
 
 // A rule is read in one go: what it shares with others is in core's pieces.

@@ -1,8 +1,9 @@
-import { createWriteStream } from 'node:fs';
+import { createWriteStream, rmSync } from 'node:fs';
 import { mkdtemp, open, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { pipeline } from 'node:stream/promises';
+import { INTERRUPTED, SIGNALS } from './interruption.js';
 import { UsageError } from './usage-error.js';
 
 /** Stands for standard input and output among files. */
@@ -32,9 +33,15 @@ export async function withSource<T>(source: string, use: (path: string) => Promi
  * Writes a file, or to standard output, once it is complete.
  *
  * @param target path, or `-`
+ * @throws UsageError where standard output is a terminal
  */
 export async function withTarget<T>(target: string, write: (path: string) => Promise<T>): Promise<T> {
   if (target !== STANDARD) return write(target);
+  if (process.stdout.isTTY) {
+    throw new UsageError(
+      'standard output is a terminal, which cannot show a file; name one, or send it on with > or |',
+    );
+  }
   return inFolder(async (folder) => {
     const path = join(folder, 'standard output');
     const result = await write(path);
@@ -75,13 +82,20 @@ async function copyOut(path: string): Promise<void> {
 
 async function inFolder<T>(use: (folder: string) => Promise<T>): Promise<T> {
   const folder = await mkdtemp(join(tmpdir(), 'adakit-'));
+  // What came by a pipe may be large: it does not stay behind.
+  const end = (): void => {
+    rmSync(folder, { recursive: true, force: true });
+    process.exit(INTERRUPTED);
+  };
+  for (const signal of SIGNALS) process.once(signal, end);
   try {
     return named(await use(folder), folder);
   } catch (error) {
     if (error instanceof Error) error.message = named(error.message, folder);
     throw error;
   } finally {
-    await rm(folder, { recursive: true });
+    for (const signal of SIGNALS) process.removeListener(signal, end);
+    await rm(folder, { recursive: true, force: true });
   }
 }
 

@@ -9,7 +9,7 @@ import { publishedPackages, readText } from './packages.js';
 const RULE = 7;
 /** The largest that the others may be. */
 const limits: Readonly<Record<string, number | undefined>> = {
-  '@adakit/cli': 290,
+  '@adakit/cli': 305,
   '@adakit/core': 395,
   '@adakit/data': 95,
   '@adakit/fit': 85,

@@ -14,7 +14,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect, it, test } from 'vitest';
 import { runCommand } from '../testing/run-command.js';
-import { addCheckCommand, formatCheck } from './command.js';
+import { addCheckCommand } from './command.js';
+import { formatCheck } from './run.js';
 
 it('prints a model for people: parameters with reasons, operators with gradients', async () => {
   const text = formatCheck('mnist-cnn.onnx', checkModel(await readModel(dataFile('mnist-cnn.onnx'))));

@@ -2,7 +2,7 @@ import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSy
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, beforeEach, describe, expect, it, test } from 'vitest';
-import { errorText } from '../errors.js';
+import { errorText } from '../error-text.js';
 import type { Launch } from '../own-process.js';
 import { runCommand } from '../testing/run-command.js';
 import { smallClassifier } from '../testing/small-classifier.js';
@@ -237,7 +237,11 @@ describe('mistakes are named before anything is trained:', () => {
       () => [...usual, '--optimizers', 'adam,adma'],
       "there is no optimizer 'adma', did you mean 'adam'?",
     ],
-    ['a missing learning rate', () => [...usual, '--optimizers', 'sgd'], 'sgd: lr is required'],
+    [
+      'a missing learning rate',
+      () => [...usual, '--optimizers', 'sgd'],
+      'sgd: lr is required; give it with "set": { "lr": … } in a file for --config',
+    ],
     [
       'one twice',
       () => [...usual, '--optimizers', 'adam,adam'],

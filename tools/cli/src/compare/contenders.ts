@@ -3,6 +3,7 @@ import { loadOptimizer } from '@adakit/plugins';
 import { recordOf } from '@adakit/testing';
 import { z } from 'zod';
 import { isMissing, readJsonFile } from '../json-file.js';
+import { loadRule } from '../load-rule.js';
 import * as factories from '../rules.js';
 import { UsageError } from '../usage-error.js';
 
@@ -142,7 +143,7 @@ export async function checkContenders(contenders: readonly Contender[]): Promise
       throw new UsageError(`there are two contenders '${name}'; give one another name`);
     folders.add(folderName(name));
     const { plugin } = await loadOptimizer(optimizer, { included: factories });
-    plugin.load(camelCaseKeys(optimizer, set));
+    loadRule(plugin, camelCaseKeys(optimizer, set), (setting) => `"set": { "${setting}": … } in a file for --config`);
   }
 }
 

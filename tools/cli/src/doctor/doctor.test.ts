@@ -1,9 +1,9 @@
 import { describe, expect, it, test } from 'vitest';
-import { errorText } from '../errors.js';
+import { errorText } from '../error-text.js';
 import type { Launch } from '../own-process.js';
 import { runCommand } from '../testing/run-command.js';
 import { addDoctorCommand } from './command.js';
-import type { Examination } from './examine.js';
+import { examine, type Examination } from './examine.js';
 import { probe } from './probe.js';
 
 /** What processes would answer. */
@@ -67,6 +67,12 @@ describe('adakit doctor', () => {
     ]) {
       expect(output).toContain(line);
     }
+  });
+
+  it('tells what it looks at', async () => {
+    const told: string[] = [];
+    await examine(launch(), (what) => told.push(what));
+    expect(told.slice(0, 3)).toEqual(['onnxruntime', 'native', 'train:node:cpu']);
   });
 
   it('fails where what is needed does not work, with JSON as without', async () => {

@@ -1,7 +1,7 @@
 import type { CudaReport } from '@adakit/runner-onnx';
 import { machine, type Machine } from '../machine.js';
 import type { Launch } from '../own-process.js';
-import { tfjsBackends, type Finding } from './probe.js';
+import type { Finding } from './probe.js';
 
 /** One thing that was tried. */
 export interface Check {
@@ -31,8 +31,23 @@ const TIMEOUT = 60_000;
 /** Providers that the native runtime reaches, too. */
 const NATIVE = ['cpu', 'cuda', 'webgpu', 'coreml', 'xnnpack'];
 
-/** Tries everything, each in a process of its own: what crashes is reported. */
-export async function examine(launch: Launch): Promise<Examination> {
+/** Packages that bring TensorFlow.js backends to Node. */
+export const tfjsBackends = {
+  cpu: '@tensorflow/tfjs-backend-cpu',
+  wasm: '@tensorflow/tfjs-backend-wasm',
+  tensorflow: '@tensorflow/tfjs-node',
+} as const;
+
+/**
+ * Tries everything, each in a process of its own: what crashes is reported.
+ *
+ * @param onLook told what is tried next, as `--probe` names it
+ */
+export async function examine(launchProbe: Launch, onLook?: (what: string) => void): Promise<Examination> {
+  const launch: Launch = (args, options) => {
+    onLook?.(args[args.length - 1]);
+    return launchProbe(args, options);
+  };
   const binding = await attempt(launch, 'onnxruntime');
   const native = await attempt(launch, 'native');
   const runtimes: Check[] = [

@@ -6,6 +6,7 @@ import { Run, tensor32 } from '@adakit/core';
 import { emitterOf, Graph, modelFromGraph, mse, symbol, Tensor, writeModel } from '@adakit/onnx';
 import { DeviceUnavailable, installedDevices } from '@adakit/testing';
 import { UsageError } from '../usage-error.js';
+import { tfjsBackends } from './examine.js';
 
 /** What one look at the machine finds; anything JSON holds. */
 export type Finding = Readonly<Record<string, unknown>>;
@@ -68,13 +69,6 @@ async function trainingStep(runtime: 'node' | 'native', provider: string): Promi
     await session.dispose();
   }
 }
-
-/** Packages that bring TensorFlow.js backends to Node. */
-export const tfjsBackends = {
-  cpu: '@tensorflow/tfjs-backend-cpu',
-  wasm: '@tensorflow/tfjs-backend-wasm',
-  tensorflow: '@tensorflow/tfjs-node',
-} as const;
 
 async function tfjsStep(name: string): Promise<Finding> {
   const packageName = Object.hasOwn(tfjsBackends, name) ? tfjsBackends[name as keyof typeof tfjsBackends] : undefined;

@@ -1,30 +1,15 @@
-import { join } from 'node:path';
-import { clipByGlobalNorm, ema, type Optimizer } from '@adakit/core';
-import {
-  ARTIFACT_TARGETS,
-  exportArtifacts,
-  type ArtifactTarget,
-  type ComputePrecision,
-  type Manifest,
-} from '@adakit/onnx';
-import { loadOptimizer } from '@adakit/plugins';
-import { writeArtifacts } from '@adakit/runner-onnx';
+import type { ComputePrecision } from '@adakit/onnx';
 import type { Command } from 'commander';
-import { addMemoryOptions, memoryLimitOf, type MemoryOptions } from '../memory-limit.js';
-import { computePrecision, positive, repeated, whole } from '../option-values.js';
-import { requireFolder } from '../output-place.js';
-import { oneLine, print } from '../printable.js';
-import * as factories from '../rules.js';
-import { addSelectionOptions, selectionOf, type SelectionOptions } from '../selection.js';
-import { addSpecializeOptions, openModel, type SpecializeOptions } from '../specialize.js';
-import { losses, lossOf } from '../train/choices.js';
-import { hyperparametersOf } from '../train/prepare.js';
-import { known } from '../train/words.js';
+import { targetNames } from '../known-names.js';
+import { addMemoryOptions, type MemoryOptions } from '../memory-options.js';
+import { computePrecision, positive, whole } from '../option-values.js';
+import { addSelectionOptions, type SelectionOptions } from '../selection.js';
+import { addSpecializeOptions, type SpecializeOptions } from '../specialize-options.js';
+import { addOptimizerOptions, lossOption, type OptimizerOptions } from '../train/training-options.js';
 
-interface Options extends SpecializeOptions, SelectionOptions, MemoryOptions {
+/** What `adakit export` has to be told. */
+export interface ExportOptions extends SpecializeOptions, SelectionOptions, MemoryOptions, OptimizerOptions {
   readonly loss: string;
-  readonly optimizer: string;
-  readonly set: readonly string[];
   readonly clip?: number;
   readonly ema?: number;
   readonly stepsPerRun: number;
@@ -38,7 +23,8 @@ interface Options extends SpecializeOptions, SelectionOptions, MemoryOptions {
 
 /** Registers `adakit export`. */
 export function addExportCommand(program: Command): void {
-  addMemoryOptions(addSelectionOptions(addSpecializeOptions(program.command('export'))))
+  const command = addMemoryOptions(addSelectionOptions(addSpecializeOptions(program.command('export'))));
+  addOptimizerOptions(command.option(...lossOption))
     .summary('training graphs that run without adakit')
     .description(
       'Writes graphs that train a model in any program with an ONNX runtime, with the initial state and a manifest that\n' +
@@ -47,22 +33,11 @@ export function addExportCommand(program: Command): void {
         'package is wrong.',
     )
     .argument('<model>', 'ONNX file; - for standard input')
-    .option(
-      '--loss <name>',
-      `${Object.keys(losses).join(', ')}; settings as cross-entropy:labelSmoothing=0.1,classAxis=2`,
-      'cross-entropy',
-    )
-    .option(
-      '--optimizer <name>',
-      'one that comes with the command, a package, or the path of a module or a package; see adakit optimizers',
-      'adam',
-    )
-    .option('--set <name=value>', 'hyperparameter of the optimizer; may be repeated', repeated, [])
     .option('--clip <norm>', 'clip gradients to this norm over all parameters', positive)
     .option('--ema <decay>', 'average the weights over steps, in the slots ema.…', positive)
     .option('--steps-per-run <k>', 'steps in one run of train_step.onnx, over as many minibatches', whole(1), 1)
     .option('--feed-random', 'dropout and noise are fed, in the place of nodes that draw them')
-    .option('--target <where>', `where the graphs are to run: ${Object.keys(ARTIFACT_TARGETS).join(', ')}`, 'cpu')
+    .option('--target <where>', `where the graphs are to run: ${targetNames.join(', ')}`, 'cpu')
     .option(
       '--precision <type>',
       'what products are computed in: float32 or, with --target cuda, bfloat16; weights stay float32',
@@ -82,52 +57,8 @@ export function addExportCommand(program: Command): void {
         '  adakit export resnet.onnx --memory-limit 512MiB --memory-for batch=64 --out artifacts\n' +
         '  adakit export net.onnx --out artifacts --json | jq .graphs.step.inputs',
     )
-    .action((path: string, options: Options) => exportCommand(path, options));
-}
-
-async function exportCommand(path: string, options: Options): Promise<void> {
-  const { loss } = lossOf(options.loss);
-  known('--target', options.target, ARTIFACT_TARGETS);
-  const target = options.target as ArtifactTarget;
-  const { plugin } = await loadOptimizer(options.optimizer, { included: factories });
-  const rule = plugin.load(hyperparametersOf(plugin, options.set));
-  await requireFolder('--out', options.out);
-  const model = await openModel(path, options);
-  const artifacts = await exportArtifacts(model, {
-    loss,
-    optimizer: composed(rule, options),
-    target,
-    stepsPerRun: options.stepsPerRun,
-    feedRandom: options.feedRandom === true,
-    precision: options.precision,
-    ...memoryLimitOf(model, options),
-    ...selectionOf(options),
-  });
-  const manifest = await writeArtifacts(options.out, artifacts, {
-    ...(options.externalData === true && { externalData: true }),
-  });
-  print(options.json === true ? `${JSON.stringify(manifest, null, 2)}\n` : summary(options.out, manifest));
-}
-
-/** Clipping inside averages, as when training. */
-function composed(rule: Optimizer, { clip, ema: decay }: Options): Optimizer {
-  const clipped = clip === undefined ? rule : clipByGlobalNorm(clip, rule);
-  return decay === undefined ? clipped : ema(decay, clipped);
-}
-
-function summary(folder: string, { files, tensors, graphs, target, stepsPerRun, draws }: Manifest): string {
-  const count = (role: string): number => tensors.filter((tensor) => tensor.role === role).length;
-  const fed = graphs.step.inputs.filter(({ tensor }) => tensor === undefined);
-  const lines = [
-    `${count('parameter')} parameters, ${count('slot')} slots, ${count('statistic')} statistics, for ${target.name}`,
-    ...Object.entries(files).map(([name, { bytes }]) => `${join(folder, name)}  ${bytes.toLocaleString('en')} bytes`),
-    join(folder, 'manifest.json'),
-    `train_step.onnx takes ${stepsPerRun === 1 ? 'one step' : `${stepsPerRun} steps`} a run and is fed, beside what it gave back:`,
-    ...fed.map(
-      ({ name, dtype, shape, role, value }) =>
-        `  ${name}  ${dtype} [${shape.join(', ')}]  ${role}${value === undefined ? '' : ` ${value}`}`,
-    ),
-    ...(draws.length === 0 ? [] : [`drawn by the runtime: ${draws.join(', ')}; --feed-random makes these inputs`]),
-  ];
-  return `${lines.map(oneLine).join('\n')}\n`;
+    .action(async (path: string, options: ExportOptions) => {
+      const { exportGraphs } = await import('./run.js');
+      await exportGraphs(path, options);
+    });
 }

@@ -126,11 +126,11 @@ describe('the options', { timeout: 60_000 }, () => {
   });
 
   test.each([
-    [['--directions', '0'], '--directions must be at least 1'],
+    [['--directions', '0'], 'a whole number of at least 1 is needed'],
     [['--loss', 'mae'], "'mae' is neither a loss"],
     [['--fix', 'rate=0.5'], 'the input is int64, and 0.5 is not a whole number'],
     [['--fix', 'rate'], 'name=number is needed'],
-    [['--seed', 'x'], 'a whole number is needed'],
+    [['--seed', 'x'], 'a whole number of at least 0 is needed'],
   ])('%j is a mistake', async (args, message) => {
     await expect(run(...args)).rejects.toThrow(message);
   });

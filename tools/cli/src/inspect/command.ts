@@ -1,9 +1,11 @@
 import type { Command } from 'commander';
-import { formatInspection } from './format.js';
-import { inspectFile, type Inspection } from './inspect.js';
-import { print } from '../printable.js';
 import { pluginOption } from '../plugin-option.js';
-import { requireOneStandardInput, withSource } from '../standard-streams.js';
+
+/** What `adakit inspect` has to be told. */
+export interface InspectOptions {
+  readonly plugin: readonly string[];
+  readonly json?: true;
+}
 
 /** Registers `adakit inspect`. */
 export function addInspectCommand(program: Command): void {
@@ -25,23 +27,8 @@ Examples:
   adakit inspect run/step-1000.safetensors
   adakit inspect run/*.safetensors --json | jq '.[] | {file, valid, step: .document.step}'`,
     )
-    .action(async (files: readonly string[], options: { plugin: readonly string[]; json?: true }) => {
-      requireOneStandardInput(files);
-      const inspections: Inspection[] = [];
-      for (const file of files) {
-        inspections.push(await withSource(file, (path) => inspectFile(path, options.plugin)));
-      }
-      print(options.json ? inspectionsJson(inspections) : inspections.map(formatInspection).join('\n'));
-      if (inspections.some(({ valid }) => !valid)) process.exitCode = 1;
+    .action(async (files: readonly string[], options: InspectOptions) => {
+      const { inspect } = await import('./run.js');
+      await inspect(files, options);
     });
-}
-
-/** Inspections as JSON text. */
-function inspectionsJson(inspections: readonly Inspection[]): string {
-  const plain = (_: string, value: unknown): unknown => {
-    if (value instanceof Map) return Object.fromEntries(value as Map<string, unknown>);
-    // As in the file: JSON has no word for what is not finite.
-    return typeof value === 'number' && !Number.isFinite(value) ? String(value) : value;
-  };
-  return `${JSON.stringify(inspections, plain, 2)}\n`;
 }

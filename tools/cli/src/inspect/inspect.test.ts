@@ -52,7 +52,9 @@ describe('a training state', () => {
   it('shows its document and every tensor with statistics', async () => {
     const state = await trained();
     await writeState(at('good'), { ...state, statistics: { mean: tensor32([1, NaN, -Infinity, -2]) } });
-    const inspection = await inspectFile(at('good'));
+    const told = new Set<string>();
+    const inspection = await inspectFile(at('good'), [], (tensor) => told.add(tensor));
+    expect(told).toEqual(new Set(inspection.tensors.map(({ name }) => name)));
     expect(inspection).toMatchObject({ kind: 'state', valid: true, violations: [] });
     expect(inspection.document?.optimizer).toEqual(state.optimizer);
     expect(inspection.document?.step).toBe(2);

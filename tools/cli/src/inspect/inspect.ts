@@ -46,16 +46,21 @@ export interface Inspection {
  *
  * @param path a safetensors file, or the index of a state in shards
  * @param plugins packages and modules to look for the rules of a state in first
+ * @param onPart told of each part which tensor it is of
  * @throws PluginError for a plugin that cannot be loaded; StateFileError `file-not-found`, `not-a-file`, `cannot-read`; everything else is part of the result
  */
-export async function inspectFile(path: string, plugins: readonly string[] = []): Promise<Inspection> {
+export async function inspectFile(
+  path: string,
+  plugins: readonly string[] = [],
+  onPart?: (tensor: string) => void,
+): Promise<Inspection> {
   const opened = await attempt(() => openState(path));
   if (opened instanceof StateFileError) {
     if (unusable.has(opened.code)) throw opened;
-    return inspectForeign(path, opened);
+    return inspectForeign(path, opened, onPart);
   }
   try {
-    const { tensors, errors } = await scan(opened);
+    const { tensors, errors } = await scan(opened, onPart);
     const { misfits, note } = await checkSlots(opened, plugins);
     const violations = [...errors.map(violation), ...misfits];
     const { document } = opened;
@@ -69,14 +74,18 @@ export async function inspectFile(path: string, plugins: readonly string[] = [])
 const unusable: ReadonlySet<string> = new Set(['file-not-found', 'not-a-file', 'cannot-read', 'unsupported-platform']);
 
 /** @param refusal why it is no training state */
-async function inspectForeign(path: string, refusal: StateFileError): Promise<Inspection> {
+async function inspectForeign(
+  path: string,
+  refusal: StateFileError,
+  onPart?: (tensor: string) => void,
+): Promise<Inspection> {
   const isForeign = refusal.code === 'missing-document';
   const violations = isForeign ? [] : [violation(refusal)];
   const result = { file: path, valid: isForeign, violations };
   const opened = await attempt(() => openTensors(path));
   if (opened instanceof StateFileError) return { ...result, kind: 'unreadable', tensors: [] };
   try {
-    const { tensors } = await scan(opened);
+    const { tensors } = await scan(opened, onPart);
     if (!isForeign) return { ...result, kind: 'state', tensors };
     return { ...result, kind: 'safetensors', metadata: Object.fromEntries(opened.metadata), tensors };
   } finally {
@@ -96,9 +105,11 @@ async function attempt<T>(open: () => Promise<T>): Promise<T | StateFileError> {
 
 async function scan(
   file: OpenState | OpenTensors,
+  onPart?: (tensor: string) => void,
 ): Promise<{ readonly tensors: readonly InspectedTensor[]; readonly errors: readonly StateFileError[] }> {
   const collectors = new Map<string, StatisticsCollector>();
   const inspect: InspectTensor = (name, { dtype }, part) => {
+    onPart?.(name);
     if (!hasStatistics(dtype)) return;
     const collector = collectors.get(name) ?? new StatisticsCollector();
     collectors.set(name, collector);

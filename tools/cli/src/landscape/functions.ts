@@ -1,4 +1,5 @@
 import { objectives, type Objective } from '@adakit/testing';
+import type { functionNames } from '../known-names.js';
 
 /** A function of two numbers, and the part of the plane that shows what matters of it. */
 export interface Landscape {
@@ -24,7 +25,7 @@ export function isocontours({ objective, x, y }: Landscape, cells: number, level
 }
 
 /** Functions by name. */
-export const landscapes: Readonly<Record<string, Landscape>> = {
+export const landscapes: Readonly<Record<(typeof functionNames)[number], Landscape>> = {
   rosenbrock: { objective: objectives.rosenbrock, x: [-2, 2], y: [-1, 3], minima: [[1, 1]] },
   beale: { objective: objectives.beale, x: [-1, 4.5], y: [-2, 2], minima: [[3, 0.5]] },
   rastrigin: { objective: objectives.rastrigin, x: [-2.5, 2.5], y: [-2.5, 2.5], minima: [[0, 0]] },

@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { sgd } from '@adakit/sgd';
 import { afterAll, beforeAll, describe, expect, it, test } from 'vitest';
-import { errorText } from '../errors.js';
+import { errorText } from '../error-text.js';
 import { runCommand } from '../testing/run-command.js';
 import { addLandscapeCommand } from './command.js';
 import { landscapes } from './functions.js';

@@ -2,7 +2,7 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it, test } from 'vitest';
-import { errorText } from '../errors.js';
+import { errorText } from '../error-text.js';
 import { runCommand } from '../testing/run-command.js';
 import { smallClassifier } from '../testing/small-classifier.js';
 import { addLrFindCommand } from './command.js';

@@ -1,5 +1,6 @@
 import { closestName, jsDevice, referenceDevice, wasmDevice, type Device } from '@adakit/core';
 import { deviceNames, DeviceUnavailable, installedDevices, type StartedDevice } from '@adakit/testing';
+import { backendNames } from '../known-names.js';
 import { UsageError } from '../usage-error.js';
 
 /** Does something with a device, whatever its buffers are. */
@@ -11,15 +12,13 @@ type Start = () => StartedDevice | Promise<StartedDevice>;
 const optionName = (name: string): string => name.replaceAll(/[ /]/g, '-');
 
 /** How each backend is started; runtimes are loaded only when asked for. */
-const backends: ReadonlyMap<string, Start> = new Map<string, Start>([
+export const backends: ReadonlyMap<string, Start> = new Map<string, Start>([
   ['reference', () => ({ device: referenceDevice('float64') })],
   ['reference-f32', () => ({ device: referenceDevice('float32') })],
   ['js', () => ({ device: jsDevice() })],
   ['wasm', () => ({ device: wasmDevice() })],
   ...installedDevices({ names: deviceNames }).map(({ name, start }) => [optionName(name), start] as const),
 ]);
-
-export const backendNames = [...backends.keys()];
 
 /**
  * The backends meant by an option such as `js,onnx`, or all that are installed.

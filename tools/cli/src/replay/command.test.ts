@@ -6,7 +6,7 @@ import { goldenFiles } from '@adakit/fixtures';
 import { afterAll, beforeAll, describe, expect, it, test, vi } from 'vitest';
 import { testedBackends } from '../testing/tested-backends.js';
 import { missingBackend, parseBackends } from './backends.js';
-import { replayFiles } from './command.js';
+import { replayFiles } from './run.js';
 import { formatReports } from './format.js';
 
 let folder: string;
@@ -42,6 +42,14 @@ it('finds a golden trajectory ok on every backend', async () => {
   expect(reports.flatMap((report) => ('ok' in report ? [report.ok] : []))).toEqual(
     new Array(testedBackends.length).fill(true),
   );
+});
+
+it('tells what comes next', async () => {
+  const told: string[] = [];
+  await replayFiles([golden('adadiff-defaults')], ['js', 'wasm'], [], (file, backend) => {
+    told.push(`${file} ${backend}`);
+  });
+  expect(told).toEqual(['js', 'wasm'].map((backend) => `${golden('adadiff-defaults')} ${backend}`));
 });
 
 it('reports file, optimizer, backend, steps, errors, tolerance and verdict', async () => {
@@ -141,7 +149,7 @@ describe('what cannot be replayed is named, all at once', () => {
     const unknown = await altered('adam-defaults', (t) => (t.optimizer = 'adamm'));
     const option = await altered('adam-defaults', (t) => (t.hyperparameters.momentum = 0.9));
     const attempt = replayFiles(['/nowhere.json', notJson, unknown, option], ['js']);
-    await expect(attempt).rejects.toThrow('/nowhere.json: no such file');
+    await expect(attempt).rejects.toThrow('/nowhere.json: there is no such file');
     await expect(attempt).rejects.toThrow(`${notJson}: not JSON`);
     await expect(attempt).rejects.toThrow(`${unknown}: there is no optimizer 'adamm', did you mean 'adam'?`);
     await expect(attempt).rejects.toThrow(`${option}: adam: unknown hyperparameter "momentum"`);

@@ -1,39 +1,13 @@
-import { readFile } from 'node:fs/promises';
-import type { Optimizer } from '@adakit/core';
-import {
-  isReferenceRun,
-  parseReferenceRun,
-  parseTrajectory,
-  referenceOptimizer,
-  replay,
-  replayReference,
-  type ReferenceReport,
-  type ReferenceRun,
-  type ReplayReport,
-  type Trajectory,
-} from '@adakit/testing';
 import type { Command } from 'commander';
+import { backendNames } from '../known-names.js';
 import { pluginOption } from '../plugin-option.js';
-import { print } from '../printable.js';
-import { UsageError } from '../usage-error.js';
-import { backendNames, missingBackend, parseBackends, withBackend } from './backends.js';
-import { formatReports } from './format.js';
-import { RecordedRules } from './recorded-rules.js';
 
-/** One line of the result: one recorded run on one backend. */
-export type FileReport =
-  | (ReplayReport & { readonly file: string })
-  | (Omit<ReferenceReport, 'device'> & { readonly file: string; readonly optimizer: string; readonly backend: string })
-  /** A run of something that adakit does not have. */
-  | { readonly file: string; readonly optimizer: string; readonly skipped: string }
-  /** A backend that is not installed, or does not start here. */
-  | { readonly backend: string; readonly missing: string };
-
-type Case = { readonly file: string } & (
-  | { readonly trajectory: Trajectory; readonly optimizer: Optimizer }
-  | { readonly reference: ReferenceRun; readonly optimizer: Optimizer }
-  | { readonly reference: ReferenceRun; readonly skipped: string }
-);
+/** What `adakit replay` has to be told. */
+export interface ReplayOptions {
+  readonly backend: string;
+  readonly plugin: readonly string[];
+  readonly json?: true;
+}
 
 /** Registers `adakit replay`. */
 export function addReplayCommand(program: Command): void {
@@ -63,85 +37,8 @@ Examples:
   adakit replay reference/*.json --plugin ./dist/index.js
   adakit replay golden/*.json --json > report.json`,
     )
-    .action(async (files: readonly string[], options: { backend: string; plugin: string[]; json?: true }) => {
-      const reports = await replayFiles(files, parseBackends(options.backend), options.plugin);
-      print(options.json ? `${JSON.stringify(reports, null, 2)}\n` : formatReports(reports));
-      if (reports.some((report) => 'ok' in report && !report.ok)) process.exitCode = 1;
+    .action(async (files: readonly string[], options: ReplayOptions) => {
+      const { replayAll } = await import('./run.js');
+      await replayAll(files, options);
     });
-}
-
-/**
- * Replays every file on every backend.
- *
- * @param backends by name, which must be there; `all`: as far as they are
- * @param plugins packages and modules to look for rules in first
- * @throws UsageError naming every file that cannot be used, or a backend that is not there; nothing has been replayed then
- */
-export async function replayFiles(
-  files: readonly string[],
-  backends: 'all' | readonly string[],
-  plugins: readonly string[] = [],
-): Promise<FileReport[]> {
-  const problems: string[] = [];
-  const cases: Case[] = [];
-  const rules = await RecordedRules.of(plugins);
-  for (const file of files) {
-    try {
-      cases.push(await readCase(file, await readFile(file, 'utf8'), rules));
-    } catch (error) {
-      problems.push(describe(file, error));
-    }
-  }
-  if (problems.length > 0) throw new UsageError(problems.join('\n'));
-
-  const reports: FileReport[] = [];
-  const available: string[] = [];
-  for (const backend of backends === 'all' ? backendNames : backends) {
-    const missing = await missingBackend(backend);
-    if (missing === undefined) available.push(backend);
-    else if (backends === 'all') reports.push({ backend, missing });
-    else throw new UsageError(`--backend ${backend}: ${missing}`);
-  }
-  for (const one of cases) {
-    if ('skipped' in one) {
-      reports.push({ file: one.file, optimizer: one.reference.optimizer, skipped: one.skipped });
-      continue;
-    }
-    for (const backend of available) reports.push(await replayCase(one, backend));
-  }
-  return reports;
-}
-
-async function readCase(file: string, text: string, rules: RecordedRules): Promise<Case> {
-  if (!looksLikeReference(text)) {
-    const trajectory = parseTrajectory(text, file);
-    const optimizer = await rules.make((byName) => byName(trajectory.optimizer, trajectory.hyperparameters));
-    return { file, trajectory, optimizer };
-  }
-  const reference = parseReferenceRun(text, file);
-  const optimizer = await rules.make((byName) => referenceOptimizer(reference, byName));
-  return typeof optimizer === 'string' ? { file, reference, skipped: optimizer } : { file, reference, optimizer };
-}
-
-function looksLikeReference(text: string): boolean {
-  try {
-    return isReferenceRun(JSON.parse(text));
-  } catch {
-    return false;
-  }
-}
-
-function replayCase(one: Exclude<Case, { readonly skipped: string }>, backend: string): Promise<FileReport> {
-  const { file, optimizer } = one;
-  return withBackend(backend, async (device): Promise<FileReport> => {
-    if ('trajectory' in one) return { file, ...(await replay(one.trajectory, optimizer, device)), backend };
-    const { steps, worst, where, tolerance, ok } = await replayReference(one.reference, optimizer, device);
-    return { file, optimizer: one.reference.optimizer, backend, steps, worst, where, tolerance, ok };
-  });
-}
-
-function describe(file: string, error: unknown): string {
-  if (error instanceof Error && 'code' in error && error.code === 'ENOENT') return `${file}: no such file`;
-  const message = error instanceof Error ? error.message : String(error);
-  return message.startsWith(file) ? message : `${file}: ${message}`;
 }

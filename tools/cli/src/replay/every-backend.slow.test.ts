@@ -2,7 +2,7 @@ import { basename } from 'node:path';
 import { goldenFiles, referenceRunFiles } from '@adakit/fixtures';
 import { expect, it } from 'vitest';
 import { testedBackends, variedRuns } from '../testing/tested-backends.js';
-import { replayFiles } from './command.js';
+import { replayFiles } from './run.js';
 
 it('finds every golden trajectory ok on every backend', async () => {
   const files = goldenFiles();

@@ -1,5 +1,5 @@
 import { formatTable } from '../table.js';
-import type { FileReport } from './command.js';
+import type { FileReport } from './run.js';
 
 /** Reports as a table for people, with a summary line. */
 export function formatReports(reports: readonly FileReport[]): string {

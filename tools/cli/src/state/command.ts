@@ -1,15 +1,45 @@
-import { writeFile } from 'node:fs/promises';
-import type { MappingHint } from '@adakit/state';
 import { InvalidArgumentError, Option, type Command } from 'commander';
-import { z } from 'zod';
-import { convertFile, formatConversion, readMappings, type ConvertOptions } from './convert.js';
-import { diffFiles, formatDifference } from './diff.js';
-import { fromTorch, type TorchReport } from './torch/from-torch.js';
-import { toTorch } from './torch/to-torch.js';
-import { formatVerifications, verifyFile, type Verification } from './verify.js';
+import { whole } from '../option-values.js';
 import { pluginOption } from '../plugin-option.js';
-import { requireOneStandardInput, STANDARD, withSource, withTarget } from '../standard-streams.js';
-import { oneLine, print, printable } from '../printable.js';
+
+/** What `adakit state convert` has to be told. */
+export interface ConvertCommandOptions {
+  readonly dtype?: 'float32' | 'float64';
+  readonly mapping?: string;
+  readonly like?: string;
+  readonly hint?: readonly unknown[];
+  readonly saveMapping?: string;
+  readonly optimizer?: string;
+  readonly set?: Readonly<Record<string, number | boolean | string>>;
+  readonly slot?: Readonly<Record<string, string>>;
+  readonly plugin: readonly string[];
+  readonly inPlace?: true;
+  readonly json?: true;
+}
+
+/** What `adakit state diff` has to be told. */
+export interface DiffCommandOptions {
+  readonly tolerance: number;
+  readonly json?: true;
+}
+
+/** What `adakit state verify` has to be told. */
+export interface VerifyCommandOptions {
+  readonly finite?: true;
+  readonly plugin: readonly string[];
+  readonly json?: true;
+}
+
+/** What `adakit state from-torch` has to be told. */
+export interface FromTorchOptions {
+  readonly step?: number;
+  readonly json?: true;
+}
+
+/** What `adakit state to-torch` has to be told. */
+export interface ToTorchOptions {
+  readonly json?: true;
+}
 
 /** Registers `adakit state` with its subcommands. */
 export function addStateCommand(program: Command): void {
@@ -22,20 +52,6 @@ export function addStateCommand(program: Command): void {
   addVerify(state);
   addFromTorch(state);
   addToTorch(state);
-}
-
-interface ConvertFlags {
-  dtype?: 'float32' | 'float64';
-  mapping?: string;
-  like?: string;
-  hint?: MappingHint[];
-  saveMapping?: string;
-  optimizer?: string;
-  set?: Record<string, number | boolean | string>;
-  slot?: Record<string, string>;
-  plugin: readonly string[];
-  inPlace?: true;
-  json?: true;
 }
 
 function addConvert(state: Command): void {
@@ -51,11 +67,11 @@ function addConvert(state: Command): void {
     .addOption(new Option('--dtype <type>', 'element type of parameters and slots').choices(['float32', 'float64']))
     .addOption(new Option('--mapping <file>', 'names and layouts: JSON, see docs/switching.md').conflicts('like'))
     .option('--like <file>', 'names and layouts of this state, ONNX model or safetensors file; derived')
-    .option('--hint <json>', 'with --like: what is ambiguous, e.g. {"from":"a","to":"b"}; repeatable', parseHint)
+    .option('--hint <json>', 'with --like: what is ambiguous, e.g. {"from":"a","to":"b"}; may be repeated', parseHint)
     .option('--save-mapping <file>', 'also write the mapping that was derived')
     .option('--optimizer <name>', 'go on with this optimizer, found as adakit train finds it')
-    .option('--set <name=value>', 'a hyperparameter, e.g. lr=1e-4; repeatable', parseSetting)
-    .option('--slot <new=old>', 'take the saved slot "old" as the slot "new"; repeatable', parseSlot)
+    .option('--set <name=value>', 'a hyperparameter, e.g. lr=1e-4; may be repeated', parseSetting)
+    .option('--slot <new=old>', 'take the saved slot "old" as the slot "new"; may be repeated', parseSlot)
     .addOption(pluginOption())
     .option('--in-place', 'the file may be replaced by what becomes of it')
     .option('--json', 'print the report as JSON')
@@ -68,24 +84,9 @@ Examples:
   adakit state convert run.safetensors lower.safetensors --set lr=1e-5
   adakit state convert run.safetensors double.safetensors --dtype float64`,
     )
-    .action(async (source: string, target: string, flags: ConvertFlags) => {
-      const { dtype, like, hint, optimizer, set, slot } = flags;
-      const options: ConvertOptions = {
-        ...(dtype && { dtype }),
-        ...(flags.mapping !== undefined && { mapping: await readMappings(flags.mapping) }),
-        ...(like !== undefined && { like }),
-        ...(hint && { hints: hint }),
-        ...(optimizer !== undefined && { optimizer }),
-        ...(set && { hyperparameters: set }),
-        ...(slot && { slots: slot }),
-        plugins: flags.plugin,
-        ...(flags.inPlace && { inPlace: true }),
-      };
-      const report = await between(source, target, (from, to) => convertFile(from, to, options));
-      if (flags.saveMapping !== undefined) {
-        await writeFile(flags.saveMapping, `${JSON.stringify(report.mappings ?? [], null, 2)}\n`);
-      }
-      say(target, flags.json ? json(report) : formatConversion(named(target), report));
+    .action(async (source: string, target: string, options: ConvertCommandOptions) => {
+      const { convert } = await import('./run.js');
+      await convert(source, target, options);
     });
 }
 
@@ -108,13 +109,9 @@ Examples:
   adakit state diff interrupted.safetensors uninterrupted.safetensors
   adakit state diff tfjs.safetensors onnx.safetensors --tolerance 1e-5`,
     )
-    .action(async (a: string, b: string, flags: { tolerance: number; json?: true }) => {
-      requireOneStandardInput([a, b]);
-      const difference = await withSource(a, (first) =>
-        withSource(b, (second) => diffFiles(first, second, flags.tolerance)),
-      );
-      print(flags.json ? json(difference) : formatDifference(difference, flags.tolerance));
-      if (!difference.same) process.exitCode = 1;
+    .action(async (a: string, b: string, options: DiffCommandOptions) => {
+      const { diff } = await import('./run.js');
+      await diff(a, b, options);
     });
 }
 
@@ -137,13 +134,9 @@ Examples:
   adakit state verify run/*.safetensors
   adakit state verify run/step-1000.safetensors --finite`,
     )
-    .action(async (files: readonly string[], flags: { finite?: true; plugin: readonly string[]; json?: true }) => {
-      requireOneStandardInput(files);
-      const options = { finite: flags.finite === true, plugins: flags.plugin };
-      const verifications: Verification[] = [];
-      for (const file of files) verifications.push(await withSource(file, (path) => verifyFile(path, options)));
-      print(flags.json ? json(verifications) : formatVerifications(verifications));
-      if (verifications.some(({ valid }) => !valid)) process.exitCode = 1;
+    .action(async (files: readonly string[], options: VerifyCommandOptions) => {
+      const { verify } = await import('./run.js');
+      await verify(files, options);
     });
 }
 
@@ -158,7 +151,7 @@ function addFromTorch(state: Command): void {
     )
     .argument('<in>', 'safetensors file from PyTorch; - for standard input')
     .argument('<out>', 'training state to write; - for standard output')
-    .option('--step <n>', 'steps of the run, for optimizers that do not count them', parseStep)
+    .option('--step <n>', 'steps of the run, for optimizers that do not count them', whole(0))
     .option('--json', 'print the report as JSON')
     .addHelpText(
       'after',
@@ -167,9 +160,9 @@ Examples:
   adakit state from-torch torch.safetensors run.safetensors
   adakit state from-torch sgd.safetensors run.safetensors --step 500`,
     )
-    .action(async (source: string, target: string, flags: { step?: number; json?: true }) => {
-      const report = await between(source, target, (from, to) => fromTorch(from, to, flags.step));
-      say(target, flags.json ? json(report) : formatTorchReport(named(target), report));
+    .action(async (source: string, target: string, options: FromTorchOptions) => {
+      const { convertFromTorch } = await import('./run.js');
+      await convertFromTorch(source, target, options);
     });
 }
 
@@ -182,61 +175,19 @@ function addToTorch(state: Command): void {
     .argument('<out>', 'safetensors file to write; - for standard output')
     .option('--json', 'print the report as JSON')
     .addHelpText('after', '\nExample:\n  adakit state to-torch run/step-1000.safetensors torch.safetensors')
-    .action(async (source: string, target: string, flags: { json?: true }) => {
-      const report = await between(source, target, toTorch);
-      say(target, flags.json ? json(report) : formatTorchReport(named(target), report));
+    .action(async (source: string, target: string, options: ToTorchOptions) => {
+      const { convertToTorch } = await import('./run.js');
+      await convertToTorch(source, target, options);
     });
 }
 
-/** From a file to another, either of which may be a standard stream. */
-function between<T>(source: string, target: string, work: (from: string, to: string) => Promise<T>): Promise<T> {
-  return withSource(source, (from) => withTarget(target, (to) => work(from, to)));
-}
-
-const named = (target: string): string => (target === STANDARD ? 'standard output' : target);
-
-/** Prints a report, beside what is written to standard output. */
-function say(target: string, report: string): void {
-  if (target === STANDARD) process.stderr.write(printable(report));
-  else print(report);
-}
-
-function formatTorchReport(target: string, report: TorchReport): string {
-  const { class: torchClass, optimizer, step, parameters, groups, notes } = report;
-  const lines = [
-    `${target}: ${torchClass} of PyTorch, ${optimizer} here, at step ${step}`,
-    `  ${parameters} parameters in ${groups} group${groups === 1 ? '' : 's'}`,
-    ...notes.map((note) => `  note: ${note}`),
-  ];
-  return `${lines.map(oneLine).join('\n')}\n`;
-}
-
-function json(value: unknown): string {
-  return `${JSON.stringify(value, null, 2)}\n`;
-}
-
-const sizes = z.array(z.int().nonnegative());
-const hintSchema: z.ZodType<MappingHint> = z.strictObject({
-  from: z.string(),
-  to: z.string().exactOptional(),
-  view: sizes.exactOptional(),
-  permute: sizes.exactOptional(),
-  shape: sizes.exactOptional(),
-  inputChannels: z.int().positive().exactOptional(),
-  outputChannels: z.int().positive().exactOptional(),
-});
-
-function parseHint(text: string, earlier: MappingHint[] = []): MappingHint[] {
-  let json: unknown;
+/** JSON; what it has to say is checked where it is used. */
+function parseHint(text: string, earlier: readonly unknown[] = []): readonly unknown[] {
   try {
-    json = JSON.parse(text);
+    return [...earlier, JSON.parse(text)];
   } catch {
     throw new InvalidArgumentError('It is not JSON.');
   }
-  const result = hintSchema.safeParse(json);
-  if (result.success) return [...earlier, result.data];
-  const [{ path, message }] = result.error.issues;
-  throw new InvalidArgumentError(`${path.map(String).join('.') || 'It'}: ${message}.`);
 }
 
 function parseSetting(
@@ -265,12 +216,5 @@ function split(text: string): [string, string] {
 function parseTolerance(text: string): number {
   const value = Number(text);
   if (text.trim() === '' || !(value >= 0)) throw new InvalidArgumentError('It must be a number that is not negative.');
-  return value;
-}
-
-function parseStep(text: string): number {
-  const value = Number(text);
-  if (text.trim() === '' || !Number.isSafeInteger(value) || value < 0)
-    throw new InvalidArgumentError('It must be a count.');
   return value;
 }

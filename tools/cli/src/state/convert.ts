@@ -1,5 +1,3 @@
-import { realpath } from 'node:fs/promises';
-import { resolve } from 'node:path';
 import {
   castTensor,
   makePlan,
@@ -24,6 +22,8 @@ import {
 import { isPluginName, loadOptimizer, withPackage } from '@adakit/plugins';
 import { readState, writeState } from '@adakit/state/node';
 import { readJsonFile } from '../json-file.js';
+import { loadRule } from '../load-rule.js';
+import { isSameFile } from '../output-place.js';
 import { oneLine } from '../printable.js';
 import { knowsWrappers, optimizerOf, type Rules } from '../optimizers.js';
 import * as factories from '../rules.js';
@@ -68,7 +68,7 @@ export interface ConvertReport {
  * @throws UsageError when it would replace its source and was not told to
  */
 export async function convertFile(source: string, target: string, options: ConvertOptions): Promise<ConvertReport> {
-  if (!options.inPlace && (await realPath(source)) === (await realPath(target))) {
+  if (!options.inPlace && (await isSameFile(source, target))) {
     throw new UsageError(`${target} is the file that is converted; name another one, or replace it with --in-place`);
   }
   const state = await readState(source);
@@ -86,11 +86,6 @@ export async function convertFile(source: string, target: string, options: Conve
     ...(adapted && { adapted: adapted.report }),
     ...(options.dtype && { dtype: options.dtype }),
   };
-}
-
-/** The file that a path leads to, whether it is there or not. */
-async function realPath(path: string): Promise<string> {
-  return realpath(path).catch(() => resolve(path));
 }
 
 /** In another layout the same rule may have other programs: the hashes become those of the layout. */
@@ -129,7 +124,7 @@ async function adapt(
   const loaded = await loadOptimizer(name, { included: factories });
   const { plugin } = loaded;
   if (plugin.optimizerName === saved.name) return adaptState(state, saved.with(hyperparameters), values, options);
-  const optimizer = replaceRule(state.optimizer, plugin.load(hyperparameters), {
+  const optimizer = replaceRule(state.optimizer, loadRule(plugin, hyperparameters), {
     ...rules,
     [plugin.optimizerName]: plugin,
   });

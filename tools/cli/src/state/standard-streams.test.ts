@@ -1,4 +1,4 @@
-import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Readable } from 'node:stream';
@@ -7,6 +7,7 @@ import { jsDevice, Run, tensor32 } from '@adakit/core';
 import { writeState } from '@adakit/state/node';
 import { afterAll, afterEach, beforeAll, describe, expect, it, test, vi } from 'vitest';
 import { addInspectCommand } from '../inspect/command.js';
+import { withSource } from '../standard-streams.js';
 import { runCommand, runPiped } from '../testing/run-command.js';
 import { addStateCommand } from './command.js';
 
@@ -47,6 +48,33 @@ describe('- stands for a standard stream:', () => {
     const { bytes } = await piped('convert', '-', '-', '--set', 'lr=1e-5');
     expect(bytes).toEqual(await readFile(to));
     expect(report()).toMatch(/^standard output:\n/);
+  });
+
+  it('what came in does not stay behind where a signal ends the command', async () => {
+    const listeners = process.listenerCount('SIGTERM');
+    vi.stubEnv('TMPDIR', await mkdtemp(join(folder, 'temporary-')));
+    const exit = vi.spyOn(process, 'exit').mockImplementation(() => undefined as never);
+    pipeIn(Buffer.from('pipe'));
+    const left = await withSource('-', async () => {
+      const before = await readdir(tmpdir());
+      process.emit('SIGTERM');
+      return { before, after: await readdir(tmpdir()) };
+    });
+    expect(left.before).toHaveLength(1);
+    expect(left.after).toEqual([]);
+    expect(exit).toHaveBeenCalledWith(130);
+    expect(process.listenerCount('SIGTERM')).toBe(listeners);
+    vi.unstubAllEnvs();
+  });
+
+  it('bytes do not go to a terminal', async () => {
+    const { isTTY } = process.stdout;
+    process.stdout.isTTY = true;
+    try {
+      await expect(piped('convert', file, '-')).rejects.toThrow('standard output is a terminal');
+    } finally {
+      process.stdout.isTTY = isTTY;
+    }
   });
 
   it('what goes to PyTorch and comes back through pipes is the same state', async () => {

@@ -1,4 +1,4 @@
-import { backendNames } from '../replay/backends.js';
+import { backendNames } from '../known-names.js';
 
 /** The backends of {@link backendNames} that development installs: all but TensorFlow's, which is a build of its own. */
 export const testedBackends = backendNames.filter((name) => name !== 'tfjs-tensorflow');

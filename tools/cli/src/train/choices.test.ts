@@ -1,6 +1,7 @@
 import { scheduleFactor } from '@adakit/core';
 import { expect, it, test } from 'vitest';
-import { scheduleNames, scheduleOf } from './choices.js';
+import { scheduleNames } from '../known-names.js';
+import { scheduleOf } from './choices.js';
 
 /** Half a wave from 1 to 0. */
 const falling = (progress: number) => (1 + Math.cos(Math.PI * progress)) / 2;

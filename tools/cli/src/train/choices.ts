@@ -30,6 +30,7 @@ import {
   smoothL1,
   type Loss,
 } from '@adakit/onnx';
+import type { lossNames, metricNames, scheduleNames } from '../known-names.js';
 import { UsageError } from '../usage-error.js';
 import { known, numbers, parseWord, type Word } from './words.js';
 
@@ -48,7 +49,7 @@ const loss = (make: (settings: object) => Loss, classifies = false, ...settings:
 });
 
 /** Losses by name. */
-export const losses: Readonly<Record<string, LossChoice>> = {
+export const losses: Readonly<Record<(typeof lossNames)[number], LossChoice>> = {
   'cross-entropy': loss(crossEntropy, true, 'classAxis', 'ignoreIndex', 'labelSmoothing'),
   nll: loss(nll, true, 'classAxis', 'ignoreIndex'),
   bce: loss(bceWithLogits),
@@ -79,7 +80,9 @@ export function lossOf(text: string): {
 }
 
 /** How the learning rate changes, by name, over so many steps in all. */
-const schedules: Readonly<Record<string, (word: Word, steps: number | undefined) => Schedule>> = {
+export const schedules: Readonly<
+  Record<(typeof scheduleNames)[number], (word: Word, steps: number | undefined) => Schedule>
+> = {
   cosine: (word, steps) => {
     const { steps: length, floor } = numbers('--schedule', word, { steps, floor: 0 });
     return cosine(length, floor);
@@ -141,8 +144,6 @@ const schedules: Readonly<Record<string, (word: Word, steps: number | undefined)
   plateau: (word) => reduceOnPlateau(numbers('--schedule', word, { factor: 0.1, patience: 3, cooldown: 0, floor: 0 })),
 };
 
-export const scheduleNames = Object.keys(schedules);
-
 /**
  * @param steps of the run in all, where they are known
  * @throws UsageError
@@ -161,7 +162,8 @@ export function scheduleOf(
   return warmup(rise, make(word, steps === undefined ? undefined : steps - rise));
 }
 
-const metrics: Readonly<Record<string, (settings: Word['settings']) => Metric>> = {
+/** Metrics by name. */
+export const metrics: Readonly<Record<(typeof metricNames)[number], (settings: Word['settings']) => Metric>> = {
   accuracy,
   f1: (settings) => f1(settings),
   'confusion-matrix': (settings) => confusionMatrix(settings),
@@ -169,8 +171,6 @@ const metrics: Readonly<Record<string, (settings: Word['settings']) => Metric>> 
   mae,
   r2,
 };
-
-export const metricNames = [...Object.keys(metrics), 'top<k>'];
 
 /** Metrics by name, separated by commas. @throws UsageError */
 export function metricsOf(text: string, settings: Word['settings']): Metric[] {

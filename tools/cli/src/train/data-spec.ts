@@ -15,7 +15,8 @@ import { cifar, csvFile, images, jsonLinesFile, parquetFile, pennTreebank, readT
 import type { TensorSpec } from '@adakit/onnx';
 import { readTextFile } from '../json-file.js';
 import { UsageError } from '../usage-error.js';
-import { builtins, loadBuiltin, loadText, texts, type LoadedData } from './builtin-data.js';
+import { loadBuiltin, loadText, type LoadedData } from './builtin-data.js';
+import { builtins, isBuiltin, isText } from './known-data.js';
 
 export interface DataContext {
   /** What the model takes: sizes of images, lengths of texts. */
@@ -40,28 +41,13 @@ export interface DataContext {
   readonly folder: string;
 }
 
-/** What `--data` takes, for help. */
-export const dataHelp = [
-  'What --data and --val take:',
-  ...Object.entries(builtins).map(([name, { about, install }]) => `  ${name.padEnd(22)} ${about} (${install})`),
-  '  FILE.csv .tsv .jsonl   a table with a header; --target COLUMN is learnt from the others or --features A,B',
-  '  FILE.parquet           the same; columns that are called as inputs of the model are these inputs',
-  '  FILE.npz .safetensors  tensors whose first axis counts examples, named as the model names its inputs and targets',
-  '  text:FILE              text, character by character: which comes next?',
-  '  words:FILE             text, word by word; --vocabulary N words are known',
-  ...Object.entries(texts).map(([name, { about, install }]) => `  ${`words:${name}`.padEnd(22)} ${about} (${install})`),
-  '  images:FOLDER          images in one folder a class (needs the package sharp)',
-  '  cifar-10:FOLDER        data_batch_1.bin …, test_batch.bin; cifar-100:FOLDER: train.bin, test.bin',
-  '  ptb:FOLDER             ptb.train.txt, ptb.valid.txt and ptb.test.txt of the Penn Treebank',
-].join('\n');
-
 /**
  * Data by what a user calls them.
  *
  * @throws UsageError for what is no data, DataError for what cannot be read
  */
 export async function loadData(spec: string, context: DataContext): Promise<LoadedData> {
-  if (Object.hasOwn(builtins, spec)) return fitted(await loadBuiltin(spec, context.folder), context.inputs);
+  if (isBuiltin(spec)) return fitted(await loadBuiltin(spec, context.folder), context.inputs);
   const [kind, rest] = /^(text|words|images|cifar-10|cifar-100|ptb):(.*)$/.exec(spec)?.slice(1) ?? [];
   if (kind === 'text' || kind === 'words') return text(kind, rest, context);
   if (kind === 'images') return imageFolder(rest, context);
@@ -214,7 +200,8 @@ function sequenceLength(inputs: readonly TensorSpec[], sequence: number | undefi
 
 async function text(kind: 'text' | 'words', path: string, context: DataContext): Promise<LoadedData> {
   const { inputs, sequence, streams = 1, folder, classes, vocabulary: most = 10_000 } = context;
-  const content = Object.hasOwn(texts, path) ? loadText(path, folder) : await readTextFile(path);
+  const content = isText(path) ? loadText(path, folder) : await readTextFile(path);
+  if (content.trim() === '') throw new UsageError(`${kind}:${path}: the text is empty`);
   const length = sequenceLength(inputs, sequence);
   const known = classes === undefined ? {} : { vocabulary: classes };
   const tokens = kind === 'text' ? characters(content, known) : words(content, { most, ...known });

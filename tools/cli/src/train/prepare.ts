@@ -5,7 +5,7 @@ import { loadOptimizer, type LoadedOptimizer, type OptimizerPlugin } from '@adak
 import { TrainingError, TrainingSession, type TrainingSessionOptions } from '@adakit/runner-onnx';
 import * as factories from '../rules.js';
 import { selectionOf } from '../selection.js';
-import { openModel } from '../specialize.js';
+import { openModel } from '../open-model.js';
 import { UsageError } from '../usage-error.js';
 import { bindFields } from './bind-fields.js';
 import { lossOf } from './choices.js';

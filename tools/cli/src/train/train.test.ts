@@ -1,6 +1,7 @@
 import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { Readable } from 'node:stream';
 import type { Dataset, DataTensor, Example } from '@adakit/data';
 import type { FitResult } from '@adakit/fit';
 import { dataFile } from '@adakit/fixtures';
@@ -8,8 +9,8 @@ import { seeded } from '@adakit/fixtures/programs';
 import { readModel } from '@adakit/onnx';
 import { readState } from '@adakit/state/node';
 import { afterAll, beforeAll, describe, expect, it, test, vi } from 'vitest';
-import { errorText } from '../errors.js';
-import { addOptimizersCommand } from '../optimizers-command.js';
+import { errorText } from '../error-text.js';
+import { addOptimizersCommand } from '../optimizers/command.js';
 import { runCommand } from '../testing/run-command.js';
 import { smallClassifier } from '../testing/small-classifier.js';
 import { smallLanguageModel } from '../testing/small-language-model.js';
@@ -125,6 +126,15 @@ describe('adakit train', () => {
     expect(readFileSync(join(folder, 'loss.svg'), 'utf8')).toMatch(/<\/svg>$/);
     expect(readdirSync(join(folder, 'log')).map((name) => name.split('.')[0])).toEqual(['events', 'log']);
     expect(await weights('net-trained.onnx')).not.toBe(await weights('net.onnx'));
+  });
+
+  it('a model that comes by standard input gets a name all the same', async () => {
+    const given: { readonly stdin: Readable } = process;
+    const bytes = readFileSync(join(folder, 'net.onnx'));
+    const stdin = vi.spyOn(given, 'stdin', 'get').mockReturnValue(Readable.from([bytes]));
+    const { output } = await train('-', '--data', 'iris', '--batch', '150');
+    stdin.mockRestore();
+    expect(output).toMatch(/^trained: 1 step, 1 epoch on cpu\n[^]*\nmodel: model-trained.onnx\n/);
   });
 
   it('says what it does not train that may be a parameter, unless it is told to train it or to be quiet', async () => {
@@ -460,7 +470,7 @@ describe('mistakes are named, exit code 2:', () => {
     ],
     ['a hyperparameter out of range', [...table, '--set', 'lr=-1'], 'adam: lr must be > 0, got -1'],
     ['no setting', [...table, '--set', 'lr'], "--set: 'lr' is not of the form name=value"],
-    ['a missing learning rate', [...table, '--optimizer', 'sgd'], 'sgd: lr is required'],
+    ['a missing learning rate', [...table, '--optimizer', 'sgd'], 'sgd: lr is required; give it with --set lr=NUMBER'],
     [
       'an unknown schedule',
       [...table, '--schedule', 'cosin'],

@@ -1,9 +1,9 @@
 import type { AugmentOptions } from '@adakit/data';
 import { InvalidArgumentError, type Command } from 'commander';
+import { lossNames, metricNames, scheduleNames } from '../known-names.js';
 import { positive, repeated, whole } from '../option-values.js';
 import { addSelectionOptions, type SelectionOptions } from '../selection.js';
-import { addSpecializeOptions, type SpecializeOptions } from '../specialize.js';
-import { losses, metricNames, scheduleNames } from './choices.js';
+import { addSpecializeOptions, type SpecializeOptions } from '../specialize-options.js';
 
 /** What every command that takes training steps has to be told. */
 export interface TrainingOptions extends SpecializeOptions, SelectionOptions {
@@ -53,11 +53,7 @@ export function addTrainingOptions(command: Command): Command {
       'change training pictures at random: crop:N out of a border of N pixels, flip from left to right; crop:4,flip is both',
       augmentation,
     )
-    .option(
-      '--loss <name>',
-      `${Object.keys(losses).join(', ')}; settings as cross-entropy:labelSmoothing=0.1,classAxis=2`,
-      'cross-entropy',
-    )
+    .option(...lossOption)
     .option('--clip <norm>', 'clip gradients to this norm over all parameters', positive)
     .option('--accumulate <n>', 'collect the gradients of so many batches for a step', whole(1))
     .option('--batch <n>', 'examples in a batch', whole(1), 32)
@@ -76,6 +72,13 @@ export function addTrainingOptions(command: Command): Command {
       whole(1),
     );
 }
+
+/** How `--loss` is declared. */
+export const lossOption = [
+  '--loss <name>',
+  `${lossNames.join(', ')}; settings as cross-entropy:labelSmoothing=0.1,classAxis=2`,
+  'cross-entropy',
+] as const;
 
 /** How `--data` is declared. */
 export const dataOption = ['--data <spec>', 'data to train on: mnist, FILE.csv, …; see below'] as const;
@@ -113,7 +116,7 @@ export function addLoopOptions(command: Command): Command {
     )
     .option('--epochs <n>', 'passes over the data (1, unless --steps is given)', whole(1))
     .option('--steps <n>', 'steps in all', whole(1))
-    .option('--metrics <names>', `of the validation, separated by commas: ${metricNames.join(', ')}`)
+    .option('--metrics <names>', `of the validation, separated by commas: ${metricNames.join(', ')}, top<k>`)
     .option('--monitor <name>', 'the metric that says which validation is best (loss)')
     .option('--early-stop <n>', 'end when n validations in a row were not better, with the best weights', whole(1))
     .option('--every <steps>', 'save after so many steps, beside every epoch', whole(1));
@@ -136,8 +139,12 @@ export interface OptimizerOptions {
   readonly set: readonly string[];
 }
 
-/** Values separated by commas. */
-export const list = (text: string): string[] => text.split(',').map((each) => each.trim());
+/** Values separated by commas. @throws InvalidArgumentError for one that is empty */
+export function list(text: string): string[] {
+  const values = text.split(',').map((each) => each.trim());
+  if (values.includes('')) throw new InvalidArgumentError('a value between commas is empty.');
+  return values;
+}
 
 function augmentation(text: string): Augmentation {
   const entries = list(text).map((word): [string, number | boolean] => {

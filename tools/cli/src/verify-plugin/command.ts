@@ -1,6 +1,9 @@
 import type { Command } from 'commander';
-import { oneLine, print } from '../printable.js';
-import { verifyPlugin, type CheckResult, type PluginReport } from './verify.js';
+
+/** What `adakit verify-plugin` has to be told. */
+export interface VerifyPluginOptions {
+  readonly json?: true;
+}
 
 /** Registers `adakit verify-plugin`. */
 export function addVerifyPluginCommand(program: Command): void {
@@ -13,30 +16,15 @@ export function addVerifyPluginCommand(program: Command): void {
     )
     .argument('<place>', 'the folder of a package, built, or the name of one that is installed')
     .option('--json', 'print as JSON; its field badge is what shields.io reads')
-    .action(async (place: string, { json }: { json?: true }) => {
-      const report = await verifyPlugin(place);
-      print(json ? `${JSON.stringify(report, null, 2)}\n` : formatReport(report));
-      if (report.failed > 0) process.exitCode = 1;
+    .addHelpText(
+      'after',
+      '\nExamples:\n' +
+        '  adakit verify-plugin .\n' +
+        '  adakit verify-plugin adakit-optimizer-mine\n' +
+        '  adakit verify-plugin . --json | jq .badge > badge.json',
+    )
+    .action(async (place: string, options: VerifyPluginOptions) => {
+      const { verify } = await import('./run.js');
+      await verify(place, options);
     });
 }
-
-function formatReport(report: PluginReport): string {
-  const { label, message, color } = report.badge;
-  const badge = [label, message, color].map((text) => encodeURIComponent(text.replaceAll('-', '--'))).join('-');
-  return `${[
-    `${report.package} ${report.version}`,
-    ...report.checks.map(line),
-    ...report.optimizers.flatMap(({ name, hash, checks }) => ['', `${name} ${hash}`, ...checks.map(line)]),
-    '',
-    'devices',
-    ...report.devices.map(({ name, missing }) =>
-      oneLine(missing === undefined ? `  tried   ${name}` : `  not     ${name}: ${missing}`),
-    ),
-    '',
-    `${report.passed} passed, ${report.failed} failed`,
-    `![${label}: ${message}](https://img.shields.io/badge/${badge})`,
-  ].join('\n')}\n`;
-}
-
-const line = ({ name, ok, message = '' }: CheckResult): string =>
-  oneLine(ok ? `  ok      ${name}` : `  FAILED  ${name}: ${message}`);

@@ -106,7 +106,9 @@ it('says what package.json claims and does not hold', async () => {
     join(claims, 'package.json'),
     JSON.stringify({ name: 'adakit-optimizer-leo', exports, adakit: { optimizers } }),
   );
-  const [{ checks }] = (await verifyPlugin(claims, [])).optimizers;
+  const told: string[] = [];
+  const [{ checks }] = (await verifyPlugin(claims, [], (name) => told.push(name))).optimizers;
+  expect(told.slice(-checks.length)).toEqual(checks.map(({ name }) => name));
   expect(checks.slice(0, 3).map(({ message }) => message)).toEqual([
     'adakit.optimizers has leo, but the module lion',
     'there is no runs/gone.json',

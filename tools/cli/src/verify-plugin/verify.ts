@@ -58,15 +58,20 @@ export interface PluginReport {
  *
  * @param place the folder of a package, or the name of one that is installed
  * @param offers devices beside those of the host. Default: those of the runtimes that the package finds, or this command
+ * @param onCheck told which check comes next, in words after "it"
  * @throws PluginError for a package that is not there or cannot be loaded
  */
-export async function verifyPlugin(place: string, offers?: readonly DeviceOffer[]): Promise<PluginReport> {
+export async function verifyPlugin(
+  place: string,
+  offers?: readonly DeviceOffer[],
+  onCheck?: (name: string) => void,
+): Promise<PluginReport> {
   const found = existsSync(join(place, 'package.json'))
     ? pluginIn(resolve(place))
     : (await loadOptimizer(place)).package;
   if (found === undefined) throw new Error(`${place} is a module, not a package`);
   const names = Object.keys(found.optimizers);
-  const checks = await results(packageChecks(found));
+  const checks = await results(packageChecks(found), onCheck);
   const { available, tried } = await tryDevices(offers ?? installedDevices({ folder: found.folder }));
   const devices = [...hostDevices.map(({ name }) => ({ name })), ...tried];
   const optimizers: PluginReport['optimizers'][number][] = [];
@@ -77,10 +82,13 @@ export async function verifyPlugin(place: string, offers?: readonly DeviceOffer[
     optimizers.push({
       name: plugin.optimizerName,
       hash: ruleHash(plugin.load(required)),
-      checks: await results([
-        ...manifestChecks(found, name, plugin),
-        ...optimizerChecks(plugin, { required, references, devices: available }),
-      ]),
+      checks: await results(
+        [
+          ...manifestChecks(found, name, plugin),
+          ...optimizerChecks(plugin, { required, references, devices: available }),
+        ],
+        onCheck,
+      ),
     });
   }
   const all = [checks, ...optimizers.map((each) => each.checks)].flat();
@@ -182,9 +190,10 @@ function manifestChecks({ folder, optimizers }: PluginPackage, name: string, plu
   ];
 }
 
-async function results(checks: readonly Check[]): Promise<CheckResult[]> {
+async function results(checks: readonly Check[], onCheck?: (name: string) => void): Promise<CheckResult[]> {
   const done: CheckResult[] = [];
   for (const { name, run } of checks) {
+    onCheck?.(name);
     try {
       await run();
       done.push({ name, ok: true });

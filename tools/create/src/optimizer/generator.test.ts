@@ -10,7 +10,13 @@ import { optimizerGenerator } from './generator.js';
 
 const root = fileURLToPath(new URL('../../../../', import.meta.url));
 const onDisk = (path: string): string => readFileSync(join(root, path), 'utf8');
-const changed = ['tools/cli/package.json', 'tools/cli/src/rules.ts', 'tools/cli/tsconfig.json', 'tsconfig.json'];
+const changed = [
+  'tools/cli/package.json',
+  'tools/cli/src/known-names.ts',
+  'tools/cli/src/rules.ts',
+  'tools/cli/tsconfig.json',
+  'tsconfig.json',
+];
 const style = '.prettierrc.json';
 const read = ['.prettierignore', 'LICENSE', 'packages/core/package.json'];
 const runs = ['defaults', 'lr', 'sparse'].map((run) => `tools/fixtures/rules/my-adam-${run}.json`);
@@ -74,6 +80,8 @@ describe('a package my-adam', () => {
     expect(lines(text(rules)).indexOf(added)).toBe(
       lines(text(rules)).indexOf("export { nadam } from '@adakit/nadam';") - 1,
     );
+    const names = 'tools/cli/src/known-names.ts';
+    expect(text(names)).toBe(onDisk(names).replace("  'nadam',\n", "  'myAdam',\n  'nadam',\n"));
 
     const manifest = 'tools/cli/package.json';
     const { version } = JSON.parse(onDisk('packages/core/package.json')) as { version: string };

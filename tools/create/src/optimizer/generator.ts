@@ -40,6 +40,11 @@ export async function optimizerGenerator(
   const [comment, ...rules] = text(tree, 'tools/cli/src/rules.ts').trim().split('\n');
   const exported = [...rules, `export { ${ruleName(name)} } from '@adakit/${name}';`].sort();
   tree.write('tools/cli/src/rules.ts', [comment, ...exported, ''].join('\n'));
+  const names = 'tools/cli/src/known-names.ts';
+  tree.write(
+    names,
+    text(tree, names).replace(/(?<=optimizerNames = \[\n)[^\]]*/, (listed) => withName(listed, name)),
+  );
   tree.write(`.changeset/${name}.md`, `---\n'@adakit/${name}': minor\n'@adakit/cli': minor\n---\n\n${title}.\n`);
 
   await formatFiles(tree);
@@ -50,6 +55,11 @@ export async function optimizerGenerator(
     });
     console.log(`${folder} is there; docs/contributing/optimizer.md says what it still needs`);
   };
+}
+
+/** Names, a line each, with another one in its place. */
+function withName(lines: string, name: string): string {
+  return [...lines.trimEnd().split('\n'), `  '${ruleName(name)}',`].sort().join('\n') + '\n';
 }
 
 function text(tree: Tree, path: string): string {

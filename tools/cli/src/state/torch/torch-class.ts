@@ -1,5 +1,5 @@
 import { torchSlotName } from '@adakit/testing';
-import type { optimizerNames } from '../../optimizers.js';
+import type { optimizerNames } from '../../known-names.js';
 
 /** How an optimizer class of PyTorch corresponds to one of ours. */
 export interface TorchClass {

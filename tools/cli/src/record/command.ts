@@ -1,8 +1,12 @@
-import { spawnSync } from 'node:child_process';
-import { createRequire } from 'node:module';
-import { dirname, join } from 'node:path';
 import { InvalidArgumentError, type Command } from 'commander';
-import { UsageError } from './usage-error.js';
+
+/** What `adakit record` has to be told. */
+export interface RecordOptions {
+  readonly name: string;
+  readonly out: string;
+  readonly case: readonly string[];
+  readonly python: string;
+}
 
 /** Registers `adakit record`. */
 export function addRecordCommand(program: Command): void {
@@ -16,7 +20,7 @@ export function addRecordCommand(program: Command): void {
     )
     .argument('<object>', 'FILE.py:NAME or MODULE:NAME')
     .requiredOption('--name <rule>', 'the rule that is compared with it, as its defineOptimizer is called')
-    .option('--out <folder>', 'where the files go', 'reference')
+    .option('--out <dir>', 'where the files go', 'reference')
     .option(
       '--case <name=options>',
       'a run with options as JSON, e.g. decay={"weight_decay":0.1}; a name that begins with "sparse" has sparse gradients; ' +
@@ -25,11 +29,16 @@ export function addRecordCommand(program: Command): void {
       [],
     )
     .option('--python <program>', 'which Python', 'python3')
-    .action((object: string, { name, out, case: cases, python }: Options) => {
-      const args = [recorder(), object, name, out, ...cases];
-      const { status, error } = spawnSync(python, args, { stdio: ['ignore', 'inherit', 'inherit'] });
-      if (error) throw new UsageError(`--python: ${python} cannot be run: ${error.message}`);
-      if (status !== 0) throw new UsageError(`${python} could not record ${object}; what it wrote says why`);
+    .addHelpText(
+      'after',
+      '\nExamples:\n' +
+        '  adakit record adabelief.py:AdaBelief --name adabelief\n' +
+        '  adakit record optax:lion --name lion --out tests/reference\n' +
+        "  adakit record torch.optim:Adam --name adam --case 'defaults={}' --case 'decay={\"weight_decay\":0.1}'",
+    )
+    .action(async (object: string, options: RecordOptions) => {
+      const { record } = await import('./run.js');
+      record(object, options);
     });
 }
 
@@ -43,17 +52,4 @@ function recordedCase(text: string): string {
     // Said below.
   }
   throw new InvalidArgumentError('name={…} is needed, with options as JSON, such as decay={"weight_decay":0.1}.');
-}
-
-interface Options {
-  readonly name: string;
-  readonly out: string;
-  readonly case: readonly string[];
-  readonly python: string;
-}
-
-/** The script, which the kit brings along. */
-function recorder(): string {
-  const kit = createRequire(import.meta.url).resolve('@adakit/testing/package.json');
-  return join(dirname(kit), 'python/record.py');
 }

@@ -1,10 +1,10 @@
 import { spawnSync } from 'node:child_process';
 import { Command } from 'commander';
 import { expect, it, test } from 'vitest';
-import { addCommands } from './commands.js';
-import { addCompletionCommand } from './completion-command.js';
-import { errorText } from './errors.js';
-import { runCommand } from './testing/run-command.js';
+import { addCommands } from '../commands.js';
+import { addCompletionCommand } from './command.js';
+import { errorText } from '../error-text.js';
+import { runCommand } from '../testing/run-command.js';
 
 const script = async (shell: string) => (await runCommand(addCommands, 'completion', shell)).output;
 const names = (): string[] => {

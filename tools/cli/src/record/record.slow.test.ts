@@ -4,9 +4,9 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { optimizerChecks } from '@adakit/testing';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { addRecordCommand } from './record-command.js';
-import * as rules from './rules.js';
-import { runCommand } from './testing/run-command.js';
+import { addRecordCommand } from './command.js';
+import * as rules from '../rules.js';
+import { runCommand } from '../testing/run-command.js';
 
 // ADAKIT_PYTHON=…/python npm run test:slow -- tools/cli/src/record, where python3 has no torch.
 const python = process.env.ADAKIT_PYTHON ?? 'python3';

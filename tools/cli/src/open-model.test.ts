@@ -1,7 +1,7 @@
 import { readFile } from 'node:fs/promises';
 import { dataFile } from '@adakit/fixtures';
 import { expect, it } from 'vitest';
-import { openModel } from './specialize.js';
+import { openModel } from './open-model.js';
 
 const bytes = await readFile(dataFile('mlp.onnx'));
 

@@ -1,33 +1,17 @@
-import { suggestion } from '@adakit/core';
 import type { Command } from 'commander';
-import { optimizerNames } from './optimizers.js';
-import { UsageError } from './usage-error.js';
+import { optimizerNames } from '../known-names.js';
+import { UsageError } from '../usage-error.js';
+import { shells } from './command.js';
 
-const shells = ['bash', 'zsh', 'fish'] as const;
-
-/** Registers `adakit completion`. Call it when all other commands are there. */
-export function addCompletionCommand(program: Command): void {
-  program
-    .command('completion')
-    .summary('let the shell complete commands and options')
-    .description(`Prints a script for ${shells.join(', ')} that completes commands, options, optimizers and files.`)
-    .argument('<shell>', shells.join(', '))
-    .addHelpText(
-      'after',
-      '\nExamples:\n' +
-        '  source <(adakit completion bash)      # in ~/.bashrc\n' +
-        '  source <(adakit completion zsh)       # in ~/.zshrc, after compinit\n' +
-        '  adakit completion fish > ~/.config/fish/completions/adakit.fish',
-    )
-    .action((name: string) => {
-      const shell = shells.find((each) => each === name);
-      if (shell === undefined) {
-        throw new UsageError(
-          `there is no completion for '${name}'${suggestion(name, shells)} (known: ${shells.join(', ')})`,
-        );
-      }
-      process.stdout.write(scripts[shell](wordsOf(program)));
-    });
+/** Runs `adakit completion`. */
+export async function printCompletion(name: string, program: Command): Promise<void> {
+  const shell = shells.find((each) => each === name);
+  if (shell !== undefined) {
+    process.stdout.write(scripts[shell](wordsOf(program)));
+    return;
+  }
+  const { suggestion } = await import('@adakit/core');
+  throw new UsageError(`there is no completion for '${name}'${suggestion(name, shells)} (known: ${shells.join(', ')})`);
 }
 
 /** A command as it is typed after `adakit`, and what may follow it. */

@@ -1,0 +1,27 @@
+import { ARTIFACT_TARGETS } from '@adakit/onnx';
+import { expect, it } from 'vitest';
+import {
+  functionNames,
+  backendNames,
+  lossNames,
+  metricNames,
+  optimizerNames,
+  scheduleNames,
+  targetNames,
+} from './known-names.js';
+import { landscapes } from './landscape/functions.js';
+import { backends } from './replay/backends.js';
+import * as rules from './rules.js';
+import { losses, metrics, schedules } from './train/choices.js';
+
+it.each([
+  ['optimizers', optimizerNames, Object.keys(rules)],
+  ['losses', lossNames, Object.keys(losses)],
+  ['schedules', scheduleNames, Object.keys(schedules)],
+  ['metrics', metricNames, Object.keys(metrics)],
+  ['functions', functionNames, Object.keys(landscapes)],
+  ['backends', backendNames, [...backends.keys()]],
+  ['targets', targetNames, Object.keys(ARTIFACT_TARGETS)],
+])('the %s that help lists are those that there are', (_, listed, known) => {
+  expect(listed).toEqual(known);
+});
