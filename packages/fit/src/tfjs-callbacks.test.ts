@@ -61,7 +61,11 @@ describe('model.fit of TensorFlow.js', () => {
         throw new Error('disk full');
       },
     };
-    const running = trained.fit(x, y, { callbacks: tfjsCallbacks(trained, [failing]) });
+    const told: unknown[] = [];
+    const other: Callback = { onStep: ({ step }) => void told.push(step), onEnd: (result) => void told.push(result) };
+    const running = trained.fit(x, y, { callbacks: tfjsCallbacks(trained, [failing, other]) });
     await expect(running).rejects.toThrow('log, onStep, failed at step 1: disk full');
+    // The others hear of the step, and of the end as well.
+    expect(told).toEqual([1, undefined]);
   });
 });

@@ -1,7 +1,7 @@
 import { kindOf, kinds, type OptionKind } from '@adakit/core';
 import { FitError, requireOptions } from './error.js';
-import type { Callback, Control, EpochEvent, FitResult, StepEvent, ValidationEvent } from './loop/callback.js';
-import type { EventOf } from './loop/callbacks.js';
+import type { Callback, EpochEvent, FitResult, RunStart, ValidationEvent } from './loop/callback.js';
+import { Callbacks, type CallbackFailure, type Told } from './loop/callbacks.js';
 import { LossCurve } from './loop/loss-curve.js';
 
 /** What TensorFlow.js tells callbacks; numbers, or tensors of one. @inline */
@@ -65,7 +65,7 @@ export function tfjsCallbacks(
 /** A training that TensorFlow.js tells of. */
 class TfjsTraining {
   readonly #model: { stopTraining: boolean };
-  readonly #callbacks: readonly Callback[];
+  readonly #callbacks: Callbacks;
   readonly #options: TfjsCallbacksOptions;
   readonly #history: EpochEvent[] = [];
   readonly #curve = new LossCurve();
@@ -74,27 +74,28 @@ class TfjsTraining {
   #best: FitResult['best'];
   /** Said by the callback that stopped it. */
   #detail: string | undefined;
-  readonly #control: Control = {
-    stop: (detail) => {
-      this.#detail = detail;
-      this.#model.stopTraining = true;
-    },
-  };
 
   constructor(model: { stopTraining: boolean }, callbacks: readonly Callback[], options: TfjsCallbacksOptions) {
     this.#model = model;
-    this.#callbacks = callbacks;
+    this.#callbacks = new Callbacks(callbacks, {
+      stop: (detail) => {
+        this.#detail = detail;
+        this.#model.stopTraining = true;
+      },
+    });
     this.#options = options;
     this.#step = options.step ?? 0;
   }
 
   begin(): Promise<void> {
     const { epochs, batches, step = 0 } = this.#options;
-    return this.#call('onStart', {
-      ...(epochs !== undefined && { epochs }),
-      ...(batches !== undefined && { batches }),
-      ...(step > 0 && { resumed: { step } }),
-    });
+    return this.#orEnd(
+      this.#callbacks.call<RunStart>('onStart', {
+        ...(epochs !== undefined && { epochs }),
+        ...(batches !== undefined && { batches }),
+        ...(step > 0 && { resumed: { step } }),
+      }),
+    );
   }
 
   beginEpoch(epoch: number): Promise<void> {
@@ -108,19 +109,19 @@ class TfjsTraining {
     const loss = numberOf(logs?.loss);
     this.#curve.add(step, loss);
     const samples = numberOf(logs?.size);
-    return this.#call<StepEvent>('onStep', { step, epoch: this.#epoch, batch, loss, samples, outcome: 'taken' });
+    return this.#tell(['onStep', { step, epoch: this.#epoch, batch, loss, samples, outcome: 'taken' }]);
   }
 
   async endEpoch(logs: Logs = {}): Promise<void> {
     const [step, epoch] = [this.#step, this.#epoch];
     const validation = validationIn(logs);
-    if (validation !== undefined) await this.#call('onValidation', this.#validated(validation));
+    const validated = validation && this.#validated(validation);
     const event = { epoch, step, loss: numberOf(logs.loss), ...(validation && { validation }) };
     this.#history.push(event);
-    await this.#call('onEpoch', event);
+    await this.#tell(...(validated ? [['onValidation', validated] satisfies Told] : []), ['onEpoch', event]);
   }
 
-  end(): Promise<void> {
+  async end(): Promise<void> {
     const result: FitResult = {
       reason: this.#isAborted ? 'aborted' : this.#model.stopTraining ? 'callback' : 'completed',
       ...(this.#detail !== undefined && { detail: this.#detail }),
@@ -130,7 +131,8 @@ class TfjsTraining {
       ...(this.#best && { best: this.#best }),
       curve: this.#curve.points,
     };
-    return this.#call('onEnd', result);
+    const failure = await this.#callbacks.end(result);
+    if (failure !== undefined) throw failure.at(this.#step);
   }
 
   get #isAborted(): boolean {
@@ -144,18 +146,17 @@ class TfjsTraining {
     return { step, epoch, values, improved };
   }
 
-  async #call<E>(event: EventOf<E>, argument: E): Promise<void> {
-    for (const callback of this.#callbacks) {
-      try {
-        await (callback[event] as ((argument: E, control: Control) => unknown) | undefined)?.(argument, this.#control);
-      } catch (error) {
-        const reason = error instanceof Error ? error.message : String(error);
-        throw new FitError(
-          'callback-failed',
-          `${callback.name ?? 'a callback'}, ${event}, failed at step ${this.#step}: ${reason}`,
-          { cause: error },
-        );
-      }
+  #tell(...events: readonly Told[]): Promise<void> {
+    return this.#orEnd(this.#callbacks.tell(events));
+  }
+
+  /** Ends all callbacks where one fails: TensorFlow.js does not, and logs would lose what they hold back. */
+  async #orEnd(called: Promise<void>): Promise<void> {
+    try {
+      await called;
+    } catch (error) {
+      await this.#callbacks.end(undefined);
+      throw (error as CallbackFailure).at(this.#step);
     }
   }
 }

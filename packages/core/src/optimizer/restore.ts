@@ -3,7 +3,8 @@ import { AdakitError } from '../errors.js';
 import { parseSchedule } from '../schedule/parse.js';
 import { GroupsNode } from './groups-node.js';
 import { parseHyperparameters } from './hyperparameter-values.js';
-import { matchFromData } from './matching.js';
+import type { MatchData, ParameterMatch, ParameterSpec } from './match.js';
+import { matches, matchFromData } from './matching.js';
 import {
   parseSchedules,
   RuleNode,
@@ -19,9 +20,15 @@ import { WrapperNode } from './wrapper.js';
 /**
  * The same pieces as `optimizer` has, with all settings of a saved one, groups included.
  *
+ * @param parameters names of those that the saved one was for. A group that is saved as a list of names has those of them that it
+ * chose; of others, which may join later, `optimizer`'s group of that name decides. Default: they are in no such group
  * @throws AdakitError `state-mismatch` when it is made of other pieces, or for values that these do not accept
  */
-export function restoreOptimizer(optimizer: Optimizer, config: OptimizerConfig): Optimizer {
+export function restoreOptimizer(
+  optimizer: Optimizer,
+  config: OptimizerConfig,
+  parameters?: readonly string[],
+): Optimizer {
   const components = optimizer.node.pieces.map(({ component }) => component);
   const [mine, saved] = [chainText(optimizer.node), configChainText(config)];
   if (mine !== saved) {
@@ -31,7 +38,16 @@ export function restoreOptimizer(optimizer: Optimizer, config: OptimizerConfig):
         'make the run with the same pieces to resume it, or adapt the state with adaptState()',
     );
   }
-  return new Optimizer(nodeFromConfig(config, components));
+  return new Optimizer(
+    nodeFromConfig(config, { components, known: parameters && new Set(parameters) }, optimizer.node),
+  );
+}
+
+/** What a saved optimizer is restored with. */
+interface Given {
+  readonly components: readonly Component[];
+  /** Names of the parameters that it was for. */
+  readonly known: ReadonlySet<string> | undefined;
 }
 
 /** The pieces around the main rule; groups are settings, which a state replaces. */
@@ -44,18 +60,24 @@ function configChainText(config: OptimizerConfig): string {
   return config.inner === undefined ? config.name : `${config.name}(${configChainText(config.inner)})`;
 }
 
-function nodeFromConfig(config: OptimizerConfig, components: readonly Component[]): OptimizerNode {
+/** @param mine the node in its place */
+function nodeFromConfig(config: OptimizerConfig, given: Given, mine: OptimizerNode | undefined): OptimizerNode {
+  const { components, known } = given;
   if (config.kind === 'groups') {
+    const own = mine?.kind === 'groups' ? mine : undefined;
     return new GroupsNode(
-      config.groups.map(({ name, match, optimizer, hyperparameters, initial, schedules }) => ({
-        name,
-        match: matchFromData(match),
-        ...(optimizer && { optimizer: nodeFromConfig(optimizer, components) }),
-        hyperparameters,
-        ...(initial && { initial }),
-        schedules: schedulesFrom(schedules),
-      })),
-      nodeFromConfig(config.rest, components),
+      config.groups.map(({ name, match, optimizer, hyperparameters, initial, schedules }) => {
+        const group = own?.groups.find((each) => each.name === name);
+        return {
+          name,
+          match: restoredMatch(match, known, group?.match),
+          ...(optimizer && { optimizer: nodeFromConfig(optimizer, given, group?.optimizer) }),
+          hyperparameters,
+          ...(initial && { initial }),
+          schedules: schedulesFrom(schedules),
+        };
+      }),
+      nodeFromConfig(config.rest, given, own?.rest),
     );
   }
   const { kind, name, hyperparameters, initial, schedules, inner } = config;
@@ -76,7 +98,26 @@ function nodeFromConfig(config: OptimizerConfig, components: readonly Component[
     initial: parseHyperparameters(saved, initial, 'atConstruction'),
     schedules: parseSchedules(saved, schedulesFrom(schedules)),
   };
-  return inner ? new WrapperNode(parsed, nodeFromConfig(inner, components)) : new RuleNode(parsed);
+  if (inner === undefined) return new RuleNode(parsed);
+  return new WrapperNode(parsed, nodeFromConfig(inner, given, mine?.kind === 'wrapper' ? mine.inner : undefined));
+}
+
+/** The matches that {@link restoredMatch} has put saved names before: states are loaded any number of times. */
+const originals = /* @__PURE__ */ new WeakMap<(parameter: ParameterSpec) => boolean, ParameterMatch>();
+
+/** A saved match. Of what a list of names would choose besides, states do not know. */
+function restoredMatch(
+  saved: MatchData,
+  known: ReadonlySet<string> | undefined,
+  mine: ParameterMatch | undefined,
+): ParameterMatch {
+  const match = matchFromData(saved);
+  if (known === undefined || typeof match !== 'function' || mine === undefined) return match;
+  const original = typeof mine === 'function' ? (originals.get(mine) ?? mine) : mine;
+  const restored = (parameter: ParameterSpec): boolean =>
+    known.has(parameter.name) ? match(parameter) : matches(original, parameter);
+  originals.set(restored, original);
+  return restored;
 }
 
 function schedulesFrom(data: SchedulesData): Schedules {

@@ -52,7 +52,7 @@ export function checkOutline(
   if (!isCount(state.step)) {
     throw new AdakitError('invalid-state', `the state is malformed: step must be a count, got ${state.step}`);
   }
-  const restored = restoreOptimizer(optimizer, state.optimizer);
+  const restored = restoreOptimizer(optimizer, state.optimizer, Object.keys(state.parameters));
   const missing = parameters.filter(({ name }) => !Object.hasOwn(state.parameters, name));
   const problems = [
     ...Object.keys(state.parameters)

@@ -14,14 +14,7 @@ export function* loadState<B>(run: Training<B>, state: TrainingState): Work<void
   run.openGroups = true;
   plan.parameters.forEach((parameter, i) => {
     const record = memory.records[i];
-    for (const { name, shape } of run.plan.parameters[i].slots) {
-      const slot = parameter.slots.find((other) => other.name === name);
-      // The state's rank is another.
-      if (slot === undefined || String(slot.shape) === String(shape)) continue;
-      memory.device.free([record.slots.get(name) as B]);
-      record.slots.delete(name);
-    }
-    memory.fitSlots(record, parameter, false);
+    memory.fitSlots(record, parameter, run.plan.parameters[i].slots, false);
     const { value, step, slots } = state.parameters[parameter.name];
     memory.device.write(record.param, value.data);
     for (const [name, tensor] of Object.entries(slots)) memory.device.write(record.slots.get(name) as B, tensor.data);

@@ -138,7 +138,7 @@ export class Memory<B> {
     program: Program,
     { shape, extents }: Omit<Binding<B>, 'buffers'> = { shape: [], extents: { rows: 1, cols: 1 } },
     record?: Kept<B>,
-    others: Readonly<Record<string, B>> = {},
+    others?: Readonly<Record<string, B>>,
   ): BoundKernel {
     const buffers = this.#buffersOf(bufferNames(program), record, others);
     return this.#kernel(program).bind([{ buffers, extents, shape }]);
@@ -233,15 +233,16 @@ export class Memory<B> {
   }
 
   /**
-   * Makes the slots those of a parameter; added ones are at their start, those that it no longer has are freed.
+   * Makes the slots those of a parameter; added ones, and those of another shape than before, are at their start, those that it
+   * no longer has are freed.
    *
+   * @param before its slots so far
    * @param start whether new slots get their start values; a state brings its own
    */
-  fitSlots(record: Kept<B>, parameter: PlannedParameter, start = true): void {
-    const wanted = new Set(parameter.slots.map(({ name }) => name));
-    for (const [name, buffer] of record.slots) {
-      if (wanted.has(name)) continue;
-      this.device.free([buffer]);
+  fitSlots(record: Kept<B>, parameter: PlannedParameter, before: readonly Slot[], start = true): void {
+    for (const { name, shape } of before) {
+      if (parameter.slots.some((slot) => slot.name === name && String(slot.shape) === String(shape))) continue;
+      this.device.free([record.slots.get(name) as B]);
       record.slots.delete(name);
     }
     const added = parameter.slots.filter(({ name }) => !record.slots.has(name));

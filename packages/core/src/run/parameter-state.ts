@@ -1,5 +1,6 @@
 import type { PlannedParameter } from '../plan/plan.js';
 import { concreteShape } from '../expression/extents.js';
+import type { NarrowFormat } from '../tensor/narrow.js';
 import type { FloatArray } from '../tensor/tensor-data.js';
 import { tensorOf } from '../tensor/tensor-of.js';
 import type { ParameterState, SlotState } from './training-state.js';
@@ -22,7 +23,8 @@ export function parameterState(
     {
       ...tensorOf(slots.get(slot.name) as FloatArray, concreteShape(slot.shape, shape, extents)),
       ...(slot.shape !== 'param' && { axes: slot.shape === 'number' ? [] : slot.shape }),
-      ...(slot.dtype !== 'float32' && { narrow: slot.dtype.name }),
+      ...(slot.dtype !== 'float32' &&
+        fits(slots.get(slot.name) as FloatArray, slot.dtype) && { narrow: slot.dtype.name }),
     },
   ]);
   const meanings = planned.flatMap(({ name, meaning }) => (meaning ? [[name, meaning] as const] : []));
@@ -35,4 +37,9 @@ export function parameterState(
     ...(role && { role }),
     ...(units && { units }),
   };
+}
+
+/** Whether numbers are of a narrow format. They are not where a flag has narrowed the slot since their last update. */
+function fits(data: FloatArray, format: NarrowFormat): boolean {
+  return data.every((x) => Object.is(format.round(x), x));
 }

@@ -4,6 +4,9 @@ import { jsDevice } from '../device/js/device.js';
 import { defineOptimizer } from '../optimizer/define.js';
 import { learningRate } from '../optimizer/hyperparameters.js';
 import { groups } from '../optimizer/groups.js';
+import type { ParameterMatch, ParameterSpec } from '../optimizer/match.js';
+import type { Optimizer } from '../optimizer/optimizer.js';
+import { restoreOptimizer } from '../optimizer/restore.js';
 import { tensor32, type FloatArray } from '../tensor/tensor-data.js';
 import { keptState } from './kept-state.js';
 import { Run } from './run.js';
@@ -96,6 +99,36 @@ describe('parameters of a run', () => {
 });
 
 describe('a run that goes on', () => {
+  it('has what joins it in the groups that choose it, of whom states know the names, and what was there as it was', async () => {
+    const isBias = ({ name }: ParameterSpec): boolean => name.endsWith('bias');
+    const optimizer = (match: ParameterMatch) =>
+      accumulate(1, groups([{ name: 'bias', match, hyperparameters: { lr: 2 } }], momentum()));
+    const start = () => Run.start(jsDevice(), optimizer(isBias), { 'a.bias': tensor32([0]), w: tensor32([0]) });
+    const whole = start();
+    const state = await whole.state();
+    // What chooses nothing any more has no say in what the state knows.
+    const changed = optimizer(({ name }) => name === 'b.bias' || name === 'w');
+    const resumed = [start(), Run.start(jsDevice(), changed, { 'a.bias': tensor32([0]), w: tensor32([0]) })];
+    // What maps a state to other names leaves lists of names of patterns as well.
+    resumed.push(Run.start(jsDevice(), optimizer(/bias$/), { 'a.bias': tensor32([0]), w: tensor32([0]) }));
+    for (const run of [whole, ...resumed]) {
+      if (run !== whole) await run.load(structuredClone(state));
+      run.add({ 'b.bias': tensor32([0]) });
+      await run.applyGradients({ 'a.bias': tensor32([1]), 'b.bias': tensor32([1]), w: tensor32([1]) });
+      const weights = Object.entries(await run.weights()).map(([name, { data }]) => [name, data[0]]);
+      expect(Object.fromEntries(weights)).toEqual({ 'a.bias': -2, 'b.bias': -2, w: -1 });
+    }
+    expect((await resumed[0].state()).optimizer).toEqual((await whole.state()).optimizer);
+  });
+
+  it('may load any number of states with groups that choose by functions', () => {
+    const grouped = groups([{ match: ({ name }) => name === 'b' }], momentum());
+    const config = grouped.toConfig([{ name: 'a', shape: [] }]);
+    let optimizer: Optimizer = grouped;
+    for (let i = 0; i < 20_000; i++) optimizer = restoreOptimizer(optimizer, config, ['a']);
+    expect(['a', 'b'].map((name) => optimizer.node.resolve({ name, shape: [] }).path)).toEqual(['', 'group1/']);
+  });
+
   it('has the loss scale and the collected batches of before', async () => {
     const optimizer = lossScaling(accumulate(2, momentum()), { initialScale: 8 });
     const resume = { step: 3, collected: { batches: 1, samples: 1 }, lossScale: { scale: 2, good: 5 } };

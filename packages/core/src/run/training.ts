@@ -52,7 +52,7 @@ export class Training<B> {
     const plan = this.makePlan(optimizer);
     this.optimizer = optimizer;
     plan.parameters.forEach((parameter, i) => {
-      this.memory.fitSlots(this.memory.records[i], parameter);
+      this.memory.fitSlots(this.memory.records[i], parameter, this.plan.parameters[i].slots);
     });
     this.adopt(plan);
   }

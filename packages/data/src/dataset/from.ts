@@ -89,7 +89,7 @@ export function fromElements<T>(elements: readonly T[]): Dataset<T> {
 /**
  * A stream: what `open` gives anew for every pass.
  *
- * @param name tells these data from others when a run is resumed
+ * @param name tells these data from others when a run is resumed: put into it what may change, such as how many there are
  */
 export function fromStream<T>(name: string, open: (pass: number) => AsyncIterable<T> | Iterable<T>): Dataset<T> {
   requireFunction('fromStream: open', open);

@@ -3,7 +3,7 @@ import papaparse from 'papaparse';
 import { fromStream } from '../dataset/from.js';
 import type { Dataset } from '../dataset/dataset.js';
 import { DataError, requireOptions } from '../error.js';
-import { requireSource, textPieces, type TextSource } from './text-source.js';
+import { identityOf, requireSource, textPieces, type TextSource } from './text-source.js';
 
 /** How a table of text is read. */
 export interface CsvOptions {
@@ -31,10 +31,15 @@ export type Row = Readonly<Record<string, number | string>>;
  * @throws DataError `invalid-data`, when read, for rows with more or fewer fields than there are columns, naming the line
  */
 export function csv(source: TextSource, options: CsvOptions = {}): Dataset<Row> {
+  return csvOf(source, options);
+}
+
+/** As {@link csv}. @param bytes how large what a function opens is, where that is known */
+export function csvOf(source: TextSource, options: CsvOptions, bytes?: number): Dataset<Row> {
   requireOptions('csv', options, CSV_OPTIONS);
   const { delimiter = ',', columns, name = 'csv' } = options;
   requireSource(name, source);
-  return fromStream(name, async function* () {
+  return fromStream(identityOf(name, source, bytes), async function* () {
     let names = columns;
     let number = 0;
     for await (const fields of records(source, delimiter)) {

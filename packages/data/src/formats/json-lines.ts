@@ -2,7 +2,7 @@ import type { Dataset } from '../dataset/dataset.js';
 import { isTensor, type DataTensor, type Example, type Value } from '../dataset/example.js';
 import { fromStream } from '../dataset/from.js';
 import { DataError } from '../error.js';
-import { requireSource, textPieces, type TextSource } from './text-source.js';
+import { identityOf, requireSource, textPieces, type TextSource } from './text-source.js';
 
 /**
  * One JSON object a line, as they are read. Arrays of numbers, nested to any depth, become float32 tensors.
@@ -11,8 +11,13 @@ import { requireSource, textPieces, type TextSource } from './text-source.js';
  * @throws DataError `invalid-data`, when read, naming the line
  */
 export function jsonLines(source: TextSource, name = 'json-lines'): Dataset<Example> {
+  return jsonLinesOf(source, name);
+}
+
+/** As {@link jsonLines}. @param bytes how large what a function opens is, where that is known */
+export function jsonLinesOf(source: TextSource, name: string, bytes?: number): Dataset<Example> {
   requireSource(name, source);
-  return fromStream(name, async function* () {
+  return fromStream(identityOf(name, source, bytes), async function* () {
     let number = 0;
     for await (const line of lines(source)) {
       number++;

@@ -34,3 +34,15 @@ export function requireSource(name: string, source: unknown): void {
     `${name}: text is read from a string, a Uint8Array or a function that gives pieces, got ${kindOf(source)}`,
   );
 }
+
+/**
+ * What tells a text from others when a run is resumed: its name and, where that is known, its size, by which one that has grown
+ * or shrunk is another.
+ *
+ * @param bytes of a file that is opened anew for every pass
+ */
+export function identityOf(name: string, source: TextSource, bytes?: number): string {
+  if (typeof source === 'string') return `${name}, ${source.length} characters`;
+  const size = typeof source === 'function' ? bytes : source.length;
+  return size === undefined ? name : `${name}, ${size} bytes`;
+}

@@ -1,9 +1,11 @@
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { appendFileSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parquetWriteBuffer } from 'hyparquet-writer';
 import sharp from 'sharp';
 import { afterAll, beforeAll, describe, expect, it, test } from 'vitest';
+import { csv } from '../formats/csv.js';
+import { jsonLines } from '../formats/json-lines.js';
 import { isTensor } from '../dataset/example.js';
 import { csvFile, images, jsonLinesFile, parquetFile, readIdx, readTensors } from './index.js';
 
@@ -34,6 +36,52 @@ test('tables are read from files, again for every pass', async () => {
   expect(await all(await jsonLinesFile(written('t.jsonl', '{"a": 1}\n')))).toEqual([{ a: 1 }]);
   const file = new Uint8Array(parquetWriteBuffer({ columnData: [{ name: 'a', data: [1, 2], type: 'INT32' }] }));
   expect(await all(await parquetFile(written('t.parquet', file)))).toEqual([{ a: 1 }, { a: 2 }]);
+});
+
+describe.each([
+  ['grown.csv', csvFile, 'a\n1\n2\n3\n4\n', '5\n'],
+  ['grown.jsonl', jsonLinesFile, '{"a": 1}\n{"a": 2}\n{"a": 3}\n{"a": 4}\n', '{"a": 5}\n'],
+] as const)('%s', (name, open, text, more) => {
+  const last = text.split('\n').slice(0, -2).join('\n').length + 1;
+
+  it.each([
+    ['longer', text + more],
+    ['shorter, and long enough', text.slice(0, last)],
+  ])('is refused where a run goes on if it has become %s', async (_, later) => {
+    const path = written(name, text);
+    const reader = (await open(path)).reader();
+    await reader.next();
+    writeFileSync(path, later);
+    const resumed = (await open(path)).reader();
+    await expect(resumed.resume(reader.position())).rejects.toMatchObject({
+      code: 'data-mismatch',
+      message: expect.stringMatching(`${name}, ${text.length} bytes[^]*${name}, ${later.length} bytes`) as string,
+    });
+    writeFileSync(path, text);
+    const same = (await open(path)).reader();
+    await same.resume(reader.position());
+    expect(await same.next()).toEqual({ a: 2 });
+  });
+
+  it('has the same elements in every pass, whatever is appended in the meantime', async () => {
+    const path = written(name, text);
+    const table = await open(path);
+    appendFileSync(path, more);
+    expect(await all(table)).toEqual([1, 2, 3, 4].map((a) => ({ a })));
+  });
+});
+
+test('an empty file has no elements', async () => {
+  expect(await all(await jsonLinesFile(written('empty.jsonl', '')))).toEqual([]);
+});
+
+test('a text in memory is known by its size', async () => {
+  const position = csv('a\n1\n2\n').reader().position();
+  await expect(csv('a\n1\n2\n3\n').reader().resume(position)).rejects.toMatchObject({ code: 'data-mismatch' });
+  const bytes = new TextEncoder().encode('{"a":1}\n');
+  const lines = jsonLines(bytes).reader().position();
+  await jsonLines(bytes).reader().resume(lines);
+  await expect(jsonLines(bytes.subarray(1)).reader().resume(lines)).rejects.toMatchObject({ code: 'data-mismatch' });
 });
 
 test('tensors are read from files', async () => {

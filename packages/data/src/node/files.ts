@@ -5,9 +5,9 @@ import { asyncBufferFromFile } from 'hyparquet';
 import type { Dataset } from '../dataset/dataset.js';
 import type { DataTensor, Example } from '../dataset/example.js';
 import { DataError, requireOptions, requireText } from '../error.js';
-import { csv, CSV_OPTIONS, type CsvOptions, type Row } from '../formats/csv.js';
+import { CSV_OPTIONS, csvOf, type CsvOptions, type Row } from '../formats/csv.js';
 import { parseIdx } from '../formats/idx.js';
-import { jsonLines } from '../formats/json-lines.js';
+import { jsonLinesOf } from '../formats/json-lines.js';
 import { parseNpy, parseNpz } from '../formats/npy.js';
 import { parquet, PARQUET_OPTIONS, type ParquetOptions } from '../formats/parquet.js';
 import { parseSafetensors } from '../formats/safetensors.js';
@@ -35,30 +35,38 @@ export function cannotRead(path: string, error: unknown): DataError {
   return new DataError('cannot-read', `cannot read ${path}: ${reason}`, { cause: error });
 }
 
-async function requireFile(path: string): Promise<void> {
+/** @returns how many bytes it has, where it is a plain file */
+async function requireFile(path: string): Promise<number | undefined> {
   requireText('a path', path);
   const status = await stat(path).catch((error: unknown) => {
     throw cannotRead(path, error);
   });
   if (status.isDirectory()) throw new DataError('cannot-read', `cannot read ${path}: it is a folder`);
+  return status.isFile() ? status.size : undefined;
+}
+
+/** What a file holds now, again for every pass: what is appended while it is in use is left out. */
+function opened(path: string, bytes: number | undefined): () => AsyncIterable<Uint8Array> {
+  return () => createReadStream(path, bytes ? { end: bytes - 1 } : {});
 }
 
 /**
- * Rows of a CSV file, or a TSV file by its ending, as they are read.
+ * Rows of a CSV file, or a TSV file by its ending, as they are read. Its size is part of what it is: a run does not go on with one
+ * that has grown or shrunk.
  *
  * @throws DataError `cannot-read`
  */
 export async function csvFile(path: string, options: CsvOptions = {}): Promise<Dataset<Row>> {
   requireOptions('csvFile', options, CSV_OPTIONS);
-  await requireFile(path);
+  const bytes = await requireFile(path);
   const delimiter = options.delimiter ?? (extname(path).toLowerCase() === '.tsv' ? '\t' : ',');
-  return csv(() => createReadStream(path), { name: basename(path), ...options, delimiter });
+  return csvOf(opened(path, bytes), { name: basename(path), ...options, delimiter }, bytes);
 }
 
-/** Objects of a file with one a line. @throws DataError `cannot-read` */
+/** Objects of a file with one a line. Of its size as `csvFile`. @throws DataError `cannot-read` */
 export async function jsonLinesFile(path: string): Promise<Dataset<Example>> {
-  await requireFile(path);
-  return jsonLines(() => createReadStream(path), basename(path));
+  const bytes = await requireFile(path);
+  return jsonLinesOf(opened(path, bytes), basename(path), bytes);
 }
 
 /** Rows of a Parquet file; parts are read when they are needed. @throws DataError as `parquet`, and `cannot-read` */

@@ -10,6 +10,8 @@ export type TensorBoardEvent = { readonly time: number; readonly step: number } 
   | { readonly version: string }
   /** Training begins, or goes on, at this step: what was logged for it and later is void. */
   | { readonly start: true }
+  /** Training is saved, or goes on from where it was saved; TensorBoard shows nothing of it. */
+  | { readonly checkpoint: string }
   | { readonly scalars: Readonly<Record<string, number>> }
 );
 
@@ -27,6 +29,7 @@ export function encodeEvents(events: Iterable<TensorBoardEvent>): Uint8Array {
       file.double(1, event.time).whole(2, event.step);
       if ('version' in event) file.text(3, event.version);
       else if ('start' in event) file.message(7, () => file.whole(1, 1));
+      else if ('checkpoint' in event) file.message(7, () => file.whole(1, 3).text(2, event.checkpoint));
       else
         file.message(5, () => {
           writeScalars(file, event.scalars);

@@ -1,5 +1,15 @@
 import { execFileSync } from 'node:child_process';
-import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import fs, {
+  fstatSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs';
+import { syncBuiltinESMExports } from 'node:module';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { adam } from '@adakit/adam';
@@ -84,12 +94,12 @@ describe('JSON lines', () => {
   it('of a run that was killed tell of no batch and no validation twice', async () => {
     const options = { epochs: 5, validation: validation() };
     const model = () => new Line(accumulate(3, adam({ lr: 0.05 })));
-    const whole = join(folder, 'collected.jsonl');
-    await fit(model(), data(), { ...options, callbacks: [jsonLines(whole)] });
+    const [whole, board] = [join(folder, 'collected.jsonl'), join(folder, 'collected')];
+    await fit(model(), data(), { ...options, callbacks: [jsonLines(whole), tensorBoard(board)] });
     const count = entries(whole).length;
     // Killed behind every line in turn: the checkpoint may be of any moment before.
     for (let line = 1; line < count; line++) {
-      const [path, directory] = [join(folder, `killed-${line}.jsonl`), join(folder, `killed-${line}`)];
+      const [path, directory, events] = ['.jsonl', '', '-events'].map((end) => join(folder, `killed-${line}${end}`));
       const store = await Checkpoints.open(directory);
       let written = 0;
       const dead = (): void => {
@@ -102,15 +112,14 @@ describe('JSON lines', () => {
         save: (state, about) => (written >= line ? Promise.reject(new Error('dead')) : store.save(state, about)),
       };
       const checkpoints = { store: alive, everySteps: 1 };
-      const callbacks = [jsonLines(path), killed];
-      await expect(fit(model(), data(), { ...options, checkpoints, callbacks })).rejects.toThrow('dead');
+      const callbacks = [jsonLines(path), tensorBoard(events)];
+      await expect(
+        fit(model(), data(), { ...options, checkpoints, callbacks: [...callbacks, killed] }),
+      ).rejects.toThrow('dead');
       if ((await store.latest()) === undefined) continue;
-      await fit(model(), data(), {
-        ...options,
-        checkpoints: { store, everySteps: 1, resume: true },
-        callbacks: [jsonLines(path)],
-      });
+      await fit(model(), data(), { ...options, checkpoints: { store, everySteps: 1, resume: true }, callbacks });
       expect(entries(path), `killed behind line ${line}`).toEqual(entries(whole));
+      expect(shown(events), `killed behind line ${line}`).toEqual(shown(board));
     }
   });
 
@@ -131,6 +140,39 @@ describe('JSON lines', () => {
       expect(readFileSync(path, 'utf8')).toBe(lines.slice(0, left).join(''));
     }
   });
+});
+
+it('logs are on the disk before the checkpoint that has what they tell of', async () => {
+  const { fdatasyncSync } = fs;
+  const directory = join(folder, 'synced');
+  const done: string[] = [];
+  fs.fdatasyncSync = (descriptor) => {
+    const { ino } = fstatSync(descriptor);
+    const name = readdirSync(directory).find((each) => statSync(join(directory, each)).ino === ino);
+    done.push(String(name).replace(/^events.*/, 'events'));
+    fdatasyncSync(descriptor);
+  };
+  syncBuiltinESMExports();
+  try {
+    const store = await Checkpoints.open(join(directory, 'checkpoints'));
+    const alive: CheckpointStore = {
+      latest: () => store.latest(),
+      best: () => store.best(),
+      save: (state, about) => {
+        const logged = readFileSync(join(directory, 'log.jsonl'), 'utf8').split('\n').length - 1;
+        done.push(`step ${state.step} behind ${logged} lines`);
+        return store.save(state, about);
+      },
+    };
+    await fit(new Line(), data(), {
+      checkpoints: { store: alive },
+      callbacks: [jsonLines(join(directory, 'log.jsonl')), tensorBoard(directory), jsonLines('/dev/null')],
+    });
+    expect(done).toEqual(['log.jsonl', 'events', 'step 2 behind 3 lines']);
+  } finally {
+    fs.fdatasyncSync = fdatasyncSync;
+    syncBuiltinESMExports();
+  }
 });
 
 interface Field {
@@ -162,7 +204,7 @@ function fields(message: Uint8Array): Field[] {
   return result;
 }
 
-/** Scalars and starts of an event file, its checksums checked. */
+/** Scalars, starts and checkpoints of an event file, its checksums checked. */
 function readEvents(path: string): [step: number, what: string, value?: number][] {
   const file = readFileSync(path);
   const check = (data: Uint8Array, at: number): void => {
@@ -181,12 +223,24 @@ function readEvents(path: string): [step: number, what: string, value?: number][
     const step = Number(event.find(({ field }) => field === 2)?.value);
     for (const { field, value } of event) {
       if (field === 3) events.push([step, String(Buffer.from(value as Uint8Array))]);
-      if (field === 7) events.push([step, 'start']);
+      if (field === 7) events.push([step, fields(value as Uint8Array)[0].value === 1 ? 'start' : 'checkpoint']);
       if (field !== 5) continue;
       for (const scalar of fields(value as Uint8Array)) {
         const [tag, number] = fields(scalar.value as Uint8Array);
         events.push([step, String(Buffer.from(tag.value as Uint8Array)), number.value as number]);
       }
+    }
+  }
+  return events;
+}
+
+/** The scalars of a directory that TensorBoard shows: a start voids what is of its step and later. */
+function shown(directory: string): ReturnType<typeof readEvents> {
+  let events: ReturnType<typeof readEvents> = [];
+  for (const name of readdirSync(directory).sort()) {
+    for (const event of readEvents(join(directory, name))) {
+      if (event[1] === 'start') events = events.filter(([step]) => step < event[0]);
+      if (event.length === 3) events.push(event);
     }
   }
   return events;
@@ -221,6 +275,40 @@ describe('TensorBoard', () => {
       true,
       true,
     ]);
+  });
+
+  it('cuts back what a resumed run tells again, wherever the checkpoint is in however large a file', async () => {
+    const place = { step: 12, epochs: 1, batch: 2, lastValidation: { step: 10, epoch: 1 } };
+    const directory = join(folder, 'large');
+    mkdirSync(directory);
+    const [old, path, other] = [1, 2, 3].map((i) => join(directory, `events.out.tfevents.000000000${i}.host.1.1`));
+    const saved = encodeEvents([{ time: 1, step: 12, checkpoint: JSON.stringify(place) }]);
+    const resume = async () => {
+      const log = tensorBoard(directory);
+      await log.onStart?.({ resumed: place }, { stop: () => undefined });
+      await log.onEnd?.(undefined, { stop: () => undefined });
+      // What this run has written is not what it is about.
+      readdirSync(directory)
+        .filter((name) => !/000000000\d/.test(name))
+        .forEach((name) => {
+          rmSync(join(directory, name));
+        });
+    };
+    for (const behind of [0, 1, 2 ** 20 - saved.length, 2 ** 20 - 40, 2 ** 20 - 4, 2 ** 20, 2 ** 21 - 100]) {
+      writeFileSync(old, Buffer.concat([saved, new Uint8Array(3)]));
+      writeFileSync(path, Buffer.concat([new Uint8Array(9), saved, saved, new Uint8Array(behind)]));
+      writeFileSync(other, new Uint8Array(7));
+      await resume();
+      expect([old, path, other].map((file) => readFileSync(file).length)).toEqual([
+        saved.length + 3,
+        9 + 2 * saved.length,
+        7,
+      ]);
+    }
+    // The disk was full in the middle of the record, and the state was saved all the same.
+    writeFileSync(path, saved.subarray(0, -3));
+    await resume();
+    expect(readFileSync(path).length).toBe(saved.length - 3);
   });
 
   it('finds every number in the event file', async () => {

@@ -102,8 +102,11 @@ export interface Callback {
   ): MaybePromise<void>;
   onValidation?(event: ValidationEvent, control: Control): MaybePromise<void>;
   onEpoch?(event: EpochEvent, control: Control): MaybePromise<void>;
-  /** Before a checkpoint is written: what a log holds back has to go to the disk first. */
-  onSave?(event: { readonly step: number }, control: Control): MaybePromise<void>;
+  /**
+   * Before a checkpoint is written: what a log holds back has to go to the disk first. Who goes on from that checkpoint is told
+   * of the same place.
+   */
+  onSave?(event: Resumed, control: Control): MaybePromise<void>;
   /** At the end, also after an error, then without a result. */
   onEnd?(result: FitResult | undefined, control: Control): MaybePromise<void>;
 }

@@ -9,7 +9,7 @@ import { Checkpoints } from '@adakit/state/node';
 import { afterAll, beforeAll, describe, expect, it, test } from 'vitest';
 import { confusionMatrix } from '../metrics/classification.js';
 import type { Metric } from '../metrics/metric.js';
-import { mae } from '../metrics/regression.js';
+import { mae, r2 } from '../metrics/regression.js';
 import { Line, points } from '../testing/line.js';
 import type { Trainable, TrainableReport } from '../trainable.js';
 import type { Callback, EpochEvent, StepEvent } from './callback.js';
@@ -360,6 +360,30 @@ describe('an interrupted run', () => {
     }
   });
 
+  it.each([
+    ['loss', undefined, 'min'],
+    ['loss', 'max', 'min'],
+    ['r2', 'min', 'max'],
+    ['r2', undefined, 'max'],
+  ] as const)(
+    'does not begin where the best by %s is to be kept by a store that keeps %s',
+    async (monitor, best, wanted) => {
+      const store = await Checkpoints.open(newDirectory(), best && { best });
+      const line = new Line();
+      const metrics = [mae(), r2()];
+      await expect(fit(line, train(), options(store, { metrics, monitor }))).rejects.toMatchObject({
+        code: 'invalid-argument',
+        message: expect.stringMatching(
+          `restoreBest needs a store that keeps the best ${monitor}.*best: '${wanted}'`,
+        ) as string,
+      });
+      expect(line.seen).toEqual([]);
+      const right = await Checkpoints.open(newDirectory(), { best: wanted });
+      await fit(line, train(), options(right, { metrics, monitor, epochs: 1 }));
+      await fit(new Line(), train(), options(store, { metrics, monitor, epochs: 1, restoreBest: false }));
+    },
+  );
+
   it('ends with the best weights, not with those of a checkpoint that is left', async () => {
     const directory = newDirectory();
     const stopping = { epochs: 100, earlyStop: { patience: 2 } };
@@ -388,6 +412,24 @@ describe('an interrupted run', () => {
       code: 'state-mismatch',
       message: expect.stringContaining("by 'loss', and 'mae' is to be monitored; go on with monitor: 'loss'") as string,
     });
+  });
+
+  it('is not resumed with other data to validate with, though there were none for a while', async () => {
+    const store = await open(newDirectory());
+    await fit(new Line(), train(), options(store, { epochs: 1 }));
+    const refused = async (): Promise<void> => {
+      const grown = options(store, { validation: points(62).skip(50).batch(4) });
+      await expect(fit(new Line(), train(), grown)).rejects.toMatchObject({
+        code: 'state-mismatch',
+        message: expect.stringMatching(
+          /^the best validation of the newest checkpoint was made with other data[^]*arrays\(60:[^]*arrays\(62:/,
+        ) as string,
+      });
+    };
+    await refused();
+    await fit(new Line(), train(), { epochs: 2, checkpoints: { store, resume: true } });
+    await refused();
+    expect(await fit(new Line(), train(), options(store))).toMatchObject({ epochs: 4 });
   });
 
   it('is not resumed on other data, nor from a checkpoint of somebody else', async () => {

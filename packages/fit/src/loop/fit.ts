@@ -4,7 +4,7 @@ import { FitError } from '../error.js';
 import type { Trainable, TrainableReport } from '../trainable.js';
 import { BatchRuns, type Taken } from './batch-runs.js';
 import { Breather } from './breather.js';
-import type { EndReason, FitResult, RunStart, StepEvent, ValidationEvent } from './callback.js';
+import type { EndReason, FitResult, Resumed, RunStart, StepEvent, ValidationEvent } from './callback.js';
 import { CallbackFailure, Callbacks, type Told } from './callbacks.js';
 import { Carried } from './carried.js';
 import { evaluate, type MetricValues } from './evaluate.js';
@@ -64,7 +64,7 @@ class Loop {
     this.#model = model;
     this.#options = options;
     this.#monitored = checkOptions(model, data, options);
-    const { steps, epochs, carry, callbacks = [], earlyStop, signal } = options;
+    const { steps, epochs, carry, callbacks = [], signal } = options;
     this.#steps = steps ?? Infinity;
     this.#epochs = epochs ?? (steps === undefined ? 1 : Infinity);
     this.#batches = data.length;
@@ -79,7 +79,7 @@ class Loop {
       },
     });
     this.#step = model.stepCount ?? 0;
-    this.#record = new TrainingRecord(this.#monitored, earlyStop, this.#step);
+    this.#record = new TrainingRecord(this.#monitored, options, this.#step);
     this.#interruption = new Interruption(signal);
     // Before the first batch there is nothing to go on from, and some models do not know their parameters.
     if (this.#step === 0) this.#saved = this.#moment();
@@ -289,15 +289,19 @@ class Loop {
       return;
     }
     if (this.#moment() === this.#saved) return;
-    await this.#callbacks.call('onSave', { step: this.#step });
+    await this.#callbacks.call('onSave', this.#place);
     await this.#write(checkpoints.store);
+  }
+
+  /** Where training is. */
+  get #place(): Resumed {
+    const { pass, taken } = this.#data.position;
+    return { step: this.#step, epochs: pass, batch: taken, lastValidation: this.#record.lastValidation };
   }
 
   /** What differs between two checkpoints. */
   #moment(): string {
-    const { pass, taken } = this.#data.position;
-    const { step, epoch } = this.#record.lastValidation;
-    return [this.#step, pass, taken, step, epoch].join();
+    return JSON.stringify(this.#place);
   }
 
   /** Writes the model's state with the loop's own, to go on from. */
@@ -328,8 +332,7 @@ class Loop {
     await (this.#model as Required<Trainable>).load(found.state);
     this.#carried.load(found.state);
     this.#step = step;
-    const { pass, taken } = this.#data.position;
-    this.#resumed = { step, epochs: pass, batch: taken, lastValidation: this.#record.lastValidation };
+    this.#resumed = this.#place;
     this.#saved = this.#moment();
     this.#stopEarly();
   }

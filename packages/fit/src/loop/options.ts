@@ -13,6 +13,8 @@ export interface CheckpointStore {
   save(state: TrainingState, options: { readonly metric?: number }): Promise<unknown>;
   latest(): Promise<{ readonly state: TrainingState } | undefined>;
   best(): Promise<{ readonly state: TrainingState } | undefined>;
+  /** Whether the checkpoint with the smallest or the largest metric is kept; undefined: none. A store need not say. */
+  readonly keepsBest?: 'min' | 'max' | undefined;
 }
 
 /** When checkpoints are written, and which are kept. */
@@ -145,5 +147,17 @@ export function checkOptions(model: Trainable, data: Dataset<Batch>, options: Fi
     return { name, better: found.better };
   };
   if (plateau !== undefined) metricNamed(plateau, 'for schedules on plateaus');
-  return metricNamed(monitor, 'to monitor');
+  const monitored = metricNamed(monitor, 'to monitor');
+  const wanted = monitored.better === 'lower' ? 'min' : 'max';
+  // Not after a week of training, when it is gone.
+  if (restoreBest === true && checkpoints !== undefined && 'keepsBest' in checkpoints.store) {
+    const { keepsBest } = checkpoints.store;
+    if (keepsBest !== wanted)
+      fail(
+        `restoreBest needs a store that keeps the best ${monitor}, and this one keeps ` +
+          `${keepsBest === undefined ? 'none' : `the ${keepsBest === 'min' ? 'smallest' : 'largest'}`}: ` +
+          `Checkpoints.open(directory, { best: '${wanted}' })`,
+      );
+  }
+  return monitored;
 }

@@ -8,6 +8,8 @@ import type { FitOptions, Monitored } from './options.js';
 export class TrainingRecord {
   readonly #monitored: Monitored;
   readonly #earlyStop: FitOptions['earlyStop'];
+  /** What is validated with. */
+  #validation: string | undefined;
   /** Of the epoch under way: samples, and the sum of their losses. */
   #samples = 0;
   #sum = 0;
@@ -21,9 +23,10 @@ export class TrainingRecord {
   #curve = new LossCurve();
 
   /** @param step where training begins */
-  constructor(monitored: Monitored, earlyStop: FitOptions['earlyStop'], step: number) {
+  constructor(monitored: Monitored, { earlyStop, validation }: FitOptions, step: number) {
     this.#monitored = monitored;
     this.#earlyStop = earlyStop;
+    this.#validation = validation?.description;
     this.#lastValidation = { step, epoch: 0 };
   }
 
@@ -93,6 +96,7 @@ export class TrainingRecord {
         sum: this.#sum,
         samples: this.#samples,
         monitor: this.#monitored.name,
+        validation: this.#validation,
         best: this.#best,
         reference: this.#reference,
         bad: this.#bad,
@@ -104,10 +108,16 @@ export class TrainingRecord {
     );
   }
 
-  /** Goes on from what {@link toJson} gave. @throws FitError `state-mismatch` for anything else, and for what was monitored otherwise */
+  /**
+   * Goes on from what {@link toJson} gave.
+   *
+   * @throws FitError `state-mismatch` for anything else, and for what was monitored otherwise or validated with other data
+   */
   load(json: JsonValue): void {
     const saved = parsed(json);
     this.#requireSameMonitor(saved);
+    this.#requireSameValidation(saved);
+    this.#validation ??= saved.validation;
     [this.#sum, this.#samples, this.#bad] = [saved.sum, saved.samples, saved.bad];
     [this.#best, this.#reference, this.#lastValidation] = [saved.best, saved.reference, saved.lastValidation];
     this.#history = [...saved.history];
@@ -123,11 +133,24 @@ export class TrainingRecord {
         `go on with monitor: '${monitor}', or load the checkpoint into the model and start without resume`,
     );
   }
+
+  /** What is better on other data is not better. */
+  #requireSameValidation({ validation, best }: Saved): void {
+    const now = this.#validation;
+    if (best === undefined || validation === undefined || now === undefined || validation === now) return;
+    throw new FitError(
+      'state-mismatch',
+      'the best validation of the newest checkpoint was made with other data, or with the same prepared differently:\n' +
+        `  ${validation}\nand these are\n  ${now}\nGo on with the former, or load the checkpoint into the model and start ` +
+        'without resume',
+    );
+  }
 }
 
 /** What a checkpoint has of a record. */
 interface Saved {
   readonly monitor?: string;
+  readonly validation?: string;
   readonly sum: number;
   readonly samples: number;
   readonly best?: FitResult['best'];

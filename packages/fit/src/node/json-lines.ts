@@ -33,7 +33,7 @@ export function jsonLines(path: string): Callback {
       add('epoch', { step, epoch, loss, ...(lr !== undefined && { lr }) });
     },
     onSave: () => {
-      file?.flush();
+      file?.sync();
     },
     onEnd: (result) => {
       if (result !== undefined) add('end', { step: result.step, reason: result.reason });

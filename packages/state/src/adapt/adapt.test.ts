@@ -485,6 +485,23 @@ describe('trees', () => {
     });
   });
 
+  it('take those at construction of groups that change the rule alone', async () => {
+    const own = (hyperparameters: Readonly<Record<string, number>>, lr = 0.3) =>
+      groups([{ name: 'b', match: 'b', hyperparameters }], adam({ lr }));
+    const saved = await trained(own({ lr: 0.5 }));
+    const groupOf = ({ optimizer }: TrainingState) => (optimizer.kind === 'groups' ? optimizer.groups[0] : undefined);
+    const adapted = (optimizer: Optimizer, state = saved) => groupOf(adaptState(state, optimizer, start).state);
+    expect(adapted(own({ lr: 0.1 }))).toMatchObject({ hyperparameters: { lr: 0.1 }, initial: { lr: 0.5 } });
+    expect(adapted(own({ beta1: 0.8 }, 1))).toMatchObject({ hyperparameters: { beta1: 0.8 }, initial: { lr: 0.5 } });
+    expect(adaptState(saved, own({ lr: 0.5 }), start).state).toEqual(saved);
+    const changed = await trained(own({ lr: 0.5 }).with({ lr: 0.2 }, { group: 'b' }));
+    expect(adapted(own({ lr: 0.1 }), changed)).toMatchObject({ hyperparameters: { lr: 0.1 }, initial: { lr: 0.5 } });
+    // Another rule began now.
+    expect(adapted(groups([{ name: 'b', match: 'b', hyperparameters: { lr: 2 } }], belief()))).not.toHaveProperty(
+      'initial',
+    );
+  });
+
   it('keep what belongs to all parameters together as far as it has a place, and say what has none', async () => {
     const plateaued = adam().withSchedules({ lr: reduceOnPlateau({ by: 'loss' }) });
     const rich = lossScaling(accumulate(2, clipByGlobalNorm(1, plateaued)));

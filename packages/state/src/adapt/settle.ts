@@ -9,7 +9,7 @@ import {
 } from '@adakit/core';
 import { GroupsNode, restoreOptimizer, WrapperNode } from '@adakit/core/states';
 import { mismatch } from './mismatch.js';
-import { optimizerText } from './saved-pieces.js';
+import { mainPieces, optimizerText } from './saved-pieces.js';
 
 /**
  * The optimizer with the hyperparameters that shall hold.
@@ -20,7 +20,7 @@ export function settle(state: TrainingState, optimizer: Optimizer, keep: 'given'
   // AdaBound's bounds refer to the learning rate at the start of the run, which goes on.
   if (keep === 'given') return new Optimizer(withSavedInitial(optimizer.node, state.optimizer));
   try {
-    return restoreOptimizer(optimizer, state.optimizer);
+    return restoreOptimizer(optimizer, state.optimizer, Object.keys(state.parameters));
   } catch (error) {
     if (!(error instanceof AdakitError) || error.code !== 'state-mismatch') throw error;
     throw mismatch([
@@ -37,8 +37,15 @@ function withSavedInitial(node: OptimizerNode, saved: OptimizerConfig | undefine
     const found = pieceOf(saved, ({ kind }) => kind === 'groups');
     const same = found?.kind === 'groups' ? found : undefined;
     const groups = node.groups.map((group) => {
-      const other = same?.groups.find(({ name }) => name === group.name)?.optimizer;
-      return group.optimizer ? { ...group, optimizer: withSavedInitial(group.optimizer, other) } : group;
+      const other = same?.groups.find(({ name }) => name === group.name);
+      const own = group.optimizer && { optimizer: withSavedInitial(group.optimizer, other?.optimizer) };
+      if (same === undefined || other === undefined) return { ...group, ...own };
+      const { component, initial } = (group.optimizer ?? node).rule;
+      // Changes to another rule say nothing of this one.
+      if (mainPieces(other.optimizer ?? same.rest).at(-1)?.name !== component.name) return { ...group, ...own };
+      const started = commonOf(initial, other.initial ?? other.hyperparameters);
+      const unchanged = JSON.stringify(started) === JSON.stringify(group.hyperparameters);
+      return { ...group, ...own, ...(!unchanged && { initial: started }) };
     });
     return new GroupsNode(groups, withSavedInitial(node.rest, same?.rest ?? saved));
   }
@@ -66,6 +73,10 @@ function initialOf(
   { initial }: { readonly initial: HyperparameterValues },
   saved: HyperparameterValues,
 ): HyperparameterValues {
-  const common = Object.entries(saved).filter(([name]) => Object.hasOwn(initial, name));
-  return Object.freeze({ ...initial, ...Object.fromEntries(common) });
+  return Object.freeze({ ...initial, ...commonOf(initial, saved) });
+}
+
+/** Those of `saved` that a rule knows. */
+function commonOf(initial: HyperparameterValues, saved: HyperparameterValues): HyperparameterValues {
+  return Object.fromEntries(Object.entries(saved).filter(([name]) => Object.hasOwn(initial, name)));
 }

@@ -107,6 +107,11 @@ export class Checkpoints {
     return this.#folder.path;
   }
 
+  /** Whether the checkpoint with the smallest or the largest metric is kept; undefined where none is kept for its metric. */
+  get keepsBest(): 'min' | 'max' | undefined {
+    return this.#options.best;
+  }
+
   /**
    * Saves a state, then removes what is neither among the newest nor the best. Saves are carried out in the order made.
    *
