@@ -94,7 +94,7 @@ const refused: Readonly<Record<string, readonly [value: string, why: string] | '
   '--steps': ['0', 'a whole number of at least 1'],
   '--steps-per-run': ['0', 'a whole number of at least 1 is needed.'],
   '--take': ['0', 'a whole number of at least 1 is needed.'],
-  '--threads': ['0', 'a whole number of at least 1 is needed.'],
+  '--threads': ['100000', 'a whole number from 1 to 1024 is needed.'],
   '--to': ['high', 'a number above 0 is needed.'],
   '--tolerance': ['-1', 'It must be a number that is not negative.'],
   '--train': 'any',

@@ -4,12 +4,13 @@ import { InvalidArgumentError } from 'commander';
 /** For an option that may be repeated: all its values. */
 export const repeated = (text: string, before: readonly string[]): readonly string[] => [...before, text];
 
-/** A whole number of at least so many. @throws InvalidArgumentError from what it returns */
-export function whole(least: number): (text: string) => number {
+/** A whole number of at least so many, and of at most so many. @throws InvalidArgumentError from what it returns */
+export function whole(least: number, most = Infinity): (text: string) => number {
   return (text) => {
     const value = Number(text);
-    if (/^\d+$/.test(text) && Number.isSafeInteger(value) && value >= least) return value;
-    throw new InvalidArgumentError(`a whole number of at least ${least} is needed.`);
+    if (/^\d+$/.test(text) && Number.isSafeInteger(value) && value >= least && value <= most) return value;
+    const range = most === Infinity ? `of at least ${least}` : `from ${least} to ${most}`;
+    throw new InvalidArgumentError(`a whole number ${range} is needed.`);
   };
 }
 

@@ -69,7 +69,8 @@ export function addTrainingOptions(command: Command): Command {
     .option(
       '--threads <n>',
       'threads of ONNX Runtime for a step; by default as many as the processor has cores',
-      whole(1),
+      // It makes all that it is told to make, and a machine hangs with a hundred thousand.
+      whole(1, 1024),
     );
 }
 
