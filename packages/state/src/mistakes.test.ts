@@ -97,8 +97,8 @@ const mistakes: Record<string, [what: string, call: () => unknown, message: stri
   places: [
     ['a word for the size of shards', () => writeState('/nowhere/run.safetensors', state, { shardBytes: '1G' as never }), '/nowhere/run.safetensors: shardBytes must be a number above 0, got "1G"'], // prettier-ignore
     ['a path for a file system', () => readState('run.safetensors', { fileSystem: '/' as never }), 'fileSystem must be an object, got "/"'], // prettier-ignore
-    ['half a checkpoint', () => Checkpoints.open('/nowhere', { keep: 0.5 }), 'keep must be a whole number of at least 1, or Infinity, got 0.5'], // prettier-ignore
-    ['another word for the best', () => Checkpoints.open('/nowhere', { best: 'lowest' as never }), 'best must be one of min, max, got "lowest"'], // prettier-ignore
+    ['half a checkpoint', () => Checkpoints.open('/dev/null/states', { keep: 0.5 }), 'keep must be a whole number of at least 1, or Infinity, got 0.5'], // prettier-ignore
+    ['another word for the best', () => Checkpoints.open('/dev/null/states', { best: 'lowest' as never }), 'best must be one of min, max, got "lowest"'], // prettier-ignore
     ['no path to read', () => readState(no), 'a state is read from a path, got undefined'],
     ['no path to open', () => openState(no), 'a state is read from a path, got undefined'],
     ['no path of tensors', () => openTensors(no), 'tensors are read from a path, got undefined'],
@@ -106,7 +106,7 @@ const mistakes: Record<string, [what: string, call: () => unknown, message: stri
     ['no path to write tensors', () => writeTensors(no, new Map()), 'tensors are written to a path, got undefined'],
     ['no folder', () => makeFolder(no), 'a folder is made at a path, got undefined'],
     ['no folder of checkpoints', () => Checkpoints.open(no), 'checkpoints are kept at a path, got undefined'],
-    ['an option that is misspelt', () => Checkpoints.open('/nowhere', { keeep: 3 } as never), 'unknown option "keeep", did you mean "keep"?'], // prettier-ignore
+    ['an option that is misspelt', () => Checkpoints.open('/dev/null/states', { keeep: 3 } as never), 'unknown option "keeep", did you mean "keep"?'], // prettier-ignore
     ['null for options', () => readState('run.safetensors', null as never), 'run.safetensors: options must be an object, got null'], // prettier-ignore
     ['no state to write', () => writeState('run.safetensors', no), 'a training state has optimizer and parameters'],
   ],
