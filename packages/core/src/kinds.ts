@@ -14,16 +14,23 @@ export const kind =
 /** What is looked at elsewhere. */
 export const anything: OptionKind = () => undefined;
 
+/** True or false. */
 export const flag = /* @__PURE__ */ kind('true or false', (value) => typeof value === 'boolean');
+/** Words, of any length. */
 export const text = /* @__PURE__ */ kind('text', (value) => typeof value === 'string');
+/** What can be called. */
 export const callable = /* @__PURE__ */ kind('a function', (value) => typeof value === 'function');
+/** An object that is no list. */
 export const object = /* @__PURE__ */ kind('an object', isObject);
+/** A list of anything. */
 export const list = /* @__PURE__ */ kind('a list', Array.isArray);
+/** Names, of which there may be none. */
 export const names = /* @__PURE__ */ kind(
   'a list of names',
   (value) => Array.isArray(value) && value.every((name) => typeof name === 'string'),
 );
 
+/** Finite numbers, in a list or an array of numbers. */
 export const numbers = /* @__PURE__ */ kind(
   'a list of numbers',
   (value) => (Array.isArray(value) || ArrayBuffer.isView(value)) && Array.from(value as []).every(Number.isFinite),
