@@ -10,31 +10,21 @@ import { InferenceSession, Tensor } from 'onnxruntime-node';
 import { describe, expect, it } from 'vitest';
 import { crossEntropy, mse, TrainingSession } from './index.js';
 
-/** The batch normalization of x, which is [batch, 2]. */
-function normalizing(): Uint8Array {
+/**
+ * The batch normalization of x, which is [batch, 2]: in inference form, or in training form with its running statistics as
+ * outputs of the model, the mean as it is and the variance squared.
+ */
+function normalizing(training = false): Uint8Array {
   const graph = new Graph('normalize');
   const e = emitterOf(graph);
   const x = graph.addInput('x', { dtype: 'float32', shape: [symbol('batch'), 2] });
   const vector = (name: string, a: number, b: number) =>
     graph.addInitializer(name, OnnxTensor.of('float32', [2], Float32Array.of(a, b)));
   const inputs = [x, vector('scale', 1, 2), vector('bias', 0, 0), vector('mean', 0, 1), vector('variance', 1, 4)];
-  const y = e.node('BatchNormalization', inputs, { momentum: float(0.75) });
-  graph.rename(y, 'y');
-  graph.outputs.push(y);
-  return writeModel(modelFromGraph(graph));
-}
-
-/** The same in training form, whose running statistics are outputs of the model: `mean` as it is, `variance` squared. */
-function telling(): Uint8Array {
-  const graph = new Graph('tell');
-  const e = emitterOf(graph);
-  const x = graph.addInput('x', { dtype: 'float32', shape: [symbol('batch'), 2] });
-  const vector = (name: string, a: number, b: number) =>
-    graph.addInitializer(name, OnnxTensor.of('float32', [2], Float32Array.of(a, b)));
-  const inputs = [x, vector('scale', 1, 2), vector('bias', 0, 0), vector('mean', 0, 1), vector('variance', 1, 4)];
-  const attributes = { momentum: float(0.75), training_mode: 1 };
-  const [y, mean, variance] = e.nodes('BatchNormalization', inputs, attributes, 3);
-  for (const [name, value] of Object.entries({ y, mean_now: mean, squared: e.square(variance) })) {
+  const attributes = { momentum: float(0.75), training_mode: Number(training) };
+  const [y, mean, variance] = e.nodes('BatchNormalization', inputs, attributes, training ? 3 : 1);
+  const outputs = { y, ...(training && { mean_now: mean, squared: e.square(variance) }) };
+  for (const [name, value] of Object.entries(outputs)) {
     graph.rename(value, name);
     graph.outputs.push(value);
   }
@@ -185,7 +175,7 @@ describe.each(WAYS)('running statistics, with the %s update in the runtime %s', 
   });
 
   it('move as well where they are outputs of the model, which are those stored', async () => {
-    const session = await create(way, telling());
+    const session = await create(way, normalizing(true));
     expect(session.parameters).toEqual(['scale', 'bias']);
     await session.step(batch);
     const { statistics = {} } = await session.state();
@@ -206,7 +196,7 @@ describe.each(WAYS)('running statistics, with the %s update in the runtime %s', 
   it('stay, and are used, where they are frozen, outputs of the model or not', async () => {
     const [update, runtime] = way;
     const losses = [];
-    for (const model of [normalizing(), telling()]) {
+    for (const model of [normalizing(), normalizing(true)]) {
       const options = { model, loss: mse({ output: 'y' }), optimizer: sgd({ lr: 0.1 }), update, runtime };
       const session = await TrainingSession.create({ ...options, freeze: ['mean', 'variance'] });
       losses.push((await session.step(batch)).loss);

@@ -11,6 +11,7 @@ export type ParameterFilter = string | RegExp | ((name: string) => boolean) | re
 /** A {@link ParameterFilter} in options. */
 export const FILTER = kinds.kind('a name, an expression, a function of names or a list of these', isFilter);
 
+/** Whether something is a {@link ParameterFilter}. */
 export function isFilter(value: unknown): value is ParameterFilter {
   if (Array.isArray(value)) return value.every(isFilter);
   return typeof value === 'string' || typeof value === 'function' || value instanceof RegExp;
