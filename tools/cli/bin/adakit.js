@@ -6,9 +6,8 @@ import { fileURLToPath } from 'node:url';
 const entry = new URL('../dist/main.js', import.meta.url);
 if (!existsSync(entry)) {
   const { spawnSync } = await import('node:child_process');
-  const { createRequire } = await import('node:module');
   process.stderr.write('adakit: building the workspace once…\n');
-  const tsc = createRequire(import.meta.url).resolve('typescript/bin/tsc');
+  const tsc = fileURLToPath(new URL('bin/tsc', import.meta.resolve('@typescript/native/package.json')));
   const project = fileURLToPath(new URL('..', import.meta.url));
   const { status } = spawnSync(process.execPath, [tsc, '-b', project], { stdio: ['ignore', 2, 2] });
   if (status !== 0) process.exit(status ?? 1);

@@ -12,7 +12,7 @@ beforeAll(() => {
   writeFileSync(join(folder, 'sentences.txt'), 'the cat sat on the mat . a dog ran to the cat .\n'.repeat(60));
   writeFileSync(join(folder, 'valid.txt'), 'a cat ran to the dog .\n'.repeat(40));
   // Processes run what is compiled.
-  const tsc = createRequire(import.meta.url).resolve('typescript/bin/tsc');
+  const tsc = join(createRequire(import.meta.url).resolve('@typescript/native/package.json'), '../bin/tsc');
   expect(spawnSync(process.execPath, [tsc, '-b', home]).status).toBe(0);
 }, 600_000);
 afterAll(() => {

@@ -55,7 +55,7 @@ export class ReleaseTree {
 
   /** Compiles everything: packages are packed side by side, and two that compile the same third would tear its files. */
   async build(): Promise<void> {
-    await this.#run(process.execPath, [join(root, 'node_modules/typescript/bin/tsc'), '-b']);
+    await this.#run(process.execPath, [join(root, 'node_modules/@typescript/native/bin/tsc'), '-b']);
   }
 
   /** Throws away what is not committed. */
