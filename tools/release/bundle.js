@@ -54,7 +54,12 @@ async function bundle(folder) {
     sourcemapExcludeSources: true,
   });
   await build.close();
-  update(join(folder, bundles), new Map(output.map((file) => [file.fileName, file.code ?? file.source])));
+  update(join(folder, bundles), new Map(output.map((file) => [file.fileName, textOf(file)])));
+}
+
+/** @param {import('rolldown').OutputChunk | import('rolldown').OutputAsset} file what is no code is a map */
+function textOf(file) {
+  return file.type === 'chunk' ? file.code : String(file.source);
 }
 
 /**
