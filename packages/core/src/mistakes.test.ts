@@ -74,6 +74,7 @@ const mistakes: Record<string, [what: string, call: () => unknown, message: stri
     ['a shape that there is not', () => demo((x) => broadcast(sum(x), 'row' as never)), 'cannot broadcast [] to "row"'],
   ],
   changes: [
+    ['a list', () => demo().with([] as never), 'demo: hyperparameters must be an object, got [] (known: lr)'],
     ['a number', () => demo().with(0.1 as never), 'demo: hyperparameters must be an object, got 0.1 (known: lr)'],
     ['nothing', () => demo().with(undefined as never), 'demo: hyperparameters must be an object, got undefined'],
     ['nothing, of groups', () => grouped().with(undefined as never), 'unknown hyperparameter "undefined"'],
@@ -87,6 +88,7 @@ const mistakes: Record<string, [what: string, call: () => unknown, message: stri
     ['null for a group\'s schedules', () => groups([{ match: 'w', schedules: null as never }], demo()), 'schedules of the group "group1" must be an object, got null'], // prettier-ignore
     ['bounds that are misspelt', () => groups([{ match: { rank: { atleast: 2 } as never } }], demo()), 'got the condition rank'], // prettier-ignore
     ['a role that there is not', () => groups([{ match: { role: 'biases' as never } }], demo()), 'got the condition role: "biases"'], // prettier-ignore
+    ['a list for options', () => ema(0.9, demo(), [] as never), 'ema: hyperparameters must be an object, got []'],
     ['a number for options', () => ema(0.9, demo(), 5 as never), 'ema: hyperparameters must be an object, got 5'],
     ['a number for options of an average', () => gradientAveraging(0.9, demo(), 5 as never), 'averageGradients: hyperparameters must be an object, got 5'], // prettier-ignore
     ['null for options', () => clipByGlobalNorm(1, demo(), null as never), 'clipByGlobalNorm: hyperparameters must be an object, got null'], // prettier-ignore
@@ -113,6 +115,7 @@ const mistakes: Record<string, [what: string, call: () => unknown, message: stri
   ],
   devices: [
     ['another precision', () => referenceDevice('float16' as never), 'referenceDevice() takes float64 or float32, got "float16"'], // prettier-ignore
+    ['a list', () => wasmDevice([] as never), 'wasmDevice(): options must be an object, got []'],
     ['null', () => wasmDevice(null as never), 'wasmDevice(): options must be an object, got null'],
     ['an option that is misspelt, for which no other device is taken', () => hostDevice({ memorylimit: 1e6 } as never), 'hostDevice(): unknown option "memorylimit", did you mean "memoryLimit"?'], // prettier-ignore
     ['a number of threads', () => wasmDevice({ threads: 4 as never }), 'threads must be KernelThreads, got 4'],

@@ -83,7 +83,9 @@ export class AdakitOptimizer extends tf.Optimizer implements Stateful {
 
   constructor(optimizer: Optimizer, options: TfjsOptimizerOptions = {}) {
     super();
-    for (const [key, value] of Object.entries(Object(options) === options ? options : { options })) {
+    for (const [key, value] of Object.entries(
+      Object(options) !== options || Array.isArray(options) ? { options } : options,
+    )) {
       // A tensor would be all of its numbers.
       const given = `${key}: ${Object(value) === value ? 'an object' : String(value)}`;
       if (value === undefined || OPTIONS.includes(given)) continue;
@@ -378,7 +380,7 @@ export class AdakitOptimizer extends tf.Optimizer implements Stateful {
                 'this optimizer evaluates the loss twice a step; use minimize() or fit()',
               );
             }
-            return { gradients: lend(buffers, entries), ...(loss !== undefined && { loss }) };
+            return { gradients: lend(buffers, entries), loss };
           }
           return second(buffers);
         },
