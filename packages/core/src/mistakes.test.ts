@@ -12,6 +12,7 @@ import { defineOptimizer } from './optimizer/define.js';
 import { groups } from './optimizer/groups.js';
 import { learningRate } from './optimizer/hyperparameters.js';
 import type { Optimizer } from './optimizer/optimizer.js';
+import { makePlan } from './run/given-plan.js';
 import { Run } from './run/run.js';
 import {
   bounded,
@@ -36,6 +37,8 @@ const rule = (update: (param: Tensor) => unknown = (param) => param) => ({
 const demo = (update?: (param: Tensor) => unknown): Optimizer => defineOptimizer(rule(update))();
 const grouped = (): Optimizer => groups([{ name: 'biases', match: /bias/, hyperparameters: { lr: 1 } }], demo());
 const run = (): Run<FloatArray> => Run.start(referenceDevice(), demo(), { w: tensor32([1, 2]) });
+const w = { name: 'w', shape: [2, 3] };
+const planned = (parameters: unknown, options?: unknown) => makePlan(demo(), parameters as never, options as never);
 const gives = (evaluated: unknown) => run().stepWith({ evaluate: () => evaluated as never });
 const givesSeveral = (evaluated: unknown) => run().severalWith({ evaluate: () => evaluated as never }, 2);
 
@@ -124,6 +127,20 @@ const mistakes: Record<string, [what: string, call: () => unknown, message: stri
       () => wasmDevice({ threads: {} as never }),
       'threads must be KernelThreads, got Object',
     ],
+  ],
+  plans: [
+    ['a rule', () => makePlan(rule() as never, [w]), 'makePlan()'],
+    ['a word for a flag', () => planned([w], { allowEmptyGroups: 'no' }), 'makePlan(): allowEmptyGroups must be true or false, got "no"'], // prettier-ignore
+    ['an option that is misspelt', () => planned([w], { allowEmptyGroup: true }), 'makePlan(): unknown option "allowEmptyGroup", did you mean "allowEmptyGroups"?'], // prettier-ignore
+    ['null for options', () => planned([w], null), 'makePlan(): options must be an object, got null'],
+    ['no parameters', () => planned(undefined), 'makePlan(): parameters is required'],
+    ['parameters by name', () => planned({ w }), 'makePlan(): parameters must be a list, got Object'],
+    ['names for parameters', () => planned(['w']), 'makePlan(): parameter 0 must be an object, got "w"'],
+    ['no name', () => planned([w, { shape: [2] }]), 'makePlan(): parameter 1 is wrong: name is required'],
+    ['no shape', () => planned([{ name: 'w' }]), 'parameter 0 is wrong: shape must be a list of whole numbers, got undefined'], // prettier-ignore
+    ['a size below zero', () => planned([{ ...w, shape: [2, -1] }]), 'shape must be a list of whole numbers, got 2,-1'],
+    ['a role that is misspelt', () => planned([{ ...w, role: 'weigth' }]), 'parameter 0 is wrong: role must be one of weight, bias, norm, embedding, got "weigth"'], // prettier-ignore
+    ['one twice', () => planned([w, w]), 'makePlan(): parameter 1 has the name of another, "w"'],
   ],
   runs: [
     ['no device', () => Run.start(undefined as never, demo(), {}), 'a run needs a device such as jsDevice(), got undefined'], // prettier-ignore
