@@ -113,6 +113,8 @@ const mistakes: Record<string, [what: string, call: () => unknown, message: stri
       'tensor32 takes lists of elements and of sizes, got 2',
     ],
     ['another format', () => castTensor(tensor32([1]), 'float16' as never), 'castTensor makes float32 or float64, got "float16"'], // prettier-ignore
+    ['a shape of more than there is memory for', () => filled('float32', [1e12], 0), 'filled makes no tensor of shape [1000000000000]'], // prettier-ignore
+    ['a size below zero', () => filled('float32', [-1], 0), 'filled makes no tensor of shape [-1]'],
     ['a shape for a format', () => filled([2] as never, [2], 0), 'filled makes float32 or float64, got 2'],
     ['none', () => castTensor(undefined as never, 'float32'), 'must be a tensor such as tensor32([1, 2], [2]), got undefined'], // prettier-ignore
   ],
@@ -145,6 +147,7 @@ const mistakes: Record<string, [what: string, call: () => unknown, message: stri
   runs: [
     ['no device', () => Run.start(undefined as never, demo(), {}), 'a run needs a device such as jsDevice(), got undefined'], // prettier-ignore
     ['the function for a device', () => Run.start(jsDevice as never, demo(), {}), 'a run needs a device such as jsDevice(), got Function'], // prettier-ignore
+    ['more than there is memory for', () => Run.start(jsDevice(), demo(), { w: { write: () => undefined, shape: [1e6, 1e6] } }), 'for which there is no memory; train fewer parameters'], // prettier-ignore
     ['null for options', () => Run.start(jsDevice(), demo(), {}, null as never), 'a run: options must be an object, got null'], // prettier-ignore
     ['a word for a flag', () => Run.start(jsDevice(), demo(), {}, { openGroups: 'no' as never }), 'a run: openGroups must be true or false, got "no"'], // prettier-ignore
     ['a count to go on from', () => Run.start(jsDevice(), demo(), {}, { resume: 5 as never }), 'resume must be an object with a step, as a training state has, got 5'], // prettier-ignore

@@ -66,7 +66,7 @@ export class AdakitOptimizer extends tf.Optimizer implements Stateful {
     return 'Adakit, by registerOptimizers() of @adakit/runner-tfjs/register';
   }
 
-  readonly #options: TfjsOptimizerOptions;
+  readonly #nonFinite: NonFinitePolicy;
   readonly #device: TfjsDevice;
   #run: SourceRun<Cell>;
   /** The variables trained, with the names by which groups and states know them. A continued variable keeps its old one. */
@@ -91,7 +91,7 @@ export class AdakitOptimizer extends tf.Optimizer implements Stateful {
       if (value === undefined || OPTIONS.includes(given)) continue;
       throw new AdakitError('invalid-plan', `tfjsOptimizer() takes ${OPTIONS.join(', ')}; got ${given}`);
     }
-    this.#options = options;
+    this.#nonFinite = options.nonFinite ?? 'refuse';
     this.#device = new TfjsDevice(options);
     this.#run = this.#start(requireOptimizer('tfjsOptimizer()', optimizer));
   }
@@ -317,7 +317,7 @@ export class AdakitOptimizer extends tf.Optimizer implements Stateful {
   }
 
   override getConfig(): serialization.ConfigDict {
-    return toConfig(this.optimizer, this.#run.parameters, this.#options.nonFinite ?? 'refuse');
+    return toConfig(this.optimizer, this.#run.parameters, this.#nonFinite);
   }
 
   /** Frees slots and cached tensors. Doing so again is harmless; anything else is an error afterwards. */
@@ -329,8 +329,7 @@ export class AdakitOptimizer extends tf.Optimizer implements Stateful {
   }
 
   #start(optimizer: Optimizer, resume?: OverallState): SourceRun<Cell> {
-    const { nonFinite } = this.#options;
-    const options = { openGroups: true, nonFinite, resume };
+    const options = { openGroups: true, nonFinite: this.#nonFinite, resume };
     return SourceRun.start(this.#device, optimizer, {}, options, async () => (await states()).runStates);
   }
 
