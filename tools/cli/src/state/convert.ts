@@ -29,7 +29,7 @@ import { loadRule } from '../load-rule.js';
 import { isSameFile } from '../output-place.js';
 import { oneLine } from '../printable.js';
 import { knowsWrappers, optimizerOf, type Rules } from '../optimizers.js';
-import * as factories from '../rules.js';
+import { included } from '../included.js';
 import { UsageError } from '../usage-error.js';
 import { describeFile } from './describe.js';
 import { savedRules } from './saved-optimizer.js';
@@ -142,7 +142,7 @@ async function adapt(
   const saved = optimizerOf(state.optimizer, rules);
   const options = slots && { slots };
   if (name === undefined) return adaptState(state, saved.with(hyperparameters), values, options);
-  const loaded = await loadOptimizer(name, { included: factories });
+  const loaded = await loadOptimizer(name, { included });
   const { plugin } = loaded;
   if (plugin.optimizerName === saved.name) return adaptState(state, saved.with(hyperparameters), values, options);
   const optimizer = replaceRule(state.optimizer, loadRule(plugin, hyperparameters), {

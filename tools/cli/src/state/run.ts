@@ -14,8 +14,7 @@ import type {
 } from './command.js';
 import { convertFile, formatConversion, readMappings, type ConvertOptions } from './convert.js';
 import { diffFiles, formatDifference } from './diff.js';
-import { fromTorch, type TorchReport } from './torch/from-torch.js';
-import { toTorch } from './torch/to-torch.js';
+import type { TorchReport } from './torch/from-torch.js';
 import { formatVerifications, verifyFile, type Verification } from './verify.js';
 
 /** Runs `adakit state convert`. */
@@ -65,12 +64,14 @@ export async function verify(files: readonly string[], flags: VerifyCommandOptio
 
 /** Runs `adakit state from-torch`. */
 export async function convertFromTorch(source: string, target: string, flags: FromTorchOptions): Promise<void> {
+  const { fromTorch } = await import('./torch/from-torch.js');
   const report = await betweenFiles(source, target, (from, to) => fromTorch(from, to, flags.step));
   say(target, flags.json ? json(report) : formatTorchReport(named(target), report));
 }
 
 /** Runs `adakit state to-torch`. */
 export async function convertToTorch(source: string, target: string, flags: ToTorchOptions): Promise<void> {
+  const { toTorch } = await import('./torch/to-torch.js');
   const report = await betweenFiles(source, target, toTorch);
   say(target, flags.json ? json(report) : formatTorchReport(named(target), report));
 }

@@ -19,7 +19,7 @@ import { storeTensor } from '@adakit/state';
 import { openState, readState, writeState, writeTensors } from '@adakit/state/node';
 import { Emitter, Graph, modelFromGraph, Tensor, writeModel } from '@adakit/onnx';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { optimizerByName } from '../optimizers.js';
+import { optimizerByName } from '../optimizer-by-name.js';
 import { runCommand } from '../testing/run-command.js';
 import { addStateCommand } from './command.js';
 import { convertFile } from './convert.js';
