@@ -3,6 +3,7 @@ import { writeFileAtomically } from '@adakit/state/node';
 import { z } from 'zod';
 import { isSameFile, requireFolderOf } from '../output-place.js';
 import { oneLine, print, printable } from '../printable.js';
+import { withProgress } from '../progress.js';
 import { requireOneStandardInput, STANDARD, withSource, withTarget } from '../standard-streams.js';
 import { UsageError } from '../usage-error.js';
 import type {
@@ -35,7 +36,9 @@ export async function convert(source: string, target: string, flags: ConvertComm
     if (like === undefined) throw new UsageError('--save-mapping writes what --like derives; give --like FILE');
     requireFolderOf('--save-mapping', flags.saveMapping);
   }
-  const report = await between(source, target, (from, to) => convertFile(from, to, options));
+  const report = await withProgress((say) =>
+    between(source, target, (from, to) => convertFile(from, to, { ...options, say })),
+  );
   if (flags.saveMapping !== undefined) {
     await writeFileAtomically(flags.saveMapping, Buffer.from(json(report.mappings ?? [])));
   }
@@ -55,9 +58,17 @@ export async function diff(a: string, b: string, flags: DiffCommandOptions): Pro
 /** Runs `adakit state verify`. */
 export async function verify(files: readonly string[], flags: VerifyCommandOptions): Promise<void> {
   requireOneStandardInput(files);
-  const options = { finite: flags.finite === true, plugins: flags.plugin };
+  const finite = flags.finite === true;
   const verifications: Verification[] = [];
-  for (const file of files) verifications.push(await withSource(file, (path) => verifyFile(path, options)));
+  await withProgress(async (say) => {
+    for (const file of files) {
+      const onPart = (tensor: string): void => {
+        say(`${file}: reading ${tensor}`);
+      };
+      const options = { finite, plugins: flags.plugin, onPart };
+      verifications.push(await withSource(file, (path) => verifyFile(path, options)));
+    }
+  });
   print(flags.json ? json(verifications) : formatVerifications(verifications));
   if (verifications.some(({ valid }) => !valid)) process.exitCode = 1;
 }
