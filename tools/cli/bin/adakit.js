@@ -10,7 +10,10 @@ if (!existsSync(entry)) {
   process.stderr.write('adakit: building the workspace once…\n');
   const tsc = createRequire(import.meta.url).resolve('typescript/bin/tsc');
   const project = fileURLToPath(new URL('..', import.meta.url));
-  const { status } = spawnSync(process.execPath, [tsc, '-b', project], { stdio: ['ignore', 2, 2] });
-  if (status !== 0) process.exit(status ?? 1);
+  const bundle = fileURLToPath(new URL('../../release/bundle.js', import.meta.url));
+  for (const args of [[tsc, '-b', project], [bundle]]) {
+    const { status } = spawnSync(process.execPath, args, { stdio: ['ignore', 2, 2] });
+    if (status !== 0) process.exit(status ?? 1);
+  }
 }
 await import(entry.href);

@@ -35,6 +35,14 @@ describe('with npm, everything in one project', () => {
     expect(printed).toBe('1 2\n3\n');
   });
 
+  test('Node.js loads what has been bundled for it', async () => {
+    const printed = await project.run(`
+      for (const name of ['core', 'core/states', 'state/node', 'onnx', 'runner-onnx', 'data', 'fit'])
+        console.log(import.meta.resolve('@adakit/' + name).includes('/dist/bundle/'));
+    `);
+    expect(printed).toBe('true\n'.repeat(7));
+  });
+
   test('the command runs', async () => {
     expect(await project.command('adakit', ['--help'])).toContain('Usage: adakit');
   });
