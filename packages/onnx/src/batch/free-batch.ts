@@ -65,7 +65,7 @@ export function withFreeBatch(model: Model, options: FreeBatchOptions = {}): Mod
   const mustBeFree = new Set<Value>();
   const broken = new Set<Value>();
   for (const node of graph.nodes) {
-    const values = [...node.inputs, ...node.captures].filter((value) => value !== undefined);
+    const values = node.reads.filter((value) => value !== undefined);
     if (values.some((value) => broken.has(value))) {
       for (const output of node.outputs) if (output !== undefined) broken.add(output);
       continue;
@@ -317,7 +317,7 @@ function verify(
     if (seen !== undefined) return seen;
     // Shapes are the only thing that values made of constants learn about a batch.
     const { contents, shape, producer } = value;
-    const inputs = producer === undefined ? [] : [...producer.inputs, ...producer.captures];
+    const inputs = producer === undefined ? [] : producer.reads;
     const isComputed = producer === undefined ? value.tensor !== undefined : !SIZES.has(producer.key);
     const isMadeOfFree = () => isComputed && inputs.every((input) => input === undefined || isFree(input));
     const found = shape?.some(grows) !== true && (contents === undefined ? isMadeOfFree() : !contents.some(grows));

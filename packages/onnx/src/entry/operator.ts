@@ -197,6 +197,8 @@ export interface UpgradeContext {
   upgradeBody(body: Graph, inputs: readonly ValueInfo[]): void;
   /** Whether a node of the model or its outputs use a value. */
   isUsed(value: Value): boolean;
+  /** Whether a value of the graph depends on what is fed. */
+  isFed(value: Value): boolean;
   /** Refuses the node. */
   fail(what: string): never;
 }

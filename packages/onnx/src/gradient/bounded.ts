@@ -71,7 +71,7 @@ export class BoundedCotangents {
   arriveAt(node: Node): boolean {
     const isBounded = node.outputs.every((output) => output === undefined || !this.#unbounded.has(output));
     if (!isBounded || !isRegular(node)) {
-      for (const input of [...node.inputs, ...node.captures]) if (input !== undefined) this.#unbounded.add(input);
+      for (const input of node.reads) if (input !== undefined) this.#unbounded.add(input);
     }
     return isBounded;
   }

@@ -103,7 +103,7 @@ function propagate(
     const start = graph.nodes.length;
     const results = e.named(`${node.name}_grad`, () => attempt(node, () => gradient(context)));
     if (isBounded) for (const mask of graph.nodes.slice(start)) if (isMask(mask)) mask.attributes.set('bounded', 1);
-    const receivers = [...node.inputs, ...node.captures];
+    const receivers = node.reads;
     results.forEach((cotangent, i) => {
       const input = receivers[i];
       if (cotangent === undefined || input === undefined || !path.active.has(input)) return;
@@ -171,7 +171,7 @@ function findPath(
   const active = new Set(wanted);
   const dependent: Node[] = [];
   for (const node of nodes) {
-    if (![...node.inputs, ...node.captures].some((input) => input !== undefined && active.has(input))) continue;
+    if (!node.reads.some((input) => input !== undefined && active.has(input))) continue;
     if (operators.get(node.key)?.gradient === 'zero') continue;
     dependent.push(node);
     for (const output of node.outputs) {
@@ -186,7 +186,7 @@ function findPath(
       if (!node.outputs.some((output) => output !== undefined && active.has(output) && influential.has(output))) {
         return false;
       }
-      for (const input of [...node.inputs, ...node.captures]) if (input !== undefined) influential.add(input);
+      for (const input of node.reads) if (input !== undefined) influential.add(input);
       return true;
     })
     .toReversed();

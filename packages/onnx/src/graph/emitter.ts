@@ -84,9 +84,7 @@ export class Emitter {
     if (known !== undefined) return known;
     const [domain, type] = op.includes('::') ? op.split('::', 2) : ['', op];
     const name = this.graph.uniqueName(this.#hint === '' ? type : `${this.#hint}/${type}`);
-    const outputs = Array.from({ length: count }, (_, i) =>
-      this.graph.addValue(i === 0 ? name : this.graph.uniqueName(`${name}.${i}`)),
-    );
+    const outputs = this.#outputs(name, count);
     const node = new Node({ name, op: type, domain, inputs, outputs, attributes: protos });
     this.graph.addNode(node);
     this.#rules.infer?.(node, this.graph);
@@ -108,9 +106,7 @@ export class Emitter {
     count: number,
   ): readonly Value[] {
     const name = this.graph.uniqueName(this.#hint === '' ? op : `${this.#hint}/${op}`);
-    const outputs = Array.from({ length: count }, (_, i) =>
-      this.graph.addValue(i === 0 ? name : this.graph.uniqueName(`${name}.${i}`)),
-    );
+    const outputs = this.#outputs(name, count);
     const protos = Object.entries(attributes).flatMap(([key, value]) =>
       value === undefined ? [] : attribute(key, value),
     );
@@ -385,6 +381,15 @@ export class Emitter {
     return this.#constants.has(value) && value.shape?.length === 0 && value.tensor?.toNumbers()[0] === 1;
   }
 
+  /** New values for what a node computes, the first of its name. */
+  #outputs(name: string, count: number): readonly Value[] {
+    const outputs: Value[] = [];
+    for (let i = 0; i < count; i++) {
+      outputs.push(this.graph.addValue(i === 0 ? name : this.graph.uniqueName(`${name}.${i}`)));
+    }
+    return outputs;
+  }
+
   #serial(value: Value): number {
     let serial = this.#serials.get(value);
     if (serial === undefined) this.#serials.set(value, (serial = this.#serials.size));
@@ -411,11 +416,11 @@ function newAttributeText(proto: AttributeProto): string {
   return byteText(toBinary(AttributeProtoSchema, proto));
 }
 
-/** Bytes as a string, one character a byte, to be part of a map key. */
+const latin1 = new TextDecoder('latin1');
+
+/** Bytes as a string, one character a byte and another for every one, to be part of a map key. */
 export function byteText(bytes: Uint8Array): string {
-  let text = '';
-  for (const byte of bytes) text += String.fromCharCode(byte);
-  return text;
+  return latin1.decode(bytes);
 }
 
 function requireShape(value: Value): Shape {

@@ -170,8 +170,7 @@ export class Graph {
         // Once, though it may be several inputs.
         else if (list.at(-1) !== node) list.push(node);
       };
-      node.inputs.forEach(use);
-      node.captures.forEach(use);
+      node.reads.forEach(use);
     }
     return consumers;
   }
@@ -189,7 +188,7 @@ export class Graph {
       if (node === undefined || liveNodes.has(node) || !own.has(node)) continue;
       liveNodes.add(node);
       for (const body of node.bodies.values()) body.removeDead();
-      for (const input of [...node.inputs, ...node.captures]) if (input !== undefined) pending.push(input);
+      for (const input of node.reads) if (input !== undefined) pending.push(input);
     }
     for (const node of this.nodes) {
       if (liveNodes.has(node)) continue;
@@ -212,7 +211,7 @@ export class Graph {
     const users = new Map<Node, Node[]>();
     for (const node of this.nodes) {
       const producers = new Set<Node>();
-      for (const input of [...node.inputs, ...node.captures]) {
+      for (const input of node.reads) {
         if (input?.producer !== undefined && own.has(input.producer)) producers.add(input.producer);
       }
       waiting.set(node, producers.size);
@@ -241,7 +240,7 @@ export class Graph {
   #isSorted(own: ReadonlySet<Node>): boolean {
     const done = new Set<Node>();
     for (const node of this.nodes) {
-      for (const input of [...node.inputs, ...node.captures]) {
+      for (const input of node.reads) {
         if (input?.producer !== undefined && own.has(input.producer) && !done.has(input.producer)) return false;
       }
       done.add(node);

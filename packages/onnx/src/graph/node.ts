@@ -72,6 +72,11 @@ export class Node {
     return [...captures];
   }
 
+  /** What it needs before it runs: its inputs, then what its bodies use besides. */
+  get reads(): readonly (Value | undefined)[] {
+    return this.bodies.size === 0 ? this.inputs : [...this.inputs, ...this.captures];
+  }
+
   /** The operator with its domain, the key of operator tables: `Conv`, `com.microsoft::FusedConv`. */
   get key(): string {
     return this.domain === '' ? this.op : `${this.domain}::${this.op}`;

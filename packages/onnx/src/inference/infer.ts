@@ -77,7 +77,7 @@ const CAN_STAY: ReadonlySet<OnnxErrorCode> = new Set<OnnxErrorCode>(['unsupporte
 
 /** The obstacle of a node whose results another one reads. */
 function obstacleBefore(node: Node): Obstacle | undefined {
-  const before = [...node.inputs, ...node.captures].find((input) => input?.producer?.obstacle !== undefined);
+  const before = node.reads.find((input) => input?.producer?.obstacle !== undefined);
   return before?.producer?.obstacle;
 }
 
@@ -114,8 +114,15 @@ export function requireNoObstacles(nodes: readonly Node[]): void {
  * @throws {OnnxError} `unsupported-operator`, all of them at once
  */
 export function requireRunnable(graph: Graph, ends: readonly Value[] = graph.outputs): void {
+  // Most graphs have none.
+  if (!graph.nodes.some(isRefused)) return;
   const nodes = nodesBefore(graph, ends).flatMap((node) => [node, ...nodesInside(node)]);
   requireNoObstacles(nodes.filter(({ obstacle }) => obstacle?.runs === false));
+}
+
+/** Whether a node must not run, or one inside it. */
+function isRefused({ obstacle, bodies }: Node): boolean {
+  return obstacle?.runs === false || [...bodies.values()].some(({ nodes }) => nodes.some(isRefused));
 }
 
 /** The nodes of a graph that some of its values depend on, in graph order. */
@@ -125,7 +132,7 @@ function nodesBefore({ nodes }: Graph, ends: readonly Value[]): readonly Node[] 
     .toReversed()
     .filter((node) => {
       if (!node.outputs.some((output) => output !== undefined && needed.has(output))) return false;
-      for (const input of [...node.inputs, ...node.captures]) if (input !== undefined) needed.add(input);
+      for (const input of node.reads) if (input !== undefined) needed.add(input);
       return true;
     })
     .toReversed();

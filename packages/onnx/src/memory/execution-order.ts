@@ -12,14 +12,18 @@ export interface Dependencies {
 /** What the nodes of a graph depend on. Values of graphs around it are there before it runs. */
 export function dependenciesOf({ nodes }: Pick<Graph, 'nodes'>): Dependencies {
   const numbers = new Map<Node, number>(nodes.map((node, number) => [node, number]));
+  /** By the number of a source, the last one found that uses it: each counts once. */
+  const users = new Int32Array(nodes.length).fill(-1);
   return {
-    sources: nodes.map((node) => {
-      const found = new Set<number>();
-      for (const input of [...node.inputs, ...node.captures]) {
+    sources: nodes.map((node, user) => {
+      const found: number[] = [];
+      for (const input of node.reads) {
         const number = input?.producer && numbers.get(input.producer);
-        if (number !== undefined) found.add(number);
+        if (number === undefined || users[number] === user) continue;
+        users[number] = user;
+        found.push(number);
       }
-      return [...found];
+      return found;
     }),
   };
 }

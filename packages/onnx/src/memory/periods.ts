@@ -67,6 +67,10 @@ export function twoPeriods(graph: Graph, loss: Value): Periods {
   const order = executionOrder(dependenciesOf(graph));
   const end = memoryOf(loss).producer;
   const turn = end === undefined ? -1 : order.findIndex((number) => nodes[number] === end);
-  const periods = periodsOf({ order, turn, periods: 1 });
-  return new Map(nodes.flatMap(({ outputs }, number) => outputs.flatMap((v) => (v ? [[v, periods[number]]] : []))));
+  const numbers = periodsOf({ order, turn, periods: 1 });
+  const periods = new Map<Value, number>();
+  nodes.forEach(({ outputs }, number) => {
+    for (const output of outputs) if (output !== undefined) periods.set(output, numbers[number]);
+  });
+  return periods;
 }

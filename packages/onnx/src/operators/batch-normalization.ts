@@ -4,7 +4,6 @@ import type { DefinitionContext, GradientContext, Operator, UpgradeContext } fro
 import { BIAS, DATA, GAIN, role } from '../entry/role.js';
 import { alongChannels, scaleChannels } from '../entry/standardize.js';
 import type { Emitter } from '../graph/emitter.js';
-import { isFed } from '../graph/fed.js';
 import { Node } from '../graph/node.js';
 import type { Value } from '../graph/value.js';
 
@@ -59,7 +58,7 @@ export const BatchNormalization: Operator = {
     } else toInference(node, e);
   },
   upgrade(ctx) {
-    const { node, opset, isUsed, fail } = ctx;
+    const { node, opset, isUsed, isFed, fail } = ctx;
     if (node.attributes.int('spatial', 1) !== 1)
       fail('has statistics for every element (spatial = 0); use one a channel');
     node.attributes.delete('spatial');

@@ -21,7 +21,7 @@ export function foldShapes(graph: Graph): void {
   };
   for (const node of graph.nodes) {
     node.inputs.forEach((input, i) => {
-      if (input?.producer !== undefined) node.inputs[i] = fold(input) ?? input;
+      if (input?.producer !== undefined && input.contents !== undefined) node.inputs[i] = fold(input) ?? input;
     });
     if (node.key === 'Reshape') foldReshape(e, node);
     for (const body of node.bodies.values()) foldShapes(body);

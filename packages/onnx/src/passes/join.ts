@@ -32,12 +32,12 @@ const RESHAPES: ReadonlySet<string> = new Set(['Reshape', 'Squeeze', 'Unsqueeze'
 
 /** One reshape for a node and those right before it. */
 function joined(e: Emitter, node: Node): Node {
-  const to = newShape(node);
   const source = reshaped(node);
-  if (to === undefined || source === undefined) return node;
+  if (source === undefined) return node;
   let root = source;
   for (let next = reshaped(root.producer); next !== undefined; next = reshaped(root.producer)) root = next;
-  if (root === source) return node;
+  const to = root === source ? undefined : newShape(node);
+  if (to === undefined) return node;
   return new Node({ name: node.name, op: 'Reshape', inputs: [root, e.int64(to.shape)], outputs: [to.output] });
 }
 
@@ -68,14 +68,15 @@ function permutation({ attributes }: Node, rank: number): readonly number[] {
 
 /** A reshape that splits axes of what has been transposed, as a transposition of what has been reshaped. */
 function transposedLast(e: Emitter, node: Node, isTaken: (value: Value) => boolean): Node {
-  const to = newShape(node);
   const [turned] = node.inputs;
   const transposition = turned?.producer;
   const source = transposition?.inputs[0];
-  if (to === undefined || !RESHAPES.has(node.key) || turned === undefined || isTaken(turned)) return node;
+  if (!RESHAPES.has(node.key) || turned === undefined || isTaken(turned)) return node;
   if (source === undefined || transposition?.key !== 'Transpose') return node;
+  const to = newShape(node);
   const { shape: before } = turned;
-  const parts = before !== undefined && isStaticShape(before) ? splitInto(before, to.shape) : undefined;
+  if (to === undefined || before === undefined || !isStaticShape(before)) return node;
+  const parts = splitInto(before, to.shape);
   if (parts === undefined) return node;
   const perm = permutation(transposition, parts.length);
   /** By the axis of the source. */

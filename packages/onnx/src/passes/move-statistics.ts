@@ -29,7 +29,8 @@ export function moveStatistics(
   statistics: readonly { readonly name: string; readonly output: string }[],
   operators: OperatorTable = standardOperators,
 ): void {
-  const used = graph.consumers();
+  if (statistics.length < 2) return;
+  const used = new Set(graph.nodes.flatMap(({ reads }) => reads));
   const alike = new Map<string, Move[]>();
   for (const { name, output } of statistics) {
     const move = moveOf(graph.requireValue(name), graph.requireValue(output));

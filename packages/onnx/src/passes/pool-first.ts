@@ -10,13 +10,15 @@ import { afterPass } from '../verify/passes.js';
  * after Relu and were not before, all are 0, and nothing passes.
  */
 export function poolFirst(graph: Graph, operators = standardOperators): void {
+  const pools = graph.nodes.filter(isOfWholeWindows);
+  if (pools.length === 0) return;
   const uses = graph.consumers();
   const outputs = new Set(graph.outputs);
   const isTaken = (value: Value) => outputs.has(value) || (uses.get(value)?.length ?? 0) > 1;
   /** The Relu that comes after each pool instead of ahead of it. */
   const later = new Map<Node, Node>();
-  for (const pool of graph.nodes) {
-    const relu = isOfWholeWindows(pool) ? pool.inputs[0]?.producer : undefined;
+  for (const pool of pools) {
+    const relu = pool.inputs[0]?.producer;
     if (relu?.key === 'Relu' && relu.obstacle === undefined && !relu.outputs.some((y) => y && isTaken(y))) {
       later.set(pool, relu);
     }
@@ -33,10 +35,8 @@ export function poolFirst(graph: Graph, operators = standardOperators): void {
 
 /** Whether a node is a MaxPool whose windows all hold an element, which those with gaps in padding need not, and gives no indices. */
 function isOfWholeWindows({ key, obstacle, outputs, attributes }: Node): boolean {
-  const dilations = attributes.ints('dilations', []);
-  return (
-    key === 'MaxPool' && obstacle === undefined && outputs[1] === undefined && dilations.every((step) => step === 1)
-  );
+  if (key !== 'MaxPool' || obstacle !== undefined || outputs[1] !== undefined) return false;
+  return attributes.ints('dilations', []).every((step) => step === 1);
 }
 
 /** Lets a pool take what a Relu takes, and the Relu what the pool gives. */

@@ -1,6 +1,7 @@
 import { OnnxError } from '../error.js';
 import type { Graph } from '../graph/graph.js';
 import { copiedNodes, type Substitution } from '../graph/copy.js';
+import { isFed } from '../graph/fed.js';
 import type { Node } from '../graph/node.js';
 import type { Value } from '../graph/value.js';
 import { OPSET } from '../model/opset.js';
@@ -18,8 +19,9 @@ import type { EarlyForm, OperatorTable, UpgradeContext } from '../entry/operator
 export function upgradeNodes(graph: Graph, opset: number, operators: OperatorTable): void {
   const e = emitterOf(graph, operators);
   const used = new Set<Value | undefined>(graph.outputs);
-  for (const { inputs, captures } of graph.nodes) for (const value of [...inputs, ...captures]) used.add(value);
+  for (const { reads } of graph.nodes) for (const value of reads) used.add(value);
   const isUsed = (value: Value) => used.has(value);
+  const fed = new Set<Value>();
   /** The constants of bodies, which stand once however often the bodies are written out. */
   const constants = new Map<Graph, ReadonlyMap<Value, Value>>();
   const inline = (node: Node, body: Graph, inputs: readonly Value[]): readonly Value[] => {
@@ -29,7 +31,7 @@ export function upgradeNodes(graph: Graph, opset: number, operators: OperatorTab
     constants.set(body, new Map(body.initializers.map((value) => [value, values.get(value) ?? value])));
     const outputs = body.outputs.map((value) => values.get(value) ?? value);
     for (const output of outputs) used.add(output);
-    for (const { inputs, captures } of nodes) for (const value of [...inputs, ...captures]) used.add(value);
+    for (const { reads } of nodes) for (const value of reads) used.add(value);
     appendNodes(graph, nodes, operators, { rewrite, keepsMeaning });
     return outputs;
   };
@@ -47,6 +49,7 @@ export function upgradeNodes(graph: Graph, opset: number, operators: OperatorTab
         upgradeNodes(body, opset, operators);
       },
       isUsed,
+      isFed: (value) => isFed(value, fed),
       fail: (what: string) => refuse(node, what),
     };
     const results = e.named(node.name, () => {

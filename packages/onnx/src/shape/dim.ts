@@ -73,6 +73,8 @@ export function subtractDims(a: Dim, b: Dim): Dim {
 
 export function multiplyDims(a: Dim, b: Dim): Dim {
   if (isStatic(a) && isStatic(b)) return a * b === 0 ? 0 : exact(a * b, a, b);
+  if (a === 1) return b;
+  if (b === 1) return a;
   const [left, right] = [termsOf(a), termsOf(b)];
   const least = () => (lowerBound(a) >= 0 && lowerBound(b) >= 0 ? lowerBound(a) * lowerBound(b) : -Infinity);
   if (left.length * right.length > MAX_PRODUCT_TERMS) return beyondBounds(least());
@@ -84,7 +86,9 @@ export function multiplyDims(a: Dim, b: Dim): Dim {
 
 /** The product of all dimensions: the number of elements of a shape. */
 export function productOfDims(dims: readonly Dim[]): Dim {
-  return dims.reduce(multiplyDims, 1);
+  // Numbers first: each product of polynomials is brought to its canonical form.
+  const numbers = dims.filter(isStatic).reduce(multiplyDims, 1);
+  return dims.filter((dim) => !isStatic(dim)).reduce(multiplyDims, numbers);
 }
 
 /** ⌊a / b⌋ for b > 0. Exact polynomial quotients are found; what cannot be divided stays one opaque term. */

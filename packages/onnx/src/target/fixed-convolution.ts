@@ -38,10 +38,11 @@ export function asFixed({ windows, channels, dy }: InputConvolution | WeightConv
 }
 
 function fixed(
-  { input, output, begin, end, ...windows }: Omit<PlacedWindows, 'begin' | 'end'> & { begin: Shape; end: Shape },
+  windows: Omit<PlacedWindows, 'begin' | 'end'> & { begin: Shape; end: Shape },
   channels: Channels,
   { dtype, shape }: Value,
 ): FixedConvolution | undefined {
+  const { input, output, begin, end } = windows;
   if (channels.groups > 1 || dtype !== 'float32' || shape === undefined) return undefined;
   if (!isStaticShape(input) || !isStaticShape(output) || !isStaticShape(begin) || !isStaticShape(end)) return undefined;
   if (begin.some((pad) => pad < 0) || [...input, ...output].some((length) => length < 1)) return undefined;

@@ -115,7 +115,7 @@ export class Origins {
     if (operator !== undefined && isNoise(operator)) return 'input';
     let origin: Origin = 'constant';
     let varying = 0;
-    for (const [index, input] of [...node.inputs, ...node.captures].entries()) {
+    for (const [index, input] of node.reads.entries()) {
       if (input === undefined) continue;
       if (index < node.inputs.length && this.#kindOfUse(node, index) === 'setting') continue;
       const found = this.#origins.get(input) ?? 'constant';

@@ -102,5 +102,5 @@ function entering(graph: Graph, nodes: readonly Node[]): readonly Value[] {
 }
 
 function inputsOf(node: Node | undefined): readonly Value[] {
-  return node === undefined ? [] : [...node.inputs, ...node.captures].filter((input) => input !== undefined);
+  return node === undefined ? [] : node.reads.filter((input) => input !== undefined);
 }

@@ -142,6 +142,8 @@ const FEWEST_PLACES = 6;
 const FEWEST_SHIFTED = FEWEST_PLACES + 1;
 /** Each of the eight or more lines of a grid has one equation beyond what is free. */
 const SHORTEST_SIDE = 4;
+/** How many numbers of a line tell what is learned from a wave: their equations are six, for one thing that is free. */
+const BEGINNING = 8;
 /**
  * How far a place may be off, relative to the largest element of its column. Angles of positions up to 5,000, written in
  * float32, are off by 5,000 · 2⁻²⁴ = 3e-4; what is learned is off by its own size.
@@ -172,9 +174,6 @@ function isWave(dims: readonly number[], read: Read, elements: number): boolean 
       for (let column = 0; column < count; column += step) if (!holds(columnAt(column, most))) return false;
       return true;
     };
-    const widths = gridWidths(places);
-    // Of a large table of weights every width is ruled out by the first line of its first column, which is read once.
-    const first = columnAt(0, widths.at(-1) ?? 0);
     const sampled = Math.min(places, SAMPLE);
     const gap = gapOf(read, { elements, count: places, stride, most: sampled });
     const isTable =
@@ -183,19 +182,25 @@ function isWave(dims: readonly number[], read: Read, elements: number): boolean 
         sampled - gap > FEWEST_PLACES &&
         everyColumn(SAMPLE, (values) => isWaveColumn(values.subarray(gap + 1)))) ||
       (places >= FEWEST_SHIFTED && everyColumn(SAMPLE, isShiftedWaveColumn)) ||
-      widths.some(
-        (width) => isWaveColumn(first.subarray(0, width)) && everyColumn(places, (values) => isWaveGrid(values, width)),
+      gridWidths(places, (most) => columnAt(0, most)).some((width) =>
+        everyColumn(places, (values) => isWaveGrid(values, width)),
       );
     return isTable && !everyColumn(SAMPLE, (values) => values.every((value) => value === values[0]));
   });
 }
 
-/** How wide a grid of so many places can be. */
-function gridWidths(places: number): number[] {
+/**
+ * How wide a grid of so many places can be whose first column begins so. Of weights the first numbers rule out all that are as
+ * wide or wider: what fits these best leaves no more, taken together, than what fits the whole line.
+ */
+function gridWidths(places: number, firstColumn: (most: number) => Float64Array): number[] {
   const widths: number[] = [];
   for (let width = SHORTEST_SIDE; width * SHORTEST_SIDE <= places; width++)
     if (places % width === 0) widths.push(width);
-  return widths;
+  const first = firstColumn(widths.at(-1) ?? 0);
+  const tolerance = Math.sqrt(BEGINNING) * WAVE_TOLERANCE * largest(first);
+  const isOpen = isWaveColumn(first.subarray(0, BEGINNING), tolerance);
+  return widths.filter((width) => (isOpen || width < BEGINNING) && isWaveColumn(first.subarray(0, width)));
 }
 
 function isWaveGrid(values: Float64Array, width: number): boolean {
@@ -235,15 +240,19 @@ function isGap(read: Read, { elements, count, stride }: Places, place: number): 
 function isShiftedWaveColumn(values: Float64Array): boolean {
   const mean = values.reduce((sum, value) => sum + value, 0) / values.length;
   const size = Math.max(...values.map((value) => Math.abs(value - mean)));
-  const rounding = 8 * 3 * 2 ** -24 * Math.max(...values.map(Math.abs));
+  const rounding = 8 * 3 * 2 ** -24 * largest(values);
   return isWaveColumn(
     values.slice(1).map((value, i) => value - values[i]),
     WAVE_TOLERANCE * size + rounding,
   );
 }
 
+function largest(values: Float64Array): number {
+  return values.reduce((most, value) => Math.max(most, Math.abs(value)), 0);
+}
+
 /** @param tolerance how far a place may be off */
-function isWaveColumn(values: Float64Array, tolerance = WAVE_TOLERANCE * Math.max(...values.map(Math.abs))): boolean {
+function isWaveColumn(values: Float64Array, tolerance = WAVE_TOLERANCE * largest(values)): boolean {
   let [products, squares] = [0, 0];
   for (let p = 1; p + 1 < values.length; p++) {
     products += (values[p + 1] + values[p - 1]) * values[p];

@@ -1,4 +1,4 @@
-import { create, fromBinary, toBinary } from '@bufbuild/protobuf';
+import { create } from '@bufbuild/protobuf';
 import { castTensor, elementCount, sameShape, type FloatArray, type NamedTensors, type TensorData } from '@adakit/core';
 import { GraphProtoSchema, ModelProtoSchema, TensorProtoSchema, type ModelProto, type TensorProto } from 'onnx-buf';
 import { OnnxError } from '../error.js';
@@ -132,8 +132,19 @@ export function withoutValues(model: Model, names: readonly string[]): Model {
 
 /** A copy: whatever is left of a message that was read, a name of one byte, keeps all bytes that it was read from. */
 function apart(model: Model): Model {
-  const proto = fromBinary(ModelProtoSchema, toBinary(ModelProtoSchema, model.proto));
+  const proto = copied(model.proto);
   return { ...model, proto, graph: proto.graph ?? model.graph };
+}
+
+/** A copy of a message, with the bytes and the unknown fields in it: `clone` of the library keeps views of these. */
+function copied<T>(value: T): T {
+  if (typeof value !== 'object' || value === null) return value;
+  // Not `slice`, which gives a view of a Buffer.
+  if (value instanceof Uint8Array) return new Uint8Array(value) as T & Uint8Array;
+  if (Array.isArray(value)) return value.map(copied) as T & unknown[];
+  const copy = Object.create(Object.getPrototypeOf(value) as object | null) as Record<string, unknown>;
+  for (const [name, field] of Object.entries(value)) copy[name] = copied(field as unknown);
+  return copy as T;
 }
 
 function withInitializers(model: Model, initializer: TensorProto[]): Model {

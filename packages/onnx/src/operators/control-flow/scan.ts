@@ -307,7 +307,7 @@ function scanBackwards(ctx: GradientContext, form: Form, paths: Paths, step: Bac
   const { carried, wanted, stacked } = paths;
   const { body, arriving, sums, again, cotangents, factors } = step;
   // What the steps need again: states from before them, which the forward pass has to keep, and scanned inputs.
-  const used = new Set(body.nodes.flatMap(({ inputs, captures }) => [...inputs, ...captures]));
+  const used = new Set(body.nodes.flatMap(({ reads }) => reads));
   const kept = again.flatMap((value, i) => (i < states && used.has(value) ? [i] : []));
   const reread = form.inputs.map((_, j) => j).filter((j) => used.has(again[states + j]));
   const history = keepStates(ctx, form, kept);
