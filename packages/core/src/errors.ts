@@ -56,11 +56,11 @@ export function didYouMean(given: string, known: Iterable<string>): string {
  */
 export function keysProblem(kind: string, given: unknown, known: readonly string[]): string | undefined {
   const complaints =
-    typeof given === 'object' && given !== null
+    typeof given === 'object' && given && !Array.isArray(given)
       ? Object.keys(given)
           .filter((key) => !known.includes(key))
           .map((key) => `unknown ${kind} "${key}"${didYouMean(key, known)}`)
-      : [`${kind}s must be an object, got ${shown(given)}`];
+      : [`${kind}s must be an object, got ${shown(given) || '[]'}`];
   return complaints.length > 0 ? `${complaints.join('; ')} (known: ${known.join(', ')})` : undefined;
 }
 

@@ -237,18 +237,18 @@ export { wasmKernelsIn, type WasmKernels } from './device/wasm/device.js';
 export type { KernelMemory } from './device/wasm/memories.js';
 export type { Binding, BoundKernel, Device, Kernel, MaskedCheck, MaybePromise } from './device/device.js';
 export { bufferNames, deviceInputs, isTotal } from './device/device.js';
-export {
-  makePlan,
-  type ParameterStage,
-  type Piece,
-  type PhasedPlan,
-  type Phases,
-  type Plan,
-  type PlanGroup,
-  type PlannedCall,
-  type PlannedGlobal,
-  type PlannedParameter,
-  type Stage,
+export { makePlan, type PlanOptions } from './run/given-plan.js';
+export type {
+  ParameterStage,
+  Piece,
+  PhasedPlan,
+  Phases,
+  Plan,
+  PlanGroup,
+  PlannedCall,
+  PlannedGlobal,
+  PlannedParameter,
+  Stage,
 } from './plan/plan.js';
 export { HostScalars, type Moment, type ScalarsOf } from './run/host-scalars.js';
 export { jacobiSweeps, type FactorName, type HostFactor } from './factor/factor.js';

@@ -12,6 +12,7 @@ import { defineOptimizer } from './optimizer/define.js';
 import { groups } from './optimizer/groups.js';
 import { learningRate } from './optimizer/hyperparameters.js';
 import type { Optimizer } from './optimizer/optimizer.js';
+import { makePlan } from './run/given-plan.js';
 import { Run } from './run/run.js';
 import {
   bounded,
@@ -36,6 +37,8 @@ const rule = (update: (param: Tensor) => unknown = (param) => param) => ({
 const demo = (update?: (param: Tensor) => unknown): Optimizer => defineOptimizer(rule(update))();
 const grouped = (): Optimizer => groups([{ name: 'biases', match: /bias/, hyperparameters: { lr: 1 } }], demo());
 const run = (): Run<FloatArray> => Run.start(referenceDevice(), demo(), { w: tensor32([1, 2]) });
+const w = { name: 'w', shape: [2, 3] };
+const planned = (parameters: unknown, options?: unknown) => makePlan(demo(), parameters as never, options as never);
 const gives = (evaluated: unknown) => run().stepWith({ evaluate: () => evaluated as never });
 const givesSeveral = (evaluated: unknown) => run().severalWith({ evaluate: () => evaluated as never }, 2);
 
@@ -74,6 +77,7 @@ const mistakes: Record<string, [what: string, call: () => unknown, message: stri
     ['a shape that there is not', () => demo((x) => broadcast(sum(x), 'row' as never)), 'cannot broadcast [] to "row"'],
   ],
   changes: [
+    ['a list', () => demo().with([] as never), 'demo: hyperparameters must be an object, got [] (known: lr)'],
     ['a number', () => demo().with(0.1 as never), 'demo: hyperparameters must be an object, got 0.1 (known: lr)'],
     ['nothing', () => demo().with(undefined as never), 'demo: hyperparameters must be an object, got undefined'],
     ['nothing, of groups', () => grouped().with(undefined as never), 'unknown hyperparameter "undefined"'],
@@ -87,6 +91,7 @@ const mistakes: Record<string, [what: string, call: () => unknown, message: stri
     ['null for a group\'s schedules', () => groups([{ match: 'w', schedules: null as never }], demo()), 'schedules of the group "group1" must be an object, got null'], // prettier-ignore
     ['bounds that are misspelt', () => groups([{ match: { rank: { atleast: 2 } as never } }], demo()), 'got the condition rank'], // prettier-ignore
     ['a role that there is not', () => groups([{ match: { role: 'biases' as never } }], demo()), 'got the condition role: "biases"'], // prettier-ignore
+    ['a list for options', () => ema(0.9, demo(), [] as never), 'ema: hyperparameters must be an object, got []'],
     ['a number for options', () => ema(0.9, demo(), 5 as never), 'ema: hyperparameters must be an object, got 5'],
     ['a number for options of an average', () => gradientAveraging(0.9, demo(), 5 as never), 'averageGradients: hyperparameters must be an object, got 5'], // prettier-ignore
     ['null for options', () => clipByGlobalNorm(1, demo(), null as never), 'clipByGlobalNorm: hyperparameters must be an object, got null'], // prettier-ignore
@@ -108,11 +113,14 @@ const mistakes: Record<string, [what: string, call: () => unknown, message: stri
       'tensor32 takes lists of elements and of sizes, got 2',
     ],
     ['another format', () => castTensor(tensor32([1]), 'float16' as never), 'castTensor makes float32 or float64, got "float16"'], // prettier-ignore
+    ['a shape of more than there is memory for', () => filled('float32', [1e12], 0), 'filled makes no tensor of shape [1000000000000]'], // prettier-ignore
+    ['a size below zero', () => filled('float32', [-1], 0), 'filled makes no tensor of shape [-1]'],
     ['a shape for a format', () => filled([2] as never, [2], 0), 'filled makes float32 or float64, got 2'],
     ['none', () => castTensor(undefined as never, 'float32'), 'must be a tensor such as tensor32([1, 2], [2]), got undefined'], // prettier-ignore
   ],
   devices: [
     ['another precision', () => referenceDevice('float16' as never), 'referenceDevice() takes float64 or float32, got "float16"'], // prettier-ignore
+    ['a list', () => wasmDevice([] as never), 'wasmDevice(): options must be an object, got []'],
     ['null', () => wasmDevice(null as never), 'wasmDevice(): options must be an object, got null'],
     ['an option that is misspelt, for which no other device is taken', () => hostDevice({ memorylimit: 1e6 } as never), 'hostDevice(): unknown option "memorylimit", did you mean "memoryLimit"?'], // prettier-ignore
     ['a number of threads', () => wasmDevice({ threads: 4 as never }), 'threads must be KernelThreads, got 4'],
@@ -122,9 +130,24 @@ const mistakes: Record<string, [what: string, call: () => unknown, message: stri
       'threads must be KernelThreads, got Object',
     ],
   ],
+  plans: [
+    ['a rule', () => makePlan(rule() as never, [w]), 'makePlan()'],
+    ['a word for a flag', () => planned([w], { allowEmptyGroups: 'no' }), 'makePlan(): allowEmptyGroups must be true or false, got "no"'], // prettier-ignore
+    ['an option that is misspelt', () => planned([w], { allowEmptyGroup: true }), 'makePlan(): unknown option "allowEmptyGroup", did you mean "allowEmptyGroups"?'], // prettier-ignore
+    ['null for options', () => planned([w], null), 'makePlan(): options must be an object, got null'],
+    ['no parameters', () => planned(undefined), 'makePlan(): parameters is required'],
+    ['parameters by name', () => planned({ w }), 'makePlan(): parameters must be a list, got Object'],
+    ['names for parameters', () => planned(['w']), 'makePlan(): parameter 0 must be an object, got "w"'],
+    ['no name', () => planned([w, { shape: [2] }]), 'makePlan(): parameter 1 is wrong: name is required'],
+    ['no shape', () => planned([{ name: 'w' }]), 'parameter 0 is wrong: shape must be a list of whole numbers, got undefined'], // prettier-ignore
+    ['a size below zero', () => planned([{ ...w, shape: [2, -1] }]), 'shape must be a list of whole numbers, got 2,-1'],
+    ['a role that is misspelt', () => planned([{ ...w, role: 'weigth' }]), 'parameter 0 is wrong: role must be one of weight, bias, norm, embedding, got "weigth"'], // prettier-ignore
+    ['one twice', () => planned([w, w]), 'makePlan(): parameter 1 has the name of another, "w"'],
+  ],
   runs: [
     ['no device', () => Run.start(undefined as never, demo(), {}), 'a run needs a device such as jsDevice(), got undefined'], // prettier-ignore
     ['the function for a device', () => Run.start(jsDevice as never, demo(), {}), 'a run needs a device such as jsDevice(), got Function'], // prettier-ignore
+    ['more than there is memory for', () => Run.start(jsDevice(), demo(), { w: { write: () => undefined, shape: [1e6, 1e6] } }), 'for which there is no memory; train fewer parameters'], // prettier-ignore
     ['null for options', () => Run.start(jsDevice(), demo(), {}, null as never), 'a run: options must be an object, got null'], // prettier-ignore
     ['a word for a flag', () => Run.start(jsDevice(), demo(), {}, { openGroups: 'no' as never }), 'a run: openGroups must be true or false, got "no"'], // prettier-ignore
     ['a count to go on from', () => Run.start(jsDevice(), demo(), {}, { resume: 5 as never }), 'resume must be an object with a step, as a training state has, got 5'], // prettier-ignore

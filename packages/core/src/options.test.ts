@@ -11,7 +11,7 @@ describe('what is wrong with options is said', () => {
     [undefined, 'options must be an object, got undefined (known: name, count)'],
     [null, 'options must be an object, got null (known: name, count)'],
     ['run', 'options must be an object, got "run" (known: name, count)'],
-    [[], 'options must be an object, got a list (known: name, count)'],
+    [[], 'options must be an object, got [] (known: name, count)'],
     [{ count: 1, nmae: 'x' }, 'unknown option "nmae", did you mean "name"? (known: name, count)'],
     [{}, 'count is required'],
     [{ name: 3, count: 1.5 }, 'name must be text, got 3; count must be a whole number of at least 1, got 1.5'],

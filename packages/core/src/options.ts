@@ -11,8 +11,6 @@ export type OptionKind = (value: unknown) => string | undefined;
  */
 export function optionsProblem(given: unknown, known: Readonly<Record<string, OptionKind>>): string | undefined {
   const names = Object.keys(known);
-  // Of an empty list nothing would be taken.
-  if (Array.isArray(given)) return `options must be an object, got a list (known: ${names.join(', ')})`;
   const problem = keysProblem('option', given, names);
   if (problem !== undefined) return problem;
   const values = given as Readonly<Record<string, unknown>>;

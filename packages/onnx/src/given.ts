@@ -1,4 +1,4 @@
-import { kindOf, optionsProblem, type OptionKind } from '@adakit/core';
+import { kindOf, kinds, optionsProblem, type OptionKind } from '@adakit/core';
 import { OnnxError } from './error.js';
 
 // What is given by programs whose types nobody has checked.
@@ -19,7 +19,7 @@ export function requireOptions(what: string, options: unknown, known: Readonly<R
 
 /** @throws {OnnxError} `invalid-argument` for what is no object, whatever is read of it */
 export function requireObject(what: string, value: unknown): void {
-  if (typeof value !== 'object' || value === null) fail(`${what} must be an object, got ${kindOf(value)}`);
+  if (typeof value !== 'object' || value === null || Array.isArray(value)) fail(`${what} must be an object, got ${kindOf(value)}`);
 }
 
 /** @throws {OnnxError} `invalid-argument` for what is no list of names */
@@ -40,6 +40,17 @@ export function requireLoss(given: unknown): void {
   if (typeof (Object(given) as { readonly attach?: unknown }).attach === 'function') return;
   const what = typeof given === 'function' ? `the function ${given.name}; call it: ${given.name}()` : kindOf(given);
   fail(`a loss is needed, such as crossEntropy(), not ${what}`);
+}
+
+/** Stages of a plan in options. */
+export const STAGES = kinds.kind(
+  'a list of stages of the plan, such as plan.batchStages',
+  (value) => Array.isArray(value) && value.every(isStage),
+);
+
+function isStage(value: unknown): boolean {
+  const { kind, calls, program } = Object(value) as Readonly<Record<string, unknown>>;
+  return kind === 'total' ? Object(program) === program : kind === 'parameters' && Array.isArray(calls);
 }
 
 /** @throws {OnnxError} `invalid-argument` for what is no plan, e.g. an optimizer in its place */

@@ -49,6 +49,7 @@ describe.each(Object.entries(ofModels))('%s', (_, call) => {
 });
 
 const model = { graph: { initializer: [], input: [], node: [], output: [] }, proto: {}, source: 'model' } as never;
+const plan = makePlan(adam(), [{ name: 'w', shape: [2] }]);
 const mistakes: Record<string, [what: string, call: () => unknown, message: string][]> = {
   options: [
     ['null to read a model', () => onnx.parseModel(new Uint8Array(3), 'm', null as never), 'parseModel(): options must be an object, got null'], // prettier-ignore
@@ -69,6 +70,13 @@ const mistakes: Record<string, [what: string, call: () => unknown, message: stri
     ['a name for parameters', () => onnx.inferenceGraph(model, 'w' as never), 'inferenceGraph(): parameters must be a list of names, got "w"'], // prettier-ignore
     ['null to infer with', () => onnx.inferenceGraph(model, [], null as never), 'inferenceGraph(): options must be an object, got null'], // prettier-ignore
     ['names for parameters', () => onnx.initialParameters(model, ['w'] as never), 'parameters must be a list of { name, … }, got "w"'], // prettier-ignore
+    ['no stages', () => onnx.optimizerGraph({ plan, stages: [1] as never }), 'optimizerGraph(): stages must be a list of stages of the plan, such as plan.batchStages, got Array'], // prettier-ignore
+    ['no stages of a step', () => onnx.trainStepGraph(model, { loss: onnx.mse(), plan, stages: [{}] as never }), 'trainStepGraph(): stages must be a list of stages of the plan'], // prettier-ignore
+    ['nothing of a structure', () => onnx.planStructure(no), 'planStructure(): options must be an object, got undefined'], // prettier-ignore
+    ['no plan of a structure', () => onnx.planStructure({} as never), 'planStructure() takes a plan'],
+    ['no stages of a structure', () => onnx.planStructure({ plan, stages: [1] as never }), 'planStructure(): stages must be a list of stages of the plan'], // prettier-ignore
+    ['half a step', () => onnx.severalSteps({ plan } as never, 1.5), 'severalSteps(): count must be a whole number of at least 1, got 1.5'], // prettier-ignore
+    ['none of several steps', () => onnx.severalSteps({ plan } as never, 0), 'count must be a whole number of at least 1, got 0'], // prettier-ignore
     ['no step', () => onnx.severalSteps(no, 2), 'severalSteps(): options must be an object, got undefined'],
     [
       'no target',

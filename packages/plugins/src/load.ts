@@ -41,8 +41,8 @@ export interface LoadedOptimizer {
 export interface LoadOptions {
   /** Where Node would look from. Default: the current folder. */
   readonly folder?: string;
-  /** Optimizers that are there already, by name. Default: none. */
-  readonly included?: Readonly<Record<string, OptimizerPlugin>>;
+  /** Optimizers that are there already, by name, or what gives the one that is asked for. Default: none. */
+  readonly included?: Readonly<Record<string, OptimizerPlugin | (() => Promise<OptimizerPlugin>)>>;
 }
 
 /**
@@ -95,7 +95,7 @@ export async function loadOptimizer(name: string, options: LoadOptions = {}): Pr
       `the optimizer '${name}' is ${places.join(' and ')}; say which by the name of its package, e.g. '${having[0].name}'`,
     );
   }
-  if (own) return { plugin: own, package: undefined, manifest: {} };
+  if (own) return { plugin: 'optimizerName' in own ? own : await own(), package: undefined, manifest: {} };
   if (having.length === 1) return loadPlugin(having[0], Object.hasOwn(having[0].optimizers, name) ? name : undefined);
   // Who asks for a package that is broken learns why it is not there.
   for (const [broken, error] of invalid) if (nameIn(broken) === name) throw error;

@@ -121,7 +121,7 @@ describe.each(['native', 'node'] as const)('a batch that cannot be computed with
 
   it.each<[string, unknown, string]>([
     ['null', null, 'options must be an object, got null'],
-    ['a list', [], 'options must be an object, got a list'],
+    ['a list', [], 'options must be an object, got []'],
     ['an option that there is not', { dta: {}, precison: 'file' }, 'unknown option "dta"'],
   ])('or not, a state and a model are not asked for with %s', async (_, options, message) => {
     const calls = {

@@ -13,6 +13,7 @@ import {
   type Model,
 } from '@adakit/onnx';
 import { emitterOf, Graph, modelFromGraph, symbol, Tensor as OnnxTensor } from '@adakit/onnx';
+import { adaptState } from '@adakit/state';
 import { sgd } from '@adakit/sgd';
 import { InferenceSession, Tensor } from 'onnxruntime-node';
 import { afterEach, describe, expect, it } from 'vitest';
@@ -166,6 +167,41 @@ describe('a new head', () => {
     const [old, now] = [initializers(writeModel(cnn)), initializers(await session.exportModel())];
     const changed = Object.keys(now).filter((name) => !Buffer.from(old[name]).equals(Buffer.from(now[name])));
     expect(changed.sort()).toEqual([...parameters].sort());
+  });
+
+  it('goes on where it was when the layers before it are unfrozen, which begin', async () => {
+    const model = replaceHead(convolutional(), { classes: 3, seed: 4 });
+    const { parameters: head } = findHead(model);
+    const step = { image: { data: random(6 * 3 * 25), dims: [6, 3, 5, 5] }, labels: labelled([0, 1, 2, 0, 1, 2]) };
+    const session = await create(model, { train: head });
+    for (let i = 0; i < 3; i++) await session.step(step);
+    const before = await session.state();
+    const optimizer = adam({ lr: 1e-3 });
+    const whole = await create(model, { optimizer });
+    const { parameters: begin, statistics } = await whole.state();
+    await expect(whole.load(before)).rejects.toMatchObject({ code: 'state-mismatch' });
+    const added = whole.parameters.filter((name) => !head.includes(name));
+    expect(added).not.toHaveLength(0);
+    expect(Object.keys(statistics ?? {})).not.toHaveLength(0);
+    const { state } = adaptState(before, optimizer, begin, { added });
+    await whole.load({ ...state, statistics: { ...statistics, ...before.statistics } });
+    const after = await whole.state();
+    expect([after.step, after.statistics]).toEqual([3, statistics]);
+    for (const name of head) {
+      const { value, slots, step } = after.parameters[name];
+      const { value: oldValue, slots: oldSlots } = before.parameters[name];
+      expect([value, slots, step]).toEqual([oldValue, oldSlots, 3]);
+    }
+    for (const name of added) {
+      const { value, slots, step } = after.parameters[name];
+      expect([value, step]).toEqual([begin[name].value, 0]);
+      for (const { data } of Object.values(slots)) expect(data.every((x) => x === 0)).toBe(true);
+    }
+    await whole.step(step);
+    const trained = (await whole.state()).parameters;
+    expect(whole.parameters.map((name) => trained[name].step)).toEqual(
+      whole.parameters.map((name) => (head.includes(name) ? 4 : 1)),
+    );
   });
 
   it('goes with adapters on the layers before it', async () => {

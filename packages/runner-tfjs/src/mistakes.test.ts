@@ -38,6 +38,7 @@ const changed = async (changes: object) => {
 
 const mistakes: Record<string, [what: string, call: () => unknown, message: string][]> = {
   'an optimizer': [
+    ['a list for options', () => tfjsOptimizer(adam(), [] as never), 'got options: an object'],
     ['null for options', () => tfjsOptimizer(adam(), null as never), 'got options: null'],
     [
       'null for those of a device',

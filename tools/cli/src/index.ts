@@ -1,5 +1,5 @@
 // @tier user
-export { optimizerByName } from './optimizers.js';
+export { optimizerByName } from './optimizer-by-name.js';
 export { replayFiles, type FileReport } from './replay/run.js';
 export { inspectFile, type Inspection, type InspectedTensor, type Violation } from './inspect/inspect.js';
 export type { TensorStatistics } from './inspect/statistics.js';

@@ -5,7 +5,7 @@ import { pluginIn } from '@adakit/plugins';
 import { format, resolveConfig } from 'prettier';
 import { expect, it } from 'vitest';
 import { optimizerNames } from './known-names.js';
-import { optimizerByName } from './optimizers.js';
+import { optimizerByName } from './optimizer-by-name.js';
 import { packageOf } from './testing/package-of.js';
 
 // docs/optimizers.md says what every rule is and costs. To write it again: npx vitest run tools/cli/src/optimizers-page -u

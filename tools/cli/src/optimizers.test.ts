@@ -25,7 +25,9 @@ import {
 } from '@adakit/core';
 import { expect, it } from 'vitest';
 import { optimizerNames } from './known-names.js';
-import { knowsWrappers, optimizerByName, optimizerOf } from './optimizers.js';
+import { optimizerByName } from './optimizer-by-name.js';
+import * as rules from './rules.js';
+import { knowsWrappers, optimizerOf } from './optimizers.js';
 
 const inner = optimizerByName('adam', { lr: 0.5 });
 const trees: readonly Optimizer[] = [
@@ -57,7 +59,7 @@ const trees: readonly Optimizer[] = [
 it.each(trees.map((tree) => [String(tree), tree] as const))('%s comes back from what a file says of it', (_, tree) => {
   const config = tree.toConfig();
   expect(knowsWrappers(config)).toBe(true);
-  expect(optimizerOf(config).toConfig()).toEqual(config);
+  expect(optimizerOf(config, rules).toConfig()).toEqual(config);
 });
 
 it('what is unknown is named', () => {
@@ -71,8 +73,10 @@ it('what is unknown is named', () => {
     inner: config,
   } as const;
   expect(knowsWrappers(strange)).toBe(false);
-  expect(() => optimizerOf(strange)).toThrow('unknown wrapper "toString" around the optimizer (known: accumulate, ');
-  expect(() => optimizerOf({ ...strange, kind: 'rule', name: 'adm', inner: undefined as never })).toThrow(
+  expect(() => optimizerOf(strange, rules)).toThrow(
+    'unknown wrapper "toString" around the optimizer (known: accumulate, ',
+  );
+  expect(() => optimizerOf({ ...strange, kind: 'rule', name: 'adm', inner: undefined as never }, rules)).toThrow(
     'unknown optimizer "adm", did you mean "adam"?',
   );
 });

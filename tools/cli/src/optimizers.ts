@@ -1,7 +1,6 @@
 import {
   accumulate,
   adaptiveClipping,
-  camelCaseKeys,
   centralization,
   clipByGlobalNorm,
   clipByNorm,
@@ -28,20 +27,10 @@ import {
 } from '@adakit/core';
 import { restoreOptimizer } from '@adakit/core/states';
 import type { OptimizerPlugin } from '@adakit/plugins';
-import * as factories from './rules.js';
 import { UsageError } from './usage-error.js';
 
-/**
- * An optimizer by name, as files name it.
- *
- * @param hyperparameters camelCase or snake_case
- * @throws UsageError for an unknown name; AdakitError for bad hyperparameters
- */
-export function optimizerByName(name: string, hyperparameters: Readonly<Record<string, unknown>>): Optimizer {
-  return ruleOf(name, factories).load(camelCaseKeys(name, hyperparameters));
-}
-
-function ruleOf(name: string, rules: Rules): Rules[string] {
+/** @throws UsageError for a name that is not among the rules */
+export function ruleOf(name: string, rules: Rules): Rules[string] {
   if (Object.hasOwn(rules, name)) return rules[name];
   const names = Object.keys(rules);
   const suggestion = closestName(name, names);
@@ -110,10 +99,9 @@ export function knowsWrappers(config: OptimizerConfig): boolean {
 /**
  * The optimizer that a file describes.
  *
- * @param rules default: those that come with the command
  * @throws UsageError for a piece that is not known; AdakitError for values that a piece does not accept
  */
-export function optimizerOf(config: OptimizerConfig, rules: Rules = factories): Optimizer {
+export function optimizerOf(config: OptimizerConfig, rules: Rules): Optimizer {
   return restoreOptimizer(piecesOf(config, rules), config);
 }
 

@@ -2,6 +2,7 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { outputOf, Programs } from '@adakit/fixtures/programs';
+import { optimizerNames } from './known-names.js';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 
 let programs: Programs;
@@ -29,6 +30,16 @@ function dataUrl(code: string): string {
   return `data:text/javascript,${encodeURIComponent(code)}`;
 }
 
+/** What a command prints, and which packages it imports. */
+async function runOf(line: string): Promise<{ output: string; packages: Set<string> }> {
+  const imported = join(folder, 'imported');
+  writeFileSync(imported, '');
+  const program = "import './node_modules/@adakit/cli/src/main.js';";
+  const options = ['--import', dataUrl(register)];
+  const output = await outputOf(programs.start(program, line.split(' '), options, { IMPORTED: imported }));
+  return { output, packages: new Set(readFileSync(imported, 'utf8').trim().split('\n')) };
+}
+
 it.each([
   ['--help', /^Usage: adakit \[options\] \[command\]\n/],
   ['--version', /^\d+\.\d+\.\d+\n$/],
@@ -36,10 +47,16 @@ it.each([
   ['help state convert', /^Usage: adakit state convert /],
   ['completion bash', /^_adakit\(\) \{\n/],
 ])('adakit %s loads nothing but the parser of options', async (line, output) => {
-  const imported = join(folder, 'imported');
-  writeFileSync(imported, '');
-  const program = "import './node_modules/@adakit/cli/src/main.js';";
-  const options = ['--import', dataUrl(register)];
-  expect(await outputOf(programs.start(program, line.split(' '), options, { IMPORTED: imported }))).toMatch(output);
-  expect(new Set(readFileSync(imported, 'utf8').trim().split('\n'))).toEqual(new Set(['commander']));
+  const run = await runOf(line);
+  expect(run.output).toMatch(output);
+  expect(run.packages).toEqual(new Set(['commander']));
+});
+
+it.each([
+  ['optimizers adan', ['adan']],
+  ['optimizers scheduleFreeSgd', ['schedule-free']],
+])('adakit %s loads the package of that rule alone', async (line, rules) => {
+  const { packages } = await runOf(line);
+  const all = optimizerNames.map((name) => (name.startsWith('scheduleFree') ? 'schedule-free' : name));
+  expect([...new Set(all)].filter((name) => packages.has(`@adakit/${name}`))).toEqual(rules);
 });

@@ -13,7 +13,7 @@ import {
 import { goldenFiles, referenceRunFiles } from '@adakit/fixtures';
 import { optimizerChecks, type CheckedFactory, type OptimizerExpectations } from '@adakit/testing';
 import { expect, it } from 'vitest';
-import { optimizerByName } from './optimizers.js';
+import { optimizerByName } from './optimizer-by-name.js';
 
 // Rules as they are ported wrongly again and again. Each is Adam's cousin, right but for the line that says what is wrong.
 

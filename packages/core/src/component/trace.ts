@@ -235,8 +235,7 @@ export class Tracer<H extends HyperparameterDefinitions, S extends string, G ext
 
   /** What a rule reads that does nothing but update. */
   inputs(): Omit<Inputs<H, S, G>, PhaseInput> {
-    const grad = deviceInput('grad', 'param');
-    return this.known({ grad, ...this.values() }, '', MORE);
+    return this.known({ grad: deviceInput('grad', 'param'), ...this.values() }, '', MORE);
   }
 
   /** The same without the gradient. */

@@ -53,12 +53,14 @@ const WRAPPER_KEYS =
   'name hyperparameters slots globals measure total collect perturb gradient after views ' +
   'secondGradient collecting perturbing lossScaling';
 
-/** What a wrapper is given beside its options, with these, which it checks: spread, a number would be passed over. */
+/** What a wrapper is given beside its options, with these, which it checks: spread, a number or an empty list would be passed over. */
 export function withOptions<Given extends object, Options extends object>(
   given: Given,
   options: Options,
 ): Given & Options {
-  return Object(options) === options ? { ...given, ...options } : (options as Given & Options);
+  return Object(options) === options && !Array.isArray(options)
+    ? { ...given, ...options }
+    : (options as Given & Options);
 }
 
 /**

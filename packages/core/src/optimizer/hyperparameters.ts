@@ -94,7 +94,7 @@ export interface RangeReason {
 /** Step size; must be > 0 when the optimizer is made, may be 0 at a step (warm-up). Without a default it is required. */
 export function learningRate(): NumberHyperparameter<undefined>;
 export function learningRate(defaultValue: number, reason?: RangeReason): NumberHyperparameter<number>;
-export function learningRate(defaultValue?: number, reason: RangeReason = {}): NumberHyperparameter {
+export function learningRate(defaultValue?: number, reason?: RangeReason): NumberHyperparameter {
   return numeric(defaultValue, { above: 0, ...reason }, { perStep: { atLeast: 0 } });
 }
 
@@ -109,7 +109,7 @@ export function epsilon(defaultValue: number): NumberHyperparameter<number> {
 }
 
 /** Any number > 0. */
-export function positive(defaultValue: number, reason: RangeReason = {}): NumberHyperparameter<number> {
+export function positive(defaultValue: number, reason?: RangeReason): NumberHyperparameter<number> {
   return numeric(defaultValue, { above: 0, ...reason });
 }
 

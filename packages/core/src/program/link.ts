@@ -29,11 +29,11 @@ export function linkPrograms(
     for (const instruction of program.instructions) {
       if (instruction.form === 'input') {
         const name = rename(instruction.name);
-        const input: ExpressionNodeReference = { node: { ...instruction, name } };
-        nodes.push(current.get(name) ?? input);
+        nodes.push(current.get(name) ?? { node: { ...instruction, name } });
       } else {
-        const args = 'args' in instruction ? { args: instruction.args.map((arg) => nodes[arg]) } : {};
-        nodes.push({ node: { ...instruction, ...args } as ExpressionNode });
+        const node =
+          'args' in instruction ? { ...instruction, args: instruction.args.map((arg) => nodes[arg]) } : instruction;
+        nodes.push({ node: node as ExpressionNode });
       }
     }
     for (const [output, index] of Object.entries(program.outputs)) {

@@ -130,7 +130,7 @@ export class Run<B> extends SourceRun<B> {
             'this optimizer takes the gradient twice a step; use stepWith(), which can ask for it again',
           );
         }
-        return { gradients: write(gradients, buffers), ...(loss !== undefined && { loss }) };
+        return { gradients: write(gradients, buffers), loss };
       },
       ...(estimate && { estimate: ({ gradients: buffers }) => ({ gradients: write(estimate, buffers) }) }),
     };

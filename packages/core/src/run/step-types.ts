@@ -84,7 +84,7 @@ export interface WholeStep<B> {
 /** What a {@link GradientSource} has computed, beside the gradients in their buffers. */
 export interface Evaluated {
   /** Not multiplied by the loss scale. */
-  readonly loss?: number;
+  readonly loss?: number | undefined;
   /** Names of the parameters that got a gradient. Default: all. */
   readonly gradients?: readonly string[];
   /** The step is done but for its adoption: what was computed from {@link GradientContext.whole}. */

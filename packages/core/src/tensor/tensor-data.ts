@@ -68,14 +68,20 @@ export function tensor64(data: Float64Array | readonly number[], shape?: readonl
   });
 }
 
-/** A tensor of `shape` filled with one value. */
+/** A tensor of `shape` filled with one value. @throws AdakitError `invalid-state` for a shape that no array can have */
 export function filled(dtype: DType, shape: readonly number[], value: number): TensorData {
   requireLists('filled', [], shape);
   requireDType('filled', dtype);
   const length = elementCount(shape);
-  return dtype === 'float32'
-    ? { dtype, shape, data: new Float32Array(length).fill(value) }
-    : { dtype, shape, data: new Float64Array(length).fill(value) };
+  try {
+    return dtype === 'float32'
+      ? { dtype, shape, data: new Float32Array(length).fill(value) }
+      : { dtype, shape, data: new Float64Array(length).fill(value) };
+  } catch (error) {
+    if (!(error instanceof RangeError)) throw error;
+    const problem = `filled makes no tensor of shape [${shape.join(', ')}]: ${length} numbers are none that memory holds`;
+    throw new AdakitError('invalid-state', problem, { cause: error });
+  }
 }
 
 /** The same values as another dtype; a copy. Narrowing rounds to nearest. */

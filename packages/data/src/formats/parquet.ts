@@ -1,4 +1,4 @@
-import { kinds, type OptionKind } from '@adakit/core';
+import { kindOf, kinds, type OptionKind } from '@adakit/core';
 import { parquetMetadataAsync, parquetReadObjects, type AsyncBuffer, type Compressors } from 'hyparquet';
 import { Dataset } from '../dataset/dataset.js';
 import type { Example } from '../dataset/example.js';
@@ -26,11 +26,15 @@ export const PARQUET_OPTIONS: Readonly<Record<keyof ParquetOptions, OptionKind>>
  * Rows of a Parquet file, read one row group at a time. int64 stays bigint, lists of numbers become float32 tensors.
  *
  * @param file its bytes, or something that reads parts of them (hyparquet's `asyncBufferFromUrl`)
- * @throws DataError `invalid-data` for a damaged file, `unknown-column`
+ * @throws DataError `invalid-argument` for what is no file, such as a path, `invalid-data` for a damaged one, `unknown-column`
  */
 export async function parquet(file: Uint8Array | AsyncBuffer, options: ParquetOptions = {}): Promise<Dataset<Example>> {
   requireOptions('parquet', options, PARQUET_OPTIONS);
   const { columns, compressors, name = 'parquet' } = options;
+  // Of a path say, whose file parquetFile of @adakit/data/node opens.
+  if (typeof (Object(file) as Partial<AsyncBuffer>).slice !== 'function' || typeof file === 'string') {
+    throw new DataError('invalid-argument', `parquet takes bytes, or what reads parts of them, got ${kindOf(file)}`);
+  }
   const buffer: AsyncBuffer = file instanceof Uint8Array ? inMemory(file) : file;
   const metadata = await parquetMetadataAsync(buffer).catch((error: unknown) => {
     throw damaged(name, error);

@@ -13,7 +13,7 @@ import { syncBuiltinESMExports } from 'node:module';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { adam } from '@adakit/adam';
-import { accumulate } from '@adakit/core';
+import { accumulate, type TrainingState } from '@adakit/core';
 import { Checkpoints } from '@adakit/state/node';
 import { afterAll, beforeAll, describe, expect, it, test } from 'vitest';
 import { fit, progress, shortNumber, type Callback } from '../index.js';
@@ -173,6 +173,53 @@ it('logs are on the disk before the checkpoint that has what they tell of', asyn
     fs.fdatasyncSync = fdatasyncSync;
     syncBuiltinESMExports();
   }
+});
+
+it('a log whose disk is full ends the run, says that it has a gap, and is whole from the checkpoint before', async () => {
+  const { writeSync } = fs;
+  const path = join(folder, 'full.jsonl');
+  const saved: TrainingState[] = [];
+  const store: CheckpointStore = {
+    latest: () => Promise.resolve(saved.length === 0 ? undefined : { state: saved[saved.length - 1] }),
+    best: () => Promise.resolve(undefined),
+    save: (state) => {
+      saved.push(state);
+      return Promise.resolve(path);
+    },
+  };
+  const run = (callbacks: readonly Callback[] = []) =>
+    fit(new Line(), data(), {
+      epochs: 3,
+      checkpoints: { store, resume: true },
+      callbacks: [jsonLines(path), ...callbacks],
+    });
+  const full = () => {
+    fs.writeSync = () => {
+      throw new Error('ENOSPC: no space left on device, write');
+    };
+    syncBuiltinESMExports();
+  };
+  try {
+    await expect(run([{ onEpoch: ({ epoch }) => { epoch === 2 ? full() : undefined; } }])).rejects.toThrow(
+      `failed at step 4: ENOSPC: no space left on device, write; ${path} lacks the end of what was logged, also when ` +
+        'training goes on from this step; from the checkpoint before, it becomes whole; the state of the training is whole',
+    );
+  } finally {
+    fs.writeSync = writeSync;
+    syncBuiltinESMExports();
+  }
+  expect(saved.map(({ step }) => step)).toEqual([2, 4]);
+  const logged = () => {
+    const lines = readFileSync(path, 'utf8').trim().split('\n');
+    return lines
+      .map((line) => JSON.parse(line) as { event: string; step: number })
+      .filter(({ event }) => event === 'step')
+      .map(({ step }) => step);
+  };
+  expect(logged()).toEqual([1, 2]);
+  saved.pop();
+  await run();
+  expect(logged()).toEqual([1, 2, 3, 4, 5, 6]);
 });
 
 interface Field {

@@ -427,6 +427,10 @@ describe('an interrupted run', () => {
       });
     };
     await refused();
+    const rebatched = options(store, { validation: points(60).skip(50).batch(2) });
+    await expect(fit(new Line(), train(), rebatched)).rejects.toThrow(
+      'Batches of another size are other data here, too',
+    );
     await fit(new Line(), train(), { epochs: 2, checkpoints: { store, resume: true } });
     await refused();
     expect(await fit(new Line(), train(), options(store))).toMatchObject({ epochs: 4 });

@@ -141,8 +141,8 @@ export class TrainingRecord {
     throw new FitError(
       'state-mismatch',
       'the best validation of the newest checkpoint was made with other data, or with the same prepared differently:\n' +
-        `  ${validation}\nand these are\n  ${now}\nGo on with the former, or load the checkpoint into the model and start ` +
-        'without resume',
+        `  ${validation}\nand these are\n  ${now}\nBatches of another size are other data here, too: means over batches ` +
+        'depend on them. Go on with the former, or load the checkpoint into the model and start without resume',
     );
   }
 }

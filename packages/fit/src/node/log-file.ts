@@ -5,6 +5,7 @@ const INTERVAL = 1000;
 
 /** A file that entries are added to. They wait as they are, and are encoded and written many at a time. */
 export class LogFile<Entry> {
+  readonly #path: string;
   readonly #descriptor: number;
   readonly #encode: (entries: readonly Entry[]) => Uint8Array;
   #waiting: Entry[] = [];
@@ -14,6 +15,7 @@ export class LogFile<Entry> {
 
   /** @param flags `w` for a new file, `a` to go on */
   constructor(path: string, flags: 'w' | 'a', encode: (entries: readonly Entry[]) => Uint8Array) {
+    this.#path = path;
     this.#encode = encode;
     this.#descriptor = openSync(path, flags);
   }
@@ -50,6 +52,13 @@ export class LogFile<Entry> {
   }
 
   #write(): void {
-    while (this.#left.length > 0) this.#left = this.#left.subarray(writeSync(this.#descriptor, this.#left));
+    try {
+      while (this.#left.length > 0) this.#left = this.#left.subarray(writeSync(this.#descriptor, this.#left));
+    } catch (error) {
+      // The state is saved all the same, and whoever goes on from it has a log with a gap.
+      const reason = error instanceof Error ? error.message : String(error);
+      const gap = `${this.#path} lacks the end of what was logged, also when training goes on from this step`;
+      throw new Error(`${reason}; ${gap}; from the checkpoint before, it becomes whole`, { cause: error });
+    }
   }
 }

@@ -1,6 +1,8 @@
-import { requireObject } from '../given.js';
+import { kinds } from '@adakit/core';
 import { create } from '@bufbuild/protobuf';
 import { GraphProtoSchema, ValueInfoProtoSchema, type ModelProto } from 'onnx-buf';
+import { OnnxError } from '../error.js';
+import { requireObject } from '../given.js';
 import { Graph } from '../graph/graph.js';
 import { describeValue, readIntoGraph } from '../graph/from-model.js';
 import { addOutput } from '../graph/output.js';
@@ -23,10 +25,13 @@ export interface Carried {
  * What is fed, the loss, outputs of the model and what is not finite have an axis of `count` in front.
  *
  * @param count 1 gives the step itself
+ * @throws {OnnxError} `invalid-argument` for a count that is none
  */
 export function severalSteps(step: TrainStepGraph, count: number): TrainStepGraph {
   requireObject('severalSteps(): options', step);
   requireObject('severalSteps(): plan', step.plan);
+  const problem = kinds.required(kinds.count(1))(count);
+  if (problem !== undefined) throw new OnnxError('invalid-argument', `severalSteps(): count ${problem}`);
   if (count === 1) return step;
   const { plan, statistics } = step;
   const carried = [...carriedOf(plan), ...statistics.map(({ name, output }) => ({ input: name, output }))];

@@ -125,6 +125,12 @@ describe('replaceHead', () => {
     output('species', logits);
   });
 
+  it.each([1e10, 2 ** 40])('refuses %d classes, for whose weights there is no memory', (classes) => {
+    expect(() => replaceHead(mnist, { classes })).toThrow(
+      `'fc.weight' would be [${classes}, 1152], more than memory holds here; choose a smaller size`,
+    );
+  });
+
   it('asks which head is meant where outputs have several, by output or by node', () => {
     expect(() => findHead(twoHeads)).toThrow(
       "the outputs of model come from several layers, Gemm node 'size/Gemm', Gemm node 'species/Gemm'; say which",

@@ -75,7 +75,8 @@ export function findHead(model: Model, place: HeadPlace = {}, operators: Operato
  * const model = replaceHead(await readModel('resnet18.onnx'), { classes: 37 });
  * const { parameters } = findHead(model); // ['fc.weight', 'fc.bias']
  * ```
- * @throws {OnnxError} `invalid-argument` as {@link findHead}, and where the rest of the model depends on the number of classes
+ * @throws {OnnxError} `invalid-argument` as {@link findHead}, and where the rest of the model depends on the number of classes;
+ * `too-large` for more classes than there is memory for
  */
 export function replaceHead(
   model: Model,

@@ -1,4 +1,5 @@
 import { elementCount, kinds, optionsProblem } from '@adakit/core';
+import { OnnxError } from '../error.js';
 import { Tensor } from '../model/tensor.js';
 
 /**
@@ -47,7 +48,7 @@ export const INITIALIZATION = kinds.kind(
     optionsProblem(value, { normal: kinds.required(kinds.within({ atLeast: 0 })) }) === undefined,
 );
 
-/** A tensor of drawn numbers: for a seed and a name always the same. */
+/** A tensor of drawn numbers: for a seed and a name always the same. @throws {OnnxError} `too-large` */
 export function drawTensor(
   dtype: 'float32' | 'float64',
   dims: readonly number[],
@@ -57,9 +58,26 @@ export function drawTensor(
   const random = new Random(seed, name);
   const draw = typeof initialization === 'string' ? DRAWS[initialization] : normal(() => initialization.normal);
   const size = elementCount(dims);
-  const data = dtype === 'float32' ? new Float32Array(size) : new Float64Array(size);
+  const data = zeros(dtype, size) ?? tooLarge(name, dims);
   for (let i = 0; i < size; i++) data[i] = draw(random, fan);
   return Tensor.of(dtype, dims, data);
+}
+
+/** Zeros; `undefined` for more than an array holds here. */
+function zeros(dtype: 'float32' | 'float64', size: number): Float32Array | Float64Array | undefined {
+  try {
+    return dtype === 'float32' ? new Float32Array(size) : new Float64Array(size);
+  } catch (error) {
+    if (error instanceof RangeError) return undefined;
+    throw error;
+  }
+}
+
+function tooLarge(name: string, dims: readonly number[]): never {
+  throw new OnnxError(
+    'too-large',
+    `'${name}' would be [${dims.join(', ')}], more than memory holds here; choose a smaller size`,
+  );
 }
 
 /** Random numbers from a seed and a name (Mulberry32), the same on every machine. */

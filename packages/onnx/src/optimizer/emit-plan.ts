@@ -11,6 +11,7 @@ import {
   type Program,
   type Stage,
 } from '@adakit/core';
+import { requireObject, requireOptions, requirePlan, STAGES } from '../given.js';
 import type { Emitter } from '../graph/emitter.js';
 import type { Value } from '../graph/value.js';
 import { addOutput } from '../graph/output.js';
@@ -96,7 +97,11 @@ export function stepStages({ batchStages, stages }: Plan): readonly Stage[] {
  * Everything that a graph of these stages depends on for given parameters: with the same structure it is the same graph,
  * whatever hyperparameters and step counts are.
  */
-export function planStructure({ plan, stages = stepStages(plan), cohort = () => 0 }: PlanEmission): string {
+export function planStructure(emission: PlanEmission): string {
+  requireObject('planStructure(): options', emission);
+  requirePlan('planStructure()', emission.plan);
+  const { plan, stages = stepStages(plan), cohort = () => 0 } = emission;
+  requireOptions('planStructure()', { stages }, { stages: STAGES });
   const cohorts = new Map<number, number>();
   const nth = (key: number): number => {
     const known = cohorts.get(key) ?? cohorts.size;

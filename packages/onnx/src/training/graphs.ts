@@ -1,7 +1,7 @@
 import { kinds, type OptionKind, type ParameterRole, type Precision } from '@adakit/core';
 import type { ModelProto } from 'onnx-buf';
 import { OnnxError } from '../error.js';
-import { requireLoss, requireModel, requireNames, requireOptions, requirePlan } from '../given.js';
+import { requireLoss, requireModel, requireNames, requireOptions, requirePlan, STAGES } from '../given.js';
 import { differentiate } from '../gradient/differentiate.js';
 import { emitterOf } from '../inference/emitter-of.js';
 import type { Emitter } from '../graph/emitter.js';
@@ -125,7 +125,7 @@ const GRADIENTS_OPTIONS: Readonly<Record<keyof GradientsOptions, OptionKind>> = 
 
 const EMISSION: Readonly<Record<keyof PlanEmission, OptionKind>> = {
   plan: kinds.anything,
-  stages: kinds.list,
+  stages: STAGES,
   cohort: kinds.callable,
   together: kinds.options({
     elements: kinds.required(kinds.number),

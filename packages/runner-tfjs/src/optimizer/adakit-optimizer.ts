@@ -66,7 +66,7 @@ export class AdakitOptimizer extends tf.Optimizer implements Stateful {
     return 'Adakit, by registerOptimizers() of @adakit/runner-tfjs/register';
   }
 
-  readonly #options: TfjsOptimizerOptions;
+  readonly #nonFinite: NonFinitePolicy;
   readonly #device: TfjsDevice;
   #run: SourceRun<Cell>;
   /** The variables trained, with the names by which groups and states know them. A continued variable keeps its old one. */
@@ -83,13 +83,15 @@ export class AdakitOptimizer extends tf.Optimizer implements Stateful {
 
   constructor(optimizer: Optimizer, options: TfjsOptimizerOptions = {}) {
     super();
-    for (const [key, value] of Object.entries(Object(options) === options ? options : { options })) {
+    for (const [key, value] of Object.entries(
+      Object(options) !== options || Array.isArray(options) ? { options } : options,
+    )) {
       // A tensor would be all of its numbers.
       const given = `${key}: ${Object(value) === value ? 'an object' : String(value)}`;
       if (value === undefined || OPTIONS.includes(given)) continue;
       throw new AdakitError('invalid-plan', `tfjsOptimizer() takes ${OPTIONS.join(', ')}; got ${given}`);
     }
-    this.#options = options;
+    this.#nonFinite = options.nonFinite ?? 'refuse';
     this.#device = new TfjsDevice(options);
     this.#run = this.#start(requireOptimizer('tfjsOptimizer()', optimizer));
   }
@@ -315,7 +317,7 @@ export class AdakitOptimizer extends tf.Optimizer implements Stateful {
   }
 
   override getConfig(): serialization.ConfigDict {
-    return toConfig(this.optimizer, this.#run.parameters, this.#options.nonFinite ?? 'refuse');
+    return toConfig(this.optimizer, this.#run.parameters, this.#nonFinite);
   }
 
   /** Frees slots and cached tensors. Doing so again is harmless; anything else is an error afterwards. */
@@ -327,8 +329,7 @@ export class AdakitOptimizer extends tf.Optimizer implements Stateful {
   }
 
   #start(optimizer: Optimizer, resume?: OverallState): SourceRun<Cell> {
-    const { nonFinite } = this.#options;
-    const options = { openGroups: true, nonFinite, resume };
+    const options = { openGroups: true, nonFinite: this.#nonFinite, resume };
     return SourceRun.start(this.#device, optimizer, {}, options, async () => (await states()).runStates);
   }
 
@@ -378,7 +379,7 @@ export class AdakitOptimizer extends tf.Optimizer implements Stateful {
                 'this optimizer evaluates the loss twice a step; use minimize() or fit()',
               );
             }
-            return { gradients: lend(buffers, entries), ...(loss !== undefined && { loss }) };
+            return { gradients: lend(buffers, entries), loss };
           }
           return second(buffers);
         },

@@ -27,12 +27,15 @@ import { TensorReader, type InspectTensor } from './tensor-reader.js';
 export interface ReadStateOptions extends FileOptions {
   /** Refuse infinities and NaN in parameters and slots. Default: false. */
   readonly finite?: boolean;
+  /** Told of each part that is read which tensor it is of. */
+  readonly onPart?: ((tensor: string) => void) | undefined;
 }
 
 /** {@link ReadStateOptions}, as they may be. */
 export const READ_OPTIONS: Readonly<Record<keyof ReadStateOptions, OptionKind>> = {
   ...FILE_OPTIONS,
   finite: kinds.flag,
+  onPart: kinds.callable,
 };
 
 /** Where a tensor is. */
@@ -193,15 +196,16 @@ export class OpenState {
 
   async #readAll(
     keep: boolean,
-    { finite = false }: ReadStateOptions,
+    { finite = false, onPart }: ReadStateOptions,
     use: (name: string, tensor: StoredTensor) => void,
   ): Promise<void> {
     for (const shard of this.#shards) {
       const { reader, header } = shard;
       const inspect = (name: string, { dtype }: TensorInfo, part: Uint8Array, start: number): void => {
-        requireFinite(name, dtype, part, reader.file, (start * 8) / elementBits(dtype));
+        onPart?.(name);
+        if (finite) requireFinite(name, dtype, part, reader.file, (start * 8) / elementBits(dtype));
       };
-      const options = finite ? { keep, inspect } : { keep };
+      const options = finite || onPart !== undefined ? { keep, inspect } : { keep };
       for await (const { name, entry, sha256, bytes } of reader.read(header.tensors, options)) {
         checkTensor(sha256, name, header, placeOf(shard, entry));
         use(name, { dtype: entry.dtype, shape: entry.shape, bytes });

@@ -7,7 +7,7 @@ import type { RuntimeReport } from '@adakit/runner-onnx';
 import { machine, type Machine } from '../machine.js';
 import { print } from '../printable.js';
 import { withProgress, type Say } from '../progress.js';
-import * as factories from '../rules.js';
+import { included } from '../included.js';
 import { formatTable } from '../table.js';
 import { prepare, startSession, withGradients, type Prepared, type Started } from '../train/prepare.js';
 import { UsageError } from '../usage-error.js';
@@ -85,7 +85,7 @@ export async function bench(path: string, options: BenchOptions): Promise<void> 
 async function ruleNamed(name: string, { optimizers }: BenchOptions): Promise<Optimizer> {
   if (optimizers.indexOf(name) !== optimizers.lastIndexOf(name))
     throw new UsageError(`--optimizers names ${name} twice`);
-  const { plugin } = await loadOptimizer(name, { included: factories });
+  const { plugin } = await loadOptimizer(name, { included });
   const needsRate = Object.entries(plugin.hyperparameters).some(
     ([key, { default: standard }]) => key === 'lr' && standard === undefined,
   );

@@ -4,7 +4,7 @@ import { recordOf } from '@adakit/testing';
 import { z } from 'zod';
 import { isMissing, readJsonFile } from '../json-file.js';
 import { loadRule } from '../load-rule.js';
-import * as factories from '../rules.js';
+import { included } from '../included.js';
 import { UsageError } from '../usage-error.js';
 
 type Setting = number | boolean | string;
@@ -142,7 +142,7 @@ export async function checkContenders(contenders: readonly Contender[]): Promise
     if (folders.has(folderName(name)))
       throw new UsageError(`there are two contenders '${name}'; give one another name`);
     folders.add(folderName(name));
-    const { plugin } = await loadOptimizer(optimizer, { included: factories });
+    const { plugin } = await loadOptimizer(optimizer, { included });
     loadRule(plugin, camelCaseKeys(optimizer, set), (setting) => `"set": { "${setting}": … } in a file for --config`);
   }
 }

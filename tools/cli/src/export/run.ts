@@ -8,7 +8,7 @@ import { memoryLimitOf } from '../memory-limit.js';
 import { openModel } from '../open-model.js';
 import { requireFolder } from '../output-place.js';
 import { oneLine, print } from '../printable.js';
-import * as factories from '../rules.js';
+import { included } from '../included.js';
 import { selectionOf } from '../selection.js';
 import { lossOf } from '../train/choices.js';
 import { hyperparametersOf } from '../train/prepare.js';
@@ -20,7 +20,7 @@ export async function exportGraphs(path: string, options: ExportOptions): Promis
   const { loss } = lossOf(options.loss);
   known('--target', options.target, ARTIFACT_TARGETS);
   const target = options.target as ArtifactTarget;
-  const { plugin } = await loadOptimizer(options.optimizer, { included: factories });
+  const { plugin } = await loadOptimizer(options.optimizer, { included });
   const rule = loadRule(plugin, hyperparametersOf(plugin, options.set));
   await requireFolder('--out', options.out);
   const model = await openModel(path, options);

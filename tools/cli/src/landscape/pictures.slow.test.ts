@@ -3,7 +3,7 @@ import { shortNumber } from '@adakit/fit';
 import { pluginIn } from '@adakit/plugins';
 import { expect, it } from 'vitest';
 import { optimizerNames } from '../known-names.js';
-import { optimizerByName } from '../optimizers.js';
+import { optimizerByName } from '../optimizer-by-name.js';
 import { packageOf } from '../testing/package-of.js';
 import { landscapes } from './functions.js';
 import { rulePicture, type Panel } from './pictures.js';

@@ -3,7 +3,7 @@ import { shortNumber } from '@adakit/fit';
 import { loadOptimizer, type OptimizerPlugin } from '@adakit/plugins';
 import { requirePlotFile, writePlot } from '../plot/file.js';
 import { print } from '../printable.js';
-import * as factories from '../rules.js';
+import { included } from '../included.js';
 import { formatTable } from '../table.js';
 import { known, parseSetting } from '../train/words.js';
 import { UsageError } from '../usage-error.js';
@@ -38,7 +38,7 @@ export async function drawLandscape({
   }
   const ways: Way[] = [];
   for (const [each, own] of settings) {
-    const { plugin } = await loadOptimizer(each, { included: factories });
+    const { plugin } = await loadOptimizer(each, { included });
     const optimizer = plugin.load({ ...(hasRate(plugin) && { lr }), ...camelCaseKeys(each, own) });
     ways.push({ name: each, trajectory: await trajectory(optimizer, objective, { start: begin, steps }) });
   }

@@ -1,7 +1,7 @@
 import { installedOptimizers, loadOptimizer } from '@adakit/plugins';
 import { optimizerNames } from '../known-names.js';
 import { oneLine, print } from '../printable.js';
-import * as factories from '../rules.js';
+import { included } from '../included.js';
 import type { OptimizersOptions } from './command.js';
 import { hyperparameterLines } from './hyperparameter-lines.js';
 
@@ -16,7 +16,7 @@ export async function showOptimizers(name: string | undefined, { json }: Optimiz
     print(json ? `${JSON.stringify(found, null, 2)}\n` : `${[...found.included, ...found.installed].join('\n')}\n`);
     return;
   }
-  const { plugin, package: from, manifest } = await loadOptimizer(name, { included: factories });
+  const { plugin, package: from, manifest } = await loadOptimizer(name, { included });
   const { optimizerName, hyperparameters } = plugin;
   const about = { name: optimizerName, ...(from && { package: `${from.name}@${from.version}` }), ...manifest };
   const settings = Object.entries(manifest.settings ?? {}).map(

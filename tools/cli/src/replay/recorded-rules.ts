@@ -1,7 +1,7 @@
 import { camelCaseKeys } from '@adakit/core';
 import { isRuleName, loadOptimizer, type OptimizerPlugin } from '@adakit/plugins';
 import type { OptimizerByName } from '@adakit/testing';
-import * as factories from '../rules.js';
+import { included } from '../included.js';
 import { UsageError } from '../usage-error.js';
 
 /** A rule that a file names and that has not been looked for. */
@@ -22,7 +22,7 @@ export class RecordedRules {
   static async of(plugins: readonly string[]): Promise<RecordedRules> {
     const rules = new RecordedRules();
     for (const name of plugins) {
-      const { plugin } = await loadOptimizer(name, { included: factories });
+      const { plugin } = await loadOptimizer(name, { included });
       rules.#loaded.set(plugin.optimizerName, plugin);
     }
     return rules;
@@ -53,5 +53,5 @@ export class RecordedRules {
 
 async function found(rule: string): Promise<OptimizerPlugin> {
   if (!isRuleName(rule)) throw new UsageError(`${JSON.stringify(rule)} is no name of an optimizer`);
-  return (await loadOptimizer(rule, { included: factories })).plugin;
+  return (await loadOptimizer(rule, { included })).plugin;
 }

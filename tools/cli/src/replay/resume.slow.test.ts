@@ -11,7 +11,7 @@ import {
   referenceOptimizer,
 } from '@adakit/testing';
 import { describe, expect, it } from 'vitest';
-import { optimizerByName } from '../optimizers.js';
+import { optimizerByName } from '../optimizer-by-name.js';
 import { testedBackends, variedRuns } from '../testing/tested-backends.js';
 import { withBackend } from './backends.js';
 

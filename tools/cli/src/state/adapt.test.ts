@@ -1,7 +1,7 @@
 import { jsDevice, Run, type NamedTensors, type Optimizer, tensor32, type TrainingState } from '@adakit/core';
 import { adaptState } from '@adakit/state';
 import { describe, expect, it } from 'vitest';
-import { optimizerByName } from '../optimizers.js';
+import { optimizerByName } from '../optimizer-by-name.js';
 
 const LR = 1e-3;
 const family: readonly Optimizer[] = [

@@ -28,8 +28,9 @@ import { readJsonFile } from '../json-file.js';
 import { loadRule } from '../load-rule.js';
 import { isSameFile } from '../output-place.js';
 import { oneLine } from '../printable.js';
+import type { Say } from '../progress.js';
 import { knowsWrappers, optimizerOf, type Rules } from '../optimizers.js';
-import * as factories from '../rules.js';
+import { included } from '../included.js';
 import { UsageError } from '../usage-error.js';
 import { describeFile } from './describe.js';
 import { savedRules } from './saved-optimizer.js';
@@ -54,6 +55,8 @@ export interface ConvertOptions {
   readonly plugins?: readonly string[];
   /** Whether the file may be replaced by what becomes of it. Default: false. */
   readonly inPlace?: boolean;
+  /** Told how far it is. */
+  readonly say?: Say;
 }
 
 const OPTIONS: Readonly<Record<keyof ConvertOptions, OptionKind>> = {
@@ -66,6 +69,7 @@ const OPTIONS: Readonly<Record<keyof ConvertOptions, OptionKind>> = {
   slots: kinds.object,
   plugins: kinds.names,
   inPlace: kinds.flag,
+  say: kinds.callable,
 };
 
 /** What {@link convertFile} has done. */
@@ -92,7 +96,8 @@ export async function convertFile(source: string, target: string, options: Conve
   if (!options.inPlace && (await isSameFile(source, target))) {
     throw new UsageError(`${target} is the file that is converted; name another one, or replace it with --in-place`);
   }
-  const state = await readState(source);
+  const { say } = options;
+  const state = await readState(source, { onPart: (tensor) => say?.(`${source}: reading ${tensor}`) });
   const mappings = options.like
     ? deriveMappings(describeParameters(state), await describeFile(options.like), options.hints)
     : options.mapping;
@@ -101,6 +106,7 @@ export async function convertFile(source: string, target: string, options: Conve
   const mapped = mappings ? rehashed(mapState(state, mappings), state, await rules()) : state;
   const adapted = changesOptimizer(options) ? await adapt(mapped, options, await rules()) : undefined;
   const result = adapted?.state ?? mapped;
+  say?.(`${target}: writing`);
   await writeState(target, options.dtype ? cast(result, options.dtype) : result);
   return {
     ...(mappings && { mappings }),
@@ -142,7 +148,7 @@ async function adapt(
   const saved = optimizerOf(state.optimizer, rules);
   const options = slots && { slots };
   if (name === undefined) return adaptState(state, saved.with(hyperparameters), values, options);
-  const loaded = await loadOptimizer(name, { included: factories });
+  const loaded = await loadOptimizer(name, { included });
   const { plugin } = loaded;
   if (plugin.optimizerName === saved.name) return adaptState(state, saved.with(hyperparameters), values, options);
   const optimizer = replaceRule(state.optimizer, loadRule(plugin, hyperparameters), {

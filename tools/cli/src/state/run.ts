@@ -3,6 +3,7 @@ import { writeFileAtomically } from '@adakit/state/node';
 import { z } from 'zod';
 import { isSameFile, requireFolderOf } from '../output-place.js';
 import { oneLine, print, printable } from '../printable.js';
+import { withProgress } from '../progress.js';
 import { requireOneStandardInput, STANDARD, withSource, withTarget } from '../standard-streams.js';
 import { UsageError } from '../usage-error.js';
 import type {
@@ -14,8 +15,7 @@ import type {
 } from './command.js';
 import { convertFile, formatConversion, readMappings, type ConvertOptions } from './convert.js';
 import { diffFiles, formatDifference } from './diff.js';
-import { fromTorch, type TorchReport } from './torch/from-torch.js';
-import { toTorch } from './torch/to-torch.js';
+import type { TorchReport } from './torch/from-torch.js';
 import { formatVerifications, verifyFile, type Verification } from './verify.js';
 
 /** Runs `adakit state convert`. */
@@ -36,7 +36,9 @@ export async function convert(source: string, target: string, flags: ConvertComm
     if (like === undefined) throw new UsageError('--save-mapping writes what --like derives; give --like FILE');
     requireFolderOf('--save-mapping', flags.saveMapping);
   }
-  const report = await between(source, target, (from, to) => convertFile(from, to, options));
+  const report = await withProgress((say) =>
+    between(source, target, (from, to) => convertFile(from, to, { ...options, say })),
+  );
   if (flags.saveMapping !== undefined) {
     await writeFileAtomically(flags.saveMapping, Buffer.from(json(report.mappings ?? [])));
   }
@@ -56,21 +58,31 @@ export async function diff(a: string, b: string, flags: DiffCommandOptions): Pro
 /** Runs `adakit state verify`. */
 export async function verify(files: readonly string[], flags: VerifyCommandOptions): Promise<void> {
   requireOneStandardInput(files);
-  const options = { finite: flags.finite === true, plugins: flags.plugin };
+  const finite = flags.finite === true;
   const verifications: Verification[] = [];
-  for (const file of files) verifications.push(await withSource(file, (path) => verifyFile(path, options)));
+  await withProgress(async (say) => {
+    for (const file of files) {
+      const onPart = (tensor: string): void => {
+        say(`${file}: reading ${tensor}`);
+      };
+      const options = { finite, plugins: flags.plugin, onPart };
+      verifications.push(await withSource(file, (path) => verifyFile(path, options)));
+    }
+  });
   print(flags.json ? json(verifications) : formatVerifications(verifications));
   if (verifications.some(({ valid }) => !valid)) process.exitCode = 1;
 }
 
 /** Runs `adakit state from-torch`. */
 export async function convertFromTorch(source: string, target: string, flags: FromTorchOptions): Promise<void> {
+  const { fromTorch } = await import('./torch/from-torch.js');
   const report = await betweenFiles(source, target, (from, to) => fromTorch(from, to, flags.step));
   say(target, flags.json ? json(report) : formatTorchReport(named(target), report));
 }
 
 /** Runs `adakit state to-torch`. */
 export async function convertToTorch(source: string, target: string, flags: ToTorchOptions): Promise<void> {
+  const { toTorch } = await import('./torch/to-torch.js');
   const report = await betweenFiles(source, target, toTorch);
   say(target, flags.json ? json(report) : formatTorchReport(named(target), report));
 }

@@ -11,7 +11,7 @@ import {
 import { outlineOf } from '@adakit/state';
 import type { OpenState } from '@adakit/state/node';
 import { optimizerOf, ruleNames, type Rules } from '../optimizers.js';
-import * as factories from '../rules.js';
+import { included } from '../included.js';
 import { UsageError } from '../usage-error.js';
 
 /** What a file says of the optimizer that wrote it. */
@@ -63,7 +63,7 @@ export async function savedRules(
 ): Promise<Rules> {
   const found: Record<string, OptimizerPlugin> = {};
   for (const name of plugins) {
-    const { plugin } = await loadOptimizer(name, { included: factories });
+    const { plugin } = await loadOptimizer(name, { included });
     found[plugin.optimizerName] = plugin;
   }
   for (const rule of ruleNames(optimizer)) {
@@ -82,13 +82,13 @@ function adviceFor(versions: NonNullable<TrainingState['versions']>): string {
 
 /** @param packages that the state names */
 async function foundRule(rule: string, packages: readonly string[]): Promise<OptimizerPlugin | undefined> {
-  const own = Object.hasOwn(factories, rule);
+  const own = Object.hasOwn(included, rule);
   for (const name of packages) {
     // A rule that comes with the command may stand beside one of a package, which does not have it.
     const { plugin } = (await unlessMissing(loadOptimizer(`${name}#${rule}`), own)) ?? {};
     if (plugin?.optimizerName === rule) return plugin;
   }
-  const { plugin } = (await unlessMissing(loadOptimizer(rule, { included: factories }))) ?? {};
+  const { plugin } = (await unlessMissing(loadOptimizer(rule, { included }))) ?? {};
   return plugin;
 }
 

@@ -19,10 +19,11 @@ import { storeTensor } from '@adakit/state';
 import { openState, readState, writeState, writeTensors } from '@adakit/state/node';
 import { Emitter, Graph, modelFromGraph, Tensor, writeModel } from '@adakit/onnx';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { optimizerByName } from '../optimizers.js';
+import { optimizerByName } from '../optimizer-by-name.js';
 import { runCommand } from '../testing/run-command.js';
 import { addStateCommand } from './command.js';
 import { convertFile } from './convert.js';
+import { verifyFile } from './verify.js';
 import { compareTensors, diffFiles, type FileDifference } from './diff.js';
 
 let folder: string;
@@ -69,6 +70,15 @@ describe('adakit state convert', () => {
     expect(output).toContain(
       '"d/kernel", "d/bias": kept; updates 2 -> 1, expAvg kept times 0.526, expAvgVar from the mean gradient, expAvgSq dropped',
     );
+  });
+
+  it('says how far it is', async () => {
+    const source = await written('adam');
+    const said: string[] = [];
+    await convertFile(source, at('told'), { say: (text) => said.push(text) });
+    expect(said[0]).toBe(`${source}: reading param/d/kernel`);
+    expect(new Set(said).size).toBe(7);
+    expect(said.at(-1)).toBe(`${at('told')}: writing`);
   });
 
   it('takes one slot for another when told', async () => {
@@ -397,6 +407,13 @@ describe('adakit state diff', () => {
 });
 
 describe('adakit state verify', () => {
+  it('says how far it is', async () => {
+    const parts: string[] = [];
+    await verifyFile(await written('adam'), { onPart: (tensor) => parts.push(tensor) });
+    expect(parts).toHaveLength(6);
+    expect(parts).toContain('slot/expAvg/d/kernel');
+  });
+
   it('says ok, or the first violation, file by file', async () => {
     const good = await written('good');
     const bad = await written('bad');

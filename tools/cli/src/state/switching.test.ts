@@ -5,7 +5,7 @@ import { mse, TrainingSession } from '@adakit/runner-onnx';
 import { tfjsOptimizer, type AdakitOptimizer } from '@adakit/runner-tfjs';
 import * as tf from '@tensorflow/tfjs';
 import { beforeAll, describe, expect, it } from 'vitest';
-import { optimizerByName } from '../optimizers.js';
+import { optimizerByName } from '../optimizer-by-name.js';
 
 /** A convolution, a flattened image and a dense layer; as TensorFlow.js has them and as ONNX has them. */
 const tfjsShapes = {

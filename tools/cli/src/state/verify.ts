@@ -19,18 +19,27 @@ export interface Verification {
 /**
  * Checks structure and checksums of a state, every byte of it, and that its slots are those of its optimizer.
  *
- * @param finite also refuse infinities and NaN in parameters and slots
- * @param plugins packages and modules to look for its rules in first
+ * @param options.finite also refuse infinities and NaN in parameters and slots
+ * @param options.plugins packages and modules to look for its rules in first
+ * @param options.onPart told of each part that is read which tensor it is of
  * @throws PluginError for a plugin that cannot be loaded
  */
 export async function verifyFile(
   file: string,
-  { finite = false, plugins = [] }: { readonly finite?: boolean; readonly plugins?: readonly string[] } = {},
+  {
+    finite = false,
+    plugins = [],
+    onPart,
+  }: {
+    readonly finite?: boolean;
+    readonly plugins?: readonly string[];
+    readonly onPart?: (tensor: string) => void;
+  } = {},
 ): Promise<Verification> {
   try {
     const state = await openState(file);
     try {
-      await state.verify({ finite });
+      await state.verify({ finite, onPart });
       if (knowsWrappers(state.document.optimizer)) await savedOptimizer(state, plugins);
     } finally {
       await state.close();

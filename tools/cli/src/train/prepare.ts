@@ -3,7 +3,7 @@ import { augment, type Dataset, type Example } from '@adakit/data';
 import { checkModel, type Loss, type Model, type TensorSpec } from '@adakit/onnx';
 import { loadOptimizer, type LoadedOptimizer, type OptimizerPlugin } from '@adakit/plugins';
 import { TrainingError, TrainingSession, type TrainingSessionOptions } from '@adakit/runner-onnx';
-import * as factories from '../rules.js';
+import { included } from '../included.js';
 import { selectionOf } from '../selection.js';
 import { openModel } from '../open-model.js';
 import { UsageError } from '../usage-error.js';
@@ -41,7 +41,7 @@ export async function chosenOptimizer({
   optimizer,
   set,
 }: OptimizerOptions): Promise<{ readonly loaded: LoadedOptimizer; readonly settings: Word['settings'] }> {
-  const loaded = await loadOptimizer(optimizer, { included: factories });
+  const loaded = await loadOptimizer(optimizer, { included });
   return { loaded, settings: hyperparametersOf(loaded.plugin, set) };
 }
 

@@ -68,6 +68,23 @@ it('a hyperparameter that is declared and forgotten is found, and one that needs
   expect(await problem(forgetful, depends)).toContain('weightDecay, nesterov: declared');
 });
 
+it.each<[what: string, reason: unknown, problem: string | undefined]>([
+  ['an object', { because: 'the rule divides by it' }, undefined],
+  ['nothing', undefined, undefined],
+  ['a word alone', 'small', 'the values of lr, or the reason for them: unknown option "0"'],
+  ['one that is misspelt', { becuase: 'small' }, 'unknown option "becuase", did you mean "because"?'],
+  ['a number', { because: 3 }, 'because must be text, got 3'],
+])('a reason for the values of a hyperparameter is an object: %s', async (_, reason, expected) => {
+  const factory = defineOptimizer({
+    name: 'descent',
+    hyperparameters: { lr: learningRate(0.1, reason as never) },
+    update: ({ param, grad, hyper }) => ({ param: param.sub(grad.mul(hyper.lr)) }),
+  });
+  const found = await problem(factory, 'declares values of its hyperparameters by limits that there are');
+  if (expected === undefined) expect(found).toBeUndefined();
+  else expect(found).toContain(expected);
+});
+
 it('an expectation that is misspelt is refused: it would be one that nobody looks after', () => {
   const rule = descent(() => 2);
   expect(() => optimizerChecks(rule, { refues: [] } as never)).toThrow(

@@ -6,6 +6,7 @@ import {
   jsDevice,
   kinds,
   makePlan,
+  optionsProblem,
   referenceDevice,
   wasmDevice,
   type Device,
@@ -13,6 +14,7 @@ import {
   type OptionKind,
   type Optimizer,
   type OptimizerFactory,
+  type Range,
   type SlotMeaning,
 } from '@adakit/core';
 import { requireOptions } from '../given.js';
@@ -75,6 +77,16 @@ const EXPECTATIONS: Readonly<Record<keyof OptimizerExpectations, OptionKind>> = 
   devices: kinds.list,
 };
 
+/** What a number may be limited by. */
+const RANGE: Readonly<Record<keyof Range, OptionKind>> = {
+  above: kinds.number,
+  atLeast: kinds.number,
+  below: kinds.number,
+  atMost: kinds.number,
+  integer: kinds.oneOf(true),
+  because: kinds.text,
+};
+
 /** Rules by their names. */
 export type Rules = Readonly<
   Record<string, { readonly load: (given: Readonly<Record<string, unknown>>) => Optimizer }>
@@ -135,6 +147,13 @@ export function optimizerChecks(factory: CheckedFactory, expectations: Optimizer
         'traced again, it is another: it depends on something outside that changes, such as Math.random(), the date or a ' +
           'counter; what is kept between steps is a slot, and random() draws at every step',
       );
+    }),
+    check('declares values of its hyperparameters by limits that there are', () => {
+      for (const [hyperparameter, definition] of Object.entries(factory.hyperparameters)) {
+        if (definition.type !== 'number') continue;
+        const problem = optionsProblem(definition.atConstruction, RANGE) ?? optionsProblem(definition.perStep, RANGE);
+        assert(problem === undefined, `the values of ${hyperparameter}, or the reason for them: ${problem ?? ''}`);
+      }
     }),
     check('depends on each of its hyperparameters', () => {
       const idle = idleHyperparameters(factory.hyperparameters, make);

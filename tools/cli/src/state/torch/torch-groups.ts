@@ -8,7 +8,7 @@ import {
   type ParameterSpec,
 } from '@adakit/core';
 import { restoreOptimizer } from '@adakit/core/states';
-import { optimizerByName } from '../../optimizers.js';
+import { optimizerByName } from '../../optimizer-by-name.js';
 import { torchHyperparameter, type TorchClass } from './torch-class.js';
 import type { TorchDocument, TorchGroup } from './torch-document.js';
 

@@ -22,7 +22,7 @@ import { decodeTensors, storeTensor } from '@adakit/state';
 import { readState, writeState, writeTensors } from '@adakit/state/node';
 import { dataFile, readData } from '@adakit/fixtures';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { optimizerByName } from '../../optimizers.js';
+import { optimizerByName } from '../../optimizer-by-name.js';
 import { fromTorch } from './from-torch.js';
 import { toTorch } from './to-torch.js';
 
