@@ -19,7 +19,8 @@ export function requireOptions(what: string, options: unknown, known: Readonly<R
 
 /** @throws {OnnxError} `invalid-argument` for what is no object, whatever is read of it */
 export function requireObject(what: string, value: unknown): void {
-  if (typeof value !== 'object' || value === null || Array.isArray(value)) fail(`${what} must be an object, got ${kindOf(value)}`);
+  if (typeof value !== 'object' || value === null || Array.isArray(value))
+    fail(`${what} must be an object, got ${kindOf(value)}`);
 }
 
 /** @throws {OnnxError} `invalid-argument` for what is no list of names */

@@ -200,7 +200,15 @@ it('a log whose disk is full ends the run, says that it has a gap, and is whole 
     syncBuiltinESMExports();
   };
   try {
-    await expect(run([{ onEpoch: ({ epoch }) => { epoch === 2 ? full() : undefined; } }])).rejects.toThrow(
+    await expect(
+      run([
+        {
+          onEpoch: ({ epoch }) => {
+            epoch === 2 ? full() : undefined;
+          },
+        },
+      ]),
+    ).rejects.toThrow(
       `failed at step 4: ENOSPC: no space left on device, write; ${path} lacks the end of what was logged, also when ` +
         'training goes on from this step; from the checkpoint before, it becomes whole; the state of the training is whole',
     );
