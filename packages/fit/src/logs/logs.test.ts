@@ -204,7 +204,7 @@ it('a log whose disk is full ends the run, says that it has a gap, and is whole 
       run([
         {
           onEpoch: ({ epoch }) => {
-            epoch === 2 ? full() : undefined;
+            if (epoch === 2) full();
           },
         },
       ]),
