@@ -7,12 +7,11 @@ const entry = new URL('../dist/main.js', import.meta.url);
 if (!existsSync(entry)) {
   const { spawnSync } = await import('node:child_process');
   process.stderr.write('adakit: building the workspace once…\n');
-  const tsc = fileURLToPath(new URL('bin/tsc', import.meta.resolve('@typescript/native/package.json')));
-  const project = fileURLToPath(new URL('..', import.meta.url));
-  const bundle = fileURLToPath(new URL('../../release/bundle.js', import.meta.url));
-  for (const args of [[tsc, '-b', project], [bundle]]) {
-    const { status } = spawnSync(process.execPath, args, { stdio: ['ignore', 2, 2] });
-    if (status !== 0) process.exit(status ?? 1);
-  }
+  const { status } = spawnSync('npm', ['run', 'build'], {
+    cwd: fileURLToPath(new URL('../../..', import.meta.url)),
+    stdio: ['ignore', 2, 2],
+    shell: process.platform === 'win32',
+  });
+  if (status !== 0) process.exit(status ?? 1);
 }
 await import(entry.href);

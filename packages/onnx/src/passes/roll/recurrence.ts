@@ -196,8 +196,8 @@ export class Recurrence {
   #after(): ReadonlySet<Node> {
     const after = new Set<Node>(this.#places.keys());
     for (const node of this.#graph.nodes) {
-      const reads = (input: Value | undefined) => input?.producer !== undefined && after.has(input.producer);
-      if (node.inputs.some(reads) || node.captures.some(reads)) after.add(node);
+      const isAfter = (input: Value | undefined) => input?.producer !== undefined && after.has(input.producer);
+      if (node.reads.some(isAfter)) after.add(node);
     }
     return after;
   }
